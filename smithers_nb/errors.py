@@ -1,0 +1,122 @@
+"""Every error this package raises on purpose, in one tree.
+
+```
+SmithersNbError            hint, exit_code
+├── SourceError            the place that should hold runs
+│   ├── SourceNotFound     nothing there; says what was searched
+│   ├── SourceUnreadable   not a store, empty, damaged or not permitted
+│   ├── SourceMoved        its history was migrated to another backend
+│   └── SourceVanished     it was there and is gone
+├── RunError               the run that was asked for
+│   ├── RunNotFound        no run has this id or prefix
+│   ├── AmbiguousRunId     several have it; `candidates` lists them
+│   ├── RunNotFailed       there is nothing to autopsy
+│   └── NodeNotFound       the run has no such node
+├── ParameterError         a parameter of a notebook or a command is wrong
+├── NotebookError          a notebook could not be executed to its end
+└── ReportError            a report could not be written
+```
+
+Each carries a `hint`: what a person can do about it. Callers tell errors apart by class and attributes, never by text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SmithersNbError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        hint: What a person can do about it; may be empty.
+        exit_code: What the command line exits with: 4 for something the user gave, 1 for something that failed.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class SourceError(SmithersNbError):
+    """The place that should hold runs cannot be used."""
+
+
+class SourceNotFound(SourceError):
+    """Nothing that holds runs is there.
+
+    Attributes:
+        searched: Every place that was looked at, in order.
+    """
+
+    def __init__(self, message: str, *, searched: Sequence[str] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.searched = tuple(searched)
+
+
+class SourceUnreadable(SourceError):
+    """Something is there, but it is not a store, is empty, damaged beyond its header, or not permitted."""
+
+
+class SourceMoved(SourceError):
+    """The history of this project lives in another backend now.
+
+    Attributes:
+        backend: Name of that backend (`pglite`, `postgres`).
+        where: Its folder or address, without secrets.
+    """
+
+    def __init__(self, message: str, *, backend: str, where: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.backend = backend
+        self.where = where
+
+
+class SourceVanished(SourceError):
+    """The store was there when it was opened and is gone."""
+
+
+class RunError(SmithersNbError):
+    """The run that was asked for cannot be used."""
+
+
+class RunNotFound(RunError):
+    """No run has this id or prefix."""
+
+
+class AmbiguousRunId(RunError):
+    """Several runs share this prefix.
+
+    Attributes:
+        candidates: Their ids, sorted, at most twenty.
+    """
+
+    def __init__(self, message: str, *, candidates: Sequence[str], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.candidates = tuple(candidates)
+
+
+class RunNotFailed(RunError):
+    """The run did not fail, so there is nothing to autopsy."""
+
+
+class NodeNotFound(RunError):
+    """The run has no such node."""
+
+
+class ParameterError(SmithersNbError):
+    """A parameter of a notebook or a command is wrong."""
+
+
+class NotebookError(SmithersNbError):
+    """A notebook could not be executed to its end."""
+
+    exit_code = 1
+
+
+class ReportError(SmithersNbError):
+    """A report could not be written."""
+
+    exit_code = 1

@@ -1,0 +1,1 @@
+"""What things are: words, rows of a store, findings of a diagnosis. No I/O and no pandas here."""

@@ -1,0 +1,150 @@
+"""The autopsy's findings, up to its stable output row, the verdict.
+
+JSON uses the field names of Smithers' own `post-failure` output (`targetRunId`, `failureClass`, …), so that a reader of one
+can read the other; Python attributes are snake_case. Fields are only ever added.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from smithers_nb.model.vocabulary import Confidence, FailureClass, Suggestion
+
+
+class Finding(BaseModel):
+    """Base of everything a diagnosis returns: immutable, camelCase in JSON, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Evidence(Finding):
+    """A quote and the row it came from."""
+
+    ref: str = Field(description="reference of the row: `event:17`, `attempt:boom/0/2`, `run:ID`, `source:wf.tsx:13`; a row of another run is `RUN/attempt:…`")
+    quote: str = Field(description="text that occurs in that row")
+    note: str = Field(default="", description="what it shows")
+
+
+class Link(Finding):
+    """One error of a cause chain."""
+
+    name: str | None = None
+    code: str | None = None
+    message: str = ""
+    stack: str = ""
+
+
+class Failure(Finding):
+    """The failure that mattered: the first in time that no other failure explains."""
+
+    run_id: str = Field(description="run it happened in; a child run when the failure was followed there")
+    node_id: str | None = Field(default=None, description="failing node; none when the run itself failed")
+    iteration: int = 0
+    attempt: int | None = Field(default=None, description="its last attempt that failed")
+    at: int | None = Field(default=None, description="when, epoch milliseconds")
+    kind: str = Field(description="where it was found: `attempt`, `run`, `denied`, `masked-cancel`, `agent-event`, `task-event`, `none`")
+    chain: tuple[Link, ...] = Field(default=(), description="errors from the outermost that says something to the innermost cause")
+    details: dict[str, object] = Field(default_factory=dict, description="what else the error says: statusCode, path, errno, responseBody, …")
+    attempts: int = Field(default=0, description="attempts of the node that failed, reset ones included")
+    max_attempts: int | None = Field(default=None, description="attempts allowed; none is without end")
+    signatures: tuple[str, ...] = Field(default=(), description="signature of every failed attempt, in order")
+    task_kind: str | None = Field(default=None, description="compute, agent, …")
+    agent: str | None = Field(default=None, description="agent engine or id")
+    model: str | None = None
+    collateral: tuple[str, ...] = Field(default=(), description="other failing nodes, each a consequence or later")
+    parents: tuple[str, ...] = Field(default=(), description="runs from the target down to `run_id`, when it was followed into a child")
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """The innermost message that says something."""
+        return next((link.message for link in reversed(self.chain) if link.message), "")
+
+    @property
+    def code(self) -> str | None:
+        """The innermost error code, else the innermost error class."""
+        return next((link.code or link.name for link in reversed(self.chain) if link.code or link.name), None)
+
+    @property
+    def persistent(self) -> bool:
+        """The same signature on every one of at least two attempts."""
+        return len(self.signatures) > 1 and len(set(self.signatures)) == 1
+
+
+class Classification(Finding):
+    """Whose fault it is, how sure, and by which rule."""
+
+    failure_class: FailureClass
+    confidence: Confidence
+    rule: str = Field(description="name of the rule that decided, `none` when nothing matched")
+    reason: str = Field(default="", description="why, in plain words")
+    suggestion: Suggestion = Field(description="what the rule would do, before history has its say")
+    exonerated: tuple[str, ...] = Field(default=(), description="why workflow and environment are not at fault, for a smithers-bug")
+
+
+class Defect(Finding):
+    """Something the engine recorded wrongly or let happen."""
+
+    kind: str = Field(description="`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, `zombie`, `retry-storm`, …")
+    summary: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+class LastGoodRun(Finding):
+    """The newest finished run of the same workflow before the failed one."""
+
+    run_id: str
+    finished_at: int | None = Field(default=None, description="epoch milliseconds")
+
+
+class Change(Finding):
+    """One thing that differs from the last good run."""
+
+    what: str = Field(description="workflow hash, input.FIELD, agent of NODE, node NODE added, duration of NODE, …")
+    before: str | None = None
+    after: str | None = None
+
+
+class Recurrence(Finding):
+    """How often this signature occurred in the whole store."""
+
+    count: int = Field(default=1, description="failed attempts with this signature")
+    runs: int = Field(default=1, description="runs that met it")
+    run_ids: tuple[str, ...] = Field(default=(), description="those runs, newest first, at most ten")
+    first_at: int | None = Field(default=None, description="epoch milliseconds")
+    last_at: int | None = Field(default=None, description="epoch milliseconds")
+    wall_s: float = Field(default=0.0, description="seconds spent in those attempts")
+    tokens: int = Field(default=0, description="tokens spent in those attempts")
+    repair_loop: str = Field(default="", description="why this looks like a repair loop; empty when it does not")
+
+
+class Advice(Finding):
+    """Exactly one suggestion and the commands that carry it out."""
+
+    suggestion: Suggestion
+    detail: str
+    commands: tuple[str, ...] = ()
+
+
+class Verdict(Finding):
+    """The autopsy's stable output row."""
+
+    target_run_id: str
+    failure_class: FailureClass
+    confidence: Confidence
+    root_cause: str
+    suggestion: Suggestion
+    suggestion_detail: str
+    commands: tuple[str, ...]
+    bug_filed: bool = False
+    bug_url: str | None = None
+    summary: str
+    evidence: tuple[Evidence, ...] = ()
+    signature: str = ""
+    recurrence: Recurrence = Recurrence()
+    last_good_run: LastGoodRun | None = None
+    changed_since: tuple[Change, ...] = ()
+    rule: str = ""
+    defects: tuple[Defect, ...] = ()
+    problems: tuple[str, ...] = Field(default=(), description="what could not be read")

@@ -1,0 +1,77 @@
+"""The words of the domain, exactly as Smithers 0.32 writes them.
+
+Values that a store may hold are plain strings, because an unknown one is kept and shown, never refused; the sets below
+only say what is known about them. Values that we decide ourselves are `Literal` types.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+FailureClass = Literal["workflow-bug", "environment", "agent-flake", "smithers-bug", "unknown"]
+Suggestion = Literal["retry", "resume", "rewind", "edit-workflow-and-reset", "fix-environment", "escalate"]
+Confidence = Literal["low", "medium", "high"]
+Health = Literal["healthy", "blocked", "stuck", "failed", "overBudget"]
+
+TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"})
+"""Run statuses after which the engine does nothing more by itself."""
+
+SUSPENDED_PREFIX: Final = "waiting-"
+"""A run status with this prefix is parked, also one that this version has never heard of; so is `paused`."""
+
+NODE_TERMINAL_STATES: Final = frozenset({"finished", "failed", "cancelled", "skipped"})
+
+NOISE_EVENTS: Final = frozenset(
+    {"TaskHeartbeat", "SandboxHeartbeat", "FrameCommitted", "SnapshotCaptured", "NodeOutput", "AgentTraceEvent", "AgentTraceSummary"}
+)
+"""Event types that tell nothing about a failure by themselves and make up most rows of a long run."""
+
+_CATEGORY_BY_PREFIX: Final = (
+    ("RunAutoResume", "supervisor"),
+    ("Supervisor", "supervisor"),
+    ("RunForked", "time-travel"),
+    ("Run", "run"),
+    ("RetryTask", "time-travel"),
+    ("TimeTravel", "time-travel"),
+    ("Revert", "time-travel"),
+    ("Replay", "time-travel"),
+    ("EffectRevert", "time-travel"),
+    ("SideEffect", "time-travel"),
+    ("NodeOutput", "agent"),
+    ("Node", "node"),
+    ("TaskHeartbeat", "heartbeat"),
+    ("SandboxHeartbeat", "heartbeat"),
+    ("Sandbox", "sandbox"),
+    ("Approval", "approval"),
+    ("ToolCall", "tool"),
+    ("OpenApiTool", "tool"),
+    ("Agent", "agent"),
+    ("TokenUsage", "tokens"),
+    ("Frame", "frame"),
+    ("Snapshot", "frame"),
+    ("Timer", "timer"),
+    ("Scorer", "score"),
+    ("Memory", "memory"),
+    ("WorkflowReload", "reload"),
+    ("Oneshot", "oneshot"),
+)
+
+
+def event_category(event_type: str) -> str:
+    """Name the group an event type belongs to, `other` for a type that is not known."""
+    return next((category for prefix, category in _CATEGORY_BY_PREFIX if event_type.startswith(prefix)), "other")
+
+
+def is_terminal(status: str) -> bool:
+    """Tell whether a run of this status is over."""
+    return status in TERMINAL_STATUSES
+
+
+def is_suspended(status: str) -> bool:
+    """Tell whether a run of this status waits for something outside the engine."""
+    return status == "paused" or status.startswith(SUSPENDED_PREFIX)
+
+
+def logical_id(node_id: str) -> str:
+    """Strip the loop suffix of a node id: `review@@round=2` is the task `review`."""
+    return node_id.partition("@@")[0]

@@ -1,0 +1,92 @@
+"""What every source of runs can do.
+
+A source is asked for one grain at a time (a class of `model.rows`) and answers with typed rows or with a frame, of one run
+or of the whole store. That is all a new kind of store has to implement; whatever builds on it works with any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from smithers_nb.errors import AmbiguousRunId, RunNotFound
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+R = TypeVar("R", bound=tuple[object, ...])
+Only: TypeAlias = Mapping[str, Collection[str | int]]
+"""Column name to the values a row may have in it."""
+
+
+class Problem(NamedTuple):
+    """Something a source could not read; what it could is still returned."""
+
+    where: str
+    what: str
+
+
+class Source(Protocol):
+    """A read-only view of a place that holds runs.
+
+    Attributes:
+        kind: `smithers`, later `journal`, `dbos`, `beads`, `rundir`.
+        location: Path or URL without secrets, as shown to people.
+        problems: What could not be read so far, in the order in which it was met, each once.
+    """
+
+    kind: str
+    location: str
+    problems: list[Problem]
+
+    def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
+        """List run ids that start with a prefix, sorted, at most `limit`."""
+        ...
+
+    def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
+        """Read one grain as typed rows, in the order of its key.
+
+        Args:
+            row: Row class of the grain.
+            run_id: Exact id of one run, or None for the whole store.
+            only: Keep rows whose column has one of the values.
+            since_ms: Keep rows whose own time (`at`, `started_at`, …) is at or after this epoch millisecond.
+
+        Returns:
+            The rows; none when the store has no such table. Whatever could not be read is in `problems`.
+
+        Raises:
+            SourceVanished: The store is gone.
+        """
+        ...
+
+    def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
+        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store and remove private copies of it."""
+        ...
+
+
+def resolve_run_id(source: Source, prefix: str) -> str:
+    """Find the one run whose id is, or starts with, `prefix`.
+
+    Raises:
+        RunNotFound: No run does.
+        AmbiguousRunId: Several do, and none is exactly `prefix`.
+    """
+    found = source.run_ids(prefix)
+    if prefix in found:
+        return prefix
+    if len(found) == 1 and prefix:
+        return found[0]
+    if not found or not prefix:
+        raise RunNotFound(
+            f"no run {prefix!r} in {source.location}", hint="list the runs that are there with `smithers-nb ps --all`"
+        )
+    raise AmbiguousRunId(
+        f"run id {prefix!r} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
+        candidates=found,
+        hint="give more characters of the id",
+    )
