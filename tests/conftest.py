@@ -1,0 +1,49 @@
+"""Fixtures that every test may use: real stores, and the corpus when it lies beside the checkout."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The labelled corpus beside the checkout; tests that need it are skipped without it."""
+    if not CORPUS.is_dir():
+        pytest.skip("the labelled corpus does not lie beside this checkout")
+    return CORPUS
+
+
+def unpack(packed: Path, target: Path) -> Path:
+    """Put a private, writable copy of a store at `target`, gunzipped when it is packed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if packed.suffix == ".gz":
+        target.write_bytes(gzip.decompress(packed.read_bytes()))
+    else:
+        shutil.copyfile(packed, target)
+    return target
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Callable[[str], Path]:
+    """Give a private copy of a store of tests/data by name, in a project folder of its own."""
+    return lambda name: unpack(DATA / f"{name}.db.gz", tmp_path / name / "smithers.db")
+
+
+@pytest.fixture
+def corpus_store(corpus: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Give a private copy of a corpus case's store by case name."""
+
+    def copy(case: str) -> Path:
+        folder = corpus / "smithers" / case
+        packed = folder / "smithers.db.gz"
+        return unpack(packed if packed.exists() else folder / "smithers.db", tmp_path / case / "smithers.db")
+
+    return copy
