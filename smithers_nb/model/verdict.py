@@ -58,13 +58,13 @@ class Failure(Finding):
 
     @property
     def message(self) -> str:
-        """The innermost message that says something."""
-        return next((link.message for link in reversed(self.chain) if link.message), "")
+        """The outermost message that says something."""
+        return next((link.message for link in self.chain if link.message), "")
 
     @property
     def code(self) -> str | None:
-        """The innermost error code, else the innermost error class."""
-        return next((link.code or link.name for link in reversed(self.chain) if link.code or link.name), None)
+        """The outermost error code, else the outermost error class."""
+        return next((link.code or link.name for link in self.chain if link.code or link.name), None)
 
     @property
     def persistent(self) -> bool:
@@ -148,3 +148,37 @@ class Verdict(Finding):
     rule: str = ""
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = Field(default=(), description="what could not be read")
+
+
+class ResetNode(Finding):
+    """One node that a retry-task would set back to pending."""
+
+    run_id: str
+    node_id: str
+    iteration: int
+    state: str = Field(description="state it would lose")
+    why: str = Field(description="`target`, `started after the target`, `later iteration`, `child run of NODE`")
+
+
+class ResetPreview(Finding):
+    """What a retry-task would set back, worked out from the attempts as the engine does."""
+
+    run_id: str
+    node_id: str
+    iteration: int
+    nodes: tuple[ResetNode, ...] = Field(description="the target first; finished ones lose their output row")
+
+    @property
+    def loses_output(self) -> tuple[ResetNode, ...]:
+        """Nodes that are finished and would run, and cost, again."""
+        return tuple(node for node in self.nodes if node.state == "finished")
+
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        others = [f"{n.node_id}" + (f"#{n.iteration}" if n.iteration else "") for n in self.nodes if n.why != "target"]
+        if not others:
+            return f"resets only {self.node_id}; nothing that is finished runs again"
+        shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")  # noqa: PLR2004
+        again = f"{len(self.loses_output)} finished one(s) run again" if self.loses_output else "none of them is finished"
+        return f"resets {self.node_id} and {len(others)} other node(s) ({shown}); {again}"

@@ -1,0 +1,67 @@
+"""Errors that only an agent's event stream kept.
+
+Agent CLIs report some failures as ordinary text (`API Error: 529 …` as an assistant message); the engine then stores only
+`Claude run failed`. This module gets the agent events of an attempt and gives back the text that says what happened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from smithers_nb.diagnosis.error_chain import says_nothing
+from smithers_nb.model.verdict import Evidence
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import AttemptRow, EventRow
+
+_GENERIC = re.compile(r"(?:\w+ )?(?:run|agent|process|CLI|command|turn|session)\b.{0,20}?(?:failed|exited with (?:code|status) -?\d+|errored)\W*", re.IGNORECASE)
+_LOOKS_LIKE_ERROR = re.compile(
+    r"\berror\b|\bfail|\b[45]\d\d\b|denied|refused|unauthori[sz]ed|forbidden|invalid|expired|not (?:found|logged in|authenticated|trusted|supported)"
+    r"|limit|quota|credit|overloaded|timed? ?out|exception|traceback|fatal|panic|disconnected|unknown (?:option|argument|command)|cannot|can't|unable",
+    re.IGNORECASE,
+)
+_BENIGN = re.compile(r"state db missing rollout path|^warn(?:ing)?\b|deprecat|experimental", re.IGNORECASE)
+"""Lines that agent CLIs print on every run; never the cause (reported against Smithers as noise in failures)."""
+
+_LONG = 2_000
+
+
+def is_generic(message: str) -> bool:
+    """Tell whether a stored message only says that the agent did not succeed."""
+    return says_nothing(message) or bool(_GENERIC.fullmatch(message.strip()))
+
+
+def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: str) -> Evidence | None:
+    """Find what an agent said when it failed, if the stored message does not say it.
+
+    Args:
+        agent_events: `AgentEvent` rows of the run.
+        attempt: The failed attempt.
+        stored: Its stored error message.
+
+    Returns:
+        The telling text with a reference to its event, or None when the stored message says enough or no text says more.
+    """
+    if not is_generic(stored):
+        return None
+    own = [e for e in agent_events if (e.node_id, e.iteration or 0, e.attempt) == (attempt.node_id, attempt.iteration, attempt.attempt)]
+    for event in reversed(own):
+        for text in _texts(event.payload):
+            if not is_generic(text) and not _BENIGN.search(text) and _LOOKS_LIKE_ERROR.search(text):
+                return Evidence(ref=f"event:{event.seq}", quote=text[:_LONG], note="said by the agent, not kept in the attempt's error")
+    return None
+
+
+def _texts(payload: str | None) -> list[str]:
+    try:
+        event: Any = orjson.loads(payload or "{}").get("event") or {}
+    except (orjson.JSONDecodeError, AttributeError):
+        return []
+    if not isinstance(event, dict):
+        return []
+    found = [event.get("error"), event.get("message"), event.get("answer"), event.get("text")]
+    return [text.strip() for text in found if isinstance(text, str) and text.strip()]
