@@ -18,10 +18,15 @@ from smithers_nb.model.verdict import Evidence
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, EventRow
 
-_GENERIC = re.compile(r"(?:\w+ )?(?:run|agent|process|CLI|command|turn|session)\b.{0,20}?(?:failed|exited with (?:code|status) -?\d+|errored)\W*", re.IGNORECASE)
+_GENERIC = re.compile(
+    r"(?:\w+ )?(?:run|agent|process|CLI|command|turn|session)\b.{0,20}?(?:failed|errored)\W*"
+    r"|(?:[\w-]+ )?(?:[\w-]+ )?exited with (?:code|status) -?\d+\W*",
+    re.IGNORECASE,
+)
 _LOOKS_LIKE_ERROR = re.compile(
-    r"\berror\b|\bfail|\b[45]\d\d\b|denied|refused|unauthori[sz]ed|forbidden|invalid|expired|not (?:found|logged in|authenticated|trusted|supported)"
-    r"|limit|quota|credit|overloaded|timed? ?out|exception|traceback|fatal|panic|disconnected|unknown (?:option|argument|command)|cannot|can't|unable",
+    r"\berror\b|\bfail|\b[45]\d\d\b|denied|refused|unauthori[sz]ed|forbidden|invalid|expired|exception|traceback|fatal|panic"
+    r"|not (?:found|logged in|authenticated|trusted|supported)|limit|quota|credit|overloaded|timed? ?out|disconnected"
+    r"|unknown (?:option|argument|command)|cannot|can't|unable",
     re.IGNORECASE,
 )
 _BENIGN = re.compile(r"state db missing rollout path|^warn(?:ing)?\b|deprecat|experimental", re.IGNORECASE)

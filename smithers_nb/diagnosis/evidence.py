@@ -7,7 +7,7 @@ explains, with its cause chain and the rows that prove it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -157,7 +157,8 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
     return min(free, key=rank)
 
 
-def _upstream(snapshot: Snapshot) -> Any:  # noqa: ANN401 - a memoised closure
+def _upstream(snapshot: Snapshot) -> Callable[[str], set[str]]:
+    """Give a function that names everything a node waits for, directly or not."""
     direct: dict[str, set[str]] = {}
     for task in snapshot.tasks:
         direct.setdefault(task.node_id, set()).update(_names(task.depends_on))
@@ -198,8 +199,12 @@ def _follow_child(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, .
 
 def _prefixed(failure: Failure) -> tuple[Evidence, ...]:
     """Say in each reference which run it belongs to, once the failure was followed out of the target."""
-    own = f"{failure.run_id}/"
-    return tuple(e if "/" in e.ref.partition(":")[0] or e.ref.startswith("run:") else e.model_copy(update={"ref": own + e.ref}) for e in failure.evidence)
+
+    def prefixed(e: Evidence) -> Evidence:
+        follows = e.ref.startswith("run:") or "/" in e.ref.partition(":")[0]
+        return e if follows else e.model_copy(update={"ref": f"{failure.run_id}/{e.ref}"})
+
+    return tuple(prefixed(e) for e in failure.evidence)
 
 
 def _with_hidden_error(snapshot: Snapshot, attempt: AttemptRow, parsed: ParsedError) -> tuple[ParsedError, tuple[Evidence, ...]]:

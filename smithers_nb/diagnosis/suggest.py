@@ -16,9 +16,9 @@ from smithers_nb.diagnosis import commands
 from smithers_nb.diagnosis.reset import reset_preview
 from smithers_nb.diagnosis.stack import own_frame
 from smithers_nb.model.verdict import Advice, Classification, Failure
-from smithers_nb.model.vocabulary import Suggestion
 
 if TYPE_CHECKING:
+    from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
 
 _INSTEAD: dict[Suggestion, Suggestion] = {
@@ -99,13 +99,15 @@ def _retry(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str,
 def _resume(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
     reset = failure.details.get("quotaResetAtMs") or failure.details.get("resetAtMs")
     when = f" after {_utc(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
-    return f"The run can continue from where it stopped{when}; finished tasks do not run again.", [commands.resume(path, snapshot.run.run_id)]
+    detail = f"The run can continue from where it stopped{when}; finished tasks do not run again."
+    return detail, [commands.resume(path, snapshot.run.run_id)]
 
 
 def _rewind(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
     frame = next((travel.to_frame for travel in reversed(snapshot.time_travel) if travel.to_frame >= 0), 0)
     detail = f"State after frame {frame} is bad; go back to it, then continue. Later attempts and outputs are dropped."
-    return detail, [commands.rewind(snapshot.run.run_id, frame), commands.resume(path, failure.parents[0] if failure.parents else snapshot.run.run_id)]
+    del failure
+    return detail, [commands.rewind(snapshot.run.run_id, frame), commands.resume(path, snapshot.run.run_id)]
 
 
 def _fix_environment(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
@@ -115,7 +117,9 @@ def _fix_environment(snapshot: Snapshot, failure: Failure, path: str | None) -> 
         force = failure.code == "AUTO_RESUME_GAVE_UP"
         return f"Fix {blamed}, then continue the run.", [commands.resume(path, snapshot.run.run_id, force=force)]
     preview = reset_preview(snapshot, *owner)
-    detail = f"Fix {blamed}, then give {owner[0]} new attempts; a resume would only replay the recorded error. `retry-task` {preview.summary}."
+    detail = (
+        f"Fix {blamed}, then give {owner[0]} new attempts; a resume would only replay the recorded error. `retry-task` {preview.summary}."
+    )
     return detail, [commands.retry_task(path, snapshot.run.run_id, *owner)]
 
 
@@ -159,10 +163,19 @@ _SAY = {
 }
 
 
+_NAMED_BY = (
+    ("path", "{}"),
+    ("url", "the service at {}"),
+    ("address", "the service at {}"),
+    ("command", "the command {}"),
+    ("logFile", "the start-up failure in {}"),
+)
+
+
 def _what_to_fix(failure: Failure) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
     details = failure.details
-    for key, words in (("path", "{}"), ("url", "the service at {}"), ("address", "the service at {}"), ("command", "the command {}"), ("logFile", "the start-up failure in {}")):
+    for key, words in _NAMED_BY:
         if details.get(key):
             port = f":{details['port']}" if key == "address" and details.get("port") else ""
             return f"{words.format(details[key])}{port} ({_first_line(failure.message)})"

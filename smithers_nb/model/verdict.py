@@ -21,7 +21,9 @@ class Finding(BaseModel):
 class Evidence(Finding):
     """A quote and the row it came from."""
 
-    ref: str = Field(description="reference of the row: `event:17`, `attempt:boom/0/2`, `run:ID`, `source:wf.tsx:13`; a row of another run is `RUN/attempt:…`")
+    ref: str = Field(
+        description="reference of the row: `event:17`, `attempt:boom/0/2`, `run:ID`, `source:wf.tsx:13`; a row of another run is `RUN/attempt:…`"
+    )
     quote: str = Field(description="text that occurs in that row")
     note: str = Field(default="", description="what it shows")
 
@@ -45,7 +47,9 @@ class Failure(Finding):
     at: int | None = Field(default=None, description="when, epoch milliseconds")
     kind: str = Field(description="where it was found: `attempt`, `run`, `denied`, `masked-cancel`, `agent-event`, `task-event`, `none`")
     chain: tuple[Link, ...] = Field(default=(), description="errors from the outermost that says something to the innermost cause")
-    details: dict[str, object] = Field(default_factory=dict, description="what else the error says: statusCode, path, errno, responseBody, …")
+    details: dict[str, object] = Field(
+        default_factory=dict, description="what else the error says: statusCode, path, errno, responseBody, …"
+    )
     attempts: int = Field(default=0, description="attempts of the node that failed, reset ones included")
     max_attempts: int | None = Field(default=None, description="attempts allowed; none is without end")
     signatures: tuple[str, ...] = Field(default=(), description="signature of every failed attempt, in order")
@@ -86,7 +90,9 @@ class Classification(Finding):
 class Defect(Finding):
     """Something the engine recorded wrongly or let happen."""
 
-    kind: str = Field(description="`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, `zombie`, `retry-storm`, …")
+    kind: str = Field(
+        description="`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, `zombie`, `retry-storm`, …"
+    )
     summary: str
     evidence: tuple[Evidence, ...] = ()
 

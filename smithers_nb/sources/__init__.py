@@ -1,0 +1,1 @@
+"""Read-only adapters from a store to rows and frames."""

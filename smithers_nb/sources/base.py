@@ -82,9 +82,7 @@ def resolve_run_id(source: Source, prefix: str) -> str:
     if len(found) == 1 and prefix:
         return found[0]
     if not found or not prefix:
-        raise RunNotFound(
-            f"no run {prefix!r} in {source.location}", hint="list the runs that are there with `smithers-nb ps --all`"
-        )
+        raise RunNotFound(f"no run {prefix!r} in {source.location}", hint="list the runs that are there with `smithers-nb ps --all`")
     raise AmbiguousRunId(
         f"run id {prefix!r} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
         candidates=found,

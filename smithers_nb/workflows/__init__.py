@@ -1,0 +1,1 @@
+"""The stage functions that notebooks call."""
