@@ -62,6 +62,11 @@ def event_category(event_type: str) -> str:
     return next((category for prefix, category in _CATEGORY_BY_PREFIX if event_type.startswith(prefix)), "other")
 
 
+def category_prefixes() -> tuple[tuple[str, str], ...]:
+    """List event type prefixes with their group; the first that fits decides."""
+    return _CATEGORY_BY_PREFIX
+
+
 def is_terminal(status: str) -> bool:
     """Tell whether a run of this status is over."""
     return status in TERMINAL_STATUSES

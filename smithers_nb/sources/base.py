@@ -19,6 +19,13 @@ Only: TypeAlias = Mapping[str, Collection[str | int]]
 """Column name to the values a row may have in it."""
 
 
+class AllBut(frozenset[str]):
+    """Every value except these: `only={"type": AllBut({"TaskHeartbeat"})}`."""
+
+    def __contains__(self, value: object) -> bool:
+        return not super().__contains__(value)
+
+
 class Problem(NamedTuple):
     """Something a source could not read; what it could is still returned."""
 

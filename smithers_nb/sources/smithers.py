@@ -1,0 +1,140 @@
+"""Runs of the Smithers engine, read from the SQLite store of a project.
+
+The schema is read once per store; after that each grain is one SELECT (`grains`, `query`) or, where one does not do, a short
+function (`derived`, `render_frames`). Rows come through the standard library; frames of grains that are one SELECT come through
+ADBC and Arrow (`bulk`), and through rows when that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb import frames
+from smithers_nb.errors import SourceUnreadable
+from smithers_nb.frames import contract, grain_name
+from smithers_nb.model.rows import ApprovalRow, OutputRow, TaskRow
+from smithers_nb.sources.base import Only, Problem, R
+from smithers_nb.sources.derived import approvals, outputs
+from smithers_nb.sources.grains import GRAINS_IN_SQL, OWN_TABLES
+from smithers_nb.sources.query import Query, Wanted, quoted, select
+from smithers_nb.sources.render_frames import tasks
+from smithers_nb.sources.sqlite import SqliteFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_RUNS: Final = "_smithers_runs"
+_DERIVED: Final[dict[type, Callable[[SmithersSource, Wanted], list[Any]]]] = {}
+
+
+class SmithersSource:
+    """A read-only view of one Smithers store; see `sources.base.Source`."""
+
+    kind = "smithers"
+
+    def __init__(self, path: str | Path) -> None:
+        self.file = SqliteFile(path)
+        self.location = str(path)
+        self.problems: list[Problem] = []
+        self._schema: dict[str, tuple[str, ...]] | None = None
+        self.file.check()
+
+    @property
+    def schema(self) -> dict[str, tuple[str, ...]]:
+        """Tables of the store with their columns.
+
+        Raises:
+            SourceUnreadable: It has none of Smithers' tables.
+        """
+        if self._schema is None:
+            self._schema = self._read_schema()
+        return self._schema
+
+    @property
+    def own_tables(self) -> dict[str, tuple[str, ...]]:
+        """Tables that hold the input and what tasks produced."""
+        return {
+            name: columns
+            for name, columns in self.schema.items()
+            if not name.startswith((OWN_TABLES, "sqlite_")) and "run_id" in columns
+        }
+
+    def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
+        """List run ids that start with a prefix, sorted, at most `limit`."""
+        upper = f"{prefix}\U0010ffff"
+        sql = f'SELECT CAST("run_id" AS TEXT) FROM {_RUNS} WHERE "run_id" >= ? AND "run_id" < ? ORDER BY "run_id" LIMIT ?'
+        if _RUNS not in self.schema:
+            return []
+        return [run_id for (run_id,) in self.fetch(_RUNS, sql, (prefix, upper, limit)) if run_id.startswith(prefix)]
+
+    def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
+        """Read one grain as typed rows, in the order of its key."""
+        wanted = Wanted(run_id, only, since_ms)
+        if row in _DERIVED:
+            return [found for found in _DERIVED[row](self, wanted) if _fits(found, only)]
+        query = self._query(row, wanted)
+        if query is None:
+            return []
+        flags = [place for place, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
+        found = self.fetch(GRAINS_IN_SQL[row].table, query.sql, query.params)
+        return [_row(row, cells, flags) for cells in found]
+
+    def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
+        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
+
+    def fetch(self, where: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one query; what could not be read becomes a problem of `where`."""
+        rows, problem = self.file.fetch(sql, params)
+        if problem is not None:
+            self.add_problem(where, problem)
+        return rows
+
+    def add_problem(self, where: str, what: str) -> None:
+        """Remember something that could not be read, once."""
+        problem = Problem(where, what)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def close(self) -> None:
+        """Let go of the store and remove private copies of it."""
+        self.file.close()
+
+    def _query(self, row: type[Any], wanted: Wanted, left_out: Collection[str] = ()) -> Query | None:
+        grain = GRAINS_IN_SQL.get(row)
+        return None if grain is None else select(row, grain, self.schema, wanted, location=self.location, left_out=left_out)
+
+    def _read_schema(self) -> dict[str, tuple[str, ...]]:
+        sql = (
+            "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
+            "WHERE m.type IN ('table', 'view') ORDER BY m.rowid, c.cid"
+        )
+        rows, problem = self.file.fetch(sql)
+        found: dict[str, tuple[str, ...]] = {}
+        for table, column in rows:
+            found[table] = (*found.get(table, ()), column)
+        if problem is not None:
+            self.add_problem("schema", problem)
+        if not any(name.startswith(OWN_TABLES) for name in found):
+            reason = f"is damaged: {problem}" if problem else "is an SQLite file, but not a Smithers store"
+            raise SourceUnreadable(f"{self.location} {reason}", hint="name the smithers.db of a project, or a backup of it")
+        return found
+
+
+def _row(row: type[R], cells: tuple[Any, ...], flags: list[int]) -> R:
+    if not flags:
+        return row._make(cells)  # type: ignore[attr-defined, no-any-return]
+    changed = list(cells)
+    for place in flags:
+        if changed[place] is not None:
+            changed[place] = bool(changed[place])
+    return row._make(changed)  # type: ignore[attr-defined, no-any-return]
+
+
+def _fits(row: Any, only: Only | None) -> bool:
+    return all(getattr(row, name) in values for name, values in (only or {}).items())
+
+
+_DERIVED.update({ApprovalRow: approvals, OutputRow: outputs, TaskRow: tasks})

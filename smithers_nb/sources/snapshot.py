@@ -1,0 +1,206 @@
+"""One run as typed rows, each grain read when it is first looked at and then kept.
+
+A snapshot is what a diagnosis gets: it hides which source the rows come from, and no pandas is imported for it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+import orjson
+
+from smithers_nb.errors import RunNotFound
+from smithers_nb.model.rows import (
+    ApprovalRow,
+    AttemptRow,
+    BranchRow,
+    DiffRow,
+    EventRow,
+    LoopRow,
+    NodeRow,
+    OutputRow,
+    QuestionRow,
+    RunRow,
+    ScoreRow,
+    SignalRow,
+    TaskRow,
+    TimeTravelRow,
+    TokenRow,
+    ToolCallRow,
+)
+from smithers_nb.model.vocabulary import NOISE_EVENTS
+from smithers_nb.sources.base import AllBut, Problem, R, Source, resolve_run_id
+
+AGENT_EVENT: Final = "AgentEvent"
+_CHILD_MARK: Final = ":child:"
+_AUTOPSY: Final = "post-failure"
+_MONITOR_MARK: Final = "smithersMonitorFor"
+
+
+class Snapshot:
+    """Everything a store holds about one run, read on demand.
+
+    Attributes:
+        source: Where it is read from.
+        run_id: Exact id of the run.
+    """
+
+    def __init__(self, source: Source, run_id: str) -> None:
+        """Take an exact id or a unique prefix.
+
+        Raises:
+            RunNotFound: No run has it.
+            AmbiguousRunId: Several runs share the prefix.
+        """
+        self.source = source
+        self.run_id = resolve_run_id(source, run_id)
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.run_id!r}, {self.source.location!r})"
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What the source could not read so far."""
+        return self.source.problems
+
+    @cached_property
+    def run(self) -> RunRow:
+        """The run itself.
+
+        Raises:
+            RunNotFound: Its row cannot be read any more.
+        """
+        found = self._rows(RunRow)
+        if not found:
+            raise RunNotFound(f"the row of run {self.run_id!r} cannot be read", hint="the store may be damaged; look at its problems")
+        return found[0]
+
+    @cached_property
+    def nodes(self) -> list[NodeRow]:
+        """Current state of every node that was ever scheduled."""
+        return self._rows(NodeRow)
+
+    @cached_property
+    def attempts(self) -> list[AttemptRow]:
+        """Every try of every node."""
+        return self._rows(AttemptRow)
+
+    @cached_property
+    def events(self) -> list[EventRow]:
+        """The log without the types that tell nothing by themselves (`NOISE_EVENTS`)."""
+        return self.source.rows(EventRow, self.run_id, only={"type": AllBut(NOISE_EVENTS)})
+
+    @cached_property
+    def agent_events(self) -> list[EventRow]:
+        """What agent CLIs said while they worked."""
+        return [event for event in self.events if event.type == AGENT_EVENT]
+
+    @cached_property
+    def approvals(self) -> list[ApprovalRow]:
+        """Gates."""
+        return self._rows(ApprovalRow)
+
+    @cached_property
+    def questions(self) -> list[QuestionRow]:
+        """Questions to people."""
+        return self._rows(QuestionRow)
+
+    @cached_property
+    def tasks(self) -> list[TaskRow]:
+        """The task graph as last rendered."""
+        return self._rows(TaskRow)
+
+    @cached_property
+    def tool_calls(self) -> list[ToolCallRow]:
+        """Tool calls and side effects."""
+        return self._rows(ToolCallRow)
+
+    @cached_property
+    def tokens(self) -> list[TokenRow]:
+        """Token use of each attempt."""
+        return self._rows(TokenRow)
+
+    @cached_property
+    def signals(self) -> list[SignalRow]:
+        """Signals that were delivered."""
+        return self._rows(SignalRow)
+
+    @cached_property
+    def time_travel(self) -> list[TimeTravelRow]:
+        """Rewinds and jumps."""
+        return self._rows(TimeTravelRow)
+
+    @cached_property
+    def branches(self) -> list[BranchRow]:
+        """How this run was forked from another one; at most one row."""
+        return self._rows(BranchRow)
+
+    @cached_property
+    def loops(self) -> list[LoopRow]:
+        """Progress of each loop."""
+        return self._rows(LoopRow)
+
+    @cached_property
+    def outputs(self) -> list[OutputRow]:
+        """What tasks produced, and the input of the run as node `input`."""
+        return self._rows(OutputRow)
+
+    @cached_property
+    def scores(self) -> list[ScoreRow]:
+        """Results of scorers."""
+        return self._rows(ScoreRow)
+
+    @cached_property
+    def diffs(self) -> list[DiffRow]:
+        """File changes, where somebody asked for them before."""
+        return self._rows(DiffRow)
+
+    @cached_property
+    def children(self) -> list[Snapshot]:
+        """Runs that a node of this run launched; no forks, continuations, monitors or autopsies."""
+        found = self.source.rows(RunRow, only={"parent_run_id": [self.run_id]})
+        if not found:
+            return []
+        forked = {branch.run_id for branch in self.source.rows(BranchRow, only={"run_id": [child.run_id for child in found]})}
+        return [Snapshot(self.source, child.run_id) for child in found if child.run_id not in forked and self._launched(child)]
+
+    def last_events(self, n: int, *, noise: bool = False) -> list[EventRow]:
+        """Give the last `n` lines of the log, oldest first."""
+        events = self._rows(EventRow) if noise else self.events
+        return events[-n:] if n > 0 else []
+
+    def _rows(self, row: type[R]) -> list[R]:
+        return self.source.rows(row, self.run_id)
+
+    def _launched(self, child: RunRow) -> bool:
+        """Tell a subflow child from every other run that names this one as its parent."""
+        config = _object(child.config)
+        annotations = config.get("annotations")
+        marked = config if not isinstance(annotations, dict) else config | annotations
+        if "continuation" in config or _MONITOR_MARK in marked or _is_autopsy(child):
+            return False
+        return (
+            child.run_id.startswith(f"{self.run_id}{_CHILD_MARK}")
+            or config.get("subflowWorkspaceParentRunId") == self.run_id
+            or child.run_id in self._named_children
+        )
+
+    @cached_property
+    def _named_children(self) -> set[object]:
+        """Ids of children that the author chose; the event that started the node names them."""
+        started = [event for event in self.events if event.type == "NodeStarted"]
+        return {_object(event.payload).get("childRunId") for event in started}
+
+
+def _is_autopsy(run: RunRow) -> bool:
+    return run.run_id.startswith(f"{_AUTOPSY}-") or run.workflow == _AUTOPSY
+
+
+def _object(text: str | None) -> dict[str, object]:
+    """Parse a JSON object; an empty one when it is something else."""
+    try:
+        value = orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,278 @@
+"""Read an SQLite file of another program: leave nothing beside it, never hold it up, believe only what held still.
+
+A file at rest is read with `immutable=1`, which touches nothing, and the read counts only when the file is the same afterwards. A
+file that an engine has open is read with plain `mode=ro` for as long as one query takes. What neither route can read, such as a
+left-over `-wal` or a hot journal, is read from a private copy. Files that this process writes itself are known to `owned` and are
+only ever touched by the standard library: closing any other handle on them would drop its locks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from smithers_nb.errors import SourceUnreadable, SourceVanished
+
+T = TypeVar("T")
+
+_MAGIC: Final = b"SQLite format 3\x00"
+_BUSY_SECONDS: Final = 5.0
+_TRIES: Final = 6
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+_ROUTE_ERRORS: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_IOERR")
+
+_owned: set[str] = set()
+_live = threading.RLock()
+
+
+def own(path: str | Path) -> None:
+    """Declare that this process writes a file, so that it is read through the standard library alone."""
+    _owned.add(os.path.realpath(path))
+
+
+def is_owned(path: str | Path) -> bool:
+    """Tell whether this process writes a file."""
+    return os.path.realpath(path) in _owned
+
+
+class Fetched(NamedTuple):
+    """The rows a query gave before it ended, and why it ended early, if it did."""
+
+    rows: list[tuple[Any, ...]]
+    problem: str | None
+
+
+class _Mark(NamedTuple):
+    """What tells one state of a file from the next."""
+
+    stats: tuple[tuple[int, ...] | None, ...]
+    header: bytes
+
+
+class RouteFailed(Exception):  # noqa: N818 - not an error of this package: it only means that the next route is tried
+    """This way of opening the file does not work; another may."""
+
+
+class SqliteFile:
+    """One foreign SQLite file, read by whatever route is right at that moment.
+
+    Attributes:
+        path: The file, symbolic links resolved, because SQLite looks for `-wal` beside the real one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(os.path.realpath(path))
+        self._connection: sqlite3.Connection | None = None
+        self._connected: tuple[str, _Mark] | None = None
+        self._copy: tuple[_Mark, str] | None = None
+        self._discard: weakref.finalize[..., Any] | None = None
+        self._lock = threading.RLock()
+
+    def check(self) -> None:
+        """Look at the first bytes.
+
+        Raises:
+            SourceUnreadable: The file is a folder, empty, not permitted, or something else than SQLite.
+            SourceVanished: It is gone.
+        """
+        if self.path.is_dir():
+            raise SourceUnreadable(f"{self.path} is a folder, not a store file", hint="name the project folder or its smithers.db")
+        if is_owned(self.path):
+            return
+        head = _head(self.path)
+        if not head:
+            raise SourceUnreadable(f"{self.path} is empty (0 bytes)", hint="the engine never wrote to it, or the disk was full; look for a backup")
+        if not head.startswith(_MAGIC):
+            raise SourceUnreadable(f"{self.path} is not an SQLite database", hint="name a smithers.db, or the folder of a project that has one")
+
+    def fetch(self, sql: str, params: Sequence[Any] = ()) -> Fetched:
+        """Run one query; rows that were read before the file proved damaged are kept.
+
+        Raises:
+            SourceVanished: The file is gone.
+            SourceUnreadable: It cannot be opened by any route.
+        """
+        return self.use(lambda uri: self._collect(uri, sql, params))
+
+    def use(self, job: Callable[[str], T]) -> T:
+        """Hand a job the URI to open; run it again by another route when the file changed meanwhile.
+
+        Args:
+            job: Opens the URI, reads, closes, returns. Raises `RouteFailed` when the URI cannot be opened.
+
+        Raises:
+            SourceVanished: The file is gone.
+            SourceUnreadable: It cannot be opened by any route.
+        """
+        if is_owned(self.path):
+            with _live:
+                return self._owned_job(job)
+        for _ in range(_TRIES):
+            mark = self._mark()
+            wal, shm, journal = mark.stats[1:]
+            if wal is None and journal is None:
+                done, result = self._at_rest(job, mark)
+            elif journal is not None or shm is not None:
+                done, result = self._while_open(job)
+            else:
+                done, result = False, None
+            if done:
+                return result  # type: ignore[return-value]
+            if self._mark() == mark:
+                break
+        return self._from_copy(job)
+
+    def close(self) -> None:
+        """Let go of the file and remove private copies."""
+        with self._lock:
+            self._disconnect()
+            if self._discard is not None:
+                self._discard()
+            self._copy = self._discard = None
+
+    def _at_rest(self, job: Callable[[str], T], mark: _Mark) -> tuple[bool, T | None]:
+        try:
+            result = job(_uri(self.path, "mode=ro&immutable=1"))
+        except RouteFailed:
+            return False, None
+        if self._mark() == mark:
+            return True, result
+        self._disconnect()
+        return False, None
+
+    def _while_open(self, job: Callable[[str], T]) -> tuple[bool, T | None]:
+        # Two readers of one file with two SQLite libraries would release each other's POSIX locks, so they take turns.
+        with _live:
+            try:
+                return True, job(_uri(self.path, "mode=ro"))
+            except RouteFailed:
+                return False, None
+
+    def _from_copy(self, job: Callable[[str], T]) -> T:
+        try:
+            return job(self._private_copy())
+        except (RouteFailed, OSError) as error:
+            raise SourceUnreadable(
+                f"{self.path} cannot be read: {error}", hint="check the permissions, or copy the store with its -wal and try the copy"
+            ) from error
+
+    def _owned_job(self, job: Callable[[str], T]) -> T:
+        try:
+            return job(_uri(self.path, "mode=ro"))
+        except RouteFailed as error:
+            if not self.path.exists():
+                raise _vanished(self.path) from error
+            raise SourceUnreadable(f"{self.path} cannot be read: {error}", hint="another part of this process may hold it") from error
+
+    def _collect(self, uri: str, sql: str, params: Sequence[Any]) -> Fetched:
+        rows: list[tuple[Any, ...]] = []
+        kept = "immutable=1" in uri or "mode=rw" in uri
+        with self._lock:
+            connection = self._connect(uri) if kept else _open(uri)
+            try:
+                rows.extend(connection.execute(sql, params))
+            except sqlite3.Error as error:
+                if _is_route_error(error):
+                    raise RouteFailed(str(error)) from error
+                return Fetched(rows, str(error))
+            finally:
+                if not kept:
+                    connection.close()
+        return Fetched(rows, None)
+
+    def _connect(self, uri: str) -> sqlite3.Connection:
+        """Keep one connection to a file at rest or a copy: it holds no lock, and the schema is read once."""
+        key = (uri, self._mark())
+        if self._connection is None or self._connected != key:
+            self._disconnect()
+            self._connection, self._connected = _open(uri), key
+        return self._connection
+
+    def _disconnect(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = self._connected = None
+
+    def _mark(self) -> _Mark:
+        return _Mark(tuple(_stat(f"{self.path}{suffix}") for suffix in ("", *_COMPANIONS)), _head(self.path)[16:100])
+
+    def _private_copy(self) -> str:
+        """Copy the file with its `-wal` and `-journal`, so that SQLite may repair the copy."""
+        for _ in range(_TRIES):
+            mark = self._mark()
+            if self._copy is not None and self._copy[0] == mark:
+                return self._copy[1]
+            self.close()
+            folder = tempfile.mkdtemp(prefix="smithers-nb-")
+            self._discard = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            target = Path(folder) / "store.db"
+            for suffix, stats in zip(("", "-wal", "-journal"), (mark.stats[0], mark.stats[1], mark.stats[3]), strict=True):
+                if stats is not None:
+                    _copy_if_there(f"{self.path}{suffix}", f"{target}{suffix}")
+            if self._mark() == mark:
+                self._copy = (mark, _uri(target, "mode=rw"))
+                return self._copy[1]
+        raise RouteFailed("it changes faster than it can be copied")
+
+
+def _open(uri: str) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+    except sqlite3.Error as error:
+        raise RouteFailed(str(error)) from error
+    connection.text_factory = _decode
+    return connection
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _is_route_error(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return name.startswith(_ROUTE_ERRORS)
+
+
+def _uri(path: Path, options: str) -> str:
+    return f"file:{quote(os.fsencode(path))}?{options}"
+
+
+def _stat(path: str) -> tuple[int, ...] | None:
+    """Identity, size and time of a file; the time of a `-shm` is left out, because readers touch it too."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_ino,) if path.endswith("-shm") else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except FileNotFoundError as error:
+        raise _vanished(path) from error
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path} cannot be read: {error.strerror or error}", hint="ask for read permission on the file and its folder"
+        ) from error
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        Path(target).unlink(missing_ok=True)
+
+
+def _vanished(path: Path) -> SourceVanished:
+    return SourceVanished(f"{path} is gone", hint="it was moved or deleted while it was read; name its new place")
