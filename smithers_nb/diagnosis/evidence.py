@@ -18,10 +18,10 @@ from smithers_nb.diagnosis.signature import signature
 from smithers_nb.model.verdict import Evidence, Failure, Link
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import ApprovalRow, AttemptRow
+    from smithers_nb.model.rows import ApprovalRow, AttemptRow, RunRow
     from smithers_nb.sources.snapshot import Snapshot
 
-_DEFERS_TO_ATTEMPTS = frozenset({None, "SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED", "SCHEDULER_ERROR", "DEPENDENCY_DEADLOCK"})
+_DEFERS_TO_ATTEMPTS = frozenset({None, "SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED", "SCHEDULER_ERROR"})
 """Run-level codes that a failed attempt explains better; every other code is a structural error of the run itself."""
 
 _QUOTE = 400
@@ -68,10 +68,36 @@ def was_masked(attempt: AttemptRow) -> bool:
     return attempt.state == "cancelled" and not attempt.reset and attempt.error is not None and "handleSignal" not in (attempt.error or "")
 
 
+def is_of_the_run_itself(run: RunRow, failing: Iterable[str]) -> bool:
+    """Tell whether a run's own error is the failure, as with a deadlock, rather than the one of a failing node."""
+    if run.status == "cancelled" or not run.error:
+        return False
+    if run.error_code == "DEPENDENCY_DEADLOCK":
+        return not any(f"'{node_id}'" in (run.error_message or "") for node_id in failing)
+    return run.error_code not in _DEFERS_TO_ATTEMPTS
+
+
+def denial(approval: ApprovalRow) -> Failure:
+    """Describe a person's no: a decision, not a fault."""
+    who = approval.decided_by or "somebody"
+    message = f"approval {approval.node_id} was denied by {who}" + (f": {approval.note}" if approval.note else "")
+    return Failure(
+        run_id=approval.run_id,
+        node_id=approval.node_id,
+        iteration=approval.iteration,
+        at=approval.decided_at,
+        kind="denied",
+        chain=(Link(code="APPROVAL_DENIED", message=message),),
+        details={"decidedBy": approval.decided_by, "note": approval.note, "title": approval.title},
+        signatures=(signature(message, "APPROVAL_DENIED"),),
+        task_kind="approval",
+    )
+
+
 def _find(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
     run_error = parse_error(snapshot.run.error if snapshot.run.status in {"failed", "cancelled", "running"} else None)
     failed = _failed_nodes(snapshot)
-    if _is_structural(snapshot, failed):
+    if is_of_the_run_itself(snapshot.run, {key.node_id for key in failed}):
         return _from_run(snapshot, run_error, parents, collateral=[key.node_id for key in failed])
     if failed:
         return _from_node(snapshot, failed, parents)
@@ -101,18 +127,6 @@ def _is_retrying(state: str | None) -> bool:
     return state in {"pending", "in-progress", "stalled"}
 
 
-def _is_structural(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> bool:
-    """Tell whether the run itself is at fault, as with a deadlock, rather than one of its tasks."""
-    if snapshot.run.status == "cancelled" or not snapshot.run.error:
-        return False
-    code = snapshot.run.error_code
-    return code not in _DEFERS_TO_ATTEMPTS or (code == "DEPENDENCY_DEADLOCK" and not _explains(failed, snapshot.run.error_message or ""))
-
-
-def _explains(failed: dict[NodeKey, list[AttemptRow]], message: str) -> bool:
-    return any(f"'{key.node_id}'" in message for key in failed)
-
-
 def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], parents: tuple[str, ...]) -> Failure:
     key = _root_node(snapshot, failed)
     attempts = failed[key]
@@ -121,6 +135,8 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
     if followed := _follow_child(snapshot, parsed, parents):
         return followed
     parsed, evidence = _with_hidden_error(snapshot, last, parsed)
+    if not parsed.chain and (logged := _from_events(snapshot, parents)).kind != "none":
+        return logged
     others = [other.node_id for other in failed if other != key]
     return Failure(
         run_id=snapshot.run.run_id,
@@ -128,7 +144,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         iteration=key.iteration,
         attempt=last.attempt,
         at=last.finished_at or last.started_at,
-        kind="masked-cancel" if was_masked(last) else "agent-event" if evidence else "attempt",
+        kind=_kind(last, parsed, told_by_agent=bool(evidence)),
         chain=parsed.chain,
         details=parsed.details,
         attempts=len(attempts),
@@ -141,6 +157,14 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         parents=parents,
         evidence=(_attempt_evidence(last), *evidence, *_run_evidence(snapshot)),
     )
+
+
+def _kind(attempt: AttemptRow, parsed: ParsedError, *, told_by_agent: bool) -> str:
+    if was_masked(attempt):
+        return "masked-cancel"
+    if told_by_agent:
+        return "agent-event"
+    return "attempt" if parsed.chain else "none"
 
 
 def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> NodeKey:
@@ -236,23 +260,9 @@ def _from_run(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...],
 
 
 def _from_denial(snapshot: Snapshot, denied: ApprovalRow, parents: tuple[str, ...]) -> Failure:
-    """Describe a person's no: a decision, not a fault."""
-    who = denied.decided_by or "somebody"
-    message = f"approval {denied.node_id} was denied by {who}" + (f": {denied.note}" if denied.note else "")
     ref = f"approval:{denied.node_id}/{denied.iteration}"
-    return Failure(
-        run_id=snapshot.run.run_id,
-        node_id=denied.node_id,
-        iteration=denied.iteration,
-        at=denied.decided_at,
-        kind="denied",
-        chain=(Link(code="APPROVAL_DENIED", message=message),),
-        details={"decidedBy": denied.decided_by, "note": denied.note, "title": denied.title},
-        signatures=(signature(message, "APPROVAL_DENIED"),),
-        task_kind="approval",
-        parents=parents,
-        evidence=(Evidence(ref=ref, quote=denied.note or denied.status, note=f"denied by {who}"), *_run_evidence(snapshot)),
-    )
+    refused = Evidence(ref=ref, quote=denied.note or denied.status, note=f"denied by {denied.decided_by or 'somebody'}")
+    return denial(denied).model_copy(update={"parents": parents, "evidence": (refused, *_run_evidence(snapshot))})
 
 
 def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:

@@ -38,7 +38,7 @@ class LiteralSource:
     def close(self) -> None: ...
 
 
-def make(row: type[Any], **values: Any) -> Any:
+def make(row: type[Any], /, **values: Any) -> Any:
     """Make a row, with None (0 for positions, "" for keys) where a test does not care."""
     defaults = {
         name: None if type(None) in getattr(hint, "__args__", ()) else 0 if hint is int else ""
@@ -66,7 +66,15 @@ def attempt() -> Callable[..., AttemptRow]:
     """Make a failed attempt."""
     return lambda node_id, number=1, **values: make(
         AttemptRow,
-        **{"run_id": "r", "node_id": node_id, "attempt": number, "state": "failed", "started_at": NOW, "finished_at": NOW + number, **values},
+        **{
+            "run_id": "r",
+            "node_id": node_id,
+            "attempt": number,
+            "state": "failed",
+            "started_at": NOW,
+            "finished_at": NOW + number,
+            **values,
+        },
     )
 
 

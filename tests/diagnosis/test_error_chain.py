@@ -54,7 +54,9 @@ def test_child_output_is_decoded(stderr: object) -> None:
     assert parse_error(record(message="Command failed", stderr=stderr)).details["stderr"] == "hi"
 
 
-@pytest.mark.parametrize("text", ["not json", "[1, 2]", "null", '"just a string"', "{}", '{"cause": {"cause": 3}}', '{"message": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["not json", "[1, 2]", "null", '"just a string"', "{}", '{"cause": {"cause": 3}}', '{"message": {"a": 1}}']
+)
 def test_garbage_is_not_an_error(text: str) -> None:
     """A damaged record gives what can be read and never raises."""
     assert isinstance(parse_error(text).chain, tuple)
@@ -78,7 +80,9 @@ def test_docs_pointer_is_stripped() -> None:
     assert clean_message(f"Task aborted{DOCS}") == "Task aborted"
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+@given(
+    st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
+)
 def test_any_json_is_readable(value: object) -> None:
     """Whatever JSON a store holds, parsing it gives a chain."""
     assert isinstance(parse_error(json.dumps(value)).details, dict)
