@@ -89,7 +89,7 @@ def denial(approval: ApprovalRow) -> Failure:
         kind="denied",
         chain=(Link(code="APPROVAL_DENIED", message=message),),
         details={"decidedBy": approval.decided_by, "note": approval.note, "title": approval.title},
-        signatures=(signature(message, "APPROVAL_DENIED"),),
+        signatures=(signature(f"approval {approval.node_id} was denied", "APPROVAL_DENIED"),),
         task_kind="approval",
     )
 
