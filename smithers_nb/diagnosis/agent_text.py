@@ -33,6 +33,8 @@ _BENIGN = re.compile(r"state db missing rollout path|^warn(?:ing)?\b|deprecat|ex
 """Lines that agent CLIs print on every run; never the cause (reported against Smithers as noise in failures)."""
 
 _LONG = 2_000
+_LAST_WORDS = 200
+"""An agent that fails says why in a line; a longer last text is its work, not its error. Characters."""
 
 
 def is_generic(message: str) -> bool:
@@ -54,11 +56,17 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
     if not is_generic(stored):
         return None
     own = [e for e in agent_events if (e.node_id, e.iteration or 0, e.attempt) == (attempt.node_id, attempt.iteration, attempt.attempt)]
-    for event in reversed(own):
-        for text in _texts(event.payload):
-            if not is_generic(text) and not _BENIGN.search(text) and _LOOKS_LIKE_ERROR.search(text):
-                return Evidence(ref=f"event:{event.seq}", quote=text[:_LONG], note="said by the agent, not kept in the attempt's error")
-    return None
+    said = [
+        (event.seq, text) for event in reversed(own) for text in _texts(event.payload) if not is_generic(text) and not _BENIGN.search(text)
+    ]
+    telling = next(((seq, text) for seq, text in said if _LOOKS_LIKE_ERROR.search(text)), None)
+    last_words = said[0] if said and len(said[0][1]) <= _LAST_WORDS else None
+    found = telling or last_words
+    return (
+        Evidence(ref=f"event:{found[0]}", quote=found[1][:_LONG], note="said by the agent, not kept in the attempt's error")
+        if found
+        else None
+    )
 
 
 def _texts(payload: str | None) -> list[str]:

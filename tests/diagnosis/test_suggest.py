@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.diagnosis.suggest import advise
 from smithers_nb.model.rows import OutputRow
 from smithers_nb.model.verdict import Advice, Classification, Failure
-from smithers_nb.model.vocabulary import Suggestion
+
+if TYPE_CHECKING:
+    from smithers_nb.model.vocabulary import Suggestion
 
 Make = Callable[..., Any]
 
