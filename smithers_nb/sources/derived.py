@@ -9,6 +9,7 @@ import orjson
 
 from smithers_nb.model.rows import ApprovalRow, OutputRow
 from smithers_nb.model.vocabulary import NODE_TERMINAL_STATES, TERMINAL_STATUSES
+from smithers_nb.sources.json_text import as_object, parse, text_or_none, whole
 from smithers_nb.sources.query import Wanted, known_columns, quoted
 
 if TYPE_CHECKING:
@@ -46,32 +47,6 @@ def outputs(source: SmithersSource, wanted: Wanted) -> list[OutputRow]:
         for cells in source.fetch(table, f"SELECT {listed} FROM {quoted(table)}{where}", params):
             rows.append(_output(table, dict(zip(columns, cells, strict=True)), kinds))
     return sorted(rows, key=lambda row: (row.run_id, row.node_id, row.iteration))
-
-
-def parse(text: Any) -> Any:
-    """Parse JSON; None when it is not."""
-    try:
-        return orjson.loads(text) if isinstance(text, str | bytes) else None
-    except orjson.JSONDecodeError:
-        return None
-
-
-def as_object(text: Any) -> dict[str, Any]:
-    """Parse a JSON object; an empty one when it is something else."""
-    value = parse(text)
-    return value if isinstance(value, dict) else {}
-
-
-def text_or_none(value: Any) -> str | None:
-    """Give a value as text, None for nothing."""
-    if value is None or isinstance(value, str):
-        return value
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def whole(value: Any) -> int | None:
-    """Give a number as an integer, None for anything else."""
-    return int(value) if isinstance(value, int | float) else None
 
 
 def _approval(cells: tuple[Any, ...], asked: dict[Any, int], over: set[Any], passed: set[Any]) -> ApprovalRow:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Final
 
-import orjson
-
 from smithers_nb.errors import RunNotFound
 from smithers_nb.model.rows import (
     ApprovalRow,
@@ -31,6 +29,7 @@ from smithers_nb.model.rows import (
 )
 from smithers_nb.model.vocabulary import NOISE_EVENTS
 from smithers_nb.sources.base import AllBut, Problem, R, Source, resolve_run_id
+from smithers_nb.sources.json_text import as_object
 
 AGENT_EVENT: Final = "AgentEvent"
 _CHILD_MARK: Final = ":child:"
@@ -175,7 +174,7 @@ class Snapshot:
 
     def _launched(self, child: RunRow) -> bool:
         """Tell a subflow child from every other run that names this one as its parent."""
-        config = _object(child.config)
+        config = as_object(child.config)
         annotations = config.get("annotations")
         marked = config if not isinstance(annotations, dict) else config | annotations
         if "continuation" in config or _MONITOR_MARK in marked or _is_autopsy(child):
@@ -190,17 +189,8 @@ class Snapshot:
     def _named_children(self) -> set[object]:
         """Ids of children that the author chose; the event that started the node names them."""
         started = [event for event in self.events if event.type == "NodeStarted"]
-        return {_object(event.payload).get("childRunId") for event in started}
+        return {as_object(event.payload).get("childRunId") for event in started}
 
 
 def _is_autopsy(run: RunRow) -> bool:
     return run.run_id.startswith(f"{_AUTOPSY}-") or run.workflow == _AUTOPSY
-
-
-def _object(text: str | None) -> dict[str, object]:
-    """Parse a JSON object; an empty one when it is something else."""
-    try:
-        value = orjson.loads(text) if text else None
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
