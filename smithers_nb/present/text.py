@@ -1,0 +1,79 @@
+"""Text of unknown origin, made fit to be looked at.
+
+Gets whatever a run recorded; gives the same text without secrets, with control characters shown instead of obeyed, in
+bounded length, and times and durations in words. Pages and terminals both build on it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from smithers_nb.redact import redact
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
+_YEAR_ONE_MS, _YEAR_9999_MS = -62_135_596_800_000, 253_402_300_799_999
+_DELETE = 0x7F
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def shown(value: object, limit: int = 4_000) -> str:
+    """Turn any value into text that is safe to show: without secrets, controls visible, at most about `limit` characters."""
+    return visible(clip(redact("" if value is None else str(value)), limit))
+
+
+def visible(text: str) -> str:
+    """Replace control, direction and zero-width characters by visible stand-ins; newline and tab stay."""
+    return _CONTROL.sub(_stand_in, text.replace("\r\n", "\n"))
+
+
+def one_line(value: object, limit: int = 160) -> str:
+    """Show a value on one line."""
+    return shown(" ".join(str(value if value is not None else "").split()), limit)
+
+
+def clip(text: str, limit: int) -> str:
+    """Keep beginning and end of a text that is longer than `limit`, and say how much is missing between them."""
+    if len(text) <= limit:
+        return text
+    head = limit * 3 // 4
+    tail = limit - head
+    return f"{text[:head]} … [{len(text) - limit:,} more characters] … {text[len(text) - tail :]}"
+
+
+def without_ansi(text: str) -> str:
+    """Drop the escape sequences that colour a terminal."""
+    return _ANSI.sub("", text)
+
+
+def when(ms: int | None) -> str:
+    """Write an epoch millisecond as UTC, to the second; empty for none, the bare number outside the calendar."""
+    if ms is None:
+        return ""
+    if not _YEAR_ONE_MS <= ms <= _YEAR_9999_MS:
+        return str(ms)
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float | None) -> str:
+    """Write a length of time in the two units a person would use; empty for none."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def _stand_in(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < ord(" "):
+        return chr(0x2400 + code)
+    return "\u2421" if code == _DELETE else f"⟨U+{code:04X}⟩"

@@ -1,0 +1,154 @@
+"""Secrets out of any text or JSON value, before it reaches a page, a model, a log or another machine.
+
+Gets text (`redact`) or a JSON value (`redact_value`); gives the same with every secret replaced by `[REDACTED:3f2a]`, where equal
+secrets have equal tags and short ones, which could be guessed from a tag, have none. Doing it twice changes nothing.
+
+One combined expression looks for everything in a single pass. It starts at a word that gives a secret away (a prefix of a known
+kind of token, or a name such as `password` before a value), never at arbitrary characters, so that megabytes stay cheap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+_MARK: Final = "[REDACTED"
+_ANY_MARK: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{4})?\]")
+_TAGGED_LENGTH: Final = 16
+
+_PREFIXED: Final = (
+    r"sk-(?![a-z]+-[a-z-]*(?![\w-]))[\w-]{8,}",  # OpenAI, Anthropic; not a name of lower-case words
+    r"(?:sk|rk|pk)_(?:live|test)_\w{8,}|whsec_\w{16,}",  # Stripe
+    r"gh[pousr]_\w{20,}|github_pat_\w{20,}",
+    r"glpat-[\w-]{16,}|gl(?:ptt|dt|rt|cbt)-[\w-]{16,}",  # GitLab
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])",
+    r"xox[abeprs]-[\w-]{10,}|xapp-[\w-]{10,}",  # Slack
+    r"AIza[\w-]{35,}|ya29\.[\w.-]{10,}|GOCSPX-[\w-]{20,}",  # Google
+    r"hf_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{20,}|pypi-[\w-]{32,}",
+    r"gsk_\w{20,}|xai-\w{20,}|nvapi-[\w-]{20,}|pplx-\w{20,}|r8_\w{20,}|lin_api_\w{16,}|dckr_pat_[\w-]{16,}|shpat_\w{16,}",
+    r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
+    r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*",  # JSON web tokens
+)
+_LOOSE_WORDS: Final = r"(?!(?:tokens?|auth\w*|realm|error|errors|scheme|header|format|credentials?|is|was|required|missing|invalid|not|and|or)\b)"
+_QUOTED_KEY: Final = (
+    r"(?i:(?:token|secret|passw(?:or)?d|passphrase|credential|authorization|connection[-_]?string|dsn|[-_]key|api[-_]?key|(?<=[\"'])key)"
+    r"|(?<=[a-z])(?-i:Key))"
+)
+_KEY: Final = re.compile(
+    r"(?i:api[-_]?key|[-_]key$|^key$|token(?!i[sz])|secret|passw(?:or)?d|passphrase|^pwd$|credential|authorization|dsn|connection)|[a-z]Key$"
+)
+_ORDINARY_KEY: Final = re.compile(
+    r"(?i)(?:cache|schema|primary|foreign|idempotency|dedupe|node|state|output|sort|group|object|lookup|public|partition|correlation)[-_]?key$"
+)
+_COUNT_KEY: Final = re.compile(r"(?i)tokens$|tokens?[-_]?(?:count|usage|limit|budget|total|used|cost|details)|^(?:max|min|num|n|total)[-_]?token")
+_NEVER_NUMBER: Final = re.compile(r"(?i)passw(?:or)?d|secret|credential|passphrase|pwd")
+_NUMBER: Final = re.compile(r"[\d.,_]+[kKmM]?")
+_PLACEHOLDER: Final = re.compile(r"\[REDACTED|<|\$|\.\.\.|…|\*{3}|%|\{|(?:process|import\.meta)\.env|os\.(?:environ|getenv)|getenv|(?:null|None|undefined|true|false)\b")
+
+_FINDER: Final = re.compile(
+    "|".join(
+        (
+            _ANY_MARK.pattern,
+            r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?P<pem>.*?(?:-----END [A-Z0-9 ]+-----|\Z))",
+            r"://[^\s/:@\"'<>\[\]]{0,256}:(?P<url>[^\s/@\"'<>]{1,512})(?=@)",
+            rf"(?<![A-Za-z0-9])(?P<prefixed>{'|'.join(_PREFIXED)})",
+            rf"(?<![A-Za-z0-9])(?i:bearer) {_LOOSE_WORDS}(?P<bearer>[\w.~+/=-]{{4,}})",
+            r"(?<![A-Za-z0-9])(?i:basic) (?P<basic>[A-Za-z0-9+/]{12,}={1,2})",
+            # NAME=value of an environment, and AccountKey=…; of a connection string
+            r"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|(?<![A-Z0-9])KEY|API_?KEY|AccountKey|SharedAccessKey|SharedAccessSignature)=(?P<name>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,]+)",
+            # "…token…": "value" and 'password': 'value'
+            rf"{_QUOTED_KEY}[\w.-]*\"\s{{0,8}}:\s{{0,8}}\"(?P<json>(?:[^\"\\]|\\.)*)(?=\")",
+            rf"{_QUOTED_KEY}[\w.-]*(?P<escape>\\+)\"\s{{0,8}}:\s{{0,8}}\\+\"(?P<inner>[^\"\\]*)(?=\\)",
+            rf"{_QUOTED_KEY}[\w.-]*'\s{{0,8}}:\s{{0,8}}'(?P<repr>(?:[^'\\]|\\.)*)(?=')",
+            # password=value, token=value, api-key: value
+            r"(?i:passw(?:or)?d|passphrase|pwd|secret|token|api[-_]?key|access[-_]?key|account[-_]?key)=(?P<lower>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,)\]}]+)",
+            r"(?i:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|account[-_]?key) {0,2}(?:= {1,2}|: {0,2})(?P<colon>\"[^\"\n]{4,}\"|'[^'\n]{4,}'|(?=[^\s\"']*\d)[^\s\"'&;,)\]}]{6,})",
+            r"(?<=[?&;])sig=(?P<sas>[\w%+/=-]{20,})",
+        )
+    ),
+    re.DOTALL,
+)
+_RARE: Final = (
+    ("==", re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{86}==(?!=)")),  # Azure storage keys
+    ("8Q~", re.compile(r"(?<![\w.~-])[\w~.-]{3}8Q~[\w~.-]{31,34}(?![\w~.-])")),  # Azure client secrets
+    ("JQQJ99", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,60}JQQJ99[A-Za-z0-9]{10,60}(?![A-Za-z0-9])")),  # Azure service keys
+)
+_PERSONAL: Final = re.compile(r"(?P<home>(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+)|(?P<mail>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+)")
+
+
+def redact(text: str, *, personal: bool = False) -> str:
+    """Replace every secret in a text.
+
+    Args:
+        text: Any text, also JSON, code, logs; megabytes are fine.
+        personal: Replace user names in home paths and e-mail addresses as well.
+    """
+    text = _FINDER.sub(_replace, text)
+    for hint, pattern in _RARE:
+        if hint in text:
+            text = pattern.sub(lambda match: _mark(match.group()), text)
+    return _PERSONAL.sub(lambda match: _mark(match.group()), text) if personal else text
+
+
+def redact_value(value: Any, *, personal: bool = False) -> Any:
+    """Replace every secret in a JSON value: in keys, in strings, and whatever lies under a key that names a secret.
+
+    Counts of tokens and other numbers stay, unless their key speaks of a password or secret.
+    """
+    if isinstance(value, str):
+        return redact(value, personal=personal)
+    if isinstance(value, dict):
+        return {redact(key, personal=personal) if isinstance(key, str) else key: _entry(key, item, personal) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value(item, personal=personal) for item in value]
+    return value
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a key or column of this name holds a secret."""
+    return _KEY.search(name) is not None and _ORDINARY_KEY.search(name) is None
+
+
+def _entry(key: object, value: Any, personal: bool) -> Any:
+    if not isinstance(key, str) or not is_secret_name(key) or value is None or isinstance(value, bool):
+        return redact_value(value, personal=personal)
+    if isinstance(value, int | float):
+        return _MARK + "]" if _NEVER_NUMBER.search(key) else value
+    if _COUNT_KEY.search(key) and (not isinstance(value, str) or _NUMBER.fullmatch(value)):
+        return redact_value(value, personal=personal)
+    if not isinstance(value, str):
+        return _MARK + "]" if value else value
+    return value if not value or _ANY_MARK.fullmatch(value) else _mark(value)
+
+
+def _replace(match: re.Match[str]) -> str:
+    group = match.lastgroup
+    if group == "escape" or group is None:
+        return match.group()
+    secret = match.group(group)
+    quote = secret[:1] if secret[:1] in {'"', "'"} and secret[-1:] == secret[:1] and len(secret) > 1 else ""
+    bare = secret[1:-1] if quote else secret
+    if _spared(bare, group):
+        return match.group()
+    start = match.start(group) - match.start()
+    whole = match.group()
+    return f"{whole[:start]}{quote}{_mark(bare)}{quote}{whole[start + len(secret) :]}"
+
+
+def _spared(secret: str, group: str) -> bool:
+    """Tell whether a value beside a telling name is only a placeholder, a reference to the environment or a number of tokens."""
+    if not secret or _ANY_MARK.fullmatch(secret):
+        return True
+    if group in {"prefixed", "pem", "bearer", "basic", "url", "sas"}:
+        return False
+    return _PLACEHOLDER.match(secret) is not None and _MARK not in secret[1:] or (group != "json" and len(secret) < 2)
+
+
+@lru_cache(maxsize=4096)
+def _mark(secret: str) -> str:
+    if len(secret) < _TAGGED_LENGTH:
+        return _MARK + "]"
+    digest = hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=2, person=b"smithers-nb").hexdigest()
+    return f"{_MARK}:{digest}]"
