@@ -23,6 +23,7 @@ Each carries a `hint`: what a person can do about it. Callers tell errors apart 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class SmithersNbError(Exception):
@@ -111,9 +112,19 @@ class ParameterError(SmithersNbError):
 
 
 class NotebookError(SmithersNbError):
-    """A notebook could not be executed to its end."""
+    """A notebook could not be executed to its end.
+
+    Attributes:
+        notebook: File of the notebook as far as it got; None when it could not be saved either.
+        report: File of a report made from that; None when there is none.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *, notebook: Path | None = None, report: Path | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.notebook = notebook
+        self.report = report
 
 
 class ReportError(SmithersNbError):

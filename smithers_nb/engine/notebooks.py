@@ -1,0 +1,209 @@
+"""Notebooks executed with parameters, within a time limit, saved whole.
+
+`execute` gets a notebook file, a validated pydantic model of its parameters and limits; it gives the executed notebook, saved at its
+place. When a cell fails, hangs or loses its kernel, the notebook as far as it got is saved all the same and the error names its file.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from smithers_nb.engine.artifacts import write_whole
+from smithers_nb.errors import NotebookError, ParameterError
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.papermill_engine import Progress, Session
+
+M = TypeVar("M", bound=BaseModel)
+
+_SAVE_EVERY_S: Final = 2.0
+_GRACE_S: Final = 10.0
+"""How long an execution whose kernel was ended may take to notice."""
+
+
+@dataclass(frozen=True)
+class ExecutedNotebook:
+    """A notebook that ran to its end.
+
+    Attributes:
+        path: Its file.
+        node: The notebook itself, an nbformat node.
+        duration_s: Seconds from start to end, kernel included.
+    """
+
+    path: Path
+    node: Any
+    duration_s: float
+
+    def shown(self, mimetype: str) -> Any:
+        """Give the last thing of this type that a cell displayed; None when none did."""
+        found = (
+            output.data[mimetype]
+            for cell in reversed(self.node.cells)
+            for output in reversed(cell.get("outputs", []))
+            if mimetype in output.get("data", {})
+        )
+        return next(found, None)
+
+
+def validated(model: type[M], values: Mapping[str, Any]) -> M:
+    """Check a notebook's parameters before anything is started.
+
+    Raises:
+        ParameterError: A name is unknown, a value missing or of the wrong kind; one line says which.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        problems = "; ".join(_in_words(problem) for problem in error.errors())
+        raise ParameterError(problems, hint=f"the parameters are {', '.join(model.model_fields)}") from None
+
+
+def execute(  # noqa: PLR0913  # all but three are options by name
+    notebook: Path,
+    output: Path,
+    parameters: BaseModel,
+    *,
+    cell_timeout_s: float = 600.0,
+    total_timeout_s: float = 1800.0,
+    progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> ExecutedNotebook:
+    """Run a notebook on a kernel of its own.
+
+    Args:
+        notebook: The notebook, with a cell tagged `parameters`.
+        output: Where the executed notebook goes; replaced when it exists.
+        parameters: Its parameters.
+        cell_timeout_s: Seconds that one cell may take.
+        total_timeout_s: Seconds that everything may take, the start of the kernel included.
+        progress: Told before each cell.
+        meanwhile: Called once the kernel is starting, to use the time that takes.
+
+    Raises:
+        NotebookError: A cell failed, the time was up, the kernel died, or the notebook could not be saved.
+    """
+    begun = time.monotonic()
+    run = _Execution(_Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress))
+    worker = threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True)
+    worker.start()
+    try:
+        run.started.wait(total_timeout_s)
+        if meanwhile is not None and run.error is None:
+            meanwhile()
+        worker.join(max(0.0, run.job.deadline - time.monotonic()))
+    finally:
+        if worker.is_alive():
+            run.stop()
+            worker.join(_GRACE_S)
+    return run.result(begun, hung=worker.is_alive())
+
+
+class _Job(NamedTuple):
+    """What is to be done."""
+
+    notebook: Path
+    output: Path
+    parameters: BaseModel
+    cell_timeout_s: float
+    deadline: float
+    progress: Progress | None
+
+
+class _Execution:
+    """What the thread that runs the cells and the one that waits for it share."""
+
+    def __init__(self, job: _Job) -> None:
+        self.job = job
+        self.started = threading.Event()
+        self.error: BaseException | None = None
+        self._session: Session | None = None
+        self._saved_at = time.monotonic()
+
+    def run(self) -> None:
+        """Run the cells; what goes wrong is kept in `error`."""
+        try:
+            import nbformat
+
+            from smithers_nb.engine.papermill_engine import Session
+
+            node = nbformat.read(self.job.notebook, as_version=4)
+            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell)
+            self._session.execute(node, self.job.parameters.model_dump(mode="json"))
+        except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
+            self.error = error
+        finally:
+            self.started.set()
+
+    def stop(self) -> None:
+        """End the kernel."""
+        if self._session is not None:
+            self._session.stop()
+
+    def result(self, begun: float, *, hung: bool) -> ExecutedNotebook:
+        """Save the notebook and give it, or raise what happened to it."""
+        session = self._session
+        if session is None or session.node is None:
+            reason = self.error or "no kernel within the time limit"
+            raise NotebookError(f"{self.job.notebook.name} could not be started: {reason}") from self.error
+        if self.error is None and not hung:
+            self._save(session.node)
+            return ExecutedNotebook(self.job.output, session.node, time.monotonic() - begun)
+        raise self._failure(session) from None
+
+    def _failure(self, session: Session) -> NotebookError:
+        from smithers_nb.engine.papermill_engine import in_words
+
+        name, message = in_words(self.error or TimeoutError(), session, self.job.deadline)
+        session.mark(name, message)
+        self._save(session.node)
+        place = _heading(session.node, session.running) if session.running is not None else ""
+        return NotebookError(
+            f"{self.job.notebook.name} stopped{f' at “{place}”' if place else ''}: {name}: {message}",
+            notebook=self.job.output,
+            hint=f"the notebook as far as it got: {self.job.output}",
+        )
+
+    def _save(self, node: Any) -> None:
+        try:
+            write_whole(self.job.output, as_bytes(node))
+        except OSError as error:
+            reason = f"{self.job.output} could not be written: {error.strerror or error}"
+            raise NotebookError(reason, hint="free some space, or name another folder for artifacts") from error
+
+    def _on_cell(self, session: Session, index: int) -> None:
+        if self.job.progress is not None:
+            self.job.progress(index, len(session.node.cells), _heading(session.node, index))
+        if time.monotonic() - self._saved_at > _SAVE_EVERY_S:  # so that a killed process leaves something to look at
+            self._saved_at = time.monotonic()
+            with suppress(OSError):
+                write_whole(self.job.output, as_bytes(session.node))
+
+
+def as_bytes(node: Any) -> bytes:
+    """Write a notebook as JSON; what is no valid Unicode becomes an escape."""
+    import nbformat
+
+    return str(nbformat.writes(node)).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _heading(node: Any, index: int) -> str:
+    """Find the heading that stands above a cell."""
+    titles = (cell.source for cell in reversed(node.cells[: index + 1]) if cell.cell_type == "markdown" and cell.source.startswith("#"))
+    return next(titles, "").partition("\n")[0].lstrip("# ")
+
+
+def _in_words(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"]) or "parameters"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,140 @@
+"""The seam to papermill: an engine that runs a notebook on a lean kernel and can be watched and stopped from another thread.
+
+A `Session` lives for one execution. It knows the notebook as it grows, the cell that is running and the kernel, so that whoever
+started the execution can save what there is, say which cell hung, and end a kernel that does not end by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+from nbclient.exceptions import CellTimeoutError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
+from papermill.log import logger
+
+from smithers_nb.engine.kernels import LeanKernelManager
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
+
+_ENGINE: Final = "smithers-nb"
+_START_TIMEOUT_S: Final = 60
+
+
+class Session:
+    """One execution of one notebook.
+
+    Attributes:
+        node: The notebook with the outputs it has so far; None until the parameters are in.
+        started: Set as soon as the kernel's process is being started.
+    """
+
+    def __init__(self, cell_timeout_s: float, deadline: float, started: threading.Event, on_cell: Callable[[Session, int], None]) -> None:
+        self.node: Any = None
+        self.started = started
+        self.running: int | None = None
+        self._cell_timeout_s = cell_timeout_s
+        self._deadline = deadline
+        self._on_cell = on_cell
+        self._client: Any = None
+        self._stopped = False
+
+    def execute(self, node: Any, parameters: dict[str, Any]) -> None:
+        """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
+        with _silenced(logger):
+            execute_notebook(node, None, parameters, engine_name=_ENGINE, progress_bar=False, session=self)
+
+    def run_cells(self, manager: Any, kernel_name: str) -> None:
+        """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
+        self.node = manager.nb
+        self._client = PapermillNotebookClient(
+            manager,
+            kernel_name=kernel_name,
+            kernel_manager_class=LeanKernelManager,
+            startup_timeout=_START_TIMEOUT_S,
+            timeout_func=self._time_left,
+            log=logger,
+            on_cell_start=lambda cell_index, **_: self._begin(cell_index),
+            on_cell_executed=lambda **_: self._end(),
+        )
+        self._client.create_kernel_manager()
+        if not self._stopped:
+            self.started.set()
+            self._client.execute()
+
+    def stop(self) -> None:
+        """End the kernel at once, from any thread; the execution then fails by itself."""
+        self._stopped = True
+        kernel = getattr(self._client, "km", None)
+        if kernel is not None:
+            kernel.kill_now()
+
+    @property
+    def kernel_log(self) -> str:
+        """What the kernel's process wrote to its error stream."""
+        return getattr(getattr(self._client, "km", None), "last_words", "")
+
+    def mark(self, name: str, message: str) -> None:
+        """Write an error into the cell that was running, where a reader will look for it."""
+        from nbformat.v4 import new_output
+
+        cells = self.node.cells if self.node is not None else []
+        cell = cells[self.running] if self.running is not None else next((c for c in cells if c.cell_type == "code"), None)
+        if cell is not None and not any(output.output_type == "error" for output in cell.outputs):
+            cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
+            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+
+    def _time_left(self, _cell: Any) -> float:
+        return max(0.01, min(self._cell_timeout_s, self._deadline - time.monotonic()))
+
+    def _begin(self, index: int) -> None:
+        self.running = index
+        self._on_cell(self, index)
+
+    def _end(self) -> None:
+        self.running = None
+
+
+class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
+    """Hands the cells to the session that asked for them."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, session: Session, **_: Any) -> None:
+        """Do what papermill asks an engine to do."""
+        session.run_cells(nb_man, kernel_name)
+
+
+papermill_engines.register(_ENGINE, _Engine)
+
+
+def in_words(error: BaseException, session: Session, deadline: float) -> tuple[str, str]:
+    """Give the name and the message of what ended an execution."""
+    if isinstance(error, PapermillExecutionError):
+        return error.ename, error.evalue
+    if time.monotonic() >= deadline:
+        return "Timeout", "the notebook took longer than it was given"
+    if isinstance(error, CellTimeoutError):
+        return "Timeout", "the cell took longer than it was given"
+    log = session.kernel_log.splitlines()
+    said = f"; its last words: {log[-1]}" if log else ""
+    name = type(error).__name__
+    return name, f"the kernel died{said}" if name == "DeadKernelError" or "Kernel died" in str(error) else str(error) or name
+
+
+@contextmanager
+def _silenced(log: logging.Logger) -> Iterator[None]:
+    """Keep papermill from telling every step; what matters is raised."""
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
