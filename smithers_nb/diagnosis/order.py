@@ -1,0 +1,28 @@
+"""Runs in the order in which somebody started them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CHILD = ":child:"
+_AUTOPSY = "post-failure-"
+
+
+def by_time(runs: pd.DataFrame) -> pd.DataFrame:
+    """Sort runs by start, oldest first; a run that never started counts from its creation."""
+    began = runs["started_at"].fillna(runs["created_at"])
+    return runs.assign(began=began).sort_values(["began", "run_id"], kind="stable").drop(columns="began")
+
+
+def is_own_run(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Mark runs that somebody launched: no children of a subflow, no autopsies of the engine."""
+    children = runs["parent_run_id"].notna() & runs["run_id"].str.contains(_CHILD, regex=False)
+    return ~(children | runs["run_id"].str.startswith(_AUTOPSY))
+
+
+def epoch_ms(time: Any) -> int | None:
+    """Give a timestamp of a frame as epoch milliseconds, None for NaT."""
+    return None if time is None or time != time else int(time.timestamp() * 1000)  # noqa: PLR0124 - NaT is the value that is not itself
