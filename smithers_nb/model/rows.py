@@ -85,6 +85,7 @@ class AttemptRow(NamedTuple):
     cached: Annotated[Flag, "output taken from the cache"]
     response: Annotated[Text, "final answer of an agent"]
     reset: Annotated[Flag, "a retry-task or rewind set this attempt aside and marked it cancelled"]
+    garbled_prompt: Annotated[Text, "the place in the prompt where a value became `[object Object]`"] = None
 
 
 class EventRow(NamedTuple):

@@ -97,6 +97,20 @@ class Defect(Finding):
     evidence: tuple[Evidence, ...] = ()
 
 
+class Blocker(Finding):
+    """One thing a run waits for or is stopped by, and what ends it."""
+
+    kind: str = Field(description="waiting-approval, waiting-human, waiting-event, waiting-timer, retry-backoff, stale-heartbeat, …")
+    node_id: str | None = Field(default=None, description="node it is about; none when it is the run itself")
+    iteration: int = 0
+    since: int | None = Field(default=None, description="epoch milliseconds")
+    until: int | None = Field(default=None, description="when it is expected to end by itself, epoch milliseconds")
+    reason: str = Field(description="in plain words")
+    commands: tuple[str, ...] = Field(default=(), description="what ends it, in the order to run; none when nothing needs to be done")
+    alternatives: tuple[str, ...] = Field(default=(), description="what ends it otherwise, such as a denial")
+    evidence: tuple[Evidence, ...] = ()
+
+
 class LastGoodRun(Finding):
     """The newest finished run of the same workflow before the failed one."""
 

@@ -77,6 +77,11 @@ _FIXED_FAILURE = (
     f"WHEN {json_field('error_json', 'code')} = 'AGENT_CONFIG_INVALID' THEN 0 "
     f"WHEN {json_field('error_json', 'code')} = 'INVALID_OUTPUT' AND {json_field('meta_json', 'kind')} IS NOT 'agent' THEN 0 ELSE 1 END"
 )
+_GARBLED = (
+    "CASE WHEN instr([meta_json], '[object Object]') AND json_valid([meta_json]) AND instr(json_extract([meta_json], '$.prompt'), "
+    "'[object Object]') THEN substr(json_extract([meta_json], '$.prompt'), "
+    "max(1, instr(json_extract([meta_json], '$.prompt'), '[object Object]') - 60), 135) END"
+)
 _CATEGORY = "CASE {} ELSE 'other' END".format(
     " ".join(f"WHEN [type] GLOB '{prefix}*' THEN '{category}'" for prefix, category in category_prefixes())
 )
@@ -129,6 +134,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
             "error": "[error_json]",
             "response": "[response_text]",
             "reset": f"coalesce({json_field('meta_json', 'resetCancelled')}, 0)",
+            "garbled_prompt": _GARBLED,
         },
         order=(*_TASK, "attempt"),
         time="started_at",
