@@ -24,7 +24,8 @@ _NOISE: Final = re.compile(
 _VOLATILE: Final = re.compile(
     r"""
     (?<![0-9A-Za-z_>])(?:
-        (?P<keep> (?i:exit(?:ed)?(?:\ with)?(?:[\ _](?:code|status))?|status(?:[\ _]?code)?|(?:error|return)[\ _]code|(?:api|http)\ error|http(?:/[\d.]+)?|errno)
+        (?P<keep> (?i:exit(?:ed)?(?:\ with)?(?:[\ _](?:code|status))?|status(?:[\ _]?code)?|(?:error|return)[\ _]code
+              |(?:api|http)\ error|http(?:/[\d.]+)?|errno)
             [\ :=(\[]{1,3}-?\d{1,3}\b(?![\d.,:]) )
       | (?P<id> [0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}
           | (?:req|resp|msg|chatcmpl|run|call|toolu|sess|session|thread|org|gen|trace|job|batch)[_-](?=[A-Za-z_-]*\d)[0-9A-Za-z_-]{6,}
@@ -36,7 +37,8 @@ _VOLATILE: Final = re.compile(
           | (?<!:)\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?:\ ?[AaPp]\.?[Mm]\b)?(?![\w:])
           | (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\ \d{1,2}(?:st|nd|rd|th)?(?:,?\ \d{4})?\b )
       | (?P<host> (?<!\.)\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.]) | (?<!:)(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{1,4}(?![\w.:])
-          | (?<![.-])(?:localhost|[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}(?<!\.tsx)(?<!\.[jt]s)(?<!\.jsx)(?<!\.[cm]js)(?<!\.py)(?<!\.rs)(?<!\.go)):\d{2,5}\b )
+          | (?<![.-])(?:localhost|[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}
+              (?<!\.tsx)(?<!\.[jt]s)(?<!\.jsx)(?<!\.[cm]js)(?<!\.py)(?<!\.rs)(?<!\.go)):\d{2,5}\b )
       | (?P<drive> [A-Za-z]:[\\/](?!/)[^\s'"`<>|]+ )
       | (?P<value> (?<=input_value=)[^\]\n<][^\]\n]*?(?=,\ input_type=) )
       | (?P<n> \d+(?:[.,]\d+)*(?:\ ?(?:ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|days?|[kKMG]i?B|bytes)\b)? )

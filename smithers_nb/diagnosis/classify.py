@@ -1,0 +1,193 @@
+"""Whose fault a failure is, how sure that is, and by which rule.
+
+Gets one error message, or a whole `Failure` with its cause chain and the history of its attempts; asks the rule packs what they
+recognise; adds up what they say for each class, and gives the class that is ahead. How far it is ahead is the confidence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.diagnosis.rules import Case, Rule, known_codes, matching_rules
+from smithers_nb.diagnosis.thrown import where_thrown
+from smithers_nb.model.verdict import Classification, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from smithers_nb.model.vocabulary import Confidence, FailureClass
+
+_HEAD: Final = 6000
+_TAIL: Final = 2000
+_SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
+"""Confidence, the least weight of the deciding rule, its least lead over the next class."""
+
+_NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\.sh/reference/errors\S*|\s+")
+_CODE_WORD: Final = re.compile(
+    r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
+)
+_STATUS: Final = re.compile(
+    r"(?:\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?: ?code)?|code|answered|returned|responded with|response|got))"
+    r"['\"]?[ :=(\[]{1,3}([1-5]\d\d)\b(?!\.\d)"
+    r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
+    r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway|service unavailable"
+    r"|gateway time-?out)"
+    r"|^(?:\w*error: )?([45]\d\d) [\"{a-z]"
+)
+_FIRST_ERROR_STATUS: Final = 400
+_QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
+_SPOKEN_DETAILS: Final = ("responseBody", "stderr")
+_ANSWER_DETAILS: Final = ("response", "textPreview", "responseText")
+
+_NOTHING: Final = Classification(
+    failure_class="unknown",
+    confidence="low",
+    rule="none",
+    reason="the error says nothing that points to a cause",
+    suggestion="escalate",
+)
+_DENIED: Final = Classification(
+    failure_class="unknown",
+    confidence="medium",
+    rule="denied",
+    reason="a person denied the approval, which is a decision and no fault",
+    suggestion="escalate",
+)
+
+
+def classify_message(
+    message: str,
+    code: str | None = None,
+    *,
+    stack: str = "",
+    details: Mapping[str, object] | None = None,
+    task_kind: str | None = None,
+) -> Classification:
+    """Classify one error by what it says.
+
+    Args:
+        message: Its text; whatever its length, only the beginning and the end are looked at.
+        code: Its error code (`ENOENT`, `INVALID_OUTPUT`) or, without one, its class (`TypeError`).
+        stack: Its stack, when there is one.
+        details: What else the error says: `statusCode`, `code`, `responseBody`, ….
+        task_kind: `agent`, `compute`, … when known.
+    """
+    return weigh(list(matching_rules(read_case([message], [code or ""], [stack], details or {}, task_kind or ""))))
+
+
+def classify(failure: Failure) -> Classification:
+    """Classify a failure by its whole cause chain, its details and how its attempts went.
+
+    A code that only wraps another error says next to nothing; the same failure on every one of several attempts turns a guess that
+    it would pass into its opposite; the engine is blamed only when its own code threw, or its own tables are named.
+    """
+    if failure.kind == "denied":
+        return _DENIED
+    case = read_case(
+        [link.message for link in failure.chain],
+        [word for link in failure.chain for word in (link.code, link.name) if word],
+        [link.stack for link in reversed(failure.chain)],
+        failure.details,
+        failure.task_kind or "",
+    )
+    rules = [_repeated(rule) if failure.persistent else rule for rule in matching_rules(case)]
+    return weigh([rule for rule in rules if rule.failure_class != "smithers-bug" or rule.engine or case.where == "engine" or rule.codes])
+
+
+def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[str], details: Mapping[str, object], kind: str) -> Case:
+    """Bring everything known about one error into the form that rules ask for."""
+    spoken = [str(details[key]) for key in _SPOKEN_DETAILS if details.get(key)]
+    clean = " | ".join(dict.fromkeys(_clean(text) for text in (*messages, *spoken) if text))
+    found = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
+    found.update(_CODE_WORD.findall(clean))
+    found.update(_answer_words(details))
+    if isinstance(details.get("code"), str):
+        found.add(str(details["code"]))
+    text = clean.lower()
+    return Case(
+        text=text,
+        codes=frozenset(found & known_codes()),
+        status=frozenset(_statuses(text, details)),
+        where=next((where for stack in stacks if (where := where_thrown(stack))), ""),
+        kind=kind,
+    )
+
+
+def weigh(matches: Sequence[Rule]) -> Classification:
+    """Add up what the rules say for each class, and give the class that is ahead.
+
+    Several rules of one class often see the same words, so each further one counts half of the one before.
+    """
+    ranked = sorted(matches, key=lambda rule: -rule.weight)
+    scores: dict[FailureClass, float] = {}
+    counted: dict[FailureClass, int] = {}
+    for rule in ranked:
+        counted[rule.failure_class] = counted.get(rule.failure_class, -1) + 1
+        scores[rule.failure_class] = scores.get(rule.failure_class, 0.0) + rule.weight / 2 ** counted[rule.failure_class]
+    if not scores:
+        return _NOTHING
+    (winner, score), *others = sorted(scores.items(), key=lambda item: -item[1])
+    best = next(rule for rule in ranked if rule.failure_class == winner)
+    return Classification(
+        failure_class=winner,
+        confidence=_confidence(best, score - (others[0][1] if others else 0.0)),
+        rule=best.name,
+        reason=best.reason,
+        suggestion=best.suggestion,
+        exonerated=_EXONERATED if winner == "smithers-bug" else (),
+    )
+
+
+_EXONERATED: Final = (
+    "workflow: no frame of the workflow's own code stands before the engine's, and no rule of its structure is broken",
+    "environment: no system call, network, credential, disk or provider error is part of the chain",
+)
+
+
+def _confidence(best: Rule, lead: float) -> Confidence:
+    if best.failure_class == "unknown":
+        return "low"
+    for confidence, weight, margin in _SURE:
+        if best.weight >= weight and lead >= margin:
+            return confidence
+    return "low"
+
+
+def _repeated(rule: Rule) -> Rule:
+    if not rule.when_repeated:
+        return rule
+    suggestion = "edit-workflow-and-reset" if rule.when_repeated == "workflow-bug" else rule.suggestion
+    return replace(rule, failure_class=rule.when_repeated, suggestion=suggestion, reason=f"{rule.reason}, on every attempt alike")
+
+
+def _clean(text: str) -> str:
+    cut = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
+    return _NOISE.sub(_noise, cut).strip().translate(_QUOTES)
+
+
+def _noise(match: re.Match[str]) -> str:
+    return " " if match[0].isspace() else ""
+
+
+def _statuses(text: str, details: Mapping[str, object]) -> Iterator[int]:
+    for key in ("statusCode", "status", "httpStatus"):
+        value = details.get(key)
+        if isinstance(value, int) and value >= _FIRST_ERROR_STATUS:
+            yield value
+    yield from (int(next(filter(None, groups))) for groups in _STATUS.findall(text))
+
+
+def _answer_words(details: Mapping[str, object]) -> Iterator[str]:
+    """Say in one word what a rejected answer looked like: whole JSON that breaks the schema, or cut off in the middle."""
+    answer = next((str(details[key]).strip() for key in _ANSWER_DETAILS if details.get(key)), "")
+    if answer[:1] not in {"{", "["}:
+        return
+    try:
+        json.loads(answer)
+    except ValueError:
+        yield "ANSWER_CUT_OFF"
+    else:
+        yield "ANSWER_WHOLE_JSON"

@@ -1,0 +1,210 @@
+"""The rule packs: what an error looks like, whose fault that is, and what to do about it.
+
+A rule is data (`rules/*.toml`, one pack per theme); this module loads them once and tells which of them match a `Case`, that is
+everything known about one error. Nothing here weighs the matches against each other: that is `classify`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, cast, get_args
+
+from smithers_nb.model.vocabulary import FailureClass, Suggestion
+
+PACKS: Final = Path(__file__).parent / "rules"
+
+Where = Literal["workflow", "engine", "library", ""]
+"""Whose code an error was thrown in, by the first frame of its stack that tells; empty without such a frame."""
+
+_FIELDS: Final = frozenset(
+    {"name", "class", "suggestion", "weight", "reason", "codes", "status", "any", "match", "only_codes", "unless", "where", "kind"}
+    | {"when_repeated", "wrapper", "engine", "example", "counterexample"}
+)
+
+
+class Case(NamedTuple):
+    """Everything known about one error, in the form rules ask for.
+
+    Attributes:
+        text: Its messages, cleaned and in lower case.
+        codes: Error codes and error class names, given or found in the text, as written.
+        status: HTTP statuses.
+        where: Whose code threw it.
+        kind: Kind of the task: `agent`, `compute`, …; empty when unknown.
+    """
+
+    text: str
+    codes: frozenset[str] = frozenset()
+    status: frozenset[int] = frozenset()
+    where: Where = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of knowledge: any one of its signs is enough, all of its conditions must hold.
+
+    Signs are `codes`, `status`, `phrases` and `patterns`; conditions are `only_codes`, `where`, `kind` and `unless`.
+
+    Attributes:
+        name: Unique name, shown in the verdict.
+        failure_class: Whose fault it is.
+        suggestion: What to do about it.
+        weight: How much it says: 9 for words that have one meaning, 6 for a code, 1 to 3 for hints and fallbacks.
+        reason: One sentence for the root cause.
+        codes: It has one of these codes or error classes.
+        status: It has one of these HTTP statuses.
+        phrases: The message has one of these texts, lower case.
+        patterns: The message, in lower case, matches one of these regular expressions.
+        only_codes: It has one of these codes, whatever else shows.
+        unless: The message matches none of these regular expressions.
+        where: It was thrown in the code of one of `workflow`, `engine`, `library`.
+        kind: Kind of the task.
+        when_repeated: Class once the same failure came on every attempt; empty when repetition changes nothing.
+        wrapper: Says only that something inside failed.
+        engine: The message itself names the engine's own code or tables.
+        examples: Cases that it must match, as written in the pack.
+        counterexamples: Cases that it must not match.
+    """
+
+    name: str
+    failure_class: FailureClass
+    suggestion: Suggestion
+    weight: float
+    reason: str
+    codes: frozenset[str] = frozenset()
+    status: frozenset[int] = frozenset()
+    phrases: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    only_codes: frozenset[str] = frozenset()
+    unless: tuple[str, ...] = ()
+    where: frozenset[str] = frozenset()
+    kind: str = ""
+    when_repeated: FailureClass | Literal[""] = ""
+    wrapper: bool = False
+    engine: bool = False
+    examples: tuple[object, ...] = ()
+    counterexamples: tuple[object, ...] = ()
+
+    def matches(self, case: Case) -> bool:
+        """Tell whether every condition of this rule holds; the cheap ones are asked first."""
+        return (
+            (not self.only_codes or not self.only_codes.isdisjoint(case.codes))
+            and (not self.where or case.where in self.where)
+            and (not self.kind or case.kind == self.kind)
+            and self._shows(case)
+            and not any(re.search(pattern, case.text) for pattern in self.unless)
+        )
+
+    def _shows(self, case: Case) -> bool:
+        if not (self.codes or self.status or self.phrases or self.patterns):
+            return True
+        return not self.codes.isdisjoint(case.codes) or not self.status.isdisjoint(case.status) or self._says(case.text)
+
+    def _says(self, text: str) -> bool:
+        if any(phrase in text for phrase in self.phrases):
+            return True
+        return any(literal in text and re.compile(pattern).search(text) for literal, pattern in self._guarded)
+
+    @cached_property
+    def _guarded(self) -> tuple[tuple[str, str], ...]:
+        return tuple((required_literal(pattern), pattern) for pattern in self.patterns)
+
+
+class RulePackError(ValueError):
+    """A rule pack of this package is damaged."""
+
+
+def matching_rules(case: Case) -> Iterator[Rule]:
+    """Yield every rule that matches, in the order of the packs."""
+    return (rule for rule in load_rules() if rule.matches(case))
+
+
+@lru_cache(maxsize=1)
+def load_rules() -> tuple[Rule, ...]:
+    """Read all packs, in the order of their file names.
+
+    Raises:
+        RulePackError: A rule has an unknown field or word, states no condition, or shares its name.
+    """
+    packs = {pack.name: tomllib.loads(pack.read_text("utf-8")) for pack in sorted(PACKS.glob("*.toml"))}
+    rules = tuple(_rule(table, pack) for pack, tables in packs.items() for table in tables["rule"])
+    if len({rule.name for rule in rules}) < len(rules):
+        raise RulePackError("two rules share a name")
+    return rules
+
+
+@lru_cache(maxsize=1)
+def known_codes() -> frozenset[str]:
+    """Every code and error class that some rule asks for."""
+    return frozenset[str]().union(*(rule.codes | rule.only_codes for rule in load_rules()))
+
+
+def required_literal(pattern: str) -> str:
+    """Find the longest text that every match of a pattern must contain; empty when there is none to be sure of.
+
+    It lets a rule be dismissed without compiling its expression, which is what most of the time would go into.
+    """
+    best, run, depth, position = "", "", 0, 0
+    while position < len(pattern):
+        char, position = pattern[position], position + 1
+        if char == "\\":
+            escaped, position = pattern[position], position + 1
+            run, best = ("", max(best, run, key=len)) if escaped.isalnum() else (run + escaped, best)
+            continue
+        if char == "[":
+            position = pattern.index("]", position + 1) + 1
+        depth += (char == "(") - (char == ")")
+        if char == "|" and depth == 0:
+            return ""
+        if depth or char in "()[].^$|":
+            run, best = "", max(best, run, key=len)
+        elif char in "?*{":
+            run, best = "", max(best, run[:-1], key=len)
+            if char == "{":
+                position = pattern.index("}", position) + 1
+        elif char != "+":
+            run += char
+        else:
+            run, best = "", max(best, run, key=len)
+    return max(best, run, key=len)
+
+
+def _rule(table: Mapping[str, object], pack: str) -> Rule:
+    name = str(table.get("name", "?"))
+    unknown = set(table) - _FIELDS
+    classes = {str(table.get("class")), str(table.get("when_repeated", "unknown"))}
+    if unknown or not classes <= set(get_args(FailureClass)) or table.get("suggestion") not in get_args(Suggestion):
+        raise RulePackError(f"{pack}: rule {name}: unknown field {sorted(unknown)} or unknown class or suggestion")
+    rule = Rule(
+        name=name,
+        failure_class=cast("FailureClass", table["class"]),
+        suggestion=cast("Suggestion", table["suggestion"]),
+        weight=float(cast("float", table["weight"])),
+        reason=str(table["reason"]),
+        codes=frozenset(_texts(table, "codes")),
+        only_codes=frozenset(_texts(table, "only_codes")),
+        phrases=_texts(table, "any"),
+        patterns=_texts(table, "match"),
+        unless=_texts(table, "unless"),
+        status=frozenset(cast("list[int]", table.get("status", []))),
+        where=frozenset(_texts(table, "where")),
+        kind=str(table.get("kind", "")),
+        when_repeated=cast("FailureClass", table.get("when_repeated", "")),
+        wrapper=bool(table.get("wrapper", False)),
+        engine=bool(table.get("engine", False)),
+        examples=tuple(cast("list[object]", table.get("example", []))),
+        counterexamples=tuple(cast("list[object]", table.get("counterexample", []))),
+    )
+    if not (rule.codes or rule.only_codes or rule.phrases or rule.patterns or rule.status or rule.where):
+        raise RulePackError(f"{pack}: rule {name} states no condition")
+    return rule
+
+
+def _texts(table: Mapping[str, object], field: str) -> tuple[str, ...]:
+    return tuple(cast("list[str]", table.get(field, [])))
