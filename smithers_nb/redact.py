@@ -3,8 +3,8 @@
 Gets text (`redact`) or a JSON value (`redact_value`); gives the same with every secret replaced by `[REDACTED:3f2a]`, where equal
 secrets have equal tags and short ones, which could be guessed from a tag, have none. Doing it twice changes nothing.
 
-One combined expression looks for everything in a single pass. It starts at a word that gives a secret away (a prefix of a known
-kind of token, or a name such as `password` before a value), never at arbitrary characters, so that megabytes stay cheap.
+A secret is given away by how it begins (a prefix of a known kind of token) or by the name before it (`password=`). One pass over the
+text finds those words, and only there the full expression is tried, so that megabytes without secrets stay cheap.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 _MARK: Final = "[REDACTED"
 _ANY_MARK: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{4})?\]")
 _TAGGED_LENGTH: Final = 16
+_SHORTEST: Final = 2
 
 _PREFIXED: Final = (
     r"sk-(?![a-z]+-[a-z-]*(?![\w-]))[\w-]{8,}",  # OpenAI, Anthropic; not a name of lower-case words
@@ -32,7 +33,11 @@ _PREFIXED: Final = (
     r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*",  # JSON web tokens
 )
 _LOOSE_WORDS: Final = r"(?!(?:tokens?|auth\w*|realm|error|errors|scheme|header|format|credentials?|is|was|required|missing|invalid|not|and|or)\b)"
-_QUOTED_KEY: Final = (
+_NAME: Final = (
+    r"(?:(?i:token|secret|passw(?:or)?d|passphrase|credential|authorization|connection[-_]?string|dsn)"
+    r"|(?:(?<=[-_\"'])|(?<=[aA][pP][iI]))(?i:key)(?![a-z])|(?<=[a-z])Key(?![a-z]))"
+)
+_KEY: Final = (
     r"(?i:(?:token|secret|passw(?:or)?d|passphrase|credential|authorization|connection[-_]?string|dsn|[-_]key|api[-_]?key|(?<=[\"'])key)"
     r"|(?<=[a-z])(?-i:Key))"
 )
@@ -43,28 +48,42 @@ _ORDINARY_KEY: Final = re.compile(
     r"(?i)(?:cache|schema|primary|foreign|idempotency|dedupe|node|state|output|sort|group|object|lookup|public|partition|correlation)[-_]?key$"
 )
 _COUNT_KEY: Final = re.compile(r"(?i)tokens$|tokens?[-_]?(?:count|usage|limit|budget|total|used|cost|details)|^(?:max|min|num|n|total)[-_]?token")
+_COUNTED: Final = re.compile(r"(?i)(?:max|min|num|total|input|output|used|n)[-_ ]?$")
 _NEVER_NUMBER: Final = re.compile(r"(?i)passw(?:or)?d|secret|credential|passphrase|pwd")
 _NUMBER: Final = re.compile(r"[\d.,_]+[kKmM]?")
-_PLACEHOLDER: Final = re.compile(r"\[REDACTED|<|\$|\.\.\.|…|\*{3}|%|\{|(?:process|import\.meta)\.env|os\.(?:environ|getenv)|getenv|(?:null|None|undefined|true|false)\b")
+_PLACEHOLDER: Final = re.compile(r"\[REDACTED|<[A-Za-z]|\$[A-Z_{(]|\.\.\.|…|\*{3}|%[A-Z_]+%|\{\{|(?:process|import\.meta)\.env|os\.(?:environ|getenv)|getenv|(?:null|None|undefined|true|false)\b")
 
+
+_WORDS: Final = (
+    *("sk-", "sk_", "rk_", "pk_", "whsec_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "glptt-", "gldt-", "glrt-", "glcbt-"),
+    *("akia", "asia", "xox", "xapp-", "aiza", "ya29.", "gocspx-", "hf_", "npm_", "pypi-", "gsk_", "xai-", "nvapi-", "pplx-", "r8_", "lin_api_"),
+    *("dckr_pat_", "shpat_", "sg.", "eyj", "-----begin ", "://", "bearer ", "basic ", "sig=", "sharedaccesssignature"),
+    *("token", "secret", "passw", "passphrase", "pwd=", "credential", "authorization", "connection", "dsn", "key"),
+)
+_LOCATOR: Final = re.compile(
+    "|".join(
+        f"{re.escape(first)}(?:{'|'.join(re.escape(word[1:]) for word in _WORDS if word[0] == first)})" for first in sorted({word[0] for word in _WORDS})
+    )
+)
 _FINDER: Final = re.compile(
     "|".join(
         (
-            _ANY_MARK.pattern,
-            r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?P<pem>.*?(?:-----END [A-Z0-9 ]+-----|\Z))",
+            r"(?P<pem>-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]{1,80}-----|\Z))",
             r"://[^\s/:@\"'<>\[\]]{0,256}:(?P<url>[^\s/@\"'<>]{1,512})(?=@)",
             rf"(?<![A-Za-z0-9])(?P<prefixed>{'|'.join(_PREFIXED)})",
             rf"(?<![A-Za-z0-9])(?i:bearer) {_LOOSE_WORDS}(?P<bearer>[\w.~+/=-]{{4,}})",
             r"(?<![A-Za-z0-9])(?i:basic) (?P<basic>[A-Za-z0-9+/]{12,}={1,2})",
             # NAME=value of an environment, and AccountKey=…; of a connection string
-            r"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|(?<![A-Z0-9])KEY|API_?KEY|AccountKey|SharedAccessKey|SharedAccessSignature)=(?P<name>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,]+)",
-            # "…token…": "value" and 'password': 'value'
-            rf"{_QUOTED_KEY}[\w.-]*\"\s{{0,8}}:\s{{0,8}}\"(?P<json>(?:[^\"\\]|\\.)*)(?=\")",
-            rf"{_QUOTED_KEY}[\w.-]*(?P<escape>\\+)\"\s{{0,8}}:\s{{0,8}}\\+\"(?P<inner>[^\"\\]*)(?=\\)",
-            rf"{_QUOTED_KEY}[\w.-]*'\s{{0,8}}:\s{{0,8}}'(?P<repr>(?:[^'\\]|\\.)*)(?=')",
-            # password=value, token=value, api-key: value
-            r"(?i:passw(?:or)?d|passphrase|pwd|secret|token|api[-_]?key|access[-_]?key|account[-_]?key)=(?P<lower>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,)\]}]+)",
-            r"(?i:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|account[-_]?key) {0,2}(?:= {1,2}|: {0,2})(?P<colon>\"[^\"\n]{4,}\"|'[^'\n]{4,}'|(?=[^\s\"']*\d)[^\s\"'&;,)\]}]{6,})",
+            r"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|(?:(?<![A-Z0-9])|(?<=API))KEY|(?<=[a-z])Key|SharedAccessSignature)"
+            r"=(?P<name>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,]+)",
+            # "…token…": "value", the same inside a JSON string, and 'password': 'value'
+            rf"{_NAME}[\w.-]{{0,64}}\"\s{{0,8}}:\s{{0,8}}\"(?P<json>(?:[^\"\\]|\\.)*)(?=\")",
+            rf"{_NAME}[\w.-]{{0,64}}\\{{1,8}}\"\s{{0,8}}:\s{{0,8}}\\{{1,8}}\"(?P<inner>[^\"\\]*)(?=\\)",
+            rf"{_NAME}[\w.-]{{0,64}}'\s{{0,8}}:\s{{0,8}}'(?P<repr>(?:[^'\\]|\\.)*)(?=')",
+            # password=value; with spaces or a colon only what is quoted or has a digit, because "unexpected token: x" is no secret
+            r"(?:(?i:passw(?:or)?d|passphrase|pwd|secret|token)|(?:(?<=[-_])|(?<=[aA][pP][iI]))(?i:key))"
+            r"(?:=(?P<lower>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,)\]}]+)"
+            r"| {0,2}(?:= {1,2}|: {0,2})(?P<colon>\"[^\"\n]{4,}\"|'[^'\n]{4,}'|(?=[^\s\"'\d]{0,99}\d)[^\s\"'&;,)\]}]{6,}))",
             r"(?<=[?&;])sig=(?P<sas>[\w%+/=-]{20,})",
         )
     ),
@@ -85,7 +104,7 @@ def redact(text: str, *, personal: bool = False) -> str:
         text: Any text, also JSON, code, logs; megabytes are fine.
         personal: Replace user names in home paths and e-mail addresses as well.
     """
-    text = _FINDER.sub(_replace, text)
+    text = _without_found(text)
     for hint, pattern in _RARE:
         if hint in text:
             text = pattern.sub(lambda match: _mark(match.group()), text)
@@ -123,27 +142,41 @@ def _entry(key: object, value: Any, personal: bool) -> Any:
     return value if not value or _ANY_MARK.fullmatch(value) else _mark(value)
 
 
-def _replace(match: re.Match[str]) -> str:
-    group = match.lastgroup
-    if group == "escape" or group is None:
-        return match.group()
-    secret = match.group(group)
-    quote = secret[:1] if secret[:1] in {'"', "'"} and secret[-1:] == secret[:1] and len(secret) > 1 else ""
-    bare = secret[1:-1] if quote else secret
-    if _spared(bare, group):
-        return match.group()
-    start = match.start(group) - match.start()
-    whole = match.group()
-    return f"{whole[:start]}{quote}{_mark(bare)}{quote}{whole[start + len(secret) :]}"
+def _without_found(text: str) -> str:
+    lowered = text.replace("\u0130", "i").lower()  # the one letter whose lower case is longer, which would shift positions
+    pieces: list[str] = []
+    done = 0
+    for word in _LOCATOR.finditer(lowered):
+        if word.start() < done:
+            continue
+        found = _FINDER.match(text, word.start())
+        if found is None or found.lastgroup is None:
+            continue
+        start, end = found.span(found.lastgroup)
+        secret = text[start:end]
+        if len(secret) > 1 and secret[0] in "\"'" and secret[-1] == secret[0]:
+            start, end, secret = start + 1, end - 1, secret[1:-1]
+        if not _spared(secret, found.lastgroup) and not _ordinary(text, word, secret):
+            pieces += (text[done:start], _mark(secret))
+            done = end
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def _ordinary(text: str, word: re.Match[str], secret: str) -> bool:
+    """Tell whether the name is that of a key in a table, or of a number of tokens."""
+    if word.group() == "key":
+        return _ORDINARY_KEY.search(text, max(0, word.start() - 16), word.end()) is not None
+    counted = word.group() == "token" and _COUNTED.search(text, max(0, word.start() - 8), word.start()) is not None
+    return counted and _NUMBER.fullmatch(secret) is not None
 
 
 def _spared(secret: str, group: str) -> bool:
-    """Tell whether a value beside a telling name is only a placeholder, a reference to the environment or a number of tokens."""
+    """Tell whether a value beside a telling name is only a placeholder or a reference to the environment."""
     if not secret or _ANY_MARK.fullmatch(secret):
         return True
     if group in {"prefixed", "pem", "bearer", "basic", "url", "sas"}:
         return False
-    return _PLACEHOLDER.match(secret) is not None and _MARK not in secret[1:] or (group != "json" and len(secret) < 2)
+    return _PLACEHOLDER.match(secret) is not None or (group != "json" and len(secret) < _SHORTEST)
 
 
 @lru_cache(maxsize=4096)

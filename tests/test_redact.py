@@ -1,0 +1,155 @@
+"""Secrets never leave, and what is no secret stays readable."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from smithers_nb.redact import is_secret_name, redact, redact_value
+
+_HEX = "4f2a9d0e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e"
+# Pieces are joined here, so that no scanner takes this file for a leak.
+SECRETS = [
+    ("postgres://app:{}@db.example/prod", "hunter2!"),
+    ("Authorization: Bearer {}", "abcd1234"),
+    ("bearer {} was refused", "Zm9vYmFyYmF6"),
+    ("Authorization: Basic {}", "YWRtaW46aHVudGVyMg=="),
+    ("key {} rejected", "sk-" + "ant-api03-abcDEF123456"),
+    ("key {} rejected", "sk-" + "abcdefgh12345678"),
+    ("{}", "ghp_" + "a1B2" * 9),
+    ("{}", "github_pat_" + "11AAAA" * 6),
+    ("id={}", "AKIA" + "IOSFODNN7EXAMPLE"),
+    ("{}", "xoxb-" + "123456789012-abcdefghijkl"),
+    ("?key={}&x=1", "AIza" + "SyA-1234567890abcdefghijklmnopqrstu"),
+    ("{}", "ya29." + "a0AfH6SMBxyz-123_456"),
+    ("{}", "hf_" + "abcdefghijKLMNOPqrstuv12"),
+    ("{}", "glpat-" + "abcDEF123456ghiJKL78"),
+    ("//registry/:_authToken={}", "npm_" + "abcdefghij1234567890ABCDEFGHIJ123456"),
+    ("{}", "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "dozjgNryP4J3jVmNHl0w5N"),
+    ("before {} after", "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc\n-----END RSA PRIVATE KEY-----"),
+    ("cut off: {}", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk"),
+    ("AccountName=x;AccountKey={};EndpointSuffix=core", "abcd" * 21 + "ab=="),
+    ("storage {}", "Ab1+" * 21 + "Zz=="),
+    ("secret {} expired", "abc8Q~" + "d" * 34),
+    ("https://x.blob/y?sv=1&sig={}&se=2", "abcDEF%2Bghi123456789012345"),
+    ("OPENAI_API_KEY={}", "plainvalue"),
+    ("export DB_PASSWORD='{}'", "two words"),
+    ("GITHUB_TOKEN={}", "v1.abc"),
+    ("password={}", "correcthorse"),
+    ("passwd: {}", "tr0ub4dor"),
+    ("client_secret={}&grant=x", "abcdef"),
+    ('{{"myApiKey": "{}"}}', "abc"),
+    ('{{"refresh_token":"{}"}}', 'with \\" a quote'),
+    ('"{{\\"db_password\\":\\"{}\\"}}"', "inner"),
+    ("{{'secret': '{}'}}", "python"),
+]
+HARMLESS = [
+    "Bearer token is missing",
+    "Unexpected token ',' at position 3",
+    "SyntaxError: Unexpected token: foo",
+    "Invalid password: too short",
+    f"commit {_HEX} by a",
+    "run 123e4567-e89b-12d3-a456-426614174000 of task-runner-something",
+    "sk-learn-pipeline, disk-usage-report-weekly, risk-assessment-2024",
+    "max_tokens=4096 total_token=12",
+    "MONKEY=banana keyboard=qwerty turkey: yes",
+    '"keyboard": "qwerty", "primaryKey": "id", "cache_key": "boom"',
+    "set ANTHROPIC_API_KEY=<your key> or OPENAI_API_KEY=$KEY, TOKEN=${TOKEN}",
+    "const token = getToken()",
+    "http://localhost:8080/a@b and mailto:someone",
+    "key 'api_key' is missing",
+    "password is required, secret not found, basic auth failed",
+    "-----BEGIN CERTIFICATE-----",
+]
+
+
+@pytest.mark.parametrize(("frame", "secret"), SECRETS, ids=range(len(SECRETS)))
+def test_known_secrets_are_replaced(frame: str, secret: str) -> None:
+    """Every known kind of secret is gone, and the words around it stay."""
+    cleaned = redact(frame.format(secret))
+    assert secret not in cleaned
+    assert "[REDACTED" in cleaned
+    before, _, after = frame.replace("{{", "{").replace("}}", "}").partition("{}")
+    assert cleaned.startswith(before)
+    assert cleaned.endswith(after)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_ordinary_text_stays(text: str) -> None:
+    """Words, hashes, run ids, placeholders and numbers of tokens are not secrets."""
+    assert redact(text) == text
+
+
+def test_equal_secrets_stay_comparable() -> None:
+    """Equal long secrets get equal tags, different ones different tags, short ones none."""
+    one, two = "ghp_" + "a1" * 18, "ghp_" + "b2" * 18
+    first, again, other = redact(f"{one} {one} {two}").split()
+    assert first == again != other
+    assert redact("password=hunter2") == "password=[REDACTED]"
+
+
+FRAGMENTS = st.sampled_from(
+    [frame.replace("{{", "{").replace("}}", "}").format(secret) if "{}" in frame else frame for frame, secret in SECRETS for frame in [frame.replace("{{", "(").replace("}}", ")")]]
+    + ["[REDACTED]", "[REDACTED:3f2a]", '"token": "', "password=", "Bearer ", "://", "@", '"', "'", "\\", "eyJ", "sk-", "KEY=", "İ", " ", "==", "\n"]
+)
+
+
+@given(st.lists(FRAGMENTS | st.text(max_size=8), max_size=8).map("".join))
+def test_twice_changes_nothing(text: str) -> None:
+    """Redacting a redacted text gives the same text."""
+    once = redact(text, personal=True)
+    assert redact(once, personal=True) == once
+
+
+def test_secret_keys_hide_what_lies_under_them() -> None:
+    """A value under a secret's name is replaced wholesale, whatever its shape."""
+    value = {"apiKey": "x1", "db": {"password": 1234, "credentials": {"user": "a", "pass": "b"}}, "connection": ["h", 1], "x-key": "v", "hasToken": True}
+    cleaned = redact_value(value)
+    assert cleaned["apiKey"] == "[REDACTED]"
+    assert cleaned["db"] == {"password": "[REDACTED]", "credentials": "[REDACTED]"}
+    assert cleaned["connection"] == cleaned["x-key"] == "[REDACTED]"
+    assert cleaned["hasToken"] is True
+
+
+def test_token_counts_survive() -> None:
+    """How many tokens were used is no secret, as a number, as text and nested."""
+    value = {"inputTokens": 120, "max_tokens": "4096", "tokenUsage": {"input": 3, "cacheReadTokens": 9}, "token": 7, "tokens": [1, 2], "tokenizer": "bpe"}
+    assert redact_value(value) == value
+
+
+def test_keys_are_redacted_as_well() -> None:
+    """A secret used as a key of an object is replaced too."""
+    assert list(redact_value({"ghp_" + "a1" * 18: 1}))[0].startswith("[REDACTED:")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | FRAGMENTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["token", "key", "a", "tokens", "password"]), inner, max_size=3), max_leaves=8))
+def test_values_twice_change_nothing(value: object) -> None:
+    """Redacting a redacted value gives the same value, and it stays JSON."""
+    once = redact_value(value)
+    assert redact_value(once) == once
+    json.dumps(once)
+
+
+def test_personal_data_only_when_asked() -> None:
+    """Home folders and e-mail addresses go only when that is asked for."""
+    text = "/home/alice/app by bob@example.org in /Users/carol/x"
+    assert redact(text) == text
+    assert not {"alice", "bob", "carol"} & set(redact(text, personal=True).replace("/", " ").replace("@", " ").split())
+
+
+def test_names_of_secrets() -> None:
+    """Names of secrets are told from names of keys in tables."""
+    assert all(map(is_secret_name, ("OPENAI_KEY", "apikey", "clientSecret", "DSN", "auth_token", "key", "privateKey")))
+    assert not any(map(is_secret_name, ("keyboard", "primary_key", "cacheKey", "monkey", "tokenizer", "title")))
+
+
+@pytest.mark.parametrize("piece", ["an ordinary line of a log with key=val and words 12\n", "0123456789abcdef", "://a", "token", '"token": "', "eyJ", "-----BEGIN PRIVATE KEY-----", 'password="', "A", "@a.b"])
+def test_megabytes_are_cheap(piece: str) -> None:
+    """A megabyte takes far less than two seconds, also when it is made to be slow."""
+    text = piece * (1_000_000 // len(piece))
+    start = time.process_time()
+    redact(text, personal=True)
+    assert time.process_time() - start < 2
