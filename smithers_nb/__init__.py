@@ -1,3 +1,51 @@
-"""Find out why an agent workflow run failed."""
+"""Find out why an agent workflow run failed, from the store that the run left behind.
+
+`connect` opens a store, `autopsy` says why a run failed; everything else hangs on the objects they return. Names are loaded when
+they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from smithers_nb.model.explanation import Explanation
+    from smithers_nb.model.verdict import Verdict
+    from smithers_nb.project import Node, Project, Run, autopsy, connect
 
 __version__ = "0.1.0"
+
+__all__ = ["Explanation", "Node", "Project", "Run", "Verdict", "__version__", "autopsy", "connect", "load_ipython_extension"]
+
+_HOMES = {
+    "Explanation": "smithers_nb.model.explanation",
+    "Node": "smithers_nb.project",
+    "Project": "smithers_nb.project",
+    "Run": "smithers_nb.project",
+    "Verdict": "smithers_nb.model.verdict",
+    "autopsy": "smithers_nb.project",
+    "connect": "smithers_nb.project",
+}
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register `%autopsy` and `%runs`; called by `%load_ext smithers_nb`."""
+    from smithers_nb.magics import register
+
+    register(shell)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,156 @@
+"""The group of all commands and the one place where errors become a line and an exit code.
+
+`COMMANDS` is all that `smithers-nb --help` reads, so a command's module is imported only when it runs. Exit codes: 0 done,
+1 failed, 2 cancelled, 3 waiting, 4 user error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+import click
+
+from smithers_nb import __version__
+from smithers_nb.errors import SmithersNbError, SourceVanished
+
+DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Autopsy a failed run of the bundled example store."),
+    "autopsy": ("autopsy", "Find out why a run failed: notebook, report and verdict row."),
+    "why": ("why", "Say what a run failed on or waits for, and what to do."),
+    "ps": ("runs", "List the runs of a store, newest first."),
+    "inspect": ("runs", "Show one run: state, nodes, approvals, questions, defects."),
+    "events": ("events", "Print a run's event log."),
+    "node": ("nodes", "Show one node: attempts, errors, tools, tokens, output."),
+    "output": ("nodes", "Print what a run's nodes produced."),
+    "diff": ("nodes", "Print the file changes a run's nodes made."),
+    "scores": ("nodes", "Print the scores of a run's nodes."),
+    "failures": ("failures", "List failures with class and signature, of a run or the whole store."),
+    "report": ("report", "Write the HTML report of a run and print its path."),
+    "classify": ("classify", "Classify error messages read from standard input."),
+}
+"""Command name: module of `smithers_nb.cli` it lives in, and its line in `--help`."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command, in the order of `COMMANDS`."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"smithers_nb.cli.{COMMANDS[cmd_name][0]}")
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table alone."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nFirst steps:\n  smithers-nb demo\n  smithers-nb ps\n  smithers-nb why RUN\n  smithers-nb autopsy RUN",
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+@click.pass_context
+def app(ctx: click.Context, debug: bool) -> None:
+    """Find out why an agent workflow run failed, from its store alone.
+
+    A run is named by its id or any beginning of it that no other run shares. The store is searched for from the
+    current folder upwards; every command takes another place with --source.
+    """
+    if debug:
+        ctx.meta["smithers_nb.debug"] = True
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: Arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    _make_streams_safe()
+    given = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in given
+    try:
+        code = app.main(given, prog_name="smithers-nb", standalone_mode=False, color=_colour())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_has_gone()
+    except Exception as error:  # noqa: BLE001  # the one place where errors end
+        return _report(error, debug=debug)
+    except KeyboardInterrupt:
+        return _say("interrupted", code=CANCELLED)
+    return code if isinstance(code, int) else DONE
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    if isinstance(error, click.Abort):
+        return _say("interrupted", code=CANCELLED)
+    if isinstance(error, click.ClickException):
+        usage = getattr(error, "ctx", None)
+        hint = f"`{usage.command_path} --help` shows what it takes" if usage else ""
+        return _say(error.format_message(), hint=hint, code=USER_ERROR)
+    if isinstance(error, SmithersNbError):
+        return _say(str(error), hint=error.hint, code=error.exit_code)
+    if debug:
+        raise error
+    if isinstance(error, FileNotFoundError):
+        return _report(SourceVanished(f"a file is gone: {error.filename}", hint="run the command again"), debug=debug)
+    kind = type(error).__name__
+    return _say(
+        f"unexpected {kind}: {error}", hint="add --debug for the traceback, and report it: this is a bug of smithers-nb", code=FAILED
+    )
+
+
+def _say(message: str, *, hint: str = "", code: int) -> int:
+    from smithers_nb.present.text import one_line
+
+    click.echo(f"{click.style('smithers-nb:', fg='red', bold=True)} {one_line(message, 2_000)}", err=True, color=_colour(sys.stderr))
+    if hint:
+        click.echo(f"hint: {one_line(hint, 2_000)}", err=True)
+    return code
+
+
+def _reader_has_gone() -> int:
+    """Stop quietly when `| head` has read enough; the interpreter must not complain while it closes either."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
+
+
+def _colour(stream: object = None) -> bool:
+    """Colour on a terminal, never with NO_COLOR or TERM=dumb."""
+    stream = sys.stdout if stream is None else stream
+    quiet = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not quiet and bool(getattr(stream, "isatty", bool)())
+
+
+def _make_streams_safe() -> None:
+    """A terminal that cannot show a character gets an escape for it instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,145 @@
+"""What commands share: their options, the types of their values, and the decorator that puts them together."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from smithers_nb.model.moment import epoch_ms
+from smithers_nb.project import Project, connect
+
+if TYPE_CHECKING:
+    from smithers_nb.cli.output import Format
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FORMATS = ("table", "json", "jsonl")
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+class Utf8(click.ParamType[str]):
+    """Text that can be looked up in a store, which holds UTF-8 only."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse bytes that are not UTF-8 before a store is asked for them."""
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            self.fail("is not valid UTF-8", param, ctx)
+        return str(value)
+
+
+class Moment(click.ParamType[int]):
+    """A time: epoch milliseconds, or ISO 8601 (UTC when it names no zone)."""
+
+    name = "time"
+
+    def __init__(self, *, ago: bool = False) -> None:
+        self.ago = ago
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Turn any of the spellings into epoch milliseconds."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip()
+        back = _DURATION.fullmatch(text) if self.ago else None
+        if back:
+            return clock() - round(float(back[1]) * _UNIT_MS[back[2]])
+        moment = epoch_ms(text)
+        if moment is None:
+            also = ", or a time back from now like 15m, 2h, 1d" if self.ago else ""
+            self.fail(f"{text!r} is neither epoch milliseconds nor an ISO time like 2026-11-20T12:00:00Z{also}", param, ctx)
+        return moment
+
+
+def clock() -> int:
+    """Tell the time, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+run_argument = click.argument("run", type=Utf8(), metavar="RUN")
+node_argument = click.argument("node", type=Utf8(), metavar="NODE")
+maybe_run_argument = click.argument("run", type=Utf8(), metavar="[RUN]", required=False)
+maybe_node_argument = click.argument("node", type=Utf8(), metavar="[NODE]", required=False)
+now_option = click.option(
+    "--now",
+    type=Moment(),
+    help="Judge states as of this time: epoch milliseconds or ISO 8601 (UTC).  [default: the clock]",
+)
+iteration_option = click.option("--iteration", type=click.IntRange(min=0), help="Only this loop iteration, from 0.")
+source_option = click.option(
+    "--source",
+    "-s",
+    "source",
+    type=str,
+    metavar="WHERE",
+    help="Store to read: a file, a folder, or a URL like sqlite:///PATH.  [default: search upwards from here]",
+)
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error.")
+
+
+def _format_option(default: Format) -> Decorator:
+    return click.option(
+        "--format",
+        "-f",
+        "fmt",
+        type=click.Choice(FORMATS),
+        default=default,
+        show_default=True,
+        help="table for people, json for one document, jsonl for one row per line.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What every command is asked beside its own arguments.
+
+    Attributes:
+        source: Where the store is; None searches from the current folder upwards.
+        now: Time that states are judged at, epoch milliseconds; None is the clock.
+        fmt: Format of the output.
+    """
+
+    source: str | None = None
+    now: int | None = None
+    fmt: Format = "table"
+
+    def project(self) -> Project:
+        """Open the store."""
+        return connect(self.source, now=self.now)
+
+
+def command(
+    name: str, *arguments: Decorator, example: str, store: bool = True, default_format: Format = "table"
+) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Make a command out of a function that takes an `Asked` and its own arguments by name.
+
+    Args:
+        name: Name on the command line.
+        arguments: Its own arguments and options, as decorators, in the order of its help.
+        example: Command lines shown at the end of its help, one per line.
+        store: Whether it reads a store and so takes --source.
+        default_format: Format when none is asked for.
+    """
+    shared = (*arguments, *((source_option,) if store else ()), _format_option(default_format), debug_option)
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in example.splitlines())
+
+    def wrap(function: Callable[..., int | None]) -> click.Command:
+        @wraps(function)
+        def run(*, fmt: Format, source: str | None = None, now: int | None = None, **own: Any) -> int | None:
+            return function(Asked(source=source, now=now, fmt=fmt), **own)
+
+        for option in reversed(shared):
+            option(run)
+        return click.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
+
+    return wrap

@@ -1,0 +1,203 @@
+"""How rows and findings leave the command line.
+
+JSON is exact (UTF-8, camelCase names, JSON columns nested as JSON), goes to standard output alone and has no secrets in it.
+Tables show a chosen part of the same rows; whatever a run wrote into them is neutralised before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+import click
+import orjson
+
+from smithers_nb.present.states import Tone, look
+from smithers_nb.present.text import duration, one_line, when
+from smithers_nb.redact import redact_value
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Format = Literal["table", "json", "jsonl"]
+TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy": "cyan", "quiet": "bright_black"}
+"""Colour of a tone in a terminal."""
+
+_TABLE_CELL = 2_000
+
+
+class Column(NamedTuple):
+    """One column of a table for people.
+
+    Attributes:
+        title: Its heading.
+        cell: How a row's value is written.
+        grow: Takes the room that is left and is cut when there is too little; other columns show all they have.
+        state: The value is a state and looks like one.
+    """
+
+    title: str
+    cell: Callable[[Any], object]
+    grow: bool = False
+    state: bool = False
+
+
+def record(row: Any) -> dict[str, Any]:
+    """Turn a typed row into the object that is printed as JSON."""
+    nested = _json_columns(cast("Hashable", type(row)))
+    return {_camel(name): _parsed(value) if name in nested else value for name, value in zip(row._fields, row, strict=True)}
+
+
+def dump(value: Any) -> Any:
+    """Turn findings, rows and collections of them into plain JSON values."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(by_alias=True, mode="json")
+    if hasattr(value, "_fields"):
+        return record(value)
+    if isinstance(value, dict):
+        return {_camel(key): dump(item) for key, item in value.items()}
+    return [dump(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def print_rows(rows: Iterable[Any], fmt: Format, columns: Sequence[Column], *, nothing: str) -> None:
+    """Print rows: one JSON array, one JSON object per line, or a table.
+
+    Args:
+        rows: Typed rows or findings, consumed one by one for `jsonl`.
+        fmt: Format asked for.
+        columns: What a table shows.
+        nothing: Said on standard error when a table would be empty.
+    """
+    if fmt == "jsonl":
+        for row in rows:
+            write_json(dump(row), line=True)
+    elif fmt == "json":
+        write_json([dump(row) for row in rows])
+    else:
+        listed = list(rows)
+        print_table(listed, columns) if listed else note(nothing)
+
+
+def print_finding(finding: BaseModel | dict[str, Any], fmt: Format, page: Callable[[], Iterable[str]]) -> None:
+    """Print one finding: as a JSON document, or as the lines of a page."""
+    if fmt == "table":
+        for line in page():
+            click.echo(line)
+    else:
+        write_json(dump(finding), line=fmt == "jsonl")
+
+
+def write_json(value: Any, *, line: bool = False) -> None:
+    """Write one JSON value without secrets to standard output."""
+    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
+    sys.stdout.buffer.write(orjson.dumps(redact_value(value), option=options))
+
+
+def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
+    """Print a table: fitted to a terminal, and whole cells on one line each when it is piped."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    context = click.get_current_context(silent=True)
+    colour = bool(context and context.color)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.title, no_wrap=True, overflow="ellipsis", min_width=12 if column.grow else None)
+    for row in rows:
+        table.add_row(*(_cell(Text, column, row) for column in columns))
+    width = shutil.get_terminal_size().columns if terminal else 1_000_000
+    fixed = sum(max(len(column.title), *(len(str(_plain(column, row))) for row in rows)) + 2 for column in columns if not column.grow)
+    for column, made in zip(columns, table.columns, strict=True):
+        made.max_width = max(width - fixed - 2, made.min_width or 0) if column.grow else None
+    console = Console(
+        file=sys.stdout,
+        width=max(width, fixed),
+        color_system="auto" if colour else None,
+        force_terminal=colour,
+        highlight=False,
+        markup=False,
+    )
+    with console.capture() as captured:
+        console.print(table, crop=False)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip() if not colour else line)
+
+
+def note(message: str) -> None:
+    """Say something to the person, beside the data: on standard error."""
+    click.echo(one_line(message, 1_000), err=True)
+
+
+def styled_state(state: str) -> str:
+    """Write a state with its icon and colour."""
+    seen = look(state)
+    return click.style(f"{seen.icon} {one_line(seen.word)}", fg=TONES[seen.tone])
+
+
+def moment(ms: int | None) -> str:
+    """Write a time for a table: UTC, to the second."""
+    return when(ms).removesuffix(" UTC") or "-"
+
+
+def took(seconds: float | None) -> str:
+    """Write a length of time for a table."""
+    return duration(seconds) or "-"
+
+
+def node_name(row: Any) -> str:
+    """Write a node with its loop iteration, when it is in a loop."""
+    node = str(row.node_id or "(run)")
+    return f"{node}#{row.iteration}" if row.iteration else node
+
+
+def short_ids(ids: Iterable[str], least: int = 8) -> dict[str, str]:
+    """Shorten each id to the beginning that no other id shares, which commands accept."""
+    ordered = sorted(set(ids))
+    shared = [0, *(_common(a, b) for a, b in pairwise(ordered)), 0]
+    return {run_id: run_id[: max(least, shared[i] + 1, shared[i + 1] + 1)] for i, run_id in enumerate(ordered)}
+
+
+def _common(a: str, b: str) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _cell(text: Any, column: Column, row: Any) -> Any:
+    plain = _plain(column, row)
+    return text(plain, style=TONES[look(str(column.cell(row))).tone] if column.state else "")
+
+
+def _plain(column: Column, row: Any) -> str:
+    value = column.cell(row)
+    if column.state:
+        seen = look(str(value))
+        return f"{seen.icon} {one_line(seen.word, 40)}"
+    return one_line(value, _TABLE_CELL) or "-"
+
+
+def _parsed(value: Any) -> Any:
+    """Nest a JSON column; text that is no JSON stays text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value.encode("utf-8", "replace").decode()
+
+
+@cache
+def _json_columns(row_class: Hashable) -> frozenset[str]:
+    """Find the columns that the row class declares as `Json`."""
+    hints = getattr(row_class, "__annotations__", {})
+    return frozenset(name for name, hint in hints.items() if "Annotated[Json," in str(hint))
+
+
+@cache
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(word.capitalize() for word in tail)
