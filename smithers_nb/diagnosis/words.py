@@ -1,27 +1,19 @@
-"""Times and lengths of time in words that a person reads at a glance."""
+"""The conventions of `words.toml`: how people name repeated work, and how tasks report a gate."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Final
-
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-_FAR_AWAY: Final = 253_402_300_799_000
-
-
-def clock(ms: int) -> str:
-    """Write a moment, such as `2026-11-20 13:05:26 UTC`; a number that is no moment is shown as it is."""
-    if not 0 <= ms <= _FAR_AWAY:
-        return str(ms)
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
 
 
-def span(ms: int) -> str:
-    """Write a length of time by its two largest units, such as `1 h 59 min`; less than a second is `0 s`."""
-    left = max(0, ms // 1000)
-    parts = []
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
+@lru_cache(maxsize=32)
+def words(table: str, key: str) -> tuple[str, ...]:
+    """Read one list of words."""
+    return tuple(cast("list[str]", _tables()[table][key]))
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, dict[str, object]]:
+    return tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
