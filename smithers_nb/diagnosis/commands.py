@@ -28,9 +28,35 @@ def retry_task(workflow_path: str | None, run_id: str, node_id: str, iteration: 
     return line("retry-task", workflow_path or NO_PATH, "--run-id", run_id, "--node-id", node_id, *extra)
 
 
-def resume(workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
+def resume(workflow_path: str | None, run_id: str, *, force: bool = False, accept_change: bool = False) -> str:
     """Continue a run from where it stopped."""
-    return line("up", workflow_path or NO_PATH, "--run-id", run_id, "--resume", "true", *(("--force",) if force else ()))
+    extra = (*(("--force",) if force else ()), *(("--accept-workflow-change",) if accept_change else ()))
+    return line("up", workflow_path or NO_PATH, "--run-id", run_id, "--resume", "true", *extra)
+
+
+def approve(run_id: str, node_id: str, iteration: int = 0, *, note: str | None = None) -> str:
+    """Say yes at a gate; for a choice, the note names it as JSON."""
+    return line("approve", run_id, "--node", node_id, *_iteration(iteration), *(("--note", note) if note else ()))
+
+
+def deny(run_id: str, node_id: str, iteration: int = 0) -> str:
+    """Say no at a gate."""
+    return line("deny", run_id, "--node", node_id, *_iteration(iteration))
+
+
+def answer(request_id: str, value: str) -> str:
+    """Answer a question of a run."""
+    return line("human", "answer", request_id, "--value", value)
+
+
+def signal(run_id: str, name: str, correlation: str | None = None) -> str:
+    """Deliver an event that a run waits for, without data."""
+    return line("signal", run_id, name, "--data", "{}", *(("--correlation", correlation) if correlation else ()))
+
+
+def cancel(run_id: str) -> str:
+    """End a run."""
+    return line("cancel", run_id)
 
 
 def fresh_run(workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
@@ -58,3 +84,7 @@ def node(run_id: str, node_id: str, iteration: int = 0) -> str:
 def events(run_id: str) -> str:
     """Show a run's events, none of them held back."""
     return line("events", run_id, "--json", "--limit", "100000")
+
+
+def _iteration(iteration: int) -> tuple[str, ...]:
+    return ("--iteration", str(iteration)) if iteration else ()

@@ -26,7 +26,7 @@ from smithers_nb.diagnosis.progress import (
     tolerated,
     unfinished_tries,
 )
-from smithers_nb.diagnosis.words import clock, span
+from smithers_nb.diagnosis.spans import clock, cut, span
 from smithers_nb.model.vocabulary import Health, is_suspended
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _STATE_OF: Final = {"finished": "succeeded", "continued": "succeeded", "running"
 _ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota"})
 _TOLERATED_OF_AGENTS: Final = frozenset({"SESSION_ERROR", "TASK_TIMEOUT", "TASK_ABORTED"})
 """Codes after which an agent's task is given up and the run goes on (Smithers 0.32)."""
-
-_SHOWN: Final = 160
 
 
 def run_state(run: RunRow, now: int) -> str:
@@ -85,7 +83,7 @@ def _failed(snapshot: Snapshot, now: int, stale_minutes: float) -> str:
     del now, stale_minutes
     run = snapshot.run
     if run.status == "failed":
-        return _short(f"the run failed: {run.error_message}" if run.error_message else "the run failed and does not say why")
+        return cut(f"the run failed: {run.error_message}" if run.error_message else "the run failed and does not say why")
     if masked := [attempt for attempt in snapshot.attempts if was_masked(attempt)]:
         return f"{masked[-1].node_id} failed, and the engine recorded its failure as a cancellation"
     return "" if is_over(run) else _given_up(snapshot)
@@ -97,7 +95,7 @@ def _given_up(snapshot: Snapshot) -> str:
     for tries in unfinished_tries(snapshot):
         excused = tries.node_id in spared or (tries.last.kind == "agent" and tries.last.error_code in _TOLERATED_OF_AGENTS)
         if tries.exhausted and tries.failed and not excused:
-            return _short(f"{tries.node_id} failed {tries.failed} time(s) and is not tried again: {tries.last.error_message}")
+            return cut(f"{tries.node_id} failed {tries.failed} time(s) and is not tried again: {tries.last.error_message}")
     return ""
 
 
@@ -107,9 +105,9 @@ def _blocked(snapshot: Snapshot, now: int, stale_minutes: float) -> str:
     if not is_suspended(run.status) or needs_resume(snapshot):
         return ""
     if asked := [question for question in snapshot.questions if question.status == "pending"]:
-        return _short(f"a person must answer {asked[0].node_id or 'a question'}: {asked[0].prompt}")
+        return cut(f"a person must answer {asked[0].node_id or 'a question'}: {asked[0].prompt}")
     if gates := [gate for gate in snapshot.approvals if gate.status == "requested"]:
-        return _short(f"a person must decide {gates[0].node_id}: {gates[0].title}")
+        return cut(f"a person must decide {gates[0].node_id}: {gates[0].title}")
     if run.status in _ON_NOBODY:
         return ""
     return "a person paused it" if run.status == "paused" else f"it is parked: {run.status}"
@@ -159,7 +157,7 @@ def _undriven(snapshot: Snapshot, now: int) -> str:
 def _working_in_vain(snapshot: Snapshot, now: int) -> str:
     for tries in unfinished_tries(snapshot):
         if tries.hopeless:
-            return _short(f"{tries.node_id} failed the same way {tries.streak} times and is tried without end: {tries.last.error_message}")
+            return cut(f"{tries.node_id} failed the same way {tries.streak} times and is tried without end: {tries.last.error_message}")
     if run_state(snapshot.run, now) == "running" and is_idle(snapshot, now):
         return f"its engine lives but has done nothing for {span(now - last_activity(snapshot))}"
     return ""
@@ -193,7 +191,7 @@ def _fine(snapshot: Snapshot, now: int) -> str:
         return f"a timer fires at {clock(min(due))}" if due else "it waits for a timer"
     working = sorted({attempt.node_id for attempt in in_progress(snapshot)})
     if working:
-        return _short(f"working on {', '.join(working)}; last activity {span(now - last_activity(snapshot))} ago")
+        return cut(f"working on {', '.join(working)}; last activity {span(now - last_activity(snapshot))} ago")
     return run.status
 
 
@@ -203,8 +201,3 @@ def _failed_children(snapshot: Snapshot) -> int:
             count = json_object(event.payload).get("failedChildren")
             return count if isinstance(count, int) else 0
     return 0
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"

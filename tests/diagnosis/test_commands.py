@@ -11,7 +11,12 @@ from smithers_nb.diagnosis import commands
 
 FLAGS = {
     "retry-task": {"--run-id", "--node-id", "--iteration"},
-    "up": {"--run-id", "--resume", "--force", "--input"},
+    "up": {"--run-id", "--resume", "--force", "--input", "--accept-workflow-change"},
+    "approve": {"--node", "--iteration", "--note"},
+    "deny": {"--node", "--iteration"},
+    "human": {"--value"},
+    "signal": {"--data", "--correlation"},
+    "cancel": set(),
     "rewind": set(),
     "inspect": set(),
     "node": {"--run-id", "--attempts", "--tools", "--iteration"},
@@ -35,7 +40,12 @@ def test_only_known_verbs_and_flags() -> None:
     """Nothing is printed that Smithers 0.32 does not understand."""
     printed = [
         commands.retry_task("w.tsx", "r", "n", 1),
-        commands.resume("w.tsx", "r", force=True),
+        commands.resume("w.tsx", "r", force=True, accept_change=True),
+        commands.approve("r", "n", 1, note="fine"),
+        commands.deny("r", "n", 1),
+        commands.answer("human:r:n:0", "true"),
+        commands.signal("r", "paid", "order-1"),
+        commands.cancel("r"),
         commands.fresh_run("w.tsx", {"a": 1}),
         commands.rewind("r", 3),
         commands.inspect("r"),
