@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from smithers_nb.cli.options import Asked, Moment, Utf8, command, maybe_run_argument
-from smithers_nb.cli.output import Column, moment, node_name, print_rows, short_ids
+from smithers_nb.cli.output import Column, message, moment, node_name, print_rows, short_ids
 
 _OPTIONS = (
     click.option("--class", "-c", "classes", type=Utf8(), multiple=True, help="Only this failure class; may be given several times."),
@@ -40,11 +40,11 @@ def failures(ask: Asked, run: str | None, classes: tuple[str, ...], signature: s
         columns = (
             *((Column("RUN", lambda row: short.get(row.run_id, row.run_id)),) if run is None else ()),
             Column("NODE", node_name),
-            Column("TRY", lambda row: row.attempt),
-            Column("AT (UTC)", lambda row: moment(row.at)),
+            Column("TRY", lambda row: row.attempt, spare=2),
+            Column("AT (UTC)", lambda row: moment(row.at), spare=4),
             Column("CLASS", lambda row: row.failure_class),
-            Column("SURE", lambda row: row.confidence),
-            Column("SIGNATURE", lambda row: row.signature),
-            Column("MESSAGE", lambda row: row.message, grow=True),
+            Column("SURE", lambda row: row.confidence, spare=3),
+            Column("SIGNATURE", lambda row: row.signature, spare=1),
+            Column("MESSAGE", lambda row: message(row.message), grow=True),
         )
         print_rows(found, ask.fmt, columns, nothing="no failures")

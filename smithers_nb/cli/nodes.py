@@ -23,7 +23,7 @@ _SCORES = (
     Column("TRY", lambda row: row.attempt),
     Column("SCORER", lambda row: row.scorer_name or row.scorer_id),
     Column("SCORE", lambda row: "-" if row.score is None else f"{row.score:.3g}"),
-    Column("AT (UTC)", lambda row: moment(row.scored_at)),
+    Column("AT (UTC)", lambda row: moment(row.scored_at), spare=1),
     Column("REASON", lambda row: row.reason, grow=True),
 )
 _TONE_OF_LINE = {"+": "green", "-": "red", "@": "cyan"}

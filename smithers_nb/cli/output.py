@@ -28,6 +28,9 @@ TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy
 """Colour of a tone in a terminal."""
 
 _TABLE_CELL = 2_000
+_ENDLESS = 1_000_000
+_LEAST = 16
+_WORTH_IT = 8
 
 
 class Column(NamedTuple):
@@ -38,12 +41,14 @@ class Column(NamedTuple):
         cell: How a row's value is written.
         grow: Takes the room that is left and is cut when there is too little; other columns show all they have.
         state: The value is a state and looks like one.
+        spare: Left out of a terminal that is too narrow; the highest number goes first, 0 never goes.
     """
 
     title: str
     cell: Callable[[Any], object]
     grow: bool = False
     state: bool = False
+    spare: int = 0
 
 
 def record(row: Any) -> dict[str, Any]:
@@ -103,30 +108,39 @@ def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
+    cells = {column: [_plain(column, row) for row in rows] for column in columns}
+    fitting = _that_fit(cells, room)
+    left = room - sum(_width(column, cells[column]) for column in fitting if not column.grow)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in fitting:
+        table.add_column(column.title, no_wrap=True, overflow="ellipsis", max_width=max(left, _LEAST) if column.grow else None)
+    for index, row in enumerate(rows):
+        table.add_row(*(Text(cells[column][index], style=_style(column, row)) for column in fitting))
     context = click.get_current_context(silent=True)
     colour = bool(context and context.color)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column.title, no_wrap=True, overflow="ellipsis", min_width=12 if column.grow else None)
-    for row in rows:
-        table.add_row(*(_cell(Text, column, row) for column in columns))
-    width = shutil.get_terminal_size().columns if terminal else 1_000_000
-    fixed = sum(max(len(column.title), *(len(str(_plain(column, row))) for row in rows)) + 2 for column in columns if not column.grow)
-    for column, made in zip(columns, table.columns, strict=True):
-        made.max_width = max(width - fixed - 2, made.min_width or 0) if column.grow else None
-    console = Console(
-        file=sys.stdout,
-        width=max(width, fixed),
-        color_system="auto" if colour else None,
-        force_terminal=colour,
-        highlight=False,
-        markup=False,
-    )
+    console = Console(file=sys.stdout, width=room, color_system="standard" if colour else None, force_terminal=colour, highlight=False)
     with console.capture() as captured:
         console.print(table, crop=False)
     for line in captured.get().splitlines():
-        click.echo(line.rstrip() if not colour else line)
+        click.echo(line.rstrip())
+
+
+def _width(column: Column, texts: list[str]) -> int:
+    return max(map(len, [column.title, *texts])) + 2
+
+
+def _that_fit(cells: dict[Column, list[str]], room: int) -> list[Column]:
+    """Leave out spare columns until the others fit."""
+    wide = {column: _LEAST if column.grow else _width(column, texts) for column, texts in cells.items()}
+    left_out = iter(sorted((column for column in cells if column.spare), key=lambda column: -column.spare))
+    kept = list(cells)
+    while sum(wide[column] for column in kept) > room:
+        column = next(left_out, None)
+        if column is None:
+            break
+        kept.remove(column)
+    return kept
 
 
 def note(message: str) -> None:
@@ -138,6 +152,11 @@ def styled_state(state: str) -> str:
     """Write a state with its icon and colour."""
     seen = look(state)
     return click.style(f"{seen.icon} {one_line(seen.word)}", fg=TONES[seen.tone])
+
+
+def message(text: str | None) -> str:
+    """Write an error message for a table: on one line, without the link that the engine adds to every message."""
+    return one_line(text, _TABLE_CELL).partition(" See https://smithers.sh/reference/")[0]
 
 
 def moment(ms: int | None) -> str:
@@ -160,16 +179,18 @@ def short_ids(ids: Iterable[str], least: int = 8) -> dict[str, str]:
     """Shorten each id to the beginning that no other id shares, which commands accept."""
     ordered = sorted(set(ids))
     shared = [0, *(_common(a, b) for a, b in pairwise(ordered)), 0]
-    return {run_id: run_id[: max(least, shared[i] + 1, shared[i + 1] + 1)] for i, run_id in enumerate(ordered)}
+    enough = [max(least, shared[i] + 1, shared[i + 1] + 1) for i in range(len(ordered))]
+    return {
+        run_id: run_id[:length] if length + _WORTH_IT <= len(run_id) else run_id for run_id, length in zip(ordered, enough, strict=True)
+    }
 
 
 def _common(a: str, b: str) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _cell(text: Any, column: Column, row: Any) -> Any:
-    plain = _plain(column, row)
-    return text(plain, style=TONES[look(str(column.cell(row))).tone] if column.state else "")
+def _style(column: Column, row: Any) -> str:
+    return TONES[look(str(column.cell(row))).tone] if column.state else ""
 
 
 def _plain(column: Column, row: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
-from smithers_nb.cli.output import Column, moment, node_name, note, print_finding, print_rows, short_ids, took
+from smithers_nb.cli.output import Column, message, moment, node_name, note, print_finding, print_rows, short_ids, took
 from smithers_nb.cli.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
             Column("WORKFLOW", lambda row: row.workflow),
             Column("STATE", lambda row: row.state, state=True),
-            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at)),
-            Column("TOOK", lambda row: took(row.duration_s)),
-            Column("ERROR", lambda row: row.error_message, grow=True),
+            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=1),
+            Column("TOOK", lambda row: took(row.duration_s), spare=2),
+            Column("ERROR", lambda row: message(row.error_message), grow=True),
         )
         print_rows(
             shown,
