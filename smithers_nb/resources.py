@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sysconfig
 from pathlib import Path
+from typing import Final
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _INSTALLED = Path(sysconfig.get_path("data")) / "share" / "smithers_nb"
@@ -22,3 +23,49 @@ def resource(name: str) -> Path:
         if (root / name).exists():
             return root / name
     raise FileNotFoundError(f"{name} is neither in {_CHECKOUT} nor in {_INSTALLED}; reinstall smithers-nb")
+
+
+EXAMPLE_RUN: Final = "order-sync-010"
+"""The failed run of the example store that has most to tell: an earlier good run, a change since, retries, and a history."""
+
+
+def example_store() -> Path:
+    """Unpack the example store, a database really written by Smithers: sixty runs of five workflows.
+
+    Returns:
+        Its `smithers.db`, in a private copy below the user's cache folder; the workflows lie beside it in `workflows/`.
+
+    Raises:
+        FileNotFoundError: The installation is incomplete.
+    """
+    import gzip
+    import hashlib
+    import shutil
+    import tempfile
+
+    packed = resource("templates/example/smithers.db.gz")
+    content = packed.read_bytes()
+    name = f"example-{hashlib.sha256(content).hexdigest()[:12]}"
+    folder = _cache_folder() / name
+    if (folder / "smithers.db").is_file():
+        return folder / "smithers.db"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+    (making / "smithers.db").write_bytes(gzip.decompress(content))
+    shutil.copytree(packed.parent / "workflows", making / "workflows")
+    try:
+        making.rename(folder)  # whole or not at all, also when two processes do it at once
+    except OSError:
+        shutil.rmtree(making, ignore_errors=True)
+    return folder / "smithers.db"
+
+
+def _cache_folder() -> Path:
+    """Name a folder for what can be made again; a temporary one when there is no home to write to."""
+    import os
+    import tempfile
+
+    named = os.environ.get("XDG_CACHE_HOME")
+    cache = Path(named) if named else Path.home() / ".cache"
+    writable = next((p for p in (cache, *cache.parents) if p.exists()), cache)
+    return cache / "smithers-nb" if os.access(writable, os.W_OK) else Path(tempfile.mkdtemp(prefix="smithers-nb-"))

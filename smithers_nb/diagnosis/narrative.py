@@ -32,7 +32,6 @@ _TOLD: Final = (
     ("cmd", "command"),
     ("status", "exit code"),
     ("exitCode", "exit code"),
-    ("errno", "errno"),
     ("signal", "signal"),
     ("timeoutMs", "limit in ms"),
 )
@@ -118,8 +117,7 @@ def _place(failure: Failure) -> Iterator[str]:
     if frame:
         facts.append(f"thrown at {frame.name}:{frame.line}")
     if facts and failure.kind != "denied":
-        text = ", ".join(facts)
-        yield text[0].upper() + text[1:]
+        yield ", ".join(facts)
 
 
 def _detail(key: str, value: object) -> str:
@@ -154,4 +152,5 @@ def _clip(text: str, limit: int = _QUOTE) -> str:
 
 
 def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."

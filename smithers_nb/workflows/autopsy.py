@@ -1,0 +1,205 @@
+"""Why a run failed, in four stages: gather → investigate → bug gate → verdict.
+
+The same functions serve the notebook, one per cell, and `run_autopsy`, which gives the row alone. Each gets what the one before it
+gave, reads the store at most once, and changes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.diagnosis.classify import classify
+from smithers_nb.diagnosis.defects import find_defects
+from smithers_nb.diagnosis.evidence import find_failure
+from smithers_nb.diagnosis.health import run_state
+from smithers_nb.diagnosis.narrative import root_cause, summary
+from smithers_nb.diagnosis.suggest import advise
+from smithers_nb.engine.notebooks import validated
+from smithers_nb.errors import RunNotFailed
+from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
+from smithers_nb.redact import redact, redact_value
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.excerpts import compact_attempts, last_events, source_line, workflow_source
+from smithers_nb.workflows.parameters import AutopsyParameters
+from smithers_nb.workflows.past import look_back
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, VerdictRow
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Verdict
+    from smithers_nb.sources.base import Source
+
+_KNOWN: Final = TERMINAL_STATUSES | {"running"}
+
+
+def run_autopsy(
+    source: Source | str | Path | None,
+    run_id: str,
+    *,
+    workflow_path: str | Path | None = None,
+    now: int | str | None = None,
+    provider: str = "internal",
+) -> Verdict:
+    """Find out why a run failed, without a notebook.
+
+    Args:
+        source: Where it lives: an open source, a path, a URL, or None for the current folder.
+        run_id: Its id; a unique beginning is enough.
+        workflow_path: The workflow's file, when it is not where the run was started.
+        now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
+        provider: Who investigates; this version has `internal` only.
+
+    Raises:
+        ParameterError: One of these is wrong.
+        RunNotFound: No run has this id.
+        RunNotFailed: The run did not fail.
+        SourceError: The store cannot be read.
+    """
+    validated(AutopsyParameters, {"target_run_id": run_id, "provider": provider})
+    gathered = gather(run_id, source, workflow_path, now)
+    try:
+        found = investigate(gathered, provider)
+        return verdict(found, bug_gate(found))
+    finally:
+        if isinstance(source, str | Path | None):
+            gathered.open().close()
+
+
+def gather(
+    target_run_id: str, source: Source | str | Path | None = None, workflow_path: str | Path | None = None, now: int | str | None = None
+) -> Gathered:
+    """Read what the store says about a failed run, without judging it.
+
+    Raises:
+        ParameterError: One of the parameters is wrong.
+        RunNotFound: No run has this id.
+        RunNotFailed: The run did not fail.
+        SourceError: The store cannot be read.
+    """
+    place = source if isinstance(source, str | Path | None) else None
+    asked = validated(AutopsyParameters, {"target_run_id": target_run_id, "source": place, "workflow_path": workflow_path, "now": now})
+    opened = open_source(asked.source) if isinstance(source, str | Path | None) else source
+    snapshot = Snapshot(opened, asked.target_run_id)
+    refuse_unless_failed(snapshot, asked.moment)
+    run = snapshot.run
+    path, text = workflow_source(run, asked.workflow_path)
+    return Gathered(
+        target_run_id=run.run_id,
+        source=opened.location,
+        workflow=run.workflow,
+        workflow_path=path,
+        status=run.status,
+        state=run_state(run, asked.moment),
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        run_error=redact(run.error_message or ""),
+        last_events=last_events(snapshot),
+        workflow_source=text,
+        smithers_version=getattr(opened, "version", ""),
+        now=asked.moment,
+        problems=_problems(opened),
+    ).read_from(opened)
+
+
+def investigate(gathered: Gathered, provider: str = "internal") -> Investigation:
+    """Find the failure that mattered, whose fault it is, and what history says about it.
+
+    Raises:
+        ParameterError: There is no such provider.
+        SourceError: The store cannot be read any more.
+    """
+    validated(AutopsyParameters, {"target_run_id": gathered.target_run_id, "provider": provider})
+    source = gathered.open()
+    snapshot = Snapshot(source, gathered.target_run_id)
+    failure = find_failure(snapshot)
+    classification = classify(failure)
+    defects = find_defects(snapshot, gathered.now)
+    past = look_back(source, gathered.target_run_id, failure.signatures[-1] if failure.signatures else "", gathered.now)
+    return Investigation(
+        target_run_id=gathered.target_run_id,
+        workflow=gathered.workflow,
+        root_cause=redact(root_cause(failure, classification, defects)),
+        failure=failure.model_copy(update={"evidence": (*failure.evidence, *source_line(failure, gathered))}),
+        classification=classification,
+        advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path),
+        defects=tuple(defects),
+        last_good_run=past.last_good_run,
+        changed_since=past.changed_since,
+        recurrence=past.recurrence,
+        attempts=compact_attempts(snapshot, failure),
+        smithers_version=gathered.smithers_version,
+        problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
+    )
+
+
+def bug_gate(investigation: Investigation) -> GateCard:
+    """Show what would be asked before a bug of the engine is reported; nothing is sent and nothing waits."""
+    found = investigation.classification
+    if found.failure_class != "smithers-bug":
+        reason = f"Nothing to ask: the failure is classed {found.failure_class}, and only a suspected bug of the engine would be reported."
+        return GateCard(target_run_id=investigation.target_run_id, needed=False, reason=reason)
+    lines = [
+        investigation.root_cause,
+        "",
+        *(f"Not the user's doing: {text}" for text in found.exonerated),
+        f"Rule {found.rule}, confidence {found.confidence}. Store schema {investigation.smithers_version or 'not known'}.",
+        "",
+        *(f"[{item.ref}] {item.quote}" for item in investigation.evidence),
+    ]
+    return GateCard(
+        target_run_id=investigation.target_run_id,
+        needed=True,
+        title=redact(f"{investigation.workflow or 'run'}: {investigation.failure.message}"[:120], personal=True),
+        body=redact("\n".join(lines), personal=True),
+        reason="The engine itself is suspected. A person would be asked before a report leaves this machine; this version sends nothing.",
+    )
+
+
+def verdict(investigation: Investigation, gate: GateCard) -> VerdictRow:
+    """Write the autopsy's stable output row; secrets are taken out of all of it."""
+    del gate  # what a person decides there comes with the engine; until then no bug is ever filed
+    found, advice = investigation.classification, investigation.advice
+    row = VerdictRow(
+        target_run_id=investigation.target_run_id,
+        failure_class=found.failure_class,
+        confidence=found.confidence,
+        root_cause=investigation.root_cause,
+        suggestion=advice.suggestion,
+        suggestion_detail=advice.detail,
+        commands=advice.commands,
+        summary=summary(found, investigation.failure, advice.suggestion),
+        evidence=investigation.evidence,
+        signature=investigation.signature,
+        recurrence=investigation.recurrence,
+        last_good_run=investigation.last_good_run,
+        changed_since=investigation.changed_since,
+        rule=found.rule,
+        defects=investigation.defects,
+        problems=investigation.problems,
+    )
+    cleaned: dict[str, Any] = redact_value(row.model_dump(mode="json"))
+    return VerdictRow(**cleaned)
+
+
+def refuse_unless_failed(snapshot: Snapshot, now: int) -> None:
+    """Stop an autopsy of something that did not die.
+
+    Raises:
+        RunNotFailed: It says what state the run is in and what to do instead.
+    """
+    run = snapshot.run
+    unheard_of = run.status not in _KNOWN and not is_suspended(run.status)
+    masked = run.status == "cancelled" and find_failure(snapshot).kind == "masked-cancel"
+    if run.status == "failed" or masked or (unheard_of and run.error):
+        return
+    state = run_state(run, now)
+    shown = state if state == run.status else f"{run.status} ({state})"
+    raise RunNotFailed(
+        f"run {run.run_id} did not fail: it is {shown}",
+        hint=f"ask `smithers-nb why {run.run_id}` what it waits for, or which of its tasks failed on the way",
+    )
+
+
+def _problems(source: Source) -> tuple[str, ...]:
+    return tuple(redact(f"{problem.where}: {problem.what}") for problem in source.problems)

@@ -1,0 +1,106 @@
+"""What an autopsy takes out of a store to show it: the end of the log, the workflow's source, slim attempts.
+
+Everything is cut and redacted here, because from here on it is kept in rows, notebooks and reports.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from smithers_nb.diagnosis.stack import own_frame
+from smithers_nb.errors import ParameterError
+from smithers_nb.model.verdict import Evidence
+from smithers_nb.redact import redact, redact_value
+from smithers_nb.workflows.results import EventLine
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import AttemptRow, EventRow, RunRow
+    from smithers_nb.model.verdict import Failure
+    from smithers_nb.sources.snapshot import Snapshot
+    from smithers_nb.workflows.results import Gathered
+
+_EVENTS: Final = 80
+_SOURCE: Final = 20_000
+_LINE: Final = 300
+_MESSAGE: Final = 2_000
+_MOST_ATTEMPTS: Final = 2_000
+_SOURCE_SUFFIXES: Final = frozenset({".tsx", ".ts", ".jsx", ".js", ".mts", ".mjs", ".mdx"})
+"""A recorded path is data of the store: only files that can be a workflow are opened on its word."""
+_TOLD_ELSEWHERE: Final = frozenset({"type", "runId", "timestampMs", "nodeId", "correlation"})
+
+
+def last_events(snapshot: Snapshot) -> tuple[EventLine, ...]:
+    """Take the end of the log, without events that tell nothing by themselves."""
+    return tuple(_line(event) for event in snapshot.last_events(_EVENTS))
+
+
+def workflow_source(run: RunRow, given: str | None) -> tuple[str | None, str]:
+    """Read the workflow's file: the one the caller named, else the one the run recorded.
+
+    Returns:
+        The path, and the text as far as it may be shown; empty when the file is not on this machine.
+
+    Raises:
+        ParameterError: The caller named a file that cannot be read.
+    """
+    if given is not None:
+        path = Path(given).expanduser()
+        try:
+            return str(path), _read(path)
+        except OSError as error:
+            raise ParameterError(
+                f"workflow_path: {path} cannot be read: {error.strerror}", hint="name the workflow's file, or leave it out"
+            ) from error
+    recorded = run.workflow_path
+    if recorded is None or not Path(recorded).is_absolute() or Path(recorded).suffix not in _SOURCE_SUFFIXES:
+        return recorded, ""
+    try:
+        return recorded, _read(Path(recorded))
+    except (OSError, ValueError):
+        return recorded, ""
+
+
+def source_line(failure: Failure, gathered: Gathered) -> tuple[Evidence, ...]:
+    """Quote the line of the workflow that threw, when its source is at hand and is the file that the stack names."""
+    frame = own_frame(failure.chain)
+    if frame is None or frame.name != Path(gathered.workflow_path or "").name:
+        return ()
+    lines = gathered.workflow_source.splitlines()
+    text = lines[frame.line - 1].strip() if 0 < frame.line <= len(lines) else ""
+    return (Evidence(ref=f"source:{frame.name}:{frame.line}", quote=text[:_LINE], note="the line that threw"),) if text else ()
+
+
+def compact_attempts(snapshot: Snapshot, failure: Failure) -> tuple[AttemptRow, ...]:
+    """Keep what a timeline needs of every attempt of the run, and of the child run that failed."""
+    child = [c for c in snapshot.children if c.run_id == failure.run_id] if failure.parents else []
+    attempts = [attempt for one in (snapshot, *child) for attempt in one.attempts]
+    failed_first = sorted(attempts, key=lambda a: a.state != "failed")[:_MOST_ATTEMPTS]
+    return tuple(_slim(attempt) for attempt in sorted(failed_first, key=lambda a: a.started_at or 0))
+
+
+def _line(event: EventRow) -> EventLine:
+    return EventLine(seq=event.seq, at=event.at, type=event.type, node_id=event.node_id, text=_said(event.payload))
+
+
+def _said(payload: str | None) -> str:
+    try:
+        value: Any = orjson.loads(payload or "{}")
+    except orjson.JSONDecodeError:
+        return redact(payload or "")[:_LINE]
+    rest = {key: inner for key, inner in value.items() if key not in _TOLD_ELSEWHERE} if isinstance(value, dict) else value
+    return orjson.dumps(redact_value(rest)).decode("utf-8", "replace")[:_LINE] if rest else ""
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():  # a pipe or a device would be read forever
+        raise FileNotFoundError(2, "there is no such file")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return redact(file.read(_SOURCE * 2))[:_SOURCE]
+
+
+def _slim(attempt: AttemptRow) -> AttemptRow:
+    message = redact(attempt.error_message[:_MESSAGE]) if attempt.error_message else None
+    return attempt._replace(error_message=message, error=None, error_stack=None, response=None)

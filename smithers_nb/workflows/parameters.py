@@ -1,0 +1,65 @@
+"""Parameters of the autopsy, checked before anything is started or read."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from smithers_nb.model.moment import epoch_ms
+
+PROVIDERS: Final = {"internal": True, "codex_exec": False, "remote_llm": False}
+"""Who may investigate, and whether this version can do it."""
+
+
+def _as_text(value: Any) -> Any:
+    """Take numbers and paths for the texts they stand for: papermill's `-p target_run_id 49315` is a number."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_moment(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    moment = epoch_ms(value)
+    if moment is None:
+        raise ValueError(f"{value[:60]!r} is neither epoch milliseconds nor an ISO time such as 2026-11-21T09:30:00Z")
+    return moment
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+
+
+class AutopsyParameters(BaseModel):
+    """What `notebooks/autopsy.ipynb` takes; other names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target_run_id: Text = Field(description="run to look at; a unique beginning of its id is enough")
+    source: Text | None = Field(default=None, description="store, project folder or URL; the current folder by default")
+    workflow_path: Text | None = Field(default=None, description="the workflow's file, when it is not where the run was started")
+    provider: str = Field(default="internal", description="who investigates")
+    now: Annotated[int, BeforeValidator(_as_moment)] | None = Field(default=None, description="judge as of this time; the clock by default")
+
+    @field_validator("target_run_id")
+    @classmethod
+    def _some_run(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("name the run to look at, such as -p target_run_id 49315")
+        return value.strip()
+
+    @field_validator("provider")
+    @classmethod
+    def _available(cls, value: str) -> str:
+        if not PROVIDERS.get(value, False):
+            known = ", ".join(f"{name} ({'available' if there else 'not in this version'})" for name, there in PROVIDERS.items())
+            raise ValueError(f"{value[:60]!r} is not available; providers are {known}")
+        return value
+
+    @property
+    def moment(self) -> int:
+        """The time to judge at, epoch milliseconds."""
+        return time.time_ns() // 1_000_000 if self.now is None else self.now

@@ -1,0 +1,110 @@
+"""How the results of the autopsy's stages look, made of the cards of `present`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from smithers_nb.model.vocabulary import is_terminal
+from smithers_nb.present import cards
+from smithers_nb.present.markup import Card, h, table, text_table
+from smithers_nb.present.text import duration, one_line, when
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Link
+
+_CLASS_TITLES = {
+    "workflow-bug": "The workflow is at fault",
+    "environment": "The environment is at fault",
+    "agent-flake": "The agent failed by chance",
+    "smithers-bug": "The engine is at fault",
+    "unknown": "Whose fault it is could not be told",
+}
+
+
+def view_of(result: Shown) -> Card:
+    """Lay a stage's result out for a person."""
+    card: Card = _VIEWS[type(result)](result)
+    return card
+
+
+def timeline_of(found: Investigation) -> Any:
+    """Draw every attempt of an investigated run as a bar of its own (a plotly figure)."""
+    from smithers_nb.present.figures import timeline
+
+    return timeline(found.attempts)
+
+
+def proof_of(found: Investigation) -> Card:
+    """List the quotes an investigation rests on, and the attempts they may point at."""
+    return cards.stack(
+        cards.evidence_list(found.evidence),
+        cards.timeline_table(found.attempts, collateral=found.failure.collateral) if found.attempts else None,
+    )
+
+
+def _gathered(row: Gathered) -> Card:
+    facts = {
+        "workflow": row.workflow,
+        "started": when(row.started_at),
+        "took": duration((row.finished_at - row.started_at) / 1000) if row.finished_at and row.started_at else "",
+        "store": row.source,
+        "written by": f"Smithers, schema {row.smithers_version}" if row.smithers_version else "",
+    }
+    reason = row.run_error or "The run itself recorded no error."
+    shown_state = row.state if is_terminal(row.status) else row.status
+    return cards.stack(
+        cards.banner(f"Run {row.target_run_id} {row.status}", f"It says: {reason}", state=shown_state, facts=facts),
+        cards.details(f"The end of its log ({len(row.last_events)} events, without heartbeats)", _events(row)),
+        cards.details(
+            f"Source of {row.workflow_path or 'the workflow'}",
+            row.workflow_source or "Its file is not on this machine; name it as workflow_path.",
+        ),
+        cards.problems_list(row.problems) if row.problems else None,
+    )
+
+
+def _events(row: Gathered) -> Card:
+    columns = ("No.", "Time", "Event", "Node", "What it says")
+    cells = [(str(e.seq), when(e.at), e.type, e.node_id or "", one_line(e.text, 200)) for e in row.last_events]
+    caption = "The last events"
+    return Card(h("div", table(caption, columns, cells), class_="snb"), text_table(columns, cells))
+
+
+def _investigation(row: Investigation) -> Card:
+    failure, found = row.failure, row.classification
+    facts = {
+        "task": failure.node_id,
+        "attempts": f"{failure.attempts} of {failure.max_attempts or 'no limit'}" if failure.attempts else "",
+        "class": f"{found.failure_class}, confidence {found.confidence}",
+        "rule": found.rule,
+        "signature": row.signature,
+        "child run": failure.run_id if failure.parents else "",
+        "probes": "; ".join(probe.quote for probe in row.probes),
+    }
+    return cards.stack(
+        cards.banner(_CLASS_TITLES[found.failure_class], row.root_cause, state="failed", facts=facts),
+        cards.details("The error, from the outside in", "\n\n".join(map(_link, failure.chain))) if failure.chain else None,
+        cards.defects_list(row.defects) if row.defects else None,
+        cards.problems_list(row.problems) if row.problems else None,
+    )
+
+
+def _link(link: Link) -> str:
+    head = ": ".join(part for part in (link.code or link.name, link.message) if part)
+    return f"{head}\n{link.stack}" if link.stack and link.stack not in head else head
+
+
+def _gate(row: GateCard) -> Card:
+    if not row.needed:
+        return cards.note(row.reason)
+    body = cards.details(row.title, row.body)
+    consequences = ("A report with this text would be sent to the makers of Smithers.",)
+    return cards.gate_card("Report this as a bug of the engine?", row.reason, consequences, body=body)
+
+
+def _verdict(row: VerdictRow) -> Card:
+    return cards.verdict_card(row)
+
+
+_VIEWS: dict[type[Shown], Any] = {Gathered: _gathered, Investigation: _investigation, GateCard: _gate, VerdictRow: _verdict}
