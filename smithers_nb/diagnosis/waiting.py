@@ -81,8 +81,8 @@ def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             continue
         props = _props(snapshot, node)
         name, correlation = str(props.get("event") or "SIGNAL_NAME"), props.get("correlationId")
-        limit = props.get("timeoutMs")
-        until = node.updated_at + int(limit) if node.updated_at is not None and str(limit).isdigit() else None
+        limit = str(props.get("timeoutMs"))
+        until = node.updated_at + int(limit) if node.updated_at is not None and limit.isdecimal() else None
         then = (
             f"; {'timed out' if until <= now else 'times out'} at {clock(until)}, then: {props.get('onTimeout', 'fail')}" if until else ""
         )

@@ -1,0 +1,111 @@
+"""Why a run does not go on: everything it waits for or is stopped by, each with what ends it.
+
+Gets the rows of one run and `now`, asks the finders of `waiting` and `stopped`, follows unfinished child runs, and adds whether a
+resume would be refused. A run that is over and well has no blockers; neither has one that is simply at work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.diagnosis import commands, stopped, waiting
+from smithers_nb.diagnosis.health import health
+from smithers_nb.diagnosis.identity import was_edited, workflow_file
+from smithers_nb.model.verdict import Blocker, Evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from smithers_nb.sources.snapshot import Snapshot
+
+_NOTHING_TO_DO: Final = frozenset({"finished", "continued", "cancelled"})
+_DEEPEST: Final = 8
+_FINDERS: Final[tuple[Callable[[Snapshot, int], Iterator[Blocker]], ...]] = (
+    waiting.questions,
+    waiting.approvals,
+    waiting.unasked_approvals,
+    waiting.decided,
+    waiting.events,
+    waiting.timers,
+    waiting.quota,
+    waiting.paused,
+    waiting.bound,
+    stopped.engine,
+    stopped.denials,
+    stopped.failed_tasks,
+    stopped.idle,
+    stopped.hung_tasks,
+    stopped.structural,
+    stopped.dependencies,
+)
+"""Every reason not to go on, the one to look at first on top."""
+
+
+def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None) -> tuple[Blocker, ...]:
+    """List what keeps a run, and its unfinished child runs, from going on.
+
+    Args:
+        snapshot: The run.
+        now: Epoch milliseconds.
+        workflow_path: The workflow's file, when it is not where the run recorded it; only its hash is looked at.
+
+    Returns:
+        The blockers, the one to look at first on top; none when nothing blocks the run.
+    """
+    if snapshot.run.status in _NOTHING_TO_DO:
+        return ()
+    found = [blocker for find in _FINDERS for blocker in find(snapshot, now)]
+    found += _of_children(snapshot, now, _DEEPEST)
+    if any("--resume" in line or "retry-task" in line for blocker in found for line in blocker.commands):
+        found += _refused_resume(snapshot, workflow_path)
+    return tuple(found)
+
+
+def summarise(snapshot: Snapshot, found: tuple[Blocker, ...], now: int) -> str:
+    """Say in one line what a run waits for, or that nothing blocks it and what it is doing."""
+    run = snapshot.run
+    if found:
+        first = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return f"{first.node_id or 'the run'}: {first.reason}{more}"
+    bucket, reason = health(snapshot, now)
+    if run.status in _NOTHING_TO_DO:
+        return f"the run is over: {reason}"
+    return f"nothing blocks it: {reason}" if bucket == "healthy" else reason
+
+
+def _of_children(snapshot: Snapshot, now: int, depth: int) -> list[Blocker]:
+    """Follow child runs that have not ended; those that failed are told by the task that launched them."""
+    found: list[Blocker] = []
+    for child in snapshot.children if depth and snapshot.run.status != "failed" else ():
+        if child.run.status in _NOTHING_TO_DO or child.run.status == "failed":
+            continue
+        own = [blocker for find in _FINDERS for blocker in find(child, now)]
+        found += [_in_child(blocker, child.run.run_id) for blocker in own] + _of_children(child, now, depth - 1)
+    return found
+
+
+def _in_child(blocker: Blocker, run_id: str) -> Blocker:
+    """Say that a blocker is one of a child run, in its reason and in its references."""
+    evidence = tuple(e if e.ref.startswith("run:") else e.model_copy(update={"ref": f"{run_id}/{e.ref}"}) for e in blocker.evidence)
+    return blocker.model_copy(update={"reason": f"in child run {run_id}: {blocker.reason}", "evidence": evidence})
+
+
+def _refused_resume(snapshot: Snapshot, workflow_path: Path | None) -> list[Blocker]:
+    run = snapshot.run
+    if not was_edited(run, workflow_path):
+        return []
+    name = re.split(r"[\\/]", run.workflow_path or str(workflow_file(run, workflow_path)))[-1]
+    return [
+        Blocker(
+            kind="workflow-changed",
+            reason=(
+                f"{name} was edited since this run was started, so a resume or retry-task is refused with RESUME_METADATA_MISMATCH; put "
+                "the old text back, or accept the change if finished tasks may stand as they are"
+            ),
+            commands=(commands.resume(run.workflow_path, run.run_id, accept_change=True),),
+            evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.workflow_path or run.status, note="hash at launch differs"),),
+        )
+    ]
