@@ -185,7 +185,7 @@ def _given_up(snapshot: Snapshot, tries: Tries) -> Blocker:
         iteration=tries.iteration,
         since=tries.last.finished_at,
         reason=(
-            f"failed on {used} attempt(s){refused}: {cut(clean_message(tries.last.error_message or 'no message'))}; a resume would only replay this error, "
+            f"failed on {used} attempt(s){refused}: {_said(tries.last)}; a resume would only replay this error, "
             f"`retry-task` gives new attempts and {preview.summary}"
         ),
         commands=(_retry_task(snapshot, tries.last),),
@@ -201,7 +201,7 @@ def _retry_storm(snapshot: Snapshot, tries: Tries) -> Blocker:
         since=tries.streak_since,
         reason=(
             f"fails the same way each time, {tries.streak} times so far, and is tried without end; it will not recover by itself: "
-            f"{cut(clean_message(tries.last.error_message or 'no message'))} (end the run, mend the task, start again with a limit such as retries={{2}})"
+            f"{_said(tries.last)} (end the run, mend the task, start again with a limit such as retries={{2}})"
         ),
         commands=(commands.cancel(snapshot.run.run_id),),
         evidence=(_evidence(tries.last),),
@@ -218,7 +218,7 @@ def _backoff(tries: Tries, now: int) -> Blocker:
         iteration=tries.iteration,
         since=tries.last.finished_at,
         until=tries.next_at,
-        reason=f"attempt {tries.last.attempt} failed: {cut(clean_message(tries.last.error_message or 'no message'))}; the next one is {when} ({left})",
+        reason=f"attempt {tries.last.attempt} failed: {_said(tries.last)}; the next one is {when} ({left})",
         evidence=(_evidence(tries.last),),
     )
 
@@ -258,6 +258,10 @@ def _retry_task(snapshot: Snapshot, attempt: AttemptRow) -> str:
 def _evidence(attempt: AttemptRow) -> Evidence:
     ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
     return Evidence(ref=ref, quote=(attempt.error_message or attempt.state)[:_QUOTE])
+
+
+def _said(attempt: AttemptRow) -> str:
+    return cut(clean_message(attempt.error_message or "no message"))
 
 
 def _names(text: str | None) -> list[str]:
