@@ -9,8 +9,7 @@ numbers `Float64`, times `datetime64[ms, UTC]`; missing is NA, never `""` or `"n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
 
 from smithers_nb.model.rows import GRAINS
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 R = TypeVar("R", bound=tuple[object, ...])
+
+
+_contracts: dict[type, tuple[Column, ...]] = {}
 
 
 class Column(NamedTuple):
@@ -30,11 +32,12 @@ class Column(NamedTuple):
     optional: bool
 
 
-@cache
-def contract(row: type[R]) -> tuple[Column, ...]:
+def contract(row: type[Any]) -> tuple[Column, ...]:
     """Read the contract off a row class, columns in order."""
-    hints = get_type_hints(row, include_extras=True)
-    return tuple(_column(name, hints[name]) for name in row._fields)  # type: ignore[attr-defined]
+    if row not in _contracts:
+        hints = get_type_hints(row, include_extras=True)
+        _contracts[row] = tuple(_column(name, hints[name]) for name in row._fields)
+    return _contracts[row]
 
 
 def grain_name(row: type[R]) -> str:
@@ -68,17 +71,18 @@ def empty(row: type[R]) -> pd.DataFrame:
 
 def frame_from_rows(row: type[R], rows: Iterable[R]) -> pd.DataFrame:
     """Turn typed rows into the frame of their contract."""
-    import pandas as pd
+    import pyarrow as pa
 
     columns = list(zip(*rows, strict=True)) or [()] * len(contract(row))
-    return pd.DataFrame({spec.name: _series(spec, values) for spec, values in zip(contract(row), columns, strict=True)})
+    arrays = [pa.array(values, _arrow_type(spec)) for spec, values in zip(contract(row), columns, strict=True)]
+    return frame_from_arrow(row, pa.table(arrays, names=[spec.name for spec in contract(row)]))
 
 
 def frame_from_arrow(row: type[R], table: pa.Table) -> pd.DataFrame:
     """Turn an Arrow table with the columns of a contract, in any order and integer width, into its frame."""
     import pandas as pd
 
-    return pd.DataFrame({spec.name: _arrow_series(spec, table.column(spec.name)) for spec in contract(row)}, copy=False)
+    return pd.DataFrame({spec.name: _series(spec, table.column(spec.name).cast(_arrow_type(spec))) for spec in contract(row)}, copy=False)
 
 
 def _column(name: str, hint: Any) -> Column:
@@ -86,29 +90,27 @@ def _column(name: str, hint: Any) -> Column:
     return Column(name, dtype, meaning[0] if meaning else "", type(None) in get_args(kind))
 
 
-def _series(spec: Column, values: tuple[Any, ...]) -> pd.Series[Any]:
-    import pandas as pd
-
-    if spec.dtype.startswith("datetime"):
-        counts = pd.array(list(values), dtype="Int64")
-        return pd.Series(counts.to_numpy(dtype="int64", na_value=_NAT)).astype("datetime64[ms]").dt.tz_localize("UTC")
-    return pd.Series(pd.array(list(values), dtype=spec.dtype))
-
-
-_NAT = -(2**63)
-
-
-def _arrow_series(spec: Column, column: pa.ChunkedArray) -> pd.Series[Any]:
-    import pandas as pd
+def _arrow_type(spec: Column) -> Any:
     import pyarrow as pa
 
-    kinds = {"str": pa.large_string(), "int64": pa.int64(), "Int64": pa.int64(), "boolean": pa.bool_(), "Float64": pa.float64()}
-    if spec.dtype.startswith("datetime"):
-        counts = column.cast(pa.int64()).fill_null(_NAT).to_numpy()
-        return pd.Series(counts.view("datetime64[ms]")).dt.tz_localize("UTC")
-    values = column.cast(kinds[spec.dtype])
+    kinds = {"str": pa.large_string(), "boolean": pa.bool_(), "Float64": pa.float64()}
+    return kinds.get(spec.dtype, pa.int64())
+
+
+def _series(spec: Column, values: pa.ChunkedArray) -> pd.Series[Any]:
+    """Hand over Arrow's memory where pandas can use it, and numbers with a mask where it cannot."""
+    import pandas as pd
+
     if spec.dtype == "str":
-        return pd.Series(values, dtype="str") if len(values) else pd.Series([], dtype="str")
-    if spec.dtype == "int64":
-        return pd.Series(values.to_numpy())
-    return pd.Series(pd.array(values, dtype=spec.dtype))
+        return pd.Series(values, dtype="str")
+    if spec.dtype.startswith("datetime"):
+        counts = values.fill_null(_NO_TIME).to_numpy()
+        return pd.Series(counts.view("datetime64[ms]")).dt.tz_localize("UTC")
+    arrays: dict[str, Any] = {"Int64": pd.arrays.IntegerArray, "Float64": pd.arrays.FloatingArray, "boolean": pd.arrays.BooleanArray}
+    numbers = values.fill_null(False if spec.dtype == "boolean" else 0).to_numpy()
+    if spec.dtype not in arrays:
+        return pd.Series(numbers)
+    return pd.Series(arrays[spec.dtype](numbers, values.is_null().to_numpy()))
+
+
+_NO_TIME: Final = -(2**63)

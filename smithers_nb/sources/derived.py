@@ -31,8 +31,8 @@ def approvals(source: SmithersSource, wanted: Wanted) -> list[ApprovalRow]:
     cells = source.fetch(_APPROVALS, f"SELECT {columns} FROM {_APPROVALS}{where} ORDER BY run_id, node_id, iteration", params)
     runs = {str(cell[0]) for cell in cells}
     asked = _request_times(source, {str(cell[0]) for cell in cells if cell[4] is None})
-    over = _ids(source, "_smithers_runs", ("run_id",), "status", runs, TERMINAL_STATUSES)
-    passed = _ids(source, "_smithers_nodes", _KEY, "state", runs, NODE_TERMINAL_STATES)
+    over = _keys(source, ("_smithers_runs", ("run_id",), "status"), runs, TERMINAL_STATUSES)
+    passed = _keys(source, ("_smithers_nodes", _KEY, "state"), runs, NODE_TERMINAL_STATES)
     rows = [_approval(cell, asked, over, passed) for cell in cells]
     return [row for row in rows if wanted.since_ms is None or (row.requested_at or 0) >= wanted.since_ms]
 
@@ -44,8 +44,8 @@ def outputs(source: SmithersSource, wanted: Wanted) -> list[OutputRow]:
     for table, columns in source.own_tables.items():
         where, params = ("", ()) if wanted.run_id is None else (" WHERE run_id = ?", (wanted.run_id,))
         listed = ", ".join(quoted(column) for column in columns)
-        for cells in source.fetch(table, f"SELECT {listed} FROM {quoted(table)}{where}", params):
-            rows.append(_output(table, dict(zip(columns, cells, strict=True)), kinds))
+        found = source.fetch(table, f"SELECT {listed} FROM {quoted(table)}{where}", params)
+        rows += [_output(table, dict(zip(columns, cells, strict=True)), kinds) for cells in found]
     return sorted(rows, key=lambda row: (row.run_id, row.node_id, row.iteration))
 
 
@@ -86,9 +86,10 @@ def _request_times(source: SmithersSource, runs: set[str]) -> dict[Any, int]:
     return asked
 
 
-def _ids(source: SmithersSource, table: str, key: tuple[str, ...], column: str, runs: set[str], values: frozenset[str]) -> set[Any]:
-    """Collect the keys of a table's rows, of these runs, whose column has one of the values."""
-    if column not in source.schema.get(table, ()):
+def _keys(source: SmithersSource, place: tuple[str, tuple[str, ...], str], runs: set[str], values: frozenset[str]) -> set[Any]:
+    """Collect the keys of a table's rows, of these runs, whose state has one of the values; `place` is table, key and state."""
+    table, key, column = place
+    if not {*key, column} <= set(source.schema.get(table, ())):
         return set()
     sql = f"SELECT {', '.join(key)}, {column} FROM {table} WHERE run_id IN ({{}})"
     found = _by_chunks(source, table, sql, runs)

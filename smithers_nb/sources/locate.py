@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from smithers_nb.errors import SourceMoved, SourceNotFound, SourceUnreadable
-from smithers_nb.sources.base import Source
 from smithers_nb.sources.smithers import SmithersSource
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.base import Source
 
 STORE: Final = "smithers.db"
 ANCHOR: Final = ".smithers"
+_TARGET_KEYS: Final = ("dataDir", "connectionString", "url")
 _ELSEWHERE: Final = ("pglite", "postgres")
 
 
@@ -51,10 +54,10 @@ def _open_path(path: Path) -> Source:
         if path.exists():
             return _open_file(path)
     except PermissionError as error:
-        raise SourceUnreadable(f"{path} cannot be read: {error.strerror}", hint="ask for read permission on the file and its folder") from error
-    raise SourceNotFound(
-        f"there is no {path}", searched=(str(path),), hint="name a project folder or its smithers.db; `file` and folder names are case-sensitive"
-    )
+        raise SourceUnreadable(
+            f"{path} cannot be read: {error.strerror}", hint="ask for read permission on the file and its folder"
+        ) from error
+    raise SourceNotFound(f"there is no {path}", searched=(str(path),), hint=f"name a project folder or its {STORE}")
 
 
 def _open_folder(folder: Path) -> Source:
@@ -102,7 +105,7 @@ def _refuse_moved(place: Path) -> None:
         f"the history of {place} was migrated to {backend}: it is in {target} now",
         backend=backend,
         where=target,
-        hint=f"bring it back with `bunx smithers-orchestrator migrate --to sqlite`, or name {place / STORE} itself for the history before that",
+        hint=f"name {place / STORE} itself for the history before that, or migrate back: `bunx smithers-orchestrator migrate --to sqlite`",
     )
 
 
@@ -116,7 +119,8 @@ def _moved_to(place: Path) -> tuple[str, str] | None:
     if backend not in _ELSEWHERE:
         return None
     target = marker.get("target")
-    named = next((target[key] for key in ("dataDir", "connectionString", "url") if isinstance(target.get(key), str)), None) if isinstance(target, dict) else None
+    details = target if isinstance(target, dict) else {}
+    named = next((details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str)), None)
     default = str(place / ANCHOR / "pg") if backend == "pglite" else "the database of SMITHERS_POSTGRES_URL"
     return backend, _without_secrets(named or default)
 

@@ -14,7 +14,7 @@ import orjson
 
 from smithers_nb.frames import Column, contract
 from smithers_nb.sources.base import AllBut, Only
-from smithers_nb.sources.grains import Grain
+from smithers_nb.sources.grains import GRAINS_IN_SQL, Grain
 
 Schema = Mapping[str, Collection[str]]
 """Table name to the names of its columns."""
@@ -48,22 +48,24 @@ class Wanted(NamedTuple):
     since_ms: int | None = None
 
 
-def select(row: type[Any], grain: Grain, schema: Schema, wanted: Wanted, *, location: str, left_out: Collection[str] = ()) -> Query | None:
+def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, left_out: Collection[str] = ()) -> Query | None:
     """Build the SELECT of a grain, or None when the store has no such table.
 
     Args:
         row: Row class of the grain.
-        grain: How it is read.
         schema: What the store has.
         wanted: Which rows.
         location: Bound where an expression is `?`.
         left_out: Columns that the caller computes itself; they are selected as NULL.
     """
-    if grain.table not in schema:
+    grain = GRAINS_IN_SQL.get(row)
+    if grain is None or grain.table not in schema:
         return None
     has = schema[grain.table]
     raw = {name: known_columns(expression, has) for name, expression in grain.columns.items()}
-    chosen = [f"{'NULL' if spec.name in left_out else typed(spec, raw[spec.name])} AS {quoted(spec.name)}" for spec in contract(row)]
+    columns = contract(row)
+    inner = ", ".join(f"{'NULL' if spec.name in left_out else raw[spec.name]} AS c{place}" for place, spec in enumerate(columns))
+    outer = ", ".join(f"{typed(spec, f'c{place}')} AS {quoted(spec.name)}" for place, spec in enumerate(columns))
     params = [location] * sum(expression == "?" for expression in raw.values())
     conditions = [known_columns(grain.where, has)] if grain.where else []
     for condition, values in _conditions(grain, raw, wanted, location):
@@ -72,7 +74,8 @@ def select(row: type[Any], grain: Grain, schema: Schema, wanted: Wanted, *, loca
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     keys = ", ".join(raw[key] for key in grain.order)
     group = f" GROUP BY {keys}" if grain.group else ""
-    return Query(f"SELECT {', '.join(chosen)} FROM {quoted(grain.table)}{where}{group} ORDER BY {keys}", tuple(params))
+    # LIMIT keeps SQLite from merging the two levels, which would parse JSON again for every mention of a column.
+    return Query(f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(grain.table)}{where}{group} ORDER BY {keys} LIMIT -1)", tuple(params))
 
 
 def typed(spec: Column, expression: str) -> str:

@@ -144,5 +144,3 @@ def _kind(entry: Mapping[str, Any], element: Element | None) -> str | None:
     if element.props.get("needsApproval") in {"true", True} and listed != "human":
         return "approval"
     return listed or _KIND_BY_TAG.get(element.tag)
-
-

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb import frames
 from smithers_nb.errors import SourceUnreadable
-from smithers_nb.frames import contract, grain_name
-from smithers_nb.model.rows import ApprovalRow, OutputRow, TaskRow
+from smithers_nb.frames import contract
+from smithers_nb.model.rows import ApprovalRow, EventRow, OutputRow, TaskRow
+from smithers_nb.model.vocabulary import event_category
 from smithers_nb.sources.base import Only, Problem, R
+from smithers_nb.sources.bulk import read_arrow
 from smithers_nb.sources.derived import approvals, outputs
 from smithers_nb.sources.grains import GRAINS_IN_SQL, OWN_TABLES
-from smithers_nb.sources.query import Query, Wanted, quoted, select
+from smithers_nb.sources.query import Query, Wanted, select
 from smithers_nb.sources.render_frames import tasks
-from smithers_nb.sources.sqlite import SqliteFile
+from smithers_nb.sources.sqlite import SqliteFile, is_owned
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _RUNS: Final = "_smithers_runs"
 _DERIVED: Final[dict[type, Callable[[SmithersSource, Wanted], list[Any]]]] = {}
@@ -56,9 +59,7 @@ class SmithersSource:
     def own_tables(self) -> dict[str, tuple[str, ...]]:
         """Tables that hold the input and what tasks produced."""
         return {
-            name: columns
-            for name, columns in self.schema.items()
-            if not name.startswith((OWN_TABLES, "sqlite_")) and "run_id" in columns
+            name: columns for name, columns in self.schema.items() if not name.startswith((OWN_TABLES, "sqlite_")) and "run_id" in columns
         }
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
@@ -83,7 +84,11 @@ class SmithersSource:
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
         """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
-        return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
+        table = None if row in _DERIVED or is_owned(self.file.path) else self._arrow(row, Wanted(run_id, only, since_ms))
+        if table is None:
+            return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
+        frame = frames.frame_from_arrow(row, table)
+        return _with_categories(frame) if row is EventRow else frame
 
     def fetch(self, where: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one query; what could not be read becomes a problem of `where`."""
@@ -103,8 +108,11 @@ class SmithersSource:
         self.file.close()
 
     def _query(self, row: type[Any], wanted: Wanted, left_out: Collection[str] = ()) -> Query | None:
-        grain = GRAINS_IN_SQL.get(row)
-        return None if grain is None else select(row, grain, self.schema, wanted, location=self.location, left_out=left_out)
+        return select(row, self.schema, wanted, location=self.location, left_out=left_out)
+
+    def _arrow(self, row: type[Any], wanted: Wanted) -> pa.Table | None:
+        query = self._query(row, wanted, left_out={"category"})
+        return None if query is None else self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
 
     def _read_schema(self) -> dict[str, tuple[str, ...]]:
         sql = (
@@ -131,6 +139,13 @@ def _row(row: type[R], cells: tuple[Any, ...], flags: list[int]) -> R:
         if changed[place] is not None:
             changed[place] = bool(changed[place])
     return row._make(changed)  # type: ignore[attr-defined, no-any-return]
+
+
+def _with_categories(events: pd.DataFrame) -> pd.DataFrame:
+    """Name the group of each event; there are some forty types in any number of rows."""
+    groups = {name: event_category(name) for name in events["type"].unique()}
+    events["category"] = events["type"].map(groups).astype("str")
+    return events
 
 
 def _fits(row: Any, only: Only | None) -> bool:

@@ -57,7 +57,7 @@ class _Mark(NamedTuple):
     header: bytes
 
 
-class RouteFailed(Exception):  # noqa: N818 - not an error of this package: it only means that the next route is tried
+class RouteFailed(Exception):
     """This way of opening the file does not work; another may."""
 
 
@@ -89,9 +89,13 @@ class SqliteFile:
             return
         head = _head(self.path)
         if not head:
-            raise SourceUnreadable(f"{self.path} is empty (0 bytes)", hint="the engine never wrote to it, or the disk was full; look for a backup")
+            raise SourceUnreadable(
+                f"{self.path} is empty (0 bytes)", hint="the engine never wrote to it, or the disk was full; look for a backup"
+            )
         if not head.startswith(_MAGIC):
-            raise SourceUnreadable(f"{self.path} is not an SQLite database", hint="name a smithers.db, or the folder of a project that has one")
+            raise SourceUnreadable(
+                f"{self.path} is not an SQLite database", hint="name a smithers.db, or the folder of a project that has one"
+            )
 
     def fetch(self, sql: str, params: Sequence[Any] = ()) -> Fetched:
         """Run one query; rows that were read before the file proved damaged are kept.
@@ -174,7 +178,7 @@ class SqliteFile:
 
     def _collect(self, uri: str, sql: str, params: Sequence[Any]) -> Fetched:
         rows: list[tuple[Any, ...]] = []
-        kept = "immutable=1" in uri or "mode=rw" in uri
+        kept = "immutable=1" in uri
         with self._lock:
             connection = self._connect(uri) if kept else _open(uri)
             try:
@@ -206,7 +210,7 @@ class SqliteFile:
         return _Mark(tuple(_stat(f"{self.path}{suffix}") for suffix in ("", *_COMPANIONS)), _head(self.path)[16:100])
 
     def _private_copy(self) -> str:
-        """Copy the file with its `-wal` and `-journal`, so that SQLite may repair the copy."""
+        """Copy the file with its `-wal` and `-journal`, and let SQLite bring the copy to rest."""
         for _ in range(_TRIES):
             mark = self._mark()
             if self._copy is not None and self._copy[0] == mark:
@@ -219,7 +223,8 @@ class SqliteFile:
                 if stats is not None:
                     _copy_if_there(f"{self.path}{suffix}", f"{target}{suffix}")
             if self._mark() == mark:
-                self._copy = (mark, _uri(target, "mode=rw"))
+                _settle(target)
+                self._copy = (mark, _uri(target, "mode=ro&immutable=1"))
                 return self._copy[1]
         raise RouteFailed("it changes faster than it can be copied")
 
@@ -231,6 +236,17 @@ def _open(uri: str) -> sqlite3.Connection:
         raise RouteFailed(str(error)) from error
     connection.text_factory = _decode
     return connection
+
+
+def _settle(path: Path) -> None:
+    """Apply a `-wal` or roll back a hot journal, which leaves a single file at rest."""
+    connection = _open(_uri(path, "mode=rw"))
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    except sqlite3.Error as error:
+        raise RouteFailed(str(error)) from error
+    finally:
+        connection.close()
 
 
 def _decode(raw: bytes) -> str:
@@ -249,7 +265,7 @@ def _uri(path: Path, options: str) -> str:
 def _stat(path: str) -> tuple[int, ...] | None:
     """Identity, size and time of a file; the time of a `-shm` is left out, because readers touch it too."""
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return None
     return (found.st_ino,) if path.endswith("-shm") else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -64,7 +64,7 @@ class _Walk:
         if tag in _TASKS and not (tag == "smithers:subflow" and props.get("mode") == "inline"):
             return self._task(tag, props, before, within)
         inner = [*within, _label(tag, props)]
-        arrange = _SPECIAL.get(tag, _Walk._in_order if tag in _IN_ORDER else _Walk._at_once)
+        arrange = _SPECIAL.get(tag, _Walk.in_order if tag in _IN_ORDER else _Walk.at_once)
         return arrange(self, _elements(node), before, inner)
 
     def _task(self, tag: str, props: dict[str, Any], before: list[str], within: list[str]) -> list[str]:
@@ -80,17 +80,17 @@ class _Walk:
         """Prefer the scoped id of a task in the same loop over its plain name."""
         return next((node_id for node_id in reversed(self.found) if logical_id(node_id) == name), name)
 
-    def _in_order(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
+    def in_order(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
         for child in children:
             before = self.visit(child, before, within)
         return before
 
-    def _at_once(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
+    def at_once(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
         ends = [self.visit(child, before, within) for child in children]
         inside = _unique(end for some in ends for end in some if end not in before)
         return inside or before
 
-    def _saga(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
+    def saga(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
         """Actions run in order; the compensation of an action can run only when that action has finished."""
         undo = [child for child in children if child["tag"] == "smithers:saga-compensations"]
         actions = [
@@ -107,17 +107,17 @@ class _Walk:
             self.visit(child, ends[place] if place < len(ends) else before, within)
         return before
 
-    def _try(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
+    def attempt(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
         """A catch waits for nothing but the failure itself; a finally comes after the try."""
         last = {"smithers:tcf-catch", "smithers:tcf-finally"}
-        after = self._in_order([child for child in children if child["tag"] not in last], before, within)
-        self._in_order([child for child in children if child["tag"] == "smithers:tcf-catch"], before, within)
-        return self._in_order([child for child in children if child["tag"] == "smithers:tcf-finally"], after, within)
+        after = self.in_order([child for child in children if child["tag"] not in last], before, within)
+        self.in_order([child for child in children if child["tag"] == "smithers:tcf-catch"], before, within)
+        return self.in_order([child for child in children if child["tag"] == "smithers:tcf-finally"], after, within)
 
 
 _SPECIAL: Final[dict[str, Callable[[_Walk, list[dict[str, Any]], list[str], list[str]], list[str]]]] = {
-    "smithers:saga": _Walk._saga,
-    "smithers:try-catch-finally": _Walk._try,
+    "smithers:saga": _Walk.saga,
+    "smithers:try-catch-finally": _Walk.attempt,
 }
 
 
