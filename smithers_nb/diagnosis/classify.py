@@ -30,11 +30,11 @@ _CODE_WORD: Final = re.compile(
     r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
 )
 _STATUS: Final = re.compile(
-    r"(?:\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?: ?code)?|code|answered|returned|responded with|response|got))"
+    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?: ?code)?|code|answered|returned|responded with|response|got)"
     r"['\"]?[ :=(\[]{1,3}([1-5]\d\d)\b(?!\.\d)"
     r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
-    r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway|service unavailable"
-    r"|gateway time-?out)"
+    r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway"
+    r"|service unavailable|gateway time-?out)"
     r"|^(?:\w*error: )?([45]\d\d) [\"{a-z]"
 )
 _FIRST_ERROR_STATUS: Final = 400
@@ -88,20 +88,21 @@ def classify(failure: Failure) -> Classification:
         return _DENIED
     case = read_case(
         [link.message for link in failure.chain],
-        [word for link in failure.chain for word in (link.code, link.name) if word],
+        [link.code or link.name or "" for link in failure.chain],
         [link.stack for link in reversed(failure.chain)],
         failure.details,
         failure.task_kind or "",
     )
-    rules = [_repeated(rule) if failure.persistent else rule for rule in matching_rules(case)]
-    return weigh([rule for rule in rules if rule.failure_class != "smithers-bug" or rule.engine or case.where == "engine" or rule.codes])
+    rules = (_repeated(rule) if failure.persistent else rule for rule in matching_rules(case))
+    return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))])
 
 
 def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[str], details: Mapping[str, object], kind: str) -> Case:
     """Bring everything known about one error into the form that rules ask for."""
     spoken = [str(details[key]) for key in _SPOKEN_DETAILS if details.get(key)]
     clean = " | ".join(dict.fromkeys(_clean(text) for text in (*messages, *spoken) if text))
-    found = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
+    thrown = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
+    found = set(thrown)
     found.update(_CODE_WORD.findall(clean))
     found.update(_answer_words(details))
     if isinstance(details.get("code"), str):
@@ -110,6 +111,7 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     return Case(
         text=text,
         codes=frozenset(found & known_codes()),
+        thrown=frozenset(thrown),
         status=frozenset(_statuses(text, details)),
         where=next((where for stack in stacks if (where := where_thrown(stack))), ""),
         kind=kind,
@@ -161,6 +163,13 @@ def _repeated(rule: Rule) -> Rule:
         return rule
     suggestion = "edit-workflow-and-reset" if rule.when_repeated == "workflow-bug" else rule.suggestion
     return replace(rule, failure_class=rule.when_repeated, suggestion=suggestion, reason=f"{rule.reason}, on every attempt alike")
+
+
+def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
+    if rule.failure_class != "smithers-bug" or rule.engine:
+        return rule
+    # What crashed is the agent's tool or somebody's library, not the engine that reports it
+    return replace(rule, failure_class="agent-flake", suggestion="retry") if case.kind == "agent" else None
 
 
 def _clean(text: str) -> str:

@@ -22,7 +22,22 @@ Where = Literal["workflow", "engine", "library", ""]
 """Whose code an error was thrown in, by the first frame of its stack that tells; empty without such a frame."""
 
 _FIELDS: Final = frozenset(
-    {"name", "class", "suggestion", "weight", "reason", "codes", "status", "any", "match", "only_codes", "unless", "where", "kind"}
+    {
+        "name",
+        "class",
+        "suggestion",
+        "weight",
+        "reason",
+        "codes",
+        "status",
+        "any",
+        "match",
+        "only_codes",
+        "thrown",
+        "unless",
+        "where",
+        "kind",
+    }
     | {"when_repeated", "wrapper", "engine", "example", "counterexample"}
 )
 
@@ -33,6 +48,7 @@ class Case(NamedTuple):
     Attributes:
         text: Its messages, cleaned and in lower case.
         codes: Error codes and error class names, given or found in the text, as written.
+        thrown: Only those that were given, not what some text quotes.
         status: HTTP statuses.
         where: Whose code threw it.
         kind: Kind of the task: `agent`, `compute`, …; empty when unknown.
@@ -40,6 +56,7 @@ class Case(NamedTuple):
 
     text: str
     codes: frozenset[str] = frozenset()
+    thrown: frozenset[str] = frozenset()
     status: frozenset[int] = frozenset()
     where: Where = ""
     kind: str = ""
@@ -49,7 +66,7 @@ class Case(NamedTuple):
 class Rule:
     """One line of knowledge: any one of its signs is enough, all of its conditions must hold.
 
-    Signs are `codes`, `status`, `phrases` and `patterns`; conditions are `only_codes`, `where`, `kind` and `unless`.
+    Signs are `codes`, `status`, `phrases` and `patterns`; conditions are `only_codes`, `thrown`, `where`, `kind` and `unless`.
 
     Attributes:
         name: Unique name, shown in the verdict.
@@ -62,6 +79,7 @@ class Rule:
         phrases: The message has one of these texts, lower case.
         patterns: The message, in lower case, matches one of these regular expressions.
         only_codes: It has one of these codes, whatever else shows.
+        thrown: The error itself, not some text it quotes, has one of these codes or classes.
         unless: The message matches none of these regular expressions.
         where: It was thrown in the code of one of `workflow`, `engine`, `library`.
         kind: Kind of the task.
@@ -82,6 +100,7 @@ class Rule:
     phrases: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     only_codes: frozenset[str] = frozenset()
+    thrown: frozenset[str] = frozenset()
     unless: tuple[str, ...] = ()
     where: frozenset[str] = frozenset()
     kind: str = ""
@@ -95,6 +114,7 @@ class Rule:
         """Tell whether every condition of this rule holds; the cheap ones are asked first."""
         return (
             (not self.only_codes or not self.only_codes.isdisjoint(case.codes))
+            and (not self.thrown or not self.thrown.isdisjoint(case.thrown))
             and (not self.where or case.where in self.where)
             and (not self.kind or case.kind == self.kind)
             and self._shows(case)
@@ -142,7 +162,7 @@ def load_rules() -> tuple[Rule, ...]:
 @lru_cache(maxsize=1)
 def known_codes() -> frozenset[str]:
     """Every code and error class that some rule asks for."""
-    return frozenset[str]().union(*(rule.codes | rule.only_codes for rule in load_rules()))
+    return frozenset[str]().union(*(rule.codes | rule.only_codes | rule.thrown for rule in load_rules()))
 
 
 def required_literal(pattern: str) -> str:
@@ -189,6 +209,7 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
         reason=str(table["reason"]),
         codes=frozenset(_texts(table, "codes")),
         only_codes=frozenset(_texts(table, "only_codes")),
+        thrown=frozenset(_texts(table, "thrown")),
         phrases=_texts(table, "any"),
         patterns=_texts(table, "match"),
         unless=_texts(table, "unless"),
@@ -201,7 +222,7 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
         examples=tuple(cast("list[object]", table.get("example", []))),
         counterexamples=tuple(cast("list[object]", table.get("counterexample", []))),
     )
-    if not (rule.codes or rule.only_codes or rule.phrases or rule.patterns or rule.status or rule.where):
+    if not (rule.codes or rule.only_codes or rule.thrown or rule.phrases or rule.patterns or rule.status or rule.where):
         raise RulePackError(f"{pack}: rule {name} states no condition")
     return rule
 

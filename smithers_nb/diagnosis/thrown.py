@@ -14,8 +14,9 @@ _STACK_CHARS: Final = 20_000
 
 # JavaScript (`at f (/p/a.tsx:3:4)`, `at /p/a.tsx:3:4`), JavaScriptCore (`f@/p/a.js:3:4`), Python (`File "/p/a.py", line 3`)
 _FRAME: Final = re.compile(
-    r"^\s*(?:at\s.*?|\S*@)?\(?((?:file://|webpack-internal://)?(?:/|\.{0,2}/|[A-Za-z]:[\\/]|node:|bun:|native|unknown)[^\s()]*?):\d+(?::\d+)?\)?\s*$"
-    r'|^\s*File "([^"\n]+)", line \d+',
+    r"^[ \t]*(?:at\s.*?|\S*@)?\(?"
+    r"((?:file://|webpack-internal://)?(?:/|\.{0,2}/|[A-Za-z]:[\\/]|node:|bun:|native|unknown)[^\s()]*?):\d+(?::\d+)?\)?[ \t]*$"
+    r'|^[ \t]*File "([^"\n]+)", line \d+',
     re.MULTILINE,
 )
 _ENGINE: Final = re.compile(r"node_modules[\\/]@(?:smithers-orchestrator|smthrs)[\\/]|[\\/]smithers_nb[\\/]")
