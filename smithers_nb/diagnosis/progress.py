@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HEARTBEAT_STALE_MS: Final = 30_000
 """Older signs of life than this mean that nobody drives the run (Smithers 0.32 uses the same age)."""
 
-IDLE_MS: Final = 120_000
+IDLE_MS: Final = 30_000
 """An engine that lives, has work to do and does none of it for this long will not begin by itself."""
 
 _PARKED_FOR_INPUT: Final = frozenset({"waiting-approval", "waiting-event"})

@@ -1,0 +1,65 @@
+"""What the engine itself got wrong in a run, as far as a reader of the store can see it.
+
+Gets the rows of one run and `now`, asks each detector of one table, and gives back defects that point at rows. A clean run has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.diagnosis import let_happen, misrecorded
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Defect
+    from smithers_nb.sources.snapshot import Snapshot
+
+_DEEPEST: Final = 8
+DETECTORS: Final[tuple[Callable[[Snapshot, int], Iterator[Defect]], ...]] = (
+    misrecorded.failures_as_cancellations,
+    let_happen.work_before_approval,
+    let_happen.zombies,
+    let_happen.retry_storms,
+    let_happen.finished_with_failed_children,
+    let_happen.finished_with_unfinished_tasks,
+    misrecorded.errors_only_in_agent_events,
+    misrecorded.broken_streams,
+    misrecorded.misleading_stacks,
+    misrecorded.replayed_errors,
+    misrecorded.timeouts_after_the_answer,
+    misrecorded.garbled_prompts,
+    let_happen.supervisor_loops,
+    let_happen.rewound_runs,
+    let_happen.gates_of_ended_runs,
+    let_happen.lost_request_times,
+)
+"""Every detector, the worst first."""
+
+
+def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
+    """Find what the engine recorded wrongly or let happen in a run and its child runs.
+
+    Args:
+        snapshot: The run.
+        now: Epoch milliseconds.
+
+    Returns:
+        The defects, the worst kind first; those of child runs after the run's own, with the child's id in each reference.
+    """
+    return tuple(_find(snapshot, now, _DEEPEST))
+
+
+def _find(snapshot: Snapshot, now: int, depth: int) -> list[Defect]:
+    found = [defect for detect in DETECTORS for defect in detect(snapshot, now)]
+    for child in snapshot.children if depth else ():
+        found += [_in_child(defect, child.run.run_id) for defect in _find(child, now, depth - 1)]
+    return found
+
+
+def _in_child(defect: Defect, run_id: str) -> Defect:
+    """Say in each reference which run it belongs to, unless it does already."""
+    evidence = tuple(
+        e if e.ref.startswith("run:") or "/" in e.ref.partition(":")[0] else e.model_copy(update={"ref": f"{run_id}/{e.ref}"})
+        for e in defect.evidence
+    )
+    return defect.model_copy(update={"evidence": evidence})
