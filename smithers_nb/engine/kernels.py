@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -33,10 +34,18 @@ _LONGEST_PARENT: Final = 60
 
 
 class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client has no types
-    """Starts our kernel spec over private sockets, else the kernel it was asked for over TCP."""
+    """Starts our kernel spec over private sockets, else the kernel it was asked for over TCP.
+
+    Attributes:
+        folder: Private folder of the sockets; None when TCP is used.
+        last_words: End of what the kernel's process wrote to its error stream, once it is over.
+        on_start: Called when the kernel's process has been started.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.last_words = ""
+        self.on_start: Callable[[], None] = lambda: None
         self._use_own_spec()
         self.folder = _private_folder()
         if self.folder is not None:
@@ -44,19 +53,12 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
             self.ip = str(self.folder / "socket")
             self.connection_file = str(self.folder / "kernel.json")
 
-    @property
-    def last_words(self) -> str:
-        """What the kernel's process wrote to its error stream, the end of it."""
-        try:
-            return (self.folder / "log").read_text(errors="replace")[-2_000:].strip() if self.folder else ""
-        except OSError:
-            return ""
-
     async def start_kernel(self, **options: Any) -> None:
         """Start it with our environment; nothing that its process prints reaches our own output."""
         options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT}
         with (self.folder / "log").open("wb") if self.folder else open(os.devnull, "wb") as log:  # noqa: ASYNC230, PTH123
             await super().start_kernel(stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+        self.on_start()
 
     def kill_now(self) -> None:
         """End the kernel and whatever it started, from any thread, at once."""
@@ -66,9 +68,11 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
                 os.killpg(pid, signal.SIGKILL)
 
     async def cleanup_resources(self, restart: bool = False) -> None:
-        """Remove the sockets as well."""
+        """Remove the sockets as well, and remember how the process's error stream ended."""
         await super()._async_cleanup_resources(restart=restart)
         if self.folder is not None and not restart:
+            with suppress(OSError):
+                self.last_words = (self.folder / "log").read_text(errors="replace")[-2_000:].strip()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _use_own_spec(self) -> None:

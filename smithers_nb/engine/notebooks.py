@@ -160,12 +160,14 @@ class _Execution:
         raise self._failure(session) from None
 
     def _failure(self, session: Session) -> NotebookError:
-        from smithers_nb.engine.papermill_engine import in_words
+        from smithers_nb.engine.papermill_engine import in_words, is_of_a_cell
 
         name, message = in_words(self.error or TimeoutError(), session, self.job.deadline)
-        session.mark(name, message)
+        if not is_of_a_cell(self.error):
+            session.mark(name, message)
         self._save(session.node)
-        place = _heading(session.node, session.running) if session.running is not None else ""
+        cells = session.node.cells
+        place = next((_heading(session.node, index) for index, cell in enumerate(cells) if cell is session.running), "")
         return NotebookError(
             f"{self.job.notebook.name} stopped{f' at “{place}”' if place else ''}: {name}: {message}",
             notebook=self.job.output,

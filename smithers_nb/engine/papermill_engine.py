@@ -6,6 +6,7 @@ started the execution can save what there is, say which cell hung, and end a ker
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -33,74 +35,72 @@ class Session:
     """One execution of one notebook.
 
     Attributes:
+        running: The cell that was begun last.
         node: The notebook with the outputs it has so far; None until the parameters are in.
-        started: Set as soon as the kernel's process is being started.
+        started: Set when the kernel's process has been started.
     """
 
     def __init__(self, cell_timeout_s: float, deadline: float, started: threading.Event, on_cell: Callable[[Session, int], None]) -> None:
         self.node: Any = None
         self.started = started
-        self.running: int | None = None
+        self.running: Any = None
         self._cell_timeout_s = cell_timeout_s
         self._deadline = deadline
         self._on_cell = on_cell
-        self._client: Any = None
+        self._kernel: LeanKernelManager | None = None
         self._stopped = False
 
     def execute(self, node: Any, parameters: dict[str, Any]) -> None:
         """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
-        with _silenced(logger):
+        with _silenced(logger), _own_event_loop():
             execute_notebook(node, None, parameters, engine_name=_ENGINE, progress_bar=False, session=self)
 
     def run_cells(self, manager: Any, kernel_name: str) -> None:
         """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
         self.node = manager.nb
-        self._client = PapermillNotebookClient(
+        client = PapermillNotebookClient(
             manager,
             kernel_name=kernel_name,
             kernel_manager_class=LeanKernelManager,
             startup_timeout=_START_TIMEOUT_S,
             timeout_func=self._time_left,
             log=logger,
-            on_cell_start=lambda cell_index, **_: self._begin(cell_index),
-            on_cell_executed=lambda **_: self._end(),
+            on_cell_start=self._begin,
         )
-        self._client.create_kernel_manager()
+        self._kernel = client.create_kernel_manager()
+        self._kernel.on_start = self.started.set
         if not self._stopped:
-            self.started.set()
-            self._client.execute()
+            client.execute()
 
     def stop(self) -> None:
         """End the kernel at once, from any thread; the execution then fails by itself."""
         self._stopped = True
-        kernel = getattr(self._client, "km", None)
-        if kernel is not None:
-            kernel.kill_now()
+        if self._kernel is not None:
+            self._kernel.kill_now()
 
     @property
     def kernel_log(self) -> str:
         """What the kernel's process wrote to its error stream."""
-        return getattr(getattr(self._client, "km", None), "last_words", "")
+        return self._kernel.last_words if self._kernel is not None else ""
 
     def mark(self, name: str, message: str) -> None:
         """Write an error into the cell that was running, where a reader will look for it."""
         from nbformat.v4 import new_output
 
         cells = self.node.cells if self.node is not None else []
-        cell = cells[self.running] if self.running is not None else next((c for c in cells if c.cell_type == "code"), None)
-        if cell is not None and not any(output.output_type == "error" for output in cell.outputs):
+        cell = self.running if self.running is not None else next((c for c in cells if c.cell_type == "code"), None)
+        if cell is not None:
+            # a kernel that is ended because its time is up says KeyboardInterrupt, which would mislead
+            cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
             cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
             cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
 
     def _time_left(self, _cell: Any) -> float:
         return max(0.01, min(self._cell_timeout_s, self._deadline - time.monotonic()))
 
-    def _begin(self, index: int) -> None:
-        self.running = index
-        self._on_cell(self, index)
-
-    def _end(self) -> None:
-        self.running = None
+    def _begin(self, cell: Any, cell_index: int) -> None:
+        self.running = cell
+        self._on_cell(self, cell_index)
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
@@ -113,6 +113,11 @@ class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
 
 
 papermill_engines.register(_ENGINE, _Engine)
+
+
+def is_of_a_cell(error: BaseException | None) -> bool:
+    """Tell an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
+    return isinstance(error, PapermillExecutionError)
 
 
 def in_words(error: BaseException, session: Session, deadline: float) -> tuple[str, str]:
@@ -138,3 +143,17 @@ def _silenced(log: logging.Logger) -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
+
+
+@contextmanager
+def _own_event_loop() -> Iterator[None]:
+    """Let nothing that nbclient leaves running when a cell is cut off outlive the execution."""
+    loop = ensure_event_loop()  # the one that nbclient will use in this thread
+    try:
+        yield
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()

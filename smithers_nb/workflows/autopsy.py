@@ -21,7 +21,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
-from smithers_nb.workflows.excerpts import compact_attempts, last_events, source_line, workflow_source
+from smithers_nb.workflows.excerpts import compact_attempts, last_events, milestones, source_line, workflow_source
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.past import look_back
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, VerdictRow
@@ -128,6 +128,9 @@ def investigate(gathered: Gathered, provider: str = "internal") -> Investigation
         changed_since=past.changed_since,
         recurrence=past.recurrence,
         attempts=compact_attempts(snapshot, failure),
+        approvals=tuple(redact_value(snapshot.approvals)),
+        questions=tuple(redact_value(snapshot.questions)),
+        milestones=milestones(snapshot),
         smithers_version=gathered.smithers_version,
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
     )

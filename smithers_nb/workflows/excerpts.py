@@ -27,6 +27,8 @@ _SOURCE: Final = 20_000
 _LINE: Final = 300
 _MESSAGE: Final = 2_000
 _MOST_ATTEMPTS: Final = 2_000
+_MILESTONES: Final = frozenset({"run", "supervisor", "time-travel"})
+_MOST_MILESTONES: Final = 200
 _SOURCE_SUFFIXES: Final = frozenset({".tsx", ".ts", ".jsx", ".js", ".mts", ".mjs", ".mdx"})
 """A recorded path is data of the store: only files that can be a workflow are opened on its word."""
 _TOLD_ELSEWHERE: Final = frozenset({"type", "runId", "timestampMs", "nodeId", "correlation"})
@@ -79,6 +81,12 @@ def compact_attempts(snapshot: Snapshot, failure: Failure) -> tuple[AttemptRow, 
     attempts = [attempt for one in (snapshot, *child) for attempt in one.attempts]
     failed_first = sorted(attempts, key=lambda a: a.state != "failed")[:_MOST_ATTEMPTS]
     return tuple(_slim(attempt) for attempt in sorted(failed_first, key=lambda a: a.started_at or 0))
+
+
+def milestones(snapshot: Snapshot) -> tuple[EventRow, ...]:
+    """Keep the events that say when somebody or something started, stopped or turned back the run."""
+    telling = [event for event in snapshot.events if event.category in _MILESTONES][-_MOST_MILESTONES:]
+    return tuple(event._replace(payload=None) for event in telling)
 
 
 def _line(event: EventRow) -> EventLine:

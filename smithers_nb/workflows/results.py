@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, PrivateAttr
 
-from smithers_nb.model.rows import AttemptRow
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
 from smithers_nb.model.verdict import (
     Advice,
     Change,
@@ -119,6 +119,9 @@ class Investigation(Shown):
     recurrence: Recurrence = Recurrence()
     probes: tuple[Evidence, ...] = Field(default=(), description="what was looked at on this machine")
     attempts: tuple[AttemptRow, ...] = Field(default=(), description="every attempt of the run, and of the child run that failed")
+    approvals: tuple[ApprovalRow, ...] = Field(default=(), description="gates of the run")
+    questions: tuple[QuestionRow, ...] = Field(default=(), description="questions to people")
+    milestones: tuple[EventRow, ...] = Field(default=(), description="starts, restarts, resets and rewinds, without their payload")
     smithers_version: str = ""
     problems: tuple[str, ...] = ()
 
@@ -134,7 +137,7 @@ class Investigation(Shown):
         return tuple({(quote.ref, quote.quote): quote for quote in quotes}.values())
 
     def timeline(self) -> Any:
-        """Draw every attempt as a bar of its own (a plotly figure)."""
+        """Draw every attempt as a bar of its own; a plotly figure with a twin that needs no script."""
         from smithers_nb.workflows.views import timeline_of
 
         return timeline_of(self)
@@ -153,9 +156,9 @@ class Investigation(Shown):
 
     def proof(self) -> Card:
         """List the quotes that all this rests on, each with its row."""
-        from smithers_nb.workflows.views import proof_of
+        from smithers_nb.present.cards import evidence_list
 
-        return proof_of(self)
+        return evidence_list(self.evidence)
 
     def __repr__(self) -> str:
         found = self.classification

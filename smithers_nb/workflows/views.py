@@ -29,18 +29,10 @@ def view_of(result: Shown) -> Card:
 
 
 def timeline_of(found: Investigation) -> Any:
-    """Draw every attempt of an investigated run as a bar of its own (a plotly figure)."""
-    from smithers_nb.present.figures import timeline
+    """Draw every attempt of an investigated run as a bar of its own, with the gates, questions and restarts between them."""
+    from smithers_nb.present.figures import timeline_figure
 
-    return timeline(found.attempts)
-
-
-def proof_of(found: Investigation) -> Card:
-    """List the quotes an investigation rests on, and the attempts they may point at."""
-    return cards.stack(
-        cards.evidence_list(found.evidence),
-        cards.timeline_table(found.attempts, collateral=found.failure.collateral) if found.attempts else None,
-    )
+    return timeline_figure(found.attempts, found.milestones, found.approvals, found.questions, collateral=found.failure.collateral)
 
 
 def _gathered(row: Gathered) -> Card:

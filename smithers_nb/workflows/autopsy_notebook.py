@@ -1,0 +1,140 @@
+"""The autopsy as an executed notebook and a report: what `smithers-nb autopsy` leaves behind.
+
+The notebook runs the stages of `workflows.autopsy` in a kernel of its own; the verdict comes out of the executed notebook, and the
+report is made of it, also when a stage fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.engine.artifacts import artifact_path
+from smithers_nb.engine.notebooks import execute, validated
+from smithers_nb.errors import NotebookError, ReportError
+from smithers_nb.model.verdict import Verdict
+from smithers_nb.resources import resource
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.autopsy import refuse_unless_failed
+from smithers_nb.workflows.parameters import AutopsyParameters
+from smithers_nb.workflows.results import VERDICT_MIMETYPE
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.papermill_engine import Progress
+
+_NOTEBOOK: Final = "notebooks/autopsy.ipynb"
+_KIND: Final = "autopsy"
+
+
+@dataclass(frozen=True)
+class AutopsyRecord:
+    """What an autopsy leaves behind.
+
+    Attributes:
+        verdict: The row.
+        notebook: The executed notebook.
+        report: The same as one HTML file.
+    """
+
+    verdict: Verdict
+    notebook: Path
+    report: Path
+
+
+def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are options by name
+    run_id: str,
+    source: str | Path | None = None,
+    *,
+    workflow_path: str | Path | None = None,
+    now: int | str | None = None,
+    provider: str = "internal",
+    artifacts: Path = Path("artifacts"),
+    cell_timeout_s: float = 600.0,
+    total_timeout_s: float = 1800.0,
+    progress: Progress | None = None,
+) -> AutopsyRecord:
+    """Run the autopsy notebook on a failed run.
+
+    Args:
+        run_id: Its id; a unique beginning is enough.
+        source: Where it lives: a path, a URL, or None for the current folder.
+        workflow_path: The workflow's file, when it is not where the run was started.
+        now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
+        provider: Who investigates; this version has `internal` only.
+        artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html`; earlier ones of the same run are replaced.
+        cell_timeout_s: Seconds that one stage may take.
+        total_timeout_s: Seconds that the whole notebook may take.
+        progress: Told before each cell: cells done, all cells, heading.
+
+    Raises:
+        ParameterError: One of these is wrong.
+        RunNotFound: No run has this id.
+        RunNotFailed: The run did not fail.
+        SourceError: The store cannot be read.
+        NotebookError: A stage failed; `notebook` and `report` name what was written all the same.
+        ReportError: The report could not be written; the notebook is there.
+    """
+    given = {"target_run_id": run_id, "source": source, "workflow_path": workflow_path, "provider": provider, "now": now}
+    parameters = _settled(validated(AutopsyParameters, given))
+    notebook, report = (artifact_path(artifacts, _KIND, parameters.target_run_id, suffix) for suffix in (".ipynb", ".html"))
+    try:
+        executed = execute(
+            resource(_NOTEBOOK),
+            notebook,
+            parameters,
+            cell_timeout_s=cell_timeout_s,
+            total_timeout_s=total_timeout_s,
+            progress=progress,
+            meanwhile=_warm_up,
+        )
+    except NotebookError as error:
+        raise _with_report(error, report, parameters) from error
+    row = executed.shown(VERDICT_MIMETYPE)
+    if row is None:
+        raise NotebookError(f"{notebook} shows no verdict", notebook=notebook, hint="its last cell must display one")
+    _write_report(executed.node, report, parameters)
+    return AutopsyRecord(Verdict.model_validate(row), notebook, report)
+
+
+def _settled(parameters: AutopsyParameters) -> AutopsyParameters:
+    """Find the run before a kernel is started for it, and say exactly which run, store and moment it is about."""
+    source = open_source(parameters.source)
+    try:
+        snapshot = Snapshot(source, parameters.target_run_id)
+        refuse_unless_failed(snapshot, parameters.moment)
+        place = Path(source.location)
+        exact = {
+            "target_run_id": snapshot.run_id,
+            "source": str(place.absolute()) if place.exists() else parameters.source,
+            "workflow_path": parameters.workflow_path and str(Path(parameters.workflow_path).expanduser().absolute()),
+            "now": parameters.moment,
+        }
+    finally:
+        source.close()
+    return parameters.model_copy(update=exact)
+
+
+def _warm_up() -> None:
+    """Import what the report needs while the kernel works."""
+    import smithers_nb.present.report  # noqa: F401
+
+
+def _with_report(error: NotebookError, report: Path, parameters: AutopsyParameters) -> NotebookError:
+    """Make a report of the notebook as far as it got, and let the error name it."""
+    if error.notebook is None:
+        return error
+    import nbformat
+
+    try:
+        _write_report(nbformat.read(error.notebook, as_version=4), report, parameters)
+    except (ReportError, OSError):
+        return error
+    return NotebookError(str(error), notebook=error.notebook, report=report, hint=f"as far as it got: {report} and {error.notebook}")
+
+
+def _write_report(node: Any, path: Path, parameters: AutopsyParameters) -> None:
+    from smithers_nb.present.report import write_report
+
+    write_report(node, path, title=f"Autopsy of {parameters.target_run_id}")

@@ -1,0 +1,56 @@
+"""Artifacts lie inside their folder, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smithers_nb.engine.artifacts import artifact_path, safe_name, write_whole
+
+
+@given(st.text())
+def test_any_id_is_a_file_in_the_folder(run_id):
+    """Whatever an id contains, its artifact is one ordinary file name inside the artifacts folder."""
+    path = artifact_path(Path("/artifacts"), "autopsy", run_id, ".html")
+    assert path.parent == Path("/artifacts/autopsy")
+    assert ".." not in path.name
+    assert not path.name.startswith(".")
+    assert len(path.name.encode()) < 200
+
+
+@pytest.mark.parametrize(
+    ("run_id", "name"),
+    [("order-sync-010", "order-sync-010"), ("../../etc/passwd", "____etc_passwd"), ("..", "_"), ("", "_"), (".ssh", "_ssh"), ("a\x00b\n", "a_b_")],
+)
+def test_names_are_readable(run_id, name):
+    """Ordinary ids stay as they are; only what could mislead a file system is replaced."""
+    assert safe_name(run_id) == name
+
+
+def test_long_ids_stay_apart():
+    """Two long ids that begin alike get different names."""
+    assert safe_name("x" * 500) != safe_name("x" * 501)
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    """When the new content cannot take its place, the old one stays and nothing else is there."""
+    target = tmp_path / "report.html"
+    write_whole(target, b"old")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_is_replaced_not_followed(tmp_path):
+    """A symbolic link at the place of an artifact is replaced; what it pointed at is untouched."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "out.html").symlink_to(precious)
+    write_whole(tmp_path / "out.html", b"new")
+    assert precious.read_text() == "mine"
+    assert (tmp_path / "out.html").read_bytes() == b"new"

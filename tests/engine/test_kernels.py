@@ -1,0 +1,50 @@
+"""Our kernel is found in our own resources, and the plain one does when it is not."""
+
+from __future__ import annotations
+
+import json
+
+from smithers_nb.engine import kernels
+from smithers_nb.engine.kernels import KERNEL_NAME, LeanKernelManager
+from smithers_nb.resources import resource
+
+
+def test_our_spec_needs_no_installation():
+    """The manager uses our kernel spec whatever name a notebook asks for, without anybody's Jupyter folders."""
+    manager = LeanKernelManager(kernel_name="python3")
+    assert manager.kernel_name == KERNEL_NAME
+    assert manager.kernel_spec.argv[-3:] == ["smithers_nb.engine.launcher", "-f", "{connection_file}"]
+    manager.folder.rmdir()
+
+
+def test_the_plain_kernel_is_the_fallback(monkeypatch):
+    """Without our spec the kernel that was asked for is used."""
+    monkeypatch.setattr(kernels, "_SPEC", "templates/kernel/none")
+    manager = LeanKernelManager(kernel_name="python3")
+    assert manager.kernel_name == "python3"
+    assert "ipykernel_launcher" in manager.kernel_spec.argv
+    manager.folder.rmdir()
+
+
+def test_sockets_are_private():
+    """Only this user can enter the folder of the sockets."""
+    manager = LeanKernelManager(kernel_name="python3")
+    assert manager.folder.stat().st_mode & 0o077 == 0
+    manager.folder.rmdir()
+
+
+def test_long_temporary_folders_are_avoided(tmp_path, monkeypatch):
+    """A temporary folder whose path is too long for sockets is not used for them."""
+    deep = tmp_path / ("x" * 80)
+    deep.mkdir()
+    monkeypatch.setattr(kernels.tempfile, "tempdir", str(deep))
+    manager = LeanKernelManager(kernel_name="python3")
+    assert deep not in manager.folder.parents
+    manager.folder.rmdir()
+
+
+def test_the_spec_is_valid():
+    """The kernel spec is what Jupyter expects of one, so that it can also be installed."""
+    spec = json.loads((resource(f"templates/kernel/{KERNEL_NAME}") / "kernel.json").read_text())
+    assert spec["language"] == "python"
+    assert "{connection_file}" in spec["argv"]
