@@ -22,7 +22,10 @@ class Evidence(Finding):
     """A quote and the row it came from."""
 
     ref: str = Field(
-        description="reference of the row: `event:17`, `attempt:boom/0/2`, `run:ID`, `source:wf.tsx:13`; a row of another run is `RUN/attempt:…`"
+        description=(
+            "reference of the row: `event:17`, `attempt:boom/0/2`, `approval:ship/0`, `question:ID`, `node:ship/0`, `run:ID`, "
+            "`source:wf.tsx:13`; a row of another run is `RUN/attempt:…`"
+        )
     )
     quote: str = Field(description="text that occurs in that row")
     note: str = Field(default="", description="what it shows")
@@ -91,7 +94,10 @@ class Defect(Finding):
     """Something the engine recorded wrongly or let happen."""
 
     kind: str = Field(
-        description="`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, `zombie`, `retry-storm`, …"
+        description=(
+            "`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, "
+            "`zombie`, `retry-storm`, …"
+        )
     )
     summary: str
     evidence: tuple[Evidence, ...] = ()
@@ -109,6 +115,16 @@ class Blocker(Finding):
     commands: tuple[str, ...] = Field(default=(), description="what ends it, in the order to run; none when nothing needs to be done")
     alternatives: tuple[str, ...] = Field(default=(), description="what ends it otherwise, such as a denial")
     evidence: tuple[Evidence, ...] = ()
+
+
+class Observation(Finding):
+    """What a look at this machine showed, long after the failure and maybe far from it."""
+
+    about: str = Field(description="command, variable, path, disk, port, repository")
+    subject: str = Field(description="what was looked at; of a variable only the name")
+    text: str = Field(description="`now, on this machine: …`")
+    confirms: bool | None = Field(default=None, description="it is still as the error says; none when that cannot be told")
+    meaningful: bool = Field(description="the run's project folder is on this machine, so the store was probably written here")
 
 
 class LastGoodRun(Finding):
