@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from smithers_nb.diagnosis.failures import failure_rows
 from smithers_nb.diagnosis.followup import FollowUp, Trail, failed_suggestions, trail_of, what_followed
 from smithers_nb.model.rows import BranchRow, EventRow, FailureRow, TimeTravelRow
@@ -112,4 +114,14 @@ def test_a_signature_the_run_never_met_has_no_trail(store):
     source = SmithersSource(store("pricing"))
     assert trail_of(source, "price-0", "0" * 12, failure_rows(source)) is None
     assert trail_of(source, "nope", "0" * 12, []) is None
+    source.close()
+
+
+@pytest.mark.parametrize(("name", "vain"), [("retry-task", "retry"), ("replayed-error", "resume")])
+def test_a_real_step_in_vain_is_not_suggested_again(store, name, vain):
+    """What was done in these stores did not help, and is known by its traces alone."""
+    source = SmithersSource(store(name))
+    rows = failure_rows(source)
+    run_id, signature = rows[-1].run_id, rows[-1].signature
+    assert failed_suggestions(what_followed(*trail_of(source, run_id, signature, rows), signature)) == {vain}
     source.close()

@@ -161,3 +161,12 @@ def test_a_real_store_shows_what_changed(store):
     assert good == "price-0"
     assert found == {"output of load-rates: rows": ("list", "empty list")}
     source.close()
+
+
+def test_an_edit_is_what_changed(store):
+    """The workflow's hash is all that differs between the last good close and the first bad one."""
+    source = SmithersSource(store("fleet"))
+    good = last_good_run(source.frame(RunRow), "close-004")
+    assert good == "close-003"
+    assert [change.what for change in changes_between(source, good, "close-004")] == ["workflow hash"]
+    source.close()

@@ -162,6 +162,15 @@ def test_a_real_store_shows_its_repair_loop(store):
     source.close()
 
 
+def test_an_outage_that_was_healed_is_still_a_loop_of_the_past(store):
+    """Six failures in a row over a workflow and its four repairs; the newest run finished, so no streak is left."""
+    source = SmithersSource(store("fleet"))
+    (loop,) = repair_loops(source.frame(RunRow), failures(source))
+    assert (loop.family, len(loop.workflows), loop.longest_streak, loop.streak) == ("ledger-close", 5, 6, 0)
+    assert set(loop.kinds) == {"same-failure", "in-a-row", "repair-workflows"}
+    source.close()
+
+
 def test_the_labelled_fleet_has_two_loops(corpus_store):
     """Of five workflows only the two that keep failing are loops; a nightly job with a tolerated failure is none."""
     source = SmithersSource(corpus_store("d66"))
