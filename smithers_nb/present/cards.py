@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from smithers_nb.model.verdict import Defect, Evidence, Verdict
-from smithers_nb.present.markup import Card, Html, h, join
+from smithers_nb.present.markup import Card, Html, escape, h, join
 from smithers_nb.present.pieces import anchor, empty, note, state_mark
 from smithers_nb.present.states import look
 from smithers_nb.present.tables import approvals_table, changes_table, diff, questions_table, recurrence_table, timeline_table
@@ -234,7 +234,7 @@ def _command(command: str, what: str = "") -> Html:
 
 
 def _pre(text: str, limit: int) -> Html:
-    return h("pre", shown(text, limit), class_="snb-pre", tabindex="0")
+    return h("pre", escape(text, limit), class_="snb-pre", tabindex="0")
 
 
 def _indent(text: str) -> str:

@@ -20,6 +20,9 @@ class Html(str):
 
     __slots__ = ()
 
+    def __html__(self) -> str:
+        return self
+
 
 @dataclass(frozen=True, repr=False)
 class Card:
