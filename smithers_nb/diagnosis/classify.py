@@ -25,12 +25,12 @@ _TAIL: Final = 2000
 _SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
 """Confidence, the least weight of the deciding rule, its least lead over the next class."""
 
-_NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\.sh/reference/errors\S*|\s+")
+_NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\.sh/reference/errors\S*|(?<=^Task failed: )\S+|\s+")
 _CODE_WORD: Final = re.compile(
     r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
 )
 _STATUS: Final = re.compile(
-    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?: ?code)?|code|answered|returned|responded with|response|got)"
+    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered|returned|responded with|response|got)"
     r"['\"]?[ :=(\[]{1,3}([1-5]\d\d)\b(?!\.\d)"
     r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
     r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway"
