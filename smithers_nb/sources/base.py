@@ -76,22 +76,29 @@ class Source(Protocol):
         ...
 
 
+CHILD_MARK = ":child:"
+"""Stands in the id of a child run between its parent's id and the node that launched it."""
+
+_MOST_IDS = 1_000
+
+
 def resolve_run_id(source: Source, prefix: str) -> str:
-    """Find the one run whose id is, or starts with, `prefix`.
+    """Find the one run whose id is, or starts with, `prefix`; a run's children, whose ids begin with its own, do not compete with it.
 
     Raises:
         RunNotFound: No run does.
         AmbiguousRunId: Several do, and none is exactly `prefix`.
     """
-    found = source.run_ids(prefix)
+    found = source.run_ids(prefix, _MOST_IDS)
     if prefix in found:
         return prefix
+    found = [run_id for run_id in found if not run_id.startswith(f"{found[0]}{CHILD_MARK}")]
     if len(found) == 1 and prefix:
         return found[0]
     if not found or not prefix:
         raise RunNotFound(f"no run {prefix!r} in {source.location}", hint="list the runs that are there with `smithers-nb ps --all`")
     raise AmbiguousRunId(
         f"run id {prefix!r} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
-        candidates=found,
+        candidates=found[:20],
         hint="give more characters of the id",
     )

@@ -62,6 +62,15 @@ class SmithersSource:
             name: columns for name, columns in self.schema.items() if not name.startswith((OWN_TABLES, "sqlite_")) and "run_id" in columns
         }
 
+    @property
+    def version(self) -> str:
+        """Newest migration of the store's schema, which tells the engine's version; empty when the store keeps no record."""
+        table = "_smithers_schema_migrations"
+        if "id" not in self.schema.get(table, ()):
+            return ""
+        newest = self.fetch(table, f'SELECT CAST("id" AS TEXT) FROM {table} ORDER BY "id" DESC LIMIT 1')
+        return newest[0][0] if newest and newest[0][0] else ""
+
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """List run ids that start with a prefix, sorted, at most `limit`."""
         upper = f"{prefix}\U0010ffff"

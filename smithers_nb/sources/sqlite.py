@@ -207,7 +207,9 @@ class SqliteFile:
             self._connection = self._connected = None
 
     def _mark(self) -> _Mark:
-        return _Mark(tuple(_stat(f"{self.path}{suffix}") for suffix in ("", *_COMPANIONS)), _head(self.path)[16:100])
+        # Closing a handle drops every POSIX lock of this process on the file, also that of a read in another thread.
+        with _live:
+            return _Mark(tuple(_stat(f"{self.path}{suffix}") for suffix in ("", *_COMPANIONS)), _head(self.path)[16:100])
 
     def _private_copy(self) -> str:
         """Copy the file with its `-wal` and `-journal`, and let SQLite bring the copy to rest."""

@@ -1,0 +1,401 @@
+"""Every grain of real Smithers stores, of older ones, of damaged ones, and of ones that somebody filled with garbage."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from smithers_nb.frames import contract
+from smithers_nb.model.rows import (
+    GRAINS,
+    ApprovalRow,
+    AttemptRow,
+    BranchRow,
+    EventRow,
+    FailureRow,
+    NodeRow,
+    OutputRow,
+    QuestionRow,
+    RunRow,
+    ScoreRow,
+    TaskRow,
+    TokenRow,
+)
+from smithers_nb.sources import smithers as module
+from smithers_nb.sources.base import AllBut
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.smithers import SmithersSource
+
+READ = [row for row in GRAINS.values() if row is not FailureRow]
+HOSTILE = ["<script>alert(1)</script>", "\x1b[31mred\x1b[0m", "a\x00b", "../../etc/passwd", "'; DROP TABLE x; --", "$(reboot) `id`", "\u202eabc", "x" * 2_000_000]
+GARBAGE = ["", "{", "null", "[]", "7", '"text"', '{"message": {"deep": [1]}}', "\u0000", "NaN", "[" * 3000]
+
+
+def rows_of(source: SmithersSource) -> dict[str, list[tuple[object, ...]]]:
+    return {row.__name__: source.rows(row) for row in READ}
+
+
+def assert_contract(row, frame: pd.DataFrame) -> None:
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {spec.name: spec.dtype for spec in contract(row)}
+
+
+def assert_typed(row, rows) -> None:
+    kinds = {"str": str, "int64": int, "Int64": int, "boolean": bool, "Float64": float, "datetime64[ms, UTC]": int}
+    for cells in rows:
+        for spec, cell in zip(contract(row), cells, strict=True):
+            assert (cell is None and spec.optional) or type(cell) is kinds[spec.dtype], (spec, cell)
+
+
+def test_run(store):
+    """A run's row has its times, the run-level error taken apart, and where it was launched."""
+    (run,) = open_source(store("invoice-rollup")).rows(RunRow)
+    assert (run.workflow, run.status, run.state, run.root) == ("invoice-rollup", "failed", "failed", "/srv/ws/invoice-rollup")
+    assert run.error_code == "SESSION_ERROR"
+    assert run.error_message.startswith("Task failed: rollup")
+    assert json.loads(run.error)["cause"]["name"] == "TypeError"
+    assert run.duration_s == pytest.approx((run.finished_at - run.started_at) / 1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("finished", "succeeded"), ("continued", "succeeded"), ("failed", "failed"), ("waiting-quota", "waiting-quota"), ("dreaming", "dreaming")],
+)
+def test_state_follows_status(store, change, status, state):
+    """The state of a run is derived without a clock, and a status nobody knows is kept."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_runs SET status = ?", (status,))
+    (run,) = open_source(path).rows(RunRow)
+    assert (run.status, run.state) == (status, state)
+
+
+def test_attempts(store):
+    """An attempt has its error taken apart, what was allowed, and whether the engine itself rules out another one."""
+    attempts = open_source(store("invoice-rollup")).rows(AttemptRow)
+    assert [(a.node_id, a.attempt, a.state) for a in attempts] == [("fetch", 1, "finished"), *[("rollup", n, "failed") for n in (1, 2, 3)]]
+    last = attempts[-1]
+    assert (last.error_name, last.error_code, last.kind, last.retries, last.cached, last.reset) == ("TypeError", None, "compute", 2, False, False)
+    assert last.error_message == "undefined is not an object (evaluating 'batch.lines.length')"
+    assert "invoice-rollup.tsx:15:23" in last.error_stack
+    assert (attempts[0].retryable, last.retryable) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "meta", "retryable"),
+    [
+        ('{"code": "AGENT_CONFIG_INVALID"}', '{"kind": "agent"}', False),
+        ('{"code": "INVALID_OUTPUT"}', '{"kind": "agent"}', True),
+        ('{"code": "INVALID_OUTPUT"}', '{"kind": "compute"}', False),
+        ('{"code": "ECONNRESET"}', '{"failureRetryable": false}', False),
+        ("garbage", "garbage", True),
+    ],
+)
+def test_retryable(store, change, error, meta, retryable):
+    """What the engine refuses to try again is told apart from what it would."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_attempts SET error_json = ?, meta_json = ? WHERE state = 'failed'", (error, meta))
+    assert {a.retryable for a in open_source(path).rows(AttemptRow, only={"state": ["failed"]})} == {retryable}
+
+
+def test_reset_attempts(store):
+    """An attempt that a retry-task set aside is marked, in a store where the real engine did so."""
+    attempts = open_source(store("retry-task")).rows(AttemptRow)
+    assert {a.reset for a in attempts} == {True, False}
+    assert all(a.state == "cancelled" and a.error_message for a in attempts if a.reset)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [("plain words", "plain words"), ('"words"', "words"), ('{"message": "m"}', "m"), ("null", None), (None, None), ("[1]", "[1]"), ("{}", None)],
+)
+def test_error_of_any_shape(store, change, error, message):
+    """An error may be an object, a string, no JSON at all, or nothing."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_runs SET error_json = ?", (error,))
+    assert open_source(path).rows(RunRow)[0].error_message == message
+
+
+def test_approval_waits(store):
+    """A gate that waits is actionable while its run is not over and its node still waits."""
+    (gate,) = open_source(store("db-migration")).rows(ApprovalRow)
+    assert (gate.status, gate.mode, gate.actionable, gate.for_question, gate.auto_approved) == ("requested", "decision", True, False, False)
+    assert gate.title
+    assert gate.requested_at
+
+
+@pytest.mark.parametrize("sql", ["UPDATE _smithers_runs SET status = 'cancelled'", "UPDATE _smithers_nodes SET state = 'finished'"])
+def test_stale_approval(store, change, sql):
+    """A request that nobody waits for any more is not actionable."""
+    path = store("db-migration")
+    change(path, sql)
+    (gate,) = open_source(path).rows(ApprovalRow)
+    assert gate.actionable is False
+
+
+def test_decided_approval_keeps_its_request_time(store):
+    """Deciding erases the request time from the row; it comes back from the event that asked."""
+    path = store("prod-rollout")
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT requested_at_ms FROM _smithers_approvals").fetchall() == [(None,)]
+    raw.close()
+    (gate,) = open_source(path).rows(ApprovalRow)
+    assert (gate.status, gate.actionable) == ("approved", False)
+    assert gate.requested_at < gate.decided_at
+
+
+def test_question_and_its_twin(store):
+    """A human task has a question, and a gate that is marked as belonging to it."""
+    source = open_source(store("legal-signoff"))
+    (question,), (gate,) = source.rows(QuestionRow), source.rows(ApprovalRow)
+    assert (question.status, question.kind, gate.for_question) == ("pending", "json", True)
+    assert question.request_id == f"human:{question.run_id}:{question.node_id}:{question.iteration}"
+    assert json.loads(question.schema)
+
+
+def test_outputs(store):
+    """Outputs of every table are there as JSON with their own types, and the input as a node of its own."""
+    outputs = {row.node_id: row for row in open_source(store("invoice-rollup")).rows(OutputRow)}
+    assert set(outputs) == {"input", "fetch"}
+    assert json.loads(outputs["fetch"].row)["rows"][0] == {"id": "INV-1000", "cents": 1250}
+
+
+def test_output_types(store, change):
+    """Flags come back as true and false, whole numbers without a fraction, broken JSON as its text, bytes as text."""
+    path = store("invoice-rollup")
+    run_id = open_source(path).run_ids()[0]
+    change(path, "INSERT INTO posted VALUES (?, 'post', 0, 1)", (run_id,))
+    change(path, "INSERT INTO rollup VALUES (?, 'sum', 0, 12.0, 1.5)", (run_id,))
+    change(path, "INSERT INTO fetched VALUES (?, 'odd', 1, x'61ff', '{broken')", (run_id,))
+    rows = {row.node_id: json.loads(row.row) for row in open_source(path).rows(OutputRow)}
+    assert rows["post"] == {"ok": True}
+    assert rows["sum"] == {"total": 12, "count": 1.5}
+    assert rows["odd"] == {"month": "a\ufffd", "rows": "{broken"}
+
+
+def test_tokens_are_maxima(store):
+    """Reports of one attempt are cumulative: their maximum counts."""
+    path = store("ticket-summarizer")
+    source = open_source(path)
+    tokens = source.rows(TokenRow)
+    reports = [json.loads(e.payload) for e in source.rows(EventRow, only={"type": ["TokenUsageReported"]})]
+    assert {(t.node_id, t.attempt): t.input_tokens for t in tokens} == {
+        (r["nodeId"], r["attempt"]): max(x["inputTokens"] for x in reports if (x["nodeId"], x["attempt"]) == (r["nodeId"], r["attempt"]))
+        for r in reports
+    }
+    assert len(tokens) < len(reports) + 1
+
+
+def test_scores_and_branches(store):
+    """Results of scorers and forks are rows of their own."""
+    (score, *_) = open_source(store("ticket-summarizer")).rows(ScoreRow)
+    assert score.scorer_name
+    source = open_source(store("ad-copy"))
+    branches = source.rows(BranchRow)
+    assert len(branches) == 2
+    assert {b.parent_run_id for b in branches} | {b.run_id for b in branches} <= set(source.run_ids())
+
+
+def test_filters(store):
+    """Rows can be limited to a run, to values, to all but some values, and to a time."""
+    source = open_source(store("ad-copy"))
+    everything = source.rows(EventRow)
+    run_id = everything[0].run_id
+    assert source.rows(EventRow, run_id) == [e for e in everything if e.run_id == run_id]
+    assert source.rows(EventRow, only={"type": ["NodeStarted"], "attempt": [1]}) == [e for e in everything if e.type == "NodeStarted" and e.attempt == 1]
+    assert source.rows(EventRow, only={"type": AllBut({"NodeStarted"})}) == [e for e in everything if e.type != "NodeStarted"]
+    assert source.rows(EventRow, only={"category": ["node"]}) == [e for e in everything if e.category == "node"]
+    assert source.rows(EventRow, only={"seq": list(range(5000))}) == everything
+    assert source.rows(EventRow, only={"type": []}) == []
+    middle = sorted(e.at for e in everything)[len(everything) // 2]
+    assert source.rows(EventRow, since_ms=middle) == [e for e in everything if e.at >= middle]
+    assert source.rows(RunRow, only={"source": [source.location]}) == source.rows(RunRow)
+    assert source.rows(ApprovalRow, "no such run") == []
+
+
+@pytest.mark.parametrize("name", ["invoice-rollup", "test-writer", "legal-signoff", "ad-copy", "ticket-summarizer", "vendor-sync"])
+def test_frames_and_rows_agree(store, name):
+    """Every grain is the same through the standard library and through Arrow, with the dtypes of its contract."""
+    source = open_source(store(name))
+    for row in READ:
+        rows, frame = source.rows(row), source.frame(row)
+        assert_typed(row, rows)
+        assert_contract(row, frame)
+        shown = pd.DataFrame({c: frame[c].astype("int64") if str(frame[c].dtype).startswith("datetime") else frame[c] for c in frame}).astype(object)
+        for spec in contract(row):
+            want = [cells[row._fields.index(spec.name)] for cells in rows]
+            got = [None if missing else value for value, missing in zip(shown[spec.name], frame[spec.name].isna(), strict=True)]
+            assert got == want, (row, spec.name)
+
+
+def test_one_run_uses_the_index(store):
+    """Reading one run searches an index in every table that can be large."""
+    source = open_source(store("invoice-rollup"))
+    for row in (RunRow, NodeRow, AttemptRow, EventRow, TokenRow, ScoreRow):
+        query = source._query(row, module.Wanted("r", None, 0))
+        plan = " ".join(str(cells[3]) for cells in source.fetch("plan", f"EXPLAIN QUERY PLAN {query.sql}", query.params))
+        assert "SEARCH _smithers" in plan
+        assert "SCAN _smithers" not in plan
+
+
+def test_bulk_reads_only_foreign_files(store, monkeypatch):
+    """A file that this process writes never reaches the second SQLite library; any other one does."""
+    path = store("invoice-rollup")
+    calls = []
+    real = module.read_arrow
+    monkeypatch.setattr(module, "read_arrow", lambda *args: calls.append(args) or real(*args))
+    assert len(open_source(path).frame(AttemptRow)) == 4
+    assert len(calls) == 1
+    monkeypatch.setattr("smithers_nb.sources.sqlite._owned", {str(path.resolve())})
+    assert len(open_source(path).frame(AttemptRow)) == 4
+    assert len(calls) == 1
+
+
+def test_frame_without_the_driver(store, monkeypatch):
+    """When the bulk driver gives up, the frame is the same by the slower way."""
+    source = open_source(store("invoice-rollup"))
+    fast = source.frame(EventRow)
+    monkeypatch.setattr(module, "read_arrow", lambda *_: None)
+    pd.testing.assert_frame_equal(source.frame(EventRow), fast)
+
+
+def test_damaged_store(store):
+    """A store with damaged pages gives what is readable and says which table was not, in rows and in frames."""
+    source = open_source(store("vendor-sync"))
+    assert source.rows(RunRow)[0].workflow == "vendor-sync"
+    assert len(source.rows(NodeRow)) == 3
+    source.rows(AttemptRow)
+    source.frame(AttemptRow)
+    assert [(p.where, p.what) for p in source.problems] == [("_smithers_attempts", "database disk image is malformed")]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_everywhere(store, value):
+    """Whatever text stands in the text columns of every table comes out as it is, in rows and in frames."""
+    path = store("legal-signoff")
+    fill_text_columns(path, value)
+    source = open_source(path)
+    for row in READ:
+        rows = source.rows(row)
+        assert_typed(row, rows)
+        assert len(source.frame(row)) == len(rows)
+    assert source.rows(NodeRow)[0].label == value
+    assert source.rows(QuestionRow)[0].prompt == value
+    assert source.frame(NodeRow)["label"][0] == value
+    assert source.problems == [p for p in source.problems if p.where.startswith("_smithers_frames")]
+
+
+@pytest.mark.parametrize("value", [*GARBAGE, b"\xff\xfe\x00bytes", 7, 2.5, None], ids=range(len(GARBAGE) + 4))
+def test_garbage_in_every_column(store, value):
+    """Values of any type in any column that allows them give typed rows and frames, never an exception."""
+    path = store("ticket-summarizer")
+    fill_columns(path, value, lambda name, _: name not in {"run_id", "node_id"})
+    source = open_source(path)
+    for row in READ:
+        assert_typed(row, source.rows(row))
+        assert_contract(row, source.frame(row))
+
+
+def test_invalid_utf8_in_frames(store, change):
+    """Bytes that are no UTF-8 are replaced in a bulk frame as in rows."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_attempts SET response_text = CAST(x'6f6bff' AS TEXT) WHERE attempt = 2")
+    source = open_source(path)
+    assert source.rows(AttemptRow, only={"attempt": [2]})[0].response == "ok\ufffd"
+    frame = source.frame(AttemptRow)
+    assert frame.loc[frame["attempt"] == 2, "response"].tolist() == ["ok\ufffd"]
+
+
+def tables(path: Path) -> dict[str, list[tuple[str, str, int]]]:
+    connection = sqlite3.connect(path)
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+    found = {name: [(c[1], c[2], c[5]) for c in connection.execute(f'PRAGMA table_info("{name}")')] for name in names}
+    connection.close()
+    return found
+
+
+def fill_columns(path: Path, value: object, wanted) -> None:
+    connection = sqlite3.connect(path)
+    for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f'DROP TRIGGER "{trigger}"')
+    for table, columns in tables(path).items():
+        for name, kind, _ in columns:
+            if wanted(name, kind):
+                connection.execute(f'UPDATE OR IGNORE "{table}" SET "{name}" = ?', (value,))
+    connection.commit()
+    connection.close()
+
+
+def fill_text_columns(path: Path, value: str) -> None:
+    fill_columns(path, value, lambda _, kind: kind == "TEXT")
+
+
+@pytest.mark.parametrize("name", sorted(tables_of := ("_smithers_runs", "_smithers_nodes", "_smithers_attempts", "_smithers_events", "_smithers_frames")))
+def test_missing_table(store, change, name):
+    """A store without one of the tables gives no rows of that grain and all the others."""
+    path = store("legal-signoff")
+    change(path, f"DROP TABLE {name}")
+    source = open_source(path)
+    for row in READ:
+        source.rows(row)
+        assert_contract(row, source.frame(row))
+    assert source.problems == []
+    assert source.run_ids() == ([] if name == "_smithers_runs" else source.run_ids())
+
+
+def test_only_keys_left(store):
+    """A store of an old version, in which every table has little more than its key, still gives typed rows."""
+    path = store("ad-copy")
+    keys = {"run_id", "node_id", "iteration", "attempt", "seq", "frame_no", "status", "state", "type"}
+    connection = sqlite3.connect(path)
+    for (kind, name) in connection.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL").fetchall():
+        connection.execute(f'DROP {kind} "{name}"')
+    connection.execute("DROP TABLE _smithers_snapshot_payload_refs")
+    for table, columns in tables(path).items():
+        for name, _, key in columns:
+            if not key and name not in keys and table.startswith("_smithers_"):
+                connection.execute(f'ALTER TABLE "{table}" DROP COLUMN "{name}"')
+    connection.commit()
+    connection.close()
+    source = open_source(path)
+    for row in READ:
+        assert_typed(row, source.rows(row))
+        assert_contract(row, source.frame(row))
+    assert len(source.rows(RunRow)) == 3
+    assert len(source.rows(NodeRow)) == 9
+    assert source.rows(TaskRow) == []
+
+
+def test_unknown_words_are_kept(store, change):
+    """Event types, node states and attempt states that nobody knows are shown as they are, underscores read as hyphens."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_events SET type = 'QuantumFlux' WHERE seq = 3")
+    change(path, "UPDATE _smithers_nodes SET state = 'half_done' WHERE node_id = 'fetch'")
+    source = open_source(path)
+    assert [(e.type, e.category) for e in source.rows(EventRow, only={"seq": [3]})] == [("QuantumFlux", "other")]
+    assert source.frame(EventRow)["category"][3] == "other"
+    assert source.rows(NodeRow)[0].state == "half-done"
+
+
+def test_loop_suffix(store, change):
+    """A node inside nested loops is known by its task's own id too."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_nodes SET node_id = 'review@@round=2' WHERE node_id = 'fetch'")
+    assert {n.node_id: n.logical_id for n in open_source(path).rows(NodeRow)} == {"review@@round=2": "review", "rollup": "rollup"}
+
+
+def test_whole_corpus(corpus_store, corpus):
+    """Every store of the corpus is read in every grain, without a file beside it and with nothing but known damage."""
+    for case in sorted(path.name for path in (corpus / "smithers").iterdir() if path.is_dir()):
+        path = corpus_store(case)
+        before = (sorted(path.parent.iterdir()), path.stat().st_mtime_ns, path.stat().st_size)
+        source = open_source(path)
+        for row in READ:
+            assert_typed(row, source.rows(row))
+            assert_contract(row, source.frame(row))
+        source.close()
+        assert {p.what for p in source.problems} <= {"database disk image is malformed"}
+        assert (sorted(path.parent.iterdir()), path.stat().st_mtime_ns, path.stat().st_size) == before
+        path.unlink()
