@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from smithers_nb.model.explanation import Explanation
     from smithers_nb.model.verdict import Verdict
+    from smithers_nb.present.figures import Chart
     from smithers_nb.present.markup import Card
     from smithers_nb.sources.snapshot import Snapshot
+    from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
 
 N = TypeVar("N", bound=tuple[Any, ...])
 
@@ -302,6 +304,18 @@ class Run:
         """Find out why it failed; the options are those of `autopsy`."""
         return autopsy(self, **options)
 
+    def write_autopsy(self, artifacts: str | Path = "artifacts", **options: Any) -> AutopsyRecord:
+        """Run the autopsy notebook on it and write notebook and report; the options are those of `run_autopsy_notebook`.
+
+        Raises:
+            RunNotFailed: It did not fail.
+            NotebookError: A stage failed; the error names what was written all the same.
+            ReportError: The report could not be written.
+        """
+        from smithers_nb.workflows.autopsy_notebook import run_autopsy_notebook
+
+        return run_autopsy_notebook(self.id, self.project.where, artifacts=Path(artifacts), now=self.project.now, **options)
+
     def event_rows(
         self, *, types: Collection[str] = (), nodes: Collection[str] = (), since_ms: int | None = None, raw: bool = False
     ) -> list[grain.EventRow]:
@@ -319,11 +333,12 @@ class Run:
         found = self.project.source.rows(grain.EventRow, self.id, only=only, since_ms=since_ms)
         return [row for row in found if not types or row.type in types or row.category in types]
 
-    def timeline(self) -> Any:
-        """Draw its attempts over time, each as a bar of its own (a plotly figure)."""
-        from smithers_nb.present.figures import timeline
+    def timeline(self) -> Chart | Card:
+        """Draw its attempts over time, each as a bar of its own, with gates and questions; `.figure()` gives plotly's object."""
+        from smithers_nb.present.figures import timeline_figure
 
-        return timeline(self.snapshot.attempts)
+        seen = self.snapshot
+        return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, now=self.project.now)
 
     def banner(self) -> Card:
         """Say in one glance what state it is in and why."""

@@ -25,8 +25,8 @@ def test_the_package_loads_nothing() -> None:
 
 
 def test_the_package_opens_at_once() -> None:
-    """`import smithers_nb` takes less than 50 ms."""
-    code = "import time; t = time.perf_counter(); import smithers_nb; print(time.perf_counter() - t)"
+    """`import smithers_nb` takes less than 50 ms of processor time."""
+    code = "import time; t = time.process_time(); import smithers_nb; print(time.process_time() - t)"
     times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(3)]
     assert min(times) < 0.05
 

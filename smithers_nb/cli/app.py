@@ -15,7 +15,7 @@ from contextlib import suppress
 import click
 
 from smithers_nb import __version__
-from smithers_nb.errors import SmithersNbError, SourceVanished
+from smithers_nb.errors import SmithersNbError
 
 DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 
@@ -97,7 +97,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         code = app.main(given, prog_name="smithers-nb", standalone_mode=False, color=_colour())
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the one into the other
         return _reader_has_gone()
     except Exception as error:  # noqa: BLE001  # the one place where errors end
         return _report(error, debug=debug)
@@ -117,8 +117,8 @@ def _report(error: Exception, *, debug: bool) -> int:
         return _say(str(error), hint=error.hint, code=error.exit_code)
     if debug:
         raise error
-    if isinstance(error, FileNotFoundError):
-        return _report(SourceVanished(f"a file is gone: {error.filename}", hint="run the command again"), debug=debug)
+    if isinstance(error, OSError) and error.filename is not None:
+        return _say(f"{os.fsdecode(error.filename)}: {error.strerror}", code=FAILED)
     kind = type(error).__name__
     return _say(
         f"unexpected {kind}: {error}", hint="add --debug for the traceback, and report it: this is a bug of smithers-nb", code=FAILED

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
-from smithers_nb.cli.output import moment, print_finding, took
+from smithers_nb.cli.output import dump, moment, print_finding, took
 from smithers_nb.cli.sheet import Sheet
+from smithers_nb.present.text import one_line, shown
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Recurrence, Verdict
-
-SEEN_ON = {"workflow-bug": "failed", "smithers-bug": "failed", "environment": "stale", "agent-flake": "stale", "unknown": "unclear"}
-"""Failure class to the state whose icon and colour its headline has."""
+    from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
 
 _QUOTES = 6
-_OPTIONS = (
+artifacts_option = click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("artifacts"),
+    show_default=True,
+    help="Folder to write to.",
+)
+autopsy_options = (
     click.option(
         "--workflow-path", "-w", type=click.Path(path_type=Path), help="The workflow's file, when it is not where the run was started."
     ),
     click.option(
         "--provider", type=Utf8(), default="internal", show_default=True, help="Who investigates; `internal` needs no model and no key."
     ),
-    click.option("--no-notebook", is_flag=True, help="The verdict row alone: no notebook, no report, nothing written."),
-    click.option(
-        "--artifacts", type=click.Path(path_type=Path, file_okay=False), default="artifacts", show_default=True, help="Folder to write to."
-    ),
+    artifacts_option,
 )
+_NO_NOTEBOOK = click.option("--no-notebook", is_flag=True, help="The verdict row alone: no notebook, no report, nothing written.")
 
 
 @command(
     "autopsy",
     run_argument,
-    *_OPTIONS,
+    *autopsy_options,
+    _NO_NOTEBOOK,
     now_option,
     example="smithers-nb autopsy 49315\nsmithers-nb autopsy 49315 --no-notebook --format json | jq -r .commands[]",
 )
@@ -51,13 +59,45 @@ def autopsy(ask: Asked, run: str, *, no_notebook: bool, artifacts: Path, **optio
         if no_notebook:
             row = found.autopsy(**options)
             print_finding(row, ask.fmt, lambda: verdict_page(row))
+            return
+        with notebook_progress() as progress:
+            record = found.write_autopsy(artifacts, progress=progress, **options)
+        print_record(record, ask)
+
+
+def print_record(record: AutopsyRecord, ask: Asked) -> None:
+    """Print the verdict, and where notebook and report are."""
+    if ask.fmt == "table":
+        print_finding(record.verdict, ask.fmt, lambda: (*verdict_page(record.verdict), ""))
+        click.echo(f"Notebook  {shown(record.notebook)}")
+        click.echo(f"Report    {shown(record.report)}")
+        return
+    print_finding({**dump(record.verdict), "notebook": str(record.notebook), "report": str(record.report)}, ask.fmt, tuple)
+
+
+@contextmanager
+def notebook_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """Show on a terminal which stage of a notebook runs; keep silent elsewhere."""
+    quiet = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"
+
+    def tell(done: int, cells: int, heading: str) -> None:
+        if not quiet:
+            bar = "█" * done + "░" * (cells - done)
+            click.echo(f"\r\x1b[2K{bar} {done}/{cells} {one_line(heading, 50)}", nl=False, err=True, color=True)
+
+    try:
+        yield tell
+    finally:
+        if not quiet:
+            click.echo("\r\x1b[2K", nl=False, err=True, color=True)
 
 
 def verdict_page(row: Verdict) -> Iterable[str]:
     """Lay out a verdict."""
     sheet = Sheet()
-    sheet.headline(SEEN_ON[row.failure_class], f"{row.failure_class}, confidence {row.confidence}", row.target_run_id)
+    sheet.headline("failed", row.target_run_id)
     sheet.blank()
+    sheet.prose("Class", f"{row.failure_class}, confidence {row.confidence} (rule {row.rule})")
     sheet.prose("Root cause", row.root_cause)
     sheet.blank()
     sheet.prose("Suggestion", row.suggestion, row.suggestion_detail)

@@ -23,7 +23,10 @@ _OPTIONS = (
     ),
     click.option("--node", "-n", "nodes", type=Utf8(), multiple=True, help="Only events of this node."),
     click.option(
-        "--since", type=Moment(ago=True), help="Only events at or after this time: epoch milliseconds, ISO 8601, or 15m, 2h, 1d ago."
+        "--since",
+        "since_ms",
+        type=Moment(ago=True),
+        help="Only events at or after this time: epoch milliseconds, ISO 8601, or 15m, 2h, 1d ago.",
     ),
     click.option("--raw", is_flag=True, help="Also heartbeats, render frames, snapshots and raw agent chunks."),
 )

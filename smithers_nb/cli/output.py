@@ -19,6 +19,7 @@ import orjson
 from smithers_nb.present.states import Tone, look
 from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.redact import redact_value
+from smithers_nb.sources.base import CHILD_MARK
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -176,8 +177,8 @@ def node_name(row: Any) -> str:
 
 
 def short_ids(ids: Iterable[str], least: int = 8) -> dict[str, str]:
-    """Shorten each id to the beginning that no other id shares, which commands accept."""
-    ordered = sorted(set(ids))
+    """Shorten each id to the beginning that no other id shares, which commands accept; ids of child runs stay whole."""
+    ordered = sorted({run_id for run_id in ids if CHILD_MARK not in run_id})
     shared = [0, *(_common(a, b) for a, b in pairwise(ordered)), 0]
     enough = [max(least, shared[i] + 1, shared[i + 1] + 1) for i in range(len(ordered))]
     return {

@@ -54,16 +54,17 @@ class Sheet:
         lines = [line for text in paragraphs if text for line in self._wrapped(shown(text))]
         self._section(label, lines)
 
-    def verbatim(self, label: str, items: Iterable[object], *, colour: str | None = None) -> None:
+    def verbatim(self, label: str, items: Iterable[object]) -> None:
         """Add a section of single lines that must not be wrapped: quotes, ids, code."""
-        self._section(label, [click.style(one_line(item, 600), fg=colour) for item in items])
+        self._section(label, [one_line(item, 600) for item in items])
 
     def commands(self, label: str, commands: Iterable[str]) -> None:
         """Add commands, whole and each on a line of its own."""
         listed = [click.style(shown(command, _COMMAND).replace("\n", "␊"), fg="cyan") for command in commands]
         if listed:
-            self.blank()
-            self._label_line(label)
+            if label:
+                self.blank()
+                self.lines.append(click.style(label, bold=True))
             self.lines += [f"  {command}" for command in listed]
 
     def states(self, label: str, rows: Sequence[tuple[str, ...]]) -> None:
@@ -88,9 +89,6 @@ class Sheet:
     def _section(self, label: str, lines: list[str]) -> None:
         for i, line in enumerate(lines):
             self.lines.append((click.style(label.ljust(_LABEL), bold=True) if i == 0 else " " * _LABEL) + line)
-
-    def _label_line(self, label: str) -> None:
-        self.lines.append(click.style(label, bold=True))
 
     def _wrapped(self, text: str, indent: int = _LABEL) -> list[str]:
         room = self._width - indent

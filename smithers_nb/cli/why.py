@@ -12,7 +12,10 @@ from smithers_nb.cli.sheet import Sheet
 if TYPE_CHECKING:
     from smithers_nb.model.explanation import Explanation
     from smithers_nb.model.rows import RunRow
-    from smithers_nb.model.verdict import Failure
+    from smithers_nb.model.verdict import Blocker, Failure
+
+
+_EXHAUSTED = "retries-exhausted"
 
 
 @command("why", run_argument, now_option, example="smithers-nb why 49315\nsmithers-nb why 49315 --format json | jq .advice.commands")
@@ -32,52 +35,57 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     """Lay out an explanation."""
     sheet = Sheet()
     sheet.headline(why.state, why.workflow or "workflow", run.run_id)
-    sheet.prose("", _lifetime(run, now))
     sheet.blank()
-    sheet.prose("In short", why.summary)
-    if why.failure and why.failure.kind != "none":
-        _failure(sheet, why.failure)
+    sheet.prose("Started", _lifetime(run, now))
+    sheet.prose("Why", why.summary)
     if why.classification:
         kind = why.classification
-        sheet.prose("Class", f"{kind.failure_class}, confidence {kind.confidence} (rule {kind.rule})", kind.reason)
-    for blocker in why.blockers:
+        sheet.prose("Class", f"{kind.failure_class}, confidence {kind.confidence} (rule {kind.rule})")
+    if why.failure and why.failure.kind != "none":
+        sheet.prose("Attempts", _attempts(why.failure))
+    failed = {why.failure.node_id, *why.failure.collateral} if why.failure else set()
+    sheet.prose("Also failed" if failed else "Failed", ", ".join(name for name in why.failed_nodes if name not in failed))
+    sheet.prose("Noticed", *(defect.summary for defect in why.defects))
+    sheet.prose("Not readable", *why.problems)
+    if why.advice:
         sheet.blank()
-        since = f", for {took((now - blocker.since) / 1000)}" if blocker.since is not None and now >= blocker.since else ""
-        where = f"{blocker.node_id}{f'#{blocker.iteration}' if blocker.iteration else ''}: " if blocker.node_id else ""
-        sheet.prose("Waits for", f"{where}{blocker.reason or blocker.kind}{since}")
-        sheet.commands("To go on", blocker.commands)
-    if why.advice:
         sheet.prose("Suggestion", why.advice.suggestion, why.advice.detail)
-    _rest(sheet, why)
-    if why.advice:
         sheet.commands("Commands", why.advice.commands)
+    for blocker in why.blockers:
+        _blocker(sheet, blocker, why)
     return sheet.lines
 
 
-def _failure(sheet: Sheet, failure: Failure) -> None:
-    where = f"{failure.node_id or 'the run itself'}{f'#{failure.iteration}' if failure.iteration else ''}"
-    limit = f" of {failure.max_attempts}" if failure.max_attempts else ""
-    tries = f", attempt {failure.attempt}{limit}" if failure.attempt else ""
-    same = f", the same error each of {len(failure.signatures)} times" if failure.persistent else ""
-    child = f" (in child run {failure.run_id})" if failure.parents else ""
-    sheet.prose("Failed", f"{where}{tries}{same}{child}")
-    told = dict.fromkeys(f"{link.code or link.name or 'Error'}: {link.message}" for link in failure.chain if link.message)
-    sheet.prose("Error", *list(told)[:3])
-    sheet.prose("Also failed", ", ".join(failure.collateral[:8]))
+def _attempts(failure: Failure) -> str:
+    """Say how often it was tried, of how many times it may be."""
+    if failure.attempt is None:
+        return ""
+    limit = f" of {failure.max_attempts}" if failure.max_attempts and failure.attempt <= failure.max_attempts else ""
+    endless = ", retried without end" if failure.max_attempts is None and failure.attempts > 1 else ""
+    same = ", the same failure each time" if failure.persistent else ""
+    return f"{failure.attempt}{limit}{endless}{same}; last at {moment(failure.at)} UTC"
 
 
-def _rest(sheet: Sheet, why: Explanation) -> None:
-    if why.reset_preview:
-        sheet.prose("Would reset", why.reset_preview.summary)
-    failed = {why.failure.node_id, *why.failure.collateral} if why.failure else set()
-    sheet.prose("Failed nodes", ", ".join(name for name in why.failed_nodes if name not in failed))
-    sheet.prose("Noticed", *(defect.summary for defect in why.defects))
-    sheet.prose("Not readable", *why.problems)
+def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
+    """Add what keeps the run from going on; of the failure that the page is about, only what it does not say yet."""
+    suggested = why.advice.commands if why.advice else ()
+    if blocker.kind == _EXHAUSTED and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
+        if not set(blocker.commands) <= set(suggested):
+            sheet.blank()
+            sheet.prose("New attempts", f"`retry-task` {why.reset_preview.summary}. A resume would only replay the recorded error.")
+            sheet.commands("", blocker.commands)
+        return
+    iteration = f"#{blocker.iteration}" if blocker.iteration else ""
+    label = "Waits for" if blocker.kind.startswith("waiting-") else "Blocked"
+    sheet.blank()
+    sheet.prose(label, f"{blocker.node_id}{iteration}: {blocker.reason}" if blocker.node_id else blocker.reason)
+    sheet.commands("To go on", blocker.commands)
+    sheet.commands("Or instead", blocker.alternatives)
 
 
 def _lifetime(run: RunRow, now: int) -> str:
     if run.started_at is None:
-        return f"created {moment(run.created_at)} UTC" if run.created_at else ""
+        return f"never; created {moment(run.created_at)} UTC" if run.created_at else ""
     if run.finished_at is not None:
-        return f"started {moment(run.started_at)} UTC, over after {took((run.finished_at - run.started_at) / 1000)}"
-    return f"started {moment(run.started_at)} UTC, {took(max(now - run.started_at, 0) / 1000)} ago"
+        return f"{moment(run.started_at)} UTC, over after {took((run.finished_at - run.started_at) / 1000)}"
+    return f"{moment(run.started_at)} UTC, {took(max(now - run.started_at, 0) / 1000)} ago"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from smithers_nb.diagnosis.blockers import blockers
 from smithers_nb.diagnosis.classify import classify
 from smithers_nb.diagnosis.defects import find_defects
 from smithers_nb.diagnosis.evidence import find_failure
@@ -16,11 +17,12 @@ from smithers_nb.diagnosis.narrative import root_cause
 from smithers_nb.diagnosis.reset import reset_preview
 from smithers_nb.diagnosis.suggest import advise, owner_in
 from smithers_nb.model.explanation import Explanation
-from smithers_nb.model.vocabulary import is_terminal
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import NodeRow
+    from smithers_nb.model.verdict import Defect, Failure, ResetPreview
     from smithers_nb.sources.snapshot import Snapshot
+
+_BROKEN = frozenset({"failed", "stuck"})
 
 
 def explain(snapshot: Snapshot, *, now: int, workflow_path: str | None = None) -> Explanation:
@@ -32,4 +34,45 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: str | None = None) -
         workflow_path: The workflow's file, when the caller knows better than the store.
     """
     run = snapshot.run
-    return Explanation(run_id=run.run_id, workflow=run.workflow, status=run.status, state=run_state(run, now), summary="")
+    bucket, reason = health(snapshot, now)
+    defects = tuple(find_defects(snapshot, now))
+    failure = find_failure(snapshot) if bucket in _BROKEN else None
+    waits = blockers(snapshot, now)
+    if failure is not None and failure.kind == "none" and run.status != "failed":
+        failure = None
+    known = Explanation(
+        run_id=run.run_id,
+        workflow=run.workflow,
+        status=run.status,
+        state=run_state(run, now),
+        summary=reason,
+        blockers=waits,
+        failed_nodes=_failed_nodes(snapshot),
+        defects=defects,
+    )
+    if failure is not None:
+        known = known.model_copy(update=_of_failure(snapshot, failure, defects, workflow_path))
+    return known.model_copy(update={"problems": tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems)})
+
+
+def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], workflow_path: str | None) -> dict[str, object]:
+    classification = classify(failure)
+    advice = advise(snapshot, failure, classification, workflow_path=workflow_path)
+    return {
+        "summary": root_cause(failure, classification, defects),
+        "failure": failure,
+        "classification": classification,
+        "advice": advice,
+        "reset_preview": _preview(snapshot, failure),
+    }
+
+
+def _preview(snapshot: Snapshot, failure: Failure) -> ResetPreview | None:
+    """Work out what a retry-task of the node that failed would set back."""
+    owner = owner_in(snapshot, failure)
+    known = {(node.node_id, node.iteration) for node in snapshot.nodes}
+    return reset_preview(snapshot, *owner) if owner in known and owner is not None else None
+
+
+def _failed_nodes(snapshot: Snapshot) -> tuple[str, ...]:
+    return tuple(f"{node.node_id}{f'#{node.iteration}' if node.iteration else ''}" for node in snapshot.nodes if node.state == "failed")

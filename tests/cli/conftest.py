@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from smithers_nb.cli import main
+from smithers_nb.resources import resource
 
 
 class Answer(NamedTuple):
@@ -57,3 +60,22 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
         )
 
     return run
+
+
+FAILED = "order-sync-013"
+WAITING = "release-gate-035"
+FINISHED = "order-sync-004"
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled example store, unpacked once; sixty runs of five workflows."""
+    target = tmp_path_factory.mktemp("example") / "smithers.db"
+    target.write_bytes(gzip.decompress(resource("templates/example/smithers.db.gz").read_bytes()))
+    return target
+
+
+@pytest.fixture
+def own_example(example: Path, tmp_path: Path) -> Path:
+    """A copy of the example store that a test may change."""
+    return Path(shutil.copyfile(example, tmp_path / "smithers.db"))

@@ -1,0 +1,272 @@
+"""Bad input gets one clear line and exit code 4, never a traceback; what a run wrote never reaches a terminal as a command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FAILED = "order-sync-013"
+FINISHED = "order-sync-004"
+READING = ["why", "inspect", "events", "output", "diff", "scores", "failures"]
+
+
+def complaint(answer) -> str:
+    """Check that an answer is one line of error, perhaps a hint, and nothing else; give the line."""
+    assert answer.out == ""
+    lines = answer.err.splitlines()
+    assert lines[0].startswith("smithers-nb: ")
+    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: "))
+    assert "Traceback" not in answer.err
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_wrong_id(cli, example: Path, command: str) -> None:
+    """An id that no run has is named, with the store that was asked."""
+    answer = cli(command, "nope", "--source", example)
+    assert answer.code == 4
+    assert "'nope'" in complaint(answer)
+    assert str(example) in answer.err
+
+
+@pytest.mark.parametrize(
+    "wrong", ["../../etc/passwd", "$(reboot)", "'; rm -rf /;'", "<script>alert(1)</script>", "\x1b[31mred", "%", "", "a\nb"]
+)
+def test_a_hostile_id(cli, example: Path, wrong: str) -> None:
+    """Whatever an id holds, it is only looked for, and shown with its control characters made visible."""
+    answer = cli("why", "--source", example, "--", wrong)
+    assert answer.code == 4
+    complaint(answer)
+    assert "\x1b" not in answer.err
+
+
+def test_an_ambiguous_id(cli, example: Path) -> None:
+    """A beginning that several runs share lists some of them."""
+    answer = cli("why", "order-sync-0", "--source", example)
+    assert answer.code == 4
+    assert "order-sync-001" in complaint(answer)
+
+
+def test_a_run_that_did_not_fail(cli, example: Path) -> None:
+    """An autopsy of a finished run says that it did not fail."""
+    answer = cli("autopsy", FINISHED, "--no-notebook", "--source", example)
+    assert answer.code == 4
+    assert "did not fail" in complaint(answer)
+
+
+def test_an_unknown_node(cli, example: Path) -> None:
+    """A node that the run does not have is answered with those it has."""
+    answer = cli("node", FAILED, "nope", "--source", example)
+    assert answer.code == 4
+    complaint(answer)
+    assert "normalize" in answer.err
+
+
+def test_a_folder_without_a_store(cli, tmp_path: Path) -> None:
+    """A project folder without a store gets one line that says what was searched."""
+    answer = cli("ps", "--source", tmp_path)
+    assert answer.code == 4
+    assert str(tmp_path) in complaint(answer)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\x00" + b"\xff" * 500])
+def test_a_file_that_is_no_store(cli, tmp_path: Path, content: bytes) -> None:
+    """Zero bytes, text and garbage are refused by name."""
+    place = tmp_path / "smithers.db"
+    place.write_bytes(content)
+    answer = cli("ps", "--source", place)
+    assert answer.code == 4
+    assert str(place) in complaint(answer)
+
+
+def test_an_unknown_kind_of_source(cli) -> None:
+    """A URL of a kind that this version cannot open is refused, without its password."""
+    answer = cli("ps", "--source", "mysql://user:hunter2@host/db")
+    assert answer.code == 4
+    complaint(answer)
+    assert "hunter2" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nope"],
+        ["why"],
+        ["why", "a", "b"],
+        ["why", "x", "--no-such-option"],
+        ["ps", "--limit", "0"],
+        ["ps", "--limit", "x"],
+        ["ps", "--format", "xml"],
+        ["ps", "--now", "yesterday"],
+        ["ps", "--now", "9" * 30],
+        ["ps", "--now", "2026-13-01"],
+        ["events", "x", "--since", "soon"],
+        ["node", "x"],
+        ["output", "x", "y", "--iteration", "-1"],
+        ["--nope"],
+    ],
+)
+def test_wrong_usage(cli, args: list[str]) -> None:
+    """Wrong arguments end with exit code 4 and one line, with where to read on."""
+    answer = cli(*args)
+    assert answer.code == 4
+    complaint(answer)
+    assert "--help" in answer.err
+
+
+def test_no_arguments_show_help(cli) -> None:
+    """Without arguments the help is printed, which is no error."""
+    answer = cli()
+    assert answer.code == 0
+    assert "Commands:" in answer.out
+
+
+def test_a_store_that_vanishes_meanwhile(own_example: Path, capsys) -> None:
+    """A store that is deleted after it was opened is one line and exit code 4."""
+    from smithers_nb.cli import app
+    from smithers_nb.project import Project
+
+    whole = Project.run
+
+    def gone(self, run_id):
+        found = whole(self, run_id)
+        own_example.unlink()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Project, "run", gone)
+        code = app.main(["why", FAILED, "--source", str(own_example)])
+    captured = capsys.readouterr()
+    assert code == 4
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+
+
+def test_hostile_data_is_shown_not_obeyed(cli, own_example: Path) -> None:
+    """Escape sequences that a run wrote reach no terminal, in any table; JSON keeps them exactly, escaped by JSON."""
+    evil = "\x1b]0;owned\x07\x1b[2Jboom\x9b31m\u202e"
+    with sqlite3.connect(own_example) as store:
+        store.execute("UPDATE _smithers_runs SET workflow_name = ?, error_json = json_object('message', ?)", (evil, evil))
+        store.execute("UPDATE _smithers_attempts SET error_json = json_object('message', ?) WHERE error_json IS NOT NULL", (evil,))
+        store.execute("UPDATE _smithers_nodes SET label = ?", (evil,))
+        store.execute("UPDATE _smithers_approvals SET note = ?", (evil,))
+    store.close()
+    for args in (
+        ["ps"],
+        ["why", FAILED],
+        ["inspect", FAILED],
+        ["inspect", "release-gate-043"],
+        ["events", FAILED],
+        ["node", FAILED, "normalize"],
+        ["failures"],
+    ):
+        answer = cli(*args, "--source", own_example)
+        assert answer.code == 0, answer.err
+        assert not set(answer.out) & {"\x1b", "\x07", "\x9b", "\u202e"}, args
+    assert cli("ps", "--source", own_example, "-f", "json").json[0]["workflow"] == evil
+
+
+def test_hostile_ids_are_quoted_in_commands(cli, own_example: Path) -> None:
+    """A run id made of shell syntax is one quoted word in every command that is printed."""
+    import shlex
+
+    evil = "x'; rm -rf / #$(reboot)"
+    with sqlite3.connect(own_example) as store:
+        for table in ("_smithers_runs", "_smithers_nodes", "_smithers_attempts", "_smithers_events"):
+            store.execute(f"UPDATE {table} SET run_id = ? WHERE run_id = ?", (evil, FAILED))
+    store.close()
+    why = cli("why", "x'", "--source", own_example, "-f", "json").json
+    assert why["advice"]["commands"]
+    for command in why["advice"]["commands"]:
+        assert evil in shlex.split(command) or evil not in command
+
+
+def test_secrets_are_not_printed(cli, own_example: Path) -> None:
+    """A key in an error is redacted in tables and in JSON."""
+    with sqlite3.connect(own_example) as store:
+        store.execute(
+            "UPDATE _smithers_attempts SET error_json = json_object('message', 'bad sk-live-abcdefghijklmnop1234') WHERE error_json <> ''"
+        )
+    store.close()
+    for args in (
+        ["why", FAILED],
+        ["node", FAILED, "normalize"],
+        ["node", FAILED, "normalize", "-f", "json"],
+        ["failures", "-f", "jsonl"],
+        ["inspect", FAILED],
+    ):
+        assert "sk-live-abcdefghijklmnop1234" not in cli(*args, "--source", own_example).out
+
+
+def test_an_unexpected_error_is_one_line(example: Path, capsys) -> None:
+    """A bug of ours is one line and exit code 1; `--debug` shows its traceback."""
+    from smithers_nb.cli import app
+    from smithers_nb.project import Project
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Project, "run", lambda *_: 1 // 0)
+        assert app.main(["why", FAILED, "--source", str(example)]) == 1
+        assert "unexpected ZeroDivisionError: " in capsys.readouterr().err
+        with pytest.raises(ZeroDivisionError):
+            app.main(["why", FAILED, "--source", str(example), "--debug"])
+
+
+def test_arguments_that_are_no_utf8(process, example: Path) -> None:
+    """Bytes that are no UTF-8 are refused as what they are."""
+    done = process("why", b"\xff\xfe", "--source", str(example))
+    assert done.returncode == 4
+    assert b"UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+    done = process("ps", "--source", b"/tmp/\xff\xfe")
+    assert done.returncode == 4
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_stops_early(example: Path) -> None:
+    """`| head -1` ends quietly."""
+    start = f"{sys.executable} -c 'import sys; from smithers_nb.cli import main; sys.exit(main())'"
+    for args in ("events order-sync-013 --raw --format jsonl", "events order-sync-013 --raw", "ps --all", "--help"):
+        store = "" if args == "--help" else f"--source {example}"
+        line = f"set -o pipefail; {start} {args} {store} | head -1"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_closed_standard_output(example: Path) -> None:
+    """Without a standard output there is no traceback."""
+    line = f"{sys.executable} -c 'import sys; from smithers_nb.cli import main; sys.exit(main())' ps --source {example} >&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_clean() -> None:
+    """An interrupt ends with one line and exit code 2."""
+    code = "import sys; from smithers_nb.cli import main; sys.exit(main(['classify']))"
+    running = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running.stdin.write(b"boom\n")
+    running.stdin.flush()
+    time.sleep(1.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 2
+    assert b"Traceback" not in err
+
+
+def test_a_terminal_that_cannot_show_it(process, example: Path) -> None:
+    """A terminal without UTF-8 gets escapes instead of an error."""
+    done = process("ps", "--source", str(example), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert b"order-sync" in done.stdout
+
+
+def test_no_colour_when_piped_or_unwanted(process, example: Path) -> None:
+    """Piped output has no colour."""
+    assert b"\x1b" not in process("why", FAILED, "--source", str(example)).stdout

@@ -1,0 +1,214 @@
+"""What each command prints, on a store that Smithers wrote: tables for people, exact JSON for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smithers_nb import connect
+from smithers_nb.cli.output import record, short_ids
+from smithers_nb.redact import redact_value
+
+FAILED = "order-sync-013"
+WAITING = "release-gate-035"
+FINISHED = "order-sync-004"
+
+
+def test_ps_lists_the_newest_runs(cli, example: Path) -> None:
+    """`ps` shows twenty runs and says on standard error how many more there are."""
+    answer = cli("ps", "--source", example)
+    assert answer.code == 0
+    assert len(answer.out.splitlines()) == 21
+    assert "40 older runs" in answer.err
+
+
+def test_ps_prints_what_the_library_returns(cli, example: Path) -> None:
+    """The JSON of `ps` is the rows of `Project.run_rows`."""
+    answer = cli("ps", "--all", "--source", example, "--format", "json", "--now", 1_795_200_000_000)
+    rows = connect(example, now=1_795_200_000_000).run_rows()
+    assert answer.json == redact_value([record(row) for row in rows])
+
+
+def test_ps_filters_by_status_and_state(cli, example: Path) -> None:
+    """`--status` may be given several times and knows statuses and states."""
+    answer = cli("ps", "-s", example, "--status", "failed", "--status", "succeeded", "--all", "-f", "jsonl")
+    assert {row["state"] for row in answer.lines} == {"failed", "succeeded"}
+
+
+def test_ps_judges_at_the_given_time(cli, example: Path) -> None:
+    """`--now` in ISO and in epoch milliseconds is the same moment, and moves the derived state."""
+    early = [
+        cli("ps", "-s", example, "-f", "json", "--all", "--now", now).json
+        for now in ("2026-11-20T13:28:20Z", "2026-11-20T13:28:20", 1795181300000)
+    ]
+    assert early[0] == early[1] == early[2]
+    late = cli("ps", "-s", example, "-f", "json", "--all", "--now", "2026-11-21").json
+    states = {row["runId"]: row["state"] for row in early[0]}
+    assert {states[row["runId"]] for row in late if row["status"] == "running"} & {"running"}
+    assert "running" not in {row["state"] for row in late}
+
+
+def test_ps_of_nothing_says_so(cli, example: Path) -> None:
+    """A filter that fits nothing gives an empty list, and one line on standard error for people."""
+    assert cli("ps", "-s", example, "--status", "nope", "-f", "json").json == []
+    answer = cli("ps", "-s", example, "--status", "nope")
+    assert (answer.out, answer.code) == ("", 0)
+    assert "no such runs" in answer.err
+
+
+def test_why_of_a_failed_run(cli, example: Path) -> None:
+    """`why` names node, attempts, class and one suggestion with a command that runs, and previews what it resets."""
+    answer = cli("why", FAILED, "-s", example)
+    assert answer.code == 0
+    for part in (
+        "normalize",
+        "workflow-bug",
+        "edit-workflow-and-reset",
+        "bunx smithers-orchestrator retry-task",
+        f"--run-id {FAILED}",
+        "resets",
+    ):
+        assert part in answer.out
+
+
+def test_why_in_json_is_one_document(cli, example: Path) -> None:
+    """The JSON has the explanation's fields in camelCase."""
+    why = cli("why", FAILED, "-s", example, "-f", "json").json
+    assert why["failure"]["nodeId"] == "normalize"
+    assert why["resetPreview"]["nodes"][0]["nodeId"] == "normalize"
+    assert why["classification"]["failureClass"] == "workflow-bug"
+
+
+def test_why_of_a_waiting_run(cli, example: Path) -> None:
+    """`why` of a gate prints the commands that approve and deny it."""
+    answer = cli("why", WAITING, "-s", example)
+    assert "approve-release" in answer.out
+    assert f"bunx smithers-orchestrator approve {WAITING}" in answer.out
+    assert f"bunx smithers-orchestrator deny {WAITING}" in answer.out
+
+
+def test_why_of_a_finished_run(cli, example: Path) -> None:
+    """`why` of a finished run says that it finished."""
+    answer = cli("why", FINISHED, "-s", example)
+    assert answer.code == 0
+    assert "finished" in answer.out
+
+
+def test_inspect(cli, example: Path) -> None:
+    """`inspect` shows nodes with states and attempts."""
+    answer = cli("inspect", FAILED, "-s", example)
+    assert "normalize" in answer.out
+    assert "fetch-orders" in answer.out
+    found = cli("inspect", FAILED, "-s", example, "-f", "json").json
+    assert {node["nodeId"]: node["state"] for node in found["nodes"]}["normalize"] == "failed"
+    assert found["run"]["error"]["code"] == "SESSION_ERROR"
+    assert set(found) == {"run", "nodes", "attempts", "approvals", "questions", "children", "defects", "problems"}
+
+
+def test_inspect_shows_gates(cli, example: Path) -> None:
+    """`inspect` of a denied gate shows who denied it and the note."""
+    answer = cli("inspect", "release-gate-043", "-s", example)
+    assert "denied" in answer.out
+    assert "not this week" in answer.out
+
+
+def test_events_are_in_order_and_whole(cli, example: Path) -> None:
+    """`events --raw --format jsonl` prints every row of the log, in order, payload nested."""
+    events = cli("events", FAILED, "-s", example, "--raw", "-f", "jsonl").lines
+    frame = connect(example).run(FAILED).events
+    assert [event["seq"] for event in events] == frame["seq"].tolist()
+    assert events[0]["payload"]["type"] == "RunStarted"
+
+
+def test_events_leave_noise_out(cli, example: Path) -> None:
+    """Without --raw, render frames and snapshots are left out, unless --type asks for them."""
+    quiet = {event["type"] for event in cli("events", FAILED, "-s", example, "-f", "jsonl").lines}
+    assert "FrameCommitted" not in quiet
+    assert "NodeFailed" in quiet
+    asked = {event["type"] for event in cli("events", FAILED, "-s", example, "--type", "FrameCommitted", "-f", "jsonl").lines}
+    assert asked == {"FrameCommitted"}
+
+
+def test_events_can_be_filtered(cli, example: Path) -> None:
+    """Type, category, node and time narrow the log down."""
+    of_run = cli("events", FAILED, "-s", example, "--type", "run", "--type", "NodeFailed", "-f", "jsonl").lines
+    assert {event["type"] for event in of_run} == {"RunStarted", "RunFailed", "NodeFailed"}
+    of_node = cli("events", FAILED, "-s", example, "--node", "normalize", "-f", "jsonl").lines
+    assert {event["nodeId"] for event in of_node} == {"normalize"}
+    since = of_run[-1]["at"]
+    assert all(event["at"] >= since for event in cli("events", FAILED, "-s", example, "--since", since, "-f", "jsonl").lines)
+
+
+def test_events_as_lines(cli, example: Path) -> None:
+    """The table has one line per event, and the error of a failure on it."""
+    out = cli("events", FAILED, "-s", example).out
+    failed = next(line for line in out.splitlines() if "NodeFailed" in line)
+    assert "null is not an object" in failed
+
+
+def test_node(cli, example: Path) -> None:
+    """`node` shows attempts with their errors, and the output."""
+    assert "null is not an object" in cli("node", FAILED, "normalize", "-s", example).out
+    whole = cli("node", FINISHED, "normalize", "-s", example, "-f", "json").json
+    assert whole["attempts"][0]["state"] == "finished"
+    assert whole["outputs"][0]["row"]
+
+
+def test_output(cli, example: Path) -> None:
+    """`output` prints the rows of all nodes or one, JSON nested."""
+    everything = cli("output", FINISHED, "-s", example, "-f", "json").json
+    one = cli("output", FINISHED, "normalize", "-s", example, "-f", "json").json
+    assert one == [row for row in everything if row["nodeId"] == "normalize"]
+    assert isinstance(one[0]["row"], dict)
+    assert "normalize" in cli("output", FINISHED, "-s", example).out
+
+
+@pytest.mark.parametrize("command", ["diff", "scores"])
+def test_nothing_recorded_is_said(cli, example: Path, command: str) -> None:
+    """A run without diffs or scores gives an empty list, and a line for people."""
+    assert cli(command, FINISHED, "-s", example, "-f", "json").json == []
+    answer = cli(command, FINISHED, "-s", example)
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.strip()
+
+
+def test_failures_of_a_run_and_of_the_store(cli, example: Path) -> None:
+    """`failures` has class and signature of every failed attempt; equal failures have equal signatures."""
+    rows = cli("failures", "-s", example, "-f", "jsonl").lines
+    assert {row["runId"] for row in cli("failures", FAILED, "-s", example, "-f", "jsonl").lines} == {FAILED}
+    same = {row["signature"] for row in rows if row["runId"] in {"order-sync-013", "order-sync-014", "order-sync-015"}}
+    assert len(same) == 1
+    assert {row["runId"] for row in cli("failures", "-s", example, "--signature", *same, "-f", "jsonl").lines} == {
+        f"order-sync-0{n}" for n in (13, 14, 15)
+    }
+    assert {row["failureClass"] for row in cli("failures", "-s", example, "--class", "environment", "-f", "jsonl").lines} == {"environment"}
+
+
+def test_autopsy_row_alone(cli, example: Path, tmp_path: Path, monkeypatch) -> None:
+    """`autopsy --no-notebook` prints the verdict row and writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    row = cli("autopsy", FAILED, "-s", example, "--no-notebook", "-f", "json", "--now", 1_800_000_000_000).json
+    assert row["failureClass"] == "workflow-bug"
+    assert row["suggestion"] == "edit-workflow-and-reset"
+    assert {"targetRunId", "confidence", "rootCause", "suggestionDetail", "commands", "bugFiled", "bugUrl", "summary"} <= set(row)
+    assert list(tmp_path.iterdir()) == []
+    text = cli("autopsy", FAILED, "-s", example, "--no-notebook").out
+    assert "Root cause" in text
+    assert "bunx smithers-orchestrator" in text
+
+
+def test_short_ids_are_unique_beginnings() -> None:
+    """Shortened ids identify their run; one that would hardly get shorter stays whole."""
+    ids = [
+        "e287a54f-4a0e-4c37-ba14-85290284eadb",
+        "e287a54f-4a0e-4c37-ba14-85290284eadb:child:x:0",
+        "22f44bfc-4adc-476e-a40a-b279850c9ab2",
+        "run-1",
+        "run-12",
+    ]
+    short = short_ids(ids)
+    assert short["22f44bfc-4adc-476e-a40a-b279850c9ab2"] == "22f44bfc"
+    assert short["run-1"] == "run-1"
+    assert short[ids[0]] == "e287a54f"
+    assert ids[1] not in short

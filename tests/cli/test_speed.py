@@ -1,0 +1,55 @@
+"""Commands start at once, because they load only what they use."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"pandas", "numpy", "pyarrow", "adbc_driver_sqlite", "plotly", "nbconvert", "nbformat", "papermill", "IPython", "jupyter_client"}
+
+
+def loaded(process, args: list[str], stdin: bytes = b"") -> set[str]:
+    code = (
+        f"import sys; from smithers_nb.cli import main; code = main({args!r}); print(sorted(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
+    done = process(code=("-c", code), stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    return set(ast.literal_eval(done.stderr.decode().splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["why", "order-sync-013"],
+        ["why", "release-gate-035"],
+        ["inspect", "order-sync-013"],
+        ["events", "order-sync-013"],
+        ["output", "order-sync-004"],
+        ["node", "order-sync-013", "normalize"],
+        ["ps"],
+        ["failures"],
+        ["failures", "order-sync-013"],
+    ],
+    ids=" ".join,
+)
+def test_looking_at_runs_loads_nothing_heavy(process, example: Path, args: list[str]) -> None:
+    """Neither pandas nor Arrow, plotly, nbconvert, papermill or IPython is loaded to look at runs."""
+    assert not loaded(process, [*args, "--source", str(example)]) & HEAVY
+
+
+def test_classifying_loads_nothing_heavy(process) -> None:
+    """Messages are classified without pandas."""
+    assert not loaded(process, ["classify"], b"boom\n") & HEAVY
+
+
+def test_help_loads_next_to_nothing(process) -> None:
+    """`--help` loads click and no pydantic, rich, SQLite or orjson."""
+    assert not loaded(process, ["--help"]) & (HEAVY | {"pydantic", "rich", "sqlite3", "orjson"})
+
+
+def test_only_tables_load_rich(process, example: Path) -> None:
+    """Pages and JSON do without rich."""
+    assert "rich" not in loaded(process, ["why", "order-sync-013", "--source", str(example)])
+    assert "rich" not in loaded(process, ["ps", "--format", "jsonl", "--source", str(example)])
