@@ -14,7 +14,7 @@ from smithers_nb.diagnosis.error_chain import is_wrapper, says_nothing
 from smithers_nb.diagnosis.stack import own_frame
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Classification, Defect, Failure, Link
+    from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 _QUOTE: Final = 300
 _MOST_NAMES: Final = 4
@@ -38,15 +38,19 @@ _TOLD: Final = (
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
 
 
-def root_cause(failure: Failure, classification: Classification, defects: Sequence[Defect] = ()) -> str:
+def root_cause(
+    failure: Failure, classification: Classification, defects: Sequence[Defect] = (), seen_here: Sequence[Observation] = ()
+) -> str:
     """Say what happened and why.
 
     Args:
         failure: The failure that mattered.
         classification: Its class; the reason of the rule that decided becomes the second sentence.
         defects: What the engine recorded wrongly; only those that change how the failure has to be read are told.
+        seen_here: What a look at this machine showed; told when it means something, that is, when the run's folder is here.
     """
-    told = [_what_happened(failure), *_place(failure), *_why(failure, classification), *_aside(failure), *_misrecorded(defects)]
+    here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
+    told = [_what_happened(failure), *_place(failure), *_why(failure, classification), *_aside(failure), *_misrecorded(defects), *here]
     return " ".join(_sentence(text) for text in told if text)
 
 

@@ -28,7 +28,7 @@ PLOTLY_MIMETYPE: Final = "application/vnd.plotly.v1+json"
 _FONT: Final = "system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', Arial, sans-serif"
 # Readable on white and on near-black, because a notebook's figure does not know its theme; shape and word tell the same.
 _COLOURS: Final[dict[Tone, str]] = {"bad": "#cf3b41", "good": "#3a9560", "warn": "#c98a1b", "busy": "#3d82cf", "quiet": "#8b95a3"}
-_PATTERNS: Final = {"failed": "x", "collateral": "/", "reset": "\\", "cancelled": "-"}
+_PATTERNS: Final = {"collateral": "/", "reset": "\\", "cancelled": "-"}
 _SYMBOLS: Final = {
     "failed": "x",
     "collateral": "x-open",
@@ -112,7 +112,7 @@ def timeline_spec(drawn: Timeline, title: str) -> dict[str, Any]:
     for mark in drawn.marks:
         marks[mark.kind].append(mark)
     return {
-        "data": [*(_bar_trace(state, group) for state, group in bars.items()), *(_mark_trace(kind, group) for kind, group in marks.items())],
+        "data": [*(_bar_trace(state, group) for state, group in bars.items()), *(_mark_trace(kind, group, named=kind not in bars) for kind, group in marks.items())],
         "layout": _layout(drawn, title),
         "config": {"displaylogo": False, "responsive": True},
     }
@@ -124,6 +124,7 @@ def _bar_trace(state: str, bars: list[Bar]) -> dict[str, Any]:
         "type": "bar",
         "orientation": "h",
         "name": _safe(look(state).word),
+        "legendgroup": _safe(look(state).word),
         "y": [_safe(bar.lane) for bar in bars],
         "base": [bar.start for bar in bars],
         "x": [max(bar.end - bar.start, 1) for bar in bars],
@@ -140,16 +141,18 @@ def _bar_trace(state: str, bars: list[Bar]) -> dict[str, Any]:
         "marker": {
             "color": colour,
             "line": {"color": colour, "width": 1.5},
-            "pattern": {"shape": _PATTERNS.get(state, "." if state.startswith("waiting") else ""), "size": 6, "solidity": 0.18, "fgcolor": "#ffffff"},
+            "pattern": {"shape": _PATTERNS.get(state, "." if state.startswith("waiting") else ""), "size": 6, "solidity": 0.3, "fillmode": "overlay", "fgcolor": "#ffffff"},
         },
     }
 
 
-def _mark_trace(kind: str, marks: list[Mark]) -> dict[str, Any]:
+def _mark_trace(kind: str, marks: list[Mark], *, named: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": f"{look(kind).icon} {_safe(look(kind).word)}",
+        "name": _safe(look(kind).word),
+        "showlegend": named,
+        "legendgroup": _safe(look(kind).word),
         "x": [mark.at for mark in marks],
         "y": [_safe(mark.lane) for mark in marks],
         "hovertext": [_safe(f"{mark.lane} · {mark.tip}") for mark in marks],
@@ -164,8 +167,8 @@ def _layout(drawn: Timeline, title: str) -> dict[str, Any]:
     return {
         "title": {"text": _safe(title), "font": {"size": 14}, "x": 0, "xref": "paper", "y": 0.99, "yanchor": "top"},
         "barmode": "overlay",
-        "height": 120 + 30 * max(len(drawn.lanes), 2),
-        "margin": {"l": 10, "r": 20, "t": 64, "b": 30},
+        "height": 130 + 30 * max(len(drawn.lanes), 2),
+        "margin": {"l": 10, "r": 20, "t": 64, "b": 44},
         "font": {"family": _FONT, "size": 12, "color": "#1b1f26"},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",

@@ -81,7 +81,7 @@ class Outputs:
         return self._fragments.output(markup)
 
     def _figure(self, data: Bundle) -> Html:
-        spec = {key: data[PLOTLY_MIMETYPE].get(key) for key in ("data", "layout", "config")}
+        spec = {"data": data[PLOTLY_MIMETYPE].get("data"), "layout": _without_pictures(data[PLOTLY_MIMETYPE].get("layout"))}
         blob = json_block(redact_value(spec))
         title = _title(spec["layout"]) or "Figure"
         markup = text_of(data.get("text/html", ""))
@@ -169,6 +169,11 @@ def _image(address: str, words: str) -> Html:
     from html import escape
 
     return Html(f'<img class="snb-picture" src="{address}" alt="{escape(shown(words, 200) or "Picture made by this step")}">')
+
+
+def _without_pictures(layout: Any) -> Any:
+    """Drop pictures from a layout: they may name addresses."""
+    return {key: value for key, value in layout.items() if key not in {"images", "template"}} if isinstance(layout, Mapping) else {}
 
 
 def _title(layout: Any) -> str:

@@ -45,6 +45,7 @@ _WORDS: Final = re.compile(r">([^<]+)<")
 _HEADING: Final = re.compile(r"<h([1-6])((?:\s[^>]*)?)>(.*?)</h\1>", re.DOTALL)
 _ID: Final = re.compile(r'\sid="([^"]*)"')
 _LOCAL_LINK: Final = re.compile(r'\shref="#([^"]+)"')
+_NO_PICTURE: Final = re.compile(r"<img(?![^>]*\ssrc=)[^>]*>")
 _MARKUP: Final = re.compile(r"<[^>]*>")
 _LOWEST: Final = 6
 
@@ -92,6 +93,7 @@ class Fragments:
             url_schemes={"http", "https", "mailto", "data"},
             strip_comments=True,
         )
+        cleaned = _NO_PICTURE.sub("", cleaned)
         return _WORDS.sub(lambda match: f">{_redacted(match.group(1))}<", f">{cleaned}<")[1:-1]
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
@@ -101,6 +103,8 @@ class Fragments:
             return self._unique(value)
         if name == "href":
             return redact(value) if _LINK.fullmatch(value) else None
+        if name == "alt":
+            return redact(value) or "picture"
         if name == "src":
             return value if tag == "img" and _PICTURE.fullmatch(value) else None
         if name == "role":

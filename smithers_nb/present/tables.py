@@ -37,11 +37,11 @@ def timeline_table(attempts: Rows[AttemptRow], *, limit: int = 200, collateral: 
     kept = _most_telling(rows, limit)
     columns = ("Node", "Try", "State", "Started", "Took", "Error")
     cells = [
-        (_node(row), str(row.attempt), _state_of(row, collateral), when(row.started_at), duration(row.duration_s), one_line(row.error_message, 200))
+        (_node(row), str(row.attempt), _state_of(row, collateral), _time(row.started_at), _time(duration(row.duration_s)), one_line(row.error_message, 200))
         for row in kept
     ]
     lines = join(
-        h("tr", h("td", h("code", node)), h("td", number, class_="snb-number"), h("td", _mark(state)), *(h("td", cell) for cell in rest), id=_row_id(row))
+        h("tr", h("td", h("code", node)), h("td", number, class_="snb-number"), h("td", _mark(state)), *map(_cell, rest), id=_row_id(row))
         for row, (node, number, state, *rest) in zip(kept, cells, strict=True)
     )
     caption = f"Attempts, {len(kept)} of {len(rows)}: those that failed first" if len(kept) < len(rows) else f"Attempts ({len(rows)})"
@@ -83,7 +83,7 @@ def questions_table(questions: Rows[QuestionRow]) -> Card:
         return _nothing("questions to people")
     columns = ("Node", "State", "Question", "Answer", "By", "Asked", "Answered")
     cells = [
-        (_node(row), row.status, shown(row.prompt, 400), shown(row.answer, 400), row.answered_by, when(row.requested_at), when(row.answered_at)) for row in rows
+        (_node(row), row.status, shown(row.prompt, 400), shown(row.answer, 400), row.answered_by, _time(row.requested_at), _time(row.answered_at)) for row in rows
     ]
     return _with_states(f"Questions and answers ({len(rows)})", columns, cells)
 
@@ -102,8 +102,8 @@ def approvals_table(approvals: Rows[ApprovalRow]) -> Card:
             shown(row.summary, 400),
             "nobody (automatic)" if row.auto_approved else row.decided_by,
             shown(row.note, 400),
-            when(row.requested_at),
-            when(row.decided_at),
+            _time(row.requested_at),
+            _time(row.decided_at),
         )
         for row in rows
     ]
@@ -123,7 +123,7 @@ def diff(patch: str, *, path: str = "", limit: int = 400) -> Card:
         return _nothing(f"change of {path}" if path else "change")
     added = sum(_sign(line) == "+" for line in lines)
     removed = sum(_sign(line) == "-" for line in lines)
-    heading = f"{one_line(path, 240) or 'Change'}: {added} lines added, {removed} removed"
+    heading = f"{one_line(path, 240) or 'Change'}: {added} {'line' if added == 1 else 'lines'} added, {removed} removed"
     cut = f"… {len(lines) - limit:,} more lines" if len(lines) > limit else ""
     body = h("pre", *(_diff_line(line) for line in lines[:limit]), cut, class_="snb-pre snb-diff", tabindex="0")
     page = h("figure", h("figcaption", heading), body, class_="snb snb-card", aria_label=heading)
@@ -143,6 +143,20 @@ def _state_of(row: AttemptRow, collateral: Sequence[str]) -> str:
     return "collateral" if row.state == "failed" and row.node_id in collateral else row.state
 
 
+class _Short(str):
+    """Text of a cell that stays on one line."""
+
+    __slots__ = ()
+
+
+def _time(moment: int | str | None) -> _Short:
+    return _Short(when(moment) if isinstance(moment, int) else moment or "")
+
+
+def _cell(value: object) -> Html:
+    return h("td", value, class_="snb-nowrap" if isinstance(value, _Short) else None)
+
+
 def _node(row: AttemptRow | QuestionRow | ApprovalRow) -> str:
     return one_line(f"{row.node_id} #{row.iteration}" if row.iteration else row.node_id, 120)
 
@@ -157,7 +171,7 @@ def _mark(state: str) -> Html:
 
 
 def _with_states(caption: str, columns: Sequence[str], cells: Sequence[Sequence[object]]) -> Card:
-    rows = ((h("code", node), _mark(str(state)), *rest) for node, state, *rest in cells)
+    rows = (h("tr", h("td", h("code", node)), h("td", _mark(str(state))), *map(_cell, rest)) for node, state, *rest in cells)
     text = text_table(columns, ((node, look(str(state)).word, *rest) for node, state, *rest in cells))
     return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text}")
 

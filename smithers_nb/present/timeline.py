@@ -95,8 +95,24 @@ def timeline(
     marks = [*_event_marks(log), *_gate_marks(gates), *_question_marks(asked), *(_failure_mark(row, collateral) for row in tries if row.state == "failed")]
     bars = [*(_bar(row, tries, end, collateral) for row in tries), *_waits(gates, asked, end)]
     bars.sort(key=lambda bar: (bar.start, bar.lane))
-    lanes = list(dict.fromkeys([*(mark.lane for mark in marks if mark.lane == _RUN_LANE), *(bar.lane for bar in bars), *(mark.lane for mark in marks)]))
+    lanes = _lanes([*((row.started_at or 0, row.node_id, row.iteration) for row in tries), *_asked(gates, asked)], marks)
     return _thinned(lanes, bars, marks, end)
+
+
+def _asked(gates: list[ApprovalRow], asked: list[QuestionRow]) -> Iterator[tuple[int, str, int]]:
+    for row in (*gates, *asked):
+        if row.requested_at is not None:
+            yield row.requested_at, row.node_id, row.iteration
+
+
+def _lanes(beginnings: list[tuple[int, str, int]], marks: list[Mark]) -> list[str]:
+    """Order lanes by when their node first did something, its iterations together, the run's own lane on top."""
+    first: dict[str, int] = {}
+    for at, node_id, _ in sorted(beginnings):
+        first.setdefault(node_id, at)
+    ordered = sorted({(first[node_id], node_id, iteration) for _, node_id, iteration in beginnings})
+    own = [_RUN_LANE] if any(mark.lane == _RUN_LANE for mark in marks) else []
+    return list(dict.fromkeys([*own, *(_lane(node_id, iteration) for _, node_id, iteration in ordered), *(mark.lane for mark in marks)]))
 
 
 def _moments(tries: list[AttemptRow], log: list[EventRow], gates: list[ApprovalRow], asked: list[QuestionRow]) -> Iterator[int]:

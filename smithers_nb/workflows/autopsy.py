@@ -14,6 +14,7 @@ from smithers_nb.diagnosis.defects import find_defects
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.diagnosis.health import run_state
 from smithers_nb.diagnosis.narrative import root_cause, summary
+from smithers_nb.diagnosis.probes import probe
 from smithers_nb.diagnosis.suggest import advise
 from smithers_nb.engine.notebooks import validated
 from smithers_nb.errors import RunNotFailed
@@ -115,11 +116,12 @@ def investigate(gathered: Gathered, provider: str = "internal") -> Investigation
     failure = find_failure(snapshot)
     classification = classify(failure)
     defects = find_defects(snapshot, gathered.now)
+    seen_here = probe(failure, root=snapshot.run.root)
     past = look_back(source, gathered.target_run_id, failure.signatures[-1] if failure.signatures else "", gathered.now)
     return Investigation(
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
-        root_cause=redact(root_cause(failure, classification, defects)),
+        root_cause=redact(root_cause(failure, classification, defects, seen_here)),
         failure=failure.model_copy(update={"evidence": (*failure.evidence, *source_line(failure, gathered))}),
         classification=classification,
         advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path),
@@ -127,6 +129,7 @@ def investigate(gathered: Gathered, provider: str = "internal") -> Investigation
         last_good_run=past.last_good_run,
         changed_since=past.changed_since,
         recurrence=past.recurrence,
+        seen_here=seen_here,
         attempts=compact_attempts(snapshot, failure),
         approvals=tuple(redact_value(snapshot.approvals)),
         questions=tuple(redact_value(snapshot.questions)),

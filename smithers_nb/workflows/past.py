@@ -5,13 +5,17 @@ The only part of an autopsy that needs frames, so pandas is imported here and wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from smithers_nb.diagnosis.failures import failure_rows
 from smithers_nb.errors import RunNotFound
-from smithers_nb.model.rows import AttemptRow, RunRow, TokenRow
+from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
 from smithers_nb.model.verdict import Change, LastGoodRun, Recurrence
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.base import Source
 
@@ -29,7 +33,7 @@ class Past(NamedTuple):
     last_good_run: LastGoodRun | None
     changed_since: tuple[Change, ...]
     recurrence: Recurrence
-    tried: frozenset[Suggestion] = frozenset()
+    tried: frozenset[Suggestion]
 
 
 def look_back(source: Source, run_id: str, signature: str, now: int) -> Past:
@@ -44,25 +48,42 @@ def look_back(source: Source, run_id: str, signature: str, now: int) -> Past:
     Raises:
         SourceVanished: The store is gone.
     """
+    runs = source.frame(RunRow)
+    failed = [row for row in failure_rows(source) if (row.at or 0) <= now]
+    return Past(
+        *_last_good(source, runs, run_id), _recurrence(source, runs, failed, run_id, signature), _tried(source, run_id, signature, failed)
+    )
+
+
+def _last_good(source: Source, runs: pd.DataFrame, run_id: str) -> tuple[LastGoodRun | None, tuple[Change, ...]]:
     from smithers_nb.diagnosis.history import changes_between, last_good
 
-    runs = source.frame(RunRow)
     try:
         good = last_good(runs, run_id)
-        changes = changes_between(source, good.run_id, run_id) if good else ()
+        return good, changes_between(source, good.run_id, run_id) if good else ()
     except RunNotFound:  # its row is damaged; the source has said so among its problems
-        good, changes = None, ()
-    return Past(good, changes, _recurrence(source, signature, now))
+        return None, ()
 
 
-def _recurrence(source: Source, signature: str, now: int) -> Recurrence:
-    from smithers_nb.diagnosis.failures import failures
+def _recurrence(source: Source, runs: pd.DataFrame, failed: Sequence[FailureRow], run_id: str, signature: str) -> Recurrence:
+    from smithers_nb.diagnosis.loops import repair_loop_of, repair_loops
     from smithers_nb.diagnosis.recurrence import recurrence
+    from smithers_nb.frames import frame_from_rows
 
-    if not signature:
+    hit = sorted((row for row in failed if row.signature == signature), key=lambda row: -(row.at or 0))
+    if not hit:
         return Recurrence()
-    failed = failures(source, now=now)
-    hit = failed.loc[failed["signature"] == signature].sort_values("at", ascending=False)
-    only = {"run_id": list(hit["run_id"].drop_duplicates().head(_MOST_RUNS))}
-    attempts, tokens = (source.frame(row, only=only) for row in (AttemptRow, TokenRow))
-    return recurrence(failed, signature, tokens, attempts=attempts)
+    only = {"run_id": list(dict.fromkeys(row.run_id for row in hit))[:_MOST_RUNS]}
+    attempts, tokens = source.frame(AttemptRow, only=only), source.frame(TokenRow, only=only)
+    frame = frame_from_rows(FailureRow, failed)
+    workflow = next(iter(runs.loc[runs["run_id"] == run_id, "workflow"].dropna()), "")
+    loop = repair_loop_of(repair_loops(runs, frame), workflow, signature)
+    return recurrence(frame, signature, tokens, attempts=attempts, repair_loop=loop)
+
+
+def _tried(source: Source, run_id: str, signature: str, failed: Sequence[FailureRow]) -> frozenset[Suggestion]:
+    """Name what operators did before in vain, as far as the store shows it."""
+    from smithers_nb.diagnosis.followup import failed_suggestions, trail_of, what_followed
+
+    found = trail_of(source, run_id, signature, failed) if signature else None
+    return failed_suggestions(what_followed(*found, signature)) if found else frozenset()

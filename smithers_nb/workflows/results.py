@@ -21,6 +21,7 @@ from smithers_nb.model.verdict import (
     Failure,
     Finding,
     LastGoodRun,
+    Observation,
     Recurrence,
     Verdict,
 )
@@ -117,7 +118,7 @@ class Investigation(Shown):
     last_good_run: LastGoodRun | None = None
     changed_since: tuple[Change, ...] = ()
     recurrence: Recurrence = Recurrence()
-    probes: tuple[Evidence, ...] = Field(default=(), description="what was looked at on this machine")
+    seen_here: tuple[Observation, ...] = Field(default=(), description="what a look at this machine showed")
     attempts: tuple[AttemptRow, ...] = Field(default=(), description="every attempt of the run, and of the child run that failed")
     approvals: tuple[ApprovalRow, ...] = Field(default=(), description="gates of the run")
     questions: tuple[QuestionRow, ...] = Field(default=(), description="questions to people")
@@ -133,7 +134,7 @@ class Investigation(Shown):
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Every quote, each row once."""
-        quotes = (*self.failure.evidence, *(e for defect in self.defects for e in defect.evidence), *self.probes)
+        quotes = (*self.failure.evidence, *(e for defect in self.defects for e in defect.evidence))
         return tuple({(quote.ref, quote.quote): quote for quote in quotes}.values())
 
     def timeline(self) -> Any:

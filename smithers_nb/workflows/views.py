@@ -11,7 +11,7 @@ from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Link
+    from smithers_nb.model.verdict import Link, Observation
 
 _CLASS_TITLES = {
     "workflow-bug": "The workflow is at fault",
@@ -72,14 +72,19 @@ def _investigation(row: Investigation) -> Card:
         "rule": found.rule,
         "signature": row.signature,
         "child run": failure.run_id if failure.parents else "",
-        "probes": "; ".join(probe.quote for probe in row.probes),
     }
     return cards.stack(
         cards.banner(_CLASS_TITLES[found.failure_class], row.root_cause, state="failed", facts=facts),
         cards.details("The error, from the outside in", "\n\n".join(map(_link, failure.chain))) if failure.chain else None,
+        *(_seen(observation) for observation in row.seen_here),
         cards.defects_list(row.defects) if row.defects else None,
         cards.problems_list(row.problems) if row.problems else None,
     )
+
+
+def _seen(observation: Observation) -> Card:
+    doubt = "" if observation.meaningful else " (the run's project folder is not on this machine, so this may mean nothing)"
+    return cards.note(observation.text + doubt, state="problem" if observation.confirms and observation.meaningful else "info")
 
 
 def _link(link: Link) -> str:

@@ -18,7 +18,7 @@
   const themed = (layout) => {
     const { page, text, line } = colours();
     const next = structuredClone(layout || {});
-    delete next.template;
+    delete next.title;
     Object.assign(next, { paper_bgcolor: page, plot_bgcolor: page, font: { ...next.font, color: text } });
     for (const name of Object.keys(next)) {
       if (/^[xy]axis\d*$/.test(name)) Object.assign(next[name], { gridcolor: line, linecolor: line, zerolinecolor: line });
