@@ -6,6 +6,7 @@ and says why, how persistently, and what else went down with it. Pure: no clock,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -36,6 +37,9 @@ _TOLD: Final = (
     ("timeoutMs", "limit in ms"),
 )
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
+
+_PRINTED: Final = (("stderr", "It printed"), ("logTail", "The log says"), ("responseBody", "The server answered"))
+_TELLING: Final = re.compile(r"error|cannot|denied|not found|no such|fatal|failed", re.IGNORECASE)
 
 
 def root_cause(
@@ -121,7 +125,19 @@ def _place(failure: Failure) -> Iterator[str]:
     if frame:
         facts.append(f"thrown at {frame.name}:{frame.line}")
     if facts and failure.kind != "denied":
-        yield ", ".join(facts)
+        told = ", ".join(facts)
+        yield told[0].upper() + told[1:]
+    yield from _printed(failure, said)
+
+
+def _printed(failure: Failure, said: str) -> Iterator[str]:
+    """Quote the line of a log, an error stream or a server's answer that tells most, unless the message has it already."""
+    for key, words in _PRINTED:
+        lines = [line.strip() for line in str(failure.details.get(key) or "").splitlines() if line.strip()]
+        telling = next((line for line in reversed(lines) if _TELLING.search(line)), lines[-1] if lines else "")
+        if telling and telling not in said:
+            yield f"{words}: {_clip(telling, 200)}"
+            return
 
 
 def _detail(key: str, value: object) -> str:
@@ -132,7 +148,7 @@ def _detail(key: str, value: object) -> str:
 
 def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     if failure.kind != "denied" and classification.reason:
-        yield classification.reason
+        yield classification.reason[:1].upper() + classification.reason[1:]
     yield from classification.exonerated
 
 
@@ -143,7 +159,19 @@ def _aside(failure: Failure) -> Iterator[str]:
         yield f"The failure of {names}{more} is a consequence or came later"
 
 
-_CHANGES_THE_READING: Final = frozenset({"failure-recorded-as-cancellation", "ran-before-approval", "errors-only-in-agent-events"})
+_CHANGES_THE_READING: Final = frozenset(
+    {
+        "broken-stream-as-invalid-output",
+        "cause-not-recorded",
+        "deadlock-on-finished-task",
+        "error-only-in-agent-events",
+        "failure-recorded-as-cancellation",
+        "garbled-prompt",
+        "heartbeat-timeout-after-answer",
+        "ran-before-approval",
+        "stale-error-replayed",
+    }
+)
 
 
 def _misrecorded(defects: Sequence[Defect]) -> Iterator[str]:
@@ -156,5 +184,4 @@ def _clip(text: str, limit: int = _QUOTE) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
