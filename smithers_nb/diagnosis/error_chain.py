@@ -82,7 +82,9 @@ def _unfold(value: object) -> Iterator[Mapping[str, Any]]:
         if not isinstance(value, dict):
             return
         yield value
-        value = value.get("cause") or value.get("lastError") or _last(value.get("errors"))
+        inner = value.get("details")
+        child = inner.get("childError") if isinstance(inner, dict) else None
+        value = value.get("cause") or value.get("lastError") or _last(value.get("errors")) or child
         if value is None:
             return
 
@@ -93,11 +95,24 @@ def _last(errors: object) -> object:
 
 def _link(error: Mapping[str, Any]) -> Link | None:
     message = clean_message(error.get("message") or error.get("summary") or "")
+    message = f"{message}: {issues}" if (issues := _issues(error)) and issues not in message else message
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
     if not (message or name or code):
         return None
     stack = str(error.get("stack") or "")[:_MAX_TEXT]
     return Link(name=name, code=code, message=message, stack=stack)
+
+
+def _issues(error: Mapping[str, Any]) -> str:
+    """Say which fields a schema rejected, when only the details know (`issues` of a Zod error)."""
+    inner = error.get("details")
+    issues = inner.get("issues") if isinstance(inner, dict) else None
+    told = (
+        [f"{'.'.join(map(str, issue.get('path') or []))}: {issue.get('message')}" for issue in issues or [] if isinstance(issue, dict)]
+        if isinstance(issues, list)
+        else []
+    )
+    return "; ".join(told[:5])
 
 
 def _details(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,17 +168,17 @@ def _kind(attempt: AttemptRow, parsed: ParsedError, *, told_by_agent: bool) -> s
 
 
 def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> NodeKey:
-    """Choose the first failing node in time that does not depend on another failing node; one the run names wins a tie."""
+    """Choose the first failing node in time that does not depend on another one; one the run names wins a tie.
+
+    A task that may fail (`continueOnFail`) did not fail the run, nor did it hold up what came after it, unless nothing else failed.
+    """
+    tolerated = _tolerated(snapshot)
+    killing = {key: attempts for key, attempts in failed.items() if key.node_id not in tolerated} or failed
     upstream = _upstream(snapshot)
-    names = {key.node_id for key in failed}
-    free = [key for key in failed if not (upstream(key.node_id) & (names - {key.node_id}))] or list(failed)
+    names = {key.node_id for key in killing}
+    free = [key for key in killing if not (upstream(key.node_id) & (names - {key.node_id}))] or list(killing)
     blamed = snapshot.run.error_message or ""
-
-    def rank(key: NodeKey) -> tuple[bool, int, bool]:
-        tolerated = key.node_id in _tolerated(snapshot) and len(_tolerated(snapshot) & names) < len(names)
-        return (tolerated, failed[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed)
-
-    return min(free, key=rank)
+    return min(free, key=lambda key: (killing[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed))
 
 
 def _upstream(snapshot: Snapshot) -> Callable[[str], set[str]]:

@@ -42,6 +42,15 @@ def test_aggregate_error_leads_to_its_last_error() -> None:
     assert parsed.chain[-1].message == "second"
 
 
+def test_child_error_is_followed() -> None:
+    """A subflow whose child never got a run row keeps the child's error, and the fields its schema rejected, in its details."""
+    issues = [{"path": ["qty"], "message": "expected number"}]
+    child = {"code": "INVALID_INPUT", "message": "Input does not match schema", "details": {"issues": issues}}
+    wrapper = {"code": "WORKFLOW_EXECUTION_FAILED", "message": "Subflow x failed because child run y", "details": {"childError": child}}
+    link = parse_error(json.dumps(wrapper)).chain[0]
+    assert (link.code, link.message) == ("INVALID_INPUT", "Input does not match schema: qty: expected number")
+
+
 def test_outer_detail_wins() -> None:
     """When two links say the same detail, the outer one is kept."""
     parsed = parse_error(record(message="a", status=1, cause={"message": "b", "status": 2}))

@@ -36,8 +36,9 @@ def test_upstream_failure_beats_time(snapshot: Make, run: Make, node: Make, atte
 
 def test_tolerated_failure_is_not_the_cause(snapshot: Make, run: Make, node: Make, attempt: Make, any_row: Make) -> None:
     """A task that may fail did not fail the run when another one did."""
-    graph = any_row(TaskRow, run_id="r", node_id="soft", depends_on="[]", props='{"continueOnFail":"true"}')
-    rows = [node("soft"), node("hard"), attempt("soft", finished_at=1, **error("a")), attempt("hard", finished_at=9, **error("b"))]
+    soft = any_row(TaskRow, run_id="r", node_id="soft", depends_on="[]", props='{"continueOnFail":"true"}')
+    graph = any_row(TaskRow, run_id="r", node_id="hard", depends_on='["soft"]')
+    rows = [soft, node("soft"), node("hard"), attempt("soft", finished_at=1, **error("a")), attempt("hard", finished_at=9, **error("b"))]
     assert find_failure(snapshot(run(), graph, *rows)).node_id == "hard"
 
 
