@@ -141,6 +141,8 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
 
 
 def _detail(key: str, value: object) -> str:
+    if key == "status" and not isinstance(value, int):
+        return ""  # a child run's status word, not an exit code
     if key == "url":
         return urlsplit(str(value)).netloc.rpartition("@")[2] if "://" in str(value) else _clip(str(value), 120)
     return _clip(str(value), 160) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
@@ -156,7 +158,7 @@ def _aside(failure: Failure) -> Iterator[str]:
     if failure.collateral:
         names = ", ".join(failure.collateral[:_MOST_NAMES])
         more = f" and {len(failure.collateral) - _MOST_NAMES} more" if len(failure.collateral) > _MOST_NAMES else ""
-        yield f"The failure of {names}{more} is a consequence or came later"
+        yield f"{names}{more} failed as well; that is no other cause"
 
 
 _CHANGES_THE_READING: Final = frozenset(
