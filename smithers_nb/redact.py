@@ -32,37 +32,77 @@ _PREFIXED: Final = (
     r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
     r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*",  # JSON web tokens
 )
-_LOOSE_WORDS: Final = r"(?!(?:tokens?|auth\w*|realm|error|errors|scheme|header|format|credentials?|is|was|required|missing|invalid|not|and|or)\b)"
+_LOOSE_WORDS: Final = (
+    r"(?!(?:tokens?|auth\w*|realm|error|errors|scheme|header|format|credentials?|is|was|required|missing|invalid|not|and|or)\b)"
+)
 _NAME: Final = (
     r"(?:(?i:token|secret|passw(?:or)?d|passphrase|credential|authorization|connection[-_]?string|dsn)"
     r"|(?:(?<=[-_\"'])|(?<=[aA][pP][iI]))(?i:key)(?![a-z])|(?<=[a-z])Key(?![a-z]))"
 )
-_KEY: Final = (
-    r"(?i:(?:token|secret|passw(?:or)?d|passphrase|credential|authorization|connection[-_]?string|dsn|[-_]key|api[-_]?key|(?<=[\"'])key)"
-    r"|(?<=[a-z])(?-i:Key))"
-)
+_UPPER_KEY: Final = r"(?:(?<![A-Z0-9])|(?<=API))KEY"
+_SPOKEN: Final = r"(?:(?i:passw(?:or)?d|passphrase|pwd|secret|token)|(?:(?<=[-_])|(?<=[aA][pP][iI]))(?i:key))"
+_QUOTED: Final = r"(?:\"[^\"\n]*\"|'[^'\n]*')"
 _KEY: Final = re.compile(
     r"(?i:api[-_]?key|[-_]key$|^key$|token(?!i[sz])|secret|passw(?:or)?d|passphrase|^pwd$|credential|authorization|dsn|connection)|[a-z]Key$"
 )
 _ORDINARY_KEY: Final = re.compile(
     r"(?i)(?:cache|schema|primary|foreign|idempotency|dedupe|node|state|output|sort|group|object|lookup|public|partition|correlation)[-_]?key$"
 )
-_COUNT_KEY: Final = re.compile(r"(?i)tokens$|tokens?[-_]?(?:count|usage|limit|budget|total|used|cost|details)|^(?:max|min|num|n|total)[-_]?token")
+_COUNT_KEY: Final = re.compile(
+    r"(?i)tokens$|tokens?[-_]?(?:count|usage|limit|budget|total|used|cost|details)|^(?:max|min|num|n|total)[-_]?token"
+)
 _COUNTED: Final = re.compile(r"(?i)(?:max|min|num|total|input|output|used|n)[-_ ]?$")
 _NEVER_NUMBER: Final = re.compile(r"(?i)passw(?:or)?d|secret|credential|passphrase|pwd")
 _NUMBER: Final = re.compile(r"[\d.,_]+[kKmM]?")
-_PLACEHOLDER: Final = re.compile(r"\[REDACTED|<[A-Za-z]|\$[A-Z_{(]|\.\.\.|…|\*{3}|%[A-Z_]+%|\{\{|(?:process|import\.meta)\.env|os\.(?:environ|getenv)|getenv|(?:null|None|undefined|true|false)\b")
+_PLACEHOLDER: Final = re.compile(
+    r"\[REDACTED|<[A-Za-z]|\$[A-Z_{(]|\.\.\.|…|\*{3}|%[A-Z_]+%|\{\{|(?:process|import\.meta)\.env|os\.(?:environ|getenv)|getenv|(?:null|None|undefined|true|false)\b"
+)
 
 
 _WORDS: Final = (
-    *("sk-", "sk_", "rk_", "pk_", "whsec_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "glptt-", "gldt-", "glrt-", "glcbt-"),
-    *("akia", "asia", "xox", "xapp-", "aiza", "ya29.", "gocspx-", "hf_", "npm_", "pypi-", "gsk_", "xai-", "nvapi-", "pplx-", "r8_", "lin_api_"),
+    *(
+        "sk-",
+        "sk_",
+        "rk_",
+        "pk_",
+        "whsec_",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "glptt-",
+        "gldt-",
+        "glrt-",
+        "glcbt-",
+    ),
+    *(
+        "akia",
+        "asia",
+        "xox",
+        "xapp-",
+        "aiza",
+        "ya29.",
+        "gocspx-",
+        "hf_",
+        "npm_",
+        "pypi-",
+        "gsk_",
+        "xai-",
+        "nvapi-",
+        "pplx-",
+        "r8_",
+        "lin_api_",
+    ),
     *("dckr_pat_", "shpat_", "sg.", "eyj", "-----begin ", "://", "bearer ", "basic ", "sig=", "sharedaccesssignature"),
     *("token", "secret", "passw", "passphrase", "pwd=", "credential", "authorization", "connection", "dsn", "key"),
 )
 _LOCATOR: Final = re.compile(
     "|".join(
-        f"{re.escape(first)}(?:{'|'.join(re.escape(word[1:]) for word in _WORDS if word[0] == first)})" for first in sorted({word[0] for word in _WORDS})
+        f"{re.escape(first)}(?:{'|'.join(re.escape(word[1:]) for word in _WORDS if word[0] == first)})"
+        for first in sorted({word[0] for word in _WORDS})
     )
 )
 _FINDER: Final = re.compile(
@@ -74,16 +114,14 @@ _FINDER: Final = re.compile(
             rf"(?<![A-Za-z0-9])(?i:bearer) {_LOOSE_WORDS}(?P<bearer>[\w.~+/=-]{{4,}})",
             r"(?<![A-Za-z0-9])(?i:basic) (?P<basic>[A-Za-z0-9+/]{12,}={1,2})",
             # NAME=value of an environment, and AccountKey=…; of a connection string
-            r"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|(?:(?<![A-Z0-9])|(?<=API))KEY|(?<=[a-z])Key|SharedAccessSignature)"
-            r"=(?P<name>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,]+)",
+            rf"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|{_UPPER_KEY}|(?<=[a-z])Key|SharedAccessSignature)=(?P<name>{_QUOTED}|[^\s\"'&;,]+)",
             # "…token…": "value", the same inside a JSON string, and 'password': 'value'
             rf"{_NAME}[\w.-]{{0,64}}\"\s{{0,8}}:\s{{0,8}}\"(?P<json>(?:[^\"\\]|\\.)*)(?=\")",
             rf"{_NAME}[\w.-]{{0,64}}\\{{1,8}}\"\s{{0,8}}:\s{{0,8}}\\{{1,8}}\"(?P<inner>[^\"\\]*)(?=\\)",
             rf"{_NAME}[\w.-]{{0,64}}'\s{{0,8}}:\s{{0,8}}'(?P<repr>(?:[^'\\]|\\.)*)(?=')",
             # password=value; with spaces or a colon only what is quoted or has a digit, because "unexpected token: x" is no secret
-            r"(?:(?i:passw(?:or)?d|passphrase|pwd|secret|token)|(?:(?<=[-_])|(?<=[aA][pP][iI]))(?i:key))"
-            r"(?:=(?P<lower>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'&;,)\]}]+)"
-            r"| {0,2}(?:= {1,2}|: {0,2})(?P<colon>\"[^\"\n]{4,}\"|'[^'\n]{4,}'|(?=[^\s\"'\d]{0,99}\d)[^\s\"'&;,)\]}]{6,}))",
+            rf"{_SPOKEN}=(?P<lower>{_QUOTED}|[^\s\"'&;,)\]}}]+)",
+            rf"{_SPOKEN} {{0,2}}(?:= {{1,2}}|: {{0,2}})(?P<colon>(?=..{{4}}){_QUOTED}|(?=[^\s\"'\d]{{0,99}}\d)[^\s\"'&;,)\]}}]{{6,}})",
             r"(?<=[?&;])sig=(?P<sas>[\w%+/=-]{20,})",
         )
     ),
@@ -94,7 +132,9 @@ _RARE: Final = (
     ("8Q~", re.compile(r"(?<![\w.~-])[\w~.-]{3}8Q~[\w~.-]{31,34}(?![\w~.-])")),  # Azure client secrets
     ("JQQJ99", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,60}JQQJ99[A-Za-z0-9]{10,60}(?![A-Za-z0-9])")),  # Azure service keys
 )
-_PERSONAL: Final = re.compile(r"(?P<home>(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+)|(?P<mail>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+)")
+_PERSONAL: Final = re.compile(
+    r"(?P<home>(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+)|(?P<mail>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+)"
+)
 
 
 def redact(text: str, *, personal: bool = False) -> str:

@@ -7,13 +7,16 @@ in `tables`; both sets are offered here, because notebooks and widgets take thei
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from smithers_nb.model.verdict import Defect, Evidence, Verdict
 from smithers_nb.present.markup import Card, Html, escape, h, join
 from smithers_nb.present.pieces import anchor, empty, note, state_mark
 from smithers_nb.present.states import look
 from smithers_nb.present.tables import approvals_table, changes_table, diff, questions_table, recurrence_table, timeline_table
 from smithers_nb.present.text import one_line, shown
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Defect, Evidence, Verdict
 
 __all__ = [
     "Card",
@@ -66,7 +69,11 @@ def banner(title: str, reason: str, *, state: str = "failed", facts: Mapping[str
     """
     seen = look(state)
     kept = {name: value for name, value in (facts or {}).items() if value not in (None, "")}
-    terms = h("dl", *(h("div", h("dt", name), h("dd", one_line(value, 240))) for name, value in kept.items()), class_="snb-facts") if kept else None
+    terms = (
+        h("dl", *(h("div", h("dt", name), h("dd", one_line(value, 240))) for name, value in kept.items()), class_="snb-facts")
+        if kept
+        else None
+    )
     page = h(
         "section",
         h("p", state_mark(state), h("strong", one_line(title, 240)), class_="snb-title"),
@@ -76,7 +83,11 @@ def banner(title: str, reason: str, *, state: str = "failed", facts: Mapping[str
         class_=f"snb snb-card snb-banner snb-{seen.tone}",
         aria_label=f"{seen.word}: {one_line(title, 240)}",
     )
-    lines = [f"{seen.icon} {one_line(title, 240)}", shown(reason, 2_000), *(f"  {name}: {one_line(value, 240)}" for name, value in kept.items())]
+    lines = [
+        f"{seen.icon} {one_line(title, 240)}",
+        shown(reason, 2_000),
+        *(f"  {name}: {one_line(value, 240)}" for name, value in kept.items()),
+    ]
     return Card(page, "\n".join([*lines, *([hint] if hint else [])]))
 
 
@@ -91,7 +102,10 @@ def details(summary: str, body: str | Card, *, opened: bool = False, limit: int 
     """
     inner = body.html if isinstance(body, Card) else _pre(body, limit)
     text = body.text if isinstance(body, Card) else shown(body, limit)
-    return Card(h("details", h("summary", one_line(summary)), inner, class_="snb snb-details", open=opened), f"▸ {one_line(summary)}\n{_indent(text)}")
+    return Card(
+        h("details", h("summary", one_line(summary)), inner, class_="snb snb-details", open=opened),
+        f"▸ {one_line(summary)}\n{_indent(text)}",
+    )
 
 
 def evidence_list(evidence: Sequence[Evidence]) -> Card:
@@ -145,7 +159,13 @@ def command_sheet(commands: Iterable[str | tuple[str, str]], *, title: str = "Co
     if not pairs:
         return empty("nothing-recorded", "commands")
     items = join(_command(command, what) for command, what in pairs)
-    page = h("section", h("p", h("strong", title), class_="snb-title"), h("ul", items, class_="snb-commands"), class_="snb snb-card", aria_label=title)
+    page = h(
+        "section",
+        h("p", h("strong", title), class_="snb-title"),
+        h("ul", items, class_="snb-commands"),
+        class_="snb snb-card",
+        aria_label=title,
+    )
     return Card(page, "\n".join([title, *(f"  {shown(command)}{f'   # {one_line(what)}' if what else ''}" for command, what in pairs)]))
 
 
@@ -180,7 +200,13 @@ def defects_list(defects: Sequence[Defect]) -> Card:
     if not defects:
         return empty("nothing-recorded", "defects of the engine's records")
     items = (
-        h("li", h("code", defect.kind), " ", shown(defect.summary, 1_000), *(join([" ", h("code", item.ref)]) for item in defect.evidence[:6]))
+        h(
+            "li",
+            h("code", defect.kind),
+            " ",
+            shown(defect.summary, 1_000),
+            *(join([" ", h("code", item.ref)]) for item in defect.evidence[:6]),
+        )
         for defect in defects
     )
     text = "\n".join(f"! {one_line(defect.kind)}: {shown(defect.summary, 1_000)}" for defect in defects)
@@ -195,7 +221,12 @@ def problems_list(problems: Sequence[tuple[str, str] | str]) -> Card:
     items = (h("li", join([h("code", where), " "]) if where else None, shown(what, 600)) for where, what in pairs)
     page = h(
         "section",
-        h("p", state_mark("problem"), h("strong", f"{len(pairs)} things could not be read" if len(pairs) > 1 else "One thing could not be read"), class_="snb-title"),
+        h(
+            "p",
+            state_mark("problem"),
+            h("strong", f"{len(pairs)} things could not be read" if len(pairs) > 1 else "One thing could not be read"),
+            class_="snb-title",
+        ),
         h("ul", *items),
         class_="snb snb-card snb-problems snb-warn",
         aria_label="Problems",

@@ -47,16 +47,16 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
     file_extension = ".html"
     output_mimetype = "text/html"
 
-    @default("template_file")
+    @default("template_file")  # type: ignore[untyped-decorator]
     def _template_file_default(self) -> str:
         return "index.html.j2"
 
-    @default("template_paths")
+    @default("template_paths")  # type: ignore[untyped-decorator]
     def _template_paths(self) -> list[str]:
         return [str(resource("templates/report"))]
 
     def _create_environment(self) -> Environment:
-        environment = super()._create_environment()
+        environment: Environment = super()._create_environment()
         environment.autoescape = True
         return environment
 
@@ -102,7 +102,8 @@ def policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
 
     An empty style sheet is what plotly starts from; it fills it through the object model, which no policy restricts.
     """
-    return f"default-src 'none'; img-src data:; style-src {_hashes(styles)}; script-src {_hashes(scripts)}; base-uri 'none'; form-action 'none'"
+    allowed = f"img-src data:; style-src {_hashes(styles)}; script-src {_hashes(scripts)}"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def _hashes(texts: Sequence[str]) -> str:

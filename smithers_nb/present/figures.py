@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PLOTLY_MIMETYPE: Final = "application/vnd.plotly.v1+json"
 _FONT: Final = "system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', Arial, sans-serif"
 # Readable on white and on near-black, because a notebook's figure does not know its theme; shape and word tell the same.
-_COLOURS: Final[dict[Tone, str]] = {"bad": "#cf3b41", "good": "#3a9560", "warn": "#c98a1b", "busy": "#3d82cf", "quiet": "#8b95a3"}
+_COLOURS: Final[dict[Tone, str]] = {"bad": "#cf3b41", "good": "#2f8455", "warn": "#c98a1b", "busy": "#3d82cf", "quiet": "#717c8c"}
 _PATTERNS: Final = {"collateral": "/", "reset": "\\", "cancelled": "-"}
 _SYMBOLS: Final = {
     "failed": "x",
@@ -69,7 +69,7 @@ class Chart:
         return {PLOTLY_MIMETYPE: self.spec, "text/html": style_block() + self.twin.html, "text/plain": self.twin.text}
 
 
-def timeline_figure(
+def timeline_figure(  # noqa: PLR0913  # one parameter per grain
     attempts: Rows[AttemptRow],
     events: Rows[EventRow] = (),
     approvals: Rows[ApprovalRow] = (),
@@ -112,7 +112,10 @@ def timeline_spec(drawn: Timeline, title: str) -> dict[str, Any]:
     for mark in drawn.marks:
         marks[mark.kind].append(mark)
     return {
-        "data": [*(_bar_trace(state, group) for state, group in bars.items()), *(_mark_trace(kind, group, named=kind not in bars) for kind, group in marks.items())],
+        "data": [
+            *(_bar_trace(state, group) for state, group in bars.items()),
+            *(_mark_trace(kind, group, named=kind not in bars) for kind, group in marks.items()),
+        ],
         "layout": _layout(drawn, title),
         "config": {"displaylogo": False, "responsive": True},
     }
@@ -141,7 +144,13 @@ def _bar_trace(state: str, bars: list[Bar]) -> dict[str, Any]:
         "marker": {
             "color": colour,
             "line": {"color": colour, "width": 1.5},
-            "pattern": {"shape": _PATTERNS.get(state, "." if state.startswith("waiting") else ""), "size": 6, "solidity": 0.3, "fillmode": "overlay", "fgcolor": "#ffffff"},
+            "pattern": {
+                "shape": _PATTERNS.get(state, "." if state.startswith("waiting") else ""),
+                "size": 6,
+                "solidity": 0.3,
+                "fillmode": "overlay",
+                "fgcolor": "#ffffff",
+            },
         },
     }
 
@@ -158,7 +167,12 @@ def _mark_trace(kind: str, marks: list[Mark], *, named: bool) -> dict[str, Any]:
         "hovertext": [_safe(f"{mark.lane} · {mark.tip}") for mark in marks],
         "hoverinfo": "text",
         "cliponaxis": False,
-        "marker": {"symbol": _SYMBOLS.get(kind, "circle"), "size": 11, "color": _COLOURS[look(kind).tone], "line": {"color": "#ffffff", "width": 1}},
+        "marker": {
+            "symbol": _SYMBOLS.get(kind, "circle"),
+            "size": 11,
+            "color": _COLOURS[look(kind).tone],
+            "line": {"color": "#ffffff", "width": 1},
+        },
     }
 
 

@@ -76,7 +76,9 @@ class Outputs:
     def _html(self, data: Bundle) -> Html:
         markup = text_of(data["text/html"])
         if len(markup) > _LONGEST_HTML:
-            remark = note(f"A table or page of {len(markup):,} characters is left out; its plain text is shown instead.", state="problem").html
+            remark = note(
+                f"A table or page of {len(markup):,} characters is left out; its plain text is shown instead.", state="problem"
+            ).html
             return join([remark, _pre(text_of(data.get("text/plain", "")))])
         return self._fragments.output(markup)
 

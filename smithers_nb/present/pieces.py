@@ -38,7 +38,14 @@ def empty(kind: Emptiness, what: str = "", *, hint: str = "") -> Card:
         hint: What to do next.
     """
     sentence = f"{_EMPTY[kind]}: {one_line(what, 240)}." if what else f"{_EMPTY[kind]}."
-    page = h("p", h("span", "∅", class_="snb-icon", aria_hidden="true"), " ", sentence, f" {hint}" if hint else None, class_=f"snb snb-empty snb-{kind}")
+    page = h(
+        "p",
+        h("span", "∅", class_="snb-icon", aria_hidden="true"),
+        " ",
+        sentence,
+        f" {hint}" if hint else None,
+        class_=f"snb snb-empty snb-{kind}",
+    )
     return Card(page, f"∅ {sentence}{f' {hint}' if hint else ''}")
 
 

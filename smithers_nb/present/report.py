@@ -54,7 +54,9 @@ def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = ""
     from smithers_nb.present.exporter import ReportExporter
 
     node = redact_notebook(_read(notebook) if isinstance(notebook, Path) else notebook)
-    page = ReportExporter().page(node, title=title or first_heading(node) or target.stem, subtitle=subtitle, lead=lead.html if lead else None)
+    page = ReportExporter().page(
+        node, title=title or first_heading(node) or target.stem, subtitle=subtitle, lead=lead.html if lead else None
+    )
     write_whole(target, page)
     return target
 
@@ -125,7 +127,9 @@ def _redacted_cell(cell: Any) -> dict[str, Any]:
 def _redacted_output(output: Any) -> dict[str, Any]:
     kept = {**output}
     if "data" in kept:
-        kept["data"] = {mimetype: value if mimetype.startswith("image/") else _redacted_data(value) for mimetype, value in kept["data"].items()}
+        kept["data"] = {
+            mimetype: value if mimetype.startswith("image/") else _redacted_data(value) for mimetype, value in kept["data"].items()
+        }
     for name in ("text", "ename", "evalue"):
         if name in kept:
             kept[name] = _redacted_data(kept[name])

@@ -17,9 +17,7 @@ from smithers_nb.present.text import visible
 from smithers_nb.redact import redact
 
 _TAGS: Final = frozenset(
-    "a abbr b blockquote br caption code col colgroup dd del details dfn div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark "
-    "ol p pre q s samp section small span strong sub summary sup table tbody td tfoot th thead time tr u ul var "
-    "svg g rect line path circle text title desc".split()
+    ["a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del", "details", "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "section", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "time", "tr", "u", "ul", "var", "svg", "g", "rect", "line", "path", "circle", "text", "title", "desc"]  # a list of these would be a page long
 )
 _ATTRIBUTES: Final[dict[str, set[str]]] = {
     "*": {"class", "id", "role", "aria-label", "aria-hidden", "title", "tabindex"},
@@ -37,16 +35,17 @@ _ATTRIBUTES: Final[dict[str, set[str]]] = {
     "path": {"d"},
     "text": {"x", "y", "text-anchor"},
 }
-_ROLES: Final = frozenset({"img", "region", "note", "status", "group"})
-_PICTURE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*")
-_LINK: Final = re.compile(r"#[\w-]+|https?://[^\s]+|mailto:[^\s]+", re.IGNORECASE)
+_VALUES: Final = {
+    "role": re.compile(r"img|region|note|status|group"),
+    "src": re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*"),
+    "href": re.compile(r"#[\w-]+|https?://\S+|mailto:\S+", re.IGNORECASE),
+    "tabindex": re.compile(r"0"),
+}
 _OURS: Final = re.compile(r"snb(?:-[A-Za-z0-9_-]+)?")
-_WORDS: Final = re.compile(r">([^<]+)<")
-_HEADING: Final = re.compile(r"<h([1-6])((?:\s[^>]*)?)>(.*?)</h\1>", re.DOTALL)
+_TAG: Final = re.compile(r'(<(?:[^"<>]|"[^"]*")*>)')
+_HEADING: Final = re.compile(r"<(/?)h([1-6])[ >]")
 _ID: Final = re.compile(r'\sid="([^"]*)"')
 _LOCAL_LINK: Final = re.compile(r'\shref="#([^"]+)"')
-_NO_PICTURE: Final = re.compile(r"<img(?![^>]*\ssrc=)[^>]*>")
-_MARKUP: Final = re.compile(r"<[^>]*>")
 _LOWEST: Final = 6
 
 
@@ -72,19 +71,23 @@ class Fragments:
 
     def output(self, markup: str) -> Html:
         """Clean HTML that some cell displayed."""
-        return self._ordered(self._clean(markup), listed=False)
+        return self._finished(markup, listed=False)
 
     def text(self, markup: str) -> Html:
         """Clean HTML that was rendered from a markdown cell; its headings get into the table of contents."""
-        return self._ordered(self._clean(markup), listed=True)
+        return self._finished(markup, listed=True)
 
     def linked(self, piece: str) -> Html:
         """Take the target from links that lead nowhere; call it when all pieces are known."""
         known = self._ids | {heading.anchor for heading in self.headings}
-        return Html(_LOCAL_LINK.sub(lambda match: match.group() if match.group(1) in known else "", piece))
+
+        def checked(link: re.Match[str]) -> str:
+            return link.group() if link.group(1) in known else ""
+
+        return Html("".join(_LOCAL_LINK.sub(checked, token) if token.startswith("<a ") else token for token in _TAG.split(piece)))
 
     def _clean(self, markup: str) -> str:
-        cleaned = nh3.clean(
+        return nh3.clean(
             visible(markup),
             tags=set(_TAGS),
             clean_content_tags={"script", "style", "template", "iframe", "object", "math", "noscript"},
@@ -93,25 +96,28 @@ class Fragments:
             url_schemes={"http", "https", "mailto", "data"},
             strip_comments=True,
         )
-        cleaned = _NO_PICTURE.sub("", cleaned)
-        return _WORDS.sub(lambda match: f">{_redacted(match.group(1))}<", f">{cleaned}<")[1:-1]
+
+    def _finished(self, markup: str, *, listed: bool) -> Html:
+        """Redact the words, order the headings and drop pictures that lost their address: tag by tag, never inside an attribute."""
+        tokens = _TAG.split(self._clean(markup))
+        for position, token in enumerate(tokens):
+            if not position % 2:
+                tokens[position] = _redacted(token)
+            elif token.startswith("<img") and " src=" not in token:
+                tokens[position] = ""
+            elif heading := _HEADING.match(token):
+                tokens[position] = f"</h{self._level}>" if heading.group(1) else self._heading(heading, tokens, position, listed=listed)
+        return Html("".join(tokens))
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
         if name == "class":
             return " ".join(word for word in value.split() if _OURS.fullmatch(word)) or None
         if name == "id":
             return self._unique(value)
-        if name == "href":
-            return redact(value) if _LINK.fullmatch(value) else None
-        if name == "alt":
-            return redact(value) or "picture"
-        if name == "src":
-            return value if tag == "img" and _PICTURE.fullmatch(value) else None
-        if name == "role":
-            return value if value in _ROLES else None
-        if name == "tabindex":
-            return value if value == "0" else None
-        return redact(value)
+        allowed = _VALUES.get(name)
+        if allowed is not None and not allowed.fullmatch(value):
+            return None
+        return value if name == "src" and tag == "img" else redact(value)
 
     def _unique(self, anchor: str) -> str | None:
         if not anchor.startswith("snb-") or not _OURS.fullmatch(anchor) or anchor in self._ids:
@@ -119,19 +125,19 @@ class Fragments:
         self._ids.add(anchor)
         return anchor
 
-    def _ordered(self, markup: str, *, listed: bool) -> Html:
-        return Html(_HEADING.sub(lambda match: self._heading(match, listed=listed), markup))
-
-    def _heading(self, match: re.Match[str], *, listed: bool) -> str:
-        """Keep one first-level heading for the page itself, and never skip a level on the way down."""
-        self._level = min(max(int(match.group(1)), 2), self._level + 1, _LOWEST)
-        words = " ".join(html.unescape(_MARKUP.sub("", match.group(3))).split())
-        found = _ID.search(match.group(2))
-        anchor = found.group(1) if found else f"part-{len(self.headings) + 1}"
+    def _heading(self, opened: re.Match[str], tokens: list[str], position: int, *, listed: bool) -> str:
+        """Keep the first level for the page itself, and never skip a level on the way down."""
+        self._level = min(max(int(opened.group(2)), 2), self._level + 1, _LOWEST)
         if not listed:
-            return f"<h{self._level}{match.group(2)}>{match.group(3)}</h{self._level}>"
-        self.headings.append(Heading(self._level, anchor, words))
-        return f'<h{self._level} id="{anchor}">{match.group(3)}</h{self._level}>'
+            return f"<h{self._level}>"
+        words = []
+        for token in tokens[position + 1 :]:
+            if token.startswith("</h"):
+                break
+            words += [] if token.startswith("<") else [_redacted(token)]
+        anchor = f"part-{len(self.headings) + 1}"
+        self.headings.append(Heading(self._level, anchor, " ".join(html.unescape("".join(words)).split())))
+        return f'<h{self._level} id="{anchor}">'
 
 
 def _redacted(escaped: str) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smithers_nb.present.markup import Html, h, join
 from smithers_nb.present.states import look
-from smithers_nb.present.timeline import Bar, Mark, Timeline
+
+if TYPE_CHECKING:
+    from smithers_nb.present.timeline import Bar, Mark, Timeline
 
 _WIDTH: Final = 960
 _LANE: Final = 26
@@ -20,7 +22,30 @@ _AXIS: Final = 26
 _LETTER: Final = 6.6
 _GUTTER: Final = (60, 250)
 _LABEL_ROOM: Final = 9
-_STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 604800, 2592000, 31536000)
+_STEPS_S: Final = (
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    28800,
+    43200,
+    86400,
+    172800,
+    604800,
+    2592000,
+    31536000,
+)
 _SECOND, _DAY = 1, 86_400
 
 
@@ -107,7 +132,15 @@ def _bar(bar: Bar, scale: _Scale, top: int) -> Html:
 
 def _mark(mark: Mark, scale: _Scale, top: int) -> Html:
     seen = look(mark.kind)
-    return h("text", seen.icon, h("title", f"{mark.lane} · {mark.tip}"), x=f"{scale(mark.at):.1f}", y=str(top + 18), text_anchor="middle", class_=f"snb-mark snb-{seen.tone}")
+    return h(
+        "text",
+        seen.icon,
+        h("title", f"{mark.lane} · {mark.tip}"),
+        x=f"{scale(mark.at):.1f}",
+        y=str(top + 18),
+        text_anchor="middle",
+        class_=f"snb-mark snb-{seen.tone}",
+    )
 
 
 def _legend(drawn: Timeline, top: int) -> tuple[Html, int]:

@@ -19,6 +19,7 @@ from smithers_nb.redact import redact
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Change, LastGoodRun, Recurrence
 
+_SHORT_ID = 36
 _DIFF_TONES = {"+": ("snb-added", "added"), "-": ("snb-removed", "removed")}
 _DIFF_HEADS = ("diff ", "index ", "+++ ", "--- ", "@@", "new file", "deleted file", "rename ", "similarity ")
 
@@ -37,11 +38,18 @@ def timeline_table(attempts: Rows[AttemptRow], *, limit: int = 200, collateral: 
     kept = _most_telling(rows, limit)
     columns = ("Node", "Try", "State", "Started", "Took", "Error")
     cells = [
-        (_node(row), str(row.attempt), _state_of(row, collateral), _time(row.started_at), _time(duration(row.duration_s)), one_line(row.error_message, 200))
+        (
+            _node(row),
+            str(row.attempt),
+            _state_of(row, collateral),
+            _time(row.started_at),
+            _time(duration(row.duration_s)),
+            one_line(row.error_message, 200),
+        )
         for row in kept
     ]
     lines = join(
-        h("tr", h("td", h("code", node)), h("td", number, class_="snb-number"), h("td", _mark(state)), *map(_cell, rest), id=_row_id(row))
+        h("tr", _node_cell(node), h("td", number, class_="snb-number"), h("td", _mark(state)), *map(_cell, rest), id=_row_id(row))
         for row, (node, number, state, *rest) in zip(kept, cells, strict=True)
     )
     caption = f"Attempts, {len(kept)} of {len(rows)}: those that failed first" if len(kept) < len(rows) else f"Attempts ({len(rows)})"
@@ -83,7 +91,16 @@ def questions_table(questions: Rows[QuestionRow]) -> Card:
         return _nothing("questions to people")
     columns = ("Node", "State", "Question", "Answer", "By", "Asked", "Answered")
     cells = [
-        (_node(row), row.status, shown(row.prompt, 400), shown(row.answer, 400), row.answered_by, _time(row.requested_at), _time(row.answered_at)) for row in rows
+        (
+            _node(row),
+            row.status,
+            shown(row.prompt, 400),
+            shown(row.answer, 400),
+            row.answered_by,
+            _time(row.requested_at),
+            _time(row.answered_at),
+        )
+        for row in rows
     ]
     return _with_states(f"Questions and answers ({len(rows)})", columns, cells)
 
@@ -133,7 +150,9 @@ def diff(patch: str, *, path: str = "", limit: int = 400) -> Card:
 def _most_telling(rows: list[AttemptRow], limit: int) -> list[AttemptRow]:
     if len(rows) <= limit:
         return rows
-    order = sorted(range(len(rows)), key=lambda position: (rows[position].error_message is None, rows[position].state != "failed", position))
+    order = sorted(
+        range(len(rows)), key=lambda position: (rows[position].error_message is None, rows[position].state != "failed", position)
+    )
     return [rows[position] for position in sorted(order[:limit])]
 
 
@@ -157,6 +176,10 @@ def _cell(value: object) -> Html:
     return h("td", value, class_="snb-nowrap" if isinstance(value, _Short) else None)
 
 
+def _node_cell(node: str) -> Html:
+    return h("td", h("code", node), class_="snb-nowrap" if len(node) <= _SHORT_ID else None)
+
+
 def _node(row: AttemptRow | QuestionRow | ApprovalRow) -> str:
     return one_line(f"{row.node_id} #{row.iteration}" if row.iteration else row.node_id, 120)
 
@@ -171,7 +194,7 @@ def _mark(state: str) -> Html:
 
 
 def _with_states(caption: str, columns: Sequence[str], cells: Sequence[Sequence[object]]) -> Card:
-    rows = (h("tr", h("td", h("code", node)), h("td", _mark(str(state))), *map(_cell, rest)) for node, state, *rest in cells)
+    rows = (h("tr", _node_cell(str(node)), h("td", _mark(str(state))), *map(_cell, rest)) for node, state, *rest in cells)
     text = text_table(columns, ((node, look(str(state)).word, *rest) for node, state, *rest in cells))
     return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text}")
 

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 
 from smithers_nb.redact import redact
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
 _YEAR_ONE_MS, _YEAR_9999_MS = -62_135_596_800_000, 253_402_300_799_999
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -23,7 +25,7 @@ def shown(value: object, limit: int = 4_000) -> str:
 
 
 def visible(text: str) -> str:
-    """Replace control, direction and zero-width characters by their escapes, such as `\\x1b`; newline and tab stay."""
+    r"""Replace control, direction and zero-width characters by their escapes, such as `\x1b`; newline and tab stay."""
     return _CONTROL.sub(_stand_in, text.replace("\r\n", "\n"))
 
 

@@ -30,7 +30,7 @@ _EVENT_MARKS: Final = {
 
 
 class Bar(NamedTuple):
-    """A stretch of time on a lane; `count` attempts drawn as one when there are too many."""
+    """A stretch of time on a lane; `tries` attempts drawn as one when there are too many."""
 
     lane: str
     start: int
@@ -38,7 +38,7 @@ class Bar(NamedTuple):
     state: str
     label: str
     tip: str
-    count: int = 1
+    tries: int = 1
 
 
 class Mark(NamedTuple):
@@ -63,13 +63,13 @@ class Timeline(NamedTuple):
     @property
     def summary(self) -> str:
         """One sentence for whoever does not see the drawing."""
-        attempts = sum(bar.count for bar in self.bars if not bar.state.startswith("waiting"))
-        failed = sum(bar.count for bar in self.bars if bar.state in {"failed", "collateral"})
+        attempts = sum(bar.tries for bar in self.bars if not bar.state.startswith("waiting"))
+        failed = sum(bar.tries for bar in self.bars if bar.state in {"failed", "collateral"})
         span = f", from {when(self.start)} over {duration((self.end - self.start) / 1000)}" if self.bars else ""
         return f"{attempts} attempts of {len(self.lanes)} nodes, {failed} of them failed{span}."
 
 
-def timeline(
+def timeline(  # noqa: PLR0913  # one parameter per grain
     attempts: Rows[AttemptRow],
     events: Rows[EventRow] = (),
     approvals: Rows[ApprovalRow] = (),
@@ -92,7 +92,12 @@ def timeline(
     log = [row for row in rows_of(EventRow, events) if row.type in _EVENT_MARKS and row.at is not None]
     gates, asked = rows_of(ApprovalRow, approvals), rows_of(QuestionRow, questions)
     end = max([now or 0, *_moments(tries, log, gates, asked)], default=0)
-    marks = [*_event_marks(log), *_gate_marks(gates), *_question_marks(asked), *(_failure_mark(row, collateral) for row in tries if row.state == "failed")]
+    marks = [
+        *_event_marks(log),
+        *_gate_marks(gates),
+        *_question_marks(asked),
+        *(_failure_mark(row, collateral) for row in tries if row.state == "failed"),
+    ]
     bars = [*(_bar(row, tries, end, collateral) for row in tries), *_waits(gates, asked, end)]
     bars.sort(key=lambda bar: (bar.start, bar.lane))
     lanes = _lanes([*((row.started_at or 0, row.node_id, row.iteration) for row in tries), *_asked(gates, asked)], marks)
@@ -100,9 +105,12 @@ def timeline(
 
 
 def _asked(gates: list[ApprovalRow], asked: list[QuestionRow]) -> Iterator[tuple[int, str, int]]:
-    for row in (*gates, *asked):
-        if row.requested_at is not None:
-            yield row.requested_at, row.node_id, row.iteration
+    for gate in gates:
+        if gate.requested_at is not None:
+            yield gate.requested_at, gate.node_id, gate.iteration
+    for question in asked:
+        if question.requested_at is not None:
+            yield question.requested_at, question.node_id, question.iteration
 
 
 def _lanes(beginnings: list[tuple[int, str, int]], marks: list[Mark]) -> list[str]:
@@ -134,7 +142,14 @@ def _bar(row: AttemptRow, tries: list[AttemptRow], end: int, collateral: Collect
     stop = row.finished_at if row.finished_at is not None else _end_of_open(row, tries, end)
     state = _state(row, collateral)
     told = [f"try {row.attempt}: {state}", when(start), duration(max(stop - start, 0) / 1000), one_line(row.error_message, 160)]
-    return Bar(_lane(row.node_id, row.iteration), start, max(stop, start), state, str(row.attempt) if row.attempt > 1 else "", " · ".join(part for part in told if part))
+    return Bar(
+        _lane(row.node_id, row.iteration),
+        start,
+        max(stop, start),
+        state,
+        str(row.attempt) if row.attempt > 1 else "",
+        " · ".join(part for part in told if part),
+    )
 
 
 def _state(row: AttemptRow, collateral: Collection[str]) -> str:
@@ -145,7 +160,11 @@ def _state(row: AttemptRow, collateral: Collection[str]) -> str:
 
 def _end_of_open(row: AttemptRow, tries: list[AttemptRow], end: int) -> int:
     """An attempt without an end lasts until the next one of its node begins, while it runs until the end, else to its last sign of life."""
-    later = [other.started_at or 0 for other in tries if other.node_id == row.node_id and other.iteration == row.iteration and other.attempt > row.attempt]
+    later = [
+        other.started_at or 0
+        for other in tries
+        if other.node_id == row.node_id and other.iteration == row.iteration and other.attempt > row.attempt
+    ]
     if later:
         return min(later)
     return end if row.state in _OPEN_STATES or row.state.startswith("waiting") else row.heartbeat_at or row.started_at or end
@@ -169,7 +188,12 @@ def _wait(node_id: str, iteration: int, start: int, end: int, state: str) -> Bar
 
 def _failure_mark(row: AttemptRow, collateral: Collection[str]) -> Mark:
     state = _state(row, collateral)
-    return Mark(_lane(row.node_id, row.iteration), row.finished_at or row.started_at or 0, state, f"try {row.attempt} {state}: {one_line(row.error_message, 160)}")
+    return Mark(
+        _lane(row.node_id, row.iteration),
+        row.finished_at or row.started_at or 0,
+        state,
+        f"try {row.attempt} {state}: {one_line(row.error_message, 160)}",
+    )
 
 
 def _event_marks(log: list[EventRow]) -> Iterator[Mark]:
@@ -197,7 +221,9 @@ def _question_marks(asked: list[QuestionRow]) -> Iterator[Mark]:
         if row.requested_at is not None:
             yield Mark(_lane(row.node_id, row.iteration), row.requested_at, "question", f"asked: {one_line(row.prompt, 120)}")
         if row.answered_at is not None:
-            yield Mark(_lane(row.node_id, row.iteration), row.answered_at, "answered", f"answered by {one_line(row.answered_by, 60) or 'unknown'}")
+            yield Mark(
+                _lane(row.node_id, row.iteration), row.answered_at, "answered", f"answered by {one_line(row.answered_by, 60) or 'unknown'}"
+            )
 
 
 def _thinned(lanes: list[str], bars: list[Bar], marks: list[Mark], end: int) -> Timeline:
@@ -221,7 +247,10 @@ def _merged(bars: list[Bar], per_lane: int, start: int, end: int) -> list[Bar]:
     """Join bars of a lane that begin in the same slice of time and are in the same state."""
     slices = max(per_lane // 2, 1)
     width = max((end - start) // slices, 1)
-    groups = groupby(sorted(bars, key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state)), key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state))
+    groups = groupby(
+        sorted(bars, key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state)),
+        key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state),
+    )
     return sorted((_joined(list(group)) for _, group in groups), key=lambda bar: (bar.start, bar.lane))
 
 
@@ -232,7 +261,7 @@ def _joined(group: Iterable[Bar]) -> Bar:
     first = min(parts)
     return first._replace(
         end=max(part.end for part in parts),
-        count=sum(part.count for part in parts),
-        label=f"×{len(parts)}",
+        tries=sum(part.tries for part in parts),
+        label=f"\u00d7{len(parts)}",
         tip=f"{len(parts)} attempts: {first.state} · {first.tip}",
     )
