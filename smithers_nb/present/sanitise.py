@@ -17,7 +17,12 @@ from smithers_nb.present.text import visible
 from smithers_nb.redact import redact
 
 _TAGS: Final = frozenset(
-    ["a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del", "details", "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "section", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "time", "tr", "u", "ul", "var", "svg", "g", "rect", "line", "path", "circle", "text", "title", "desc"]  # a list of these would be a page long
+    re.findall(
+        r"\w+",
+        "a abbr b blockquote br caption code col colgroup dd del details dfn div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img "
+        "ins kbd li mark ol p pre q s samp section small span strong sub summary sup table tbody td tfoot th thead time tr u ul var "
+        "svg g rect line path circle text title desc",
+    )
 )
 _ATTRIBUTES: Final[dict[str, set[str]]] = {
     "*": {"class", "id", "role", "aria-label", "aria-hidden", "title", "tabindex"},
