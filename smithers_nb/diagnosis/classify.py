@@ -40,7 +40,7 @@ _STATUS: Final = re.compile(
 _FIRST_ERROR_STATUS: Final = 400
 _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr")
-_ANSWER_DETAILS: Final = ("response", "textPreview", "responseText")
+_ANSWER_DETAILS: Final = ("text", "response", "textPreview")
 
 _NOTHING: Final = Classification(
     failure_class="unknown",

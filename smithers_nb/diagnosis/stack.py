@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Link
 
 _FRAME = re.compile(
-    r"^\s*at (?:async )?(?:(?P<function>.+?) \()?(?P<file>(?:file://)?(?:/|[A-Za-z]:[\\/]|\.{0,2}/)[^():\n]*?):(?P<line>\d+)(?::\d+)?\)?\s*$"
-    r'|^\s*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?',
+    r"^[ \t]*(?:at (?:async )?(?:(?P<function>.+?) \()?|[^\s@]*@)"
+    r"(?P<file>(?:file://)?(?:/|[A-Za-z]:[\\/]|\.{0,2}/)[^():\n]*?):(?P<line>\d+)(?::\d+)?\)?[ \t]*$"
+    r'|^[ \t]*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?',
     re.MULTILINE,
 )
 _ENGINE = re.compile(r"node_modules/(?:@smithers-orchestrator|@smthrs|smithers-orchestrator|effect|@effect)/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from smithers_nb.diagnosis.thrown import where_thrown
@@ -41,3 +43,10 @@ def test_python_prints_the_innermost_last():
     head = "Traceback (most recent call last):"
     assert where_thrown(f"{head}\n{own}\n{library}\nKeyError: 'x'") == "workflow"
     assert where_thrown(f"{head}\n{library}\nKeyError: 'x'") == "library"
+
+
+def test_many_lines_cost_little():
+    """A stack of empty lines is read in the time of one."""
+    started = time.perf_counter()
+    where_thrown("\n" * 1_000_000)
+    assert time.perf_counter() - started < 0.2
