@@ -14,6 +14,8 @@ from smithers_nb.errors import AmbiguousRunId, RunNotFound
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN = 5
+
 R = TypeVar("R", bound=tuple[object, ...])
 Only: TypeAlias = Mapping[str, Collection[str | int]]
 """Column name to the values a row may have in it."""
@@ -98,7 +100,7 @@ def resolve_run_id(source: Source, prefix: str) -> str:
     if not found or not prefix:
         raise RunNotFound(f"no run {prefix!r} in {source.location}", hint="list the runs that are there with `smithers-nb ps --all`")
     raise AmbiguousRunId(
-        f"run id {prefix!r} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}",
+        f"run id {prefix!r} is ambiguous: {', '.join(found[:_SHOWN])}{' …' if len(found) > _SHOWN else ''}",
         candidates=found[:20],
         hint="give more characters of the id",
     )

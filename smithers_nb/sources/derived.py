@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from smithers_nb.model.rows import ApprovalRow, OutputRow
 from smithers_nb.model.vocabulary import NODE_TERMINAL_STATES, TERMINAL_STATUSES
-from smithers_nb.sources.json_text import as_object, parse, text_or_none, whole
+from smithers_nb.sources.json_text import as_object, dump, parse, text_or_none, whole
 from smithers_nb.sources.query import Wanted, known_columns, quoted
 
 if TYPE_CHECKING:
@@ -116,7 +114,8 @@ def _output(table: str, cells: dict[str, Any], kinds: dict[tuple[str, str], str]
     node_id = text_or_none(cells.pop("node_id", None)) or table
     iteration = whole(cells.pop("iteration", None)) or 0
     row = {column: _value(value, kinds.get((table, column), "")) for column, value in cells.items()}
-    return OutputRow(run_id, node_id, iteration, table, orjson.dumps(row, default=str).decode())
+    raw = {column: text_or_none(value) for column, value in cells.items()}
+    return OutputRow(run_id, node_id, iteration, table, dump(row) or dump(raw))
 
 
 def _value(value: Any, kind: str) -> Any:

@@ -15,6 +15,14 @@ def parse(text: Any) -> Any:
         return None
 
 
+def dump(value: Any) -> str | None:
+    """Write JSON; None when the value is nested deeper than any reader would follow."""
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError:
+        return None
+
+
 def as_object(text: Any) -> dict[str, Any]:
     """Parse a JSON object; an empty one when it is something else."""
     value = parse(text)

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from smithers_nb.model.rows import TaskRow
-from smithers_nb.sources.json_text import parse, text_or_none, whole
+from smithers_nb.sources.json_text import dump, parse, text_or_none, whole
 from smithers_nb.sources.query import Wanted, known_columns
 from smithers_nb.sources.task_order import Element, order_of
 
@@ -130,9 +128,9 @@ def _row(run_id: str, place: int, entry: Mapping[str, Any], element: Element | N
         ordinal=place if (ordinal := whole(entry.get("ordinal"))) is None else ordinal,
         kind=_kind(entry, element),
         max_attempts=whole(entry.get("maxAttempts")),
-        depends_on=None if element is None else orjson.dumps(element.depends_on).decode(),
-        within=None if element is None else orjson.dumps(element.within).decode(),
-        props=None if element is None else orjson.dumps(element.props).decode(),
+        depends_on=None if element is None else dump(element.depends_on),
+        within=None if element is None else dump(element.within),
+        props=None if element is None else dump(element.props),
     )
 
 

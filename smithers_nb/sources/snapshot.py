@@ -28,11 +28,10 @@ from smithers_nb.model.rows import (
     ToolCallRow,
 )
 from smithers_nb.model.vocabulary import NOISE_EVENTS
-from smithers_nb.sources.base import AllBut, Problem, R, Source, resolve_run_id
+from smithers_nb.sources.base import CHILD_MARK, AllBut, Problem, R, Source, resolve_run_id
 from smithers_nb.sources.json_text import as_object
 
 AGENT_EVENT: Final = "AgentEvent"
-_CHILD_MARK: Final = ":child:"
 _AUTOPSY: Final = "post-failure"
 _MONITOR_MARK: Final = "smithersMonitorFor"
 
@@ -180,7 +179,7 @@ class Snapshot:
         if "continuation" in config or _MONITOR_MARK in marked or _is_autopsy(child):
             return False
         return (
-            child.run_id.startswith(f"{self.run_id}{_CHILD_MARK}")
+            child.run_id.startswith(f"{self.run_id}{CHILD_MARK}")
             or config.get("subflowWorkspaceParentRunId") == self.run_id
             or child.run_id in self._named_children
         )

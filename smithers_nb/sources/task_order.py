@@ -21,6 +21,7 @@ _IN_ORDER: Final = frozenset(
         "smithers:tcf-finally",
     }
 )
+_DEEPEST: Final = 150
 _EXPLICIT: Final = ("dependsOn", "needs", "deps", "fork", "forkSource")
 
 
@@ -37,7 +38,7 @@ def order_of(tree: Any, node_ids: Sequence[str]) -> dict[str, Element]:
     """Find every task of a tree with its direct predecessors.
 
     Args:
-        tree: The rendered tree, as parsed JSON; anything that is not an element is passed over.
+        tree: The rendered tree, as parsed JSON; anything that is not an element, or absurdly deep, is passed over.
         node_ids: Ids of the tasks in the order of rendering, with loop scopes, which the tree does not have.
 
     Returns:
@@ -58,7 +59,7 @@ class _Walk:
             self._scoped.setdefault(logical_id(node_id), []).append(node_id)
 
     def visit(self, node: Any, before: list[str], within: list[str]) -> list[str]:
-        if not isinstance(node, dict) or not isinstance(node.get("tag"), str):
+        if not isinstance(node, dict) or not isinstance(node.get("tag"), str) or len(within) > _DEEPEST:
             return before
         tag, props = node["tag"], _dict(node.get("props"))
         if tag in _TASKS and not (tag == "smithers:subflow" and props.get("mode") == "inline"):

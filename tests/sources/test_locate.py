@@ -91,7 +91,9 @@ def test_unknown_scheme(url):
     assert "hunter2" not in text
 
 
-@pytest.mark.parametrize(("backend", "target", "where"), [("pglite", {"dataDir": "/data/pg"}, "/data/pg"), ("postgres", {}, "SMITHERS_POSTGRES_URL")])
+@pytest.mark.parametrize(
+    ("backend", "target", "where"), [("pglite", {"dataDir": "/data/pg"}, "/data/pg"), ("postgres", {}, "SMITHERS_POSTGRES_URL")]
+)
 def test_migrated_project(project, backend, target, where):
     """A project whose history was migrated away says where it is; its old file is not taken for the truth."""
     marker(project, backend, **target)

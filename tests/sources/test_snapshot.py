@@ -13,8 +13,10 @@ from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 
 GRAINS = (
-    "run nodes attempts events agent_events approvals questions tasks tool_calls tokens signals time_travel branches loops outputs scores diffs children"
+    "run nodes attempts events agent_events approvals questions tasks tool_calls tokens "
+    "signals time_travel branches loops outputs scores diffs children"
 )
+ADD_RUN = "INSERT INTO _smithers_runs (run_id, parent_run_id, workflow_name, config_json, status, created_at_ms)"
 
 
 def snapshot_of(path, prefix: str | None = None) -> Snapshot:
@@ -22,7 +24,7 @@ def snapshot_of(path, prefix: str | None = None) -> Snapshot:
     return Snapshot(source, prefix or source.run_ids()[0])
 
 
-def test_prefix(store):
+def test_prefix(store, change):
     """A unique prefix finds the run; one that fits several names them; one that fits none says so."""
     path = store("ad-copy")
     assert snapshot_of(path, "79bc").run_id.startswith("79bcdf0c-")
@@ -30,11 +32,17 @@ def test_prefix(store):
         snapshot_of(path, "zzz")
     with pytest.raises(RunNotFound):
         Snapshot(open_source(path), "")
+    change(path, f"{ADD_RUN} VALUES ('79bz', NULL, 'w', NULL, 'failed', 1)")
     with pytest.raises(AmbiguousRunId) as caught:
-        path = store("order-intake")
-        snapshot_of(path, "e8635")
-    assert len(caught.value.candidates) == 2
-    assert snapshot_of(path, "e8635e59-2f5f-4882-b5fe-189ee09b9408").run.workflow == "order-intake"
+        snapshot_of(path, "79b")
+    assert [found[:4] for found in caught.value.candidates] == ["79bc", "79bz"]
+
+
+def test_prefix_of_a_run_with_children(store):
+    """The ids of children begin with their parent's, and do not make its prefix ambiguous."""
+    path = store("order-intake")
+    assert snapshot_of(path, "e8635").run.workflow == "order-intake"
+    assert snapshot_of(path, "e8635e59-2f5f-4882-b5fe-189ee09b9408:child:run").run.workflow == "address-check"
 
 
 def test_prefix_is_text(store):
@@ -73,25 +81,25 @@ def test_children_are_what_nodes_launched(store):
 
 
 @pytest.mark.parametrize(
-    ("run_id", "workflow", "config", "is_child"),
+    ("child", "is_child"),
     [
-        ("next", "w", '{"continuation": {"previousRunId": "PARENT"}}', False),
-        ("watcher", "w", '{"annotations": {"smithersMonitorFor": "PARENT"}}', False),
-        ("watcher", "w", '{"smithersMonitorFor": "PARENT"}', False),
-        ("post-failure-abc", "post-failure", "{}", False),
-        ("mine", "w", '{"subflowWorkspaceParentRunId": "PARENT"}', True),
-        ("PARENT:child:step:0", "w", "{", True),
-        ("other", "w", "[]", False),
+        (("next", "w", '{"continuation": {"previousRunId": "PARENT"}}'), False),
+        (("watcher", "w", '{"annotations": {"smithersMonitorFor": "PARENT"}}'), False),
+        (("watcher", "w", '{"smithersMonitorFor": "PARENT"}'), False),
+        (("post-failure-abc", "post-failure", "{}"), False),
+        (("mine", "w", '{"subflowWorkspaceParentRunId": "PARENT"}'), True),
+        (("PARENT:child:step:0", "w", "{"), True),
+        (("other", "w", "[]"), False),
     ],
 )
-def test_other_runs_with_this_parent(store, change, run_id, workflow, config, is_child):
+def test_other_runs_with_this_parent(store, change, child, is_child):
     """Continuations, monitors and autopsies name a run as their parent without being launched by it."""
     path = store("invoice-rollup")
     parent = open_source(path).run_ids()[0]
-    fill = [text.replace("PARENT", parent) for text in (run_id, workflow, config)]
+    fill = [text.replace("PARENT", parent) for text in child]
     change(
         path,
-        "INSERT INTO _smithers_runs (run_id, parent_run_id, workflow_name, config_json, status, created_at_ms) VALUES (?, ?, ?, ?, 'failed', 1)",
+        f"{ADD_RUN} VALUES (?, ?, ?, ?, 'failed', 1)",
         (fill[0], parent, fill[1], fill[2]),
     )
     assert [child.run_id for child in snapshot_of(path, parent).children] == ([fill[0]] if is_child else [])
@@ -101,8 +109,12 @@ def test_child_with_an_id_of_its_own(store, change):
     """A child whose id the author chose is known from the event that started its node."""
     path = store("invoice-rollup")
     parent = open_source(path).run_ids()[0]
-    change(path, "INSERT INTO _smithers_runs (run_id, parent_run_id, workflow_name, status, created_at_ms) VALUES ('own', ?, 'w', 'failed', 1)", (parent,))
-    change(path, "INSERT INTO _smithers_events VALUES (?, 999, 1, 'NodeStarted', '{\"nodeId\": \"n\", \"childRunId\": \"own\"}')", (parent,))
+    change(
+        path,
+        f"{ADD_RUN} VALUES ('own', ?, 'w', NULL, 'failed', 1)",
+        (parent,),
+    )
+    change(path, 'INSERT INTO _smithers_events VALUES (?, 999, 1, \'NodeStarted\', \'{"nodeId": "n", "childRunId": "own"}\')', (parent,))
     assert [child.run_id for child in snapshot_of(path, parent).children] == ["own"]
 
 
@@ -110,7 +122,8 @@ def test_one_run_needs_no_pandas(store):
     """Looking at one run, in every grain, imports neither pandas nor Arrow."""
     script = (
         "import sys; from smithers_nb.sources.locate import open_source; from smithers_nb.sources.snapshot import Snapshot\n"
-        f"source = open_source(sys.argv[1]); run = Snapshot(source, source.run_ids()[0]); [getattr(run, name) for name in {GRAINS.split()!r}]\n"
+        "source = open_source(sys.argv[1]); run = Snapshot(source, source.run_ids()[0])\n"
+        f"for name in {GRAINS.split()!r}: getattr(run, name)\n"
         "print([name for name in ('pandas', 'pyarrow', 'numpy', 'adbc_driver_sqlite', 'pydantic') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script, str(store("test-writer"))], capture_output=True, text=True, check=True)
