@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from unicodedata import combining, east_asian_width
 
 import click
 import orjson
@@ -31,6 +32,8 @@ TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy
 _TABLE_CELL = 2_000
 _ENDLESS = 1_000_000
 _LEAST = 16
+_GAP = 2
+_GAP_TEXT = " " * _GAP
 _WORTH_IT = 8
 
 
@@ -105,38 +108,39 @@ def write_json(value: Any, *, line: bool = False) -> None:
 
 def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
     """Print a table: fitted to a terminal, and whole cells on one line each when it is piped."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
     cells = {column: [_plain(column, row) for row in rows] for column in columns}
-    fitting = _that_fit(cells, room)
-    left = room - sum(_width(column, cells[column]) for column in fitting if not column.grow)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in fitting:
-        table.add_column(column.title, no_wrap=True, overflow="ellipsis", max_width=max(left, _LEAST) if column.grow else None)
+    wide = {column: max(map(width, [column.title, *texts])) for column, texts in cells.items()}
+    fitting = _that_fit(wide, room)
+    left = room - sum(wide[column] + _GAP for column in fitting if not column.grow)
+    wide |= {column: min(wide[column], max(left, _LEAST)) for column in fitting if column.grow}
+    last = fitting[-1]
+    click.echo(click.style(_GAP_TEXT.join(fit(column.title, wide[column]) for column in fitting).rstrip(), bold=True))
     for index, row in enumerate(rows):
-        table.add_row(*(Text(cells[column][index], style=_style(column, row)) for column in fitting))
-    context = click.get_current_context(silent=True)
-    colour = bool(context and context.color)
-    console = Console(file=sys.stdout, width=room, color_system="standard" if colour else None, force_terminal=colour, highlight=False)
-    with console.capture() as captured:
-        console.print(table, crop=False)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        line = [_styled(fit(cells[column][index], wide[column], fill=column is not last), column, row) for column in fitting]
+        click.echo(_GAP_TEXT.join(line))
 
 
-def _width(column: Column, texts: list[str]) -> int:
-    return max(map(len, [column.title, *texts])) + 2
+def width(text: str) -> int:
+    """Count the columns that a text takes in a terminal."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else not combining(char) for char in text)
 
 
-def _that_fit(cells: dict[Column, list[str]], room: int) -> list[Column]:
+def fit(text: str, room: int, *, fill: bool = True) -> str:
+    """Cut a text that is too wide, and fill up one that is too narrow."""
+    used = width(text)
+    if used <= room:
+        return text + " " * (room - used) if fill else text
+    while text and width(text) > room - 1:
+        text = text[: room - 1] if text.isascii() else text[:-1]
+    return f"{text}…"
+
+
+def _that_fit(wide: dict[Column, int], room: int) -> list[Column]:
     """Leave out spare columns until the others fit."""
-    wide = {column: _LEAST if column.grow else _width(column, texts) for column, texts in cells.items()}
-    left_out = iter(sorted((column for column in cells if column.spare), key=lambda column: -column.spare))
-    kept = list(cells)
-    while sum(wide[column] for column in kept) > room:
+    left_out = iter(sorted((column for column in wide if column.spare), key=lambda column: -column.spare))
+    kept = list(wide)
+    while sum((min(wide[column], _LEAST) if column.grow else wide[column]) + _GAP for column in kept) > room + _GAP:
         column = next(left_out, None)
         if column is None:
             break
@@ -190,8 +194,8 @@ def _common(a: str, b: str) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _style(column: Column, row: Any) -> str:
-    return TONES[look(str(column.cell(row))).tone] if column.state else ""
+def _styled(text: str, column: Column, row: Any) -> str:
+    return click.style(text, fg=TONES[look(str(column.cell(row))).tone]) if column.state else text
 
 
 def _plain(column: Column, row: Any) -> str:

@@ -37,10 +37,10 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
         short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and sys.stdout.isatty() else {}
         columns = (
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
-            Column("WORKFLOW", lambda row: row.workflow),
+            Column("WORKFLOW", lambda row: row.workflow, spare=1),
             Column("STATE", lambda row: row.state, state=True),
-            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=1),
-            Column("TOOK", lambda row: took(row.duration_s), spare=2),
+            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=2),
+            Column("TOOK", lambda row: took(row.duration_s), spare=3),
             Column("ERROR", lambda row: message(row.error_message), grow=True),
         )
         print_rows(
@@ -73,7 +73,7 @@ def _page(found: dict[str, Any]) -> Iterable[str]:
     sheet.prose("Took", took(run.duration_s) if run.duration_s is not None else "")
     sheet.verbatim("File", [run.workflow_path] if run.workflow_path else [])
     sheet.verbatim("Parent", [run.parent_run_id] if run.parent_run_id else [])
-    sheet.prose("Error", ": ".join(part for part in (run.error_code, run.error_message) if part))
+    sheet.prose("Error", ": ".join(part for part in (run.error_code, message(run.error_message)) if part))
     _nodes(sheet, found["nodes"], found["attempts"])
     _people(sheet, found)
     sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])

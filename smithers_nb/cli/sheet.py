@@ -7,6 +7,7 @@ are never wrapped, so that they can be copied. Everything that a run wrote is ne
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import click
 import orjson
 
-from smithers_nb.cli.output import TONES, styled_state
+from smithers_nb.cli.output import TONES, fit, styled_state, width
 from smithers_nb.present.states import look
 from smithers_nb.present.text import one_line, shown
 from smithers_nb.redact import redact_value
@@ -29,6 +30,7 @@ class Sheet:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self._cut = sys.stdout.isatty()
         self._width = max(min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST), 40)
 
     def headline(self, state: str, *parts: str | None) -> None:
@@ -68,17 +70,17 @@ class Sheet:
             self.lines += [f"  {command}" for command in listed]
 
     def states(self, label: str, rows: Sequence[tuple[str, ...]]) -> None:
-        """Add aligned rows whose first cell is a state; the last one is cut at the end of the line."""
+        """Add aligned rows whose first cell is a state; the last one is cut at the end of a terminal's line."""
         cells = [(*(one_line(cell, 60) for cell in row[1:-1]), one_line(row[-1], 400)) for row in rows]
         looks = [look(row[0]) for row in rows]
         marks = [f"{seen.icon} {one_line(seen.word, 24)}" for seen in looks]
-        wide = max(map(len, marks), default=0)
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
+        wide = [max(map(width, column)) for column in zip(*cells, strict=True)]
+        mark_wide = max(map(width, marks), default=0)
+        room = max(self._width - _LABEL - mark_wide - 2, 20) if self._cut else _COMMAND
         lines = []
         for seen, mark, row in zip(looks, marks, cells, strict=True):
-            text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            room = max(self._width - _LABEL - wide - 2, 20)
-            lines.append(f"{click.style(mark.ljust(wide), fg=TONES[seen.tone])}  {text if len(text) <= room else text[: room - 1] + '…'}")
+            text = "  ".join(fit(cell, size) for cell, size in zip(row, wide, strict=True)).rstrip()
+            lines.append(f"{click.style(fit(mark, mark_wide), fg=TONES[seen.tone])}  {fit(text, room, fill=False)}")
         self._section(label, lines)
 
     def blank(self) -> None:

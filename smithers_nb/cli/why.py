@@ -45,7 +45,8 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
         sheet.prose("Attempts", _attempts(why.failure))
     failed = {why.failure.node_id, *why.failure.collateral} if why.failure else set()
     sheet.prose("Also failed" if failed else "Failed", ", ".join(name for name in why.failed_nodes if name not in failed))
-    sheet.prose("Noticed", *(defect.summary for defect in why.defects))
+    said = why.summary.casefold()
+    sheet.prose("Noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
     sheet.prose("Not readable", *why.problems)
     if why.advice:
         sheet.blank()

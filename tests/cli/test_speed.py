@@ -49,7 +49,7 @@ def test_help_loads_next_to_nothing(process) -> None:
     assert not loaded(process, ["--help"]) & (HEAVY | {"pydantic", "rich", "sqlite3", "orjson"})
 
 
-def test_only_tables_load_rich(process, example: Path) -> None:
-    """Pages and JSON do without rich."""
-    assert "rich" not in loaded(process, ["why", "order-sync-013", "--source", str(example)])
-    assert "rich" not in loaded(process, ["ps", "--format", "jsonl", "--source", str(example)])
+def test_pages_and_tables_need_no_rich(process, example: Path) -> None:
+    """Tables are laid out without rich, which would cost a sixth of the time."""
+    for args in (["why", "order-sync-013"], ["ps"]):
+        assert "rich" not in loaded(process, [*args, "--source", str(example)])

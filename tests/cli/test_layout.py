@@ -1,0 +1,89 @@
+"""How tables and pages fit a terminal: eighty columns or two hundred, and no limit when piped."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+from fcntl import ioctl
+from pathlib import Path
+from termios import TIOCSWINSZ
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smithers_nb.cli.output import fit, width
+
+START = ("-c", "import sys; from smithers_nb.cli import main; sys.exit(main())")
+
+
+def on_terminal(args: list[str], columns: int, **env: str) -> str:
+    """Run a command on a terminal of this many columns and give what it printed."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    clean = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "COLUMNS", "TERM"}}
+    running = subprocess.Popen(
+        [sys.executable, *START, *args], stdin=theirs, stdout=theirs, stderr=theirs, env={**clean, "TERM": "xterm", **env}
+    )
+    os.close(theirs)
+    printed = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        printed += piece
+    assert running.wait(timeout=60) == 0
+    os.close(ours)
+    return printed.decode()
+
+
+def without_colour(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+@pytest.mark.parametrize("args", [["ps"], ["failures"], ["inspect", "order-sync-013"], ["scores", "order-sync-004"]], ids=" ".join)
+def test_lines_fit_the_terminal(example: Path, args: list[str], columns: int) -> None:
+    """No line of a table or of an inspection is wider than the terminal."""
+    lines = without_colour(on_terminal([*args, "--source", str(example)], columns)).splitlines()
+    assert max(map(width, lines)) <= columns
+
+
+def test_narrow_terminals_leave_out_what_matters_least(example: Path) -> None:
+    """In sixty columns a run list still has id, state and error."""
+    heading = without_colour(on_terminal(["ps", "--source", str(example)], 60)).splitlines()[0]
+    assert heading.split() == ["RUN", "STATE", "ERROR"]
+
+
+def test_states_have_colour_and_a_word(example: Path) -> None:
+    """On a terminal a state has a colour beside its icon and word; with NO_COLOR only these."""
+    args = ["ps", "--source", str(example), "--status", "failed"]
+    assert "\x1b[31m✖ failed" in on_terminal(args, 120)
+    plain = on_terminal(args, 120, NO_COLOR="1")
+    assert "\x1b[" not in plain
+    assert "✖ failed" in plain
+
+
+def test_commands_are_never_wrapped(example: Path) -> None:
+    """A command stays on one line in a narrow terminal, so that it can be copied."""
+    out = without_colour(on_terminal(["why", "order-sync-013", "--source", str(example)], 60))
+    assert any(line.strip().startswith("bunx smithers-orchestrator") and len(line) > 60 for line in out.splitlines())
+
+
+def test_piped_cells_are_whole(cli, example: Path) -> None:
+    """Piped, a long message is on one line and whole."""
+    out = cli("failures", "pr-review-033", "--source", example).out
+    assert "prompt-based JSON extraction." in out
+
+
+@given(st.text(), st.integers(min_value=1, max_value=40))
+def test_fitted_text_has_exactly_the_width(text: str, room: int) -> None:
+    """Whatever the characters, a fitted text is as wide as asked for, or one less before a wide character."""
+    assert room - 1 <= width(fit(text, room)) <= room
