@@ -95,10 +95,10 @@ def test_bad_pack(tmp_path, monkeypatch):
     good = '[[rule]]\nname = "a"\nclass = "unknown"\nsuggestion = "retry"\nweight = 1\nreason = "x"\n'
     monkeypatch.setattr(rules_module, "PACKS", tmp_path)
     for text in (
-        good + 'any = ["x"]\nextra = 1\n',
-        good.replace('"unknown"', '"else"') + 'any = ["x"]\n',
+        good + 'any = "x"\nextra = 1\n',
+        good.replace('"unknown"', '"else"') + 'any = "x"\n',
         good,
-        2 * (good + 'any = ["x"]\n'),
+        2 * (good + 'any = "x"\n'),
     ):
         (tmp_path / "p.toml").write_text(text)
         with pytest.raises(RulePackError):
