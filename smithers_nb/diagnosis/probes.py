@@ -24,25 +24,23 @@ _LONGEST_PATH: Final = 1024
 _TEXT: Final = 8_000
 _COMMANDS: Final = (
     re.compile(r"(?:spawn|posix_spawn) '?(?P<found>[\w.+-]{1,64})'? ENOENT"),
-    re.compile(r"(?P<found>[\w.+-]{1,64}): (?:command )?not found\b"),
+    re.compile(r"(?P<found>[\w.+-]{1,64}): (?:command )?not found\b(?!:)"),
     re.compile(r"command not found: (?P<found>[\w.+-]{1,64})"),
-    re.compile(r"(?P<found>[\w.+-]{1,64})'? (?:is )?not found (?:on|in) (?:your )?\$?PATH"),
+    re.compile(r"\b(?![Ee]xecutable\b|[Cc]ommand\b)(?P<found>[\w.+-]{1,64})'? (?:is )?not found (?:on|in) (?:your )?\$?PATH"),
     re.compile(r"[Ee]xecutable not found in \$PATH: \"?(?P<found>[\w.+-]{1,64})"),
     re.compile(r"'(?P<found>[\w.+-]{1,64})' is not recognized as an internal or external command"),
 )
-_SETTING: Final = r"(?P<found>[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|HOST|DSN))"
+_SETTING: Final = r"\b(?P<found>[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|HOST|DSN))"
 _VARIABLES: Final = (
-    re.compile(r"(?P<found>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60}) (?:environment variable|env(?:ironment)? var)"),
+    re.compile(r"\b(?P<found>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60}) (?:environment variable|env(?:ironment)? var)"),
     re.compile(r"(?:environment variable|env(?:ironment)? var(?:iable)?)s?:? [`'\"$]*(?P<found>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})"),
     re.compile(r"process\.env\.(?P<found>[A-Za-z_]\w{1,60})"),
-    re.compile(
-        r"(?P<found>[A-Z][A-Z0-9]*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|HOST|DSN))['\"`]? (?:is )?(?:missing|unset|not set|required|undefined)"
-    ),
-    re.compile(r"(?:[Mm]issing|[Ss]et|[Rr]equires?) [`'\"$]*(?P<found>[A-Z][A-Z0-9]*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|HOST|DSN))\b"),
+    re.compile(rf"{_SETTING}['\"`]? (?:is )?(?:missing|unset|not set|required|undefined)"),
+    re.compile(rf"(?:[Mm]issing|[Ss]et|[Rr]equires?) [`'\"$]*{_SETTING}\b"),
 )
 _PATHS: Final = (
-    re.compile(r"\b(?:ENOENT|EACCES|EPERM|ENOTDIR|EISDIR|EROFS|ENOSPC)\b[^'\"\n]{0,120}['\"](?P<found>[^'\"\n]{1,1024})['\"]"),
-    re.compile(r"No such file or directory: ['\"](?P<found>[^'\"\n]{1,1024})['\"]"),
+    re.compile(r"\b(?:ENOENT|EACCES|EPERM|ENOTDIR|EISDIR|EROFS|ENOSPC)\b[^'\"\n]{0,120}(?P<q>['\"])(?P<found>[^\n]{1,1024}?)(?P=q)"),
+    re.compile(r"No such file or directory: (?P<q>['\"])(?P<found>[^\n]{1,1024}?)(?P=q)"),
     re.compile(r"[Pp]ermission denied: ['\"]?(?P<found>/[^'\"\n:]{1,1024})"),
     re.compile(r"(?P<found>/[^\s:'\"]{1,1024}): (?:No such file or directory|Permission denied)"),
     re.compile(r"Cannot find module '(?P<found>/[^'\n]{1,1024})'"),
@@ -206,7 +204,7 @@ def _is_listening(port: int) -> bool | None:
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     try:
         lines = [line.split() for table in tables if table.exists() for line in table.read_text("ascii").splitlines()[1:]]
-    except OSError:
+    except (OSError, ValueError):
         return None
     if not any(table.exists() for table in tables):
         return None
