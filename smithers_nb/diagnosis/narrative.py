@@ -39,6 +39,7 @@ _TOLD: Final = (
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
 
 _PRINTED: Final = (("stderr", "It printed"), ("logTail", "The log says"), ("responseBody", "The server answered"))
+_ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
 _TELLING: Final = re.compile(r"error|cannot|denied|not found|no such|fatal|failed", re.IGNORECASE)
 
 
@@ -133,7 +134,9 @@ def _place(failure: Failure) -> Iterator[str]:
 def _printed(failure: Failure, said: str) -> Iterator[str]:
     """Quote the line of a log, an error stream or a server's answer that tells most, unless the message has it already."""
     for key, words in _PRINTED:
-        lines = [line.strip() for line in str(failure.details.get(key) or "").splitlines() if line.strip()]
+        text = str(failure.details.get(key) or "")
+        answer = _ANSWER.search(text)  # an answer in JSON is told by its message
+        lines = [line.strip() for line in (answer.group(1) if answer else text).splitlines() if line.strip()]
         telling = next((line for line in reversed(lines) if _TELLING.search(line)), lines[-1] if lines else "")
         if telling and telling not in said:
             yield f"{words}: {_clip(telling, 200)}"

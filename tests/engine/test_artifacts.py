@@ -23,7 +23,14 @@ def test_any_id_is_a_file_in_the_folder(run_id):
 
 @pytest.mark.parametrize(
     ("run_id", "name"),
-    [("order-sync-010", "order-sync-010"), ("../../etc/passwd", "____etc_passwd"), ("..", "_"), ("", "_"), (".ssh", "_ssh"), ("a\x00b\n", "a_b_")],
+    [
+        ("order-sync-010", "order-sync-010"),
+        ("../../etc/passwd", "____etc_passwd"),
+        ("..", "_"),
+        ("", "_"),
+        (".ssh", "_ssh"),
+        ("a\x00b\n", "a_b_"),
+    ],
 )
 def test_names_are_readable(run_id, name):
     """Ordinary ids stay as they are; only what could mislead a file system is replaced."""

@@ -40,8 +40,11 @@ def test_hostile_parameters_stay_text(notebook, parameters, tmp_path):
 
 def test_the_kernel_is_ours(notebook, parameters, tmp_path):
     """The kernel speaks over private sockets, does not load what is slow, and starts no autopsy of its own."""
-    code = "import os, sys\nfrom ipykernel.kernelapp import IPKernelApp\nIPKernelApp.instance().transport, os.environ['SMITHERS_POST_FAILURE'], sys.modules['rfc3987_syntax']"
-    done = execute(notebook(code), tmp_path / "out.ipynb", parameters())
+    cell = (
+        "import os, sys\nfrom ipykernel.kernelapp import IPKernelApp\n"
+        "IPKernelApp.instance().transport, os.environ['SMITHERS_POST_FAILURE'], sys.modules['rfc3987_syntax']"
+    )
+    done = execute(notebook(cell), tmp_path / "out.ipynb", parameters())
     assert done.shown("text/plain") == "('ipc', '0', None)"
 
 
@@ -71,7 +74,12 @@ def test_progress_tells_the_heading(notebook, parameters, tmp_path):
 def test_time_is_used_while_the_kernel_starts(notebook, parameters, tmp_path):
     """`meanwhile` runs in the calling thread before the notebook has ended."""
     seen = []
-    execute(notebook("1"), tmp_path / "out.ipynb", parameters(), meanwhile=lambda: seen.append((threading.current_thread(), (tmp_path / "out.ipynb").exists())))
+    execute(
+        notebook("1"),
+        tmp_path / "out.ipynb",
+        parameters(),
+        meanwhile=lambda: seen.append((threading.current_thread(), (tmp_path / "out.ipynb").exists())),
+    )
     assert seen == [(threading.main_thread(), False)]
 
 
@@ -86,11 +94,13 @@ def test_a_failing_cell_keeps_the_notebook(notebook, parameters, tmp_path):
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("cell", ["import time\ntime.sleep(60)", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"])
+@pytest.mark.parametrize(
+    "cell", ["import time\ntime.sleep(60)", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"]
+)
 def test_a_cell_that_never_ends_is_ended(notebook, parameters, tmp_path, cell):
     """A cell past its time is ended, also one that ignores interrupts, and the notebook says so in that cell."""
     begun = time.monotonic()
-    with pytest.raises(NotebookError, match="Step 2.*Timeout: the cell took longer"):
+    with pytest.raises(NotebookError, match=r"Step 2.*Timeout: the cell took longer"):
         execute(notebook("'before'", cell), tmp_path / "out.ipynb", parameters(), cell_timeout_s=1)
     assert time.monotonic() - begun < 15
     assert outputs(tmp_path / "out.ipynb")[-1].ename == "Timeout"
@@ -106,7 +116,7 @@ def test_the_whole_notebook_has_a_limit(notebook, parameters, tmp_path):
 def test_a_killed_kernel_is_noticed(notebook, parameters, tmp_path):
     """A kernel that dies mid-way ends the execution at once, and the cell that killed it says so."""
     begun = time.monotonic()
-    with pytest.raises(NotebookError, match="Step 2.*the kernel died") as caught:
+    with pytest.raises(NotebookError, match=r"Step 2.*the kernel died") as caught:
         execute(notebook("'before'", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"), tmp_path / "out.ipynb", parameters())
     assert time.monotonic() - begun < 15
     assert caught.value.notebook == tmp_path / "out.ipynb"
@@ -149,7 +159,11 @@ def test_a_full_disk_leaves_the_old_notebook(notebook, parameters, tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [({"nam": "x"}, "unknown parameter 'nam'"), ({"count": "many"}, "count: input should be a valid integer"), ({"count": None}, "count: ")],
+    [
+        ({"nam": "x"}, "unknown parameter 'nam'"),
+        ({"count": "many"}, "count: input should be a valid integer"),
+        ({"count": None}, "count: "),
+    ],
 )
 def test_wrong_parameters_are_one_line(parameters, values, words):
     """Before anything starts, one line says which parameter is wrong, and the hint which there are."""
