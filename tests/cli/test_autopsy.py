@@ -1,0 +1,87 @@
+"""`autopsy`, `report` and `demo` write a notebook and a report, and say where."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from smithers_nb.resources import resource
+
+FAILED = "order-sync-013"
+
+pytestmark = pytest.mark.slow
+
+
+def test_demo_ends_with_the_report(cli, tmp_path: Path, monkeypatch) -> None:
+    """`demo` needs nothing but itself, prints the verdict, and its last line is the path of an HTML report."""
+    monkeypatch.chdir(tmp_path)
+    answer = cli("demo")
+    assert answer.code == 0, answer.err
+    assert "workflow-bug" in answer.out
+    report = Path(answer.out.splitlines()[-1].split()[-1])
+    assert report.read_text("utf-8").lower().startswith("<!doctype html>")
+    assert (tmp_path / "artifacts" / "example" / "smithers.db").exists()
+
+
+def test_autopsy_prints_the_row_and_its_files(cli, example: Path, tmp_path: Path) -> None:
+    """With JSON, the verdict row names its notebook and report, and nothing else is on standard output."""
+    answer = cli("autopsy", FAILED, "-s", example, "--artifacts", tmp_path / "out", "-f", "json", "--now", "2026-11-21")
+    assert answer.code == 0, answer.err
+    row = answer.json
+    assert row["failureClass"] == "workflow-bug"
+    assert json.loads(Path(row["notebook"]).read_text("utf-8"))["cells"]
+    assert Path(row["report"]).parent == tmp_path / "out" / "autopsy"
+    alone = cli("autopsy", FAILED, "-s", example, "--no-notebook", "-f", "json", "--now", "2026-11-21").json
+    assert {key: row[key] for key in alone} == alone
+
+
+def test_report_prints_a_path(cli, example: Path, tmp_path: Path) -> None:
+    """`report` prints the path of the page and nothing else."""
+    answer = cli("report", FAILED, "-s", example, "--artifacts", tmp_path)
+    assert (answer.code, answer.err) == (0, "")
+    assert Path(answer.out.strip()).is_file()
+
+
+def test_files_stay_in_the_artifacts_folder(cli, own_example: Path, tmp_path: Path) -> None:
+    """A run id like a path writes below the artifacts folder all the same."""
+    evil = "../../escape; $(reboot) <script>"
+    with sqlite3.connect(own_example) as store:
+        for table in ("_smithers_runs", "_smithers_nodes", "_smithers_attempts", "_smithers_events"):
+            store.execute(f"UPDATE {table} SET run_id = ? WHERE run_id = ?", (evil, FAILED))
+    store.close()
+    folder = tmp_path / "deep" / "er" / "artifacts"
+    answer = cli("autopsy", "../../esc", "-s", own_example, "--artifacts", folder, "-f", "json")
+    assert answer.code == 0, answer.err
+    for written in (answer.json["notebook"], answer.json["report"]):
+        assert Path(written).resolve().parent == folder / "autopsy"
+    assert "<script>alert" not in Path(answer.json["report"]).read_text("utf-8")
+
+
+def test_a_run_that_did_not_fail_starts_no_notebook(cli, example: Path, tmp_path: Path) -> None:
+    """Nothing is written for a run that finished."""
+    answer = cli("report", "order-sync-004", "-s", example, "--artifacts", tmp_path / "out")
+    assert answer.code == 4
+    assert not (tmp_path / "out").exists()
+
+
+def test_artifacts_that_cannot_be_written(cli, example: Path, tmp_path: Path) -> None:
+    """An artifacts folder that is a file is one line."""
+    (tmp_path / "file").write_text("")
+    answer = cli("autopsy", FAILED, "-s", example, "--artifacts", tmp_path / "file")
+    assert answer.code == 4
+    assert "Traceback" not in answer.err
+    answer = cli("autopsy", FAILED, "-s", example, "--artifacts", tmp_path / "file" / "below")
+    assert answer.code in {1, 4}
+    assert "unexpected" not in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_the_bundled_store_is_small() -> None:
+    """What every installation carries stays under a megabyte."""
+    packed = resource("templates/example/smithers.db.gz").read_bytes()
+    assert len(packed) < 1_000_000
+    assert gzip.decompress(packed).startswith(b"SQLite format 3")
