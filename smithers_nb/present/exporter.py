@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _HIDDEN_TAGS = frozenset({"papermill-error-cell-tag", "remove-cell", "remove_cell"})
-_PARAMETER_TAGS = frozenset({"parameters", "injected-parameters"})
+_PARAMETERS = {"injected-parameters": "Parameters of this run", "parameters": "Parameters and their defaults"}
 _CODE_LIMIT = 60_000
 
 
@@ -136,7 +136,7 @@ def _piece(cell: Mapping[str, Any], number: int, outputs: Outputs, title: str) -
         return Piece(outputs.markdown(_without_title(source, title)))
     if cell["cell_type"] != "code":
         return Piece(Html(""))
-    name = "Parameters" if _PARAMETER_TAGS & set(cell["metadata"].get("tags", ())) else f"Code of step {number}"
+    name = next((words for tag, words in _PARAMETERS.items() if tag in cell["metadata"].get("tags", ())), f"Code of step {number}")
     code = details(name, source, limit=_CODE_LIMIT).html if source.strip() else None
     return Piece(outputs.of_cell(cell.get("outputs", ())), code)
 

@@ -29,6 +29,8 @@ _FONT: Final = "system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', Arial, sans-s
 # Readable on white and on near-black, because a notebook's figure does not know its theme; shape and word tell the same.
 _COLOURS: Final[dict[Tone, str]] = {"bad": "#cf3b41", "good": "#2f8455", "warn": "#c98a1b", "busy": "#3d82cf", "quiet": "#717c8c"}
 _PATTERNS: Final = {"collateral": "/", "reset": "\\", "cancelled": "-"}
+_TABLE_ROWS: Final = 120
+_WIDEST_LABEL: Final = 28
 _SYMBOLS: Final = {
     "failed": "x",
     "collateral": "x-open",
@@ -97,7 +99,7 @@ def timeline_figure(  # noqa: PLR0913  # one parameter per grain
     drawn = timeline(tries, events, approvals, questions, now=now, collateral=collateral)
     if not drawn.lanes:
         return timeline_table(())
-    table = details("The same as a table", timeline_table(tries, collateral=tuple(collateral)))
+    table = details("The same as a table", timeline_table(tries, collateral=tuple(collateral), limit=_TABLE_ROWS))
     notes = join(h("p", remark, class_="snb-muted") for remark in drawn.notes)
     twin = h("figure", timeline_svg(drawn, title), h("figcaption", title, ". ", drawn.summary), notes, table, class_="snb snb-twin")
     return Chart(timeline_spec(drawn, title), Card(twin, "\n".join([f"{title}. {drawn.summary}", *drawn.notes, table.text])))
@@ -111,17 +113,19 @@ def timeline_spec(drawn: Timeline, title: str) -> dict[str, Any]:
         bars[bar.state].append(bar)
     for mark in drawn.marks:
         marks[mark.kind].append(mark)
+    narrow = [bar for bar in drawn.bars if bar.label and bar.tries == 1 and not _wide(bar, drawn)]
     return {
         "data": [
-            *(_bar_trace(state, group) for state, group in bars.items()),
+            *(_bar_trace(state, group, drawn) for state, group in bars.items()),
             *(_mark_trace(kind, group, named=kind not in bars) for kind, group in marks.items()),
+            *([_number_trace(narrow)] if narrow else []),
         ],
         "layout": _layout(drawn, title),
         "config": {"displaylogo": False, "responsive": True},
     }
 
 
-def _bar_trace(state: str, bars: list[Bar]) -> dict[str, Any]:
+def _bar_trace(state: str, bars: list[Bar], drawn: Timeline) -> dict[str, Any]:
     colour = _COLOURS[look(state).tone]
     return {
         "type": "bar",
@@ -132,7 +136,7 @@ def _bar_trace(state: str, bars: list[Bar]) -> dict[str, Any]:
         "base": [bar.start for bar in bars],
         "x": [max(bar.end - bar.start, 1) for bar in bars],
         "width": 0.34 if state.startswith("waiting") else 0.62,
-        "text": [bar.label for bar in bars],
+        "text": [bar.label if _wide(bar, drawn) else "" for bar in bars],
         "textposition": "inside",
         "insidetextanchor": "start",
         "constraintext": "none",
@@ -153,6 +157,26 @@ def _bar_trace(state: str, bars: list[Bar]) -> dict[str, Any]:
             },
         },
     }
+
+
+def _number_trace(bars: list[Bar]) -> dict[str, Any]:
+    """Write numbers before bars that are too narrow to hold them."""
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "showlegend": False,
+        "x": [bar.start for bar in bars],
+        "y": [_safe(bar.lane) for bar in bars],
+        "text": [f"{bar.label} " for bar in bars],
+        "textposition": "middle left",
+        "textfont": {"size": 11},
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+
+
+def _wide(bar: Bar, drawn: Timeline) -> bool:
+    return (bar.end - bar.start) * _WIDEST_LABEL > drawn.end - drawn.start
 
 
 def _mark_trace(kind: str, marks: list[Mark], *, named: bool) -> dict[str, Any]:

@@ -6,11 +6,11 @@ It stands in wherever the live figure cannot: on paper, in mail, where scripts a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.present.markup import Html, h, join
 from smithers_nb.present.states import look
+from smithers_nb.present.text import when
 
 if TYPE_CHECKING:
     from smithers_nb.present.timeline import Bar, Mark, Timeline
@@ -21,32 +21,15 @@ _TOP: Final = 8
 _AXIS: Final = 26
 _LETTER: Final = 6.6
 _GUTTER: Final = (60, 250)
-_LABEL_ROOM: Final = 9
+_LABEL_ROOM: Final = 7
+_MARK_ROOM: Final = 14
+_TICKS: Final = 7
 _STEPS_S: Final = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1800,
-    3600,
-    7200,
-    14400,
-    28800,
-    43200,
-    86400,
-    172800,
-    604800,
-    2592000,
-    31536000,
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200),
+    *(86_400, 172_800, 604_800, 2_592_000, 31_536_000),
 )
-_SECOND, _DAY = 1, 86_400
+_STEPS_MS: Final = (*(1, 2, 5, 10, 20, 50, 100, 200, 500), *(step * 1_000 for step in _STEPS_S))
+_SECONDS_MS, _DAY_MS, _YEAR_MS = 5_000, 86_400_000, 31_536_000_000
 
 
 def timeline_svg(drawn: Timeline, title: str) -> Html:
@@ -83,22 +66,24 @@ class _Scale:
 
 
 def _ticks(scale: _Scale, bottom: int) -> Iterator[Html]:
-    span = (scale.end - scale.start) / 1000
-    step = next((step for step in _STEPS_S if span / step <= 7), _STEPS_S[-1]) * 1000  # noqa: PLR2004  # seven labels fit
-    pattern = "%m-%d %H:%M" if span > _DAY else "%H:%M:%S"
+    span = scale.end - scale.start
+    step = next((step for step in _STEPS_MS if span / step <= _TICKS), span // _TICKS)
     for at in range(-(-scale.start // step) * step, scale.end + 1, step):
         x = f"{scale(at):.1f}"
         yield h("line", x1=x, x2=x, y1=str(_TOP), y2=str(bottom), class_="snb-tick")
-        yield h("text", _clock(at, pattern), x=x, y=str(bottom + 16), text_anchor="middle", class_="snb-svg-muted")
-        if span < _SECOND:
-            return
+        yield h("text", _clock(at, span), x=x, y=str(bottom + 16), text_anchor="middle", class_="snb-svg-muted")
 
 
-def _clock(at: int, pattern: str) -> str:
-    try:
-        return datetime.fromtimestamp(at / 1000, UTC).strftime(pattern)
-    except (ValueError, OverflowError, OSError):
-        return str(at)
+def _clock(at: int, span: int) -> str:
+    """Write a moment as finely as the drawing's span needs."""
+    whole = when(at)
+    if len(whole) < len("2026-11-20 12:50:00 UTC"):
+        return whole
+    if span < _SECONDS_MS:
+        return f"{whole[11:19]}.{at % 1_000:03d}"
+    if span < _DAY_MS:
+        return whole[11:19]
+    return whole[5:16] if span < _YEAR_MS else whole[:10]
 
 
 def _lane(lane: str, top: int, gutter: int) -> Html:
@@ -126,8 +111,11 @@ def _bar(bar: Bar, scale: _Scale, top: int) -> Html:
         rx="2",
         class_=f"snb-bar snb-{look(bar.state).tone}{' snb-thin' if waiting or bar.state in {'collateral', 'reset'} else ''}",
     )
-    fits = bar.label and width > _LABEL_ROOM * len(bar.label)
-    return join([box, h("text", bar.label, x=f"{x + 4:.1f}", y=str(top + 17), class_="snb-on-bar") if fits else None])
+    if not bar.label or (bar.tries > 1 and width < _LABEL_ROOM * len(bar.label)):
+        return box
+    if width > _LABEL_ROOM * len(bar.label) + _MARK_ROOM:
+        return join([box, h("text", bar.label, x=f"{x + 4:.1f}", y=str(top + 17), class_="snb-on-bar")])
+    return join([box, h("text", bar.label, x=f"{x - 4:.1f}", y=str(top + 17), text_anchor="end", class_="snb-svg-muted")])
 
 
 def _mark(mark: Mark, scale: _Scale, top: int) -> Html:

@@ -6,7 +6,8 @@ thousands of attempts is thinned out, and `notes` says how.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -16,8 +17,10 @@ from smithers_nb.present.text import duration, one_line, when
 
 MAX_LANES: Final = 40
 MAX_BARS: Final = 400
+MAX_PER_LANE: Final = 24
 _RUN_LANE: Final = "run"
 _OPEN_STATES: Final = frozenset({"in-progress", "running"})
+_SAID_BY_BARS: Final = frozenset({"failed", "collateral", "reset"})
 _EVENT_MARKS: Final = {
     "RunAutoResumed": ("restart", "engine restarted the run by itself"),
     "RunHijacked": ("restart", "a person took the run over"),
@@ -66,7 +69,8 @@ class Timeline(NamedTuple):
         attempts = sum(bar.tries for bar in self.bars if not bar.state.startswith("waiting"))
         failed = sum(bar.tries for bar in self.bars if bar.state in {"failed", "collateral"})
         span = f", from {when(self.start)} over {duration((self.end - self.start) / 1000)}" if self.bars else ""
-        return f"{attempts} attempts of {len(self.lanes)} nodes, {failed} of them failed{span}."
+        nodes = len({bar.lane for bar in self.bars})
+        return f"{_counted(attempts, 'attempt')} of {_counted(nodes, 'node')}, {failed} failed{span}."
 
 
 def timeline(  # noqa: PLR0913  # one parameter per grain
@@ -102,6 +106,10 @@ def timeline(  # noqa: PLR0913  # one parameter per grain
     bars.sort(key=lambda bar: (bar.start, bar.lane))
     lanes = _lanes([*((row.started_at or 0, row.node_id, row.iteration) for row in tries), *_asked(gates, asked)], marks)
     return _thinned(lanes, bars, marks, end)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _asked(gates: list[ApprovalRow], asked: list[QuestionRow]) -> Iterator[tuple[int, str, int]]:
@@ -230,38 +238,43 @@ def _thinned(lanes: list[str], bars: list[Bar], marks: list[Mark], end: int) -> 
     notes: list[str] = []
     start = min([*(bar.start for bar in bars), *(mark.at for mark in marks)], default=end)
     if len(lanes) > MAX_LANES:
-        troubled = {bar.lane for bar in bars if bar.state == "failed"} | {_RUN_LANE}
-        kept = set(sorted(lanes, key=lambda lane: (lane not in troubled, lanes.index(lane)))[:MAX_LANES])
-        notes.append(f"{len(lanes) - MAX_LANES} of {len(lanes)} nodes are not drawn; those that failed are.")
+        failed = {bar.lane for bar in bars if bar.state == "failed"}
+        kept = set(sorted(lanes, key=lambda lane: (lane != _RUN_LANE, lane not in failed, lanes.index(lane)))[:MAX_LANES])
+        notes.append(f"{len(lanes) - MAX_LANES} of {len(lanes)} nodes are not drawn, {len(failed - kept)} of which failed.")
         lanes = [lane for lane in lanes if lane in kept]
         bars, marks = [bar for bar in bars if bar.lane in kept], [mark for mark in marks if mark.lane in kept]
     if len(bars) > MAX_BARS:
         total = len(bars)
-        bars = _merged(bars, max(MAX_BARS // max(len(lanes), 1), 1), start, end)
-        notes.append(f"{total} attempts are drawn as {len(bars)} bars: neighbours in the same state are one bar with their number on it.")
-        marks = list({(mark.lane, mark.kind, (mark.at - start) * 60 // max(end - start, 1)): mark for mark in marks}.values())
+        bars = _merged(bars, max(min(MAX_BARS // max(len(lanes), 1), MAX_PER_LANE), 1), start, end)
+        marks = _few([mark for mark in marks if mark.kind not in _SAID_BY_BARS])
+        notes.append(
+            f"{total:,} attempts are drawn as {len(bars)} bars: attempts of a node that follow each other in the same state are one."
+        )
     return Timeline(tuple(lanes), tuple(bars), tuple(marks), start, end, tuple(notes))
 
 
+def _few(marks: list[Mark]) -> list[Mark]:
+    """Keep the first marks of each kind on each lane."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for mark in sorted(marks, key=lambda mark: mark.at):
+        seen[mark.lane, mark.kind] += 1
+        kept += [mark] if seen[mark.lane, mark.kind] <= MAX_PER_LANE // 4 else []
+    return kept
+
+
 def _merged(bars: list[Bar], per_lane: int, start: int, end: int) -> list[Bar]:
-    """Join bars of a lane that begin in the same slice of time and are in the same state."""
-    slices = max(per_lane // 2, 1)
-    width = max((end - start) // slices, 1)
-    groups = groupby(
-        sorted(bars, key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state)),
-        key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state),
-    )
+    """Join bars of a lane that follow each other in the same state and begin in the same slice of time."""
+    width = max((end - start) // per_lane, 1)
+    in_order = sorted(bars, key=lambda bar: (bar.lane, bar.start))
+    groups = groupby(in_order, key=lambda bar: (bar.lane, (bar.start - start) // width, bar.state))
     return sorted((_joined(list(group)) for _, group in groups), key=lambda bar: (bar.start, bar.lane))
 
 
-def _joined(group: Iterable[Bar]) -> Bar:
-    parts = list(group)
+def _joined(parts: list[Bar]) -> Bar:
+    first = parts[0]
     if len(parts) == 1:
-        return parts[0]
-    first = min(parts)
-    return first._replace(
-        end=max(part.end for part in parts),
-        tries=sum(part.tries for part in parts),
-        label=f"\u00d7{len(parts)}",
-        tip=f"{len(parts)} attempts: {first.state} · {first.tip}",
-    )
+        return first._replace(label="")
+    end = max(part.end for part in parts)
+    tip = f"{len(parts)} attempts {first.state}, from {when(first.start)} to {when(end)}"
+    return first._replace(end=end, tries=len(parts), label=f"\u00d7{len(parts)}", tip=tip)

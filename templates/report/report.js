@@ -18,7 +18,8 @@
   const themed = (layout) => {
     const { page, text, line } = colours();
     const next = structuredClone(layout || {});
-    delete next.title;
+    delete next.title;  // the caption under the figure says it
+    next.margin = { ...next.margin, t: 20 };
     Object.assign(next, { paper_bgcolor: page, plot_bgcolor: page, font: { ...next.font, color: text } });
     for (const name of Object.keys(next)) {
       if (/^[xy]axis\d*$/.test(name)) Object.assign(next[name], { gridcolor: line, linecolor: line, zerolinecolor: line });
