@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import EventRow, TaskRow
     from smithers_nb.sources.snapshot import Snapshot
 
+    _Firsts = dict[tuple[str, str, int], EventRow]
+
 _DECISIONS: Final = frozenset({"ApprovalGranted", "ApprovalAutoApproved"})
 _UNFINISHED: Final = frozenset({"pending", "in-progress"})
 _SHOWN: Final = 5
@@ -34,13 +36,22 @@ def work_before_approval(snapshot: Snapshot, now: int) -> Iterator[Defect]:
     """
     del now
     gates = [task for task in snapshot.tasks if task.kind == "approval"]
-    first = {gate.node_id: _first(snapshot, gate.node_id, {"ApprovalRequested"}) for gate in gates}
+    first = _first_events(snapshot) if gates else {}
     for task in snapshot.tasks if gates else ():
-        started = _first(snapshot, task.node_id, {"NodeStarted"})
-        for gate in gates if started is not None and task.kind != "approval" else ():
-            asked = first[gate.node_id]
-            if started is not None and asked is not None and (found := _bypass(snapshot, task, gate, started, asked)):
-                yield found
+        started = first.get(("NodeStarted", task.node_id, task.iteration))
+        if started is None or task.kind == "approval":
+            continue
+        for gate in gates:
+            if why := _bypassed(first, task, gate, started):
+                asked = first["ApprovalRequested", gate.node_id, gate.iteration]
+                yield Defect(
+                    kind="ran-before-approval",
+                    summary=f"{task.node_id} started before the approval {gate.node_id} was {why}",
+                    evidence=(
+                        Evidence(ref=f"event:{started.seq}", quote="NodeStarted", note=f"{task.node_id} starts"),
+                        Evidence(ref=f"event:{asked.seq}", quote="ApprovalRequested", note=f"{gate.node_id} is asked for"),
+                    ),
+                )
 
 
 def finished_with_failed_children(snapshot: Snapshot, now: int) -> Iterator[Defect]:
@@ -149,29 +160,33 @@ def lost_request_times(snapshot: Snapshot, now: int) -> Iterator[Defect]:
             )
 
 
-def _bypass(snapshot: Snapshot, task: TaskRow, gate: TaskRow, started: EventRow, asked: EventRow) -> Defect | None:
-    granted = _first(snapshot, gate.node_id, _DECISIONS)
-    gate_is_async = json_object(gate.props).get("waitAsync") in {"true", True}
+def _bypassed(first: _Firsts, task: TaskRow, gate: TaskRow, started: EventRow) -> str:
+    """Say how a task got past a gate; nothing when it did not, or when the gate was never asked for."""
+    asked = first.get(("ApprovalRequested", gate.node_id, gate.iteration))
+    if asked is None:
+        return ""
     if gate.node_id in _names(task.depends_on):
-        early = started.seq < asked.seq or (granted is not None and started.seq < granted.seq)
-        why = "although it depends on it"
-    else:
-        early = gate_is_async and task.ordinal > gate.ordinal and task.within == gate.within and started.seq < asked.seq
-        why = "and follows it in the workflow; an asynchronous gate holds back only what has `dependsOn` or `deps` on it, not `needs` alone"
-    if not early:
-        return None
-    return Defect(
-        kind="ran-before-approval",
-        summary=f"{task.node_id} started before the approval {gate.node_id} was asked for, {why}",
-        evidence=(
-            Evidence(ref=f"event:{started.seq}", quote="NodeStarted", note=f"{task.node_id} starts"),
-            Evidence(ref=f"event:{asked.seq}", quote="ApprovalRequested", note=f"{gate.node_id} is asked for"),
-        ),
+        granted = [first[key] for kind in _DECISIONS if (key := (kind, gate.node_id, gate.iteration)) in first]
+        if started.seq < asked.seq:
+            return "asked for, although it depends on it"
+        return "decided, although it depends on it" if any(started.seq < event.seq for event in granted) else ""
+    is_async = json_object(gate.props).get("waitAsync") in {"true", True}
+    follows = task.ordinal > gate.ordinal and task.within == gate.within and task.iteration == gate.iteration
+    if not (is_async and follows and started.seq < asked.seq):
+        return ""
+    return (
+        "asked for, and follows it in the workflow; an asynchronous gate holds back only what has `dependsOn` or `deps` on it, "
+        "not `needs` alone"
     )
 
 
-def _first(snapshot: Snapshot, node_id: str, types: set[str] | frozenset[str]) -> EventRow | None:
-    return next((event for event in snapshot.events if event.type in types and event.node_id == node_id), None)
+def _first_events(snapshot: Snapshot) -> _Firsts:
+    """Index the first event of each type of each node and iteration."""
+    first: _Firsts = {}
+    for event in snapshot.events:
+        if event.node_id is not None:
+            first.setdefault((event.type, event.node_id, event.iteration or 0), event)
+    return first
 
 
 def _literal(event: EventRow, quote: str) -> str:
