@@ -31,9 +31,10 @@ def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> Reset
     """
     order = {(a.node_id, a.iteration): position for position, a in enumerate(sorted(snapshot.attempts, key=lambda a: a.started_at or 0))}
     target = (node_id, iteration)
+    changed_at = _updated_at(snapshot, target)
     hit: list[ResetNode] = []
     for node in sorted(snapshot.nodes, key=lambda n: order.get((n.node_id, n.iteration), len(order))):
-        why = _why(node, target, order, _updated_at(snapshot, target))
+        why = _why(node, target, order, changed_at)
         if why:
             hit.append(ResetNode(run_id=node.run_id, node_id=node.node_id, iteration=node.iteration, state=node.state, why=why))
     hit.sort(key=lambda n: n.why != "target")
