@@ -34,10 +34,17 @@ _ZERO: Final = {"str": "''", "int64": "0"}
 
 
 class Query(NamedTuple):
-    """SQL with its bound values."""
+    """SQL with its bound values.
+
+    Attributes:
+        sql: Rows in the order of the grain's key.
+        params: Values for the question marks.
+        salvage: The same rows by other ways through the file, for what can still be read around a damaged page.
+    """
 
     sql: str
     params: tuple[Any, ...]
+    salvage: tuple[str, ...]
 
 
 class Wanted(NamedTuple):
@@ -72,10 +79,12 @@ def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, lef
         conditions.append(condition)
         params += values
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    keys = ", ".join(raw[key] for key in grain.order)
-    group = f" GROUP BY {keys}" if grain.group else ""
+    group = f" GROUP BY {', '.join(raw[key] for key in grain.order)}" if grain.group else ""
     # LIMIT keeps SQLite from merging the two levels, which would parse JSON again for every mention of a column.
-    return Query(f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(grain.table)}{where}{group} ORDER BY {keys} LIMIT -1)", tuple(params))
+    head, tail = f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(grain.table)}", f"{where}{group} ORDER BY "
+    forward, backward = (", ".join(f"{raw[key]}{way}" for key in grain.order) for way in ("", " DESC"))
+    around = [f"{tail}{backward}", f" NOT INDEXED{tail}rowid", f" NOT INDEXED{tail}rowid DESC"]
+    return Query(f"{head}{tail}{forward} LIMIT -1)", tuple(params), tuple(f"{head}{way} LIMIT -1)" for way in around))
 
 
 def typed(spec: Column, expression: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+_VERSION: Final = "PRAGMA schema_version"
 _RUNS: Final = "_smithers_runs"
 _DERIVED: Final[dict[type, Callable[[SmithersSource, Wanted], list[Any]]]] = {}
 
@@ -42,6 +43,7 @@ class SmithersSource:
         self.location = str(path)
         self.problems: list[Problem] = []
         self._schema: dict[str, tuple[str, ...]] | None = None
+        self._version: list[tuple[Any, ...]] = []
         self.file.check()
 
     @property
@@ -54,6 +56,12 @@ class SmithersSource:
         if self._schema is None:
             self._schema = self._read_schema()
         return self._schema
+
+    def refresh(self) -> None:
+        """Read the schema again if the engine has changed it: a workflow that runs for the first time brings its own tables."""
+        version = self.file.fetch(_VERSION).rows
+        if version != self._version:
+            self._schema, self._version = None, version
 
     @property
     def own_tables(self) -> dict[str, tuple[str, ...]]:
@@ -82,14 +90,21 @@ class SmithersSource:
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
         """Read one grain as typed rows, in the order of its key."""
         wanted = Wanted(run_id, only, since_ms)
+        if row is OutputRow:
+            self.refresh()
         if row in _DERIVED:
             return [found for found in _DERIVED[row](self, wanted) if _fits(found, only)]
         query = self._query(row, wanted)
         if query is None:
             return []
         flags = [place for place, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
-        found = self.fetch(GRAINS_IN_SQL[row].table, query.sql, query.params)
-        return [_row(row, cells, flags) for cells in found]
+        grain = GRAINS_IN_SQL[row]
+        cells, problem = self.file.fetch(query.sql, query.params)
+        if problem is None:
+            return [_row(row, cell, flags) for cell in cells]
+        self.add_problem(grain.table, problem)
+        found = [_row(row, cell, flags) for cell in self._around(cells, query)]
+        return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in grain.order)])
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
         """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
@@ -116,6 +131,13 @@ class SmithersSource:
         """Let go of the store and remove private copies of it."""
         self.file.close()
 
+    def _around(self, cells: list[tuple[Any, ...]], query: Query) -> list[tuple[Any, ...]]:
+        """Add what can be read from every other side of a damaged page: the last rows of a log tell the most."""
+        found = dict.fromkeys(cells)
+        for sql in query.salvage:
+            found |= dict.fromkeys(self.file.fetch(sql, query.params).rows)
+        return list(found)
+
     def _query(self, row: type[Any], wanted: Wanted, left_out: Collection[str] = ()) -> Query | None:
         return select(row, self.schema, wanted, location=self.location, left_out=left_out)
 
@@ -132,6 +154,7 @@ class SmithersSource:
         found: dict[str, tuple[str, ...]] = {}
         for table, column in rows:
             found[table] = (*found.get(table, ()), column)
+        self._version = self.file.fetch(_VERSION).rows
         if problem is not None:
             self.add_problem("schema", problem)
         if not any(name.startswith(OWN_TABLES) for name in found):

@@ -321,6 +321,38 @@ def test_damaged_store(store):
     assert [(p.where, p.what) for p in source.problems] == [("_smithers_attempts", "database disk image is malformed")]
 
 
+def test_rows_behind_the_damage(store):
+    """A damaged page in the middle of a log costs the rows on it, not the end of the run behind it."""
+    path = store("ad-copy")
+    whole = open_source(path).rows(EventRow)
+    content, size = bytearray(path.read_bytes()), 4096
+    connection = sqlite3.connect(path)
+    pages = connection.execute("SELECT pageno FROM dbstat WHERE name = '_smithers_events' AND pagetype = 'leaf'").fetchall()
+    connection.close()
+    page = pages[len(pages) // 2][0]
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+    source = open_source(path)
+    rows = source.rows(EventRow)
+    assert 0 < len(rows) < len(whole)
+    assert {min(whole, key=lambda row: row.at), max(whole, key=lambda row: row.at)} <= set(rows)
+    assert rows == [row for row in whole if row in set(rows)]
+    for run_id in source.run_ids():
+        assert set(source.rows(EventRow, run_id)) >= {row for row in rows if row.run_id == run_id}
+    assert [p.where for p in source.problems] == ["_smithers_events"]
+    assert len(source.frame(EventRow)) == len(rows)
+
+
+def test_table_of_a_new_workflow(store, change):
+    """Outputs of a workflow that first ran after the store was opened are there at the next look."""
+    path = store("invoice-rollup")
+    source = open_source(path)
+    before = len(source.rows(OutputRow))
+    change(path, "CREATE TABLE fresh (run_id TEXT, node_id TEXT, iteration INTEGER, ok INTEGER)")
+    change(path, "INSERT INTO fresh VALUES ('r', 'n', 0, 1)")
+    assert len(source.rows(OutputRow)) == before + 1
+
+
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_everywhere(store, value):
     """Whatever text stands in the text columns of every table comes out as it is, in rows and in frames."""

@@ -108,6 +108,7 @@ def test_writer_that_ends_leaves_a_clean_folder(writer):
     path, process = writer()
     file = SqliteFile(path)
     file.fetch(COUNT)
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     process.wait()
     connection = sqlite3.connect(path)
