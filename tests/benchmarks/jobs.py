@@ -1,0 +1,76 @@
+"""What is measured in a process of its own: `python -m tests.benchmarks.jobs JOB ARGUMENT…` prints one line of JSON."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+from tests.benchmarks.measure import tell
+
+
+def events_frame(path: str) -> None:
+    """Our frame of every event."""
+    from smithers_nb.model.rows import EventRow
+    from smithers_nb.sources.smithers import SmithersSource
+
+    frame = SmithersSource(path).frame(EventRow)
+    tell(rows=len(frame), columns=sorted(frame.columns))
+
+
+def events_by_hand(path: str) -> None:
+    """The same columns the way a notebook would read them."""
+    import json
+    import sqlite3
+
+    import pandas as pd
+
+    from smithers_nb.model.vocabulary import event_category
+
+    with sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True) as connection:
+        frame = pd.read_sql("SELECT run_id, seq, timestamp_ms, type, payload_json FROM _smithers_events ORDER BY run_id, seq", connection)
+    fields = pd.json_normalize(frame["payload_json"].map(json.loads).tolist(), max_level=0)
+    frame[["node_id", "iteration", "attempt"]] = fields.reindex(columns=["nodeId", "iteration", "attempt"])
+    frame["at"] = pd.to_datetime(frame.pop("timestamp_ms"), unit="ms", utc=True)
+    frame["category"] = frame["type"].map(event_category)
+    frame = frame.rename(columns={"payload_json": "payload"})
+    tell(rows=len(frame), columns=sorted(frame.columns))
+
+
+def snapshots(big: str, small: str, run_id: str, repeats: str) -> None:
+    """Read one run whole, from a big store and from a small one in turn, each time as if for the first time."""
+    took: dict[str, list[float]] = {big: [], small: []}
+    for path in (big, small) * (int(repeats) + 1):
+        start = time.perf_counter()
+        events = _whole_run(path, run_id)
+        took[path].append(time.perf_counter() - start)
+    tell(big=statistics.median(took[big][1:]), small=statistics.median(took[small][1:]), events=events)
+
+
+def _whole_run(path: str, run_id: str) -> int:
+    from smithers_nb.sources.smithers import SmithersSource
+    from smithers_nb.sources.snapshot import Snapshot
+
+    source = SmithersSource(path)
+    snapshot = Snapshot(source, run_id)
+    grains = ("nodes", "attempts", "approvals", "questions", "tasks", "tool_calls", "tokens", "signals", "time_travel", "branches", "loops")
+    for grain in ("run", *grains, "outputs", "scores", "diffs", "children", "agent_events"):
+        getattr(snapshot, grain)
+    events = len(snapshot.events)
+    source.close()
+    return events
+
+
+def all_failures(path: str) -> None:
+    """Every failure of a store with class and signature."""
+    from smithers_nb.diagnosis.failures import failures
+    from smithers_nb.sources.smithers import SmithersSource
+
+    frame = failures(SmithersSource(path))
+    tell(rows=len(frame), runs=int(frame["run_id"].nunique()), signatures=int(frame["signature"].nunique()))
+
+
+_JOBS = {job.__name__: job for job in (events_frame, events_by_hand, snapshots, all_failures)}
+
+if __name__ == "__main__":
+    _JOBS[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,60 @@
+"""Benchmarks of reading: whole-store frames, one run of a big store, every failure in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.measure import Row, call, in_own_process, median, seconds, times
+from tests.benchmarks.smithers_cli import real_cli
+from tests.benchmarks.stores import big_store
+
+if TYPE_CHECKING:
+    from tests.benchmarks.sizes import Sizes
+
+
+def events(sizes: Sizes) -> Iterator[Row]:
+    """Compare the whole-store frame of events with what a notebook would write by hand."""
+    store = big_store(sizes.cache, sizes.runs, sizes.events // sizes.runs)
+    ours, other = in_own_process("events_frame", str(store.path)), in_own_process("events_by_hand", str(store.path))
+    if ours.told != other.told:
+        raise RuntimeError(f"the two frames differ: {ours.told} and {other.told}")
+    what = f"events frame of {ours.told['rows']:,} events"
+    against = "pandas.read_sql + json_normalize, the same columns; whole processes"
+    yield Row(f"{what}: time", seconds(ours.seconds), seconds(other.seconds), times(other.seconds / ours.seconds), ">= 5x", against)
+    yield Row(
+        f"{what}: peak memory",
+        f"{ours.peak_mb:,.0f} MB",
+        f"{other.peak_mb:,.0f} MB",
+        times(ours.peak_mb / other.peak_mb),
+        "<= 0.5x",
+        "ru_maxrss",
+    )
+
+
+def snapshot(sizes: Sizes) -> Iterator[Row]:
+    """Compare reading one run from a big store with reading the same run from a small one."""
+    big = big_store(sizes.cache, sizes.runs, sizes.events // sizes.runs)
+    small = big_store(sizes.cache, 0, sizes.events // sizes.runs)
+    told = in_own_process("snapshots", str(big.path), str(small.path), big.failed, str(sizes.repeats * 3)).told
+    what, note = f"one run's snapshot ({told['events']} events)", f"store of {big.events:,} events beside one of {small.events:,}"
+    yield Row(what, seconds(told["big"]), seconds(told["small"]), times(told["big"] / told["small"]), "<= 1.2x", note)
+
+
+def failures(sizes: Sizes) -> Iterator[Row]:
+    """Compare all failures of a store in one pass with asking the real CLI about one run after another."""
+    store = big_store(sizes.cache, sizes.runs, sizes.events // sizes.runs)
+    ours = in_own_process("all_failures", str(store.path))
+    what = f"failures of {store.runs:,} runs ({ours.told['rows']:,} rows, {ours.told['signatures']} signatures)"
+    cli = real_cli()
+    if cli is None:
+        yield Row(what, seconds(ours.seconds), "not installed", "", ">= 100x", "real CLI: set SMITHERS_CLI")
+        return
+    calls = [call([*cli, "why", store.failed, "--json"], store.folder) for _ in range(sizes.calls)]
+    answered = [one for one in calls if one.exit_code == 0]
+    if not answered:
+        yield Row(what, seconds(ours.seconds), "no answer", "", ">= 100x", calls[-1].output.strip().splitlines()[-1][:80])
+        return
+    whole = median(answered) * store.runs
+    note = f"`smithers why` x {len(answered)} measured, median {seconds(median(answered))}, EXTRAPOLATED to {store.runs:,}"
+    yield Row(what, seconds(ours.seconds), seconds(whole), times(whole / ours.seconds), ">= 100x", note)

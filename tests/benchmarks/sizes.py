@@ -1,0 +1,28 @@
+"""How big the benchmarks are, and where their stores are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Sizes(NamedTuple):
+    """Sizes of stores and numbers of repeats.
+
+    Attributes:
+        runs: Runs of the big store.
+        events: Events of the big store.
+        calls: Calls of the real CLI that are measured before extrapolating.
+        repeats: Pairs of whole processes.
+        cache: Folder for generated stores; the next run finds them there.
+    """
+
+    runs: int = 2_000
+    events: int = 1_000_000
+    calls: int = 10
+    repeats: int = 7
+    cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
+
+
+FULL = Sizes()
+QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1)
