@@ -28,7 +28,6 @@ from smithers_nb.workflows.past import look_back
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, VerdictRow
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Verdict
     from smithers_nb.sources.base import Source
 
 _KNOWN: Final = TERMINAL_STATUSES | {"running"}
@@ -41,7 +40,7 @@ def run_autopsy(
     workflow_path: str | Path | None = None,
     now: int | str | None = None,
     provider: str = "internal",
-) -> Verdict:
+) -> VerdictRow:
     """Find out why a run failed, without a notebook.
 
     Args:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from smithers_nb.engine.artifacts import artifact_path
 from smithers_nb.engine.notebooks import execute, validated
 from smithers_nb.errors import NotebookError, ReportError
-from smithers_nb.model.verdict import Verdict
 from smithers_nb.resources import resource
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy import refuse_unless_failed
 from smithers_nb.workflows.parameters import AutopsyParameters
-from smithers_nb.workflows.results import VERDICT_MIMETYPE
+from smithers_nb.workflows.results import VERDICT_MIMETYPE, VerdictRow
 
 if TYPE_CHECKING:
     from smithers_nb.engine.papermill_engine import Progress
@@ -38,7 +37,7 @@ class AutopsyRecord:
         report: The same as one HTML file.
     """
 
-    verdict: Verdict
+    verdict: VerdictRow
     notebook: Path
     report: Path
 
@@ -95,7 +94,7 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
     if row is None:
         raise NotebookError(f"{notebook} shows no verdict", notebook=notebook, hint="its last cell must display one")
     _write_report(executed.node, report, parameters)
-    return AutopsyRecord(Verdict.model_validate(row), notebook, report)
+    return AutopsyRecord(VerdictRow.model_validate(row), notebook, report)
 
 
 def _settled(parameters: AutopsyParameters) -> AutopsyParameters:
