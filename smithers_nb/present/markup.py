@@ -10,7 +10,8 @@ import html
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from smithers_nb.present.text import shown
+from smithers_nb.present.text import shown, visible
+from smithers_nb.redact import redact
 
 _VOID = frozenset({"br", "hr", "col", "wbr"})
 
@@ -35,6 +36,9 @@ class Card:
 
     html: Html
     text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", visible(redact(self.text)))  # terminals obey what they are given
 
     def __repr__(self) -> str:
         return self.text
