@@ -278,11 +278,15 @@ class Run:
             raise NodeNotFound(f"run {self.id} has no node {node_id!r}" + (f" in iteration {iteration}" if iteration else ""), hint=listed)
         return node
 
-    def why(self) -> Explanation:
-        """Explain what it failed on or waits for, and what to do about it."""
+    def why(self, *, workflow_path: str | Path | None = None) -> Explanation:
+        """Explain what it failed on or waits for, and what to do about it.
+
+        Args:
+            workflow_path: The workflow's file, when it is not where the run was started; tells whether a resume would be refused.
+        """
         from smithers_nb.workflows.why import explain
 
-        return explain(self.snapshot, now=self.project.now)
+        return explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
 
     def inspect(self) -> dict[str, Any]:
         """Gather it in one dictionary of typed rows and findings: run, nodes, attempts, gates, questions, defects, problems."""

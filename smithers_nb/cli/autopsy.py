@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
+from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument, workflow_option
 from smithers_nb.cli.output import dump, moment, print_finding, took
 from smithers_nb.cli.sheet import Sheet
 from smithers_nb.present.text import one_line, shown
@@ -29,9 +29,7 @@ artifacts_option = click.option(
     help="Folder to write to.",
 )
 autopsy_options = (
-    click.option(
-        "--workflow-path", "-w", type=click.Path(path_type=Path), help="The workflow's file, when it is not where the run was started."
-    ),
+    workflow_option,
     click.option(
         "--provider", type=Utf8(), default="internal", show_default=True, help="Who investigates; `internal` needs no model and no key."
     ),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -74,6 +75,12 @@ now_option = click.option(
     "--now",
     type=Moment(),
     help="Judge states as of this time: epoch milliseconds or ISO 8601 (UTC).  [default: the clock]",
+)
+workflow_option = click.option(
+    "--workflow-path",
+    "-w",
+    type=click.Path(path_type=Path),
+    help="The workflow's file, when it is not where the run was started.",
 )
 iteration_option = click.option("--iteration", type=click.IntRange(min=0), help="Only this loop iteration, from 0.")
 source_option = click.option(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smithers_nb.cli.options import Asked, command, now_option, run_argument
+from smithers_nb.cli.options import Asked, command, now_option, run_argument, workflow_option
 from smithers_nb.cli.output import moment, print_finding, took
 from smithers_nb.cli.sheet import Sheet
 
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 _EXHAUSTED = "retries-exhausted"
 
 
-@command("why", run_argument, now_option, example="smithers-nb why 49315\nsmithers-nb why 49315 --format json | jq .advice.commands")
-def why(ask: Asked, run: str) -> None:
+@command(
+    "why",
+    run_argument,
+    workflow_option,
+    now_option,
+    example="smithers-nb why 49315\nsmithers-nb why 49315 --format json | jq .advice.commands",
+)
+def why(ask: Asked, run: str, workflow_path: Path | None) -> None:
     """Say what a run failed on or waits for, and what to do.
 
     For a failed run: the node and the attempt that failed, whose fault it is, and one suggestion with commands that run as printed,
@@ -27,7 +34,7 @@ def why(ask: Asked, run: str) -> None:
     """
     with ask.project() as project:
         found = project.run(run)
-        explanation = found.why()
+        explanation = found.why(workflow_path=workflow_path)
         print_finding(explanation, ask.fmt, lambda: explanation_page(explanation, found.row, project.now))
 
 

@@ -19,13 +19,15 @@ from smithers_nb.diagnosis.suggest import advise, owner_in
 from smithers_nb.model.explanation import Explanation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from smithers_nb.model.verdict import Defect, Failure, ResetPreview
     from smithers_nb.sources.snapshot import Snapshot
 
 _BROKEN = frozenset({"failed", "stuck"})
 
 
-def explain(snapshot: Snapshot, *, now: int, workflow_path: str | None = None) -> Explanation:
+def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) -> Explanation:
     """Explain what a run failed on or waits for, and what to do.
 
     Args:
@@ -37,7 +39,7 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: str | None = None) -
     bucket, reason = health(snapshot, now)
     defects = tuple(find_defects(snapshot, now))
     failure = find_failure(snapshot) if bucket in _BROKEN else None
-    waits = blockers(snapshot, now)
+    waits = blockers(snapshot, now, workflow_path=workflow_path)
     if failure is not None and failure.kind == "none" and run.status != "failed":
         failure = None
     known = Explanation(
@@ -51,7 +53,7 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: str | None = None) -
         defects=defects,
     )
     if failure is not None:
-        known = known.model_copy(update=_of_failure(snapshot, failure, defects, workflow_path))
+        known = known.model_copy(update=_of_failure(snapshot, failure, defects, None if workflow_path is None else str(workflow_path)))
     return known.model_copy(update={"problems": tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems)})
 
 
