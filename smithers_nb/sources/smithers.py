@@ -175,8 +175,10 @@ def _row(row: type[R], cells: tuple[Any, ...], flags: list[int]) -> R:
 
 def _with_categories(events: pd.DataFrame) -> pd.DataFrame:
     """Name the group of each event; there are some forty types in any number of rows."""
-    groups = {name: event_category(name) for name in events["type"].unique()}
-    events["category"] = events["type"].map(groups).astype("str")
+    import pandas as pd
+
+    codes, types = pd.factorize(events["type"])
+    events["category"] = pd.array([event_category(name) for name in types], dtype="str").take(codes)
     return events
 
 
