@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.classify import classify
 from smithers_nb.diagnosis.defects import find_defects
+from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.diagnosis.health import run_state
 from smithers_nb.diagnosis.narrative import root_cause, summary
@@ -93,7 +94,7 @@ def gather(
         state=run_state(run, asked.moment),
         started_at=run.started_at,
         finished_at=run.finished_at,
-        run_error=redact(run.error_message or ""),
+        run_error=redact(clean_message(run.error_message or "")),
         last_events=last_events(snapshot),
         workflow_source=text,
         smithers_version=getattr(opened, "version", ""),

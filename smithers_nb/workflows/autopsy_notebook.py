@@ -19,9 +19,11 @@ from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy import refuse_unless_failed
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.results import VERDICT_MIMETYPE, VerdictRow
+from smithers_nb.workflows.views import headline_of
 
 if TYPE_CHECKING:
     from smithers_nb.engine.papermill_engine import Progress
+    from smithers_nb.present.markup import Card
 
 _NOTEBOOK: Final = "notebooks/autopsy.ipynb"
 _KIND: Final = "autopsy"
@@ -90,11 +92,12 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
         )
     except NotebookError as error:
         raise _with_report(error, report, parameters) from error
-    row = executed.shown(VERDICT_MIMETYPE)
-    if row is None:
+    shown = executed.shown(VERDICT_MIMETYPE)
+    if shown is None:
         raise NotebookError(f"{notebook} shows no verdict", notebook=notebook, hint="its last cell must display one")
-    _write_report(executed.node, report, parameters)
-    return AutopsyRecord(VerdictRow.model_validate(row), notebook, report)
+    row = VerdictRow.model_validate(shown)
+    _write_report(executed.node, report, parameters, headline_of(row))
+    return AutopsyRecord(row, notebook, report)
 
 
 def _settled(parameters: AutopsyParameters) -> AutopsyParameters:
@@ -126,14 +129,17 @@ def _with_report(error: NotebookError, report: Path, parameters: AutopsyParamete
         return error
     import nbformat
 
+    from smithers_nb.present.cards import banner
+
     try:
-        _write_report(nbformat.read(error.notebook, as_version=4), report, parameters)
+        stopped = banner("The autopsy itself stopped before its end", str(error), hint="What it had found until then follows.")
+        _write_report(nbformat.read(error.notebook, as_version=4), report, parameters, stopped)
     except (ReportError, OSError):
         return error
     return NotebookError(str(error), notebook=error.notebook, report=report, hint=f"as far as it got: {report} and {error.notebook}")
 
 
-def _write_report(node: Any, path: Path, parameters: AutopsyParameters) -> None:
+def _write_report(node: Any, path: Path, parameters: AutopsyParameters, lead: Card) -> None:
     from smithers_nb.present.report import write_report
 
-    write_report(node, path, title=f"Autopsy of {parameters.target_run_id}")
+    write_report(node, path, title=f"Autopsy of {parameters.target_run_id}", lead=lead)

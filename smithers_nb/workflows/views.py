@@ -35,6 +35,12 @@ def timeline_of(found: Investigation) -> Any:
     return timeline_figure(found.attempts, found.milestones, found.approvals, found.questions, collateral=found.failure.collateral)
 
 
+def headline_of(row: VerdictRow) -> Card:
+    """Say in one banner what a reader in a hurry needs: whose fault, why, and what to do."""
+    facts = {"class": row.failure_class, "confidence": row.confidence, "suggestion": row.suggestion}
+    return cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail)
+
+
 def _gathered(row: Gathered) -> Card:
     facts = {
         "workflow": row.workflow,
