@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Blocker, Failure
 
 
-_EXHAUSTED = "retries-exhausted"
+_EXHAUSTED, _HELD_UP = "retries-exhausted", "dependency-failed"
+_MOST_NAMES = 8
 
 
 @command(
@@ -51,17 +52,24 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     if why.failure and why.failure.kind != "none":
         sheet.prose("Attempts", _attempts(why.failure))
     failed = {why.failure.node_id, *why.failure.collateral} if why.failure else set()
-    sheet.prose("Also failed" if failed else "Failed", ", ".join(name for name in why.failed_nodes if name not in failed))
+    sheet.prose("Also failed" if failed else "Failed", _names([name for name in why.failed_nodes if name not in failed]))
     said = why.summary.casefold()
     sheet.prose("Noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
+    sheet.prose("Held up", _names([blocker.node_id or "" for blocker in why.blockers if blocker.kind == _HELD_UP]))
     sheet.prose("Not readable", *why.problems)
     if why.advice:
         sheet.blank()
         sheet.prose("Suggestion", why.advice.suggestion, why.advice.detail)
         sheet.commands("Commands", why.advice.commands)
     for blocker in why.blockers:
-        _blocker(sheet, blocker, why)
+        if blocker.commands or not why.advice:
+            _blocker(sheet, blocker, why)
     return sheet.lines
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _attempts(failure: Failure) -> str:
@@ -76,6 +84,8 @@ def _attempts(failure: Failure) -> str:
 
 def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
     """Add what keeps the run from going on; of the failure that the page is about, only what it does not say yet."""
+    if blocker.kind == _HELD_UP:
+        return
     suggested = why.advice.commands if why.advice else ()
     if blocker.kind == _EXHAUSTED and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
         if not set(blocker.commands) <= set(suggested):
