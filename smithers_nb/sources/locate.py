@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-import orjson
-
 from smithers_nb.errors import SourceMoved, SourceNotFound, SourceUnreadable
+from smithers_nb.sources.json_text import as_object
 from smithers_nb.sources.smithers import SmithersSource
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 STORE: Final = "smithers.db"
 ANCHOR: Final = ".smithers"
+_MARKERS: Final = ("backend.json", "migrated.json")
 _TARGET_KEYS: Final = ("dataDir", "connectionString", "url")
 _ELSEWHERE: Final = ("pglite", "postgres")
 
@@ -110,19 +110,29 @@ def _refuse_moved(place: Path) -> None:
 
 
 def _moved_to(place: Path) -> tuple[str, str] | None:
-    """Read the project's marker: the backend that is not SQLite, and where its data lies."""
+    """Read the project's markers: the backend that is not SQLite, and where its data lies.
+
+    The engine asks `backend.json` first and the migration's receipt when that names no backend.
+    """
+    for name in _MARKERS:
+        marker = _marker(place / ANCHOR / name)
+        target = marker.get("target")
+        details = target if isinstance(target, dict) else {}
+        backend = str(marker.get("backend") or details.get("backend") or target or "").lower()
+        if backend == "sqlite":
+            return None
+        if backend in _ELSEWHERE:
+            named = next((details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str)), None)
+            default = str(place / ANCHOR / "pg") if backend == "pglite" else "the database of SMITHERS_POSTGRES_URL"
+            return backend, _without_secrets(named or default)
+    return None
+
+
+def _marker(path: Path) -> dict[str, Any]:
     try:
-        marker = orjson.loads((place / ANCHOR / "backend.json").read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return None
-    backend = str(marker.get("backend", "")).lower() if isinstance(marker, dict) else ""
-    if backend not in _ELSEWHERE:
-        return None
-    target = marker.get("target")
-    details = target if isinstance(target, dict) else {}
-    named = next((details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str)), None)
-    default = str(place / ANCHOR / "pg") if backend == "pglite" else "the database of SMITHERS_POSTGRES_URL"
-    return backend, _without_secrets(named or default)
+        return as_object(path.read_bytes())
+    except OSError:
+        return {}
 
 
 def _scheme(text: str) -> str | None:

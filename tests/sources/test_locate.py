@@ -103,6 +103,15 @@ def test_migrated_project(project, backend, target, where):
     assert where in caught.value.where
 
 
+def test_receipt_of_a_migration(project):
+    """The receipt alone tells of a migration; a marker that names SQLite overrules it, as it does for the engine."""
+    (project / ".smithers" / "migrated.json").write_text('{"target": {"backend": "pglite", "dataDir": "/data/pg"}}')
+    with pytest.raises(SourceMoved):
+        open_source(project)
+    marker(project, "sqlite")
+    assert open_source(project).problems == []
+
+
 def test_migrated_file_by_name(project):
     """The old file of a migrated project is opened when it is named itself, with a problem that tells of newer history."""
     marker(project, "pglite")
