@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.errors import ReportError
-from smithers_nb.present.text import visible
+from smithers_nb.present.text import clip, visible
 from smithers_nb.redact import redact, redact_value
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _HINTS: Final = {
     errno.ENOTDIR: "a part of that path is a file: choose another folder",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }
+
+_NO_NOTEBOOK: Final = "execute it again, or name another notebook"
 
 
 def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = "", subtitle: str = "", lead: Card | None = None) -> Path:
@@ -112,9 +114,13 @@ def _read(path: Path) -> NotebookNode:
     import nbformat
 
     try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
-        raise ReportError(f"the notebook {path} cannot be read: {error}", hint="execute it again, or name another notebook") from error
+        node = nbformat.read(path, as_version=4)
+        if not all(isinstance(cell["source"], str) for cell in node.cells):
+            raise ReportError(f"the notebook {path} cannot be read: its cells are none", hint=_NO_NOTEBOOK)
+    # nbformat checks little before it converts, so that a file of another kind shows itself as a missing key or attribute
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
+        raise ReportError(f"the notebook {path} cannot be read: {visible(clip(str(error), 200))}", hint=_NO_NOTEBOOK) from error
+    return node
 
 
 def _redacted_cell(cell: Any) -> dict[str, Any]:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from nbformat import NotebookNode, v4
+
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
 from smithers_nb.model.verdict import Change, Evidence, LastGoodRun, Recurrence, Verdict
 from smithers_nb.present import cards
 from smithers_nb.present.figures import timeline_figure
 
 T0 = 1_795_179_000_000
-GHP = "ghp_" + "a1B2" * 9
 HOSTILE = "<script>window.pwned=1</script>\x1b[31m' \" $(id) ../../x \u202e\x00 <img src=x onerror=window.pwned=1>"
 EVIL_HTML = (
-    '<b onclick="window.pwned=1">x</b><img src=x onerror="window.pwned=1"><svg onload="window.pwned=1"><script>window.pwned=1</script></svg>'
-    "<script>window.pwned=1</script><style>*{display:none}</style><iframe srcdoc='<script>parent.pwned=1</script>'></iframe>"
-    '<a href="javascript:window.pwned=1" id="snb-main">click</a><form action="http://x.invalid"><input></form><base href="http://x.invalid">'
-    '<div style="position:fixed" class="evil snb-note" title="<h1 >a">s</div><img src="http://x.invalid/p.png"><link rel=stylesheet href="http://x.invalid/c">'
+    '<b onclick="window.pwned=1">x</b><img src=x onerror="window.pwned=1"><svg onload="window.pwned=1"><script>window.pwned=1</script>'
+    "</svg><script>window.pwned=1</script><style>*{display:none}</style><iframe srcdoc='<script>parent.pwned=1</script>'></iframe>"
+    '<a href="javascript:window.pwned=1" id="snb-main">click</a><form action="http://x.invalid"><input></form>'
+    '<base href="http://x.invalid"><div style="position:fixed" class="evil snb-note" title="<h1 >a">s</div>'
+    '<img src="http://x.invalid/p.png"><link rel=stylesheet href="http://x.invalid/c">'
 )
 
 
-def attempt(node: str, number: int, state: str, start: float, end: float | None, error: str | None = None, iteration: int = 0) -> AttemptRow:
+def attempt(  # noqa: PLR0913, PLR0917  # as short as a row
+    node: str, number: int, state: str, start: float, end: float | None, error: str | None = None, iteration: int = 0
+) -> AttemptRow:
     """One attempt, times in seconds after the start of the run."""
     blank: dict[str, Any] = dict.fromkeys(AttemptRow._fields)
     times = {"started_at": T0 + round(start * 1000), "finished_at": None if end is None else T0 + round(end * 1000)}
@@ -39,10 +42,42 @@ ATTEMPTS = [
     attempt("loop", 1, "finished", 60, 80, iteration=1),
 ]
 APPROVALS = [
-    ApprovalRow("deploy-42", "go", 0, "approved", "Go ahead?", "3 files", T0 + 62_000, T0 + 118_000, "maria", "fine", False, False, "decision", False),
+    ApprovalRow(
+        "deploy-42",
+        "go",
+        0,
+        "approved",
+        "Go ahead?",
+        "3 files",
+        T0 + 62_000,
+        T0 + 118_000,
+        "maria",
+        "fine",
+        False,
+        False,
+        "decision",
+        False,
+    ),
     ApprovalRow("deploy-42", "publish", 0, "requested", "Publish?", None, T0 + 300_000, None, None, None, False, True, "gate", False),
 ]
-QUESTIONS = [QuestionRow("human:deploy-42:ask:0", "deploy-42", "ask", 0, "select", "answered", "Which region?", None, None, '"eu"', T0 + 20_000, T0 + 40_000, "maria", None)]
+QUESTIONS = [
+    QuestionRow(
+        "human:deploy-42:ask:0",
+        "deploy-42",
+        "ask",
+        0,
+        "select",
+        "answered",
+        "Which region?",
+        None,
+        None,
+        '"eu"',
+        T0 + 20_000,
+        T0 + 40_000,
+        "maria",
+        None,
+    )
+]
 EVENTS = [
     EventRow("deploy-42", 0, T0, "RunStarted", "run", None, None, None, "{}"),
     EventRow("deploy-42", 9, T0 + 250_000, "RunAutoResumed", "supervisor", None, None, None, "{}"),
@@ -89,12 +124,33 @@ def harmless() -> NotebookNode:
             v4.new_markdown_cell("# Autopsy of deploy-42\n\nWhy it *failed*."),
             code("target_run_id: str = 'deploy-42'", metadata={"tags": ["parameters"]}),
             v4.new_markdown_cell("## What happened"),
-            code("a", outputs=[shown(cards.banner("Run deploy-42 failed", "A file is missing.", facts={"Node": "implement"})), shown(chart)]),
+            code(
+                "a", outputs=[shown(cards.banner("Run deploy-42 failed", "A file is missing.", facts={"Node": "implement"})), shown(chart)]
+            ),
             code("b", outputs=[shown(cards.approvals_table(APPROVALS)), shown(cards.questions_table(QUESTIONS))]),
             v4.new_markdown_cell("## Evidence\n\n### In detail"),
-            code("c", outputs=[shown(cards.evidence_list(VERDICT.evidence)), shown(cards.details("Raw error", "{}")), shown(cards.diff(PATCH, path="wf.tsx"))]),
-            code("d", outputs=[shown(cards.changes_table(VERDICT.changed_since, VERDICT.last_good_run)), shown(cards.recurrence_table(VERDICT.recurrence))]),
-            code("e", outputs=[shown(cards.gate_card("Report a bug?", "Engine code.", ("It is sent.",))), shown(cards.problems_list([("t", "missing")]))]),
+            code(
+                "c",
+                outputs=[
+                    shown(cards.evidence_list(VERDICT.evidence)),
+                    shown(cards.details("Raw error", "{}")),
+                    shown(cards.diff(PATCH, path="wf.tsx")),
+                ],
+            ),
+            code(
+                "d",
+                outputs=[
+                    shown(cards.changes_table(VERDICT.changed_since, VERDICT.last_good_run)),
+                    shown(cards.recurrence_table(VERDICT.recurrence)),
+                ],
+            ),
+            code(
+                "e",
+                outputs=[
+                    shown(cards.gate_card("Report a bug?", "Engine code.", ("It is sent.",))),
+                    shown(cards.problems_list([("t", "missing")])),
+                ],
+            ),
             v4.new_markdown_cell("## Verdict"),
             code("f", outputs=[shown(cards.verdict_card(VERDICT)), v4.new_output("stream", name="stderr", text="\x1b[33mwarn\x1b[0m\n")]),
         ]
@@ -109,17 +165,45 @@ def hostile() -> NotebookNode:
     rows = [row._replace(node_id=HOSTILE, error_message=HOSTILE, state=HOSTILE) for row in ATTEMPTS]
     gates = [row._replace(node_id=HOSTILE, title=HOSTILE, summary=HOSTILE, note=HOSTILE, decided_by=HOSTILE) for row in APPROVALS]
     asked = [row._replace(node_id=HOSTILE, prompt=HOSTILE, answer=HOSTILE, answered_by=HOSTILE, status=HOSTILE) for row in QUESTIONS]
-    figure = {"data": [{"type": "bar", "x": [1], "y": [2], "name": "</script><script>window.pwned=1</script>"}], "layout": {"title": {"text": HOSTILE}, "images": [{"source": "http://x.invalid/a.png"}]}}
+    figure = {
+        "data": [{"type": "bar", "x": [1], "y": [2], "name": "</script><script>window.pwned=1</script>"}],
+        "layout": {"title": {"text": HOSTILE}, "images": [{"source": "http://x.invalid/a.png"}]},
+    }
     svg = "<svg xmlns='http://www.w3.org/2000/svg'><script>parent.pwned=1</script><circle r='5' cx='5' cy='5'/></svg>"
     outputs = [
-        *map(shown, (cards.verdict_card(verdict), timeline_figure(rows, EVENTS, gates, asked), cards.timeline_table(rows), cards.approvals_table(gates))),
-        *map(shown, (cards.questions_table(asked), cards.banner(HOSTILE, HOSTILE, facts={HOSTILE: HOSTILE}, hint=HOSTILE), cards.note(HOSTILE))),
+        *map(
+            shown,
+            (
+                cards.verdict_card(verdict),
+                timeline_figure(rows, EVENTS, gates, asked),
+                cards.timeline_table(rows),
+                cards.approvals_table(gates),
+            ),
+        ),
+        *map(
+            shown,
+            (cards.questions_table(asked), cards.banner(HOSTILE, HOSTILE, facts={HOSTILE: HOSTILE}, hint=HOSTILE), cards.note(HOSTILE)),
+        ),
         *map(shown, (cards.details(HOSTILE, HOSTILE), cards.evidence_list(evidence), cards.gate_card(HOSTILE, HOSTILE, (HOSTILE,)))),
-        *map(shown, (cards.diff("+" + HOSTILE, path=HOSTILE), cards.changes_table((Change(what=HOSTILE, before=HOSTILE),)), cards.empty("no-match", HOSTILE))),
+        *map(
+            shown,
+            (
+                cards.diff("+" + HOSTILE, path=HOSTILE),
+                cards.changes_table((Change(what=HOSTILE, before=HOSTILE),)),
+                cards.empty("no-match", HOSTILE),
+            ),
+        ),
         *map(shown, (cards.problems_list([(HOSTILE, HOSTILE)]), cards.command_sheet([(HOSTILE, HOSTILE)], title=HOSTILE))),
-        *(v4.new_output("display_data", data=data) for data in ({"text/html": EVIL_HTML}, {"image/svg+xml": svg}, {"application/vnd.plotly.v1+json": figure})),
+        *(
+            v4.new_output("display_data", data=data)
+            for data in ({"text/html": EVIL_HTML}, {"image/svg+xml": svg}, {"application/vnd.plotly.v1+json": figure})
+        ),
         v4.new_output("stream", name="stdout", text=EVIL_HTML + HOSTILE),
         v4.new_output("error", ename=EVIL_HTML, evalue=HOSTILE, traceback=["\x1b[31m" + EVIL_HTML + "\x1b[0m"]),
     ]
-    words = f"# {HOSTILE}\n\n## {EVIL_HTML}\n\n{EVIL_HTML}\n\n[x](javascript:alert(1)) ![x](http://x.invalid/x.png)\n\n```\n{EVIL_HTML}\n```"
-    return notebook([v4.new_markdown_cell(words), v4.new_code_cell(HOSTILE + "\n</script></pre>", outputs=outputs), v4.new_code_cell("later()")])
+    words = (
+        f"# {HOSTILE}\n\n## {EVIL_HTML}\n\n{EVIL_HTML}\n\n[x](javascript:alert(1)) ![x](http://x.invalid/x.png)\n\n```\n{EVIL_HTML}\n```"
+    )
+    return notebook(
+        [v4.new_markdown_cell(words), v4.new_code_cell(HOSTILE + "\n</script></pre>", outputs=outputs), v4.new_code_cell("later()")]
+    )

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
+
 from smithers_nb.model.rows import AttemptRow
 from smithers_nb.model.verdict import Evidence, Recurrence
 from smithers_nb.present import cards
@@ -88,7 +89,14 @@ def test_every_emptiness_reads_differently() -> None:
 def test_verdict_has_everything_to_act_on(sample: SimpleNamespace) -> None:
     """Class, confidence, root cause, suggestion, commands and evidence are in HTML and text."""
     card = cards.verdict_card(sample.VERDICT)
-    for words in ("environment", "high", sample.VERDICT.root_cause, sample.VERDICT.suggestion_detail, *sample.VERDICT.commands, "attempt:implement/0/3"):
+    for words in (
+        "environment",
+        "high",
+        sample.VERDICT.root_cause,
+        sample.VERDICT.suggestion_detail,
+        *sample.VERDICT.commands,
+        "attempt:implement/0/3",
+    ):
         assert words in card.text
         assert words in card.html
     assert f'<code class="snb-command">{sample.VERDICT.commands[0]}</code>' in card.html

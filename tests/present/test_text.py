@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from smithers_nb.present.text import clip, duration, one_line, shown, visible, when, without_ansi
 
 
@@ -43,7 +44,16 @@ def test_secrets_and_line_breaks_leave_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(None, ""), (0.0, "0 ms"), (0.25, "250 ms"), (59.94, "59.9 s"), (61, "1 min 01 s"), (3_661, "1 h 01 min"), (90_000, "1 d 1 h"), (-1, "0 ms")],
+    [
+        (None, ""),
+        (0.0, "0 ms"),
+        (0.25, "250 ms"),
+        (59.94, "59.9 s"),
+        (61, "1 min 01 s"),
+        (3_661, "1 h 01 min"),
+        (90_000, "1 d 1 h"),
+        (-1, "0 ms"),
+    ],
 )
 def test_durations_are_told_in_words(seconds: float | None, words: str) -> None:
     """Two units at most, as a person would say it."""

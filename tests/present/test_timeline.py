@@ -8,12 +8,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from smithers_nb.model.rows import AttemptRow
 from smithers_nb.present.figures import PLOTLY_MIMETYPE, Chart, timeline_figure
 from smithers_nb.present.svg import timeline_svg
@@ -25,11 +27,11 @@ def drawn(sample: SimpleNamespace):
     return timeline(sample.ATTEMPTS, sample.EVENTS, sample.APPROVALS, sample.QUESTIONS, now=sample.T0 + 400_000, collateral=("review",))
 
 
-def test_every_attempt_is_its_own_bar(sample: SimpleNamespace, drawn) -> None:
+def test_every_attempt_is_its_own_bar(drawn) -> None:
     """Retries are bars with idle time between them; only second and later tries carry a number."""
     bars = [bar for bar in drawn.bars if bar.lane == "implement"]
     assert [bar.label for bar in bars] == ["", "2", "3"]
-    assert all(first.end < second.start for first, second in zip(bars, bars[1:], strict=False))
+    assert all(first.end < second.start for first, second in pairwise(bars))
 
 
 def test_waits_last_until_somebody_decides(sample: SimpleNamespace, drawn) -> None:
@@ -49,7 +51,11 @@ def test_marks_tell_what_else_happened(drawn) -> None:
 
 def test_iterations_stay_together(sample: SimpleNamespace) -> None:
     """Lanes are in the order in which nodes began, iterations of one node beside each other."""
-    rows = [sample.attempt("loop", 1, "finished", 0, 1, iteration=0), sample.attempt("b", 1, "finished", 2, 3), sample.attempt("loop", 1, "finished", 4, 5, iteration=1)]
+    rows = [
+        sample.attempt("loop", 1, "finished", 0, 1, iteration=0),
+        sample.attempt("b", 1, "finished", 2, 3),
+        sample.attempt("loop", 1, "finished", 4, 5, iteration=1),
+    ]
     assert timeline(rows).lanes == ("loop", "loop #1", "b")
 
 
@@ -94,7 +100,7 @@ def test_plotly_reads_no_markup_of_a_run(sample: SimpleNamespace) -> None:
     assert "<" not in json.dumps(chart.spec)
 
 
-def test_the_still_twin_says_the_same(sample: SimpleNamespace, drawn) -> None:
+def test_the_still_twin_says_the_same(drawn) -> None:
     """The drawing has a title, a description, a bar per attempt and wait, a legend with words, and no style or script."""
     svg = timeline_svg(drawn, "When")
     root = ET.fromstring(svg)
@@ -113,7 +119,7 @@ def test_twin_has_the_table_under_it(sample: SimpleNamespace) -> None:
     assert "6 attempts of 4 nodes, 4 failed" in repr(chart)
 
 
-def test_nothing_recorded_is_said(sample: SimpleNamespace) -> None:
+def test_nothing_recorded_is_said() -> None:
     """Without attempts there is an empty card, not an empty figure."""
     assert "attempts" in repr(timeline_figure([]))
 
@@ -122,9 +128,14 @@ TIMES = st.none() | st.integers(-(2**62), 2**62)
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.integers(-1, 3), TIMES, TIMES, st.text(max_size=9)), max_size=6), TIMES)
-def test_any_recorded_time_can_be_drawn(sample: SimpleNamespace, rows: list[tuple[str, int, int | None, int | None, str]], now: int | None) -> None:
+def test_any_recorded_time_can_be_drawn(
+    sample: SimpleNamespace, rows: list[tuple[str, int, int | None, int | None, str]], now: int | None
+) -> None:
     """Absurd, missing and reversed times give a drawing, quickly and with few ticks."""
-    attempts = [sample.attempt(node, 1, state, 0, None, iteration=iteration)._replace(started_at=start, finished_at=end) for node, iteration, start, end, state in rows]
+    attempts = [
+        sample.attempt(node, 1, state, 0, None, iteration=iteration)._replace(started_at=start, finished_at=end)
+        for node, iteration, start, end, state in rows
+    ]
     drawn = timeline(attempts, now=now)
     assert ET.fromstring(timeline_svg(drawn, "x")).tag == "svg"
 
@@ -143,5 +154,7 @@ def test_real_runs_can_be_drawn(store: Callable[[str], Path], name: str) -> None
 
 def test_drawing_needs_no_heavy_import() -> None:
     """Neither pandas nor plotly is imported to draw from rows."""
-    code = "import sys, smithers_nb.present.figures as f; f.timeline_figure([]); print({'pandas', 'plotly', 'nbconvert'} & set(sys.modules))"
+    code = (
+        "import sys, smithers_nb.present.figures as f; f.timeline_figure([]); print({'pandas', 'plotly', 'nbconvert'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
