@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from smithers_nb.model.explanation import Explanation
     from smithers_nb.model.verdict import Verdict
-    from smithers_nb.project import Node, Project, Run, autopsy, connect
+    from smithers_nb.project import Project, autopsy, connect
+    from smithers_nb.run import Node, Run
 
 __version__ = "0.1.0"
 
@@ -22,9 +23,9 @@ __all__ = ["Explanation", "Node", "Project", "Run", "Verdict", "__version__", "a
 
 _HOMES = {
     "Explanation": "smithers_nb.model.explanation",
-    "Node": "smithers_nb.project",
+    "Node": "smithers_nb.run",
     "Project": "smithers_nb.project",
-    "Run": "smithers_nb.project",
+    "Run": "smithers_nb.run",
     "Verdict": "smithers_nb.model.verdict",
     "autopsy": "smithers_nb.project",
     "connect": "smithers_nb.project",

@@ -8,14 +8,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from smithers_nb import autopsy, connect
 from smithers_nb.errors import AmbiguousRunId, NodeNotFound, RunNotFailed, RunNotFound, SourceNotFound
 from smithers_nb.model import rows as grain
-from smithers_nb.project import Node, Project, Run
 from smithers_nb.resources import resource
+from smithers_nb.run import Node, Run
+
+if TYPE_CHECKING:
+    from smithers_nb.project import Project
 
 FAILED = "order-sync-013"
 WAITING = "release-gate-035"

@@ -15,7 +15,7 @@ from smithers_nb.present.text import shown
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import DiffRow, OutputRow
-    from smithers_nb.project import Node, Run
+    from smithers_nb.run import Node, Run
 
 _WHOLE = 1_000_000
 _SCORES = (

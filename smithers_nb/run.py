@@ -1,0 +1,289 @@
+"""One run, and one of its nodes, as objects to hold: what is known about them, why they are as they are, and how that looks.
+
+A run's frames are read once and kept; its typed rows (`snapshot`, a node's lists) need no pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from smithers_nb.errors import NodeNotFound
+from smithers_nb.model import rows as grain
+from smithers_nb.model.vocabulary import NOISE_EVENTS, logical_id
+from smithers_nb.present.text import duration, when
+from smithers_nb.sources.base import AllBut, Problem, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from smithers_nb.model.explanation import Explanation
+    from smithers_nb.model.verdict import Verdict
+    from smithers_nb.present.figures import Chart
+    from smithers_nb.present.markup import Card
+    from smithers_nb.project import Project
+    from smithers_nb.sources.snapshot import Snapshot
+    from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
+
+N = TypeVar("N", bound=tuple[Any, ...])
+
+_SHOWN = 20
+
+
+class Frame:
+    """A frame that is read when it is first asked for; the object that has it says from where."""
+
+    def __init__(self, row: type[Any], meaning: str) -> None:
+        self.row = row
+        self.__doc__ = f"{meaning} Columns of `{row.__name__}`."
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> Frame: ...
+    @overload
+    def __get__(self, owner: Project | Run, kind: type) -> pd.DataFrame: ...
+    def __get__(self, owner: Project | Run | None, kind: type) -> Frame | pd.DataFrame:
+        if owner is None:
+            return self
+        if self.row not in owner._frames:  # noqa: SLF001  # the keeper of a frame is its owner
+            owner._frames[self.row] = owner._frame(self.row)  # noqa: SLF001
+        return owner._frames[self.row]  # noqa: SLF001
+
+
+class Run:
+    """One run. Its frames are read once; `refresh` forgets them."""
+
+    events = Frame(grain.EventRow, "Its event log.")
+    nodes = Frame(grain.NodeRow, "Current state of its nodes.")
+    attempts = Frame(grain.AttemptRow, "Every attempt of its nodes.")
+    approvals = Frame(grain.ApprovalRow, "Its gates.")
+    questions = Frame(grain.QuestionRow, "Its questions to people.")
+    outputs = Frame(grain.OutputRow, "What its nodes produced; the input has the node id `input`.")
+    diffs = Frame(grain.DiffRow, "Cached file changes of its nodes.")
+    scores = Frame(grain.ScoreRow, "Its scores.")
+    tool_calls = Frame(grain.ToolCallRow, "Its tool calls.")
+    tokens = Frame(grain.TokenRow, "Its token use, the maximum per attempt.")
+    failures = Frame(grain.FailureRow, "Its failed attempts with class and signature.")
+
+    def __init__(self, project: Project, run_id: str) -> None:
+        self.project = project
+        self.id = run_id
+        self._frames: dict[type, pd.DataFrame] = {}
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """Its rows, each grain read when first touched; no pandas needed."""
+        from smithers_nb.sources.snapshot import Snapshot
+
+        return Snapshot(self.project.source, self.id)
+
+    @property
+    def row(self) -> grain.RunRow:
+        """Its own row, with the state derived at the project's `now`."""
+        from smithers_nb.diagnosis.health import run_state
+
+        return self.snapshot.run._replace(state=run_state(self.snapshot.run, self.project.now))
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What could not be read so far."""
+        return list(self.snapshot.problems)
+
+    def node(self, node_id: str, iteration: int | None = None) -> Node:
+        """Find one of its nodes.
+
+        Raises:
+            NodeNotFound: It has no such node.
+        """
+        node = Node(self.snapshot, node_id, iteration)
+        if not node.states and not node.outputs:
+            known = sorted({row.node_id for row in self.snapshot.nodes})
+            listed = f"its nodes are {', '.join(known[:_SHOWN])}{' …' if len(known) > _SHOWN else ''}" if known else "it has no nodes yet"
+            raise NodeNotFound(f"run {self.id} has no node {node_id!r}" + (f" in iteration {iteration}" if iteration else ""), hint=listed)
+        return node
+
+    def why(self, *, workflow_path: str | Path | None = None) -> Explanation:
+        """Explain what it failed on or waits for, and what to do about it.
+
+        Args:
+            workflow_path: The workflow's file, when it is not where the run was started; tells whether a resume would be refused.
+        """
+        from smithers_nb.workflows.why import explain
+
+        return explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
+
+    def inspect(self) -> dict[str, Any]:
+        """Gather it in one dictionary of typed rows and findings: run, nodes, attempts, gates, questions, defects, problems."""
+        from smithers_nb.diagnosis.defects import find_defects
+
+        seen = self.snapshot
+        return {
+            "run": self.row,
+            "nodes": seen.nodes,
+            "attempts": seen.attempts,
+            "approvals": seen.approvals,
+            "questions": seen.questions,
+            "children": [child.run for child in seen.children],
+            "defects": find_defects(seen, self.project.now),
+            "problems": self.problems,
+        }
+
+    def autopsy(self, **options: Any) -> Verdict:
+        """Find out why it failed, without a notebook; the options are those of `smithers_nb.autopsy`."""
+        from smithers_nb.workflows.autopsy import run_autopsy
+
+        return run_autopsy(self.project.source, self.id, **{"now": self.project.now} | options)
+
+    def write_autopsy(self, artifacts: str | Path = "artifacts", **options: Any) -> AutopsyRecord:
+        """Run the autopsy notebook on it and write notebook and report; the options are those of `run_autopsy_notebook`.
+
+        Raises:
+            RunNotFailed: It did not fail.
+            NotebookError: A stage failed; the error names what was written all the same.
+            ReportError: The report could not be written.
+        """
+        from smithers_nb.workflows.autopsy_notebook import run_autopsy_notebook
+
+        return run_autopsy_notebook(self.id, self.project.where, artifacts=Path(artifacts), now=self.project.now, **options)
+
+    def event_rows(
+        self, *, types: Collection[str] = (), nodes: Collection[str] = (), since_ms: int | None = None, raw: bool = False
+    ) -> list[grain.EventRow]:
+        """Read its event log as typed rows, oldest first.
+
+        Args:
+            types: Keep these event types or categories; also those that are left out otherwise.
+            nodes: Keep events of these nodes.
+            since_ms: Keep events at or after this epoch millisecond.
+            raw: Keep heartbeats, render frames and raw agent chunks (`NOISE_EVENTS`) as well.
+        """
+        only: dict[str, Collection[str | int]] = {"node_id": list(nodes)} if nodes else {}
+        if not raw and not types:
+            only["type"] = AllBut(NOISE_EVENTS)
+        found = self.project.source.rows(grain.EventRow, self.id, only=only, since_ms=since_ms)
+        return [row for row in found if not types or row.type in types or row.category in types]
+
+    def timeline(self) -> Chart | Card:
+        """Draw its attempts over time, each as a bar of its own, with gates and questions; `.figure()` gives plotly's object."""
+        from smithers_nb.present.figures import timeline_figure
+
+        seen = self.snapshot
+        return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, now=self.project.now)
+
+    def banner(self) -> Card:
+        """Say in one glance what state it is in and why."""
+        from smithers_nb.present.cards import banner
+
+        row, why = self.row, self.why()
+        facts = {
+            "run": row.run_id,
+            "started": when(row.started_at),
+            "took": duration(row.duration_s),
+            "failed nodes": ", ".join(why.failed_nodes),
+        }
+        hint = why.advice.detail if why.advice else ""
+        title = f"{row.workflow or 'run'}: {row.state}"
+        return banner(title, why.summary, state=row.state, facts={key: value for key, value in facts.items() if value}, hint=hint)
+
+    def refresh(self) -> Run:
+        """Give the run as it is now, with nothing read yet."""
+        return Run(self.project, self.id)
+
+    def _frame(self, row: type[Any]) -> pd.DataFrame:
+        return read_frame(self.project.source, row, self.id)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.project!r}>"
+
+    def _repr_html_(self) -> str:
+        from smithers_nb.present.cards import stack
+        from smithers_nb.present.tables import timeline_table
+
+        return stack(self.banner(), timeline_table(self.snapshot.attempts))._repr_html_()
+
+
+class Node:
+    """One node of a run: everything recorded about it, as typed rows.
+
+    A loop's node is found by its own id (`review@@round=2`) or by the id the author gave it (`review`), then in all its iterations.
+    """
+
+    def __init__(self, snapshot: Snapshot, node_id: str, iteration: int | None = None) -> None:
+        self.snapshot = snapshot
+        self.id = node_id
+        self.iteration = iteration
+
+    @property
+    def states(self) -> list[grain.NodeRow]:
+        """Its current state, one row per iteration."""
+        return self._mine(self.snapshot.nodes)
+
+    @property
+    def attempts(self) -> list[grain.AttemptRow]:
+        """Its attempts, those set aside by a reset included."""
+        return self._mine(self.snapshot.attempts)
+
+    @property
+    def tool_calls(self) -> list[grain.ToolCallRow]:
+        """Its tool calls and journalled side effects."""
+        return self._mine(self.snapshot.tool_calls)
+
+    @property
+    def tokens(self) -> list[grain.TokenRow]:
+        """Its token use per attempt."""
+        return self._mine(self.snapshot.tokens)
+
+    @property
+    def outputs(self) -> list[grain.OutputRow]:
+        """What it produced."""
+        return self._mine(self.snapshot.outputs)
+
+    @property
+    def diffs(self) -> list[grain.DiffRow]:
+        """File changes cached for it."""
+        return self._mine(self.snapshot.diffs)
+
+    @property
+    def scores(self) -> list[grain.ScoreRow]:
+        """Its scores."""
+        return self._mine(self.snapshot.scores)
+
+    @property
+    def approvals(self) -> list[grain.ApprovalRow]:
+        """The gate it is, and what was decided."""
+        return self._mine(self.snapshot.approvals)
+
+    @property
+    def questions(self) -> list[grain.QuestionRow]:
+        """What it asked a person."""
+        return self._mine(self.snapshot.questions)
+
+    def inspect(self) -> dict[str, Any]:
+        """Gather it in one dictionary of typed rows."""
+        grains = ("states", "attempts", "tool_calls", "tokens", "outputs", "diffs", "scores", "approvals", "questions")
+        return {"run_id": self.snapshot.run.run_id, "node_id": self.id} | {name: getattr(self, name) for name in grains}
+
+    def _mine(self, rows: Sequence[N]) -> list[N]:
+        return [
+            row
+            for row in rows
+            if self.id in (row.node_id, logical_id(row.node_id)) and self.iteration in (None, row.iteration)  # type: ignore[attr-defined]
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Node {self.id} of run {self.snapshot.run.run_id}>"
+
+    def _repr_html_(self) -> str:
+        from smithers_nb.present.tables import timeline_table
+
+        return timeline_table(self.attempts)._repr_html_()
+
+
+def read_frame(source: Source, row: type[Any], run_id: str | None) -> pd.DataFrame:
+    """Read a grain of a store; failures are no grain of it but a diagnosis."""
+    if row is not grain.FailureRow:
+        return source.frame(row, run_id)
+    from smithers_nb.diagnosis.failures import failures
+
+    return failures(source, run_id)
