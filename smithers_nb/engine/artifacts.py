@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
-_DOTS: Final = re.compile(r"\.{2,}|^\.")
+_DOTS: Final = re.compile(r"\.{2,}|^\.|\.$")
 _LONGEST: Final = 120
 """File names may have 255 bytes; suffixes and temporary names need some of them."""
 

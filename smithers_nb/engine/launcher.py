@@ -1,22 +1,35 @@
-"""What our kernel spec runs: ipykernel, without an import that nothing here needs.
+"""What our kernel spec runs: ipykernel, without imports that nothing here needs.
 
 With a jupyter server installed, `jsonschema` finds `rfc3987_syntax`, which builds a grammar for almost a second in every kernel
-and again at the first rich display. Naming the module None makes Python say that it is not there, and jsonschema does without.
+and again at the first rich display. Naming a module None makes Python say that it is not there, and jsonschema does without.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+SLOW_AND_OPTIONAL: Final = ("rfc3987_syntax", "pyarrow.fs")
+"""The grammar above, and what papermill imports only to read notebooks from Hadoop."""
 
 
-def block_slow_imports() -> None:
-    """Make optional modules that cost a second look as if they were not installed."""
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+@contextmanager
+def without_slow_imports() -> Iterator[None]:
+    """Let optional modules that cost much look as if they were not installed, for as long as others are imported."""
+    hidden = [name for name in SLOW_AND_OPTIONAL if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how Python spells "not there"
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 def main() -> None:
     """Start the kernel with the arguments of the kernel spec."""
-    block_slow_imports()
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()

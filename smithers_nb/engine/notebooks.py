@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from smithers_nb.engine.artifacts import write_whole
+from smithers_nb.engine.launcher import without_slow_imports
 from smithers_nb.errors import NotebookError, ParameterError
 
 if TYPE_CHECKING:
@@ -131,9 +132,10 @@ class _Execution:
     def run(self) -> None:
         """Run the cells; what goes wrong is kept in `error`."""
         try:
-            import nbformat
+            with without_slow_imports():
+                import nbformat
 
-            from smithers_nb.engine.papermill_engine import Session
+                from smithers_nb.engine.papermill_engine import Session
 
             node = nbformat.read(self.job.notebook, as_version=4)
             self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell)

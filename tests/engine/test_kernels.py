@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 from smithers_nb.engine import kernels
 from smithers_nb.engine.kernels import KERNEL_NAME, LeanKernelManager
@@ -48,3 +50,14 @@ def test_the_spec_is_valid():
     spec = json.loads((resource(f"templates/kernel/{KERNEL_NAME}") / "kernel.json").read_text())
     assert spec["language"] == "python"
     assert "{connection_file}" in spec["argv"]
+
+
+def test_slow_modules_are_hidden_for_a_moment_only():
+    """While papermill is imported, what it does not need looks absent; afterwards it can be imported as ever."""
+    code = (
+        "import sys, time\nfrom smithers_nb.engine.launcher import without_slow_imports\n"
+        "with without_slow_imports():\n    import smithers_nb.engine.papermill_engine\n"
+        "assert 'pyarrow' not in sys.modules, 'papermill was to do without pyarrow'\n"
+        "import pyarrow.fs\nassert pyarrow.fs.LocalFileSystem()\nassert sys.modules.get('rfc3987_syntax', 1) is not None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
