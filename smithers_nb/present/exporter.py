@@ -67,7 +67,7 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
             notebook: The notebook, executed to its end or not.
             title: Heading of the page.
             subtitle: A line under it.
-            lead: Safe HTML that comes before everything else.
+            lead: Safe HTML that comes before everything else; without it, a stopped notebook gets a banner that says where.
         """
         fragments = Fragments()
         outputs = Outputs(fragments)
@@ -83,7 +83,7 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
                     "title": one_line(title, 240),
                     "subtitle": one_line(subtitle, 400),
                     "lead": lead,
-                    "stopped": _stopped(notebook),
+                    "stopped": None if lead else _stopped(notebook),
                     "pieces": linked,
                     "contents": _contents(fragments.headings),
                     "figures": outputs.figures,
@@ -173,6 +173,11 @@ def _footer(notebook: NotebookNode, with_figures: bool) -> Html:
     if with_figures:
         parts.append(f"plotly.js {plotly_js_version()} (MIT licence)")
     return escape(" · ".join(parts))
+
+
+def warm_up() -> None:
+    """Read scripts and styles, and hash them, before they are needed."""
+    policy([_style()], [_script("plotly-basic.min.js"), _script("report.js")])
 
 
 def plotly_js_version() -> str:

@@ -45,7 +45,7 @@ def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = ""
         target: File to write; its folder is made when it is missing.
         title: Heading of the page; without it, the notebook's own first heading.
         subtitle: A line under the heading.
-        lead: A card that comes before everything else.
+        lead: A card that comes before everything else; without it, a notebook that stopped gets a banner that says where and why.
 
     Returns:
         `target`.
@@ -61,6 +61,15 @@ def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = ""
     )
     write_whole(target, page)
     return target
+
+
+def warm_up() -> None:
+    """Import and read what the first report needs; worth calling while a kernel works, because it takes a third of a second."""
+    import mistune  # noqa: F401
+
+    from smithers_nb.present import exporter
+
+    exporter.warm_up()
 
 
 def redact_notebook(notebook: NotebookNode) -> NotebookNode:

@@ -120,7 +120,9 @@ def _settled(parameters: AutopsyParameters) -> AutopsyParameters:
 
 def _warm_up() -> None:
     """Import what the report needs while the kernel works."""
-    import smithers_nb.present.report  # noqa: F401
+    from smithers_nb.present.report import warm_up
+
+    warm_up()
 
 
 def _with_report(error: NotebookError, report: Path, parameters: AutopsyParameters) -> NotebookError:
