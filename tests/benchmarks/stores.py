@@ -65,10 +65,8 @@ def _multiply(connection: sqlite3.Connection, runs: int, events_per_run: int) ->
     own = [row[0] for row in connection.execute("SELECT run_id FROM _smithers_runs ORDER BY run_id")]
     copies = max(-(-runs // len(own)), 1)
     connection.execute("BEGIN")
-    connection.execute(
-        "CREATE TEMP TABLE copies AS WITH RECURSIVE c(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < ?1) SELECT k FROM c WHERE k <= ?1",
-        (copies - 1,),
-    )
+    connection.execute("CREATE TEMP TABLE copies (k INTEGER)")
+    connection.executemany("INSERT INTO copies VALUES (?)", [(k,) for k in range(1, copies)])
     for table, columns in _tables(connection).items():
         if table != "_smithers_events" and not table.startswith(_LEFT_OUT) and copies > 1:
             connection.execute(_copy(table, columns))
