@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from smithers_nb.model import rows as grain
 from smithers_nb.present.text import duration, one_line, when
-from smithers_nb.run import Frame, Run, read_frame
+from smithers_nb.run import Grains, Run, read_frame
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
 if TYPE_CHECKING:
@@ -57,25 +57,13 @@ def autopsy(run: Run | str, source: str | Path | None = None, *, now: int | None
     return run.autopsy(**options if now is None else options | {"now": now})
 
 
-class Project:
+class Project(Grains):
     """A place that holds runs. Index it by run id, iterate over its runs, or ask it for frames of the whole store."""
 
-    events = Frame(grain.EventRow, "Every event of every run.")
-    nodes = Frame(grain.NodeRow, "Current state of every node of every run.")
-    attempts = Frame(grain.AttemptRow, "Every attempt of every run.")
-    approvals = Frame(grain.ApprovalRow, "Every gate.")
-    questions = Frame(grain.QuestionRow, "Every question to a person.")
-    outputs = Frame(grain.OutputRow, "What every node produced.")
-    diffs = Frame(grain.DiffRow, "Cached file changes.")
-    scores = Frame(grain.ScoreRow, "Every scorer's result.")
-    tool_calls = Frame(grain.ToolCallRow, "Every tool call.")
-    tokens = Frame(grain.TokenRow, "Token use, the maximum per attempt.")
-    failures = Frame(grain.FailureRow, "Every failed attempt with its class and signature.")
-
     def __init__(self, where: str | Path | None = None, *, now: int | None = None) -> None:
+        super().__init__()
         self.where = where
         self._now = now
-        self._frames: dict[type, pd.DataFrame] = {}
 
     @cached_property
     def source(self) -> Source:

@@ -42,8 +42,8 @@ class Frame:
     @overload
     def __get__(self, owner: None, kind: type) -> Frame: ...
     @overload
-    def __get__(self, owner: Project | Run, kind: type) -> pd.DataFrame: ...
-    def __get__(self, owner: Project | Run | None, kind: type) -> Frame | pd.DataFrame:
+    def __get__(self, owner: Grains, kind: type) -> pd.DataFrame: ...
+    def __get__(self, owner: Grains | None, kind: type) -> Frame | pd.DataFrame:
         if owner is None:
             return self
         if self.row not in owner._frames:  # noqa: SLF001  # the keeper of a frame is its owner
@@ -51,25 +51,40 @@ class Frame:
         return owner._frames[self.row]  # noqa: SLF001
 
 
-class Run:
-    """One run. Its frames are read once; `refresh` forgets them."""
+class Grains:
+    """The frames that a run and a whole store both have, each read when it is first asked for."""
 
-    events = Frame(grain.EventRow, "Its event log.")
-    nodes = Frame(grain.NodeRow, "Current state of its nodes.")
-    attempts = Frame(grain.AttemptRow, "Every attempt of its nodes.")
-    approvals = Frame(grain.ApprovalRow, "Its gates.")
-    questions = Frame(grain.QuestionRow, "Its questions to people.")
-    outputs = Frame(grain.OutputRow, "What its nodes produced; the input has the node id `input`.")
-    diffs = Frame(grain.DiffRow, "Cached file changes of its nodes.")
-    scores = Frame(grain.ScoreRow, "Its scores.")
-    tool_calls = Frame(grain.ToolCallRow, "Its tool calls.")
-    tokens = Frame(grain.TokenRow, "Its token use, the maximum per attempt.")
-    failures = Frame(grain.FailureRow, "Its failed attempts with class and signature.")
+    events = Frame(grain.EventRow, "The event log.")
+    nodes = Frame(grain.NodeRow, "Current state of nodes.")
+    attempts = Frame(grain.AttemptRow, "Every attempt of a node.")
+    failures = Frame(grain.FailureRow, "Every failed attempt with its class and signature.")
+    approvals = Frame(grain.ApprovalRow, "Gates and what was decided.")
+    questions = Frame(grain.QuestionRow, "Questions to people and their answers.")
+    outputs = Frame(grain.OutputRow, "What nodes produced; a run's input has the node id `input`.")
+    diffs = Frame(grain.DiffRow, "Cached file changes of nodes.")
+    scores = Frame(grain.ScoreRow, "Results of scorers.")
+    tool_calls = Frame(grain.ToolCallRow, "Tool calls and side effects.")
+    tokens = Frame(grain.TokenRow, "Token use, the maximum per attempt.")
+    tasks = Frame(grain.TaskRow, "The task graph as last rendered.")
+    signals = Frame(grain.SignalRow, "Delivered signals.")
+    time_travel = Frame(grain.TimeTravelRow, "Rewinds and jumps.")
+    branches = Frame(grain.BranchRow, "Forks and replays.")
+    loops = Frame(grain.LoopRow, "Progress of loops.")
+
+    def __init__(self) -> None:
+        self._frames: dict[type, pd.DataFrame] = {}
+
+    def _frame(self, row: type[Any]) -> pd.DataFrame:
+        raise NotImplementedError
+
+
+class Run(Grains):
+    """One run. Its frames are read once; `refresh` gives it as it is now."""
 
     def __init__(self, project: Project, run_id: str) -> None:
+        super().__init__()
         self.project = project
         self.id = run_id
-        self._frames: dict[type, pd.DataFrame] = {}
 
     @cached_property
     def snapshot(self) -> Snapshot:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -149,7 +150,9 @@ def _colour(stream: object = None) -> bool:
 
 
 def _make_streams_safe() -> None:
-    """A terminal that cannot show a character gets an escape for it instead of an error."""
+    """Give a process without an output somewhere to write, and a terminal that cannot show a character an escape for it."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open as long as the process
+    sys.stderr = sys.stderr or sys.stdout
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

@@ -240,10 +240,13 @@ def test_a_reader_that_stops_early(example: Path) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
-def test_a_closed_standard_output(example: Path) -> None:
-    """Without a standard output there is no traceback."""
-    line = f"{sys.executable} -c 'import sys; from smithers_nb.cli import main; sys.exit(main())' ps --source {example} >&-"
+@pytest.mark.parametrize("args", ["ps", "ps --format json", "why order-sync-013", "events order-sync-013 --format jsonl"])
+def test_a_closed_standard_output(example: Path, args: str) -> None:
+    """Without a standard output a command ends quietly."""
+    line = f"{sys.executable} -c 'import sys; from smithers_nb.cli import main; sys.exit(main())' {args} --source {example} >&-"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "smithers-nb:" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
