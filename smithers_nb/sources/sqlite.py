@@ -9,9 +9,7 @@ only ever touched by the standard library: closing any other handle on them woul
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -213,6 +211,9 @@ class SqliteFile:
 
     def _private_copy(self) -> str:
         """Copy the file with its `-wal` and `-journal`, and let SQLite bring the copy to rest."""
+        import shutil
+        import tempfile
+
         for _ in range(_TRIES):
             mark = self._mark()
             if self._copy is not None and self._copy[0] == mark:
@@ -286,6 +287,8 @@ def _head(path: Path) -> bytes:
 
 
 def _copy_if_there(source: str, target: str) -> None:
+    import shutil
+
     try:
         shutil.copyfile(source, target)
     except FileNotFoundError:

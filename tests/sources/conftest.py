@@ -1,4 +1,4 @@
-"""Ways to change a store that a test has a private copy of."""
+"""Ways to change a store that a test has a private copy of, and to hold what comes out of it to the contracts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from smithers_nb.frames import contract
+from smithers_nb.model.rows import GRAINS, FailureRow
+
+KINDS = {"str": str, "int64": int, "Int64": int, "boolean": bool, "Float64": float, "datetime64[ms, UTC]": int}
+READ = tuple(row for row in GRAINS.values() if row is not FailureRow)
 
 
 @pytest.fixture
@@ -20,3 +26,21 @@ def change() -> Callable[..., None]:
         connection.close()
 
     return run
+
+
+@pytest.fixture
+def check_grains() -> Callable[..., None]:
+    """Read every grain and hold rows, cell by cell, and frames, of all grains or of those named, to their contracts."""
+
+    def check(source, *framed) -> None:
+        for row in READ:
+            rows = source.rows(row)
+            for cells in rows:
+                for spec, cell in zip(contract(row), cells, strict=True):
+                    assert (cell is None and spec.optional) or type(cell) is KINDS[spec.dtype], (spec, cell)
+            if row in (framed or READ):
+                frame = source.frame(row)
+                assert len(frame) == len(rows)
+                assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {spec.name: spec.dtype for spec in contract(row)}
+
+    return check

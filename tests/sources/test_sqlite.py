@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -140,13 +141,13 @@ def test_wal_without_its_index(writer):
     process.send_signal(signal.SIGKILL)
     process.wait()
     (path.parent / "smithers.db-shm").unlink()
-    before, private = listing(path.parent), set(Path(reading.tempfile.gettempdir()).glob("smithers-nb-*"))
+    before, private = listing(path.parent), set(Path(tempfile.gettempdir()).glob("smithers-nb-*"))
     file = SqliteFile(path)
     rows, numbers, newest = file.fetch(COUNT).rows[0]
     assert rows == 2 * numbers == 2 * newest
     assert listing(path.parent) == before
     file.close()
-    assert set(Path(reading.tempfile.gettempdir()).glob("smithers-nb-*")) <= private
+    assert set(Path(tempfile.gettempdir()).glob("smithers-nb-*")) <= private
 
 
 def test_hot_journal_is_rolled_back_in_a_copy(plain):
