@@ -126,8 +126,7 @@ def _place(failure: Failure) -> Iterator[str]:
     if frame:
         facts.append(f"thrown at {frame.name}:{frame.line}")
     if facts and failure.kind != "denied":
-        told = ", ".join(facts)
-        yield told[0].upper() + told[1:]
+        yield _capital(", ".join(facts))
     yield from _printed(failure, said)
 
 
@@ -153,8 +152,8 @@ def _detail(key: str, value: object) -> str:
 
 def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     if failure.kind != "denied" and classification.reason:
-        yield classification.reason[:1].upper() + classification.reason[1:]
-    yield from classification.exonerated
+        yield _capital(classification.reason)
+    yield from map(_capital, classification.exonerated)
 
 
 def _aside(failure: Failure) -> Iterator[str]:
@@ -181,6 +180,10 @@ _CHANGES_THE_READING: Final = frozenset(
 
 def _misrecorded(defects: Sequence[Defect]) -> Iterator[str]:
     yield from (defect.summary for defect in defects if defect.kind in _CHANGES_THE_READING)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _clip(text: str, limit: int = _QUOTE) -> str:

@@ -90,6 +90,7 @@ def gather(
         source=opened.location,
         workflow=run.workflow,
         workflow_path=path,
+        recorded_path=run.workflow_path,
         status=run.status,
         state=run_state(run, asked.moment),
         started_at=run.started_at,

@@ -66,9 +66,13 @@ def workflow_source(run: RunRow, given: str | None) -> tuple[str | None, str]:
 
 
 def source_line(failure: Failure, gathered: Gathered) -> tuple[Evidence, ...]:
-    """Quote the line of the workflow that threw, when its source is at hand and is the file that the stack names."""
+    """Quote the line of the workflow that threw, when its source is at hand and is the file that the stack names.
+
+    A file that the caller named stands for the one that the run was started from, whatever its name is here.
+    """
     frame = own_frame(failure.chain)
-    if frame is None or frame.name != Path(gathered.workflow_path or "").name:
+    names = {Path(path).name for path in (gathered.workflow_path, gathered.recorded_path) if path}
+    if frame is None or frame.name not in names:
         return ()
     lines = gathered.workflow_source.splitlines()
     text = lines[frame.line - 1].strip() if 0 < frame.line <= len(lines) else ""

@@ -68,6 +68,7 @@ class Gathered(Shown):
     source: str = Field(description="where it was read: path or URL")
     workflow: str | None = None
     workflow_path: str | None = Field(default=None, description="file that the run was started from, or that the caller named")
+    recorded_path: str | None = Field(default=None, description="file that the run was started from, as the store has it")
     status: str
     state: str = Field(description="derived state at `now`")
     started_at: int | None = Field(default=None, description="epoch milliseconds")
