@@ -40,11 +40,6 @@ def contract(row: type[Any]) -> tuple[Column, ...]:
     return _contracts[row]
 
 
-def grain_name(row: type[R]) -> str:
-    """Name the frame of a row class, such as `attempts`."""
-    return next(name for name, known in GRAINS.items() if known is row)
-
-
 def describe(grain: str) -> pd.DataFrame:
     """Show a contract: one row per column with its dtype, whether it may be NA, and its meaning.
 

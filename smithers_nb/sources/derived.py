@@ -26,7 +26,7 @@ def approvals(source: SmithersSource, wanted: Wanted) -> list[ApprovalRow]:
     has = source.schema[_APPROVALS]
     columns = ", ".join(known_columns(f"[{name}]", has) for name in (*_KEY, *names))
     where, params = ("", ()) if wanted.run_id is None else (" WHERE run_id = ?", (wanted.run_id,))
-    cells = source.fetch(_APPROVALS, f"SELECT {columns} FROM {_APPROVALS}{where} ORDER BY run_id, node_id, iteration", params)
+    cells = source.fetch(_APPROVALS, f"SELECT {columns} FROM {_APPROVALS}{where} ORDER BY 1, 2, 3", params)
     runs = {str(cell[0]) for cell in cells}
     asked = _request_times(source, {str(cell[0]) for cell in cells if cell[4] is None})
     over = _keys(source, ("_smithers_runs", ("run_id",), "status"), runs, TERMINAL_STATUSES)

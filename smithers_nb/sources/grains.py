@@ -101,6 +101,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
             "config": "[config_json]",
             "owner": "[runtime_owner_id]",
             "root": _ROOT,
+            "revision": "[vcs_revision]",
         },
         order=("run_id",),
         time="created_at",

@@ -15,6 +15,7 @@ import orjson
 from smithers_nb.frames import Column, contract
 from smithers_nb.sources.base import AllBut, Only
 from smithers_nb.sources.grains import GRAINS_IN_SQL, Grain
+from smithers_nb.sources.sqlite import bindable
 
 Schema = Mapping[str, Collection[str]]
 """Table name to the names of its columns."""
@@ -84,7 +85,7 @@ def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, lef
     head, tail = f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(grain.table)}", f"{where}{group} ORDER BY "
     forward, backward = (", ".join(f"{raw[key]}{way}" for key in grain.order) for way in ("", " DESC"))
     around = [f"{tail}{backward}", f" NOT INDEXED{tail}rowid", f" NOT INDEXED{tail}rowid DESC"]
-    return Query(f"{head}{tail}{forward} LIMIT -1)", tuple(params), tuple(f"{head}{way} LIMIT -1)" for way in around))
+    return Query(f"{head}{tail}{forward} LIMIT -1)", bindable(params), tuple(f"{head}{way} LIMIT -1)" for way in around))
 
 
 def typed(spec: Column, expression: str) -> str:

@@ -38,13 +38,15 @@ def tasks(source: SmithersSource, wanted: Wanted) -> list[TaskRow]:
         return []
     rows: list[TaskRow] = []
     for run_id, frames in groupby(_last_frames(source, wanted.run_id), key=lambda cells: str(cells[0])):
-        tree, index = None, None
+        tree, index, bad = None, None, ""
         for _, number, encoding, content, task_index in frames:
             index = parsed if isinstance(parsed := parse(task_index), list) else index
             try:
                 tree = render(tree, content, encoding)
             except BadChange as error:
-                source.add_problem(f"{_FRAMES} {run_id}/{number}", str(error))
+                bad = bad or f"frame {number}: {error}"
+        if bad:
+            source.add_problem(f"{_FRAMES} {run_id}", bad)
         rows += _rows(run_id, tree, index or [])
     return rows
 

@@ -27,8 +27,11 @@ _TRIES: Final = 6
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 _ROUTE_ERRORS: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_IOERR")
 
+_LARGEST: Final = 2**63
+
 _owned: set[str] = set()
-_live = threading.RLock()
+_turn = threading.RLock()
+"""One reader of this process at a time: closing any handle on a file drops every POSIX lock the process holds on it."""
 
 
 def own(path: str | Path) -> None:
@@ -39,6 +42,11 @@ def own(path: str | Path) -> None:
 def is_owned(path: str | Path) -> bool:
     """Tell whether this process writes a file."""
     return os.path.realpath(path) in _owned
+
+
+def bindable(params: Sequence[Any]) -> tuple[Any, ...]:
+    """Make values fit for SQLite: text from a shell may hold half characters, and a number may have any size."""
+    return tuple(_bindable(value) for value in params)
 
 
 class Fetched(NamedTuple):
@@ -72,7 +80,6 @@ class SqliteFile:
         self._connected: tuple[str, _Mark] | None = None
         self._copy: tuple[_Mark, str] | None = None
         self._discard: weakref.finalize[..., Any] | None = None
-        self._lock = threading.RLock()
 
     def check(self) -> None:
         """Look at the first bytes.
@@ -102,7 +109,7 @@ class SqliteFile:
             SourceVanished: The file is gone.
             SourceUnreadable: It cannot be opened by any route.
         """
-        return self.use(lambda uri: self._collect(uri, sql, params))
+        return self.use(lambda uri: self._collect(uri, sql, bindable(params)))
 
     def use(self, job: Callable[[str], T]) -> T:
         """Hand a job the URI to open; run it again by another route when the file changed meanwhile.
@@ -115,7 +122,7 @@ class SqliteFile:
             SourceUnreadable: It cannot be opened by any route.
         """
         if is_owned(self.path):
-            with _live:
+            with _turn:
                 return self._owned_job(job)
         for _ in range(_TRIES):
             mark = self._mark()
@@ -134,7 +141,7 @@ class SqliteFile:
 
     def close(self) -> None:
         """Let go of the file and remove private copies."""
-        with self._lock:
+        with _turn:
             self._disconnect()
             if self._discard is not None:
                 self._discard()
@@ -151,8 +158,7 @@ class SqliteFile:
         return False, None
 
     def _while_open(self, job: Callable[[str], T]) -> tuple[bool, T | None]:
-        # Two readers of one file with two SQLite libraries would release each other's POSIX locks, so they take turns.
-        with _live:
+        with _turn:
             try:
                 return True, job(_uri(self.path, "mode=ro"))
             except RouteFailed:
@@ -177,7 +183,7 @@ class SqliteFile:
     def _collect(self, uri: str, sql: str, params: Sequence[Any]) -> Fetched:
         rows: list[tuple[Any, ...]] = []
         kept = "immutable=1" in uri
-        with self._lock:
+        with _turn:
             connection = self._connect(uri) if kept else _open(uri)
             try:
                 rows.extend(connection.execute(sql, params))
@@ -199,14 +205,13 @@ class SqliteFile:
         return self._connection
 
     def _disconnect(self) -> None:
-        with self._lock:
+        with _turn:
             if self._connection is not None:
                 self._connection.close()
             self._connection = self._connected = None
 
     def _mark(self) -> _Mark:
-        # Closing a handle drops every POSIX lock of this process on the file, also that of a read in another thread.
-        with _live:
+        with _turn:
             return _Mark(tuple(_stat(f"{self.path}{suffix}") for suffix in ("", *_COMPANIONS)), _head(self.path)[16:100])
 
     def _private_copy(self) -> str:
@@ -230,6 +235,12 @@ class SqliteFile:
                 self._copy = (mark, _uri(target, "mode=ro&immutable=1"))
                 return self._copy[1]
         raise RouteFailed("it changes faster than it can be copied")
+
+
+def _bindable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return float(value) if isinstance(value, int) and abs(value) >= _LARGEST else value
 
 
 def _open(uri: str) -> sqlite3.Connection:

@@ -179,7 +179,7 @@ def test_garbage_in_one_frame(store, change):
     source = open_source(path)
     assert source.rows(TaskRow) == whole
     assert len(source.problems) == 1
-    assert source.problems[0].where.endswith("/3")
+    assert source.problems[0].what.startswith("frame 3: ")
 
 
 def test_garbage_in_the_keyframe(store, change):

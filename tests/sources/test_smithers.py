@@ -218,6 +218,14 @@ def test_filters(store):
     assert source.rows(ApprovalRow, "no such run") == []
 
 
+def test_values_that_sqlite_cannot_bind(store):
+    """Half a character from a shell and a number beyond 64 bits match nothing, in rows and in frames."""
+    source = open_source(store("invoice-rollup"))
+    for wanted in ({"run_id": "\udcff"}, {"only": {"attempt": [10**30]}}, {"since_ms": 10**30}):
+        assert source.rows(AttemptRow, **wanted) == []
+        assert len(source.frame(AttemptRow, **wanted)) == 0
+
+
 @pytest.mark.parametrize("name", ["invoice-rollup", "test-writer", "legal-signoff", "ad-copy", "ticket-summarizer", "vendor-sync"])
 def test_frames_and_rows_agree(store, check_grains, name):
     """Every grain is the same through the standard library and through Arrow, with the dtypes of its contract."""

@@ -47,7 +47,7 @@ def test_prefix_of_a_run_with_children(store):
 
 def test_prefix_is_text(store):
     """Characters that SQL or patterns read otherwise are only text in a prefix."""
-    for prefix in ("%", "_", "*", "'", "[", "\x00"):
+    for prefix in ("%", "_", "*", "'", "[", "\x00", "\udcff"):
         assert open_source(store("invoice-rollup")).run_ids(prefix) == []
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,27 @@ COUNT = "SELECT count(*), count(DISTINCT n), max(n) FROM pairs"
 def listing(folder: Path) -> dict[str, bytes]:
     """Names in a folder with the content of every file but the `-shm`, which any reader may touch."""
     return {path.name: b"" if path.name.endswith("-shm") else path.read_bytes() for path in folder.iterdir()}
+
+
+def as_nobody(job: Callable[[], str]) -> str:
+    """Give what a job returns in a process without any rights."""
+    answer, question = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            os.write(question, job().encode())
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            os.write(question, repr(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(question)
+    told = os.read(answer, 4000).decode()
+    os.close(answer)
+    return told
+
+
+needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to become somebody else")
 
 
 @pytest.fixture
@@ -200,7 +222,7 @@ def test_kept_connection_sees_later_changes(plain):
     assert file.fetch(COUNT).rows[0][0] == 100
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to become somebody else")
+@needs_root
 def test_read_only_folder_for_somebody_without_rights(writer, tmp_path):
     """Somebody who may only read the folder sees a crashed engine's rows too, and leaves nothing."""
     path, process = writer()
@@ -213,18 +235,21 @@ def test_read_only_folder_for_somebody_without_rights(writer, tmp_path):
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(0o755)
     before = listing(path.parent)
-    reader, writer_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setuid(65534)
-        os.write(writer_end, repr(SqliteFile(path).fetch(COUNT)).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer_end)
-    answer = os.read(reader, 1000).decode()
-    os.close(reader)
+    answer = as_nobody(lambda: repr(SqliteFile(path).fetch(COUNT)))
     assert answer.endswith("problem=None)"), answer
     assert listing(path.parent) == before
+
+
+@needs_root
+def test_file_without_permission(plain, tmp_path):
+    """A file that one may not read is `SourceUnreadable` with the system's own reason."""
+    path = plain()
+    path.chmod(0o600)
+    for folder in [path.parent, tmp_path, *tmp_path.parents][:4]:
+        folder.chmod(0o755)
+    told = as_nobody(lambda: str(SqliteFile(path).check()))
+    assert told.startswith("SourceUnreadable(")
+    assert "Permission denied" in told
 
 
 def test_damaged_pages_keep_what_was_read(plain):
