@@ -81,6 +81,7 @@ def banner(title: str, reason: str, *, state: str = "failed", facts: Mapping[str
         terms,
         h("p", hint, class_="snb-hint") if hint else None,
         class_=f"snb snb-card snb-banner snb-{seen.tone}",
+        role="group",
         aria_label=f"{seen.word}: {one_line(title, 240)}",
     )
     lines = [
@@ -123,7 +124,7 @@ def evidence_list(evidence: Sequence[Evidence]) -> Card:
         for item in evidence
     )
     text = "\n".join(f"[{one_line(item.ref)}] {one_line(item.note)}\n{_indent(shown(item.quote, 1_500))}" for item in evidence)
-    return Card(h("section", h("ol", *items, class_="snb-evidence"), class_="snb snb-card", aria_label="Evidence"), text)
+    return Card(h("section", h("ol", *items, class_="snb-evidence"), class_="snb snb-card", role="group", aria_label="Evidence"), text)
 
 
 def verdict_card(verdict: Verdict) -> Card:
@@ -148,6 +149,7 @@ def verdict_card(verdict: Verdict) -> Card:
         _row("Rule", join([h("code", verdict.rule), "  signature ", h("code", verdict.signature)])) if verdict.rule else None,
         bug,
         class_="snb snb-card snb-verdict",
+        role="group",
         aria_label="Verdict",
     )
     return Card(page, _verdict_text(verdict))
@@ -164,6 +166,7 @@ def command_sheet(commands: Iterable[str | tuple[str, str]], *, title: str = "Co
         h("p", h("strong", title), class_="snb-title"),
         h("ul", items, class_="snb-commands"),
         class_="snb snb-card",
+        role="group",
         aria_label=title,
     )
     return Card(page, "\n".join([title, *(f"  {shown(command)}{f'   # {one_line(what)}' if what else ''}" for command, what in pairs)]))
@@ -189,6 +192,7 @@ def gate_card(
         effects,
         body,
         class_="snb snb-card snb-gate snb-warn",
+        role="group",
         aria_label=f"Gate: {one_line(title, 240)}",
     )
     lines = [f"◆ {one_line(title, 240)} ({state})", shown(summary, 2_000), *(f"  if yes: {shown(effect)}" for effect in consequences)]
@@ -210,7 +214,7 @@ def defects_list(defects: Sequence[Defect]) -> Card:
         for defect in defects
     )
     text = "\n".join(f"! {one_line(defect.kind)}: {shown(defect.summary, 1_000)}" for defect in defects)
-    return Card(h("section", h("ul", *items), class_="snb snb-card snb-defects", aria_label="Defects"), text)
+    return Card(h("section", h("ul", *items), class_="snb snb-card snb-defects", role="group", aria_label="Defects"), text)
 
 
 def problems_list(problems: Sequence[tuple[str, str] | str]) -> Card:
@@ -229,6 +233,7 @@ def problems_list(problems: Sequence[tuple[str, str] | str]) -> Card:
         ),
         h("ul", *items),
         class_="snb snb-card snb-problems snb-warn",
+        role="group",
         aria_label="Problems",
     )
     return Card(page, "\n".join(f"! {one_line(where)}{': ' if where else ''}{shown(what, 600)}" for where, what in pairs))

@@ -19,10 +19,12 @@ from smithers_nb.present.rows_in import Rows, rows_of
 from smithers_nb.present.states import Tone, look
 from smithers_nb.present.svg import timeline_svg
 from smithers_nb.present.theme import style_block
-from smithers_nb.present.timeline import Bar, Mark, Timeline, timeline
+from smithers_nb.present.timeline import timeline
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from smithers_nb.present.drawing import Bar, Mark, Timeline
 
 PLOTLY_MIMETYPE: Final = "application/vnd.plotly.v1+json"
 _FONT: Final = "system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', Arial, sans-serif"

@@ -90,7 +90,7 @@ def table(caption: str, columns: Iterable[str], rows: Iterable[Iterable[object]]
     head = h("tr", *(h("th", column, scope="col") for column in columns))
     body = join(row if isinstance(row, Html) else h("tr", *(h("td", cell) for cell in row)) for row in rows)
     whole = h("table", h("caption", caption), h("thead", head), h("tbody", body), class_=f"snb-table {class_}".strip())
-    return h("div", whole, class_="snb-scroll", tabindex="0", role="region", aria_label=caption)
+    return h("div", whole, class_="snb-scroll", tabindex="0", role="group", aria_label=caption)
 
 
 def text_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

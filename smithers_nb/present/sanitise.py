@@ -41,7 +41,7 @@ _ATTRIBUTES: Final[dict[str, set[str]]] = {
     "text": {"x", "y", "text-anchor"},
 }
 _VALUES: Final = {
-    "role": re.compile(r"img|region|note|status|group"),
+    "role": re.compile(r"img|note|status|group"),
     "src": re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*"),
     "href": re.compile(r"#[\w-]+|https?://\S+|mailto:\S+", re.IGNORECASE),
     "tabindex": re.compile(r"0"),

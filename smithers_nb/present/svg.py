@@ -13,7 +13,7 @@ from smithers_nb.present.states import look
 from smithers_nb.present.text import when
 
 if TYPE_CHECKING:
-    from smithers_nb.present.timeline import Bar, Mark, Timeline
+    from smithers_nb.present.drawing import Bar, Mark, Timeline
 
 _WIDTH: Final = 960
 _LANE: Final = 26

@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smithers_nb.model.rows import AttemptRow
+from smithers_nb.present.drawing import MAX_LANES
 from smithers_nb.present.figures import PLOTLY_MIMETYPE, Chart, timeline_figure
 from smithers_nb.present.svg import timeline_svg
-from smithers_nb.present.timeline import MAX_LANES, timeline
+from smithers_nb.present.timeline import timeline
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_iterations_stay_together(sample: SimpleNamespace) -> None:
         sample.attempt("loop", 1, "finished", 4, 5, iteration=1),
     ]
     assert timeline(rows).lanes == ("loop", "loop #1", "b")
+
+
+def test_a_long_loop_is_one_lane(sample: SimpleNamespace) -> None:
+    """Many iterations of a node share a lane that says how many, and each bar says which one it is."""
+    rows = [sample.attempt(f"crawl@@page={i}", 1, "finished", i, i + 0.5) for i in range(200)] + [
+        sample.attempt("end", 1, "failed", 300, 301, "x")
+    ]
+    drawn = timeline(rows)
+    assert drawn.lanes == ("crawl (200 iterations)", "end")
+    assert drawn.bars[7].tip.startswith("crawl@@page=7 #0, try 1")
+    assert drawn.notes == ()
 
 
 def test_an_attempt_without_end_ends_with_the_next(sample: SimpleNamespace) -> None:
