@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.redact import is_secret_name, redact, redact_value
+from smithers_nb.redact import is_secret_name, redact, redact_value, surely_clean
 
 _HEX = "4f2a9d0e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e"
 # Pieces are joined here, so that no scanner takes this file for a leak.
@@ -211,3 +211,33 @@ def test_megabytes_are_cheap(piece: str) -> None:
     start = time.process_time()
     redact(text, personal=True)
     assert time.process_time() - start < 4
+
+
+@pytest.mark.parametrize(("frame", "secret"), SECRETS)
+@pytest.mark.parametrize(
+    "wrap", [lambda text: text, lambda text: {"a": [{"b": text}]}, lambda text: f"line\n{text}", lambda text: {text: 1}]
+)
+def test_no_value_with_a_secret_is_called_clean(frame: str, secret: str, wrap) -> None:
+    """The quick look never calls JSON clean that a thorough one would change."""
+    value = wrap(frame.format(secret))
+    written = json.dumps(value, ensure_ascii=False)
+    assert redact_value(value) == value or not surely_clean(written)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sampled_from([frame.format(secret) for frame, secret in SECRETS]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["a", "apiKey", "token", "Pwd", "dsn", "inputTokens", "é"]) | st.text(max_size=4), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(_JSON)
+def test_what_is_called_clean_stays_as_it_is(value: object) -> None:
+    """A value that the quick look calls clean is changed by no redaction."""
+    if surely_clean(json.dumps(value, ensure_ascii=False)):
+        assert redact_value(value) == value

@@ -44,7 +44,7 @@ _NO_NOTEBOOK = click.option("--no-notebook", is_flag=True, help="The verdict row
     *autopsy_options,
     _NO_NOTEBOOK,
     now_option,
-    example="smithers-nb autopsy 49315\nsmithers-nb autopsy 49315 --no-notebook --format json | jq -r .commands[]",
+    example="smithers-nb autopsy 49315\nsmithers-nb autopsy 49315 --no-notebook --format json | jq -r '.commands[]'",
 )
 def autopsy(ask: Asked, run: str, *, no_notebook: bool, artifacts: Path, **options: Any) -> None:
     """Find out why a run failed, and write it down.

@@ -19,7 +19,7 @@ import orjson
 
 from smithers_nb.present.states import Tone, look
 from smithers_nb.present.text import duration, one_line, when
-from smithers_nb.redact import redact_value
+from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ def print_finding(finding: BaseModel | dict[str, Any], fmt: Format, page: Callab
 def write_json(value: Any, *, line: bool = False) -> None:
     """Write one JSON value without secrets to standard output."""
     options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
-    sys.stdout.buffer.write(orjson.dumps(redact_value(value), option=options))
+    written = orjson.dumps(value, option=options)
+    if not surely_clean(written.decode()):
+        written = orjson.dumps(redact_value(value), option=options)
+    sys.stdout.buffer.write(written)
 
 
 def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:

