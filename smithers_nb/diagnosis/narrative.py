@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _QUOTE: Final = 300
 _MOST_NAMES: Final = 4
+_LONGEST: Final = 20_000
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 _TOLD: Final = (
     ("path", "path"),
@@ -187,7 +189,7 @@ def _capital(text: str) -> str:
 
 
 def _clip(text: str, limit: int = _QUOTE) -> str:
-    line = " ".join(text.split())
+    line = " ".join(_COLOURS.sub("", text[:_LONGEST]).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

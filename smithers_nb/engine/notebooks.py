@@ -71,7 +71,7 @@ def validated(model: type[M], values: Mapping[str, Any]) -> M:
 def execute(  # noqa: PLR0913  # all but three are options by name
     notebook: Path,
     output: Path,
-    parameters: BaseModel,
+    parameters: BaseModel | None = None,
     *,
     cell_timeout_s: float = 600.0,
     total_timeout_s: float = 1800.0,
@@ -83,7 +83,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     Args:
         notebook: The notebook, with a cell tagged `parameters`.
         output: Where the executed notebook goes; replaced when it exists.
-        parameters: Its parameters.
+        parameters: Its parameters; None for a notebook that takes none.
         cell_timeout_s: Seconds that one cell may take.
         total_timeout_s: Seconds that everything may take, the start of the kernel included.
         progress: Told before each cell.
@@ -113,7 +113,7 @@ class _Job(NamedTuple):
 
     notebook: Path
     output: Path
-    parameters: BaseModel
+    parameters: BaseModel | None
     cell_timeout_s: float
     deadline: float
     progress: Progress | None
@@ -139,7 +139,7 @@ class _Execution:
 
             node = nbformat.read(self.job.notebook, as_version=4)
             self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell)
-            self._session.execute(node, self.job.parameters.model_dump(mode="json"))
+            self._session.execute(node, self.job.parameters.model_dump(mode="json") if self.job.parameters else {})
         except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
             self.error = error
         finally:
