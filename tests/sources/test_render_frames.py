@@ -225,7 +225,7 @@ def test_frames_have_the_hash_that_the_engine_wrote(corpus_store, corpus):
         frames = "SELECT run_id, encoding, xml_json, xml_hash FROM _smithers_frames ORDER BY run_id, frame_no"
         for run, encoding, content, known in connection.execute(frames):
             tree, run_id = render(tree if run == run_id else None, content, encoding), run
-            told = json.dumps(tree, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
+            told = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
             same = hashlib.sha256(told).hexdigest() == known
             # Paths in a few stores were made neutral after they were written: their keyframes cannot have the hash.
             trusted = same if encoding == "keyframe" else trusted
