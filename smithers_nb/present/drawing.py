@@ -73,7 +73,7 @@ def thinned(lanes: list[str], bars: list[Bar], marks: list[Mark], end: int) -> T
     if len(bars) > MAX_BARS:
         total = len(bars)
         bars = _merged(bars, max(min(MAX_BARS // max(len(lanes), 1), MAX_PER_LANE), 1), start, end)
-        marks = _few([mark for mark in marks if mark.kind not in _SAID_BY_BARS])
+        marks = _few([mark for mark in marks if mark.lane == RUN_LANE or mark.kind not in _SAID_BY_BARS])
         notes.append(
             f"{total:,} attempts are drawn as {len(bars)} bars: attempts of a node that follow each other in the same state are one."
         )

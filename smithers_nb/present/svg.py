@@ -111,11 +111,12 @@ def _bar(bar: Bar, scale: _Scale, top: int) -> Html:
         rx="2",
         class_=f"snb-bar snb-{look(bar.state).tone}{' snb-thin' if waiting or bar.state in {'collateral', 'reset'} else ''}",
     )
-    if not bar.label or (bar.tries > 1 and width < _LABEL_ROOM * len(bar.label)):
-        return box
-    if width > _LABEL_ROOM * len(bar.label) + _MARK_ROOM:
+    room = width - (0 if bar.tries > 1 else _MARK_ROOM)
+    if bar.label and room > _LABEL_ROOM * len(bar.label):
         return join([box, h("text", bar.label, x=f"{x + 4:.1f}", y=str(top + 17), class_="snb-on-bar")])
-    return join([box, h("text", bar.label, x=f"{x - 4:.1f}", y=str(top + 17), text_anchor="end", class_="snb-svg-muted")])
+    if bar.label and bar.tries == 1:
+        return join([box, h("text", bar.label, x=f"{x - 4:.1f}", y=str(top + 17), text_anchor="end", class_="snb-svg-muted")])
+    return box
 
 
 def _mark(mark: Mark, scale: _Scale, top: int) -> Html:
