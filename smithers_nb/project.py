@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.markup import Card
 
+_BLAMES, _LINK = "Task failed: ", " See https://smithers.sh/reference/"
+_FEW = 500
 _TAB_IDS = 200
 _SHOWN = 20
 
@@ -124,6 +126,25 @@ class Project(Grains):
         from smithers_nb.frames import frame_from_rows
 
         return frame_from_rows(grain.RunRow, self.run_rows(status=status, workflow=workflow, since_ms=since_ms, limit=limit))
+
+    def reasons(self, runs: Sequence[grain.RunRow]) -> dict[str, str]:
+        """Say what runs failed on: the error of the task that the run blames, where the run itself only says which task failed.
+
+        Args:
+            runs: Rows of this store.
+
+        Returns:
+            Run id to `NODE: message`, or to the run's own message when that is all there is; runs without an error are left out.
+        """
+        told = {run.run_id: run.error_message for run in runs if run.error_message}
+        blamed = {run_id: text.removeprefix(_BLAMES).partition(_LINK)[0] for run_id, text in told.items() if text.startswith(_BLAMES)}
+        only: dict[str, Collection[str | int]] = {"state": ["failed"]}
+        if len(blamed) <= _FEW:
+            only["run_id"] = list(blamed)
+        for attempt in self.source.rows(grain.AttemptRow, only=only) if blamed else ():
+            if attempt.error_message and blamed.get(attempt.run_id) == attempt.node_id:
+                told[attempt.run_id] = f"{attempt.node_id}: {attempt.error_message}"
+        return told
 
     def run_ids(self, prefix: str = "") -> list[str]:
         """List run ids, those with a prefix when one is given, at most 200."""

@@ -75,6 +75,14 @@ def test_runs_can_be_filtered(project: Project) -> None:
     assert {row.run_id for row in project.run_rows(since_ms=middle)} == {row.run_id for row in everything if row.started_at >= middle}
 
 
+def test_reasons_name_the_task_and_its_error(project: Project) -> None:
+    """Where a run only says which task failed, the reason is that task's own error; a run without an error has none."""
+    reasons = project.reasons(project.run_rows())
+    assert reasons[FAILED].startswith("normalize: null is not an object")
+    assert FINISHED not in reasons
+    assert set(reasons) == {row.run_id for row in project.run_rows() if row.error_message}
+
+
 def test_states_are_derived_at_the_given_time(place: Path) -> None:
     """A run whose engine was killed is running a second later and not much later any more."""
     heartbeat = next(row for row in connect(place).run_rows() if row.status == "running").heartbeat_at

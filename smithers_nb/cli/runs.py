@@ -35,13 +35,14 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
         rows = project.run_rows(status=status)
         shown = rows if everything else rows[:limit]
         short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and sys.stdout.isatty() else {}
+        reasons = project.reasons(shown) if ask.fmt == "table" else {}
         columns = (
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
             Column("WORKFLOW", lambda row: row.workflow, spare=1),
             Column("STATE", lambda row: row.state, state=True),
             Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=2),
             Column("TOOK", lambda row: took(row.duration_s), spare=3),
-            Column("ERROR", lambda row: message(row.error_message), grow=True),
+            Column("ERROR", lambda row: message(reasons.get(row.run_id)), grow=True),
         )
         print_rows(
             shown,
