@@ -7,7 +7,7 @@ which is what the command line builds on. The clock is read here and nowhere bel
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -204,16 +204,19 @@ class Project(Grains):
         runs = self.run_rows()
         if not runs:
             return empty("no-runs", self.source.location)
-        return _runs_card(f"{self.source.location}: the newest {min(len(runs), _SHOWN)} of {len(runs)} runs", runs[:_SHOWN])
+        return _runs_card(
+            f"{self.source.location}: the newest {min(len(runs), _SHOWN)} of {len(runs)} runs", runs[:_SHOWN], self.reasons(runs[:_SHOWN])
+        )
 
 
-def _runs_card(caption: str, runs: Sequence[grain.RunRow]) -> Card:
+def _runs_card(caption: str, runs: Sequence[grain.RunRow], reasons: Mapping[str, str]) -> Card:
     from smithers_nb.present.markup import Card, h, table, text_table
     from smithers_nb.present.pieces import state_mark
 
     columns = ("Run", "Workflow", "State", "Started", "Took", "Error")
     cells = [
-        (row.run_id, row.workflow, row.state, when(row.started_at), duration(row.duration_s), one_line(row.error_message)) for row in runs
+        (row.run_id, row.workflow, row.state, when(row.started_at), duration(row.duration_s), one_line(reasons.get(row.run_id)))
+        for row in runs
     ]
     rows = [(h("code", run_id), workflow, state_mark(state), *rest) for run_id, workflow, state, *rest in cells]
     return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text_table(columns, cells)}")

@@ -249,6 +249,14 @@ def test_autopsy_takes_a_run_or_an_id(project: Project, place: Path) -> None:
     assert autopsy(FAILED, place).failure_class == "workflow-bug"
 
 
+@pytest.mark.parametrize("run_id", [FAILED, "order-sync-010", "pr-review-033", "release-gate-043"])
+def test_why_and_autopsy_agree(project: Project, run_id: str) -> None:
+    """The quick answer has the class, the suggestion and the commands of the long one."""
+    why, verdict = project.run(run_id).why(), project.run(run_id).autopsy()
+    assert (why.classification.failure_class, why.classification.confidence) == (verdict.failure_class, verdict.confidence)
+    assert (why.advice.suggestion, why.advice.commands) == (verdict.suggestion, verdict.commands)
+
+
 def test_autopsy_of_a_run_that_did_not_fail_is_refused(place: Path) -> None:
     """A finished run has nothing to autopsy, and the error says so."""
     with pytest.raises(RunNotFailed, match="did not fail"):
