@@ -21,6 +21,7 @@ from typing import Any, Final
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
+from smithers_nb.engine.launcher import FOLDER
 from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"
@@ -55,9 +56,10 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
 
     async def start_kernel(self, **options: Any) -> None:
         """Start it with our environment; nothing that its process prints reaches our own output."""
-        options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT}
+        folder = {FOLDER: str(self.folder)} if self.folder and self.kernel_name == KERNEL_NAME else {}
+        options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT, **folder}
         with (self.folder / "log").open("wb") if self.folder else open(os.devnull, "wb") as log:  # noqa: ASYNC230, PTH123
-            await super().start_kernel(stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+            await super().start_kernel(stdin=subprocess.PIPE if folder else subprocess.DEVNULL, stdout=log, stderr=log, **options)
         self.on_start()
 
     def kill_now(self) -> None:

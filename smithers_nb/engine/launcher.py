@@ -1,4 +1,4 @@
-"""What our kernel spec runs: ipykernel, without imports that nothing here needs.
+"""What our kernel spec runs: ipykernel, without imports that nothing here needs, and not a moment longer than its owner.
 
 With a jupyter server installed, `jsonschema` finds `rfc3987_syntax`, which builds a grammar for almost a second in every kernel
 and again at the first rich display. Naming a module None makes Python say that it is not there, and jsonschema does without.
@@ -6,10 +6,16 @@ and again at the first rich display. Naming a module None makes Python say that 
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
+"""Environment variable that names the private folder of the sockets, when there is one."""
 
 SLOW_AND_OPTIONAL: Final = ("rfc3987_syntax", "pyarrow.fs")
 """The grammar above, and what papermill imports only to read notebooks from Hadoop."""
@@ -29,10 +35,26 @@ def without_slow_imports() -> Iterator[None]:
 
 def main() -> None:
     """Start the kernel with the arguments of the kernel spec."""
+    if folder := os.environ.pop(FOLDER, None):
+        _end_with_owner(folder)
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()
+
+
+def _end_with_owner(folder: str) -> None:
+    """Remove the sockets and end when the pipe that our input is closes: its owner is gone, however that came about."""
+    pipe = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what a cell starts must not wait for that pipe
+
+    def wait() -> None:
+        while os.read(pipe, 1):
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="owner", daemon=True).start()
 
 
 if __name__ == "__main__":

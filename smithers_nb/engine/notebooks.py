@@ -94,18 +94,17 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     """
     begun = time.monotonic()
     run = _Execution(_Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress))
-    worker = threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True)
-    worker.start()
+    threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True).start()
     try:
         run.started.wait(total_timeout_s)
         if meanwhile is not None and run.error is None:
             meanwhile()
-        worker.join(max(0.0, run.job.deadline - time.monotonic()))
+        run.finished.wait(max(0.0, run.job.deadline - time.monotonic()))
     finally:
-        if worker.is_alive():
+        if not run.finished.is_set():
             run.stop()
-            worker.join(_GRACE_S)
-    return run.result(begun, hung=worker.is_alive())
+            run.finished.wait(_GRACE_S)
+    return run.result(begun)
 
 
 class _Job(NamedTuple):
@@ -125,6 +124,7 @@ class _Execution:
     def __init__(self, job: _Job) -> None:
         self.job = job
         self.started = threading.Event()
+        self.finished = threading.Event()  # not Thread.join: a Ctrl-C there makes Python 3.11 take the thread for ended
         self.error: BaseException | None = None
         self._session: Session | None = None
         self._saved_at = time.monotonic()
@@ -144,19 +144,20 @@ class _Execution:
             self.error = error
         finally:
             self.started.set()
+            self.finished.set()
 
     def stop(self) -> None:
         """End the kernel."""
         if self._session is not None:
             self._session.stop()
 
-    def result(self, begun: float, *, hung: bool) -> ExecutedNotebook:
+    def result(self, begun: float) -> ExecutedNotebook:
         """Save the notebook and give it, or raise what happened to it."""
         session = self._session
         if session is None or session.node is None:
             reason = self.error or "no kernel within the time limit"
             raise NotebookError(f"{self.job.notebook.name} could not be started: {reason}") from self.error
-        if self.error is None and not hung:
+        if self.error is None and self.finished.is_set():
             self._save(session.node)
             return ExecutedNotebook(self.job.output, session.node, time.monotonic() - begun)
         raise self._failure(session) from None

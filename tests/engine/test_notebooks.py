@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +23,14 @@ from smithers_nb.errors import NotebookError, ParameterError
 def outputs(path):
     """All outputs of a saved notebook, flat."""
     return [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+
+
+def runs(pid):
+    """Tell whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_parameters_reach_the_cells(notebook, parameters, tmp_path):
@@ -171,3 +182,45 @@ def test_wrong_parameters_are_one_line(parameters, values, words):
         validated(parameters, values)
     assert "\n" not in str(caught.value)
     assert caught.value.hint == "the parameters are name, count"
+
+
+def test_an_interrupt_ends_the_kernel(notebook, parameters, tmp_path, monkeypatch):
+    """Ctrl-C while a cell runs reaches the caller, and neither the kernel nor its sockets stay."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    pid = tmp_path / "pid"
+    cell = (
+        f"import os, signal, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\nos.kill({os.getpid()}, signal.SIGINT)\ntime.sleep(60)"
+    )
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        execute(notebook(cell), tmp_path / "out.ipynb", parameters())
+    assert time.monotonic() - begun < 15
+    assert list(folder.iterdir()) == []
+    assert not runs(int(pid.read_text()))
+    folder.rmdir()
+
+
+def test_a_killed_owner_takes_the_kernel_along(notebook, tmp_path):
+    """When our own process is killed, its kernel ends by itself and removes its sockets."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    pid = tmp_path / "pid"
+    tell = f"import os, signal, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))"
+    small = notebook(f"{tell}\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)")
+    paths = f"Path({str(small)!r}), Path({str(tmp_path / 'out.ipynb')!r})"
+    code = f"from pathlib import Path; from smithers_nb.engine.notebooks import execute; execute({paths})"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(folder)}, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    until = time.monotonic() + 10
+    while (any(folder.iterdir()) or runs(int(pid.read_text()))) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(folder.iterdir()) == []
+    assert not runs(int(pid.read_text()))
+    folder.rmdir()
+
+
+def test_what_a_cell_starts_has_no_input(notebook, tmp_path):
+    """A program that reads its input ends at once instead of waiting for what never comes."""
+    cell = "import subprocess\nsubprocess.run(['cat'], capture_output=True, check=True, timeout=5).stdout"
+    done = execute(notebook(cell), tmp_path / "out.ipynb")
+    assert done.shown("text/plain") == "b''"
