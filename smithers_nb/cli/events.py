@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+import shutil
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from smithers_nb.cli.options import Asked, Moment, Utf8, command, run_argument
-from smithers_nb.cli.output import TONES, node_name, note, print_rows
+from smithers_nb.cli.output import TONES, fit, node_name, note, print_rows
 from smithers_nb.present.text import one_line
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _OPTIONS = (
     ),
     click.option("--raw", is_flag=True, help="Also heartbeats, render frames, snapshots and raw agent chunks."),
 )
+_ROOMY = 120
 _TONE_OF_ENDING: tuple[tuple[tuple[str, ...], Tone], ...] = (
     (("Failed", "Denied", "Timeout", "GaveUp", "Unsafe"), "bad"),
     (("Finished", "Granted", "AutoApproved"), "good"),
@@ -56,23 +57,23 @@ def events(ask: Asked, run: str, **filters: Any) -> None:
             print_rows(found, ask.fmt, (), nothing="")
 
 
-def _print_lines(found: Iterable[EventRow]) -> None:
+def _print_lines(found: list[EventRow]) -> None:
     """Print one line per event at once, so that `| head` need not wait for the last."""
-    lines = _lines(found)
-    first = next(lines, None)
-    if first is None:
+    if not found:
         note("no such events")
         return
-    click.echo(click.style(f"{'SEQ':>6}  {'TIME (UTC)':<23}  {'TYPE':<22} {'NODE':<24} WHAT", bold=True))
-    for line in itertools.chain([first], lines):
-        click.echo(line)
-
-
-def _lines(found: Iterable[EventRow]) -> Iterator[str]:
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    dated = room is None or room >= _ROOMY
+    click.echo(click.style(_line("SEQ", "TIME (UTC)".ljust(23 if dated else 12), "TYPE", "NODE", "WHAT", room), bold=True))
     for event in found:
-        node = f"{one_line(node_name(event), 60)}{f'/{event.attempt}' if event.attempt else ''}" if event.node_id else ""
-        kind = click.style(one_line(event.type, 60).ljust(22), fg=_colour(event.type))
-        yield f"{event.seq:>6}  {_stamp(event.at):<23}  {kind} {node:<24} {what_happened(event)}".rstrip()
+        node = f"{node_name(event)}{f'/{event.attempt}' if event.attempt else ''}" if event.node_id else ""
+        line = _line(str(event.seq), _stamp(event.at, dated=dated), event.type, node, what_happened(event), room)
+        click.echo(click.style(line, fg=_colour(event.type)) if _colour(event.type) else line)
+
+
+def _line(seq: str, at: str, kind: str, node: str, what: str, room: int | None) -> str:
+    cells = f"{seq:>6}  {at}  {fit(one_line(kind), 20 if room else 24)}  {fit(one_line(node), 18 if room else 28)}  {what}".rstrip()
+    return fit(cells, room, fill=False) if room else cells
 
 
 def what_happened(event: EventRow) -> str:
@@ -92,11 +93,12 @@ def what_happened(event: EventRow) -> str:
     )
 
 
-def _stamp(ms: int | None) -> str:
+def _stamp(ms: int | None, *, dated: bool) -> str:
     try:
-        return datetime.fromtimestamp((ms or 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if ms is not None else "-"
+        whole = datetime.fromtimestamp((ms or 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if ms is not None else "-"
     except (ValueError, OverflowError, OSError):
-        return str(ms)
+        whole = str(ms)
+    return whole.ljust(23) if dated else whole[11:].ljust(12)
 
 
 def _colour(event_type: str) -> str | None:

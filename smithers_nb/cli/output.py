@@ -134,8 +134,9 @@ def fit(text: str, room: int, *, fill: bool = True) -> str:
     used = width(text)
     if used <= room:
         return text + " " * (room - used) if fill else text
-    while text and width(text) > room - 1:
-        text = text[: room - 1] if text.isascii() else text[:-1]
+    text = text[: room - 1]
+    while width(text) > room - 1:
+        text = text[:-1]
     return f"{text}…"
 
 

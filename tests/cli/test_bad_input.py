@@ -178,6 +178,52 @@ def test_hostile_data_is_shown_not_obeyed(cli, own_example: Path) -> None:
     assert cli("ps", "--source", own_example, "-f", "json").json[0]["workflow"] == evil
 
 
+_EVERYTHING = [
+    ["ps"],
+    ["why", FAILED],
+    ["inspect", FAILED],
+    ["events", FAILED],
+    ["node", FAILED, "normalize"],
+    ["output", FINISHED],
+    ["failures"],
+    ["autopsy", FAILED, "--no-notebook"],
+]
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        b"caf\xe9 \xff\xfe \xed\xa0\x80",
+        b'{"message": "half a pair \\ud800", "cause": {"message": "\\udfff"}}',
+        b'{"message": 12345678901234567890123456789, "stack": [null, {}], "cause": []}',
+        b"[[[[[[[",
+        b'{"message": "' + b"long \xc3\xa9 " * 150_000 + b'"}',
+        b"\x00\x01\x02",
+    ],
+    ids=["no UTF-8", "lone surrogates", "wrong types", "no JSON", "a megabyte", "binary"],
+)
+@pytest.mark.parametrize("fmt", ["table", "json", "jsonl"])
+def test_damaged_text_in_every_column(cli, own_example: Path, evil: bytes, fmt: str) -> None:
+    """Text that is no UTF-8, no JSON or far too long, in every column that a run can write, stops no command."""
+    with sqlite3.connect(own_example) as store:
+        for table, columns in {
+            "_smithers_runs": ["workflow_name", "error_json", "config_json"],
+            "_smithers_attempts": ["error_json", "response_text", "meta_json"],
+            "_smithers_nodes": ["label"],
+            "_smithers_approvals": ["note", "request_json"],
+        }.items():
+            for column in columns:
+                store.execute(f"UPDATE {table} SET {column} = CAST(? AS TEXT) WHERE run_id IN (?, ?)", (evil, FAILED, FINISHED))
+        store.execute("UPDATE _smithers_events SET payload_json = CAST(? AS TEXT) WHERE run_id = ? AND seq < 9", (evil, FAILED))
+    store.close()
+    for args in _EVERYTHING:
+        answer = cli(*args, "--source", own_example, "--format", fmt)
+        assert answer.code == 0, (args, answer.err)
+        assert answer.out
+        if fmt == "json":
+            assert answer.json is not None
+
+
 def test_hostile_ids_are_quoted_in_commands(cli, own_example: Path) -> None:
     """A run id made of shell syntax is one quoted word in every command that is printed."""
     import shlex
