@@ -18,6 +18,7 @@ _MARK: Final = "[REDACTED"
 _ANY_MARK: Final = re.compile(r"\[REDACTED(?::[0-9a-f]{4})?\]")
 _TAGGED_LENGTH: Final = 16
 _SHORTEST: Final = 2
+_PASSES: Final = 8
 
 _PREFIXED: Final = (
     r"sk-(?![a-z]+-[a-z-]*(?![\w-]))[\w-]{8,}",  # OpenAI, Anthropic; not a name of lower-case words
@@ -41,6 +42,8 @@ _NAME: Final = (
 )
 _UPPER_KEY: Final = r"(?:(?<![A-Z0-9])|(?<=API))KEY"
 _SPOKEN: Final = r"(?:(?i:passw(?:or)?d|passphrase|pwd|secret|token)|(?:(?<=[-_])|(?<=[aA][pP][iI]))(?i:key))"
+_FLAG: Final = r"(?:(?<=--)(?:token|password|secret)|(?<=--auth-)token|(?<=--access-)token|(?<=--api-)key)"
+_PROSE: Final = r"(?!(?:options?|flags?|arguments?|parameters?|values?|is|was|to|and|or|not|must|may|in|for|with|from|as)\b)"
 _QUOTED: Final = r"(?:\"[^\"\n]*\"|'[^'\n]*')"
 _KEY: Final = re.compile(
     r"(?i:api[-_]?key|[-_]key$|^key$|token(?!i[sz])|secret|passw(?:or)?d|passphrase|^pwd$|credential|authorization|dsn|connection)|[a-z]Key$"
@@ -124,6 +127,8 @@ _FINDER: Final = re.compile(
             # password=value; with spaces or a colon only what is quoted or has a digit, because "unexpected token: x" is no secret
             rf"{_SPOKEN}=(?P<lower>{_QUOTED}|[^\s\"'&;,)\]}}]+)",
             rf"{_SPOKEN} {{0,2}}(?:= {{1,2}}|: {{0,2}})(?P<colon>(?=..{{4}}){_QUOTED}|(?=[^\s\"'\d]{{0,99}}\d)[^\s\"'&;,)\]}}]{{6,}})",
+            # --token value of a command line
+            rf"{_FLAG} {{1,3}}{_PROSE}(?P<flag>{_QUOTED}|[^\s\"'<$-][^\s\"']{{3,}})",
             r"(?<=[?&;])sig=(?P<sas>[\w%+/=-]{20,})",
         )
     ),
@@ -146,11 +151,11 @@ def redact(text: str, *, personal: bool = False) -> str:
         text: Any text, also JSON, code, logs; megabytes are fine.
         personal: Replace user names in home paths and e-mail addresses as well.
     """
-    text = _without_found(text)
-    for hint, pattern in _RARE:
-        if hint in text:
-            text = pattern.sub(lambda match: _mark(match.group()), text)
-    return _PERSONAL.sub(lambda match: _mark(match.group()), text) if personal else text
+    for _ in range(_PASSES):  # what was glued to a secret may stand free afterwards
+        before, text = text, _once(text, personal=personal)
+        if text == before:
+            break
+    return text
 
 
 def redact_value(value: Any, *, personal: bool = False) -> Any:
@@ -196,6 +201,14 @@ def _entry(key: object, value: Any, personal: bool) -> Any:
     return value if not value or _ANY_MARK.fullmatch(value) else _mark(value)
 
 
+def _once(text: str, *, personal: bool) -> str:
+    text = _without_found(text)
+    for hint, pattern in _RARE:
+        if hint in text:
+            text = pattern.sub(lambda match: _mark(match.group()), text)
+    return _PERSONAL.sub(_personal_mark, text) if personal else text
+
+
 def _without_found(text: str) -> str:
     lowered = text.replace("\u0130", "i").lower()  # the one letter whose lower case is longer, which would shift positions
     pieces: list[str] = []
@@ -222,6 +235,10 @@ def _ordinary(text: str, word: re.Match[str], secret: str) -> bool:
         return _ORDINARY_KEY.search(text, max(0, word.start() - 16), word.end()) is not None
     counted = word.group() == "token" and _COUNTED.search(text, max(0, word.start() - 8), word.start()) is not None
     return counted and _NUMBER.fullmatch(secret) is not None
+
+
+def _personal_mark(match: re.Match[str]) -> str:
+    return match.group() if _MARK in match.group() else _mark(match.group())
 
 
 def _spared(secret: str, group: str) -> bool:
