@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.options import Asked, Moment, Utf8, command, run_argument
-from smithers_nb.cli.output import TONES, fit, node_name, note, print_rows
+from smithers_nb.cli.output import TONES, fit, message, node_name, note, print_rows
 from smithers_nb.present.text import one_line
 
 if TYPE_CHECKING:
@@ -64,14 +64,15 @@ def _print_lines(found: list[EventRow]) -> None:
         return
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     dated = room is None or room >= _ROOMY
-    click.echo(click.style(_line("SEQ", "TIME (UTC)".ljust(23 if dated else 12), "TYPE", "NODE", "WHAT", room), bold=True))
+    click.echo(click.style(_line(room, "SEQ", "TIME (UTC)".ljust(23 if dated else 12), "TYPE", "NODE", "WHAT"), bold=True))
     for event in found:
         node = f"{node_name(event)}{f'/{event.attempt}' if event.attempt else ''}" if event.node_id else ""
-        line = _line(str(event.seq), _stamp(event.at, dated=dated), event.type, node, what_happened(event), room)
+        line = _line(room, str(event.seq), _stamp(event.at, dated=dated), event.type, node, message(what_happened(event)))
         click.echo(click.style(line, fg=_colour(event.type)) if _colour(event.type) else line)
 
 
-def _line(seq: str, at: str, kind: str, node: str, what: str, room: int | None) -> str:
+def _line(room: int | None, *columns: str) -> str:
+    seq, at, kind, node, what = columns
     cells = f"{seq:>6}  {at}  {fit(one_line(kind), 20 if room else 24)}  {fit(one_line(node), 18 if room else 28)}  {what}".rstrip()
     return fit(cells, room, fill=False) if room else cells
 
