@@ -118,10 +118,19 @@ def _row_of(runs: pd.DataFrame, run_id: str) -> pd.Series[Any]:
 
 
 def _workflow(before: Picture, after: Picture) -> Iterator[Change]:
-    for column, what in (("workflow_hash", "workflow hash"), ("workflow_path", "workflow path"), ("root", "project folder")):
+    for column, (what, shown) in _WHERE_FROM.items():
         old, new = before.run.get(column), after.run.get(column)
         if old and new and old != new:
-            yield _change(what, old[:12] if column == "workflow_hash" else old, new[:12] if column == "workflow_hash" else new)
+            yield _change(what, old[:shown], new[:shown])
+
+
+_WHERE_FROM = {
+    "workflow_hash": ("workflow hash", 12),
+    "workflow_path": ("workflow path", None),
+    "root": ("project folder", None),
+    "revision": ("repository revision", 12),
+}
+"""Column of a run to what it is called, and how much of it tells two values apart."""
 
 
 def _input(before: Picture, after: Picture) -> Iterator[Change]:

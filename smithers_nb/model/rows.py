@@ -42,6 +42,7 @@ class RunRow(NamedTuple):
     owner: Annotated[Text, "process that drives the run; NA once parked or over"]
     cancel_requested_at: Annotated[Ms, "a cancel was asked for"]
     root: Annotated[Text, "project folder of the run, as recorded at launch"]
+    revision: Annotated[Text, "revision of the project's repository at launch"] = None
 
 
 class NodeRow(NamedTuple):

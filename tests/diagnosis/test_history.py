@@ -81,6 +81,12 @@ def test_an_edited_workflow_and_new_input_are_changes(compared):
     assert found == {"workflow hash": ("a" * 12, "b" * 12), "input.market": ("de", "fr")}
 
 
+def test_another_commit_is_a_change(compared):
+    """The repository's revision is told where both runs recorded one."""
+    assert compared({"revision": "a" * 40}, {"revision": "b" * 40}) == {"repository revision": ("a" * 12, "b" * 12)}
+    assert compared({"revision": None}, {"revision": "b" * 40}) == {}
+
+
 def test_an_input_without_schema_is_compared_field_by_field(compared):
     """The store keeps it whole in one column; the reader wants the field."""
     payloads = [(i, "input", {"payload": json.dumps({"a": {"b": value}, "same": 1})}) for i, value in (("g", 1), ("b", 2))]
