@@ -135,7 +135,7 @@ def diff(patch: str, *, path: str = "", limit: int = 400) -> Card:
         path: File it is about.
         limit: Lines that are shown.
     """
-    lines = visible(redact(patch)).split("\n")
+    lines = visible(redact(patch)).rstrip("\n").split("\n")
     if not patch.strip():
         return _nothing(f"change of {path}" if path else "change")
     added = sum(_sign(line) == "+" for line in lines)
