@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from smithers_nb.diagnosis.error_chain import says_nothing
-from smithers_nb.model.verdict import Evidence
+from smithers_nb.diagnosis.quotes import quoted
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, EventRow
+    from smithers_nb.model.verdict import Evidence
 
 _GENERIC = re.compile(
     r"(?:\w+ )?(?:run|agent|process|CLI|command|turn|session)\b.{0,20}?(?:failed|errored)\W*"
@@ -62,11 +63,7 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
     telling = next(((seq, text) for seq, text in said if _LOOKS_LIKE_ERROR.search(text)), None)
     last_words = said[0] if said and len(said[0][1]) <= _LAST_WORDS else None
     found = telling or last_words
-    return (
-        Evidence(ref=f"event:{found[0]}", quote=found[1][:_LONG], note="said by the agent, not kept in the attempt's error")
-        if found
-        else None
-    )
+    return quoted(f"event:{found[0]}", found[1], "said by the agent, not kept in the attempt's error", _LONG) if found else None
 
 
 def _texts(payload: str | None) -> list[str]:

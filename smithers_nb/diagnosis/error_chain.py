@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from smithers_nb.diagnosis.quotes import excerpt
 from smithers_nb.model.verdict import Link
+from smithers_nb.redact import redact, redact_value
 
 WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
 """Codes that only say that something else failed (reference: Smithers' scheduler and subflows)."""
@@ -69,8 +71,8 @@ def says_nothing(message: str) -> bool:
 
 
 def clean_message(message: object) -> str:
-    """Strip the pointer to Smithers' error reference that its messages end with, and cut what nobody will read."""
-    return _DOCS_SUFFIX.sub("", str(message)[:_MAX_TEXT]).strip()
+    """Take out secrets and the pointer to Smithers' error reference that its messages end with; cut what nobody will read."""
+    return _DOCS_SUFFIX.sub("", excerpt(str(message), _MAX_TEXT)).strip()
 
 
 def _unfold(value: object) -> Iterator[Mapping[str, Any]]:
@@ -99,7 +101,7 @@ def _link(error: Mapping[str, Any]) -> Link | None:
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
     if not (message or name or code):
         return None
-    stack = str(error.get("stack") or "")[:_MAX_TEXT]
+    stack = excerpt(str(error.get("stack") or ""), _MAX_TEXT)
     return Link(name=name, code=code, message=message, stack=stack)
 
 
@@ -120,13 +122,13 @@ def _details(error: Mapping[str, Any]) -> dict[str, Any]:
     inner = error.get("details")
     found = {**error, **inner} if isinstance(inner, dict) else error
     scalars = {
-        key: value[:_DETAIL_TEXT] if isinstance(value, str) else value
-        for key, value in found.items()
+        key: excerpt(value, _DETAIL_TEXT) if isinstance(value, str) else value
+        for key, value in redact_value({key: value for key, value in found.items() if not isinstance(value, dict | list)}).items()
         if key not in _NOT_DETAILS and isinstance(value, str | int | float | bool) and value != ""
     }
     for stream in ("stderr", "stdout"):
         if text := _buffer_text(found.get(stream)):
-            scalars[stream] = text[-_DETAIL_TEXT:]
+            scalars[stream] = redact(text)[-_DETAIL_TEXT:]
     return {**scalars, **_log_tail(found)}
 
 
@@ -142,4 +144,4 @@ def _buffer_text(value: object) -> str:
 
 def _log_tail(found: Mapping[str, Any]) -> dict[str, str]:
     tail = found.get("logTail")
-    return {"logTail": tail[-_DETAIL_TEXT:]} if isinstance(tail, str) and tail else {}
+    return {"logTail": redact(tail)[-_DETAIL_TEXT:]} if isinstance(tail, str) and tail else {}

@@ -14,6 +14,7 @@ import orjson
 
 from smithers_nb.diagnosis.agent_text import hidden_error
 from smithers_nb.diagnosis.error_chain import ParsedError, parse_error, says_nothing
+from smithers_nb.diagnosis.quotes import excerpt
 from smithers_nb.diagnosis.signature import signature
 from smithers_nb.model.verdict import Evidence, Failure, Link
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _DEFERS_TO_ATTEMPTS = frozenset({None, "SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED", "SCHEDULER_ERROR"})
 """Run-level codes that a failed attempt explains better; every other code is a structural error of the run itself."""
 
-_QUOTE = 400
 _FOLLOW_DEPTH = 8
 
 
@@ -261,7 +261,7 @@ def _from_run(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...],
 
 def _from_denial(snapshot: Snapshot, denied: ApprovalRow, parents: tuple[str, ...]) -> Failure:
     ref = f"approval:{denied.node_id}/{denied.iteration}"
-    refused = Evidence(ref=ref, quote=denied.note or denied.status, note=f"denied by {denied.decided_by or 'somebody'}")
+    refused = Evidence(ref=ref, quote=excerpt(denied.note or denied.status), note=f"denied by {denied.decided_by or 'somebody'}")
     return denial(denied).model_copy(update={"parents": parents, "evidence": (refused, *_run_evidence(snapshot))})
 
 
@@ -285,7 +285,7 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
                 details=parsed.details,
                 signatures=(signature(head.message, head.code or head.name),),
                 parents=parents,
-                evidence=(Evidence(ref=f"event:{event.seq}", quote=_cut(head.message)),),
+                evidence=(Evidence(ref=f"event:{event.seq}", quote=excerpt(head.message)),),
             )
     node = next((n for n in snapshot.nodes if n.state == "failed"), None)
     return Failure(
@@ -309,13 +309,9 @@ def _payload(text: str | None) -> dict[str, Any]:
 
 def _attempt_evidence(attempt: AttemptRow) -> Evidence:
     ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
-    return Evidence(ref=ref, quote=_cut(attempt.error_message or attempt.error or attempt.state), note=f"state {attempt.state}")
+    return Evidence(ref=ref, quote=excerpt(attempt.error_message or attempt.error or attempt.state), note=f"state {attempt.state}")
 
 
 def _run_evidence(snapshot: Snapshot) -> tuple[Evidence, ...]:
     run = snapshot.run
-    return (Evidence(ref=f"run:{run.run_id}", quote=_cut(run.error_message), note=f"status {run.status}"),) if run.error_message else ()
-
-
-def _cut(text: str) -> str:
-    return text[:_QUOTE]
+    return (Evidence(ref=f"run:{run.run_id}", quote=excerpt(run.error_message), note=f"status {run.status}"),) if run.error_message else ()

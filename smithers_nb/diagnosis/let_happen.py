@@ -14,6 +14,7 @@ import orjson
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.health import run_state
 from smithers_nb.diagnosis.progress import is_idle, is_over, json_object, last_activity, rewound, unfinished_tries
+from smithers_nb.diagnosis.quotes import quoted
 from smithers_nb.diagnosis.spans import cut, span
 from smithers_nb.model.verdict import Defect, Evidence
 
@@ -107,7 +108,7 @@ def retry_storms(snapshot: Snapshot, now: int) -> Iterator[Defect]:
             yield Defect(
                 kind="retry-storm",
                 summary=f"{tries.node_id} failed the same way {tries.streak} times in a row and has no limit of attempts: {said}",
-                evidence=(Evidence(ref=ref, quote=(tries.last.error_message or tries.last.state)[:400]),),
+                evidence=(quoted(ref, tries.last.error_message or tries.last.state),),
             )
 
 

@@ -15,16 +15,17 @@ from smithers_nb.diagnosis.agent_text import hidden_error
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.evidence import was_masked
 from smithers_nb.diagnosis.progress import json_object
+from smithers_nb.diagnosis.quotes import QUOTE, quoted
 from smithers_nb.diagnosis.spans import clock, cut
 from smithers_nb.model.rows import EventRow
 from smithers_nb.model.verdict import Defect, Evidence
 from smithers_nb.model.vocabulary import logical_id
+from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow
     from smithers_nb.sources.snapshot import Snapshot
 
-QUOTE: Final = 400
 _BARE_ABORTS: Final = frozenset({"Task aborted", "The operation was aborted.", "This operation was aborted", "The operation was aborted"})
 _NOT_JSON: Final = "did not return valid JSON"
 _UNSERIALISABLE: Final = re.compile(r"cyclic|circular|serializ|BigInt", re.IGNORECASE)
@@ -95,7 +96,7 @@ def broken_streams(snapshot: Snapshot, now: int) -> Iterator[Defect]:
                     "came; the connection was lost, yet it is recorded as output that is no JSON"
                 ),
                 evidence=(
-                    Evidence(ref=f"event:{event.seq}", quote=_escaped(text[-QUOTE:]), note="the last text that came"),
+                    Evidence(ref=f"event:{event.seq}", quote=_escaped(redact(text)[-QUOTE:]), note="the last text that came"),
                     _of(attempt, ""),
                 ),
             )
@@ -154,7 +155,7 @@ def timeouts_after_the_answer(snapshot: Snapshot, now: int) -> Iterator[Defect]:
         done = next((e for e in snapshot.agent_events if _same(e, attempt) and _completed(e)), None)
         if done is None and not attempt.response:
             continue
-        proof = _in(done, '"ok":true') if done else Evidence(ref=_ref(attempt), quote=(attempt.response or "")[:QUOTE], note="the answer")
+        proof = _in(done, '"ok":true') if done else quoted(_ref(attempt), attempt.response, "the answer")
         yield Defect(
             kind="heartbeat-timeout-after-answer",
             summary=f"{attempt.node_id} was given up as silent although its answer had arrived",
@@ -241,12 +242,12 @@ def _ref(attempt: AttemptRow) -> str:
 
 
 def _of(attempt: AttemptRow, note: str) -> Evidence:
-    return Evidence(ref=_ref(attempt), quote=(attempt.error_message or attempt.state)[:QUOTE], note=note)
+    return quoted(_ref(attempt), attempt.error_message or attempt.state, note)
 
 
 def _of_run(snapshot: Snapshot) -> Evidence:
     run = snapshot.run
-    return Evidence(ref=f"run:{run.run_id}", quote=(run.error_message or run.status)[:QUOTE])
+    return quoted(f"run:{run.run_id}", run.error_message or run.status)
 
 
 def _in(event: EventRow, quote: str) -> Evidence:

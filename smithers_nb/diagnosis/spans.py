@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from smithers_nb.redact import redact
+
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _FAR_AWAY: Final = 253_402_300_799_000
 
@@ -28,6 +30,6 @@ def span(ms: int) -> str:
 
 
 def cut(text: str | None, length: int = 160) -> str:
-    """Bring text of any size onto one line of at most `length` characters."""
-    line = " ".join((text or "")[: 4 * length].split())
+    """Bring text of any size onto one line of at most `length` characters, without its secrets."""
+    line = " ".join(redact(text or "").split())  # before it is cut: half a secret is not recognised any more
     return line if len(line) <= length else f"{line[: length - 1]}…"

@@ -114,5 +114,5 @@ def _read(path: Path) -> str:
 
 
 def _slim(attempt: AttemptRow) -> AttemptRow:
-    message = redact(attempt.error_message[:_MESSAGE]) if attempt.error_message else None
+    message = redact(attempt.error_message)[:_MESSAGE] if attempt.error_message else None
     return attempt._replace(error_message=message, error=None, error_stack=None, response=None)

@@ -129,3 +129,13 @@ def test_labelled_nodes_are_found(corpus: Path, corpus_store: Callable[[str], Pa
         if failure.node_id not in label["failed_nodes"] and not failure.parents:
             wrong.append((label["case"], failure.node_id, label["failed_nodes"]))
     assert wrong == [("d05", None, ["send-welcome"])]  # a deadlock is the run's failure; its text names the task
+
+
+def test_no_part_of_a_secret_survives_a_cut(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
+    """Secrets go before a text is cut, wherever the cut would have fallen in them."""
+    token = "ghp_" + "1234567890abcdefghijklmnopqrstuvwxyz"
+    for filler in range(0, 420, 7):
+        message = "x " * (filler // 2) + f"push with {token} refused"
+        row = attempt("n", error=json.dumps({"message": message, "stack": message, "token": token}), error_message=message)
+        failure = find_failure(snapshot(run(error_message=message), node("n"), row))
+        assert "ghp_1" not in failure.model_dump_json()
