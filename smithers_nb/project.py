@@ -212,11 +212,22 @@ class Project(Grains):
 def _runs_card(caption: str, runs: Sequence[grain.RunRow], reasons: Mapping[str, str]) -> Card:
     from smithers_nb.present.markup import Card, h, table, text_table
     from smithers_nb.present.pieces import state_mark
+    from smithers_nb.present.states import look
 
     columns = ("Run", "Workflow", "State", "Started", "Took", "Error")
     cells = [
-        (row.run_id, row.workflow, row.state, when(row.started_at), duration(row.duration_s), one_line(reasons.get(row.run_id)))
+        (
+            row.run_id,
+            row.workflow,
+            row.state,
+            when(row.started_at),
+            duration(row.duration_s),
+            one_line(reasons.get(row.run_id, "").partition(_LINK)[0]),
+        )
         for row in runs
     ]
-    rows = [(h("code", run_id), workflow, state_mark(state), *rest) for run_id, workflow, state, *rest in cells]
+    rows = [
+        (h("code", run_id), workflow, h("span", state_mark(state), class_=f"snb-{look(state).tone}"), *rest)
+        for run_id, workflow, state, *rest in cells
+    ]
     return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text_table(columns, cells)}")

@@ -197,9 +197,21 @@ class Run(Grains):
             "took": duration(row.duration_s),
             "failed nodes": ", ".join(why.failed_nodes),
         }
-        hint = why.advice.detail if why.advice else ""
-        title = f"{row.workflow or 'run'}: {row.state}"
-        return banner(title, why.summary, state=row.state, facts={key: value for key, value in facts.items() if value}, hint=hint)
+        told = {name: value for name, value in facts.items() if value}
+        return banner(row.workflow or "run", why.summary, state=row.state, facts=told, hint=why.advice.detail if why.advice else "")
+
+    def card(self) -> Card:
+        """Show what state it is in, what to do about it, and every attempt."""
+        from smithers_nb.present.cards import command_sheet, stack
+        from smithers_nb.present.tables import timeline_table
+
+        why = self.why()
+        commands = (
+            why.advice.commands
+            if why.advice
+            else tuple(line for blocker in why.blockers for line in (*blocker.commands, *blocker.alternatives))
+        )
+        return stack(self.banner(), command_sheet(dict.fromkeys(commands)) if commands else None, timeline_table(self.snapshot.attempts))
 
     def refresh(self) -> Run:
         """Give the run as it is now, with nothing read yet."""
@@ -212,10 +224,7 @@ class Run(Grains):
         return f"<Run {self.id} of {self.project!r}>"
 
     def _repr_html_(self) -> str:
-        from smithers_nb.present.cards import stack
-        from smithers_nb.present.tables import timeline_table
-
-        return stack(self.banner(), timeline_table(self.snapshot.attempts))._repr_html_()
+        return self.card()._repr_html_()
 
 
 class Node:
