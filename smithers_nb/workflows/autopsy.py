@@ -7,7 +7,7 @@ gave, reads the store at most once, and changes nothing anywhere.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from smithers_nb.diagnosis.classify import classify
 from smithers_nb.diagnosis.defects import find_defects
@@ -18,8 +18,6 @@ from smithers_nb.diagnosis.narrative import root_cause, summary
 from smithers_nb.diagnosis.probes import probe
 from smithers_nb.diagnosis.suggest import advise
 from smithers_nb.engine.notebooks import validated
-from smithers_nb.errors import RunNotFailed
-from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -27,11 +25,10 @@ from smithers_nb.workflows.excerpts import compact_attempts, last_events, milest
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.past import look_back
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, VerdictRow
+from smithers_nb.workflows.target import refuse_unless_failed
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
-
-_KNOWN: Final = TERMINAL_STATUSES | {"running"}
 
 
 def run_autopsy(
@@ -157,7 +154,7 @@ def bug_gate(investigation: Investigation) -> GateCard:
     return GateCard(
         target_run_id=investigation.target_run_id,
         needed=True,
-        title=redact(f"{investigation.workflow or 'run'}: {investigation.failure.message}"[:120], personal=True),
+        title=redact(f"{investigation.workflow or 'run'}: {investigation.failure.message}", personal=True)[:120],
         body=redact("\n".join(lines), personal=True),
         reason="The engine itself is suspected. A person would be asked before a report leaves this machine; this version sends nothing.",
     )
@@ -187,25 +184,6 @@ def verdict(investigation: Investigation, gate: GateCard) -> VerdictRow:
     )
     cleaned: dict[str, Any] = redact_value(row.model_dump(mode="json"))
     return VerdictRow(**cleaned)
-
-
-def refuse_unless_failed(snapshot: Snapshot, now: int) -> None:
-    """Stop an autopsy of something that did not die.
-
-    Raises:
-        RunNotFailed: It says what state the run is in and what to do instead.
-    """
-    run = snapshot.run
-    unheard_of = run.status not in _KNOWN and not is_suspended(run.status)
-    masked = run.status == "cancelled" and find_failure(snapshot).kind == "masked-cancel"
-    if run.status == "failed" or masked or (unheard_of and run.error):
-        return
-    state = run_state(run, now)
-    shown = state if state == run.status else f"{run.status} ({state})"
-    raise RunNotFailed(
-        f"run {run.run_id} did not fail: it is {shown}",
-        hint=f"ask `smithers-nb why {run.run_id}` what it waits for, or which of its tasks failed on the way",
-    )
 
 
 def _problems(source: Source) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from smithers_nb.errors import NotebookError, ReportError
 from smithers_nb.resources import resource
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
-from smithers_nb.workflows.autopsy import refuse_unless_failed
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.results import VERDICT_MIMETYPE, VerdictRow
+from smithers_nb.workflows.target import refuse_unless_failed
 from smithers_nb.workflows.views import headline_of
 
 if TYPE_CHECKING:
