@@ -40,15 +40,15 @@ def recurrence(
     """
     hit = failures[failures["signature"] == signature]
     newest = hit.sort_values(["at", "run_id"], ascending=False, kind="stable")["run_id"].drop_duplicates()
-    wall_s, spent_tokens = _lost(hit, attempts, tokens)
+    lost = _lost(hit, attempts, tokens)
     return Recurrence(
         count=len(hit),
         runs=len(newest),
         run_ids=tuple(newest.head(_NEWEST)),
         first_at=epoch_ms(hit["at"].min()),
         last_at=epoch_ms(hit["at"].max()),
-        wall_s=wall_s,
-        tokens=spent_tokens,
+        wall_s=float(lost["wall_s"].sum()),
+        tokens=int(lost["tokens"].sum()),
         repair_loop=repair_loop,
     )
 
@@ -88,9 +88,9 @@ def signatures_table(
     running = streaks(failures, runs)
     table["streak"] = pd.array([running.get(s, (0, None))[0] for s in table["signature"]], dtype="Int64")
     table["streak_of"] = pd.array([running.get(s, (0, None))[1] for s in table["signature"]], dtype="str")
-    lost = [_lost(failures[failures["signature"] == s], attempts, tokens) for s in table["signature"]]
-    table["wall_s"] = pd.array([None if attempts is None else wall for wall, _ in lost], dtype="Float64")
-    table["tokens"] = pd.array([None if tokens is None else used for _, used in lost], dtype="Int64")
+    lost = _lost(failures, attempts, tokens).groupby("signature")[["wall_s", "tokens"]].sum().reindex(table["signature"], fill_value=0)
+    table["wall_s"] = pd.array([None if attempts is None else float(wall) for wall in lost["wall_s"]], dtype="Float64")
+    table["tokens"] = pd.array([None if tokens is None else int(used) for used in lost["tokens"]], dtype="Int64")
     return table.sort_values(["runs", "count", "last_at"], ascending=False, kind="stable", ignore_index=True)
 
 
@@ -110,13 +110,11 @@ def streaks(failures: pd.DataFrame, runs: pd.DataFrame) -> dict[str, tuple[int, 
     return longest
 
 
-def _lost(hit: pd.DataFrame, attempts: pd.DataFrame | None, tokens: pd.DataFrame | None) -> tuple[float, int]:
-    if attempts is None and tokens is None:
-        return 0.0, 0
+def _lost(hit: pd.DataFrame, attempts: pd.DataFrame | None, tokens: pd.DataFrame | None) -> pd.DataFrame:
+    """Give what each failed attempt cost: `signature`, `wall_s`, `tokens`; what is not given costs nothing."""
     from smithers_nb.frames import empty
     from smithers_nb.model.rows import TokenRow
 
     used = empty(TokenRow) if tokens is None else tokens
-    known = used.assign(duration_s=0.0) if attempts is None else attempts[attempts["run_id"].isin(hit["run_id"])]
-    lost = of_failures(spending(known, used), hit)
-    return float(lost["wall_s"].sum()), int(lost["tokens"].sum())
+    known = used.assign(duration_s=0.0) if attempts is None else attempts
+    return of_failures(spending(known[known["run_id"].isin(hit["run_id"])], used), hit)
