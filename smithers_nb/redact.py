@@ -57,6 +57,8 @@ _COUNT_KEY: Final = re.compile(
     r"(?i)tokens$|tokens?[-_]?(?:count|usage|limit|budget|total|used|cost|details)|^(?:max|min|num|n|total)[-_]?token"
 )
 _COUNTED: Final = re.compile(r"(?i)(?:max|min|num|total|input|output|used|n)[-_ ]?$")
+_NODE_KEY: Final = re.compile(r"::\d+$")
+"""How Smithers names a node in one iteration, such as `normalize::0`, in a field called `key`."""
 _NEVER_NUMBER: Final = re.compile(r"(?i)passw(?:or)?d|secret|credential|passphrase|pwd")
 _NUMBER: Final = re.compile(r"[\d.,_]+[kKmM]?")
 _PLACEHOLDER: Final = re.compile(
@@ -192,6 +194,8 @@ def is_secret_name(name: str) -> bool:
 def _entry(key: object, value: Any, personal: bool) -> Any:
     if not isinstance(key, str) or not is_secret_name(key) or value is None or isinstance(value, bool):
         return redact_value(value, personal=personal)
+    if key == "key" and isinstance(value, str) and _NODE_KEY.search(value):
+        return redact(value, personal=personal)
     if isinstance(value, int | float):
         return _MARK + "]" if _NEVER_NUMBER.search(key) else value
     if _COUNT_KEY.search(key) and (not isinstance(value, str) or _NUMBER.fullmatch(value)):
