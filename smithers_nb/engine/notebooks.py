@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from smithers_nb.engine.artifacts import write_whole
+from smithers_nb.artifacts import write_whole
 from smithers_nb.engine.launcher import without_slow_imports
 from smithers_nb.errors import NotebookError, ParameterError
 

@@ -6,13 +6,12 @@ either the whole file is there, or what was there before.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.artifacts import write_whole
 from smithers_nb.errors import ReportError
 from smithers_nb.present.text import clip, visible
 from smithers_nb.redact import redact, redact_value
@@ -59,7 +58,7 @@ def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = ""
     page = ReportExporter().page(
         node, title=title or first_heading(node) or target.stem, subtitle=subtitle, lead=lead.html if lead else None
     )
-    write_whole(target, page)
+    _write(target, page)
     return target
 
 
@@ -87,36 +86,13 @@ def first_heading(notebook: NotebookNode) -> str:
     return next((visible(line[2:].strip()) for line in lines if line.startswith("# ")), "")
 
 
-def write_whole(target: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all.
-
-    Raises:
-        ReportError: It cannot be written.
-    """
-    temporary: str | None = None
+def _write(target: Path, page: str) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
+        write_whole(target, page.encode("utf-8", "replace"))
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
         reason = os.strerror(error.errno) if error.errno else str(error)
         hint = _HINTS.get(error.errno or 0, "choose another place for the report")
         raise ReportError(f"the report {target} could not be written: {reason}", hint=hint) from error
-
-
-def _umask() -> int:
-    """Read the mask that new files get; there is no way to read it without setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _read(path: Path) -> NotebookNode:

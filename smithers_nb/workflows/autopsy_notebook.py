@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.engine.artifacts import artifact_path
+from smithers_nb.artifacts import artifact_path
 from smithers_nb.engine.notebooks import execute, validated
 from smithers_nb.errors import NotebookError, ReportError
 from smithers_nb.resources import resource

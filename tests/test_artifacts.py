@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.engine.artifacts import artifact_path, safe_name, write_whole
+from smithers_nb.artifacts import artifact_path, safe_name, write_whole
 
 
 @given(st.text())
