@@ -12,6 +12,7 @@ import click
 from smithers_nb.cli.options import Asked, Moment, Utf8, command, run_argument
 from smithers_nb.cli.output import TONES, fit, message, node_name, note, print_rows
 from smithers_nb.present.text import one_line
+from smithers_nb.sources.json_text import loads
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import EventRow
@@ -82,7 +83,7 @@ def what_happened(event: EventRow) -> str:
     import orjson
 
     try:
-        payload = orjson.loads(event.payload or "null")
+        payload = loads(event.payload or "null")
     except orjson.JSONDecodeError:
         return one_line(event.payload)
     if not isinstance(payload, dict):

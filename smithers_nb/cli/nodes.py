@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from smithers_nb.cli.options import Asked, command, iteration_option, maybe_node_argument, node_argument, run_argument
-from smithers_nb.cli.output import Column, Format, moment, node_name, note, print_finding, print_rows, took
+from smithers_nb.cli.output import Column, Format, moment, node_name, note, parsed, print_finding, print_rows, took
 from smithers_nb.cli.sheet import Sheet
 from smithers_nb.present.text import shown
 
@@ -120,7 +119,7 @@ def _output_lines(row: OutputRow) -> Iterable[str]:
 
 
 def _diff_lines(row: DiffRow) -> Iterable[str]:
-    patches = _parsed(row.patches)
+    patches = parsed(row.patches)
     yield click.style(shown(f"{node_name(row)}  against {row.base_ref or 'its base'}"), bold=True)
     for patch in patches if isinstance(patches, list) else []:
         if isinstance(patch, dict):
@@ -163,12 +162,5 @@ def _tokens(row: Any) -> str:
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    value = _parsed(text)
+    value = parsed(text)
     return value if isinstance(value, dict) else {"value": value}
-
-
-def _parsed(text: str | None) -> Any:
-    try:
-        return orjson.loads(text or "null")
-    except orjson.JSONDecodeError:
-        return text

@@ -21,6 +21,7 @@ from smithers_nb.present.states import Tone, look
 from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.sources.json_text import loads
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -58,7 +59,7 @@ class Column(NamedTuple):
 def record(row: Any) -> dict[str, Any]:
     """Turn a typed row into the object that is printed as JSON."""
     nested = _json_columns(cast("Hashable", type(row)))
-    return {_camel(name): _parsed(value) if name in nested else value for name, value in zip(row._fields, row, strict=True)}
+    return {_camel(name): parsed(value) if name in nested else value for name, value in zip(row._fields, row, strict=True)}
 
 
 def dump(value: Any) -> Any:
@@ -210,12 +211,12 @@ def _plain(column: Column, row: Any) -> str:
     return one_line(value, _TABLE_CELL) or "-"
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """Nest a JSON column; text that is no JSON stays text."""
     if not isinstance(value, str):
         return value
     try:
-        return orjson.loads(value)
+        return loads(value)
     except orjson.JSONDecodeError:
         return value.encode("utf-8", "replace").decode()
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from smithers_nb.diagnosis.error_chain import says_nothing
 from smithers_nb.diagnosis.quotes import quoted
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, EventRow
@@ -67,10 +66,7 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
 
 
 def _texts(payload: str | None) -> list[str]:
-    try:
-        event: Any = orjson.loads(payload or "{}").get("event") or {}
-    except (orjson.JSONDecodeError, AttributeError):
-        return []
+    event = as_object(payload).get("event")
     if not isinstance(event, dict):
         return []
     found = [event.get("error"), event.get("message"), event.get("answer"), event.get("text")]

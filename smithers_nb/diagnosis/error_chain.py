@@ -16,6 +16,7 @@ import orjson
 from smithers_nb.diagnosis.quotes import excerpt
 from smithers_nb.model.verdict import Link
 from smithers_nb.redact import redact, redact_value
+from smithers_nb.sources.json_text import loads
 
 WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
 """Codes that only say that something else failed (reference: Smithers' scheduler and subflows)."""
@@ -47,7 +48,7 @@ def parse_error(record: str | None) -> ParsedError:
     if not record:
         return ParsedError((), {})
     try:
-        value = orjson.loads(record)
+        value = loads(record)
     except orjson.JSONDecodeError:
         return ParsedError((Link(message=clean_message(record)),), {})
     chain: list[Link] = []

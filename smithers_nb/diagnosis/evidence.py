@@ -8,7 +8,7 @@ explains, with its cause chain and the rows that prove it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -17,6 +17,7 @@ from smithers_nb.diagnosis.error_chain import ParsedError, parse_error, says_not
 from smithers_nb.diagnosis.quotes import excerpt
 from smithers_nb.diagnosis.signature import signature
 from smithers_nb.model.verdict import Evidence, Failure, Link
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import ApprovalRow, AttemptRow, RunRow
@@ -270,7 +271,7 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
     for event in reversed(snapshot.events):
         if event.type not in {"NodeFailed", "RunFailed"}:
             continue
-        payload = _payload(event.payload)
+        payload = as_object(event.payload)
         parsed = parse_error(orjson.dumps(payload.get("error")).decode()) if payload.get("error") else ParsedError((), {})
         if parsed.chain and not says_nothing(parsed.chain[0].message):
             head = parsed.chain[0]
@@ -297,14 +298,6 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
         parents=parents,
         evidence=(Evidence(ref=f"run:{snapshot.run.run_id}", quote=snapshot.run.status, note="no error is recorded"),),
     )
-
-
-def _payload(text: str | None) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _attempt_evidence(attempt: AttemptRow) -> Evidence:

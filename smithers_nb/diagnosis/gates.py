@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from pydantic import Field
 
 from smithers_nb.diagnosis.families import families
@@ -19,6 +18,7 @@ from smithers_nb.diagnosis.picture import records
 from smithers_nb.diagnosis.words import words
 from smithers_nb.model.verdict import Finding
 from smithers_nb.model.vocabulary import logical_id
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,11 +78,7 @@ def _results(outputs: pd.DataFrame, approvals: pd.DataFrame) -> dict[str, dict[s
 
 
 def _gates_in(row: str | None) -> Iterator[tuple[str, bool]]:
-    try:
-        value = orjson.loads(row or "{}")
-    except orjson.JSONDecodeError:
-        return
-    for column, said in value.items() if isinstance(value, dict) else ():
+    for column, said in as_object(row).items():
         result = _read(column.lower(), said)
         if result is not None:
             yield column, result

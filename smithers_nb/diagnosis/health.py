@@ -17,7 +17,6 @@ from smithers_nb.diagnosis.progress import (
     in_progress,
     is_idle,
     is_over,
-    json_object,
     last_activity,
     last_alive,
     needs_resume,
@@ -28,6 +27,7 @@ from smithers_nb.diagnosis.progress import (
 )
 from smithers_nb.diagnosis.spans import clock, cut, span
 from smithers_nb.model.vocabulary import Health, is_suspended
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import RunRow
@@ -198,6 +198,6 @@ def _fine(snapshot: Snapshot, now: int) -> str:
 def _failed_children(snapshot: Snapshot) -> int:
     for event in reversed(snapshot.events):
         if event.type == "RunFinished":
-            count = json_object(event.payload).get("failedChildren")
+            count = as_object(event.payload).get("failedChildren")
             return count if isinstance(count, int) else 0
     return 0

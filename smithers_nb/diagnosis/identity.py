@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.progress import json_object
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import RunRow
@@ -21,7 +21,7 @@ _LARGEST: Final = 5_000_000
 
 def recorded_hash(run: RunRow) -> str | None:
     """Give the hash of the entry file at launch; None when the store has none."""
-    stamp = json_object(run.config).get("__smithersDurability")
+    stamp = as_object(run.config).get("__smithersDurability")
     found = stamp.get("entryWorkflowHash") if isinstance(stamp, dict) else None
     return found if isinstance(found, str) else None
 

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.health import run_state
-from smithers_nb.diagnosis.progress import is_idle, is_over, json_object, last_activity, rewound, unfinished_tries
+from smithers_nb.diagnosis.progress import is_idle, is_over, last_activity, rewound, unfinished_tries
 from smithers_nb.diagnosis.quotes import quoted
 from smithers_nb.diagnosis.spans import cut, span
 from smithers_nb.model.verdict import Defect, Evidence
+from smithers_nb.sources.json_text import as_object, as_texts
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import EventRow, TaskRow
@@ -61,7 +60,7 @@ def finished_with_failed_children(snapshot: Snapshot, now: int) -> Iterator[Defe
     ended = [event for event in snapshot.events if event.type == "RunFinished"]
     if snapshot.run.status != "finished" or not ended:
         return
-    payload = json_object(ended[-1].payload)
+    payload = as_object(ended[-1].payload)
     count = payload.get("failedChildren")
     if isinstance(count, int) and count:
         keys = payload.get("failedChildKeys")
@@ -166,12 +165,12 @@ def _bypassed(first: _Firsts, task: TaskRow, gate: TaskRow, started: EventRow) -
     asked = first.get(("ApprovalRequested", gate.node_id, gate.iteration))
     if asked is None:
         return ""
-    if gate.node_id in _names(task.depends_on):
+    if gate.node_id in as_texts(task.depends_on):
         granted = [first[key] for kind in _DECISIONS if (key := (kind, gate.node_id, gate.iteration)) in first]
         if started.seq < asked.seq:
             return "asked for, although it depends on it"
         return "decided, although it depends on it" if any(started.seq < event.seq for event in granted) else ""
-    is_async = json_object(gate.props).get("waitAsync") in {"true", True}
+    is_async = as_object(gate.props).get("waitAsync") in {"true", True}
     follows = task.ordinal > gate.ordinal and task.within == gate.within and task.iteration == gate.iteration
     if not (is_async and follows and started.seq < asked.seq):
         return ""
@@ -192,11 +191,3 @@ def _first_events(snapshot: Snapshot) -> _Firsts:
 
 def _literal(event: EventRow, quote: str) -> str:
     return quote if quote in (event.payload or "") else event.type
-
-
-def _names(text: str | None) -> list[str]:
-    try:
-        value = orjson.loads(text) if text else []
-    except orjson.JSONDecodeError:
-        return []
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -19,6 +19,7 @@ from smithers_nb.diagnosis.picture import records
 from smithers_nb.diagnosis.words import words
 from smithers_nb.model.verdict import Finding
 from smithers_nb.model.vocabulary import logical_id
+from smithers_nb.sources.json_text import parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,10 +189,7 @@ def _stagnant(produced: list[dict[str, Any]], several: int) -> Iterator[Stagnant
 
 def _substance(row: str | None) -> str:
     """Leave out of an output what changes by itself from one iteration to the next."""
-    try:
-        value = orjson.loads(row or "{}")
-    except orjson.JSONDecodeError:
-        return row or "{}"
+    value = parse(row)
     if not isinstance(value, dict):
         return row or "{}"
     fields, ends = words("bookkeeping", "fields"), words("bookkeeping", "field_ends")

@@ -14,13 +14,13 @@ import orjson
 from smithers_nb.diagnosis.agent_text import hidden_error
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.evidence import was_masked
-from smithers_nb.diagnosis.progress import json_object
 from smithers_nb.diagnosis.quotes import QUOTE, quoted
 from smithers_nb.diagnosis.spans import clock, cut
 from smithers_nb.model.rows import EventRow
 from smithers_nb.model.verdict import Defect, Evidence
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.redact import redact
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow
@@ -195,7 +195,7 @@ def _false_deadlock(snapshot: Snapshot) -> Iterator[Defect]:
 
 def _output(snapshot: Snapshot, attempt: AttemptRow) -> list[tuple[EventRow, str]]:
     found = snapshot.source.rows(EventRow, snapshot.run_id, only={"type": ["NodeOutput"]})
-    own = [(event, json_object(event.payload)) for event in found if _same(event, attempt)]
+    own = [(event, as_object(event.payload)) for event in found if _same(event, attempt)]
     return [(event, str(payload.get("text") or "")) for event, payload in own if payload.get("stream") != "stderr"]
 
 
@@ -224,7 +224,7 @@ def _verbatim(snapshot: Snapshot, said: Evidence) -> Evidence:
 
 
 def _completed(event: EventRow) -> bool:
-    inner = json_object(event.payload).get("event")
+    inner = as_object(event.payload).get("event")
     return isinstance(inner, dict) and inner.get("type") == "completed" and inner.get("ok") is True
 
 

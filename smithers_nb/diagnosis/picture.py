@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from smithers_nb.model.vocabulary import logical_id
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +67,7 @@ def picture(frames: RunFrames, run_id: str) -> Picture:
         iterations.setdefault(a["node"], set()).add((a["node_id"], a["iteration"]))
     return Picture(
         run=run,
-        config=_object(run.get("config")),
+        config=as_object(run.get("config")),
         input=_input(produced),
         nodes=frozenset(states) | frozenset(durations),
         nodes_state=states,
@@ -76,7 +75,7 @@ def picture(frames: RunFrames, run_id: str) -> Picture:
         agents={a["node"]: (a["engine"] or a["agent"], a["model"]) for a in tries if a["engine"] or a["agent"] or a["model"]},
         durations=durations,
         iterations={node: len(seen) for node, seen in iterations.items()},
-        shapes={logical_id(o["node_id"]): shape(_object(o["row"])) for o in produced if o["node_id"] != "input"},
+        shapes={logical_id(o["node_id"]): shape(as_object(o["row"])) for o in produced if o["node_id"] != "input"},
     )
 
 
@@ -132,15 +131,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
 
 def _input(produced: list[dict[str, Any]]) -> dict[str, Any]:
     """Read the run's input; without an input schema the store keeps it whole in one column `payload`."""
-    row = next((_object(o["row"]) for o in produced if o["node_id"] == "input"), {})
+    row = next((as_object(o["row"]) for o in produced if o["node_id"] == "input"), {})
     payload = row.get("payload")
-    whole = _object(payload) if isinstance(payload, str) else payload
+    whole = as_object(payload) if isinstance(payload, str) else payload
     return flat({**row, "payload": None, **whole}) if isinstance(whole, dict) and whole else flat(row)
-
-
-def _object(text: Any) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text) if isinstance(text, str) else None
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}

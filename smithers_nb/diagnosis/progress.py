@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import orjson
-
 from smithers_nb.diagnosis.evidence import attempt_signature
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, logical_id
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, RunRow
@@ -133,13 +132,13 @@ def needs_resume(snapshot: Snapshot) -> bool:
 
 def tolerated(snapshot: Snapshot) -> set[str]:
     """Name the tasks that may fail without failing the run (`continueOnFail`)."""
-    return {task.node_id for task in snapshot.tasks if json_object(task.props).get("continueOnFail") in {"true", True}}
+    return {task.node_id for task in snapshot.tasks if as_object(task.props).get("continueOnFail") in {"true", True}}
 
 
 def fires_at(snapshot: Snapshot, node: NodeRow) -> int | None:
     """Tell when a timer fires, epoch milliseconds."""
     for event in reversed(snapshot.events):
-        payload = json_object(event.payload) if event.type in {"NodeWaitingTimer", "TimerCreated"} else {}
+        payload = as_object(event.payload) if event.type in {"NodeWaitingTimer", "TimerCreated"} else {}
         if (event.node_id or payload.get("timerId")) == node.node_id and event.iteration in {None, node.iteration}:
             due = payload.get("firesAtMs")
             return int(due) if isinstance(due, int | float) else None
@@ -148,22 +147,13 @@ def fires_at(snapshot: Snapshot, node: NodeRow) -> int | None:
 
 def quota_resets_at(run: RunRow) -> int | None:
     """Tell when a provider's limit resets, epoch milliseconds, as a parked run recorded it."""
-    reset = json_object(run.error).get("resetAtMs")
+    reset = as_object(run.error).get("resetAtMs")
     return int(reset) if isinstance(reset, int | float) else None
 
 
 def is_over(run: RunRow) -> bool:
     """Tell whether a run has ended."""
     return run.status in TERMINAL_STATUSES
-
-
-def json_object(text: str | None) -> dict[str, Any]:
-    """Parse a JSON object; an empty one when it is something else."""
-    try:
-        value = orjson.loads(text) if text else None
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _by_node(attempts: Iterable[AttemptRow]) -> dict[tuple[str, int], list[AttemptRow]]:
@@ -201,8 +191,8 @@ def _next_try(snapshot: Snapshot, last: AttemptRow) -> int:
     policy: dict[str, Any] = {}
     for task in snapshot.tasks:
         if logical_id(task.node_id) == logical_id(last.node_id):
-            given = json_object(task.props).get("retryPolicy")
-            policy = given if isinstance(given, dict) else json_object(given) if isinstance(given, str) else policy
+            given = as_object(task.props).get("retryPolicy")
+            policy = given if isinstance(given, dict) else as_object(given) if isinstance(given, str) else policy
     first = policy.get("initialDelayMs", _FIRST_DELAY_MS if not policy else 0)
     first = max(0, int(first)) if isinstance(first, int | float) else 0
     number = min(max(last.attempt, 1), 32)

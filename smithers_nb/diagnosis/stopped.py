@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from smithers_nb.diagnosis import commands
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.health import run_state
@@ -29,6 +27,7 @@ from smithers_nb.diagnosis.progress import (
 from smithers_nb.diagnosis.reset import reset_preview
 from smithers_nb.diagnosis.spans import clock, cut, span
 from smithers_nb.model.verdict import Blocker, Evidence
+from smithers_nb.sources.json_text import as_texts
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow
@@ -149,7 +148,7 @@ def dependencies(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     pending = {(node.node_id, node.iteration): node for node in snapshot.nodes if node.state == "pending"}
     for task in snapshot.tasks:
         node = pending.get((task.node_id, task.iteration))
-        cause = next((failed[name] for name in _names(task.depends_on) if name in failed), None)
+        cause = next((failed[name] for name in as_texts(task.depends_on) if name in failed), None)
         if node is not None and cause is not None:
             yield Blocker(
                 kind="dependency-failed",
@@ -262,11 +261,3 @@ def _evidence(attempt: AttemptRow) -> Evidence:
 
 def _said(attempt: AttemptRow) -> str:
     return cut(clean_message(attempt.error_message or "no message"))
-
-
-def _names(text: str | None) -> list[str]:
-    try:
-        value = orjson.loads(text) if text else []
-    except orjson.JSONDecodeError:
-        return []
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -10,12 +10,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from smithers_nb.diagnosis import commands
 from smithers_nb.diagnosis.reset import reset_preview
 from smithers_nb.diagnosis.stack import own_frame
 from smithers_nb.model.verdict import Advice, Classification, Failure
+from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
@@ -189,18 +188,9 @@ def _first_line(message: str) -> str:
 
 def _input_of(snapshot: Snapshot) -> dict[str, Any] | None:
     row = next((o.row for o in snapshot.outputs if o.node_id == "input"), None)
-    try:
-        value = orjson.loads(row) if row else {}
-    except orjson.JSONDecodeError:
-        return None
-    given = {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else {}
+    given = {key: item for key, item in as_object(row).items() if item is not None}
     payload = given.get("payload")
-    if set(given) == {"payload"} and isinstance(payload, str):
-        try:
-            given = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            return None
-    return given if isinstance(given, dict) and given else None
+    return (as_object(payload) if set(given) == {"payload"} and isinstance(payload, str) else given) or None
 
 
 def _utc(ms: int) -> str:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from smithers_nb.diagnosis import commands
-from smithers_nb.diagnosis.progress import HEARTBEAT_STALE_MS, fires_at, json_object, needs_resume, quota_resets_at
+from smithers_nb.diagnosis.progress import HEARTBEAT_STALE_MS, fires_at, needs_resume, quota_resets_at
 from smithers_nb.diagnosis.spans import clock, cut, span
 from smithers_nb.model.verdict import Blocker, Evidence
+from smithers_nb.sources.json_text import as_object, as_texts
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import ApprovalRow, NodeRow, QuestionRow
@@ -64,7 +65,7 @@ def unasked_approvals(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     done = {node.node_id for node in snapshot.nodes if node.state in {"finished", "skipped"}}
     known = {gate.node_id for gate in snapshot.approvals} | {node.node_id for node in snapshot.nodes}
     for task in snapshot.tasks if pending and snapshot.run.status == "waiting-approval" else ():
-        if task.kind == "approval" and task.node_id not in known and set(_list(task.depends_on)) <= done:
+        if task.kind == "approval" and task.node_id not in known and set(as_texts(task.depends_on)) <= done:
             yield Blocker(
                 kind="approval-not-yet-requested",
                 node_id=task.node_id,
@@ -132,7 +133,7 @@ def quota(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     when = "resume when the provider allows it again"
     if reset is not None:
         when = f"it resets at {clock(reset)}, in {span(reset - now)}" if reset > now else f"it was reset at {clock(reset)}; resume the run"
-    blocked = json_object(run.error).get("blocked")
+    blocked = as_object(run.error).get("blocked")
     first: Any = blocked[0] if isinstance(blocked, list) and blocked else {}
     node_id = first.get("nodeId") if isinstance(first, dict) else None
     yield Blocker(
@@ -238,7 +239,7 @@ def _choices(snapshot: Snapshot, gate: ApprovalRow) -> tuple[str, ...]:
     """Write each possible choice of a gate as the note that makes it."""
     for event in reversed(snapshot.events):
         if event.type == "ApprovalRequested" and (event.node_id, event.iteration or 0) == (gate.node_id, gate.iteration):
-            request = json_object(event.payload).get("request")
+            request = as_object(event.payload).get("request")
             options = request.get("options") if isinstance(request, dict) else None
             keys = [option["key"] for option in options or () if isinstance(option, dict) and isinstance(option.get("key"), str)]
             picks: list[Any] = [{"selected": key} for key in keys] if gate.mode == "select" else [{"ranked": keys}] if keys else []
@@ -248,7 +249,7 @@ def _choices(snapshot: Snapshot, gate: ApprovalRow) -> tuple[str, ...]:
 
 def _blank(question: QuestionRow) -> str:
     """Write the shape of an answer with places to fill in, so that nothing is answered by pasting it."""
-    properties = json_object(question.schema).get("properties")
+    properties = as_object(question.schema).get("properties")
     if not isinstance(properties, dict) or not properties:
         return _FILL_IN
     return "{" + ", ".join(f"{orjson.dumps(str(name)).decode()}: {_FILL_IN}" for name in properties) + "}"
@@ -257,13 +258,13 @@ def _blank(question: QuestionRow) -> str:
 def _props(snapshot: Snapshot, node: NodeRow) -> dict[str, Any]:
     for task in snapshot.tasks:
         if (task.node_id, task.iteration) == (node.node_id, node.iteration):
-            return json_object(task.props)
+            return as_object(task.props)
     return {}
 
 
 def _parked_at(snapshot: Snapshot) -> int | None:
     for event in reversed(snapshot.events):
-        if event.type == "RunStatusChanged" and json_object(event.payload).get("status") == snapshot.run.status:
+        if event.type == "RunStatusChanged" and as_object(event.payload).get("status") == snapshot.run.status:
             return event.at
     return max((node.updated_at for node in snapshot.nodes if node.updated_at is not None), default=snapshot.run.started_at)
 
@@ -274,11 +275,3 @@ def _resume(snapshot: Snapshot) -> str:
 
 def _ref(kind: str, row: ApprovalRow | NodeRow) -> str:
     return f"{kind}:{row.node_id}/{row.iteration}"
-
-
-def _list(text: str | None) -> list[str]:
-    try:
-        value = orjson.loads(text) if text else []
-    except orjson.JSONDecodeError:
-        return []
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

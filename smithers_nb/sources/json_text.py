@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_DEEPEST: Final = 200
+"""Levels of lists and objects: fewer than `orjson` can write again, and than Python can follow from one level to the next."""
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON as deep as it can be written again.
+
+    Raises:
+        orjson.JSONDecodeError: It is no JSON, or nested deeper than anything that means something.
+    """
+    value = orjson.loads(text)
+    opened = (text.count(b"[") + text.count(b"{")) if isinstance(text, bytes) else (text.count("[") + text.count("{"))
+    if opened > _DEEPEST and _is_deep(value):
+        raise orjson.JSONDecodeError("nested too deep", "", 0)
+    return value
 
 
 def parse(text: Any) -> Any:
     """Parse JSON; None when it is not."""
     try:
-        return orjson.loads(text) if isinstance(text, str | bytes) else None
+        return loads(text) if isinstance(text, str | bytes) else None
     except orjson.JSONDecodeError:
         return None
 
@@ -29,6 +45,12 @@ def as_object(text: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def as_texts(text: Any) -> list[str]:
+    """Parse a JSON list and keep its texts; none when it is something else."""
+    value = parse(text)
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def text_or_none(value: Any) -> str | None:
     """Give a value as text, None for nothing."""
     if value is None or isinstance(value, str):
@@ -44,3 +66,13 @@ def whole(value: Any) -> int | None:
 
 
 _HUGE = 2.0**63
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = (item for one in level for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()))
+        level = [item for item in inner if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True

@@ -6,7 +6,7 @@ Everything is cut and redacted here, because from here on it is kept in rows, no
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -14,6 +14,7 @@ from smithers_nb.diagnosis.stack import own_frame
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.redact import redact, redact_value
+from smithers_nb.sources.json_text import loads
 from smithers_nb.workflows.results import EventLine
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _line(event: EventRow) -> EventLine:
 
 def _said(payload: str | None) -> str:
     try:
-        value: Any = orjson.loads(payload or "{}")
+        value = loads(payload or "{}")
     except orjson.JSONDecodeError:
         return redact(payload or "")[:_LINE]
     rest = {key: inner for key, inner in value.items() if key not in _TOLD_ELSEWHERE} if isinstance(value, dict) else value

@@ -224,6 +224,24 @@ def test_damaged_text_in_every_column(cli, own_example: Path, evil: bytes, fmt: 
             assert answer.json is not None
 
 
+@pytest.mark.parametrize("value", ["[" * 500 + "]" * 500, '{"cause":' * 300 + "1" + "}" * 300])
+def test_deeply_nested_json(cli, own_example: Path, value: str) -> None:
+    """JSON that is nested deeper than it can be written again stays text, in every command."""
+    connection = sqlite3.connect(own_example)
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for table in tables:
+        for _, column, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
+            if column.endswith("_json"):
+                connection.execute(f'UPDATE "{table}" SET "{column}" = ?', (value,))
+    connection.commit()
+    connection.close()
+    for command in (*READING, "autopsy"):
+        options = ["--no-notebook"] if command == "autopsy" else ["--raw"] if command == "events" else []
+        for fmt in ("table", "json"):
+            answer = cli(command, FAILED, *options, "--format", fmt, "--source", own_example)
+            assert (answer.code, answer.err) == (0, answer.err if fmt == "table" else "")
+
+
 def test_hostile_ids_are_quoted_in_commands(cli, own_example: Path) -> None:
     """A run id made of shell syntax is one quoted word in every command that is printed."""
     import shlex
