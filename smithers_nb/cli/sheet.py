@@ -35,7 +35,7 @@ class Sheet:
 
     def headline(self, state: str, *parts: str | None) -> None:
         """Open the page: a state, then what it is the state of."""
-        head, *rest = [one_line(part) for part in parts if part]
+        head, *rest = [one_line(part) for part in parts if part] or ["(no name)"]
         self.lines.append("  ".join((styled_state(state), click.style(head, bold=True), *rest)))
 
     def heading(self, title: str, *parts: str) -> None:

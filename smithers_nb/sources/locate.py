@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,9 +34,9 @@ def open_source(where: str | Path | None = None) -> Source:
         SourceMoved: The project's history was migrated to another backend.
         SourceUnreadable: There is a file, but not a readable Smithers store.
     """
-    text = "" if where is None else str(where)
+    text = "." if where is None else str(where)
     scheme = _scheme(text)
-    if scheme is not None and not Path(text).exists():
+    if scheme is not None and not os.path.exists(text):  # noqa: PTH110 - a text too long for a path raises nothing here
         opener = OPENERS.get(scheme)
         if opener is None:
             raise SourceNotFound(
@@ -44,7 +45,9 @@ def open_source(where: str | Path | None = None) -> Source:
                 hint=f"it opens a path, or a URL that starts with {', '.join(f'{name}:' for name in OPENERS)}",
             )
         return opener(text)
-    return _open_path(Path(text or ".").expanduser())
+    if not text.strip():
+        raise SourceNotFound("no source is named: the text is empty", hint="leave it out to search from the current folder upwards")
+    return _open_path(Path(os.path.expanduser(text)))  # noqa: PTH111 - a `~` that is nobody's home is a name like any other
 
 
 def _open_path(path: Path) -> Source:
@@ -57,6 +60,8 @@ def _open_path(path: Path) -> Source:
         raise SourceUnreadable(
             f"{path} cannot be read: {error.strerror}", hint="ask for read permission on the file and its folder"
         ) from error
+    except OSError as error:  # a name too long for a file, a current folder that was deleted
+        raise SourceNotFound(f"{path}: {error.strerror or error}", hint=f"name a project folder or its {STORE}") from error
     raise SourceNotFound(f"there is no {path}", searched=(str(path),), hint=f"name a project folder or its {STORE}")
 
 

@@ -85,13 +85,15 @@ class SqliteFile:
         """Look at the first bytes.
 
         Raises:
-            SourceUnreadable: The file is a folder, empty, not permitted, or something else than SQLite.
+            SourceUnreadable: The file is a folder, a pipe, empty, not permitted, or something else than SQLite.
             SourceVanished: It is gone.
         """
         if self.path.is_dir():
             raise SourceUnreadable(f"{self.path} is a folder, not a store file", hint="name the project folder or its smithers.db")
         if is_owned(self.path):
             return
+        if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for a writer for ever
+            raise SourceUnreadable(f"{self.path} is a pipe or a device, not a store file", hint="copy it to a file first")
         head = _head(self.path)
         if not head:
             raise SourceUnreadable(
@@ -191,6 +193,8 @@ class SqliteFile:
                 if _is_route_error(error):
                     raise RouteFailed(str(error)) from error
                 return Fetched(rows, str(error))
+            except UnicodeDecodeError:  # the message of the error quotes a damaged name
+                return Fetched(rows, "malformed database schema")
             finally:
                 if not kept:
                     connection.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
 from smithers_nb.sources.locate import open_source
 
@@ -44,6 +45,20 @@ def test_damaged_store(store):
     source.rows(AttemptRow)
     source.frame(AttemptRow)
     assert [(p.where, p.what) for p in source.problems] == [("_smithers_attempts", "database disk image is malformed")]
+
+
+def test_damaged_name(store):
+    """A store in whose schema a name is no text any more is refused as damaged, although SQLite's own message cannot be read."""
+    path = store("order-intake")
+    content = path.read_bytes()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_master SET name = CAST(x'e4e4' AS TEXT), sql = 'CREATE TABLE ' WHERE name = '_smithers_runs'")
+    connection.commit()
+    connection.close()
+    assert path.read_bytes() != content
+    with pytest.raises(SourceUnreadable, match="damaged"):
+        open_source(path)
 
 
 def test_rows_behind_the_damage(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
@@ -38,6 +39,30 @@ def test_none_is_the_current_folder(project, monkeypatch):
     """Without a place the search starts where one stands."""
     monkeypatch.chdir(project / "src" / "deep")
     assert open_source().location == str(project / "smithers.db")
+
+
+@pytest.mark.parametrize("where", ["", "  ", "x" * 5_000, "~nobody-of-this-name/x", "sqlite:///" + "x" * 5_000, "\x00", "a\nb"])
+def test_no_place_at_all(tmp_path, monkeypatch, where):
+    """Text that can be no place is answered as one where nothing is; an empty one is never the current folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceNotFound):
+        open_source(where)
+
+
+def test_current_folder_that_was_deleted(tmp_path, monkeypatch):
+    """Standing in a folder that is gone is a place where nothing is."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SourceNotFound):
+        open_source()
+
+
+def test_pipe(tmp_path):
+    """A pipe is refused instead of waited for."""
+    os.mkfifo(tmp_path / "smithers.db")
+    with pytest.raises(SourceUnreadable, match="pipe"):
+        open_source(tmp_path / "smithers.db")
 
 
 def test_store_without_an_anchor(store):
