@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.rules import Case, Rule, known_codes, matching_rules
+from smithers_nb.diagnosis.stack import TRACEBACK, python_exception
 from smithers_nb.diagnosis.thrown import where_thrown
 from smithers_nb.model.verdict import Classification, Failure
 
@@ -25,6 +26,9 @@ _TAIL: Final = 2000
 _SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
 """Confidence, the least weight of the deciding rule, its least lead over the next class."""
 
+_NOT_SURE: Final = 6.0
+"""Weight of a rule that was made for another kind of task."""
+
 _NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\.sh/reference/errors\S*|(?<=^Task failed: )\S+|\s+")
 _CODE_WORD: Final = re.compile(
     r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
@@ -37,6 +41,12 @@ _STATUS: Final = re.compile(
     r"|service unavailable|gateway time-?out)"
     r"|^(?:\w*error: )?([45]\d\d) [\"{a-z]"
 )
+_MODEL: Final = re.compile(
+    r"\bllm|\bmodels?\b|openai|anthropic|claude|\bgpt|gemini|codex|mistral|bedrock|ollama|openrouter|deepseek|\bai_[a-z]|completions?\b|\bagent\b"
+    r"|tokens? per min|overloaded_error"
+)
+"""Words by which a task without an agent shows that it talks to a model by itself."""
+
 _FIRST_ERROR_STATUS: Final = 400
 _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr")
@@ -75,7 +85,8 @@ def classify_message(
         details: What else the error says: `statusCode`, `code`, `responseBody`, ….
         task_kind: `agent`, `compute`, … when known.
     """
-    return weigh(list(matching_rules(read_case([message], [code or ""], [stack], details or {}, task_kind or ""))))
+    case = read_case([message], [code or ""], [stack], details or {}, task_kind or "")
+    return weigh([_without_a_model(rule, case) for rule in matching_rules(case)])
 
 
 def classify(failure: Failure) -> Classification:
@@ -93,7 +104,7 @@ def classify(failure: Failure) -> Classification:
         failure.details,
         failure.task_kind or "",
     )
-    rules = (_repeated(rule) if failure.persistent else rule for rule in matching_rules(case))
+    rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
     return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))])
 
 
@@ -102,6 +113,7 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     spoken = [str(details[key]) for key in _SPOKEN_DETAILS if details.get(key)]
     clean = " | ".join(dict.fromkeys(_clean(text) for text in (*messages, *spoken) if text))
     thrown = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
+    thrown |= {python_exception(text).partition(":")[0].rpartition(".")[2] for text in messages if TRACEBACK in text}
     found = set(thrown)
     found.update(_CODE_WORD.findall(clean))
     found.update(_answer_words(details))
@@ -135,7 +147,7 @@ def weigh(matches: Sequence[Rule]) -> Classification:
     best = next(rule for rule in ranked if rule.failure_class == winner)
     return Classification(
         failure_class=winner,
-        confidence=_confidence(best, score - (others[0][1] if others else 0.0)),
+        confidence=_confidence(best, score - (others[0][1] if others else 0.0), doubt=any(rule.doubt for rule in matches)),
         rule=best.name,
         reason=best.reason,
         suggestion=best.suggestion,
@@ -149,20 +161,29 @@ _EXONERATED: Final = (
 )
 
 
-def _confidence(best: Rule, lead: float) -> Confidence:
+def _confidence(best: Rule, lead: float, *, doubt: bool) -> Confidence:
     if best.failure_class == "unknown":
         return "low"
-    for confidence, weight, margin in _SURE:
+    for confidence, weight, margin in _SURE[doubt:]:
         if best.weight >= weight and lead >= margin:
             return confidence
     return "low"
+
+
+def _without_a_model(rule: Rule, case: Case) -> Rule:
+    """Take a fault that looks like a provider's for some other server's, when the task has no agent and nothing names a model."""
+    if rule.failure_class != "agent-flake" or case.kind in {"", "agent"} or _MODEL.search(case.text):
+        return rule
+    weight = min(rule.weight, _NOT_SURE)
+    return replace(rule, failure_class="environment", suggestion=rule.elsewhere or "fix-environment", weight=weight, when_repeated="")
 
 
 def _repeated(rule: Rule) -> Rule:
     if not rule.when_repeated:
         return rule
     suggestion = "edit-workflow-and-reset" if rule.when_repeated == "workflow-bug" else rule.suggestion
-    return replace(rule, failure_class=rule.when_repeated, suggestion=suggestion, reason=f"{rule.reason}, on every attempt alike")
+    reason = f"{rule.reason}, on every attempt alike"
+    return replace(rule, failure_class=rule.when_repeated, suggestion=suggestion, reason=reason, doubt=True)
 
 
 def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:

@@ -7,20 +7,21 @@ and says why, how persistently, and what else went down with it. Pure: no clock,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.error_chain import is_wrapper, says_nothing
+from smithers_nb.diagnosis.quote import cut, quote, telling_line
 from smithers_nb.diagnosis.stack import own_frame
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
-_QUOTE: Final = 300
 _MOST_NAMES: Final = 4
-_LONGEST: Final = 20_000
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_CLIENT_ERROR, _LAST_STATUS = 400, 599
+_LOCAL: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")  # noqa: S104 - words to leave out, not a place to listen
+_NODE_KEY: Final = re.compile(r"^(?P<node>.+)::(?P<iteration>\d+)$")
 
 _TOLD: Final = (
     ("path", "path"),
@@ -36,13 +37,11 @@ _TOLD: Final = (
     ("status", "exit code"),
     ("exitCode", "exit code"),
     ("signal", "signal"),
-    ("timeoutMs", "limit in ms"),
 )
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
 
 _PRINTED: Final = (("stderr", "It printed"), ("logTail", "The log says"), ("responseBody", "The server answered"))
 _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
-_TELLING: Final = re.compile(r"error|cannot|denied|not found|no such|fatal|failed", re.IGNORECASE)
 
 
 def root_cause(
@@ -57,13 +56,20 @@ def root_cause(
         seen_here: What a look at this machine showed; told when it means something, that is, when the run's folder is here.
     """
     here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
-    told = [_what_happened(failure), *_place(failure), *_why(failure, classification), *_aside(failure), *_misrecorded(defects), *here]
+    told = [
+        _what_happened(failure),
+        *_place(failure),
+        *_why(failure, classification),
+        *_aside(failure),
+        *_misrecorded(failure, defects),
+        *here,
+    ]
     return " ".join(_sentence(text) for text in told if text)
 
 
 def summary(classification: Classification, failure: Failure, suggestion: str) -> str:
     """Put the verdict in one line: class, confidence, suggestion, and what failed."""
-    error = _clip(failure.message, 120) or "no error is recorded"
+    error = quote(failure.message, 120) or "no error is recorded"
     failed = f"{failure.node_id or 'the run'}: {error}"
     return f"{classification.failure_class} ({classification.confidence}): {suggestion} — {failed}"
 
@@ -72,18 +78,30 @@ def _what_happened(failure: Failure) -> str:
     if failure.kind == "denied":
         return _denial(failure)
     if failure.kind == "none":
-        where = f" Task {failure.node_id} is marked failed." if failure.node_id else ""
-        return f"Run {failure.run_id} failed, but the store holds no error that says why.{where}"
-    words = _error_words(failure.chain)
+        return _unexplained(failure)
+    words = _error_words(failure)
     if failure.node_id is None:
-        return f"The run itself failed, not one of its tasks: {words}"
+        return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
     return f"{_subject(failure)} {_how_often(failure)}: {words}"
+
+
+def _unexplained(failure: Failure) -> str:
+    where = f" Task {failure.node_id} is marked failed." if failure.node_id else ""
+    return f"Run {failure.run_id} failed, but the store holds no error that says why.{where}"
+
+
+def _named_by_key(failure: Failure) -> str:
+    """Name the node that an error of the engine itself happened over, which only its key (`node::iteration`) tells."""
+    key = _NODE_KEY.match(str(failure.details.get("key") or ""))
+    if key is None:
+        return ""
+    return f", while the engine was at {key['node']}" + (f" in iteration {key['iteration']}" if key["iteration"] != "0" else "")
 
 
 def _denial(failure: Failure) -> str:
     details = failure.details
-    title = f" ({_clip(str(details['title']), 120)})" if details.get("title") else ""
-    note = f"with the note: {_clip(str(details['note']))}" if details.get("note") else "without a note"
+    title = f" ({quote(str(details['title']), 120)})" if details.get("title") else ""
+    note = f"with the note: {quote(str(details['note']))}" if details.get("note") else "without a note"
     who = details.get("decidedBy") or "somebody"
     return f"Approval {failure.node_id}{title} was denied by {who} {note}. That is a decision, not a fault"
 
@@ -101,35 +119,59 @@ def _how_often(failure: Failure) -> str:
     return "failed"
 
 
-def _error_words(chain: Sequence[Link]) -> str:
+def _error_words(failure: Failure) -> str:
     """Quote the outermost error that says something, and the innermost where it says something else."""
+    chain = failure.chain
     telling = [link for link in chain if not says_nothing(link.message)] or list(chain)
     if not telling:
         return "no message was recorded"
     head, last = telling[0], telling[-1]
     first = _one_error(head)
-    if last is head or is_wrapper(last) or last.message in head.message:
+    if failure.kind == "agent-event" and last is not head:
+        return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{quote(last.message, 120)}”)"
+    if last is head or is_wrapper(last) or last.message in head.message or quote(last.message) in f"{head.message} {first}":
         return first
     return f"{first.rstrip('.')}; caused by {_one_error(last)}"
 
 
 def _one_error(link: Link) -> str:
     name = link.code or (link.name if link.name not in {"Error", "SmithersError"} else None)
-    message = _clip(link.message) or "no message was recorded"
+    message = quote(link.message) or "no message was recorded"
     return message if not name or name in message else f"{name}: {message}"
 
 
 def _place(failure: Failure) -> Iterator[str]:
     """Add what the error says besides its message, unless the message has it already."""
     said = " ".join(link.message for link in failure.chain)
-    found = {words: _detail(key, failure.details[key]) for key, words in _TOLD if failure.details.get(key) not in (None, "", False)}
-    facts = [f"{words} {value}" for words, value in found.items() if value and value not in said]
+    facts = [fact for fact in _facts(failure.details) if fact[1] not in said]
+    told = [f"{words} {value}" for at, (words, value) in enumerate(facts) if not any(value in other for _, other in facts[:at])]
     frame = own_frame(failure.chain)
     if frame:
-        facts.append(f"thrown at {frame.name}:{frame.line}")
-    if facts and failure.kind != "denied":
-        yield _capital(", ".join(facts))
+        told.append(f"thrown at {frame.name}:{frame.line}")
+    if told and failure.kind != "denied":
+        yield _capital(", ".join(told))
     yield from _printed(failure, said)
+
+
+def _facts(details: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, words in _TOLD:
+        value = details.get(key)
+        if value in (None, "", False) or not isinstance(value, str | int | float) or (key == "status" and not isinstance(value, int)):
+            continue  # a child run's status is a word, not an exit code
+        if key == "status" and _CLIENT_ERROR <= int(value) <= _LAST_STATUS:
+            yield "HTTP status", str(value)
+        elif key != "url" or "://" not in str(value):
+            yield ("URL" if "://" in str(value) else words), cut(_without_login(str(value)), 160)
+        elif not (details.get("statusCode") and _host(value).startswith(_LOCAL)):
+            yield words, _host(value)
+
+
+def _host(url: object) -> str:
+    return urlsplit(str(url)).netloc.rpartition("@")[2]
+
+
+def _without_login(text: str) -> str:
+    return text.replace(f"{urlsplit(text).netloc.rpartition('@')[0]}@", "") if "://" in text and "@" in urlsplit(text).netloc else text
 
 
 def _printed(failure: Failure, said: str) -> Iterator[str]:
@@ -137,32 +179,27 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
     for key, words in _PRINTED:
         text = str(failure.details.get(key) or "")
         answer = _ANSWER.search(text)  # an answer in JSON is told by its message
-        lines = [line.strip() for line in (answer.group(1) if answer else text).splitlines() if line.strip()]
-        telling = next((line for line in reversed(lines) if _TELLING.search(line)), lines[-1] if lines else "")
-        if telling and telling not in said:
-            yield f"{words}: {_clip(telling, 200)}"
+        telling = telling_line(answer.group(1) if answer else text)
+        if telling and _letters(telling) not in _letters(said):
+            yield f"{words}: {cut(' '.join(telling.split()), 200)}"
             return
 
 
-def _detail(key: str, value: object) -> str:
-    if key == "status" and not isinstance(value, int):
-        return ""  # a child run's status word, not an exit code
-    if key == "url":
-        return urlsplit(str(value)).netloc.rpartition("@")[2] if "://" in str(value) else _clip(str(value), 120)
-    return _clip(str(value), 160) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+def _letters(text: str) -> str:
+    return re.sub(r"[\W\d_]+", "", text).casefold()
 
 
 def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     if failure.kind != "denied" and classification.reason:
         yield _capital(classification.reason)
-    yield from map(_capital, classification.exonerated)
+    yield from (f"Not the {text}" for text in classification.exonerated)
 
 
 def _aside(failure: Failure) -> Iterator[str]:
     if failure.collateral:
         names = ", ".join(failure.collateral[:_MOST_NAMES])
         more = f" and {len(failure.collateral) - _MOST_NAMES} more" if len(failure.collateral) > _MOST_NAMES else ""
-        yield f"{names}{more} failed as well; that is no other cause"
+        yield f"{names}{more} failed as well, which is not the cause"
 
 
 _CHANGES_THE_READING: Final = frozenset(
@@ -180,17 +217,18 @@ _CHANGES_THE_READING: Final = frozenset(
 )
 
 
-def _misrecorded(defects: Sequence[Defect]) -> Iterator[str]:
-    yield from (defect.summary for defect in defects if defect.kind in _CHANGES_THE_READING)
+def _misrecorded(failure: Failure, defects: Sequence[Defect]) -> Iterator[str]:
+    """Tell what the engine recorded wrongly, unless the words above have shown it already."""
+    shown = {"error-only-in-agent-events"} if failure.kind == "agent-event" else set()
+    shown |= {"cause-not-recorded"} if failure.node_id and failure.kind != "none" else set()
+    for defect in defects:
+        if defect.kind in _CHANGES_THE_READING - shown:
+            about_the_task = failure.node_id and defect.summary.startswith(f"{failure.node_id} ")
+            yield f"Task {defect.summary}" if about_the_task else _capital(defect.summary)
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _clip(text: str, limit: int = _QUOTE) -> str:
-    line = " ".join(_COLOURS.sub("", text[:_LONGEST]).split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def _sentence(text: str) -> str:

@@ -40,7 +40,7 @@ _FIELDS: Final = frozenset(
         "where",
         "kind",
     }
-    | {"when_repeated", "wrapper", "engine", "example", "counterexample"}
+    | {"when_repeated", "elsewhere", "agent", "doubt", "wrapper", "engine", "example", "counterexample"}
 )
 
 
@@ -68,7 +68,7 @@ class Case(NamedTuple):
 class Rule:
     """One line of knowledge: any one of its signs is enough, all of its conditions must hold.
 
-    Signs are `codes`, `status`, `phrases` and `patterns`; conditions are `only_codes`, `thrown`, `where`, `kind` and `unless`.
+    Signs are `codes`, `status`, `phrases` and `patterns`; conditions are `only_codes`, `thrown`, `where`, `kind`, `agent` and `unless`.
 
     Attributes:
         name: Unique name, shown in the verdict.
@@ -85,6 +85,9 @@ class Rule:
         unless: The message matches none of these regular expressions.
         where: It was thrown in the code of one of `workflow`, `engine`, `library`.
         kind: Kind of the task.
+        agent: It is about an agent, so it says nothing of a task that is known to have none.
+        doubt: What it sees has more than one usual cause, so that no verdict on it is sure.
+        elsewhere: What to do when no model is involved: then it is some other server's fault, which is the environment's.
         when_repeated: Class once the same failure came on every attempt; empty when repetition changes nothing.
         wrapper: Says only that something inside failed.
         engine: The message itself names the engine's own code or tables.
@@ -106,6 +109,9 @@ class Rule:
     unless: tuple[str, ...] = ()
     where: frozenset[str] = frozenset()
     kind: str = ""
+    agent: bool = False
+    doubt: bool = False
+    elsewhere: Suggestion | Literal[""] = ""
     when_repeated: FailureClass | Literal[""] = ""
     wrapper: bool = False
     engine: bool = False
@@ -119,6 +125,7 @@ class Rule:
             and (not self.thrown or not self.thrown.isdisjoint(case.thrown))
             and (not self.where or case.where in self.where)
             and (not self.kind or case.kind == self.kind)
+            and (not self.agent or case.kind in {"", "agent"})
             and self._shows(case)
             and not any(_compiled(pattern).search(case.text) for pattern in self.unless)
         )
@@ -208,7 +215,8 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
     name = str(table.get("name", "?"))
     unknown = set(table) - _FIELDS
     classes = {str(table.get("class")), str(table.get("when_repeated", "unknown"))}
-    if unknown or not classes <= set(get_args(FailureClass)) or table.get("suggestion") not in get_args(Suggestion):
+    suggestions = {table.get("suggestion"), table.get("elsewhere", "escalate")}
+    if unknown or not classes <= set(get_args(FailureClass)) or not suggestions <= set(get_args(Suggestion)):
         raise RulePackError(f"{pack}: rule {name}: unknown field {sorted(unknown)} or unknown class or suggestion")
     rule = Rule(
         name=name,
@@ -226,6 +234,9 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
         where=frozenset(_texts(table, "where")),
         kind=str(table.get("kind", "")),
         when_repeated=cast("FailureClass", table.get("when_repeated", "")),
+        elsewhere=cast("Suggestion", table.get("elsewhere", "")),
+        agent=bool(table.get("agent", False)),
+        doubt=bool(table.get("doubt", False)),
         wrapper=bool(table.get("wrapper", False)),
         engine=bool(table.get("engine", False)),
         examples=tuple(cast("list[object]", table.get("example", []))),

@@ -7,7 +7,7 @@ runtime. Paths that Smithers' overlay adds for hot reloads are left as they are 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +22,12 @@ _FRAME = re.compile(
 )
 _ENGINE = re.compile(r"node_modules/(?:@smithers-orchestrator|@smthrs|smithers-orchestrator|effect|@effect)/")
 _FOREIGN = re.compile(r"node_modules/|/site-packages/|/dist-packages/|/lib/python\d|^native|^node:")
+
+
+TRACEBACK: Final = "Traceback (most recent call last)"
+"""What a Python stack begins with."""
+
+_EXCEPTION = re.compile(r"^(?:[ \t]*\|[ \t]*)?((?:\w+\.)*[A-Za-z_]\w*(?:: .*)?)[ \t]*$", re.MULTILINE)
 
 
 class Frame(NamedTuple):
@@ -48,11 +54,20 @@ class Frame(NamedTuple):
 
 
 def stack_frames(stack: str) -> Iterator[Frame]:
-    """Yield the frames of a stack that name a file, innermost first as JavaScript prints them."""
-    for match in _FRAME.finditer(stack):
+    """Yield the frames of a stack that name a file, innermost first: Python prints them last, JavaScript first."""
+    matches = list(_FRAME.finditer(stack))
+    python = [match for match in matches if match["py_file"]]
+    for match in (*reversed(python), *(match for match in matches if not match["py_file"])):
         file = match["file"] or match["py_file"]
         number = match["line"] or match["py_line"]
         yield Frame(match["function"] or match["py_function"] or "", file.removeprefix("file://"), int(number))
+
+
+def python_exception(text: str) -> str:
+    """Find the line that a Python traceback ends with, which names the exception; empty without one."""
+    frames = [match.end() for match in _FRAME.finditer(text) if match["py_file"]]
+    found = _EXCEPTION.search(text, text.find("\n", frames[-1])) if frames and "\n" in text[frames[-1] :] else None
+    return found[1] if found else ""
 
 
 def own_frame(chain: Iterable[Link]) -> Frame | None:

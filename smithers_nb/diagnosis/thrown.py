@@ -14,11 +14,8 @@ _STACK_CHARS: Final = 20_000
 
 def where_thrown(stack: str) -> Where:
     """Tell whose code threw; `workflow` also when a library was called by it, empty without a frame that tells."""
-    frames = list(stack_frames(stack[:_STACK_CHARS]))
-    if "Traceback (most recent call last)" in stack:
-        frames.reverse()  # Python prints the innermost call last
     found: Where = ""
-    for frame in frames:
+    for frame in stack_frames(stack[:_STACK_CHARS]):
         if "/effect/" in frame.file:
             continue  # every task runs inside this library, whoever threw
         if frame.is_engine:

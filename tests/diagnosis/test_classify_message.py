@@ -58,6 +58,7 @@ def test_system_calls_are_the_environments(code):
         ("TASK_HEARTBEAT_TIMEOUT", "compute", "workflow-bug"),
         ("TASK_TIMEOUT", "agent", "agent-flake"),
         ("TASK_TIMEOUT", "compute", "workflow-bug"),
+        ("TASK_TIMEOUT", "wait-for-event", "environment"),
         ("ASPECT_BUDGET_EXCEEDED", None, "workflow-bug"),
         ("VCS_NOT_FOUND", "compute", "environment"),
         ("HUMAN_TASK_INVALID_JSON", None, "unknown"),
@@ -89,6 +90,41 @@ def test_credit_is_no_rate_limit():
     """A 429 that asks for money is not one that passes."""
     assert classify_message("Error code: 429 - insufficient_quota: check your plan and billing details").suggestion == "fix-environment"
     assert classify_message("Error code: 429 - rate limit reached, try again in 2s").suggestion == "retry"
+
+
+@pytest.mark.parametrize(
+    ("message", "suggestion"),
+    [
+        ("connect ETIMEDOUT 10.20.0.5:5432", "fix-environment"),
+        ("GitHub API 403: API rate limit exceeded", "fix-environment"),
+        ("inventory service answered 503", "retry"),
+        ("read ECONNRESET", "retry"),
+    ],
+)
+def test_without_an_agent_no_agent_is_blamed(message, suggestion):
+    """What looks like a provider's fault is some other server's in a task without an agent, unless a model is named."""
+    found = classify_message(message, task_kind="compute")
+    assert (found.failure_class, found.suggestion) == ("environment", suggestion)
+    assert found.confidence != "high"
+    assert classify_message(f"openai: {message}", task_kind="compute").failure_class != "workflow-bug"
+    assert classify_message(message, task_kind="agent").failure_class in {"agent-flake", "environment"}
+
+
+def test_a_model_called_by_own_code_is_a_provider():
+    """Own code that talks to a model meets the same faults as an agent."""
+    assert classify_message("OpenAI: 429 Rate limit reached for gpt-5", task_kind="compute").failure_class == "agent-flake"
+
+
+def test_doubt_lowers_confidence():
+    """Words with more than one usual cause never make a sure verdict."""
+    assert classify_message("upsert output rep: table rep has no column named x", "DB_WRITE_FAILED").confidence == "medium"
+
+
+def test_python_exception_counts_as_thrown():
+    """The last line of a traceback in the message names what was thrown."""
+    text = "Command failed: python3 a.py\nTraceback (most recent call last):\n  File \"/srv/a.py\", line 6, in f\n    x\nKeyError: 'net'"
+    found = classify_message(text, stack=f"Error: {text}\n    at children (/srv/wf.tsx:7:3)")
+    assert (found.rule, found.failure_class) == ("script-threw", "workflow-bug")
 
 
 @pytest.mark.parametrize("message", ["", "undefined", "Error", "Task failed: build", "CLI exited with code 1", "qwertz"])

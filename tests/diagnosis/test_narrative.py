@@ -46,6 +46,32 @@ def test_details_that_the_message_lacks_are_added():
     assert text.count("/data/in.csv") == 1
 
 
+def test_details_that_say_nothing_more_are_left_out():
+    """A local address beside an HTTP status, a service whose URL is told, and a page that repeats the message are noise."""
+    local = {"statusCode": 502, "url": "http://127.0.0.1:4000/v1", "responseBody": "<html><title>502 Bad Gateway</title></html>"}
+    assert root_cause(failure(Link(message="Bad Gateway"), details=local), FOUND) == (
+        "Task load failed: Bad Gateway. HTTP status 502. Nothing listens there."
+    )
+    url = {"path": "http://u:p@10.0.0.9:4899/a", "url": "http://10.0.0.9:4899/a"}
+    assert "URL http://10.0.0.9:4899/a. " in root_cause(failure(Link(message="Unable to connect"), details=url), FOUND)
+    assert "10.0.0.9" in root_cause(failure(Link(message="x"), details={"url": "http://10.0.0.9:4899/a"}), FOUND)
+
+
+def test_an_error_of_the_engine_names_the_node_of_its_key():
+    """An error of the run itself that carries a node's key says which node it happened over."""
+    lost = failure(Link(message="no journal token"), node_id=None, kind="run", details={"key": "send::giro::2"})
+    assert "while the engine was at send::giro in iteration 2: no journal token" in root_cause(lost, FOUND)
+
+
+def test_the_agents_own_words_are_told_once():
+    """Words found in the agent's events are quoted with what the engine kept instead."""
+    told = failure(Link(message="Credit balance is too low"), Link(message="Claude run failed"), kind="agent-event")
+    defect = Defect(kind="error-only-in-agent-events", summary="load is recorded with x; what the agent said is: Credit balance is too low")
+    text = root_cause(told, FOUND, [defect])
+    assert text.count("Credit balance is too low") == 1
+    assert "the engine recorded only “Claude run failed”" in text
+
+
 def test_what_a_child_process_printed_is_quoted():
     """The line of an error stream that tells most is quoted; an answer in JSON by its message."""
     printed = {"stderr": "loading\nImportError: no module named x\ngoodbye"}
@@ -80,7 +106,7 @@ def test_collateral_and_misrecording_are_told():
     dull = Defect(kind="gate-of-ended-run", summary="a gate is still open")
     text = root_cause(failure(Link(message="boom"), collateral=("a", "b", "c", "d", "e")), FOUND, [masked, dull])
     assert "a, b, c, d and 1 more failed as well" in text
-    assert text.endswith("load failed, but is recorded as cancelled.")
+    assert text.endswith("Task load failed, but is recorded as cancelled.")
 
 
 def test_a_look_at_this_machine_counts_only_where_the_run_was():

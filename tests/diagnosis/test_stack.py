@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smithers_nb.diagnosis.stack import own_frame, stack_frames
+from smithers_nb.diagnosis.stack import TRACEBACK, own_frame, python_exception, stack_frames
 from smithers_nb.model.verdict import Link
 
 JS = """TypeError: undefined is not an object (evaluating 'a.b')
@@ -51,3 +51,19 @@ def test_windows_and_file_urls_are_read() -> None:
     """Paths are recognised however the platform writes them."""
     stack = "Error: x\n    at f (file:///srv/a b/w.tsx:1:2)\n    at g (C:\\work\\w.tsx:3:4)"
     assert [frame.line for frame in stack_frames(stack)] == [1, 3]
+
+
+def test_innermost_python_frame_comes_first() -> None:
+    """Python prints the innermost call last; the JavaScript that started it stands further out."""
+    stack = (
+        f'Error: {TRACEBACK}:\n  File "/srv/app/a.py", line 9, in <module>\n    f()\n'
+        '  File "/usr/lib/python3.12/json/__init__.py", line 3, in loads\n    x\n  File "/srv/app/b.py", line 6, in f\n    g()\n'
+        "KeyError: 'x'\n\n    at children (/srv/app/wf.tsx:7:3)"
+    )
+    assert [frame.line for frame in stack_frames(stack)] == [6, 3, 9, 7]
+    assert python_exception(stack) == "KeyError: 'x'"
+
+
+def test_no_traceback_has_no_exception() -> None:
+    """Text that only looks like an exception is none."""
+    assert python_exception("KeyError: 'x'") == ""
