@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -88,11 +89,12 @@ class SqliteFile:
             SourceUnreadable: The file is a folder, a pipe, empty, not permitted, or something else than SQLite.
             SourceVanished: It is gone.
         """
-        if self.path.is_dir():
+        kind = _kind(self.path)
+        if stat.S_ISDIR(kind):
             raise SourceUnreadable(f"{self.path} is a folder, not a store file", hint="name the project folder or its smithers.db")
         if is_owned(self.path):
             return
-        if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for a writer for ever
+        if kind and not stat.S_ISREG(kind):  # opening a pipe would wait for a writer for ever
             raise SourceUnreadable(f"{self.path} is a pipe or a device, not a store file", hint="copy it to a file first")
         head = _head(self.path)
         if not head:
@@ -287,6 +289,14 @@ def _stat(path: str) -> tuple[int, ...] | None:
     except OSError:
         return None
     return (found.st_ino,) if path.endswith("-shm") else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _kind(path: Path) -> int:
+    """Tell what a path is, 0 when it is not there or may not be looked at; then opening it says why."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def _head(path: Path) -> bytes:

@@ -58,6 +58,13 @@ def as_nobody(job: Callable[[], str]) -> str:
     return told
 
 
+def open_up(folder: Path) -> None:
+    """Let everybody enter a folder of this test and those of the test runner that lead there, however many these are."""
+    for entered in (folder, *folder.parents):
+        if any(part.startswith("pytest-of-") for part in entered.parts):
+            entered.chmod(entered.stat().st_mode | 0o055)
+
+
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to become somebody else")
 
 
@@ -232,8 +239,7 @@ def test_read_only_folder_for_somebody_without_rights(writer, tmp_path):
     for entry in path.parent.iterdir():
         entry.chmod(0o444)
     path.parent.chmod(0o555)
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    open_up(tmp_path)
     before = listing(path.parent)
     answer = as_nobody(lambda: repr(SqliteFile(path).fetch(COUNT)))
     assert answer.endswith("problem=None)"), answer
@@ -241,12 +247,22 @@ def test_read_only_folder_for_somebody_without_rights(writer, tmp_path):
 
 
 @needs_root
-def test_file_without_permission(plain, tmp_path):
+def test_file_without_permission(plain):
     """A file that one may not read is `SourceUnreadable` with the system's own reason."""
     path = plain()
     path.chmod(0o600)
-    for folder in [path.parent, tmp_path, *tmp_path.parents][:4]:
-        folder.chmod(0o755)
+    open_up(path.parent)
+    told = as_nobody(lambda: str(SqliteFile(path).check()))
+    assert told.startswith("SourceUnreadable(")
+    assert "Permission denied" in told
+
+
+@needs_root
+def test_folder_without_permission(plain):
+    """A file in a folder that one may not enter is `SourceUnreadable` as well."""
+    path = plain()
+    open_up(path.parent)
+    path.parent.chmod(0o700)
     told = as_nobody(lambda: str(SqliteFile(path).check()))
     assert told.startswith("SourceUnreadable(")
     assert "Permission denied" in told
