@@ -190,7 +190,7 @@ def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
     if rule.failure_class != "smithers-bug" or rule.engine:
         return rule
     # What crashed is the agent's tool or somebody's library, not the engine that reports it
-    return replace(rule, failure_class="agent-flake", suggestion="retry") if case.kind == "agent" else None
+    return replace(rule, failure_class="agent-flake", suggestion="retry", doubt=True) if case.kind == "agent" else None
 
 
 def _clean(text: str) -> str:
