@@ -11,6 +11,7 @@ from functools import cache
 from smithers_nb.resources import resource
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_ROOT = re.compile(r"\.snb(?![\w-])")
 _SPACE = re.compile(r"\s*([{};,>])\s*|\s+")
 
 
@@ -22,8 +23,11 @@ def theme_css() -> str:
 
 @cache
 def style_block() -> str:
-    """Wrap the theme for a notebook output."""
-    return f"<style>{theme_css()}</style>"
+    """Wrap the theme for a notebook output.
+
+    Jupyter has rules of its own for tables and lists in outputs; an id in ours outranks them, whatever their order.
+    """
+    return f"<style>{_ROOT.sub(':is(.snb,#snb)', theme_css())}</style>"
 
 
 def minified(css: str) -> str:

@@ -25,6 +25,8 @@ _EVENT_MARKS: Final = {
     "RunFailed": ("failed", "run failed"),
     "RunCancelled": ("cancelled", "run cancelled"),
 }
+_ENDINGS: Final = frozenset({"RunFinished", "RunFailed", "RunCancelled", "RunContinuedAsNew"})
+_BEGINNINGS: Final = frozenset({"RunStarted", "RunAutoResumed", "RunHijacked", "RetryTaskStarted", "ReplayStarted"})
 _MANY_ITERATIONS: Final = 8
 
 
@@ -50,13 +52,14 @@ def timeline(  # noqa: PLR0913  # one parameter per grain
         events: Rows or frame of events; noise may be in it.
         approvals: Rows or frame of gates.
         questions: Rows or frame of questions to people.
-        now: Where what is still open ends, epoch milliseconds; without it, at the last moment recorded.
+        now: Where what is still open ends, epoch milliseconds; without it, and once the run is over, at the last moment recorded.
         collateral: Node ids whose failure is a consequence of another.
     """
     tries = [row for row in rows_of(AttemptRow, attempts) if row.started_at is not None]
     log = [row for row in rows_of(EventRow, events) if row.type in _EVENT_MARKS and row.at is not None]
     gates, asked = rows_of(ApprovalRow, approvals), rows_of(QuestionRow, questions)
-    end = max([now or 0, *_moments(tries, log, gates, asked)], default=0)
+    recorded = max(_moments(tries, log, gates, asked), default=0)
+    end = max(recorded, now or 0) if _still_open(tries, gates, asked) and not _over(rows_of(EventRow, events)) else recorded
     lanes = _Lanes([*(_Beginning(row.started_at or 0, row.node_id, row.iteration) for row in tries), *_asked(gates, asked)])
     marks = [
         *_event_marks(log, lanes),
@@ -119,6 +122,24 @@ def _moments(tries: list[AttemptRow], log: list[EventRow], gates: list[ApprovalR
         yield from (moment for moment in (question.requested_at, question.answered_at) if moment is not None)
 
 
+def _still_open(tries: list[AttemptRow], gates: list[ApprovalRow], asked: list[QuestionRow]) -> bool:
+    return (
+        any(row.finished_at is None and _lasts(row) for row in tries)
+        or any(gate.requested_at is not None and gate.decided_at is None for gate in gates)
+        or any(question.requested_at is not None and question.answered_at is None for question in asked)
+    )
+
+
+def _over(log: list[EventRow]) -> bool:
+    """Tell whether the run's last word was an end."""
+    last = next((row.type for row in reversed(log) if row.type in _ENDINGS or row.type in _BEGINNINGS), "")
+    return last in _ENDINGS
+
+
+def _lasts(row: AttemptRow) -> bool:
+    return row.state in _OPEN_STATES or row.state.startswith("waiting")
+
+
 def _bar(row: AttemptRow, lanes: _Lanes, stop: int, collateral: Collection[str]) -> Bar:
     start = row.started_at or 0
     state = _state(row, collateral)
@@ -153,7 +174,7 @@ def _ends(tries: list[AttemptRow], end: int) -> list[int]:
     following: dict[tuple[str, int], int] = {}
     ends: dict[int, int] = {}
     for position, row in sorted(enumerate(tries), key=lambda numbered: -numbered[1].attempt):
-        open_end = end if row.state in _OPEN_STATES or row.state.startswith("waiting") else row.heartbeat_at or row.started_at or end
+        open_end = end if _lasts(row) else row.heartbeat_at or row.started_at or end
         recorded = row.finished_at if row.finished_at is not None else following.get((row.node_id, row.iteration), open_end)
         ends[position] = recorded
         following[row.node_id, row.iteration] = row.started_at or end

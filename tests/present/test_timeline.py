@@ -36,11 +36,19 @@ def test_every_attempt_is_its_own_bar(drawn) -> None:
 
 
 def test_waits_last_until_somebody_decides(sample: SimpleNamespace, drawn) -> None:
-    """A decided gate waits until its decision, an open one until now."""
+    """A decided gate waits until its decision, an open one until the run's end, and until now while the run goes on."""
     waits = {bar.lane: bar for bar in drawn.bars if bar.state.startswith("waiting")}
     assert waits["go"].end == sample.T0 + 118_000
-    assert waits["publish"].end == sample.T0 + 400_000
+    assert waits["publish"].end == sample.T0 + 360_500
     assert waits["ask"].state == "waiting-answer"
+    going_on = timeline((), [row for row in sample.EVENTS if row.type != "RunFailed"], sample.APPROVALS, now=sample.T0 + 400_000)
+    assert {bar.lane: bar.end for bar in going_on.bars}["publish"] == sample.T0 + 400_000
+
+
+def test_a_run_that_is_over_is_drawn_to_its_end(sample: SimpleNamespace) -> None:
+    """A run of a second stays readable a day later: the drawing ends with what was recorded last."""
+    over = timeline([sample.attempt("a", 1, "failed", 0, 1, "boom")], now=sample.T0 + 86_400_000)
+    assert over.end == sample.T0 + 1_000
 
 
 def test_marks_tell_what_else_happened(drawn) -> None:
