@@ -39,13 +39,19 @@ _STATUS: Final = re.compile(
     r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
     r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway"
     r"|service unavailable|gateway time-?out)"
-    r"|^(?:\w*error: )?([45]\d\d) [\"{a-z]"
+    r"|^(?:[\w.]*error: )?([45]\d\d) [\"{a-z]"
 )
 _MODEL: Final = re.compile(
     r"\bllm|\bmodels?\b|openai|anthropic|claude|\bgpt|gemini|codex|mistral|bedrock|ollama|openrouter|deepseek|\bai_[a-z]|completions?\b|\bagent\b"
     r"|tokens? per min|overloaded_error"
 )
 """Words by which a task without an agent shows that it talks to a model by itself."""
+
+_TECHNICAL: Final = re.compile(
+    r"\bexit|\bcode\b|command|://|:\d{2,5}\b|[a-z]_[a-z]|[/\\][a-z]|\.(?:sh|py|[jt]sx?|exe)\b|\be(?:conn|not|acces|perm|nos|mfile|addr|pipe|timed|ai_)"
+    r"|error|exception|fatal|https?\b|stderr|environment|connect|dns|\bapi\b|\bgit\b"
+)
+"""Signs that a message quotes a program, a system call or a server."""
 
 _FIRST_ERROR_STATUS: Final = 400
 _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
@@ -86,7 +92,7 @@ def classify_message(
         task_kind: `agent`, `compute`, … when known.
     """
     case = read_case([message], [code or ""], [stack], details or {}, task_kind or "")
-    return weigh([_without_a_model(rule, case) for rule in matching_rules(case)])
+    return weigh([_without_a_model(rule, case) for rule in matching_rules(case)], doubt=_in_the_authors_words(case))
 
 
 def classify(failure: Failure) -> Classification:
@@ -105,7 +111,7 @@ def classify(failure: Failure) -> Classification:
         failure.task_kind or "",
     )
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
-    return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))])
+    return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
 
 
 def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[str], details: Mapping[str, object], kind: str) -> Case:
@@ -130,10 +136,11 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     )
 
 
-def weigh(matches: Sequence[Rule]) -> Classification:
+def weigh(matches: Sequence[Rule], *, doubt: bool = False) -> Classification:
     """Add up what the rules say for each class, and give the class that is ahead.
 
-    Several rules of one class often see the same words, so each further one counts half of the one before.
+    Several rules of one class often see the same words, so each further one counts half of the one before. Where there is doubt, by
+    itself or because of a rule, no verdict is sure.
     """
     ranked = sorted(matches, key=lambda rule: -rule.weight)
     scores: dict[FailureClass, float] = {}
@@ -147,7 +154,7 @@ def weigh(matches: Sequence[Rule]) -> Classification:
     best = next(rule for rule in ranked if rule.failure_class == winner)
     return Classification(
         failure_class=winner,
-        confidence=_confidence(best, score - (others[0][1] if others else 0.0), doubt=any(rule.doubt for rule in matches)),
+        confidence=_confidence(best, score - (others[0][1] if others else 0.0), doubt=doubt or any(rule.doubt for rule in matches)),
         rule=best.name,
         reason=best.reason,
         suggestion=best.suggestion,
@@ -168,6 +175,11 @@ def _confidence(best: Rule, lead: float, *, doubt: bool) -> Confidence:
         if best.weight >= weight and lead >= margin:
             return confidence
     return "low"
+
+
+def _in_the_authors_words(case: Case) -> bool:
+    """Tell a message that a person wrote into the workflow, in words of their trade, from one that quotes a program."""
+    return not (case.thrown - {"Error"}) and case.where == "workflow" and case.kind == "compute" and not _TECHNICAL.search(case.text)
 
 
 def _without_a_model(rule: Rule, case: Case) -> Rule:

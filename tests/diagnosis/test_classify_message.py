@@ -169,3 +169,13 @@ def test_public_messages(corpus):
     sure = [good for confidence, good in right if confidence == "high"]
     assert sum(good for _, good in right) / len(right) >= 0.9
     assert sum(sure) / len(sure) >= 0.98
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["session expired for learner 12", "account 99 is blocked by compliance", "duplicate invoice number 17", "429 parcels are missing"],
+)
+def test_words_of_a_trade_make_nothing_sure(message):
+    """What a person wrote into the workflow may use the words of a machine; only a program that is quoted makes a verdict sure."""
+    assert classify_message(message, "Error", stack=OWN, task_kind="compute").confidence != "high"
+    assert classify_message(REFUSED, "Error", stack=OWN, task_kind="compute").confidence == "high"
