@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _AUTOPSY_OPTIONS = ("--source", "--workflow-path", "--now")
 _RUNS_OPTIONS = ("--source", "--status", "--limit")
+_RUNS_COLUMNS = ["run_id", "workflow", "status", "state", "started_at", "duration_s", "error_message"]
 
 
 class _Parser(ArgumentParser):
@@ -54,14 +55,14 @@ def _autopsy(line: str) -> Card:
 
 
 def _runs(line: str) -> pd.DataFrame:
-    """List the newest runs: %runs [--source WHERE] [--status STATE] [--limit N]."""
+    """List the newest runs: %runs [--source WHERE] [--status STATE] [--limit N]; `connect().runs()` has all columns."""
     parser = _Parser("runs", add_help=False)
     parser.add_argument("--source", "-s")
     parser.add_argument("--status", action="append")
     parser.add_argument("--limit", "-l", type=int, default=20)
     given = parser.parse_args(_words(line))
     with connect(given.source) as project:
-        return project.runs(status=given.status, limit=given.limit)
+        return project.runs(status=given.status, limit=given.limit)[_RUNS_COLUMNS]
 
 
 def _words(line: str) -> list[str]:

@@ -27,6 +27,7 @@ _BLAMES, _LINK = "Task failed: ", " See https://smithers.sh/reference/"
 _FEW = 500
 _TAB_IDS = 200
 _SHOWN = 20
+_SHORT_ID = 40
 
 
 def connect(where: str | Path | None = None, *, now: int | None = None) -> Project:
@@ -227,7 +228,14 @@ def _runs_card(caption: str, runs: Sequence[grain.RunRow], reasons: Mapping[str,
         for row in runs
     ]
     rows = [
-        (h("code", run_id), workflow, h("span", state_mark(state), class_=f"snb-{look(state).tone}"), *rest)
-        for run_id, workflow, state, *rest in cells
+        (
+            h("code", run_id, class_="snb-nowrap" if len(run_id) <= _SHORT_ID else None),
+            workflow,
+            h("span", state_mark(state), class_=f"snb-nowrap snb-{look(state).tone}"),
+            h("span", started, class_="snb-nowrap"),
+            h("span", took, class_="snb-nowrap"),
+            error,
+        )
+        for run_id, workflow, state, started, took, error in cells
     ]
     return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
