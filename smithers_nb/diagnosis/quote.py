@@ -17,15 +17,26 @@ LIMIT: Final = 300
 _LONGEST: Final = 20_000
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*(?:[ -/]*[@-~]|$)")
 _STRONG: Final = re.compile(
-    r"\b(?:fatal|panic|error\[?[A-Z]{0,2}\d{2,5}|FAIL(?:ED)?|CONFLICT|denied|refused|rejected|not found|no such|cannot|could not|unable to"
-    r"|missing|timed out|expected|unexpected|invalid|never ran|blocked on|can never run|Killed|ERESOLVE)\b"
-    r"|^E\s+\S|[✗✘×●]|\b\w*(?:Error|Exception)\b: ?\S"  # noqa: RUF001 - the cross that test runners print
+    r"\b(?:fatal|panic|error ?\[?[A-Z]{0,2}\d{2,5}|FAIL(?:ED)?|CONFLICT|denied|refused|rejected|[Nn]ot found|[Nn]o such"
+    r"|[Cc]annot|[Cc]ould not|[Uu]nable to|[Mm]issing|timed out|[Ee]xpected|Received|[Uu]nexpected|[Ii]nvalid|[Uu]ndefined"
+    r"|never ran|blocked on|can never run|Killed|ERESOLVE)\b"
+    r"|^E\s+\w|^peer \S+ from|[✗✘×●]|\b\w*(?:Error|Exception)\b: ?\S"  # noqa: RUF001 - the cross that test runners print
 )
-_WEAK: Final = re.compile(r"error|fail|warn", re.IGNORECASE)
+_LOCATED: Final = re.compile(
+    r"[\w/\\.-]+\.\w{1,5}[:(]\d+|\berror ?\[?[A-Z]{0,2}\d{2,5}|^(?:\w*Error|\w+Exception): \S|^E\s+\w|^peer \S+ from"
+    r"|^Expected\b|^Received\b"
+)
+"""A line that says where, or which error of a numbered list."""
+
+_CONCLUSION: Final = re.compile(
+    r"due to \d+ previous|did not complete successfully|^Found \d+ errors?|^Test Suites:|^Tests:|exit(?:ed)?(?: with)? (?:code|status)"
+)
+_DECORATION: Final = re.compile(r"^(?:[│╷╵|>]\s+|#\d+ (?:[\d.]+ )?|npm (?:error|ERR!)\s+)+")
+_WEAK: Final = re.compile(r"error|fail", re.IGNORECASE)
 _EMPTY: Final = re.compile(
-    r"^(?:hint:|note: |at |\^|~|\||[-=*#_.\s]+$|npm err(?:or|!)\s*$|npm err(?:or|!) (?:a complete log|npm err(?:or|!)|/)"
-    r"|sql=|run with |to address"
-    r"|\.\.\.)",
+    r"^(?:={3}|-{3}|_{3}|warning\b|hint:|note: |at |\^|~|\||[-=*#_.\s]+$|npm err(?:or|!)\s*$|a complete log|/"
+    r"|fix the upstream|this command with"
+    r"|to accept|sql=|run with |to address|\.\.\.)",
     re.IGNORECASE,
 )
 _ADVICE: Final = re.compile(r"(?:This commonly happens|Use an? |Use z\.|Hint: |For more information|Example: |You can find )")
@@ -35,7 +46,7 @@ _TITLE: Final = re.compile(r"<(title|h1)[^>]*>\s*([^<]+?)\s*</\1>", re.IGNORECAS
 _TAGS: Final = re.compile(r"<[^>]{0,500}>")
 _END: Final = re.compile(r"[.!?;](?=\s+[A-Z\"'(])|;(?=\s)")
 _SHORTEST: Final = 60
-_STRONGEST, _LAST = 3, 2
+_STRONGEST, _LAST = 4, 2
 
 
 def quote(message: str, limit: int = LIMIT) -> str:
@@ -72,8 +83,15 @@ def telling_line(text: str) -> str:
     if exception := python_exception(plain):
         return exception
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    ranked = sorted(range(len(lines)), key=lambda at: (_weight(lines, at), at))
-    return lines[ranked[-1]] if ranked else ""
+    return _best(lines)
+
+
+def _best(lines: list[str]) -> str:
+    """Take the strongest line: of those that say where the first, else the last, as a log ends with what ended it."""
+    weights = [_weight(lines, at, log=True) for at in range(len(lines))]
+    best = max(weights, default=0)
+    chosen = [line for line, weight in zip(lines, weights, strict=True) if weight == best]
+    return _DECORATION.sub("", chosen[0 if best == _STRONGEST else -1]) if chosen else ""
 
 
 def _plain(text: str) -> str:
@@ -129,9 +147,19 @@ def _chosen(lines: list[str], limit: int) -> str:
     return " ".join(parts) or cut(lines[0], limit)
 
 
-def _weight(lines: list[str], at: int) -> int:
+def _weight(lines: list[str], at: int, *, log: bool = False) -> int:
+    """Tell how much a line says; the first and the last of a message say something by where they stand."""
     line = lines[at]
-    if _EMPTY.match(line):
-        return 0
-    weight = _STRONGEST if _STRONG.search(line) else 1 if _WEAK.search(line) else 0
-    return max(weight, _STRONGEST if at == 0 else 0, _LAST if at == len(lines) - 1 else 0)
+    bare = _DECORATION.sub("", line)
+    weight = 0
+    if _EMPTY.match(line) or _EMPTY.match(bare):
+        weight = 0
+    elif _CONCLUSION.search(bare):
+        weight = 1
+    elif _STRONG.search(bare):
+        weight = _STRONGEST if _LOCATED.search(bare) else _STRONGEST - 1
+    elif _WEAK.search(bare):
+        weight = 1
+    if log:
+        return weight
+    return max(weight, _STRONGEST if at == 0 else 0, _LAST if at == len(lines) - 1 and not _EMPTY.match(bare) else 0)
