@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,23 @@ def test_any_id_is_a_file_in_the_folder(run_id):
     ("run_id", "name"),
     [
         ("order-sync-010", "order-sync-010"),
-        ("../../etc/passwd", "____etc_passwd"),
-        ("..", "_"),
-        ("", "_"),
-        (".ssh", "_ssh"),
-        ("a\x00b\n", "a_b_"),
+        ("../../etc/passwd", r"____etc_passwd-[0-9a-f]{8}"),
+        ("..", r"_-[0-9a-f]{8}"),
+        ("", r"_-[0-9a-f]{8}"),
+        ("-rf", r"_rf-[0-9a-f]{8}"),
+        (".ssh", r"_ssh-[0-9a-f]{8}"),
+        ("a\x00b\n", r"a_b_-[0-9a-f]{8}"),
     ],
 )
 def test_names_are_readable(run_id, name):
-    """Ordinary ids stay as they are; only what could mislead a file system is replaced."""
-    assert safe_name(run_id) == name
+    """Ordinary ids stay as they are; what could mislead a file system is replaced and marked."""
+    assert re.fullmatch(name, safe_name(run_id))
+
+
+@given(st.lists(st.text(alphabet="a_/.-"), unique=True))
+def test_names_stay_apart(run_ids):
+    """Two runs never write to the same file, however alike their ids look once they are harmless."""
+    assert len({safe_name(run_id) for run_id in run_ids}) == len(run_ids)
 
 
 def test_long_ids_stay_apart():
