@@ -127,8 +127,9 @@ def _report(error: Exception, *, debug: bool) -> int:
         return _say(str(error), hint=error.hint, code=error.exit_code)
     if debug:
         raise error
-    if isinstance(error, OSError) and error.filename is not None:
-        return _say(f"{os.fsdecode(error.filename)}: {error.strerror}", code=FAILED)
+    if isinstance(error, OSError) and error.strerror:
+        where = "the output" if error.filename is None else os.fsdecode(error.filename)
+        return _say(f"{where}: {error.strerror}", code=FAILED)
     kind = type(error).__name__
     return _say(
         f"unexpected {kind}: {error}", hint="add --debug for the traceback, and report it: this is a bug of smithers-nb", code=FAILED

@@ -308,6 +308,18 @@ def test_a_reader_that_stops_early(example: Path) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("args", ["ps", "ps --format json", f"events {FAILED} --raw --format jsonl"])
+def test_a_full_disk_behind_standard_output(example: Path, args: str) -> None:
+    """Output that cannot be written is one line and exit code 1, and no bug of ours."""
+    code = "import sys; from smithers_nb.cli import main; sys.exit(main())"
+    with Path("/dev/full").open("wb") as full:
+        words = [sys.executable, "-c", code, *args.split(), "--source", str(example)]
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode().splitlines() == ["smithers-nb: the output: No space left on device"]
+
+
 @pytest.mark.parametrize("args", ["ps", "ps --format json", "why order-sync-013", "events order-sync-013 --format jsonl"])
 def test_a_closed_standard_output(example: Path, args: str) -> None:
     """Without a standard output a command ends quietly."""
