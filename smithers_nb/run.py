@@ -209,7 +209,7 @@ class Run(Grains):
         commands = (
             why.advice.commands
             if why.advice
-            else tuple(line for blocker in why.blockers for line in (*blocker.commands, *blocker.alternatives))
+            else tuple(line for blocker in why.blockers for line in (*blocker.choices, *blocker.commands, *blocker.alternatives))
         )
         return stack(self.banner(), command_sheet(dict.fromkeys(commands)) if commands else None, timeline_table(self.snapshot.attempts))
 

@@ -13,10 +13,11 @@ from smithers_nb.cli.sheet import Sheet
 if TYPE_CHECKING:
     from smithers_nb.model.explanation import Explanation
     from smithers_nb.model.rows import RunRow
-    from smithers_nb.model.verdict import Blocker, Failure
+    from smithers_nb.model.verdict import Advice, Blocker, Failure
 
 
-_EXHAUSTED, _HELD_UP = "retries-exhausted", "dependency-failed"
+_GIVEN_UP, _HELD_UP = frozenset({"retries-exhausted", "task-failed"}), "dependency-failed"
+_EDITED = "workflow-changed"
 _MOST_NAMES = 8
 
 
@@ -51,8 +52,7 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
         sheet.prose("Class", f"{kind.failure_class}, confidence {kind.confidence} (rule {kind.rule})")
     if why.failure and why.failure.kind != "none":
         sheet.prose("Attempts", _attempts(why.failure))
-    failed = {why.failure.node_id, *why.failure.collateral} if why.failure else set()
-    sheet.prose("Also failed" if failed else "Failed", _names([name for name in why.failed_nodes if name not in failed]))
+    sheet.prose("Also failed" if why.failure else "Failed", _names(_not_told_yet(why)))
     said = why.summary.casefold()
     sheet.prose("Noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
     sheet.prose("Held up", _names([blocker.node_id or "" for blocker in why.blockers if blocker.kind == _HELD_UP]))
@@ -62,9 +62,25 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
         sheet.prose("Suggestion", why.advice.suggestion, why.advice.detail)
         sheet.commands("Commands", why.advice.commands)
     for blocker in why.blockers:
-        if blocker.commands or not why.advice:
+        if blocker.commands or blocker.choices or not why.advice or _is_news(blocker, why.advice):
             _blocker(sheet, blocker, why)
+    if why.folder and not why.advice and any(blocker.commands for blocker in why.blockers):
+        sheet.blank()
+        sheet.prose("Where", why.folder)
     return sheet.lines
+
+
+def _is_news(blocker: Blocker, advice: Advice) -> bool:
+    """Tell whether an edit of the workflow, which commands further up allow for, still has to be explained."""
+    return blocker.kind == _EDITED and "--accept-workflow-change" not in advice.detail
+
+
+def _not_told_yet(why: Explanation) -> list[str]:
+    """Name the nodes that failed beside the one that is explained."""
+    if why.failure is None:
+        return list(why.failed_nodes)
+    told = {why.failure.node_id, f"{why.failure.node_id}#{why.failure.iteration}", *why.failure.collateral}
+    return [name for name in why.failed_nodes if name not in told]
 
 
 def _names(names: list[str]) -> str:
@@ -87,7 +103,7 @@ def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
     if blocker.kind == _HELD_UP:
         return
     suggested = why.advice.commands if why.advice else ()
-    if blocker.kind == _EXHAUSTED and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
+    if blocker.kind in _GIVEN_UP and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
         if not set(blocker.commands) <= set(suggested):
             sheet.blank()
             sheet.prose("New attempts", f"`retry-task` {why.reset_preview.summary}. A resume would only replay the recorded error.")
@@ -97,7 +113,8 @@ def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
     label = "Waits for" if blocker.kind.startswith("waiting-") else "Blocked"
     sheet.blank()
     sheet.prose(label, f"{blocker.node_id}{iteration}: {blocker.reason}" if blocker.node_id else blocker.reason)
-    sheet.commands("To go on", blocker.commands)
+    sheet.commands("One of these", blocker.choices)
+    sheet.commands("Then" if blocker.choices else "To go on", blocker.commands)
     sheet.commands("Or instead", blocker.alternatives)
 
 

@@ -58,9 +58,7 @@ def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None)
         return ()
     found = [blocker for find in _FINDERS for blocker in find(snapshot, now)]
     found += _of_children(snapshot, now, _DEEPEST)
-    if any("--resume" in line or "retry-task" in line for blocker in found for line in blocker.commands):
-        found += _refused_resume(snapshot, workflow_path)
-    return tuple(found)
+    return _with_the_edit(snapshot, found, workflow_path)
 
 
 def summarise(snapshot: Snapshot, found: tuple[Blocker, ...], now: int) -> str:
@@ -93,19 +91,24 @@ def _in_child(blocker: Blocker, run_id: str) -> Blocker:
     return blocker.model_copy(update={"reason": f"in child run {run_id}: {blocker.reason}", "evidence": evidence})
 
 
-def _refused_resume(snapshot: Snapshot, workflow_path: Path | None) -> list[Blocker]:
+def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path | None) -> tuple[Blocker, ...]:
+    """Make the commands go through although the workflow was edited since, and say what that means."""
     run = snapshot.run
-    if not was_edited(run, workflow_path):
-        return []
+    continues = any("--resume" in line or "retry-task" in line for blocker in found for line in (*blocker.commands, *blocker.alternatives))
+    if not continues or not was_edited(run, workflow_path):
+        return tuple(found)
     name = re.split(r"[\\/]", run.workflow_path or str(workflow_file(run, workflow_path)))[-1]
-    return [
-        Blocker(
-            kind="workflow-changed",
-            reason=(
-                f"{name} was edited since this run was started, so a resume or retry-task is refused with RESUME_METADATA_MISMATCH; put "
-                "the old text back, or accept the change if finished tasks may stand as they are"
-            ),
-            commands=(commands.resume(run.workflow_path, run.run_id, accept_change=True),),
-            evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.workflow_path or run.status, note="hash at launch differs"),),
-        )
-    ]
+    edited = Blocker(
+        kind="workflow-changed",
+        reason=(
+            f"{name} was edited since this run was started; without `--accept-workflow-change` a resume or retry-task is refused with "
+            "RESUME_METADATA_MISMATCH, with it you answer for that finished tasks may stand as they are. Or put the old text back"
+        ),
+        evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.workflow_path or run.status, note="hash at launch differs"),),
+    )
+    return (*map(_accepting, found), edited)
+
+
+def _accepting(blocker: Blocker) -> Blocker:
+    lines = {which: tuple(map(commands.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
+    return blocker.model_copy(update=lines)

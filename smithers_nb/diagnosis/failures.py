@@ -21,6 +21,7 @@ from smithers_nb.diagnosis.signature import signature
 from smithers_nb.diagnosis.stack import stack_frames
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, FailureRow, NodeRow, RunRow
 from smithers_nb.model.verdict import Classification, Failure, Link
+from smithers_nb.sources.json_text import dump
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,7 +211,7 @@ def _row(found: _Found, classification: Classification) -> FailureRow:
         signature=failure.signatures[0],
         persistent=found.persistent,
         rule=classification.rule,
-        details=orjson.dumps(failure.details, default=str).decode() if failure.details else None,
+        details=dump(failure.details) if failure.details else None,
     )
 
 

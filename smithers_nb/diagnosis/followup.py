@@ -2,6 +2,7 @@
 
 Smithers keeps no ledger of advice, but its rows show what was done: a resume, a retry-task, a rewind, a fork, a new run. Gets typed
 rows and gives one `FollowUp` per step with its outcome, so that a suggestion after which the same failure came back is not made again.
+Only the run, its children and a few runs of the same workflow are read, so that the quick answer knows as much as an autopsy.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydantic import Field
 
+from smithers_nb.diagnosis.failures import failure_rows
 from smithers_nb.model.rows import AttemptRow, BranchRow, EventRow, FailureRow, OutputRow, RunRow, TimeTravelRow
 from smithers_nb.model.verdict import Finding
+from smithers_nb.sources.base import CHILD_MARK
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
@@ -32,7 +35,8 @@ _TIMES_BEFORE_GIVEN_UP: Final[dict[Step, int]] = {"new-run": 3, "new-run-after-e
 """A new run with the same input may be a schedule, and a first edit may have missed: one of them proves nothing."""
 
 _TELLING: Final = ("RunStarted", "RunFailed", "RunFinished", "RetryTaskStarted", "TimeTravelJumped")
-_MOST_RUNS = 10
+_MOST_RUNS: Final = 10
+_LONGEST_AGO_MS: Final = 90 * 86_400_000
 _NEVER: Final = 2**62
 
 
@@ -96,14 +100,30 @@ def failed_suggestions(followed: Iterable[FollowUp]) -> frozenset[Suggestion]:
     return frozenset(_SUGGESTED_AS[step] for step in given_up if step in _SUGGESTED_AS)
 
 
-def trail_of(source: Source, run_id: str, signature: str, failures: Sequence[FailureRow]) -> tuple[Trail, int] | None:
-    """Read what happened since a failure first showed up in a run, or in earlier runs with the same input.
+def tried_in_vain(source: Source, run_id: str, signature: str, now: int) -> frozenset[Suggestion]:
+    """Name the suggestions that were carried out before, after which the same failure came back.
+
+    Args:
+        source: Where the runs live.
+        run_id: Exact id of the run.
+        signature: Signature of its failure; none gives nothing.
+        now: Leave out what failed after this epoch millisecond.
+
+    Raises:
+        SourceVanished: The store is gone.
+    """
+    found = trail_of(source, run_id, signature, now) if signature else None
+    return failed_suggestions(what_followed(*found, signature)) if found else frozenset()
+
+
+def trail_of(source: Source, run_id: str, signature: str, now: int) -> tuple[Trail, int] | None:
+    """Read what happened since a failure first showed up in a run, or in other runs with the same input.
 
     Args:
         source: Where the runs live.
         run_id: Exact id of the run.
         signature: Signature of its failure.
-        failures: Failures of the whole store.
+        now: Leave out what failed after this epoch millisecond.
 
     Returns:
         The trail, and when the failure first happened (epoch milliseconds); None when the run did not meet this signature.
@@ -111,25 +131,29 @@ def trail_of(source: Source, run_id: str, signature: str, failures: Sequence[Fai
     Raises:
         SourceVanished: The store is gone.
     """
-    met = {row.run_id: row.at or 0 for row in sorted(failures, key=lambda row: -(row.at or 0)) if row.signature == signature}
-    own = [at for met_in, at in met.items() if _belongs(met_in, run_id)]
     run = next(iter(source.rows(RunRow, run_id)), None)
+    failures = list(_failures_in(source, run_id, now)) if run else []
+    own = [row.at or 0 for row in failures if row.signature == signature]
     if run is None or not own:
         return None
-    same = {row.run_id: row for row in _same_input(source, run, met)}
-    first = min(same.values(), key=lambda row: met.get(row.run_id, row.started_at or 0), default=run)
+    others = [other for other in _same_input(source, run) if other.run_id != run_id]
+    failures += [row for other in others for row in _failures_in(source, other.run_id, now)]
+    met = {row.run_id: row.at or 0 for row in sorted(failures, key=lambda row: -(row.at or 0)) if row.signature == signature}
+    since = min(met.get(row.run_id, own[0]) for row in (run, *others))
+    same = [row for row in (run, *others) if row.run_id in met or (row.started_at or 0) >= since]
     forks = source.rows(BranchRow, only={"parent_run_id": [run_id]})
     forked = source.rows(RunRow, only={"run_id": [fork.run_id for fork in forks]}) if forks else []
+    failures += [row for fork in forked for row in _failures_in(source, fork.run_id, now)]
     trail = Trail(
         run=run,
         events=source.rows(EventRow, run_id, only={"type": _TELLING}),
         attempts=source.rows(AttemptRow, run_id, only={"state": ["cancelled"]}),
         time_travel=source.rows(TimeTravelRow, run_id),
         branches=forks,
-        again=[*sorted(same.values(), key=lambda row: row.started_at or 0), *forked],
+        again=[*sorted(same, key=lambda row: row.started_at or 0), *forked],
         failures=failures,
     )
-    return trail, min([*own, met.get(first.run_id, own[0])])
+    return trail, min([*own, since])
 
 
 def _steps_within(trail: Trail) -> Iterator[tuple[Step, int]]:
@@ -198,17 +222,23 @@ def _outcome_of(run: RunRow, failures: Iterable[FailureRow], signature: str) -> 
     return "same-failure" if any(f.signature == signature and _belongs(f.run_id, run.run_id) for f in failures) else "other-failure"
 
 
-def _same_input(source: Source, run: RunRow, met: dict[str, int]) -> Iterator[RunRow]:
-    """Find the newest runs of the same workflow and input since the failure first showed up, the run itself included."""
+def _failures_in(source: Source, run_id: str, now: int) -> Iterator[FailureRow]:
+    """Read what failed in a run and in its children."""
+    for one in (run_id, *source.run_ids(f"{run_id}{CHILD_MARK}", _MOST_RUNS)):
+        yield from (row for row in failure_rows(source, one) if (row.at or 0) <= now)
+
+
+def _same_input(source: Source, run: RunRow) -> Iterator[RunRow]:
+    """Find the nearest runs of the same workflow and input, before and after a run, itself included."""
     wanted = _input_of(source, run.run_id)
-    if not wanted:
+    if not wanted or not run.workflow:
         yield run
         return
-    runs = source.rows(RunRow, only={"workflow": [run.workflow]}) if run.workflow else [run]
-    since = min((met[row.run_id] for row in runs if row.run_id in met), default=0)
-    near = [row for row in runs if row.run_id in met or (row.started_at or 0) >= since]
-    near.sort(key=lambda row: row.started_at or 0, reverse=True)
-    for row in near[:_MOST_RUNS]:
+    began = run.created_at or run.started_at or 0
+    found = source.rows(RunRow, only={"workflow": [run.workflow]}, since_ms=began - _LONGEST_AGO_MS)
+    found.sort(key=lambda row: row.created_at or row.started_at or 0)
+    place = next((i for i, row in enumerate(found) if row.run_id == run.run_id), 0)
+    for row in found[max(place - _MOST_RUNS, 0) : place + _MOST_RUNS + 1]:
         if row.run_id == run.run_id or _input_of(source, row.run_id) == wanted:
             yield row
 

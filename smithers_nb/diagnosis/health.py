@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.evidence import was_masked
 from smithers_nb.diagnosis.progress import (
     HEARTBEAT_STALE_MS,
+    asks_to_repeat,
     fires_at,
     hung,
     in_progress,
@@ -19,6 +20,7 @@ from smithers_nb.diagnosis.progress import (
     is_over,
     last_activity,
     last_alive,
+    last_failed,
     needs_resume,
     quota_resets_at,
     rewound,
@@ -30,7 +32,7 @@ from smithers_nb.model.vocabulary import Health, is_suspended
 from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import RunRow
+    from smithers_nb.model.rows import ApprovalRow, RunRow
     from smithers_nb.sources.snapshot import Snapshot
 
 _STATE_OF: Final = {"finished": "succeeded", "continued": "succeeded", "running": None}
@@ -107,10 +109,18 @@ def _blocked(snapshot: Snapshot, now: int, stale_minutes: float) -> str:
     if asked := [question for question in snapshot.questions if question.status == "pending"]:
         return cut(f"a person must answer {asked[0].node_id or 'a question'}: {asked[0].prompt}")
     if gates := [gate for gate in snapshot.approvals if gate.status == "requested"]:
-        return cut(f"a person must decide {gates[0].node_id}: {gates[0].title}")
+        return _gate(snapshot, gates[0])
     if run.status in _ON_NOBODY:
         return ""
     return "a person paused it" if run.status == "paused" else f"it is parked: {run.status}"
+
+
+def _gate(snapshot: Snapshot, gate: ApprovalRow) -> str:
+    if not asks_to_repeat(gate):
+        return cut(f"a person must decide {gate.node_id}" + (f": {gate.title}" if gate.title else ""))
+    failed = last_failed(snapshot, gate.node_id, max(gate.iteration, 0))
+    said = f", which failed ({failed.error_message})," if failed and failed.error_message else ""
+    return cut(f"a person must decide whether {gate.node_id}{said} may do its side effect again", 300)
 
 
 def _over_budget(snapshot: Snapshot, now: int, stale_minutes: float) -> str:

@@ -14,7 +14,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES, logical_id
 from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, RunRow
+    from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow
     from smithers_nb.sources.snapshot import Snapshot
 
 HEARTBEAT_STALE_MS: Final = 30_000
@@ -29,6 +29,9 @@ _LONGEST_DELAY_MS: Final = 300_000
 _LONG_MS: Final = 15 * 60_000
 _QUOTA: Final = "AGENT_QUOTA_EXCEEDED"
 _PROGRAMMING_ERRORS: Final = frozenset({"TypeError", "ReferenceError", "RangeError", "SyntaxError", "EvalError", "URIError"})
+_REFUSED_WRITE: Final = "constraint failed"
+"""What the store says of a row that it will refuse each time, unlike one that came while it was busy."""
+
 _PROGRAMMING_REPEATS: Final = 3
 _OTHER_REPEATS: Final = 5
 
@@ -61,13 +64,18 @@ class Tries(NamedTuple):
 
     @property
     def hopeless(self) -> bool:
-        """It is tried without end although it fails the same way each time, by an error in a program or for a quarter of an hour."""
+        """It is tried without end although it fails the same way each time: by a program, by a refused row, or for a quarter of an hour."""
         if self.exhausted or self.allowed is not None:
             return False
-        if self.last.error_name in _PROGRAMMING_ERRORS:
+        if self.last.error_name in _PROGRAMMING_ERRORS or _REFUSED_WRITE in (self.last.error_message or ""):
             return self.streak >= _PROGRAMMING_REPEATS
         lasted = (self.last.finished_at or self.streak_since) - self.streak_since
         return self.streak >= _OTHER_REPEATS and lasted >= _LONG_MS
+
+
+def by_start(attempt: AttemptRow) -> tuple[int, int]:
+    """Order attempts in time: a retry-task may begin to count at 1 again, over the row of the old attempt 1."""
+    return attempt.started_at or 0, attempt.attempt
 
 
 def last_alive(run: RunRow) -> int | None:
@@ -88,10 +96,21 @@ def unfinished_tries(snapshot: Snapshot) -> list[Tries]:
     states = {(node.node_id, node.iteration): node.state for node in snapshot.nodes}
     found = []
     for key, attempts in _by_node(snapshot.attempts).items():
-        newest = max(attempts, key=lambda attempt: attempt.attempt)
+        newest = max(attempts, key=by_start)
         if newest.state == "failed" and states.get(key, "failed") in {"failed", "pending", "in-progress", "stalled"}:
             found.append(_tries(snapshot, attempts))
     return sorted(found, key=lambda tries: tries.last.finished_at or 0)
+
+
+def last_failed(snapshot: Snapshot, node_id: str, iteration: int) -> AttemptRow | None:
+    """Find the newest attempt of a node that failed."""
+    failed = [a for a in snapshot.attempts if (a.node_id, a.iteration, a.state) == (node_id, iteration, "failed")]
+    return max(failed, key=by_start, default=None)
+
+
+def asks_to_repeat(gate: ApprovalRow) -> bool:
+    """Tell the engine's own gate, which asks whether a side effect may be repeated, from one that an author wrote."""
+    return gate.mode == "ReplayUnsafeApproval"
 
 
 def in_progress(snapshot: Snapshot) -> list[AttemptRow]:
@@ -165,7 +184,7 @@ def _by_node(attempts: Iterable[AttemptRow]) -> dict[tuple[str, int], list[Attem
 
 
 def _tries(snapshot: Snapshot, attempts: list[AttemptRow]) -> Tries:
-    failed = sorted((a for a in attempts if a.state == "failed"), key=lambda attempt: attempt.attempt)
+    failed = sorted((a for a in attempts if a.state == "failed"), key=by_start)
     last = failed[-1]
     same = failed
     for place, attempt in enumerate(reversed(failed)):

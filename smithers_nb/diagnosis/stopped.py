@@ -24,7 +24,7 @@ from smithers_nb.diagnosis.progress import (
     tolerated,
     unfinished_tries,
 )
-from smithers_nb.diagnosis.reset import reset_preview
+from smithers_nb.diagnosis.reset import repeated_effects, reset_preview
 from smithers_nb.diagnosis.spans import clock, cut, span
 from smithers_nb.model.verdict import Blocker, Evidence
 from smithers_nb.sources.json_text import as_texts
@@ -178,16 +178,20 @@ def _given_up(snapshot: Snapshot, tries: Tries) -> Blocker:
     used = f"{tries.failed} of {tries.allowed}" if tries.allowed is not None else str(tries.failed)
     refused = "; the engine refuses another one" if tries.last.retryable is False and tries.failed != tries.allowed else ""
     preview = reset_preview(snapshot, tries.node_id, tries.iteration)
+    effects = repeated_effects(snapshot, preview)
+    unsafe = tries.node_id in effects
+    again = f"`retry-task` gives new attempts and {preview.summary}"
+    if unsafe:
+        again = "it does something outside the run, so look whether that happened and start a fresh run if it did not"
+    elif effects:
+        again += f"; {', '.join(effects)} did something outside the run, and that is done again"
     return Blocker(
         kind="retries-exhausted" if tries.exhausted else "task-failed",
         node_id=tries.node_id,
         iteration=tries.iteration,
         since=tries.last.finished_at,
-        reason=(
-            f"failed on {used} attempt(s){refused}: {_said(tries.last)}; a resume would only replay this error, "
-            f"`retry-task` gives new attempts and {preview.summary}"
-        ),
-        commands=(_retry_task(snapshot, tries.last),),
+        reason=(f"failed on {used} attempt(s){refused}: {_said(tries.last)}; a resume would only replay this error, {again}"),
+        commands=() if unsafe else (_retry_task(snapshot, tries.last),),
         evidence=(_evidence(tries.last),),
     )
 

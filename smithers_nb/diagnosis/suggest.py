@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.diagnosis import commands
-from smithers_nb.diagnosis.reset import reset_preview
+from smithers_nb.diagnosis.folder import commands_folder
+from smithers_nb.diagnosis.identity import was_edited
+from smithers_nb.diagnosis.reset import repeated_effects, reset_preview
 from smithers_nb.diagnosis.stack import own_frame
 from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.sources.json_text import as_object
 
 if TYPE_CHECKING:
+    from smithers_nb.model.verdict import ResetPreview
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
 
@@ -51,14 +55,16 @@ def advise(
     Returns:
         The suggestion, its detail in plain words, and commands that run as printed in the run's project folder.
     """
-    wanted = _choose(snapshot, failure, classification)
+    case = _case(snapshot, failure, workflow_path)
+    wanted = _choose(case, classification)
     chosen = _INSTEAD[wanted] if wanted in tried and wanted != "fix-environment" else wanted
-    path = workflow_path or snapshot.run.workflow_path
-    detail, lines = _SAY[chosen](snapshot, failure, path)
+    detail, lines = _SAY[chosen](case)
     if chosen != wanted:
         detail = f"`{wanted}` was tried before and the same failure came back. {detail}"
-    where = f" Run the commands in {snapshot.run.root}." if snapshot.run.root and lines else ""
-    return Advice(suggestion=chosen, detail=detail + where, commands=tuple(lines))
+    if case.edited:
+        detail, lines = f"{detail} {_of_the_edit(case, lines)}", [commands.accepting_change(command) for command in lines]
+    where = commands_folder(snapshot) if lines else None
+    return Advice(suggestion=chosen, detail=f"{detail} {where}" if where else detail, commands=tuple(lines))
 
 
 def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
@@ -74,76 +80,129 @@ def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
     return None
 
 
-def _choose(snapshot: Snapshot, failure: Failure, classification: Classification) -> Suggestion:
-    if snapshot.run.status == "waiting-quota":
+class _Case(NamedTuple):
+    """What a suggestion may depend on.
+
+    Attributes:
+        owner: The node of the run that was asked about which the failure belongs to.
+        preview: What a retry-task of it resets.
+        effects: Nodes whose side effect a retry-task would repeat.
+        edited: The workflow was edited since the run was started.
+    """
+
+    snapshot: Snapshot
+    failure: Failure
+    path: str | None
+    owner: tuple[str, int] | None
+    preview: ResetPreview | None
+    effects: tuple[str, ...]
+    edited: bool
+
+    @property
+    def run_id(self) -> str:
+        return self.snapshot.run.run_id
+
+    @property
+    def is_unsafe(self) -> bool:
+        """The node that failed has begun something outside the run."""
+        return self.owner is not None and self.owner[0] in self.effects
+
+
+def _case(snapshot: Snapshot, failure: Failure, workflow_path: str | None) -> _Case:
+    owner = owner_in(snapshot, failure)
+    preview = reset_preview(snapshot, *owner) if owner else None
+    effects = repeated_effects(snapshot, preview) if preview else ()
+    edited = was_edited(snapshot.run, Path(workflow_path) if workflow_path else None) is True
+    return _Case(snapshot, failure, workflow_path or snapshot.run.workflow_path, owner, preview, effects, edited)
+
+
+def _choose(case: _Case, classification: Classification) -> Suggestion:
+    if case.snapshot.run.status == "waiting-quota":
         return "resume"
-    if failure.kind in {"denied", "none"}:
+    if case.failure.kind in {"denied", "none"} or (classification.suggestion == "retry" and case.is_unsafe):
         return "escalate"
     return classification.suggestion
 
 
-def _retry(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
-    owner = owner_in(snapshot, failure)
-    if owner is None:
-        return "The failure looks transient; continue the run.", [commands.resume(path, snapshot.run.run_id)]
-    preview = reset_preview(snapshot, *owner)
-    used = f"All {failure.attempts} attempt(s) of {owner[0]} are used up" if failure.attempts else f"{owner[0]} has failed"
+def _retry(case: _Case) -> tuple[str, list[str]]:
+    if case.owner is None or case.preview is None:
+        return "The failure looks transient; continue the run.", [commands.resume(case.path, case.run_id)]
+    node_id, attempts = case.owner[0], case.failure.attempts
+    used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
     detail = (
         f"The failure looks transient, so a new attempt may succeed. {used}: a resume would only replay the recorded error, "
-        f"`retry-task` grants new attempts. It {preview.summary}."
+        f"`retry-task` grants new attempts. It {case.preview.summary}."
     )
-    return detail, [commands.retry_task(path, snapshot.run.run_id, *owner)]
+    return _with_new_attempts(case, case.owner, detail)
 
 
-def _resume(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
-    reset = failure.details.get("quotaResetAtMs") or failure.details.get("resetAtMs")
+def _with_new_attempts(case: _Case, owner: tuple[str, int], detail: str) -> tuple[str, list[str]]:
+    """Add the retry-task, what must come before it, and the side effects that it repeats."""
+    lines = [commands.retry_task(case.path, case.run_id, *owner)]
+    if _is_active(case.snapshot.run.status):
+        detail += " The run is still going: let it end or cancel it first, before that a retry-task is refused."
+        lines.insert(0, commands.cancel(case.run_id))
+    if case.effects:
+        detail += f" Look out: {', '.join(case.effects)} did something outside the run, and that is done again."
+    return detail, lines
+
+
+def _is_active(status: str) -> bool:
+    """Tell whether Smithers refuses a retry-task because a run may still move by itself."""
+    return status == "running" or status.startswith("waiting-")
+
+
+def _resume(case: _Case) -> tuple[str, list[str]]:
+    reset = case.failure.details.get("quotaResetAtMs") or case.failure.details.get("resetAtMs")
     when = f" after {_utc(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
     detail = f"The run can continue from where it stopped{when}; finished tasks do not run again."
-    return detail, [commands.resume(path, snapshot.run.run_id)]
+    return detail, [commands.resume(case.path, case.run_id)]
 
 
-def _rewind(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
-    frame = next((travel.to_frame for travel in reversed(snapshot.time_travel) if travel.to_frame >= 0), 0)
+def _rewind(case: _Case) -> tuple[str, list[str]]:
+    frame = next((travel.to_frame for travel in reversed(case.snapshot.time_travel) if travel.to_frame >= 0), 0)
     detail = f"State after frame {frame} is bad; go back to it, then continue. Later attempts and outputs are dropped."
-    del failure
-    return detail, [commands.rewind(snapshot.run.run_id, frame), commands.resume(path, snapshot.run.run_id)]
+    return detail, [commands.rewind(case.run_id, frame), commands.resume(case.path, case.run_id, force=True)]
 
 
-def _fix_environment(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
-    owner = owner_in(snapshot, failure)
-    blamed = _what_to_fix(failure)
-    if owner is None:
-        force = failure.code == "AUTO_RESUME_GAVE_UP"
-        return f"Fix {blamed}, then continue the run.", [commands.resume(path, snapshot.run.run_id, force=force)]
-    preview = reset_preview(snapshot, *owner)
+def _fix_environment(case: _Case) -> tuple[str, list[str]]:
+    blamed = _what_to_fix(case.failure)
+    if case.owner is None or case.preview is None:
+        force = case.failure.code == "AUTO_RESUME_GAVE_UP"
+        return f"Fix {blamed}, then continue the run.", [commands.resume(case.path, case.run_id, force=force)]
+    if case.is_unsafe:
+        return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
     detail = (
-        f"Fix {blamed}, then give {owner[0]} new attempts; a resume would only replay the recorded error. `retry-task` {preview.summary}."
+        f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
+        f"`retry-task` {case.preview.summary}."
     )
-    return detail, [commands.retry_task(path, snapshot.run.run_id, *owner)]
+    return _with_new_attempts(case, case.owner, detail)
 
 
-def _edit(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
-    frame = own_frame(failure.chain)
-    place = f"{frame.name}:{frame.line}" if frame else (path or "the workflow").rpartition("/")[2]
-    what = f"the task `{failure.node_id}`" if failure.node_id else "the workflow"
-    detail = (
-        f"Edit {place} so that {what} no longer fails with: {_first_line(failure.message)} Then start a fresh run; "
-        "an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
-    )
-    return detail, [commands.fresh_run(path, _input_of(snapshot))]
+def _edit(case: _Case) -> tuple[str, list[str]]:
+    frame = own_frame(case.failure.chain)
+    place = f"{frame.name}:{frame.line}" if frame else (case.path or "the workflow").rpartition("/")[2]
+    what = f"the task `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
+    detail = f"Edit {place} so that {what} no longer fails with: {_first_line(case.failure.message)} Then start a fresh run"
+    detail += "." if case.edited else "; an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
+    if case.is_unsafe:
+        return f"{detail} {_of_the_effect(case)}", [_look(case), _afresh(case)]
+    if _is_active(case.snapshot.run.status):
+        return f"{detail} End this one first.", [commands.cancel(case.run_id), _afresh(case)]
+    return detail, [_afresh(case)]
 
 
-def _escalate(snapshot: Snapshot, failure: Failure, path: str | None) -> tuple[str, list[str]]:
-    del path
-    run_id = snapshot.run.run_id
+def _escalate(case: _Case) -> tuple[str, list[str]]:
+    failure = case.failure
     if failure.kind == "denied":
         who = failure.details.get("decidedBy") or "somebody"
         detail = f"{who} denied {failure.node_id}; talk to them before anything is run again."
-        return detail, [commands.inspect(run_id)]
-    lines = [commands.inspect(run_id), commands.events(run_id)]
+        return detail, [commands.inspect(case.run_id)]
+    lines = [commands.inspect(case.run_id), commands.events(case.run_id)]
     if failure.node_id:
-        lines.insert(1, commands.node(failure.run_id, failure.node_id, failure.iteration))
-    return f"A person must decide: {_why_escalate(failure)}", lines
+        lines.insert(1, _look(case))
+    detail = f"A person must decide: {_why_escalate(failure)}"
+    return (f"{detail} {_of_the_effect(case)}", [*lines, _afresh(case)]) if case.is_unsafe else (detail, lines)
 
 
 def _why_escalate(failure: Failure) -> str:
@@ -152,7 +211,34 @@ def _why_escalate(failure: Failure) -> str:
     return f"look at {failure.node_id or 'the run'} and its error: {_first_line(failure.message)}"
 
 
-_SAY = {
+def _of_the_effect(case: _Case) -> str:
+    """Say why a task with a side effect gets no retry-task."""
+    return (
+        f"{case.failure.node_id} does something outside the run and had begun it: look whether it happened. If it did not, start a fresh "
+        "run, which does it again; a `retry-task` would repeat it too, and Smithers 0.32 then fails on its own journal."
+    )
+
+
+def _of_the_edit(case: _Case, lines: list[str]) -> str:
+    """Say what it means that the workflow is not the one the run was started with."""
+    name = (case.path or "The workflow").replace("\\", "/").rpartition("/")[2]
+    if all(commands.accepting_change(command) == command for command in lines):
+        return f"{name} was edited since this run was started: if that was the repair, only look at it and start the fresh run."
+    return (
+        f"{name} was edited since this run was started, so the command has `--accept-workflow-change`: you then answer for that the tasks "
+        "that are finished still fit the new text."
+    )
+
+
+def _look(case: _Case) -> str:
+    return commands.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
+
+
+def _afresh(case: _Case) -> str:
+    return commands.fresh_run(case.path, _input_of(case.snapshot))
+
+
+_SAY: Final = {
     "retry": _retry,
     "resume": _resume,
     "rewind": _rewind,

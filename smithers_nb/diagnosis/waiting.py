@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from smithers_nb.diagnosis import commands
-from smithers_nb.diagnosis.progress import HEARTBEAT_STALE_MS, fires_at, needs_resume, quota_resets_at
+from smithers_nb.diagnosis.error_chain import clean_message
+from smithers_nb.diagnosis.progress import HEARTBEAT_STALE_MS, asks_to_repeat, fires_at, last_failed, needs_resume, quota_resets_at
 from smithers_nb.diagnosis.spans import clock, cut, span
 from smithers_nb.model.verdict import Blocker, Evidence
 from smithers_nb.sources.json_text import as_object, as_texts
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import ApprovalRow, NodeRow, QuestionRow
     from smithers_nb.sources.snapshot import Snapshot
 
-_FILL_IN: Final = "…"
-_CHOICES: Final = frozenset({"select", "rank"})
+_CHOICES: Final = {"select": "; choose one, then resume", "rank": "; put the keys into your order, then resume"}
 _BOUND: Final = {"bound-stale": "a proved row it relies on was changed", "waiting-bound": "a row it must rely on has not been produced"}
 
 
@@ -49,7 +49,7 @@ def questions(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 def approvals(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     """Gates that a person must decide."""
     asked_elsewhere = {(q.node_id, q.iteration) for q in snapshot.questions}
-    gates = {(gate.node_id, gate.iteration): gate for gate in snapshot.approvals}
+    gates = {(gate.node_id, max(gate.iteration, 0)): gate for gate in snapshot.approvals}
     for key, gate in gates.items():
         if gate.status == "requested" and gate.actionable is not False and not (gate.for_question and key in asked_elsewhere):
             yield _gate(snapshot, gate, now)
@@ -94,7 +94,7 @@ def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             iteration=node.iteration,
             since=node.updated_at,
             until=until,
-            reason=f"waits for the signal {name}{about}{then}",
+            reason=f"waits for the signal {name}{about}{then} (fill in the data that the workflow expects; other data fails the run)",
             commands=(commands.signal(snapshot.run.run_id, name, str(correlation) if correlation else None), _resume(snapshot)),
             evidence=(Evidence(ref=_ref("node", node), quote=node.state),),
         )
@@ -201,24 +201,35 @@ def bound(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 
 def _gate(snapshot: Snapshot, gate: ApprovalRow, now: int) -> Blocker:
     run_id = snapshot.run.run_id
-    waited = f", asked {span(now - gate.requested_at)} ago" if gate.requested_at is not None else ""
-    about = f": {cut(gate.summary)}" if gate.summary else ""
-    choices = _choices(snapshot, gate) if gate.mode in _CHOICES else ()
-    if gate.for_question:
-        reason = f"a person must answer {gate.node_id}; its question is not in the store{waited}"
-    else:
-        reason = f"a person must decide “{cut(gate.title or gate.node_id)}”{about}{waited}"
-    notes = tuple(commands.approve(run_id, gate.node_id, gate.iteration, note=note) for note in choices)
+    choices = _choices(snapshot, gate)
     return Blocker(
         kind="waiting-human" if gate.for_question else "waiting-approval",
         node_id=gate.node_id,
-        iteration=gate.iteration,
+        iteration=max(gate.iteration, 0),
         since=gate.requested_at,
-        reason=f"{reason} (choose one of the alternatives)" if notes else reason,
-        commands=() if notes else (commands.approve(run_id, gate.node_id, gate.iteration), _resume(snapshot)),
-        alternatives=(*notes, commands.deny(run_id, gate.node_id, gate.iteration)),
+        reason=_asked(snapshot, gate, now),
+        choices=choices,
+        commands=(*(() if choices else (commands.approve(run_id, gate.node_id, gate.iteration),)), _resume(snapshot)),
+        alternatives=(commands.deny(run_id, gate.node_id, gate.iteration), _resume(snapshot)),
         evidence=(Evidence(ref=_ref("approval", gate), quote=(gate.title or gate.status)[:400]),),
     )
+
+
+def _asked(snapshot: Snapshot, gate: ApprovalRow, now: int) -> str:
+    """Say what a gate asks, and what an answer brings about where that is not plain."""
+    waited = f", asked {span(now - gate.requested_at)} ago" if gate.requested_at is not None else ""
+    if gate.for_question:
+        return f"a person must answer {gate.node_id}; its question is not in the store{waited}"
+    if asks_to_repeat(gate):
+        failed = last_failed(snapshot, gate.node_id, max(gate.iteration, 0))
+        said = f": {cut(clean_message(failed.error_message))}" if failed and failed.error_message else ""
+        return (
+            f"a person must decide whether {gate.node_id} may do its side effect again{waited}. It had begun it and failed{said}. "
+            "Look first whether it happened: approving repeats it, denying fails the task"
+        )
+    about = f": {cut(gate.summary)}" if gate.summary else ""
+    how = _CHOICES.get(gate.mode or "", "")
+    return f"a person must decide “{cut(gate.title or gate.node_id)}”{about}{waited}{how}"
 
 
 def _gate_without_row(snapshot: Snapshot, node: NodeRow) -> Blocker:
@@ -230,29 +241,32 @@ def _gate_without_row(snapshot: Snapshot, node: NodeRow) -> Blocker:
         since=node.updated_at,
         reason="a person must decide; what is asked is not in the store",
         commands=(commands.approve(run_id, node.node_id, node.iteration), _resume(snapshot)),
-        alternatives=(commands.deny(run_id, node.node_id, node.iteration),),
+        alternatives=(commands.deny(run_id, node.node_id, node.iteration), _resume(snapshot)),
         evidence=(Evidence(ref=_ref("node", node), quote=node.state),),
     )
 
 
 def _choices(snapshot: Snapshot, gate: ApprovalRow) -> tuple[str, ...]:
-    """Write each possible choice of a gate as the note that makes it."""
+    """Print each possible choice of a gate; the only order that is known of a ranking is the author's."""
+    if gate.mode not in _CHOICES:
+        return ()
     for event in reversed(snapshot.events):
         if event.type == "ApprovalRequested" and (event.node_id, event.iteration or 0) == (gate.node_id, gate.iteration):
             request = as_object(event.payload).get("request")
             options = request.get("options") if isinstance(request, dict) else None
             keys = [option["key"] for option in options or () if isinstance(option, dict) and isinstance(option.get("key"), str)]
-            picks: list[Any] = [{"selected": key} for key in keys] if gate.mode == "select" else [{"ranked": keys}] if keys else []
-            return tuple(orjson.dumps(pick).decode() for pick in picks)
-    return ()
+            picks: list[dict[str, Any]] = [{"selected": key} for key in keys] if gate.mode == "select" else [{"ranked": keys}]
+            return tuple(commands.choose(snapshot.run.run_id, gate.node_id, gate.iteration, pick) for pick in picks)
+    unknown = {"selected" if gate.mode == "select" else "ranked": commands.FILL_IN}
+    return (commands.choose(snapshot.run.run_id, gate.node_id, gate.iteration, unknown),)
 
 
 def _blank(question: QuestionRow) -> str:
     """Write the shape of an answer with places to fill in, so that nothing is answered by pasting it."""
     properties = as_object(question.schema).get("properties")
     if not isinstance(properties, dict) or not properties:
-        return _FILL_IN
-    return "{" + ", ".join(f"{orjson.dumps(str(name)).decode()}: {_FILL_IN}" for name in properties) + "}"
+        return commands.FILL_IN
+    return "{" + ", ".join(f"{orjson.dumps(str(name)).decode()}: {commands.FILL_IN}" for name in properties) + "}"
 
 
 def _props(snapshot: Snapshot, node: NodeRow) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Explanation(Finding):
     advice: Advice | None = None
     reset_preview: ResetPreview | None = Field(default=None, description="what a retry-task of the failed node would set back")
     blockers: tuple[Blocker, ...] = ()
+    folder: str = Field(default="", description="where the commands have to be run, as a sentence")
     failed_nodes: tuple[str, ...] = Field(default=(), description="nodes that failed, `NODE` or `NODE#ITERATION`")
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()

@@ -43,6 +43,7 @@ class RunRow(NamedTuple):
     cancel_requested_at: Annotated[Ms, "a cancel was asked for"]
     root: Annotated[Text, "project folder of the run, as recorded at launch"]
     revision: Annotated[Text, "revision of the project's repository at launch"] = None
+    repository: Annotated[Text, "top folder of that repository"] = None
 
 
 class NodeRow(NamedTuple):
@@ -137,7 +138,7 @@ class ApprovalRow(NamedTuple):
     note: Annotated[Text, "their words"]
     auto_approved: Annotated[Flag, "no person decided"]
     actionable: Annotated[Flag, "a decision now would change something: still requested, and the run is not over"]
-    mode: Annotated[Text, "decision, select, rank, gate"]
+    mode: Annotated[Text, "decision, select, rank, gate; ReplayUnsafeApproval when the engine asks before it repeats a side effect"]
     for_question: Annotated[Flag, "twin of a human task's question, to be answered rather than approved"]
 
 
@@ -215,6 +216,7 @@ class ToolCallRow(NamedTuple):
     error: Annotated[Json, "error"]
     started_at: Annotated[Ms, "start"]
     finished_at: Annotated[Ms, "end"]
+    idempotent: Annotated[Flag, "may be done again without harm"] = None
 
 
 class TokenRow(NamedTuple):

@@ -112,6 +112,7 @@ class Blocker(Finding):
     since: int | None = Field(default=None, description="epoch milliseconds")
     until: int | None = Field(default=None, description="when it is expected to end by itself, epoch milliseconds")
     reason: str = Field(description="in plain words")
+    choices: tuple[str, ...] = Field(default=(), description="exactly one of these has to be run before `commands`")
     commands: tuple[str, ...] = Field(default=(), description="what ends it, in the order to run; none when nothing needs to be done")
     alternatives: tuple[str, ...] = Field(default=(), description="what ends it otherwise, such as a denial")
     evidence: tuple[Evidence, ...] = ()

@@ -64,7 +64,7 @@ def _approval(cells: tuple[Any, ...], asked: dict[Any, int], over: set[Any], pas
         note=text_or_none(note),
         auto_approved=None if auto is None else bool(auto),
         actionable=state == "requested" and (key[0],) not in over and key not in passed,
-        mode=text_or_none(request.get("mode")),
+        mode=text_or_none(request.get("mode") or request.get("kind")),
         for_question=isinstance(metadata, dict) and metadata.get("humanTask") is True,
     )
 

@@ -102,6 +102,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
             "owner": "[runtime_owner_id]",
             "root": _ROOT,
             "revision": "[vcs_revision]",
+            "repository": "[vcs_root]",
         },
         order=("run_id",),
         time="created_at",
@@ -178,7 +179,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
     ),
     ToolCallRow: Grain(
         "_smithers_tool_calls",
-        _plain(*_TASK, "attempt", "seq", "tool_name", "kind", "status", "side_effect")
+        _plain(*_TASK, "attempt", "seq", "tool_name", "kind", "status", "side_effect", "idempotent")
         | {"input": "[input_json]", "output": "[output_json]", "error": "[error_json]"}
         | _timed("started_at", "finished_at"),
         order=(*_TASK, "attempt", "seq"),

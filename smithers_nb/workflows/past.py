@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.diagnosis.failures import failure_rows
+from smithers_nb.diagnosis.followup import tried_in_vain
 from smithers_nb.errors import RunNotFound
 from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
 from smithers_nb.model.verdict import Change, LastGoodRun, Recurrence
@@ -51,7 +52,9 @@ def look_back(source: Source, run_id: str, signature: str, now: int) -> Past:
     runs = source.frame(RunRow)
     failed = [row for row in failure_rows(source) if (row.at or 0) <= now]
     return Past(
-        *_last_good(source, runs, run_id), _recurrence(source, runs, failed, run_id, signature), _tried(source, run_id, signature, failed)
+        *_last_good(source, runs, run_id),
+        _recurrence(source, runs, failed, run_id, signature),
+        tried_in_vain(source, run_id, signature, now),
     )
 
 
@@ -79,11 +82,3 @@ def _recurrence(source: Source, runs: pd.DataFrame, failed: Sequence[FailureRow]
     workflow = next(iter(runs.loc[runs["run_id"] == run_id, "workflow"].dropna()), "")
     loop = repair_loop_of(repair_loops(runs, frame), workflow, signature)
     return recurrence(frame, signature, tokens, attempts=attempts, repair_loop=loop)
-
-
-def _tried(source: Source, run_id: str, signature: str, failed: Sequence[FailureRow]) -> frozenset[Suggestion]:
-    """Name what operators did before in vain, as far as the store shows it."""
-    from smithers_nb.diagnosis.followup import failed_suggestions, trail_of, what_followed
-
-    found = trail_of(source, run_id, signature, failed) if signature else None
-    return failed_suggestions(what_followed(*found, signature)) if found else frozenset()

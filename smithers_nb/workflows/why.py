@@ -6,12 +6,14 @@ still going or says it has finished; blockers are looked for while the run is no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.diagnosis.blockers import blockers
 from smithers_nb.diagnosis.classify import classify
 from smithers_nb.diagnosis.defects import find_defects
 from smithers_nb.diagnosis.evidence import find_failure
+from smithers_nb.diagnosis.folder import commands_folder
+from smithers_nb.diagnosis.followup import tried_in_vain
 from smithers_nb.diagnosis.health import health, run_state
 from smithers_nb.diagnosis.narrative import root_cause
 from smithers_nb.diagnosis.reset import reset_preview
@@ -49,22 +51,30 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
         state=run_state(run, now),
         summary=reason,
         blockers=waits,
+        folder=str(commands_folder(snapshot) or ""),
         failed_nodes=_failed_nodes(snapshot),
         defects=defects,
     )
     if failure is not None:
-        known = known.model_copy(update=_of_failure(snapshot, failure, defects, None if workflow_path is None else str(workflow_path)))
+        known = known.model_copy(update=_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
     return known.model_copy(update={"problems": tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems)})
 
 
-def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], workflow_path: str | None) -> dict[str, object]:
+class _Asked(NamedTuple):
+    now: int
+    workflow_path: Path | None
+
+
+def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], asked: _Asked) -> dict[str, object]:
     classification = classify(failure)
-    advice = advise(snapshot, failure, classification, workflow_path=workflow_path)
+    signature = failure.signatures[-1] if failure.signatures else ""
+    tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
+    path = None if asked.workflow_path is None else str(asked.workflow_path)
     return {
         "summary": root_cause(failure, classification, defects),
         "failure": failure,
         "classification": classification,
-        "advice": advice,
+        "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path),
         "reset_preview": _preview(snapshot, failure),
     }
 

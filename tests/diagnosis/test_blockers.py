@@ -13,7 +13,8 @@ import pytest
 
 from smithers_nb.diagnosis import commands
 from smithers_nb.diagnosis.blockers import blockers, summarise
-from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, QuestionRow, TaskRow
+from smithers_nb.diagnosis.health import health
+from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, QuestionRow, TaskRow, ToolCallRow
 from smithers_nb.sources.smithers import SmithersSource
 from smithers_nb.sources.snapshot import Snapshot
 
@@ -77,10 +78,12 @@ def test_says_what_smithers_says_where_it_is_right(case: Callable[[str], Case], 
     assert shlex.split(ours.commands[0])[2] == shlex.split(theirs[0]["unblocker"])[1]
 
 
-def test_signal_command_is_the_one_smithers_gives(case: Callable[[str], Case]) -> None:
-    """Name and correlation of the signal are those the engine waits for."""
+def test_signal_command_is_the_one_smithers_gives_but_for_its_data(case: Callable[[str], Case]) -> None:
+    """Name and correlation are those the engine waits for; Smithers' own empty data fails a run that expects some."""
     theirs = shlex.split(case("d52").why[0]["unblocker"])[1:]
-    assert shlex.split(only(case("d52").ours).commands[0])[2:] == theirs
+    ours = shlex.split(only(case("d52").ours).commands[0])[2:]
+    assert theirs[theirs.index("--data") + 1] == "{}"
+    assert ours == [commands.FILL_IN if argument == "{}" else argument for argument in theirs]
 
 
 def test_killed_engine_is_resumed_by_force(case: Callable[[str], Case]) -> None:
@@ -259,13 +262,57 @@ def test_denial_is_a_decision(case: Callable[[str], Case]) -> None:
 
 
 def test_choice_is_left_to_the_person(snapshot: Make, run: Make, any_row: Make) -> None:
-    """A gate that asks for a choice gets one alternative per option, and none is put first."""
+    """A gate that asks for a choice gets one command per option, none of them put first, and the resume that must follow."""
     gate = any_row(ApprovalRow, run_id="r", node_id="g", status="requested", title="Which?", mode="select", actionable=True)
     asked = {"request": {"options": [{"key": "a"}, {"key": "b c"}]}}
     event = any_row(EventRow, run_id="r", seq=3, type="ApprovalRequested", node_id="g", iteration=0, payload=json.dumps(asked))
     found = only(blockers(snapshot(run(status="waiting-approval"), gate, event), NOW))
+    assert found.choices == tuple(commands.choose("r", "g", 0, {"selected": key}) for key in ("a", "b c"))
+    assert found.commands == (commands.resume(None, "r"),)
+    assert found.alternatives == (commands.deny("r", "g"), commands.resume(None, "r"))
+    nothing_known = only(blockers(snapshot(run(status="waiting-approval"), gate), NOW))
+    assert nothing_known.choices == (commands.choose("r", "g", 0, {"selected": commands.FILL_IN}),)
+
+
+def test_repeating_a_side_effect_is_asked_in_words(store: Callable[[str], Path]) -> None:
+    """The engine's own gate has no title: what failed, and what approving and denying bring about, is said."""
+    seen = Snapshot(SmithersSource(store("unsafe-repeat")), "b2facd58")
+    found = only(blockers(seen, seen.run.started_at + MINUTE))
+    assert "SMTP 550" in found.reason
+    assert "approving repeats it" in found.reason
+    assert "None" not in health(seen, NOW)[1]
+    assert "SMTP 550" in health(seen, NOW)[1]
+
+
+def test_a_second_such_gate_is_told_once(snapshot: Make, run: Make, node: Make, any_row: Make) -> None:
+    """Its row has a negative iteration of its own, its node has not."""
+    gate = any_row(ApprovalRow, run_id="r", node_id="n", iteration=-15, status="requested", mode="ReplayUnsafeApproval", actionable=True)
+    found = only(blockers(snapshot(run(status="waiting-approval"), node("n", state="waiting-approval"), gate), NOW))
+    assert (found.iteration, found.commands[0]) == (0, commands.approve("r", "n"))
+
+
+def test_no_retry_of_a_task_that_acted_outside(snapshot: Make, run: Make, node: Make, attempt: Make, any_row: Make) -> None:
+    """A retry-task would act again, so none is printed."""
+    call = any_row(ToolCallRow, run_id="r", node_id="n", attempt=1, kind="task", side_effect=True, status="unknown")
+    rows = (run(), node("n"), attempt("n", retries=0, **BOOM))
+    assert only(blockers(snapshot(*rows), NOW)).commands
+    found = only(blockers(snapshot(*rows, call), NOW))
     assert found.commands == ()
-    assert [shlex.split(line)[-1] for line in found.alternatives] == ['{"selected":"a"}', '{"selected":"b c"}', "g"]
+    assert "look whether that happened" in found.reason
+
+
+def test_a_row_the_store_refuses_is_not_tried_for_ever(snapshot: Make, running: Make, node: Make, attempt: Make) -> None:
+    """Three refusals of the same row are enough; a busy store may recover."""
+    for message, kind in (("NOT NULL constraint failed: t.c", "retry-storm"), ("database is locked", "retry-backoff")):
+        tries = [attempt("n", i, retries=None, error_message=message, error_code="DB_WRITE_FAILED") for i in (1, 2, 3)]
+        assert kinds(blockers(snapshot(running(), node("n", state="pending"), *tries), NOW)) == [kind]
+
+
+def test_newest_is_what_started_last(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
+    """A retry-task begins to count at 1 again: the higher number may be the older attempt."""
+    old = attempt("n", 2, retries=1, started_at=NOW - MINUTE, error_message="old")
+    new = attempt("n", 1, retries=1, started_at=NOW, error_message="new")
+    assert "new" in only(blockers(snapshot(run(), node("n"), old, new), NOW)).reason
 
 
 def test_unedited_answer_is_refused(snapshot: Make, run: Make, any_row: Make) -> None:
@@ -332,9 +379,19 @@ def test_hash_is_the_one_at_launch(snapshot: Make, run: Make, tmp_path: Path) ->
     paused = snapshot(run(status="paused", workflow_path=str(file), config=json.dumps(stamp)))
     assert kinds(blockers(paused, NOW)) == ["paused"]
     file.write_text("export default 1;\n")
-    changed = blockers(paused, NOW)[-1]
-    assert changed.kind == "workflow-changed"
-    assert changed.commands[0].endswith("--accept-workflow-change")
+    pause, changed = blockers(paused, NOW)
+    assert (pause.kind, changed.kind) == ("paused", "workflow-changed")
+    assert pause.commands[0].endswith("--accept-workflow-change")
+    assert "you answer for" in changed.reason
+
+
+def test_an_edited_workflow_is_retried_with_its_switch(store: Callable[[str], Path]) -> None:
+    """`close-004` ran a broken text; beside the mended one its retry-task is refused without the switch."""
+    seen = Snapshot(SmithersSource(store("fleet")), "close-004")
+    mended = Path(__file__).parents[1] / "data" / "fleet-ledger-close.tsx"
+    lines = [line for blocker in blockers(seen, NOW, workflow_path=mended) for line in blocker.commands]
+    assert {shlex.split(line)[2] for line in lines} == {"retry-task"}
+    assert all(line.endswith("--accept-workflow-change") for line in lines)
 
 
 def test_hostile_ids_stay_one_argument(snapshot: Make, run: Make, any_row: Make) -> None:

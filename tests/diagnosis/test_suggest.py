@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smithers_nb.diagnosis import commands
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.diagnosis.suggest import advise
-from smithers_nb.model.rows import OutputRow
+from smithers_nb.model.rows import OutputRow, ToolCallRow
 from smithers_nb.model.verdict import Advice, Classification, Failure
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
 
 Make = Callable[..., Any]
+NOW = 1_800_000_000_000
+_AFTER_AN_EFFECT: list[tuple[Suggestion, Suggestion, list[str]]] = [
+    ("retry", "escalate", ["inspect", "node", "events", "up"]),
+    ("fix-environment", "fix-environment", ["node", "up"]),
+    ("edit-workflow-and-reset", "edit-workflow-and-reset", ["node", "up"]),
+]
 
 
 def given(suggestion: Suggestion) -> Classification:
@@ -82,3 +90,46 @@ def test_child_failure_retries_its_owner(snapshot: Make, run: Make, node: Make, 
     child = Failure(run_id="r:child:sub:2:child:x:0", node_id="deep", parents=("r", "r:child:sub:2"), kind="attempt")
     told = advise(failed(snapshot, run, node, attempt), child, given("retry"))
     assert shlex.split(told.commands[0])[-4:] == ["--node-id", "sub", "--iteration", "2"]
+
+
+def test_an_edited_workflow_is_retried_with_its_switch(snapshot: Make, run: Make, node: Make, attempt: Make, tmp_path: Path) -> None:
+    """Without it the retry-task is refused; what it asks of the operator is said."""
+    file = tmp_path / "w.tsx"
+    file.write_text("export default 2\n")
+    stamp = json.dumps({"__smithersDurability": {"entryWorkflowHash": "0" * 64}})
+    changed = failed(snapshot, run, node, attempt, workflow_path=str(file), config=stamp)
+    for suggestion in ("retry", "fix-environment"):
+        told = advice(changed, suggestion)
+        assert told.commands == (commands.accepting_change(commands.retry_task(str(file), "r", "n")),)
+        assert "you then answer for" in told.detail
+    edit = advice(changed, "edit-workflow-and-reset")
+    assert edit.commands == (commands.fresh_run(str(file), None),)
+    assert "w.tsx was edited since this run was started: if that was the repair" in edit.detail
+
+
+def test_a_task_that_acted_outside_gets_no_retry_task(snapshot: Make, run: Make, node: Make, attempt: Make, any_row: Make) -> None:
+    """First somebody looks whether it happened, then a fresh run; a task that may safely act again is retried as usual."""
+    call = any_row(ToolCallRow, run_id="r", node_id="n", attempt=1, kind="task", side_effect=True, status="unknown")
+    acted = failed(snapshot, run, node, attempt, call)
+    safe = failed(snapshot, run, node, attempt, call._replace(idempotent=True))
+    for wanted, told, verbs in _AFTER_AN_EFFECT:
+        found = advice(acted, wanted)
+        assert (found.suggestion, [shlex.split(line)[2] for line in found.commands]) == (told, verbs)
+        assert "look whether it happened" in found.detail
+        assert "look whether it happened" not in advice(safe, wanted).detail
+
+
+def test_effects_of_what_goes_along_are_named(snapshot: Make, run: Make, node: Make, attempt: Make, any_row: Make) -> None:
+    """A task that started later is reset as well, and acts again."""
+    call = any_row(ToolCallRow, run_id="r", node_id="mail", attempt=1, kind="task", side_effect=True, status="succeeded")
+    later = (node("mail", state="finished"), attempt("mail", state="finished", started_at=NOW + 1), call)
+    told = advice(failed(snapshot, run, node, attempt, *later), "retry")
+    assert shlex.split(told.commands[0])[2] == "retry-task"
+    assert "mail did something outside the run, and that is done again" in told.detail
+
+
+def test_a_run_that_still_goes_is_ended_first(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
+    """Smithers refuses a retry-task while a run is active, and two runs of one workflow are one too many."""
+    going = failed(snapshot, run, node, attempt, status="running")
+    assert [shlex.split(line)[2] for line in advice(going, "retry").commands] == ["cancel", "retry-task"]
+    assert [shlex.split(line)[2] for line in advice(going, "edit-workflow-and-reset").commands] == ["cancel", "up"]
