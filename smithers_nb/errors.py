@@ -39,6 +39,8 @@ class SmithersNbError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # what prints a traceback, such as a notebook, prints notes below it
 
 
 class SourceError(SmithersNbError):
