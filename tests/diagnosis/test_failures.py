@@ -170,7 +170,7 @@ def test_two_thousand_runs_take_a_moment(attempt, node):
     """Classes are found once per kind of failure: thousands of runs take seconds on any machine."""
     count = 2000
     rows = [attempt("fetch", n, run_id=f"r{i}", error=ERROR) for i in range(count) for n in (1, 2)]
-    start = time.perf_counter()
+    start = time.process_time()
     found = failure_rows(Counting(*rows, node("fetch")))
     assert len(found) == 2 * count
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

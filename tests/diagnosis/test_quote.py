@@ -101,7 +101,7 @@ def test_any_text(text):
 def test_megabytes(piece):
     """A megabyte costs little."""
     text = piece * (1_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     quote(text)
     telling_line(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -82,6 +82,6 @@ def test_idempotent(text):
 @pytest.mark.parametrize("piece", ["a", "1 ", "/a", "a.", ":", "a-1", "-", "f", "aA1", "'/", "1:", "\x1b[", "a:1."])
 def test_megabytes_are_cut(piece):
     """A message of a megabyte costs no more than a short one."""
-    started = time.perf_counter()
+    started = time.process_time()
     signature(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 0.05
+    assert time.process_time() - started < 0.05

@@ -47,6 +47,6 @@ def test_python_prints_the_innermost_last():
 
 def test_many_lines_cost_little():
     """A stack of empty lines is read in the time of one."""
-    started = time.perf_counter()
+    started = time.process_time()
     where_thrown("\n" * 1_000_000)
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
