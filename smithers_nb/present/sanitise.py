@@ -49,7 +49,6 @@ _VALUES: Final = {
 _OURS: Final = re.compile(r"snb(?:-[A-Za-z0-9_-]+)?")
 _TAG: Final = re.compile(r'(<(?:[^"<>]|"[^"]*")*>)')
 _HEADING: Final = re.compile(r"<(/?)h([1-6])[ >]")
-_ID: Final = re.compile(r'\sid="([^"]*)"')
 _LOCAL_LINK: Final = re.compile(r'\shref="#([^"]+)"')
 _LOWEST: Final = 6
 
