@@ -11,6 +11,7 @@ import click
 from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
 from smithers_nb.cli.output import Column, message, moment, node_name, note, print_finding, print_rows, short_ids, took
 from smithers_nb.cli.sheet import Sheet
+from smithers_nb.diagnosis.order import by_start
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow
@@ -95,7 +96,7 @@ def _nodes(sheet: Sheet, nodes: list[Any], attempts: list[AttemptRow]) -> None:
 
 
 def _node_line(node: Any, tries: list[AttemptRow]) -> tuple[str, str, str, str]:
-    newest = max(tries, key=lambda attempt: attempt.attempt, default=None)
+    newest = max(tries, key=by_start, default=None)
     number = f"attempt {newest.attempt}" if newest else ""
     error = newest.error_message if newest and newest.state != "finished" else ""
     return node.state, node_name(node), number, error or (node.label if node.label and node.label != node.node_id else "")

@@ -17,6 +17,7 @@ from smithers_nb.diagnosis.agent_text import hidden_error, is_generic
 from smithers_nb.diagnosis.classify import classify
 from smithers_nb.diagnosis.error_chain import ParsedError, parse_error
 from smithers_nb.diagnosis.evidence import attempt_signature, denial, error_bearing, is_of_the_run_itself, was_masked
+from smithers_nb.diagnosis.order import by_start
 from smithers_nb.diagnosis.signature import signature
 from smithers_nb.diagnosis.stack import stack_frames
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, FailureRow, NodeRow, RunRow
@@ -81,9 +82,9 @@ def _of_attempts(source: Source, run_id: str | None) -> Iterator[_Found]:
     for attempt in attempts:
         by_node.setdefault(_key(attempt)[:3], []).append(attempt)
     for key, tries in by_node.items():
-        signatures = tuple(attempt_signature(a) for a in sorted(tries, key=lambda a: a.attempt))
+        signatures = tuple(attempt_signature(a) for a in sorted(tries, key=by_start))
         same = len(set(signatures)) == 1 and key not in finished
-        for attempt, own in zip(sorted(tries, key=lambda a: a.attempt), signatures, strict=True):
+        for attempt, own in zip(sorted(tries, key=by_start), signatures, strict=True):
             failure = _failure(attempt, said.get(_key(attempt), parsed[_key(attempt)]), tries, own, signatures if same else (own,))
             persistent = same if len(tries) > 1 or key in finished else None
             where = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"

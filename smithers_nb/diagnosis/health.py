@@ -127,7 +127,7 @@ def _over_budget(snapshot: Snapshot, now: int, stale_minutes: float) -> str:
     del stale_minutes
     if snapshot.run.status != "waiting-quota":
         return ""
-    reset = quota_resets_at(snapshot.run)
+    reset = quota_resets_at(snapshot)
     if reset is None:
         return "a provider's limit is used up"
     return f"a provider's limit is used up until {clock(reset)}" + ("" if reset > now else "; that has passed, so it can be resumed")

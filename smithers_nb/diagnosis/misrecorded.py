@@ -14,6 +14,7 @@ import orjson
 from smithers_nb.diagnosis.agent_text import hidden_error
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.evidence import was_masked
+from smithers_nb.diagnosis.order import by_start
 from smithers_nb.diagnosis.quotes import QUOTE, quoted
 from smithers_nb.diagnosis.spans import clock, cut
 from smithers_nb.model.rows import EventRow
@@ -137,7 +138,7 @@ def replayed_errors(snapshot: Snapshot, now: int) -> Iterator[Defect]:
     tried = [a for a in snapshot.attempts if a.node_id == blamed[1] and a.state in {"failed", "cancelled"}]
     if not tried or any((a.started_at or 0) >= (resumed.at or 0) for a in tried):
         return
-    last = max(tried, key=lambda a: a.attempt)
+    last = max(tried, key=by_start)
     when = f" of {clock(last.finished_at)}" if last.finished_at is not None else ""
     yield Defect(
         kind="stale-error-replayed",

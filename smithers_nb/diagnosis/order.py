@@ -1,4 +1,4 @@
-"""Runs in the order in which somebody started them."""
+"""Runs and attempts in the order in which they were started."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from smithers_nb.model.rows import AttemptRow
+
 _CHILD = ":child:"
 _AUTOPSY = "post-failure-"
+
+
+def by_start(attempt: AttemptRow) -> tuple[int, int]:
+    """Order attempts in time: a retry-task may begin to count at 1 again, over the row of the old attempt 1."""
+    return attempt.started_at or 0, attempt.attempt
 
 
 def by_time(runs: pd.DataFrame) -> pd.DataFrame:

@@ -6,10 +6,12 @@ constants (retry delays, the age at which a heartbeat is stale) stand here once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.diagnosis.evidence import attempt_signature
+from smithers_nb.diagnosis.order import by_start
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, logical_id
 from smithers_nb.sources.json_text import as_object
 
@@ -24,6 +26,12 @@ IDLE_MS: Final = 30_000
 """An engine that lives, has work to do and does none of it for this long will not begin by itself."""
 
 _PARKED_FOR_INPUT: Final = frozenset({"waiting-approval", "waiting-event"})
+_UNITS_MS: Final = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1_000}
+_AMOUNT: Final = re.compile(r"(\d{1,4}) ?(day|hour|minute|second)s?", re.IGNORECASE)
+_TRY_AGAIN_IN: Final = re.compile(
+    rf"(?:try again|resets?|retry) (?:in|after) {_AMOUNT.pattern}(?:,? (?:and )?{_AMOUNT.pattern})*", re.IGNORECASE
+)
+_LONGEST_MESSAGE: Final = 4_000
 _FIRST_DELAY_MS: Final = 1_000
 _LONGEST_DELAY_MS: Final = 300_000
 _LONG_MS: Final = 15 * 60_000
@@ -71,11 +79,6 @@ class Tries(NamedTuple):
             return self.streak >= _PROGRAMMING_REPEATS
         lasted = (self.last.finished_at or self.streak_since) - self.streak_since
         return self.streak >= _OTHER_REPEATS and lasted >= _LONG_MS
-
-
-def by_start(attempt: AttemptRow) -> tuple[int, int]:
-    """Order attempts in time: a retry-task may begin to count at 1 again, over the row of the old attempt 1."""
-    return attempt.started_at or 0, attempt.attempt
 
 
 def last_alive(run: RunRow) -> int | None:
@@ -164,10 +167,16 @@ def fires_at(snapshot: Snapshot, node: NodeRow) -> int | None:
     return None
 
 
-def quota_resets_at(run: RunRow) -> int | None:
-    """Tell when a provider's limit resets, epoch milliseconds, as a parked run recorded it."""
-    reset = as_object(run.error).get("resetAtMs")
-    return int(reset) if isinstance(reset, int | float) else None
+def quota_resets_at(snapshot: Snapshot) -> int | None:
+    """Tell when a provider's limit resets, epoch milliseconds: as recorded, else as the provider said ("try again in 3 days")."""
+    reset = as_object(snapshot.run.error).get("resetAtMs")
+    if isinstance(reset, int | float):
+        return int(reset)
+    refused = max((a for a in snapshot.attempts if a.error_code == _QUOTA), key=by_start, default=None)
+    said = _TRY_AGAIN_IN.search((refused.error_message or "")[:_LONGEST_MESSAGE]) if refused else None
+    if refused is None or refused.finished_at is None or said is None:
+        return None
+    return refused.finished_at + sum(int(count) * _UNITS_MS[unit.lower()] for count, unit in _AMOUNT.findall(said[0]))
 
 
 def is_over(run: RunRow) -> bool:

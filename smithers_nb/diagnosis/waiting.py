@@ -129,7 +129,7 @@ def quota(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     run = snapshot.run
     if run.status != "waiting-quota":
         return
-    reset = quota_resets_at(run)
+    reset = quota_resets_at(snapshot)
     when = "resume when the provider allows it again"
     if reset is not None:
         when = f"it resets at {clock(reset)}, in {span(reset - now)}" if reset > now else f"it was reset at {clock(reset)}; resume the run"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from smithers_nb.diagnosis.health import health, run_state
+from smithers_nb.diagnosis.progress import quota_resets_at
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
 from smithers_nb.sources.smithers import SmithersSource
 from smithers_nb.sources.snapshot import Snapshot
@@ -178,3 +179,21 @@ def test_hostile_numbers_are_shown_not_raised(snapshot: Make, run: Make) -> None
     """A reset time far outside any calendar is shown as the number it is."""
     quota = run(status="waiting-quota", error=json.dumps({"resetAtMs": 10**30}))
     assert "until 1000000" in health(snapshot(quota), NOW)[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "after"),
+    [
+        ("Upgrade to Pro or try again in 3 days 4 hours.", 76 * 3_600_000),
+        ("try again in 1 hour, and 30 minutes", 90 * 60_000),
+        ("Please retry after 20 seconds", 20_000),
+        ("try again later", None),
+        ("try again in 3 parsecs", None),
+    ],
+)
+def test_a_limit_resets_when_the_provider_said(snapshot: Make, run: Make, attempt: Make, said: str, after: int | None) -> None:
+    """Where the engine read no time, the provider's own words count from the refusal."""
+    refused = attempt("n", error_code="AGENT_QUOTA_EXCEEDED", error_message=f"usage limit: {said}", finished_at=NOW)
+    assert quota_resets_at(snapshot(run(status="waiting-quota"), refused)) == (None if after is None else NOW + after)
+    recorded = run(status="waiting-quota", error='{"resetAtMs": 7}')
+    assert quota_resets_at(snapshot(recorded, refused)) == 7
