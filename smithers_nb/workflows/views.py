@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present import cards
-from smithers_nb.present.markup import Card, h, table, text_table
+from smithers_nb.present.markup import Card, Html, h, table, text_table
 from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Link, Observation
 
+_SHORT = 40
 _CLASS_TITLES = {
     "workflow-bug": "The workflow is at fault",
     "environment": "The environment is at fault",
@@ -38,7 +39,8 @@ def timeline_of(found: Investigation) -> Any:
 def headline_of(row: VerdictRow) -> Card:
     """Say in one banner what a reader in a hurry needs: whose fault, why, and what to do."""
     facts = {"class": row.failure_class, "confidence": row.confidence, "suggestion": row.suggestion}
-    return cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail)
+    told = cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail)
+    return cards.stack(told, cards.command_sheet(row.commands)) if row.commands else told
 
 
 def _gathered(row: Gathered) -> Card:
@@ -65,8 +67,14 @@ def _gathered(row: Gathered) -> Card:
 def _events(row: Gathered) -> Card:
     columns = ("No.", "Time", "Event", "Node", "What it says")
     cells = [(str(e.seq), when(e.at), e.type, e.node_id or "", one_line(e.text, 200)) for e in row.last_events]
+    rows = [(number, _whole(at), _whole(event), node, text) for number, at, event, node, text in cells]
     caption = "The last events"
-    return Card(h("div", table(caption, columns, cells), class_="snb"), text_table(columns, cells))
+    return Card(h("div", table(caption, columns, rows), class_="snb"), text_table(columns, cells))
+
+
+def _whole(text: str) -> Html:
+    """Keep a short word on one line."""
+    return h("span", text, class_="snb-nowrap" if len(text) <= _SHORT else None)
 
 
 def _investigation(row: Investigation) -> Card:
