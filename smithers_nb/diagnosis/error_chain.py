@@ -27,6 +27,7 @@ _DOCS_SUFFIX = re.compile(r"\s*See https://smithers\.sh/\S+\s*$")
 _MAX_DEPTH = 8
 _MAX_TEXT = 20_000
 _DETAIL_TEXT = 2_000
+_OWN_WORDS = 400
 _NOT_DETAILS = frozenset(
     {"name", "code", "message", "stack", "summary", "docsUrl", "cause", "lastError", "errors", "details", "output", "diagnostics"}
     | {"requestBodyValues", "responseHeaders", "logTail"}
@@ -101,9 +102,17 @@ def _link(error: Mapping[str, Any]) -> Link | None:
     message = f"{message}: {issues}" if (issues := _issues(error)) and issues not in message else message
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
     if not (message or name or code):
+        message = _own_words(error)
+    if not (message or name or code):
         return None
     stack = excerpt(str(error.get("stack") or ""), _MAX_TEXT)
     return Link(name=name, code=code, message=message, stack=stack)
+
+
+def _own_words(error: Mapping[str, Any]) -> str:
+    """Say what a thrown object that is no Error holds; its own keys are all there is."""
+    own = {key: value for key, value in error.items() if key not in _NOT_DETAILS and isinstance(value, str | int | float)}
+    return excerpt(orjson.dumps(redact_value(own)).decode("utf-8", "replace"), _OWN_WORDS) if own else ""
 
 
 def _issues(error: Mapping[str, Any]) -> str:

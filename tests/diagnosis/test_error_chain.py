@@ -76,6 +76,11 @@ def test_string_is_its_own_message() -> None:
     assert parse_error('"quota gone"').chain[0].message == "quota gone"
 
 
+def test_thrown_object_speaks_by_its_keys() -> None:
+    """What was thrown without being an Error is quoted as it is."""
+    assert parse_error(record(status=422, detail="on the opt-out list")).chain[0].message == '{"status":422,"detail":"on the opt-out list"}'
+
+
 def test_endless_causes_are_cut() -> None:
     """A chain deeper than anybody reads is cut, not followed for ever."""
     error: dict[str, object] = {"message": "0"}
