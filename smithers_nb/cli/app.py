@@ -160,7 +160,8 @@ def _colour(stream: object = None) -> bool:
 
 
 def _make_streams_safe() -> None:
-    """Give a process without an output somewhere to write, and a terminal that cannot show a character an escape for it."""
+    """Give a process without input or output an empty one, and a terminal that cannot show a character an escape for it."""
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # open as long as the process
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open as long as the process
     sys.stderr = sys.stderr or sys.stdout
     for stream in (sys.stdout, sys.stderr):

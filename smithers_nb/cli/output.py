@@ -6,6 +6,7 @@ Tables show a chosen part of the same rows; whatever a run wrote into them is ne
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -104,10 +105,18 @@ def print_finding(finding: BaseModel | dict[str, Any], fmt: Format, page: Callab
 def write_json(value: Any, *, line: bool = False) -> None:
     """Write one JSON value without secrets to standard output."""
     options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
-    written = orjson.dumps(value, option=options)
+    written = _written(value, options)
     if not surely_clean(written.decode()):
-        written = orjson.dumps(redact_value(value), option=options)
+        written = _written(redact_value(value), options)
     sys.stdout.buffer.write(written)
+
+
+def _written(value: Any, options: int) -> bytes:
+    """Write JSON; a path of this machine may hold bytes that are no text, which JSON cannot have."""
+    try:
+        return orjson.dumps(value, option=options)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")), option=options)
 
 
 def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -305,6 +307,25 @@ def test_a_reader_that_stops_early(example: Path) -> None:
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_closed_standard_input() -> None:
+    """Without a standard input there is nothing to classify."""
+    code = "import sys; from smithers_nb.cli import main; sys.exit(main(['classify', '--format', 'json']))"
+    ended = subprocess.run(f"exec '{sys.executable}' -c \"{code}\" <&-", shell=True, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"[]\n", b"")
+
+
+@pytest.mark.parametrize("command", ["why", "inspect", "autopsy"])
+def test_a_store_whose_path_is_no_text(process, example: Path, tmp_path: Path, command: str) -> None:
+    """A path that holds other bytes than text can be read from, and is valid JSON all the same."""
+    folder = os.fsencode(tmp_path) + b"/a\xff"
+    Path(os.fsdecode(folder)).mkdir()
+    shutil.copyfile(example, folder + b"/smithers.db")
+    options = ["--no-notebook"] if command == "autopsy" else []
+    ended = process(command, FAILED, *options, "--format", "json", "--source", folder)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert json.loads(ended.stdout)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
