@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from smithers_nb.diagnosis.stack import python_exception
+from smithers_nb.sources.json_text import is_deep
 
 LIMIT: Final = 300
 _LONGEST: Final = 20_000
@@ -106,7 +107,7 @@ def _plain(text: str) -> str:
         value, end = json.JSONDecoder().raw_decode(text, found.start())
     except (ValueError, RecursionError):
         return text
-    words = "; ".join(dict.fromkeys(_issues(value)))
+    words = "" if is_deep(value) else "; ".join(dict.fromkeys(_issues(value)))
     return f"{text[: found.start()]}{words}{text[end:]}" if words else text
 
 

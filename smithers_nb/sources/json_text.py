@@ -18,9 +18,20 @@ def loads(text: str | bytes) -> Any:
     """
     value = orjson.loads(text)
     opened = (text.count(b"[") + text.count(b"{")) if isinstance(text, bytes) else (text.count("[") + text.count("{"))
-    if opened > _DEEPEST and _is_deep(value):
+    if opened > _DEEPEST and is_deep(value):
         raise orjson.JSONDecodeError("nested too deep", "", 0)
     return value
+
+
+def is_deep(value: Any) -> bool:
+    """Tell whether a value is nested deeper than `loads` allows."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = (item for one in level for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()))
+        level = [item for item in inner if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def parse(text: Any) -> Any:
@@ -66,13 +77,3 @@ def whole(value: Any) -> int | None:
 
 
 _HUGE = 2.0**63
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST):
-        inner = (item for one in level for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()))
-        level = [item for item in inner if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
