@@ -1,6 +1,7 @@
 """Where the files that are not code lie: notebooks, templates, the example store.
 
-In a checkout they are the folders beside the package; an installed wheel has them under the environment's `share/smithers_nb`.
+In a checkout they are the folders beside the package; an installed wheel has them in `share/smithers_nb` of wherever it was
+installed to: an environment, a person's home (`--user`), any folder (`--target`, `--prefix`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
-_INSTALLED = Path(sysconfig.get_path("data")) / "share" / "smithers_nb"
+_ABOVE = (_CHECKOUT, *_CHECKOUT.parents)[:4]  # from site-packages up to what holds lib/python3.x
+_INSTALLED = tuple(place / "share" / "smithers_nb" for place in (*_ABOVE, Path(sysconfig.get_path("data"))))
 
 
 def resource(name: str) -> Path:
@@ -19,10 +21,10 @@ def resource(name: str) -> Path:
     Raises:
         FileNotFoundError: The installation is incomplete.
     """
-    for root in (_CHECKOUT, _INSTALLED):
+    for root in (_CHECKOUT, *_INSTALLED):
         if (root / name).exists():
             return root / name
-    raise FileNotFoundError(f"{name} is neither in {_CHECKOUT} nor in {_INSTALLED}; reinstall smithers-nb")
+    raise FileNotFoundError(f"{name} is neither in {_CHECKOUT} nor in {_INSTALLED[-1]}; reinstall smithers-nb")
 
 
 EXAMPLE_RUN: Final = "order-sync-010"
