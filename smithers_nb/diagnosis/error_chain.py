@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -44,8 +45,12 @@ class ParsedError(NamedTuple):
     details: dict[str, Any]
 
 
+@lru_cache(maxsize=64)
 def parse_error(record: str | None) -> ParsedError:
-    """Read an error record of a store; text that is not JSON is its own message."""
+    """Read an error record of a store; text that is not JSON is its own message.
+
+    The attempts of a task mostly fail with the same record, so the last few are remembered; nobody changes what is returned.
+    """
     if not record:
         return ParsedError((), {})
     try:

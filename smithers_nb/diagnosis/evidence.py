@@ -14,6 +14,7 @@ import orjson
 
 from smithers_nb.diagnosis.agent_text import hidden_error
 from smithers_nb.diagnosis.error_chain import ParsedError, parse_error, says_nothing
+from smithers_nb.diagnosis.order import by_start
 from smithers_nb.diagnosis.quotes import excerpt
 from smithers_nb.diagnosis.signature import signature
 from smithers_nb.model.verdict import Evidence, Failure, Link
@@ -130,8 +131,8 @@ def _is_retrying(state: str | None) -> bool:
 
 def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], parents: tuple[str, ...]) -> Failure:
     key = _root_node(snapshot, failed)
-    attempts = failed[key]
-    last = max(attempts, key=lambda a: a.attempt)
+    attempts = sorted(failed[key], key=by_start)
+    last = attempts[-1]
     parsed = parse_error(last.error)
     if followed := _follow_child(snapshot, parsed, parents):
         return followed
@@ -150,7 +151,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         details=parsed.details,
         attempts=len(attempts),
         max_attempts=None if last.retries is None else last.retries + 1,
-        signatures=tuple(attempt_signature(a) for a in sorted(attempts, key=lambda a: a.attempt)),
+        signatures=tuple(attempt_signature(a) for a in attempts),
         task_kind=last.kind,
         agent=last.engine or last.agent,
         model=last.model,

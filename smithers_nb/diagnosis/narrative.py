@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.error_chain import is_wrapper, says_nothing
-from smithers_nb.diagnosis.quote import cut, quote, telling_line
 from smithers_nb.diagnosis.stack import own_frame
+from smithers_nb.diagnosis.telling import cut, telling, telling_line
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
@@ -69,7 +69,7 @@ def root_cause(
 
 def summary(classification: Classification, failure: Failure, suggestion: str) -> str:
     """Put the verdict in one line: class, confidence, suggestion, and what failed."""
-    error = quote(failure.message, 120) or "no error is recorded"
+    error = telling(failure.message, 120) or "no error is recorded"
     failed = f"{failure.node_id or 'the run'}: {error}"
     return f"{classification.failure_class} ({classification.confidence}): {suggestion} — {failed}"
 
@@ -100,8 +100,8 @@ def _named_by_key(failure: Failure) -> str:
 
 def _denial(failure: Failure) -> str:
     details = failure.details
-    title = f" ({quote(str(details['title']), 120)})" if details.get("title") else ""
-    note = f"with the note: {quote(str(details['note']))}" if details.get("note") else "without a note"
+    title = f" ({telling(str(details['title']), 120)})" if details.get("title") else ""
+    note = f"with the note: {telling(str(details['note']))}" if details.get("note") else "without a note"
     who = details.get("decidedBy") or "somebody"
     return f"Approval {failure.node_id}{title} was denied by {who} {note}. That is a decision, not a fault"
 
@@ -122,21 +122,21 @@ def _how_often(failure: Failure) -> str:
 def _error_words(failure: Failure) -> str:
     """Quote the outermost error that says something, and the innermost where it says something else."""
     chain = failure.chain
-    telling = [link for link in chain if not says_nothing(link.message)] or list(chain)
-    if not telling:
+    links = [link for link in chain if not says_nothing(link.message)] or list(chain)
+    if not links:
         return "no message was recorded"
-    head, last = telling[0], telling[-1]
+    head, last = links[0], links[-1]
     first = _one_error(head)
     if failure.kind == "agent-event" and last is not head:
-        return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{quote(last.message, 120)}”)"
-    if last is head or is_wrapper(last) or last.message in head.message or quote(last.message) in f"{head.message} {first}":
+        return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{telling(last.message, 120)}”)"
+    if last is head or is_wrapper(last) or last.message in head.message or telling(last.message) in f"{head.message} {first}":
         return first
     return f"{first.rstrip('.')}; caused by {_one_error(last)}"
 
 
 def _one_error(link: Link) -> str:
     name = link.code or (link.name if link.name not in {"Error", "SmithersError"} else None)
-    message = quote(link.message) or "no message was recorded"
+    message = telling(link.message) or "no message was recorded"
     return message if not name or name in message else f"{name}: {message}"
 
 

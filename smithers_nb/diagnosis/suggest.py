@@ -16,6 +16,7 @@ from smithers_nb.diagnosis.folder import commands_folder
 from smithers_nb.diagnosis.identity import was_edited
 from smithers_nb.diagnosis.reset import repeated_effects, reset_preview
 from smithers_nb.diagnosis.stack import own_frame
+from smithers_nb.diagnosis.telling import telling
 from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.sources.json_text import as_object
 
@@ -183,7 +184,7 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     frame = own_frame(case.failure.chain)
     place = f"{frame.name}:{frame.line}" if frame else (case.path or "the workflow").rpartition("/")[2]
     what = f"the task `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
-    detail = f"Edit {place} so that {what} no longer fails with: {_first_line(case.failure.message)} Then start a fresh run"
+    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)} Then start a fresh run"
     detail += "." if case.edited else "; an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
     if case.is_unsafe:
         return f"{detail} {_of_the_effect(case)}", [_look(case), _afresh(case)]
@@ -208,7 +209,7 @@ def _escalate(case: _Case) -> tuple[str, list[str]]:
 def _why_escalate(failure: Failure) -> str:
     if failure.kind == "none" or not failure.message:
         return "the store does not say what went wrong; look at the attempts, the events and the engine's log."
-    return f"look at {failure.node_id or 'the run'} and its error: {_first_line(failure.message)}"
+    return f"look at {failure.node_id or 'the run'} and its error: {_in_a_sentence(failure.message)}"
 
 
 def _of_the_effect(case: _Case) -> str:
@@ -259,17 +260,19 @@ _NAMED_BY = (
 
 def _what_to_fix(failure: Failure) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
+    error = telling(failure.message).rstrip(".")
     details = failure.details
     for key, words in _NAMED_BY:
         if details.get(key):
             port = f":{details['port']}" if key == "address" and details.get("port") else ""
-            return f"{words.format(details[key])}{port} ({_first_line(failure.message)})"
-    return f"what the error names ({_first_line(failure.message)})"
+            return f"{words.format(details[key])}{port} ({error})"
+    return f"what the error names ({error})"
 
 
-def _first_line(message: str) -> str:
-    line = message.strip().partition("\n")[0][:300]
-    return line if line.endswith((".", "!", "?")) else f"{line}."
+def _in_a_sentence(message: str) -> str:
+    """Say an error in one line that ends a sentence."""
+    line = telling(message)
+    return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 
 def _input_of(snapshot: Snapshot) -> dict[str, Any] | None:

@@ -50,7 +50,7 @@ _SHORTEST: Final = 60
 _STRONGEST, _LAST = 4, 2
 
 
-def quote(message: str, limit: int = LIMIT) -> str:
+def telling(message: str, limit: int = LIMIT) -> str:
     """Say an error message in one line of at most about `limit` characters."""
     text = _plain(_COLOURS.sub("", message[:_LONGEST]).replace("\r", "\n"))
     lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]

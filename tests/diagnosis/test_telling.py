@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.diagnosis.quote import cut, quote, telling_line
+from smithers_nb.diagnosis.telling import cut, telling, telling_line
 
 TRACEBACK = """Command failed: python3 scripts/tax.py
 Traceback (most recent call last):
@@ -24,20 +24,20 @@ KeyError: 'net_amount'
 
 def test_short_messages_stay_as_they_are():
     """What fits is quoted whole, on one line."""
-    assert quote("connect ECONNREFUSED\n 10.0.0.1:5432") == "connect ECONNREFUSED 10.0.0.1:5432"
+    assert telling("connect ECONNREFUSED\n 10.0.0.1:5432") == "connect ECONNREFUSED 10.0.0.1:5432"
 
 
 def test_a_traceback_is_told_by_its_last_line():
     """Of a Python traceback the command and the exception are kept, whatever stands between and after."""
-    assert quote(TRACEBACK) == "Command failed: python3 scripts/tax.py: KeyError: 'net_amount'"
-    assert quote(TRACEBACK.partition("\n")[2]) == "KeyError: 'net_amount'"
+    assert telling(TRACEBACK) == "Command failed: python3 scripts/tax.py: KeyError: 'net_amount'"
+    assert telling(TRACEBACK.partition("\n")[2]) == "KeyError: 'net_amount'"
 
 
 def test_of_a_chained_traceback_the_last_exception_counts():
     """The exception that ended the program stands last."""
     chained = TRACEBACK.partition("\n\n")[0] + "\n\nDuring handling of the above exception, another exception occurred:\n\n"
     again = 'Traceback (most recent call last):\n  File "/srv/a.py", line 3, in f\n    g()\npkg.TaxError: no rate\n'
-    assert quote(chained + again).endswith("pkg.TaxError: no rate")
+    assert telling(chained + again).endswith("pkg.TaxError: no rate")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_of_a_chained_traceback_the_last_exception_counts():
 def test_of_a_log_the_lines_that_tell_are_kept(log, kept, dropped):
     """Of a long log the command and the lines with the error stay; hints and banners go, and a mark shows where."""
     noise = "\n".join(f"step {number} of 40 is done" for number in range(40))
-    said = quote(f"{log}\n{noise}\n{kept}\n{dropped}\n{noise}")
+    said = telling(f"{log}\n{noise}\n{kept}\n{dropped}\n{noise}")
     assert said.startswith(log)
     assert kept in said
     assert dropped not in said
@@ -70,16 +70,16 @@ def test_advice_goes_before_facts():
 def test_json_is_told_by_its_messages():
     """The issues of a schema library and the answer of a provider are words, not brackets."""
     zod = '[\n  {"expected": "number", "code": "invalid_type", "path": ["rate", 0], "message": "expected number, received string"}\n]'
-    assert quote(zod) == "rate.0: expected number, received string"
+    assert telling(zod) == "rate.0: expected number, received string"
     answer = '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}'
-    assert quote(f"API Error: 529 {answer}") == "API Error: 529 overloaded_error: Overloaded"
-    assert quote("evaluating '{ items: [] }.levels.length'") == "evaluating '{ items: [] }.levels.length'"
+    assert telling(f"API Error: 529 {answer}") == "API Error: 529 overloaded_error: Overloaded"
+    assert telling("evaluating '{ items: [] }.levels.length'") == "evaluating '{ items: [] }.levels.length'"
 
 
 def test_a_web_page_is_told_by_its_title():
     """Of a page of HTML only its title says something."""
     page = "<html><head><title>502 Bad Gateway</title></head><body><hr>nginx</body></html>"
-    assert telling_line(page) == quote(page) == "502 Bad Gateway"
+    assert telling_line(page) == telling(page) == "502 Bad Gateway"
 
 
 def test_the_line_of_a_log_that_tells():
@@ -91,7 +91,7 @@ def test_the_line_of_a_log_that_tells():
 @given(st.text(max_size=3000))
 def test_any_text(text):
     """Every text gives one line of bounded length."""
-    said = quote(text)
+    said = telling(text)
     assert "\n" not in said
     assert len(said) <= 400
     assert "\n" not in telling_line(text)
@@ -102,6 +102,6 @@ def test_megabytes(piece):
     """A megabyte costs little."""
     text = piece * (1_000_000 // len(piece))
     started = time.process_time()
-    quote(text)
+    telling(text)
     telling_line(text)
     assert time.process_time() - started < 0.5
