@@ -35,6 +35,25 @@ SECRETS = [
     ("AccountName=x;AccountKey={};EndpointSuffix=core", "abcd" * 21 + "ab=="),
     ("storage {}", "Ab1+" * 21 + "Zz=="),
     ("secret {} expired", "abc8Q~" + "d" * 34),
+    ("key {} of a service", "Ab1c" * 13 + "JQQJ99" + "Ab1c" * 6),
+    ("id={}", "ASIA" + "IOSFODNN7EXAMPLE"),
+    ("stripe {} refused", "sk_" + "live_" + "abcDEF123456"),
+    ("stripe {} refused", "rk_" + "test_" + "abcDEF123456"),
+    ("{}", "whsec_" + "abcDEF123456ghiJKL"),
+    ("{}", "gho_" + "a1B2" * 9),
+    ("{}", "gldt-" + "abcDEF123456ghiJKL78"),
+    ("{}", "xapp-" + "1-A0123-456789"),
+    ("{}", "GOCSPX-" + "abcDEF123456ghiJKL7890"),
+    ("{}", "pypi-" + "AgEIcHlwaS5vcmc" * 3),
+    ("{}", "gsk_" + "abcDEF123456ghiJKL78"),
+    ("{}", "xai-" + "abcDEF123456ghiJKL78"),
+    ("{}", "nvapi-" + "abcDEF123456ghiJKL78"),
+    ("{}", "pplx-" + "abcDEF123456ghiJKL78"),
+    ("{}", "r8_" + "abcDEF123456ghiJKL78"),
+    ("{}", "lin_api_" + "abcDEF123456ghiJKL"),
+    ("{}", "dckr_pat_" + "abcDEF123456ghiJKL"),
+    ("{}", "shpat_" + "abcDEF123456ghiJKL"),
+    ("{}", "SG." + "abcDEF123456ghiJKL.abcDEF123456ghiJKL"),
     ("https://x.blob/y?sv=1&sig={}&se=2", "abcDEF%2Bghi123456789012345"),
     ("OPENAI_API_KEY={}", "plainvalue"),
     ("export DB_PASSWORD='{}'", "two words"),
@@ -247,7 +266,16 @@ def test_what_is_called_clean_stays_as_it_is(value: object) -> None:
         assert redact_value(value) == value
 
 
+@pytest.mark.parametrize("name", ["PASSWORD", "ApiKey", "DSN", "Client-Secret"])
+def test_a_name_in_capitals_is_never_called_clean(name: str) -> None:
+    """What lies under a secret's name goes in any spelling of it, so the quick look passes none over."""
+    value = {name: {"user": "a"}}
+    assert redact_value(value) != value
+    assert not surely_clean(json.dumps(value))
+
+
 def test_node_key_is_no_secret() -> None:
     """Smithers names nodes in a field called `key`; a secret in such a field still goes."""
     assert redact_value({"key": "normalize::0"}) == {"key": "normalize::0"}
     assert "hunter" not in str(redact_value({"key": "hunter2hunter2hunter2"}))
+    assert "a1a1" not in str(redact_value({"key": "ghp_" + "a1" * 18 + "::0"}))

@@ -61,9 +61,9 @@ def duration(seconds: float | None) -> str:
     """Write a length of time in the two units a person would use; empty for none."""
     if seconds is None:
         return ""
-    if seconds < 1:
+    if round(seconds, 3) < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smithers_nb import connect
 from smithers_nb.cli.output import record, short_ids
@@ -20,6 +23,8 @@ def test_ps_lists_the_newest_runs(cli, example: Path) -> None:
     answer = cli("ps", "--source", example)
     assert answer.code == 0
     assert len(answer.out.splitlines()) == 21
+    newest = max(connect(example).run_rows(), key=lambda row: row.created_at)
+    assert datetime.fromtimestamp(newest.started_at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") in answer.out.splitlines()[1]
     assert "40 older runs" in answer.err
 
 
@@ -47,6 +52,15 @@ def test_ps_judges_at_the_given_time(cli, example: Path) -> None:
     states = {row["runId"]: row["state"] for row in early[0]}
     assert {states[row["runId"]] for row in late if row["status"] == "running"} & {"running"}
     assert "running" not in {row["state"] for row in late}
+
+
+def test_only_a_filter_takes_a_time_back_from_now(cli, example: Path) -> None:
+    """`--since 15m` is a time, `--now 15m` is none; each says which spellings it takes."""
+    assert cli("events", FAILED, "-s", example, "--since", "15m", "-f", "jsonl").code == 0
+    refused, misspelt = cli("ps", "-s", example, "--now", "15m"), cli("events", FAILED, "-s", example, "--since", "soon")
+    assert (refused.code, misspelt.code) == (4, 4)
+    assert "back from now" not in refused.err
+    assert "15m, 2h, 1d" in misspelt.err
 
 
 def test_ps_of_nothing_says_so(cli, example: Path) -> None:
@@ -214,3 +228,11 @@ def test_short_ids_are_unique_beginnings() -> None:
     assert short["run-1"] == "run-1"
     assert short[ids[0]] == "e287a54f"
     assert ids[1] not in short
+
+
+@given(st.sets(st.text("abc", min_size=20, max_size=24), min_size=1), st.integers(1, 8))
+def test_short_ids_name_one_run_each(ids: set[str], least: int) -> None:
+    """However alike ids are, what is shown of one is at least so long, and whole or the beginning of no other."""
+    for run_id, shown in short_ids(ids, least).items():
+        assert len(shown) >= least
+        assert shown == run_id or [other for other in ids if other.startswith(shown)] == [run_id]

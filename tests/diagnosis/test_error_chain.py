@@ -63,6 +63,19 @@ def test_child_output_is_decoded(stderr: object) -> None:
     assert parse_error(record(message="Command failed", stderr=stderr)).details["stderr"] == "hi"
 
 
+def test_end_of_a_log_is_kept() -> None:
+    """The end of the log that an error carries is a detail of it, without secrets."""
+    tail = parse_error(record(message="exit 1", logTail="x" * 9_000 + " password=hunter2 at the end")).details["logTail"]
+    assert tail.endswith("password=[REDACTED] at the end")
+    assert len(tail) < 9_000
+
+
+@pytest.mark.parametrize("stderr", [{"0": 104, "1": 256}, {"0": -1}, {"type": "Buffer", "data": "hi"}, {"type": "Buffer", "data": ["h"]}])
+def test_what_is_no_buffer_is_no_output(stderr: object) -> None:
+    """Numbers that are no bytes are not taken for what a process printed."""
+    assert "stderr" not in parse_error(record(message="Command failed", stderr=stderr)).details
+
+
 @pytest.mark.parametrize(
     "text", ["not json", "[1, 2]", "null", '"just a string"', "{}", '{"cause": {"cause": 3}}', '{"message": {"a": 1}}']
 )
