@@ -155,8 +155,9 @@ def files_limited_to(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_leaves_the_old_notebook(notebook, parameters, tmp_path):
+def test_a_full_disk_leaves_the_old_notebook(notebook, parameters, tmp_path, monkeypatch):
     """What cannot be saved whole is not saved at all: an earlier notebook stays, and no part of the new one is left."""
+    monkeypatch.setattr("smithers_nb.engine.notebooks._SAVE_EVERY_S", 3_600)  # what it had got to by then would fit
     output = tmp_path / "out" / "done.ipynb"
     output.parent.mkdir()
     output.write_text("the earlier one")
