@@ -1,31 +1,48 @@
-"""The files that are not code are found wherever the package was installed to."""
+"""What is shipped beside the code is found, and the example store is unpacked whole."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import smithers_nb
-from smithers_nb.resources import resource
+from smithers_nb.resources import example_store, resource
 
 
-@pytest.mark.parametrize("layout", ["", "lib/python3.11/site-packages", "local/lib/python3.11/dist-packages"])
-def test_files_beside_an_installed_package(tmp_path: Path, layout: str) -> None:
-    """`pip install --target`, `--user` and `--prefix` put them in `share` above the package, and there they are found."""
-    shutil.copytree(Path(smithers_nb.__file__).parent, tmp_path / layout / "smithers_nb", ignore=shutil.ignore_patterns("__pycache__"))
-    data = tmp_path / ("local" if layout.startswith("local") else "") / "share" / "smithers_nb" / "notebooks"
-    data.mkdir(parents=True)
-    shutil.copy(resource("notebooks/autopsy.ipynb"), data)
-    script = "from smithers_nb.resources import resource; print(resource('notebooks/autopsy.ipynb'))"
-    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / layout, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == str(data / "autopsy.ipynb")
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder that does not exist yet."""
+    folder = tmp_path / "not" / "there" / "yet"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "smithers-nb"
 
 
-def test_an_incomplete_installation_says_so() -> None:
-    """What is nowhere is named, with the places that were looked at."""
-    with pytest.raises(FileNotFoundError, match="nothing-like-this is neither in"):
-        resource("nothing-like-this")
+def test_the_example_is_unpacked_once(cache: Path) -> None:
+    """The example lies with its workflows in a folder of the user's cache, and is used again."""
+    first = example_store()
+    assert first.parent.parent == cache
+    assert list((first.parent / "workflows").glob("*.tsx"))
+    written = first.stat().st_mtime_ns
+    assert (example_store(), first.stat().st_mtime_ns) == (first, written)
+    assert list(cache.iterdir()) == [first.parent]
+
+
+def test_who_comes_second_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another process has unpacked the example in the meantime, its copy is used and ours goes."""
+    copytree = shutil.copytree
+
+    def and_another_one(source: Path, target: Path) -> Any:
+        shutil.copytree, other = copytree, Path(copytree(source, target)).parent
+        return copytree(other, cache / other.name.removeprefix(".").rpartition("-")[0])
+
+    monkeypatch.setattr(shutil, "copytree", and_another_one)
+    assert example_store().is_file()
+    assert list(cache.iterdir()) == [example_store().parent]
+
+
+def test_what_is_missing_is_named() -> None:
+    """An incomplete installation says which file it lacks."""
+    with pytest.raises(FileNotFoundError, match=r"templates/nothing\.txt .* reinstall smithers-nb"):
+        resource("templates/nothing.txt")

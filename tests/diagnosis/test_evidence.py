@@ -131,6 +131,36 @@ def test_labelled_nodes_are_found(corpus: Path, corpus_store: Callable[[str], Pa
     assert wrong == [("d05", None, ["send-welcome"])]  # a deadlock is the run's failure; its text names the task
 
 
+def test_failure_of_a_child_run_is_found_in_the_child(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
+    """A node that failed because its child run did leads to the child's failure; each reference says in which run it is."""
+    child = "r:child:sub:0"
+    rows = [run(error_message="Task failed: sub"), node("sub"), attempt("sub", **error("Subflow failed", details={"childRunId": child}))]
+    inner = [run(run_id=child, parent_run_id="r"), node("n", run_id=child), attempt("n", run_id=child, **error("disk full"))]
+    failure = find_failure(snapshot(*rows, *inner))
+    assert (failure.run_id, failure.node_id, failure.message, failure.parents) == (child, "n", "disk full", ("r",))
+    refs = [e.ref for e in failure.evidence]
+    assert refs[0] == f"{child}/attempt:n/0/1"
+    assert refs[-1] == "run:r"
+    lost = find_failure(snapshot(*rows))
+    assert (lost.run_id, lost.node_id, lost.message) == ("r", "sub", "Subflow failed")
+
+
+def test_the_run_names_the_cause_of_a_tie(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
+    """Of two failures in the same millisecond the one that the run names mattered."""
+    rows = [node("a"), node("b"), attempt("a", finished_at=5, **error("x")), attempt("b", finished_at=5, **error("y"))]
+    assert find_failure(snapshot(run(error_message="Task failed: b"), *rows)).node_id == "b"
+    assert find_failure(snapshot(run(error_message="Task failed: a"), *rows)).node_id == "a"
+
+
+def test_agent_is_named_by_its_engine(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
+    """The engine that ran an agent is named, and the agent itself where no engine was recorded."""
+    named = [
+        find_failure(snapshot(run(), node("n"), attempt("n", kind="agent", **values, **error("boom")))).agent
+        for values in ({"engine": "codex", "agent": "mine"}, {"agent": "mine"})
+    ]
+    assert named == ["codex", "mine"]
+
+
 def test_no_part_of_a_secret_survives_a_cut(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
     """Secrets go before a text is cut, wherever the cut would have fallen in them."""
     token = "ghp_" + "1234567890abcdefghijklmnopqrstuvwxyz"
