@@ -70,10 +70,8 @@ def text_or_none(value: Any) -> str | None:
 
 
 def whole(value: Any) -> int | None:
-    """Give a finite number as an integer, None for anything else."""
-    if isinstance(value, float):
-        return int(value) if value == value and abs(value) < _HUGE else None  # noqa: PLR0124 - only NaN differs from itself
-    return int(value) if isinstance(value, int) else None
+    """Give a finite number as an integer of 64 bits, as stores and frames have them; None for anything else."""
+    return int(value) if isinstance(value, int | float) and -_HUGE <= value < _HUGE else None
 
 
-_HUGE = 2.0**63
+_HUGE = 2**63

@@ -90,10 +90,25 @@ def test_failing_in_a_row_is_a_loop_even_in_different_ways(fleet):
     assert "3 in a row" in repair_loop_of([loop], "w-fix", "b")
 
 
+def test_only_runs_that_ended_count(fleet):
+    """A run that is under way, or was cancelled, neither failed nor broke a row; one that continued as another did."""
+    (loop,) = repair_loops(*fleet(*[("w", s, "") for s in ("failed", "running", "failed", "cancelled", "failed")]))
+    assert (loop.runs, loop.failed, loop.longest_streak) == (3, 3, 3)
+    assert repair_loops(*fleet(*[("w", s, "") for s in ("failed", "failed", "continued", "failed")])) == ()
+
+
+def test_worst_loop_comes_first(fleet):
+    """Families are listed by how often they failed; a failure of another workflow is in no loop."""
+    found = repair_loops(*fleet(*[("a", "failed", "s")] * 3, *[("b", "failed", "t")] * 4))
+    assert [loop.family for loop in found] == ["b", "a"]
+    assert repair_loop_of(found, "c", "s") == ""
+
+
 def test_repair_workflows_written_by_hand_are_a_loop(fleet):
     """A person who writes the second repair workflow has become the loop."""
     (loop,) = repair_loops(*fleet(("w", "failed", "a"), ("w-repair-1", "finished", ""), ("w-repair-2", "failed", "b")))
     assert loop.kinds == ("repair-workflows",)
+    assert "2 workflows were written to repair it" in repair_loop_of([loop], "w", "new")
 
 
 def test_two_failures_and_a_success_are_no_loop(fleet):

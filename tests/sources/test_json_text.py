@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from smithers_nb.redact import redact_value
-from smithers_nb.sources.json_text import as_object, as_texts, loads, parse
+from smithers_nb.sources.json_text import as_object, as_texts, loads, parse, whole
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
@@ -26,6 +26,22 @@ def test_many_are_not_deep() -> None:
     wide = [{"a": [n]} for n in range(5_000)]
     assert parse(orjson.dumps(wide)) == wide
     assert as_texts(orjson.dumps(["[" * 5_000, 1, None])) == ["[" * 5_000]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (3, 3),
+        (3.9, 3),
+        (True, 1),
+        (2**63 - 1, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        *((value, None) for value in (2**63, 2**64 - 1, 2.0**63, float("nan"), float("inf"), float("-inf"), "3", None, [3])),
+    ],
+)
+def test_numbers_of_a_store(value: object, number: int | None) -> None:
+    """A number that no column of a store or frame could hold is none, as is whatever is no number."""
+    assert whole(value) == number
 
 
 @pytest.mark.parametrize("text", [None, 7, "", "{", "null", "[]", '"x"', b"\xff", "[" * 5_000])
