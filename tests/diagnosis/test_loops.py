@@ -46,7 +46,16 @@ def outputs(any_row):
 
 @pytest.mark.parametrize(
     "name",
-    ["checkout", "checkout-repair-2", "fix-checkout", "checkout-final-r3", "CheckoutRound4", "checkout_v2", "checkout-retry-20260101"],
+    [
+        "checkout",
+        "checkout-repair-2",
+        "fix-checkout",
+        "checkout-final-r3",
+        "CheckoutRound4",
+        "checkout_v2",
+        "checkout-retry-20260101",
+        "2-checkout",
+    ],
 )
 def test_rounds_of_the_same_work_share_a_stem(name):
     """However people name the next round, it is the same family."""
@@ -63,6 +72,7 @@ def test_a_repair_of_part_belongs_to_the_whole_when_that_exists():
     """`auth-repair-login` repairs `auth` if there is one."""
     assert families(["auth", "auth-repair-login-2"])["auth-repair-login-2"] == "auth"
     assert families(["auth-repair-login"])["auth-repair-login"] == "auth-repair-login"
+    assert families(["auth", "auth-login"])["auth-login"] == "auth-login"
 
 
 @given(st.text(max_size=40))
@@ -152,9 +162,32 @@ def test_the_last_iteration_and_peoples_decisions_are_the_result(fleet, outputs,
     """A loop's gate is what its last round said; a denial is red, an open gate has no result."""
     runs, _ = fleet(("w", "failed", "a"))
     said = outputs(("r0", "check", 1, {"passed": True}), ("r0", "check", 0, {"passed": False}))
-    gates = [any_row(ApprovalRow, run_id="r0", node_id=n, status=s) for n, s in (("ship", "denied"), ("later", "requested"))]
+    asked = (("ship", "denied"), ("later", "requested"), ("plan", "approved"))
+    gates = [any_row(ApprovalRow, run_id="r0", node_id=n, status=s) for n, s in asked]
     (rounds,) = gate_rounds(runs, said, frame_from_rows(ApprovalRow, gates))
-    assert dict(zip(rounds.gates, rounds.rounds[0].results, strict=True)) == {"check.passed": True, "ship.approved": False}
+    told = {"check.passed": True, "plan.approved": True, "ship.approved": False}
+    assert dict(zip(rounds.gates, rounds.rounds[0].results, strict=True)) == told
+
+
+@pytest.mark.parametrize(
+    ("row", "result"),
+    [
+        ({"ok": 1}, True),
+        ({"ok": 0}, False),
+        ({"ok": 2}, None),
+        ({"ok": "yes"}, None),
+        ({"verdict": " Approved "}, True),
+        ({"verdict": "needs changes"}, False),
+        ({"verdict": "perhaps"}, None),
+        ({"verdict": 1}, None),
+        ({"title": "approved"}, None),
+    ],
+)
+def test_only_what_reads_as_yes_or_no_is_a_gate(fleet, outputs, row, result):
+    """Flags are true, false, 1 or 0; verdicts are words that mean one of them; whatever else is recorded decides nothing."""
+    runs, _ = fleet(("w", "failed", "a"))
+    found = gate_rounds(runs, outputs(("r0", "n", 0, row)), empty(ApprovalRow))
+    assert [one.results for rounds in found for one in rounds.rounds] == ([] if result is None else [(result,)])
 
 
 def test_a_loop_that_produces_the_same_again_is_stagnant(outputs):

@@ -78,6 +78,22 @@ def test_a_streak_is_unbroken_up_to_the_newest_run(told):
     assert streaks(failed, runs) == {"s": (2, "w"), "t": (1, "v")}
 
 
+def test_what_the_table_is_not_given_is_unknown(told):
+    """Without attempts and tokens what was lost is NA, not nothing; a signature the newest runs did not meet has no streak."""
+    runs, _, _, failed = told(("a", "w", "n", "s"), ("b", "w", "n", ""))
+    table = signatures_table(failed, runs)
+    assert table[["wall_s", "tokens"]].isna().all(axis=None)
+    assert table["streak"].tolist() == [0]
+    assert table["streak_of"].isna().all()
+
+
+def test_the_newest_failure_names_a_signature(told):
+    """Class and message are those of the newest failure, whatever the order of the rows."""
+    runs, _, _, failed = told(("a", "w", "n", "s"), ("b", "w", "n", "s"))
+    failed["message"] = ["old", "new"]
+    assert signatures_table(failed[::-1], runs)["message"].tolist() == ["new"]
+
+
 def test_an_empty_store_has_an_empty_table():
     """The columns are there all the same."""
     table = signatures_table(empty(FailureRow), empty(RunRow))
@@ -96,6 +112,17 @@ def test_cost_tells_what_failed_of_what_was_spent(told):
     assert (whole.runs, whole.attempts, whole.wall_s, whole.tokens, whole.failed_attempts) == (2, 3, 3.0, 30, 2)
     assert (one.runs, one.attempts, one.failed_attempts, one.failed_tokens, one.failed_share) == (1, 2, 1, 10, 0.5)
     assert (run.attempts, run.failed_wall_s) == (1, 1.0)
+
+
+def test_what_is_not_known_costs_nothing(attempt, any_row):
+    """An attempt without tokens, without one of their counts, or still under way adds nothing of that."""
+    tries = [attempt("n", 1, duration_s=2.0), attempt("n", 2, duration_s=None), attempt("m", 1, duration_s=1.0)]
+    tokens = [
+        any_row(TokenRow, run_id="r", node_id="n", attempt=1, input_tokens=7, output_tokens=None),
+        any_row(TokenRow, run_id="r", node_id="n", attempt=2, input_tokens=None, output_tokens=4),
+    ]
+    spent = cost(frame_from_rows(AttemptRow, tries), frame_from_rows(TokenRow, tokens), empty(FailureRow))
+    assert (spent.attempts, spent.wall_s, spent.tokens, spent.failed_attempts) == (3, 3.0, 11, 0)
 
 
 def test_nothing_spent_is_no_share():

@@ -23,6 +23,7 @@ from smithers_nb.model.rows import (
     ScoreRow,
     TokenRow,
 )
+from smithers_nb.sources import derived
 from smithers_nb.sources import smithers as module
 from smithers_nb.sources.base import AllBut
 from smithers_nb.sources.locate import open_source
@@ -250,6 +251,38 @@ def test_one_run_uses_the_index(store):
         plan = " ".join(str(cells[3]) for cells in source.fetch("plan", f"EXPLAIN QUERY PLAN {query.sql}", query.params))
         assert "SEARCH _smithers" in plan
         assert "SCAN _smithers" not in plan
+
+
+def test_gate_whose_times_were_lost(store, change):
+    """A gate without its own time has the one of its event; without that one too it has none."""
+    path = store("legal-signoff")
+    asked = open_source(path).rows(ApprovalRow)[0].requested_at
+    change(path, "UPDATE _smithers_approvals SET requested_at_ms = NULL")
+    assert open_source(path).rows(ApprovalRow)[0].requested_at == pytest.approx(asked, abs=100)
+    change(path, "DROP TABLE _smithers_events")
+    assert open_source(path).rows(ApprovalRow)[0].requested_at is None
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown"),
+    [
+        (1, "boolean", True),
+        (0, "boolean", False),
+        (7, "boolean", 7),
+        (0, "number", 0),
+        (2.0, "number", 2),
+        (2.5, "number", 2.5),
+        ("[1]", "json", [1]),
+        ("[", "json", "["),
+        ("[1]", "string", "[1]"),
+        (b"a\xff", "string", "a\ufffd"),
+    ],
+)
+def test_fields_of_an_output(value, kind, shown):
+    """What the engine stored as 0, REAL or JSON text is a flag, a count, a list again; whatever does not fit stays as it is."""
+    row = derived._output("t", {"run_id": "r", "node_id": "n", "iteration": 2, "x": value}, {("t", "x"): kind})
+    assert (row.iteration, json.loads(row.row)) == (2, {"x": shown})
+    assert type(json.loads(row.row)["x"]) is type(shown)
 
 
 def test_bulk_reads_only_foreign_files(store, monkeypatch):
