@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from smithers_nb.cli.options import Asked, Moment, Utf8, command, maybe_run_argument
 from smithers_nb.cli.output import Column, message, moment, node_name, print_rows, short_ids
+from smithers_nb.model.vocabulary import FailureClass
 
 _OPTIONS = (
-    click.option("--class", "-c", "classes", type=Utf8(), multiple=True, help="Only this failure class; may be given several times."),
+    click.option(
+        "--class",
+        "-c",
+        "classes",
+        type=click.Choice(get_args(FailureClass)),
+        multiple=True,
+        help="Only this failure class; may be given several times.",
+    ),
     click.option("--signature", type=Utf8(), help="Only failures with this signature: the same failure wherever it occurred."),
     click.option("--since", type=Moment(ago=True), help="Only failures since this time: epoch milliseconds, ISO 8601, or 15m, 2h, 1d ago."),
 )

@@ -79,7 +79,7 @@ now_option = click.option(
 workflow_option = click.option(
     "--workflow-path",
     "-w",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, readable=False, path_type=Path),
     help="The workflow's file, when it is not where the run was started.",
 )
 iteration_option = click.option("--iteration", type=click.IntRange(min=0), help="Only this loop iteration, from 0.")
