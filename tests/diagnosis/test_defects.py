@@ -196,7 +196,9 @@ def test_answer_that_came_before_the_timeout(snapshot: Make, run: Make, attempt:
     late = attempt("n", error_code="TASK_HEARTBEAT_TIMEOUT", error_message="no heartbeat", kind="agent", retries=0)
     done = event(3, "AgentEvent", "n", event={"type": "completed", "ok": True})
     begun = event(3, "AgentEvent", "n", event={"type": "action", "ok": True})
-    assert kinds(snapshot(run(), late, done)) == ["heartbeat-timeout-after-answer"]
+    (told,), (kept,) = find_defects(snapshot(run(), late, done), NOW), find_defects(snapshot(run(), late._replace(response="42")), NOW)
+    assert told.kind == kept.kind == "heartbeat-timeout-after-answer"
+    assert [(e.ref, e.quote) for e in (told.evidence[0], kept.evidence[0])] == [("event:3", '"ok":true'), ("attempt:n/0/1", "42")]
     assert kinds(snapshot(run(), late, begun)) == []
 
 
@@ -246,6 +248,51 @@ def test_request_time_that_is_really_lost(snapshot: Make, run: Make, any_row: Ma
     gate = any_row(ApprovalRow, run_id="r", node_id="g", status="approved", decided_at=NOW)
     assert kinds(snapshot(run(status="finished"), gate)) == ["request-time-lost"]
     assert kinds(snapshot(run(status="finished"), gate._replace(requested_at=NOW - 5))) == []
+
+
+def test_gate_that_nobody_was_asked_has_no_request_time(snapshot: Make, run: Make, any_row: Make) -> None:
+    """A gate that approved itself was never asked for, so no time is lost."""
+    gate = any_row(ApprovalRow, run_id="r", node_id="g", status="approved", decided_at=NOW, auto_approved=True)
+    assert kinds(snapshot(run(status="finished"), gate)) == []
+
+
+@pytest.mark.parametrize(("count", "found"), [(2, ["finished-with-failed-children"]), (0, []), ("many", []), (None, [])])
+def test_failed_children_are_counted(snapshot: Make, run: Make, event: Make, count: object, found: list[str]) -> None:
+    """Only a number of failed tasks speaks against a finished run."""
+    assert kinds(snapshot(run(status="finished"), event(1, "RunFinished", failedChildren=count))) == found
+
+
+def test_resume_that_tried_nothing(snapshot: Make, run: Make, attempt: Make, event: Make) -> None:
+    """An error older than the last resume was replayed; one of the same millisecond or later is new."""
+    failed = run(error_message="Task failed: n")
+    twice = (event(1, "RunStarted"), event(5, "RunStarted"))
+    old, new = attempt("n", started_at=NOW + 4), attempt("n", started_at=NOW + 5)
+    assert kinds(snapshot(failed, old, *twice)) == ["stale-error-replayed"]
+    assert kinds(snapshot(failed, new, *twice)) == []
+    assert kinds(snapshot(failed, old, twice[0])) == []
+
+
+def test_saga_without_its_cause(snapshot: Make, run: Make, attempt: Make) -> None:
+    """A saga's error says that it failed; what failed in it is only in the attempts, unless the run keeps the cause."""
+    saga = run(error_code="SCHEDULER_ERROR", error_message="Saga booking failed", error='{"message":"Saga booking failed"}')
+    assert kinds(snapshot(saga, attempt("n"))) == ["cause-not-recorded"]
+    assert kinds(snapshot(saga._replace(error='{"message":"Saga booking failed","cause":{"message":"x"}}'), attempt("n"))) == []
+    assert kinds(snapshot(saga)) == []
+
+
+def test_only_agents_hide_errors_in_what_they_say(snapshot: Make, run: Make, attempt: Make, event: Make) -> None:
+    """An agent's failed attempt is looked at, not one that finished, nor one of a kind that says nothing."""
+    said = event(3, "AgentEvent", "n", event={"message": "401 unauthorized"})
+    told = {"error_message": "Claude run failed", "retries": 0}
+    assert kinds(snapshot(run(), attempt("n", kind="agent", **told), said)) == ["error-only-in-agent-events"]
+    assert kinds(snapshot(run(), attempt("n", kind="compute", **told), said)) == []
+    assert kinds(snapshot(run(), attempt("n", kind="agent", state="finished", **told), said)) == []
+
+
+def test_fork_is_not_a_child(snapshot: Make, run: Make, attempt: Make) -> None:
+    """A run that only names another one as its parent was not aborted by it."""
+    fork = run(parent_run_id="p", status="cancelled")
+    assert kinds(snapshot(fork, cancelled(attempt, "Task aborted"))) == ["failure-recorded-as-cancellation"]
 
 
 def test_one_automatic_resume_is_no_loop(snapshot: Make, run: Make, event: Make) -> None:

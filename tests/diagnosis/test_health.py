@@ -109,6 +109,7 @@ def test_question_beats_a_used_up_limit(snapshot: Make, run: Make, any_row: Make
     asked = any_row(QuestionRow, run_id="r", node_id="q", request_id="human:r:q:0", status="pending", prompt="Which?")
     assert health(snapshot(quota), NOW)[0] == "overBudget"
     assert health(snapshot(quota, asked), NOW) == ("blocked", "a person must answer q: Which?")
+    assert health(snapshot(quota, asked._replace(status="answered")), NOW)[0] == "overBudget"
 
 
 def test_timer_is_healthy_until_it_is_overdue(snapshot: Make, run: Make, node: Make, any_row: Make) -> None:
@@ -172,7 +173,19 @@ def test_cancel_nobody_carried_out_is_stuck(snapshot: Make, running: Make, node:
     """A cancel is carried out within seconds or not at all."""
     at_work = (node("n", state="in-progress"), attempt("n", state="in-progress", started_at=NOW - 100, finished_at=None))
     assert health(snapshot(running(cancel_requested_at=NOW - 1_000), *at_work), NOW)[0] == "healthy"
-    assert health(snapshot(running(cancel_requested_at=NOW - MINUTE), *at_work), NOW)[0] == "stuck"
+    late = health(snapshot(running(cancel_requested_at=NOW - 2 * MINUTE), *at_work), NOW)
+    assert late == ("stuck", "a cancel asked for 2 min ago has not been carried out")
+
+
+def test_a_side_effect_waits_for_a_person(snapshot: Make, run: Make, attempt: Make, any_row: Make) -> None:
+    """The engine's own gate asks whether to repeat a task, and says what it failed with if that was recorded."""
+    gate = any_row(ApprovalRow, run_id="r", node_id="pay", status="requested", mode="ReplayUnsafeApproval", actionable=True)
+    waiting = (run(status="waiting-approval"), gate)
+    asked = "a person must decide whether pay{} may do its side effect again"
+    failed = attempt("pay", error_message="card refused")
+    assert health(snapshot(*waiting, failed), NOW) == ("blocked", asked.format(", which failed (card refused),"))
+    assert health(snapshot(*waiting, failed._replace(error_message=None)), NOW) == ("blocked", asked.format(""))
+    assert health(snapshot(*waiting), NOW) == ("blocked", asked.format(""))
 
 
 def test_hostile_numbers_are_shown_not_raised(snapshot: Make, run: Make) -> None:

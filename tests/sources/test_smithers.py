@@ -253,6 +253,23 @@ def test_one_run_uses_the_index(store):
         assert "SCAN _smithers" not in plan
 
 
+def test_only_some_values_of_a_derived_grain(store):
+    """Grains that are put together are narrowed down like those that are tables."""
+    source = open_source(store("legal-signoff"))
+    assert [gate.node_id for gate in source.rows(ApprovalRow, only={"status": ["requested"]})] == ["legal-review"]
+    assert source.rows(ApprovalRow, only={"status": ["denied"]}) == []
+
+
+def test_version_of_the_schema(store, change):
+    """The newest migration tells the version; a store without a record of it has none."""
+    path = store("legal-signoff")
+    assert open_source(path).version.startswith("0034_")
+    change(path, "DELETE FROM _smithers_schema_migrations")
+    assert open_source(path).version == ""
+    change(path, "DROP TABLE _smithers_schema_migrations")
+    assert open_source(path).version == ""
+
+
 def test_gate_whose_times_were_lost(store, change):
     """A gate without its own time has the one of its event; without that one too it has none."""
     path = store("legal-signoff")
