@@ -153,10 +153,12 @@ def _widget(data: Bundle) -> Html:
 def _picture(mimetype: str) -> Callable[[Bundle], Html]:
     def show(data: Bundle) -> Html:
         try:
-            packed = base64.b64encode(base64.b64decode(text_of(data[mimetype]))).decode()
+            picture = base64.b64decode("".join(text_of(data[mimetype]).split()), validate=True)
         except (binascii.Error, ValueError):
+            picture = b""
+        if not picture:
             return note("A picture that cannot be read is left out.", state="problem").html
-        return _image(f"data:{mimetype};base64,{packed}", text_of(data.get("text/plain", "")))
+        return _image(f"data:{mimetype};base64,{base64.b64encode(picture).decode()}", text_of(data.get("text/plain", "")))
 
     return show
 

@@ -52,6 +52,15 @@ def test_a_malformed_line_is_answered_and_told(cli, stdin, line: bytes) -> None:
     assert "Traceback" not in answer.err
 
 
+def test_all_malformed_lines_are_counted(cli, stdin) -> None:
+    """Standard error names the first malformed line and counts the others; their rows have every field of a row."""
+    stdin(b'boom\n{\n{"code": 3}\n{}\n{"message": "boom", "code": 529}\n')
+    answer = cli("classify")
+    assert "line 2 and 2 more" in answer.err
+    assert len({frozenset(row) for row in answer.lines}) == 1
+    assert [row["error"] is None for row in answer.lines] == [True, False, False, False, True]
+
+
 def test_nothing_comes_in(cli, stdin) -> None:
     """No input gives no output."""
     stdin(b"")

@@ -161,6 +161,9 @@ def test_events_as_lines(cli, example: Path) -> None:
     out = cli("events", FAILED, "-s", example).out
     failed = next(line for line in out.splitlines() if "NodeFailed" in line)
     assert "null is not an object" in failed
+    (event,) = cli("events", FAILED, "-s", example, "--type", "NodeFailed", "-f", "jsonl").lines
+    moment = datetime.fromtimestamp(event["at"] // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    assert failed.split()[:3] == [str(event["seq"]), *f"{moment}.{event['at'] % 1000:03}".split()]
 
 
 def test_node(cli, example: Path) -> None:

@@ -88,6 +88,21 @@ def test_pictures_never_load_anything(address: str) -> None:
     assert "<img" not in Fragments().output(f'<img src="{address}" alt="a">')
 
 
+def test_what_is_harmless_stays() -> None:
+    """Pictures that are in the page and links that a person follows are kept."""
+    kept = '<img src="data:image/png;base64,AAAA" alt="a"><a href="mailto:a@b.example">m</a><a href="https://x/">w</a>'
+    out = Fragments().output(kept)
+    assert '<img src="data:image/png;base64,AAAA" alt="a">' in out
+    assert 'href="mailto:a@b.example"' in out
+    assert 'href="https://x/"' in out
+
+
+@pytest.mark.parametrize("tag", ["script", "style", "template", "iframe", "object", "math", "noscript"])
+def test_what_is_not_meant_to_be_read_goes_with_its_content(tag: str) -> None:
+    """Words inside of what runs or is hidden are no words of the page."""
+    assert Fragments().output(f"<p>a</p><{tag}>gone</{tag}><p>b</p>") == "<p>a</p><p>b</p>"
+
+
 def test_words_are_redacted() -> None:
     """Secrets go from words and attributes, also when they are written with entities."""
     out = Fragments().output('<td title="password=hunter22">{&quot;token&quot;: &quot;abc&quot;}</td><p title="password=hunter22">x</p>')
