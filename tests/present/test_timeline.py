@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from smithers_nb.model.rows import AttemptRow
 from smithers_nb.present.drawing import MAX_LANES
 from smithers_nb.present.figures import PLOTLY_MIMETYPE, Chart, timeline_figure
-from smithers_nb.present.svg import timeline_svg
+from smithers_nb.present.svg import _clock, timeline_svg
 from smithers_nb.present.timeline import timeline
 
 
@@ -89,8 +89,10 @@ def test_an_attempt_without_end_ends_with_the_next(sample: SimpleNamespace) -> N
 def test_a_storm_of_retries_is_thinned_and_says_so(sample: SimpleNamespace) -> None:
     """2,000 attempts become a few bars that hold them all, and the note names both numbers."""
     drawn = timeline([sample.attempt("again", i + 1, "failed", i * 30, i * 30 + 25, "boom") for i in range(2_000)])
-    assert len(drawn.bars) <= 60
+    assert 20 < len(drawn.bars) <= 60
     assert sum(bar.tries for bar in drawn.bars) == 2_000
+    assert len(drawn.marks) < 20
+    assert {bar.label[0] for bar in drawn.bars} == {"\u00d7"}
     assert re.search(r"2,000 attempts are drawn as \d+ bars", drawn.notes[0])
 
 
@@ -101,6 +103,7 @@ def test_many_nodes_keep_those_that_failed(sample: SimpleNamespace) -> None:
     assert len(drawn.lanes) == MAX_LANES
     assert "bad" in drawn.lanes
     assert "61 of 101 nodes are not drawn, 0 of which failed" in drawn.notes[0]
+    assert {bar.lane for bar in drawn.bars} == set(drawn.lanes) >= {mark.lane for mark in drawn.marks}
 
 
 def test_plotly_accepts_the_figure(sample: SimpleNamespace) -> None:
@@ -156,8 +159,42 @@ def test_any_recorded_time_can_be_drawn(
         sample.attempt(node, 1, state, 0, None, iteration=iteration)._replace(started_at=start, finished_at=end)
         for node, iteration, start, end, state in rows
     ]
-    drawn = timeline(attempts, now=now)
-    assert ET.fromstring(timeline_svg(drawn, "x")).tag == "svg"
+    svg = ET.fromstring(timeline_svg(timeline(attempts, now=now), "x"))
+    assert len([line for line in svg.iter("line") if line.get("class") == "snb-tick"]) <= 9
+    width, height = map(float, svg.get("viewBox").split()[2:])
+    for box in svg.iter("rect"):
+        assert 0 <= float(box.get("x")) <= float(box.get("x")) + float(box.get("width")) <= width
+        assert 0 <= float(box.get("y")) <= float(box.get("y")) + float(box.get("height")) <= height
+
+
+@pytest.mark.parametrize(
+    ("span", "written"),
+    [(4_999, "12:50:00.025"), (5_000, "12:50:00"), (86_400_000, "11-20 12:50"), (31_536_000_000, "2026-11-20")],
+)
+def test_times_are_as_fine_as_the_drawing(span: int, written: str) -> None:
+    """The axis shows milliseconds of a second, seconds of a day, days of a year."""
+    assert _clock(1_795_179_000_025, span) == written
+
+
+def test_long_names_are_cut_beside_their_lane(sample: SimpleNamespace) -> None:
+    """A name that does not fit beside the drawing is cut, and whole for whoever points at it; a short one is shown whole."""
+    svg = ET.fromstring(timeline_svg(timeline([sample.attempt(name, 1, "finished", 0, 1) for name in ("n" * 70, "short")]), "x"))
+    long, short = [text for text in svg.iter("text") if text.get("text-anchor") == "end"]
+    assert re.fullmatch("n{10,60}\u2026", long.text)
+    assert long.find("title").text == "n" * 70
+    assert short.text == "short"
+
+
+def test_what_failed_with_another_is_drawn_thin(drawn) -> None:
+    """Collateral and waits are told from failures by more than their colour."""
+    classes = {
+        box.find("title").text.partition(" ")[0]: box.get("class").split()
+        for box in ET.fromstring(timeline_svg(drawn, "x")).iter("rect")
+        if len(box)
+    }
+    assert "snb-thin" in classes["review"]
+    assert "snb-thin" in classes["publish"]
+    assert "snb-thin" not in classes["implement"]
 
 
 @pytest.mark.parametrize("name", ["retry-task", "parallel-cause", "prod-rollout"])
