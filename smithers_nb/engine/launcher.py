@@ -6,16 +6,20 @@ and again at the first rich display. Naming a module None makes Python say that 
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
 """Environment variable that names the private folder of the sockets, when there is one."""
+
+PRELOAD: Final = "SMITHERS_NB_PRELOAD"
+"""Environment variable with the names of modules that a notebook will need, separated by spaces."""
 
 SLOW_AND_OPTIONAL: Final = ("rfc3987_syntax", "pyarrow.fs")
 """The grammar above, and what papermill imports only to read notebooks from Hadoop."""
@@ -38,9 +42,19 @@ def main() -> None:
     if folder := os.environ.pop(FOLDER, None):
         _end_with_owner(folder)
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
-    from ipykernel.kernelapp import launch_new_instance
+    from ipykernel.kernelapp import IPKernelApp
 
-    launch_new_instance()
+    kernel = IPKernelApp.instance()
+    kernel.initialize()
+    threading.Thread(target=_preload, name="preload", daemon=True).start()
+    kernel.start()
+
+
+def _preload() -> None:
+    """Import what the kernel spec names while the kernel has nothing to do: from its start until a client sends the first cell."""
+    for name in os.environ.get(PRELOAD, "").split():
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _end_with_owner(folder: str) -> None:

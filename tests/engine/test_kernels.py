@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,8 +16,17 @@ def test_our_spec_needs_no_installation():
     """The manager uses our kernel spec whatever name a notebook asks for, without anybody's Jupyter folders."""
     manager = LeanKernelManager(kernel_name="python3")
     assert manager.kernel_name == KERNEL_NAME
-    assert manager.kernel_spec.argv[-3:] == ["smithers_nb.engine.launcher", "-f", "{connection_file}"]
+    assert "smithers_nb.engine.launcher" in manager.kernel_spec.argv
     manager.folder.rmdir()
+
+
+def test_everything_that_is_preloaded_exists():
+    """A module that is renamed is not silently left out of what the kernel imports while it waits."""
+    named = LeanKernelManager(kernel_name="python3")
+    names = named.kernel_spec.env["SMITHERS_NB_PRELOAD"].split()
+    named.folder.rmdir()
+    assert names
+    assert [name for name in names if importlib.util.find_spec(name) is None] == []
 
 
 def test_the_plain_kernel_is_the_fallback(monkeypatch):
