@@ -183,6 +183,14 @@ def test_work_before_the_decision_it_depends_on(snapshot: Make, run: Make, any_r
     assert kinds(snapshot(run(status="finished"), *gated(any_row, wait_async=False, depends=["gate"]), *log)) == ["ran-before-approval"]
 
 
+def test_work_before_its_gate_was_asked_for(snapshot: Make, run: Make, any_row: Make, event: Make) -> None:
+    """A dependent that started before anybody was asked ran without a decision as well."""
+    log = (event(1, "NodeStarted", "t"), event(2, "ApprovalRequested", "gate"))
+    (defect,) = find_defects(snapshot(run(status="finished"), *gated(any_row, wait_async=False, depends=["gate"]), *log), NOW)
+    assert defect.kind == "ran-before-approval"
+    assert defect.summary.endswith("gate was asked for, although it depends on it")
+
+
 def test_finished_with_tasks_left(snapshot: Make, run: Make, any_row: Make) -> None:
     """A pending task of the last graph was never run; one that is no longer part of the graph does not count."""
     left = any_row(NodeRow, run_id="r", node_id="n", logical_id="n", state="pending")
