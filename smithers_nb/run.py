@@ -19,13 +19,13 @@ from smithers_nb.sources.base import AllBut, Problem, Source
 if TYPE_CHECKING:
     import pandas as pd
 
-    from smithers_nb.model.explanation import Explanation
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.figures import Chart
     from smithers_nb.present.markup import Card
     from smithers_nb.project import Project
     from smithers_nb.sources.snapshot import Snapshot
     from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
+    from smithers_nb.workflows.results import WhyRow
 
 N = TypeVar("N", bound=tuple[Any, ...])
 
@@ -118,7 +118,7 @@ class Run(Grains):
             raise NodeNotFound(f"run {self.id} has no node {node_id!r}" + (f" in iteration {iteration}" if iteration else ""), hint=listed)
         return node
 
-    def why(self, *, workflow_path: str | Path | None = None) -> Explanation:
+    def why(self, *, workflow_path: str | Path | None = None) -> WhyRow:
         """Explain what it failed on or waits for, and what to do about it.
 
         Args:
@@ -205,13 +205,8 @@ class Run(Grains):
         from smithers_nb.present.cards import command_sheet, stack
         from smithers_nb.present.tables import timeline_table
 
-        why = self.why()
-        commands = (
-            why.advice.commands
-            if why.advice
-            else tuple(line for blocker in why.blockers for line in (*blocker.choices, *blocker.commands, *blocker.alternatives))
-        )
-        return stack(self.banner(), command_sheet(dict.fromkeys(commands)) if commands else None, timeline_table(self.snapshot.attempts))
+        commands = self.why().commands
+        return stack(self.banner(), command_sheet(commands) if commands else None, timeline_table(self.snapshot.attempts))
 
     def refresh(self) -> Run:
         """Give the run as it is now, with nothing read yet."""

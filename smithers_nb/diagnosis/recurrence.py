@@ -47,7 +47,7 @@ def recurrence(
         run_ids=tuple(newest.head(_NEWEST)),
         first_at=epoch_ms(hit["at"].min()),
         last_at=epoch_ms(hit["at"].max()),
-        wall_s=float(lost["wall_s"].sum()),
+        wall_s=round(float(lost["wall_s"].sum()), 3),
         tokens=int(lost["tokens"].sum()),
         repair_loop=repair_loop,
     )

@@ -28,3 +28,9 @@ class Explanation(Finding):
     failed_nodes: tuple[str, ...] = Field(default=(), description="nodes that failed, `NODE` or `NODE#ITERATION`")
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Commands that carry out the advice, else those that end what the run waits for; each once."""
+        waits = (line for blocker in self.blockers for line in (*blocker.choices, *blocker.commands, *blocker.alternatives))
+        return self.advice.commands if self.advice else tuple(dict.fromkeys(waits))

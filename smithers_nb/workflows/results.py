@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, PrivateAttr
 
+from smithers_nb.model.explanation import Explanation
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
 from smithers_nb.model.verdict import (
     Advice,
@@ -178,6 +179,13 @@ class GateCard(Shown):
 
     def __repr__(self) -> str:
         return f"GateCard({self.target_run_id!r}, needed={self.needed})"
+
+
+class WhyRow(Shown, Explanation):
+    """Why a run is in the state it is in; shows itself."""
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.run_id!r}, {self.state!r}, {self.summary!r})"
 
 
 class VerdictRow(Shown, Verdict):

@@ -8,7 +8,7 @@ from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present import cards
 from smithers_nb.present.markup import Card, Html, h, table, text_table
 from smithers_nb.present.text import duration, one_line, when
-from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow, WhyRow
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Link, Observation
@@ -114,8 +114,21 @@ def _gate(row: GateCard) -> Card:
     return cards.gate_card("Report this as a bug of the engine?", row.reason, consequences, body=body)
 
 
+def _why(row: WhyRow) -> Card:
+    whose = row.classification.failure_class if row.classification else ""
+    facts = {"run": row.run_id, "class": whose, "failed nodes": ", ".join(row.failed_nodes)}
+    told = {key: value for key, value in facts.items() if value}
+    hint = row.advice.detail if row.advice else row.folder
+    return cards.stack(
+        cards.banner(row.workflow or "run", row.summary, state=row.state, facts=told, hint=hint),
+        cards.command_sheet(row.commands) if row.commands else None,
+        cards.defects_list(row.defects) if row.defects else None,
+        cards.problems_list(row.problems) if row.problems else None,
+    )
+
+
 def _verdict(row: VerdictRow) -> Card:
     return cards.verdict_card(row)
 
 
-_VIEWS: dict[type[Shown], Any] = {Gathered: _gathered, Investigation: _investigation, GateCard: _gate, VerdictRow: _verdict}
+_VIEWS: dict[type[Shown], Any] = {Gathered: _gathered, Investigation: _investigation, GateCard: _gate, VerdictRow: _verdict, WhyRow: _why}

@@ -1,6 +1,6 @@
 """Why a run is in the state it is in: the quick answer, without a notebook and without pandas.
 
-Gets the snapshot of one run and gives an `Explanation`. A failure is looked for whenever something failed, also in a run that is
+Gets the snapshot of one run and gives an explanation. A failure is looked for whenever something failed, also in a run that is
 still going or says it has finished; blockers are looked for while the run is not over.
 """
 
@@ -18,7 +18,7 @@ from smithers_nb.diagnosis.health import health, run_state
 from smithers_nb.diagnosis.narrative import root_cause
 from smithers_nb.diagnosis.reset import reset_preview
 from smithers_nb.diagnosis.suggest import advise, owner_in
-from smithers_nb.model.explanation import Explanation
+from smithers_nb.workflows.results import WhyRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BROKEN = frozenset({"failed", "stuck"})
 
 
-def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) -> Explanation:
+def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) -> WhyRow:
     """Explain what a run failed on or waits for, and what to do.
 
     Args:
@@ -44,7 +44,7 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
     waits = blockers(snapshot, now, workflow_path=workflow_path)
     if failure is not None and failure.kind == "none" and run.status != "failed":
         failure = None
-    known = Explanation(
+    known = WhyRow(
         run_id=run.run_id,
         workflow=run.workflow,
         status=run.status,

@@ -100,3 +100,13 @@ def test_a_suggested_command_is_not_printed_again(page: Callable[..., str]) -> N
 def test_a_waiting_run_says_where_to_run_its_commands(page: Callable[..., str]) -> None:
     """A gate has no suggestion that could name the folder."""
     assert "Run the commands in /srv/ws/mail-merge" in " ".join(page("unsafe-repeat", "b2facd58").split())
+
+
+def test_an_explanation_shows_itself(store: Callable[[str], Path]) -> None:
+    """In a notebook the answer is a card with the reason and the commands, in a terminal one line."""
+    source = open_source(store("invoice-rollup"))
+    told = explain(Snapshot(source, "e287"), now=NOW)
+    source.close()
+    assert "rollup" in told._repr_html_()
+    assert "smithers-orchestrator up" in told._repr_html_()
+    assert repr(told).startswith("Explanation(")
