@@ -20,6 +20,8 @@ from smithers_nb.sources.base import Problem, Source, resolve_run_id
 if TYPE_CHECKING:
     import pandas as pd
 
+    from smithers_nb.diagnosis.gates import GateRounds
+    from smithers_nb.diagnosis.loops import RepairLoop
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.markup import Card
 
@@ -156,6 +158,24 @@ class Project(Grains):
         from smithers_nb.diagnosis.failures import failure_rows
 
         return failure_rows(self.source, run_id)
+
+    def signatures(self) -> pd.DataFrame:
+        """List every kind of failure of the store, the one that hit most runs first; columns as `recurrence.signatures_table`."""
+        from smithers_nb.diagnosis.recurrence import signatures_table
+
+        return signatures_table(self.failures, self.runs(), attempts=self.attempts, tokens=self.tokens)
+
+    def repair_loops(self) -> tuple[RepairLoop, ...]:
+        """Find work that is started over and over without getting further."""
+        from smithers_nb.diagnosis.loops import repair_loops
+
+        return repair_loops(self.runs(), self.failures)
+
+    def gate_rounds(self) -> tuple[GateRounds, ...]:
+        """Tell what the gates of each family of workflows said, run by run, and whether that has changed."""
+        from smithers_nb.diagnosis.gates import gate_rounds
+
+        return gate_rounds(self.runs(), self.outputs, self.approvals)
 
     def run(self, run_id: str) -> Run:
         """Find a run by its id or any beginning of it that no other run shares.

@@ -267,3 +267,13 @@ def test_problems_are_listed(project: Project) -> None:
     """An intact store has nothing unreadable."""
     assert project.problems == []
     assert isinstance(project.run(FAILED), Run)
+
+
+def test_the_whole_store_is_looked_over(place: Path) -> None:
+    """Kinds of failure, repair loops and gate results of all runs come from one object."""
+    with connect(place) as project:
+        kinds = project.signatures()
+        assert kinds["runs"].iloc[0] == kinds["runs"].max() >= 3
+        assert {"first_at", "last_at", "streak"} <= set(kinds.columns)
+        assert {loop.family for loop in project.repair_loops()} >= {"order-sync", "pr-review"}
+        assert all(len(one.results) == len(rounds.gates) for rounds in project.gate_rounds() for one in rounds.rounds)

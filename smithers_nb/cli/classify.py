@@ -43,6 +43,7 @@ def classify(ask: Asked) -> int:
     if ask.fmt == "jsonl":
         for row in rows:
             write_json(row, line=True)
+            sys.stdout.flush()  # whoever pipes lines in one by one waits for each answer
     elif ask.fmt == "json":
         write_json(list(rows))
     elif listed := list(rows):

@@ -5,13 +5,13 @@ The only part of an autopsy that needs frames, so pandas is imported here and wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.diagnosis.failures import failure_rows
 from smithers_nb.diagnosis.followup import tried_in_vain
 from smithers_nb.errors import RunNotFound
-from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, FailureRow, OutputRow, RunRow, TokenRow
 from smithers_nb.model.verdict import Change, LastGoodRun, Recurrence
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.base import Source
 
+_LOOP_CAP = "RALPH_MAX_REACHED"
 _MOST_RUNS = 400
 """Runs whose time and tokens are added up; the newest ones."""
 
@@ -81,4 +82,29 @@ def _recurrence(source: Source, runs: pd.DataFrame, failed: Sequence[FailureRow]
     frame = frame_from_rows(FailureRow, failed)
     workflow = next(iter(runs.loc[runs["run_id"] == run_id, "workflow"].dropna()), "")
     loop = repair_loop_of(repair_loops(runs, frame), workflow, signature)
-    return recurrence(frame, signature, tokens, attempts=attempts, repair_loop=loop)
+    told = "; ".join(filter(None, (loop, *_unchanged_gates(source, runs, workflow, looping=bool(loop)), *_stagnation(source, run_id))))
+    return recurrence(frame, signature, tokens, attempts=attempts, repair_loop=told)
+
+
+def _unchanged_gates(source: Source, runs: pd.DataFrame, workflow: str, *, looping: bool) -> Iterator[str]:
+    """Say which gates stayed red over the rounds of a repair loop."""
+    from smithers_nb.diagnosis.families import families
+    from smithers_nb.diagnosis.gates import gate_rounds
+
+    if not looping:
+        return
+    stems = families(runs["workflow"].dropna().unique())
+    family = runs[runs["workflow"].map(stems) == stems.get(workflow)]
+    only = {"run_id": family["run_id"].tolist()[-_MOST_RUNS:]}
+    for rounds in gate_rounds(family, source.frame(OutputRow, only=only), source.frame(ApprovalRow, only=only)):
+        yield rounds.reason
+
+
+def _stagnation(source: Source, run_id: str) -> Iterator[str]:
+    """Say which nodes of a loop that ran out of iterations produced the same over and over."""
+    from smithers_nb.diagnosis.loops import stagnant_nodes
+
+    if not source.rows(RunRow, run_id, only={"error_code": [_LOOP_CAP]}):
+        return
+    for node in stagnant_nodes(source.frame(OutputRow, run_id)):
+        yield f"{node.node_id} gave the same output in {node.iterations} iterations in a row"

@@ -146,9 +146,9 @@ def test_megabytes(piece):
     """A message and a stack of a megabyte cost little more than short ones."""
     text = piece * (1_000_000 // len(piece))
     classify_message("warm up")
-    started = time.perf_counter()
+    started = time.process_time()
     classify_message(text, stack=text)
-    assert time.perf_counter() - started < 0.25
+    assert time.process_time() - started < 0.25
 
 
 def test_beginning_and_end_of_a_long_text():
