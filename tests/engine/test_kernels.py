@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import subprocess
@@ -71,3 +72,20 @@ def test_slow_modules_are_hidden_for_a_moment_only():
         "import pyarrow.fs\nassert pyarrow.fs.LocalFileSystem()\nassert sys.modules.get('rfc3987_syntax', 1) is not None"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_kernel_that_is_asked_to_end_does_so_by_itself():
+    """Ending a run does not wait for a kernel that has to be killed, and the user's history is left alone."""
+
+    async def live_and_end() -> int:
+        manager = LeanKernelManager(kernel_name="python3")
+        await manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=60)
+        process = manager.provisioner.process
+        await manager.shutdown_kernel()
+        client.stop_channels()
+        return process.returncode
+
+    assert asyncio.run(live_and_end()) == 0
