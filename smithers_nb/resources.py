@@ -27,8 +27,8 @@ def resource(name: str) -> Path:
     raise FileNotFoundError(f"{name} is neither in {_CHECKOUT} nor in {_INSTALLED[-1]}; reinstall smithers-nb")
 
 
-EXAMPLE_RUN: Final = "order-sync-010"
-"""The failed run of the example store that has most to tell: an earlier good run, a change since, retries, and a history."""
+EXAMPLE_RUN: Final = "order-sync-013"
+"""The failed run of the example store with most to tell: an earlier good run, what changed since, the line that threw, a history."""
 
 
 def example_store() -> Path:

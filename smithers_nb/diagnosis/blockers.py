@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis import commands, stopped, waiting
-from smithers_nb.diagnosis.health import health
 from smithers_nb.diagnosis.identity import was_edited, workflow_file
 from smithers_nb.model.verdict import Blocker, Evidence
 
@@ -59,19 +58,6 @@ def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None)
     found = [blocker for find in _FINDERS for blocker in find(snapshot, now)]
     found += _of_children(snapshot, now, _DEEPEST)
     return _with_the_edit(snapshot, found, workflow_path)
-
-
-def summarise(snapshot: Snapshot, found: tuple[Blocker, ...], now: int) -> str:
-    """Say in one line what a run waits for, or that nothing blocks it and what it is doing."""
-    run = snapshot.run
-    if found:
-        first = found[0]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        return f"{first.node_id or 'the run'}: {first.reason}{more}"
-    bucket, reason = health(snapshot, now)
-    if run.status in _NOTHING_TO_DO:
-        return f"the run is over: {reason}"
-    return f"nothing blocks it: {reason}" if bucket == "healthy" else reason
 
 
 def _of_children(snapshot: Snapshot, now: int, depth: int) -> list[Blocker]:

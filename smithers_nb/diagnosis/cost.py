@@ -29,11 +29,6 @@ class Cost(Finding):
     failed_wall_s: float = Field(default=0.0, description="seconds of failed attempts")
     failed_tokens: int = Field(default=0, description="tokens of failed attempts")
 
-    @property
-    def failed_share(self) -> float:
-        """Share of the wall time that went into failed attempts, 0 to 1."""
-        return self.failed_wall_s / self.wall_s if self.wall_s else 0.0
-
 
 def cost(
     attempts: pd.DataFrame, tokens: pd.DataFrame, failures: pd.DataFrame, *, run_id: str | None = None, signature: str | None = None

@@ -19,12 +19,13 @@ pytestmark = pytest.mark.slow
 def test_demo_ends_with_the_report(cli, tmp_path: Path, monkeypatch) -> None:
     """`demo` needs nothing but itself, prints the verdict, and its last line is the path of an HTML report."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     answer = cli("demo")
     assert answer.code == 0, answer.err
     assert "workflow-bug" in answer.out
     report = Path(answer.out.splitlines()[-1].split()[-1])
     assert report.read_text("utf-8").lower().startswith("<!doctype html>")
-    assert (tmp_path / "artifacts" / "example" / "smithers.db").exists()
+    assert len(list((tmp_path / "cache").rglob("smithers.db"))) == 1
 
 
 def test_autopsy_prints_the_row_and_its_files(cli, example: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smithers_nb.diagnosis.blockers import blockers, summarise
+from smithers_nb.diagnosis.blockers import blockers
 from smithers_nb.diagnosis.defects import find_defects
 from smithers_nb.diagnosis.health import health
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
@@ -74,7 +74,6 @@ def rows_of(
 def test_no_row_is_too_odd(data: st.DataObject, rows_of: Callable[..., Any], snapshot: Callable[..., Any]) -> None:
     """Statuses, times and payloads nobody foresaw give findings, not exceptions."""
     seen = snapshot(*rows_of(data))
-    found = blockers(seen, NOW)
+    assert all(blocker.reason for blocker in blockers(seen, NOW))
     assert health(seen, NOW)[1]
-    assert summarise(seen, found, NOW)
     find_defects(seen, NOW)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smithers_nb.diagnosis import commands
-from smithers_nb.diagnosis.blockers import blockers, summarise
+from smithers_nb.diagnosis.blockers import blockers
 from smithers_nb.diagnosis.health import health
 from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, QuestionRow, TaskRow, ToolCallRow
 from smithers_nb.sources.smithers import SmithersSource
@@ -151,10 +151,8 @@ def test_quota_says_when_it_resets(case: Callable[[str], Case]) -> None:
 
 
 def test_nothing_blocks_a_run_at_work(case: Callable[[str], Case]) -> None:
-    """A healthy run has no blockers, and the line says what it is doing."""
-    busy = case("d44")
-    assert busy.ours == ()
-    assert summarise(busy.snapshot, (), busy.now) == "nothing blocks it: working on encode-1080p; last activity 4 s ago"
+    """A healthy run has no blockers."""
+    assert case("d44").ours == ()
 
 
 def test_every_quote_and_command_of_the_corpus_holds(corpus: Path, case: Callable[[str], Case]) -> None:

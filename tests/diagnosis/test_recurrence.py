@@ -110,7 +110,7 @@ def test_cost_tells_what_failed_of_what_was_spent(told):
         cost(attempts, tokens, failed, run_id="b"),
     )
     assert (whole.runs, whole.attempts, whole.wall_s, whole.tokens, whole.failed_attempts) == (2, 3, 3.0, 30, 2)
-    assert (one.runs, one.attempts, one.failed_attempts, one.failed_tokens, one.failed_share) == (1, 2, 1, 10, 0.5)
+    assert (one.runs, one.attempts, one.failed_attempts, one.failed_tokens, one.failed_wall_s, one.wall_s) == (1, 2, 1, 10, 1.0, 2.0)
     assert (run.attempts, run.failed_wall_s) == (1, 1.0)
 
 
@@ -125,9 +125,9 @@ def test_what_is_not_known_costs_nothing(attempt, any_row):
     assert (spent.attempts, spent.wall_s, spent.tokens, spent.failed_attempts) == (3, 3.0, 11, 0)
 
 
-def test_nothing_spent_is_no_share():
-    """An empty store costs nothing and divides by nothing."""
-    assert cost(empty(AttemptRow), empty(TokenRow), empty(FailureRow)).failed_share == 0.0
+def test_nothing_spent_is_nothing():
+    """An empty store costs nothing."""
+    assert cost(empty(AttemptRow), empty(TokenRow), empty(FailureRow)).wall_s == 0.0
 
 
 def test_a_real_store_adds_up(store):

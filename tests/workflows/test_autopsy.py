@@ -11,17 +11,18 @@ import pytest
 
 from smithers_nb.errors import ParameterError, RunNotFailed, RunNotFound, SourceVanished
 from smithers_nb.model.verdict import Verdict
-from smithers_nb.resources import EXAMPLE_RUN
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy import bug_gate, gather, investigate, run_autopsy, verdict
 from smithers_nb.workflows.results import VERDICT_MIMETYPE, Gathered, Investigation
 
 NOW = 1795181301665
+REFUSED = "order-sync-010"
+"""A run of the example store that failed because nothing listened where it connected to."""
 
 
 def test_the_row_says_everything(fleet):
     """Class, cause, one suggestion with its command, last good run, changes and recurrence of a real failure."""
-    row = run_autopsy(fleet, EXAMPLE_RUN, now=NOW)
+    row = run_autopsy(fleet, REFUSED, now=NOW)
     assert (row.failure_class, row.suggestion) == ("environment", "fix-environment")
     assert "fetch-orders" in row.root_cause
     assert "ECONNREFUSED 127.0.0.1:5440" in row.root_cause
@@ -29,12 +30,12 @@ def test_the_row_says_everything(fleet):
     assert row.last_good_run is not None
     assert ("input.source", "api", "db") in {(c.what, c.before, c.after) for c in row.changed_since}
     assert (row.recurrence.runs, row.recurrence.count) == (3, 6)
-    assert {item.ref for item in row.evidence} >= {"attempt:fetch-orders/0/2", f"run:{EXAMPLE_RUN}"}
+    assert {item.ref for item in row.evidence} >= {"attempt:fetch-orders/0/2", f"run:{REFUSED}"}
 
 
 def test_the_json_has_the_names_of_the_seed(fleet):
     """In JSON the row is camelCase with exactly the agreed names, and can be read back."""
-    row = run_autopsy(fleet, EXAMPLE_RUN, now=NOW)
+    row = run_autopsy(fleet, REFUSED, now=NOW)
     text = row.model_dump_json(by_alias=True)
     promised = "targetRunId failureClass confidence rootCause suggestion suggestionDetail commands bugFiled bugUrl summary"
     assert {*promised.split(), "evidence", "signature", "recurrence", "lastGoodRun", "changedSince"} <= json.loads(text).keys()
@@ -50,7 +51,7 @@ def test_a_beginning_of_the_id_is_enough(fleet):
 def test_an_open_source_may_be_given(fleet):
     """A source that is open already is used and stays open."""
     source = open_source(fleet)
-    assert run_autopsy(source, EXAMPLE_RUN, now=NOW).target_run_id == EXAMPLE_RUN
+    assert run_autopsy(source, REFUSED, now=NOW).target_run_id == REFUSED
     assert source.run_ids("order-sync-00")
 
 
@@ -90,7 +91,7 @@ def test_a_real_cancellation_is_refused(corpus_store):
 def test_wrong_parameters_are_refused(fleet, options, error):
     """A wrong parameter is named before anything is read."""
     with pytest.raises(error):
-        run_autopsy(fleet, EXAMPLE_RUN, **options)
+        run_autopsy(fleet, REFUSED, **options)
 
 
 def test_a_wrong_id_is_refused(fleet):
@@ -104,7 +105,7 @@ def test_a_wrong_id_is_refused(fleet):
 def test_a_store_that_vanishes_between_stages_is_named(changed):
     """When the store goes away after gathering, the next stage says so."""
     store = changed("SELECT 1")
-    gathered = gather(EXAMPLE_RUN, store, None, NOW)
+    gathered = gather(REFUSED, store, None, NOW)
     store.unlink()
     with pytest.raises(SourceVanished, match="is gone"):
         investigate(gathered)
@@ -112,7 +113,7 @@ def test_a_store_that_vanishes_between_stages_is_named(changed):
 
 def test_a_stage_can_go_on_from_a_stored_row(fleet):
     """A stage's row survives JSON, and the next stage works from what came back."""
-    gathered = gather(EXAMPLE_RUN, fleet, None, NOW)
+    gathered = gather(REFUSED, fleet, None, NOW)
     again = Gathered.model_validate_json(gathered.model_dump_json())
     found = investigate(again)
     back = Investigation.model_validate_json(found.model_dump_json())
@@ -142,8 +143,8 @@ def test_a_recorded_path_is_not_trusted(changed, tmp_path):
     pipe = tmp_path / "pipe.tsx"
     os.mkfifo(pipe)
     for path in (str(secret), str(pipe), "README.md", "../wf.tsx", "\x00.tsx", str(tmp_path)):
-        store = changed("UPDATE _smithers_runs SET workflow_path = ? WHERE run_id = ?", path, EXAMPLE_RUN)
-        assert gather(EXAMPLE_RUN, store, None, NOW).workflow_source == ""
+        store = changed("UPDATE _smithers_runs SET workflow_path = ? WHERE run_id = ?", path, REFUSED)
+        assert gather(REFUSED, store, None, NOW).workflow_source == ""
 
 
 def test_secrets_do_not_reach_any_row(changed):
@@ -155,7 +156,7 @@ def test_secrets_do_not_reach_any_row(changed):
     assert key.encode() in store.read_bytes()
     workflow = store.parent / "wf.tsx"
     workflow.write_text(f'const apiKey = "{key}";')
-    gathered = gather(EXAMPLE_RUN, store, workflow, NOW)
+    gathered = gather(REFUSED, store, workflow, NOW)
     found = investigate(gathered)
     row = verdict(found, bug_gate(found))
     rows = [stage.model_dump_json() for stage in (gathered, row)]
@@ -169,7 +170,7 @@ def test_hostile_ids_and_names_stay_text(changed):
     """Markup and shell characters in ids, nodes and messages are escaped on the page and quoted in commands."""
     hostile = "x'; touch /tmp/owned; <script>alert(1)</script>"
     for table in ("_smithers_runs", "_smithers_attempts", "_smithers_nodes", "_smithers_events", "_smithers_frames"):
-        changed(f"UPDATE {table} SET run_id = ? WHERE run_id = ?", hostile, EXAMPLE_RUN)
+        changed(f"UPDATE {table} SET run_id = ? WHERE run_id = ?", hostile, REFUSED)
     store = changed("UPDATE _smithers_attempts SET node_id = ? WHERE run_id = ?", hostile, hostile)
     changed("UPDATE _smithers_nodes SET node_id = ? WHERE run_id = ? AND node_id = 'fetch-orders'", hostile, hostile)
     gathered = gather(hostile, store, None, NOW)
@@ -183,7 +184,7 @@ def test_hostile_ids_and_names_stay_text(changed):
 
 def test_nothing_is_asked_unless_the_engine_is_suspected(fleet):
     """For every other class the gate says that there is nothing to ask."""
-    gate = bug_gate(investigate(gather(EXAMPLE_RUN, fleet, None, NOW)))
+    gate = bug_gate(investigate(gather(REFUSED, fleet, None, NOW)))
     assert not gate.needed
     assert "Nothing to ask" in gate.card().text
 
@@ -202,14 +203,14 @@ def test_the_gate_shows_what_would_be_sent(corpus_store):
 
 def test_results_show_themselves(fleet):
     """Every result is a card in a notebook and text in a terminal; the verdict also carries its row."""
-    gathered = gather(EXAMPLE_RUN, fleet, None, NOW)
+    gathered = gather(REFUSED, fleet, None, NOW)
     found = investigate(gathered)
     row = verdict(found, bug_gate(found))
     for result in (gathered, found, bug_gate(found), row):
         bundle = result._repr_mimebundle_()
         assert "<section" in bundle["text/html"] or "<p" in bundle["text/html"]
         assert "\n" not in repr(result)
-    assert row._repr_mimebundle_()[VERDICT_MIMETYPE]["targetRunId"] == EXAMPLE_RUN
+    assert row._repr_mimebundle_()[VERDICT_MIMETYPE]["targetRunId"] == REFUSED
     assert "application/vnd.plotly.v1+json" in found.timeline()._repr_mimebundle_()
     for card in (found.changes(), found.occurrences(), found.proof()):
         assert card.text
@@ -230,7 +231,7 @@ def test_the_store_is_left_as_it_was(fleet, tmp_path):
     store = folder / "smithers.db"
     store.write_bytes(fleet.read_bytes())
     before = store.stat().st_mtime_ns
-    run_autopsy(store, EXAMPLE_RUN, now=NOW)
+    run_autopsy(store, REFUSED, now=NOW)
     assert [path.name for path in folder.iterdir()] == ["smithers.db"]
     assert (store.stat().st_mtime_ns, store.read_bytes()) == (before, fleet.read_bytes())
 
@@ -238,7 +239,7 @@ def test_the_store_is_left_as_it_was(fleet, tmp_path):
 def test_no_notebook_is_imported_for_the_row(fleet):
     """The row alone needs neither papermill nor nbconvert nor plotly nor IPython."""
     code = (
-        f"import sys; from smithers_nb.workflows.autopsy import run_autopsy; run_autopsy({str(fleet)!r}, {EXAMPLE_RUN!r});"
+        f"import sys; from smithers_nb.workflows.autopsy import run_autopsy; run_autopsy({str(fleet)!r}, {REFUSED!r});"
         "print([name for name in ('papermill', 'nbconvert', 'plotly', 'IPython', 'jupyter_client') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
