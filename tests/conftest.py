@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
+import runpy
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,35 @@ def corpus_store(corpus: Path, tmp_path: Path) -> Callable[[str], Path]:
         return unpack(packed if packed.exists() else folder / "smithers.db", tmp_path / case / "smithers.db")
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL, started for the first test that asks and shared by all workers; gives the URL of its database `postgres`."""
+    server = runpy.run_path(str(Path(__file__).with_name("postgres.py")))
+    binaries = server["programs"]()
+    if binaries is None:
+        missing = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+        if os.environ.get("SMITHERS_NB_TEST_POSTGRES") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    base = tmp_path_factory.getbasetemp()
+    port, lock = server["join"](base.parent if "PYTEST_XDIST_WORKER" in os.environ else base, binaries)
+    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    lock.close()
+
+
+_databases = count(1)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """Give the URL of an empty database of its own: superuser `postgres`, no password, gone after the test."""
+    import psycopg
+
+    name = f"t{os.getpid()}_{next(_databases)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield f"{postgres_server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
