@@ -7,21 +7,28 @@ either is not possible it does what the plain `python3` kernel would do.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any, Final
 
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 
 from smithers_nb.engine.launcher import FOLDER
+from smithers_nb.engine.prewarm import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"
@@ -30,8 +37,51 @@ _SPEC: Final = f"templates/kernel/{KERNEL_NAME}"
 _ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0"}
 """Whatever a notebook starts must not launch an autopsy of its own."""
 
+_LISTENS_S: Final = 10.0
+_GLANCE_S: Final = 0.005
+"""How long to wait for the sockets before asking all the same, and how often to look whether something has happened."""
+
 _LONGEST_PARENT: Final = 60
 """A Unix socket's whole path may have 107 bytes; what follows the parent folder takes about 40."""
+
+
+class LeanKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client has no types
+    """Is ready when the kernel has answered and its outputs arrive.
+
+    The client that it replaces then waits for a fifth of a second in which nothing arrives. nbclient looks at each message's parent, so
+    that what came before the first cell does no harm.
+    """
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait for the first answer; raises RuntimeError when the kernel dies first or takes longer than `timeout` seconds."""
+        until = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            self.kernel_info()
+            with suppress(Empty):
+                if (await self.shell_channel.get_msg(timeout=1))["msg_type"] == "kernel_info_reply":
+                    await self.iopub_channel.get_msg(timeout=0.2)
+                    return
+            if not await self.parent.is_alive():
+                raise RuntimeError("Kernel died before replying to kernel_info")
+            if time.monotonic() > until:
+                raise RuntimeError(f"Kernel didn't respond in {timeout} seconds")
+
+
+class PrewarmedProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client has no types
+    """Has a kernel made by a pool, else starts it like any other; both look the same from then on."""
+
+    pool: KernelPool | None = None
+
+    async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
+        """Start the kernel; gives its connection info."""
+        if self.pool is not None and cmd[1:3] == LAUNCHER:
+            with suppress(NotPrewarmed):
+                log = options["stdout"].fileno()
+                self.process = await asyncio.to_thread(self.pool.launch, cmd[3:], options["env"], options.get("cwd"), log)
+                self.pid = self.pgid = self.process.pid
+                self.cwd = options.get("cwd") or str(Path.cwd())
+                return self.connection_info
+        return await super().launch_kernel(cmd, **options)
 
 
 class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client has no types
@@ -41,11 +91,15 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         folder: Private folder of the sockets; None when TCP is used.
         last_words: End of what the kernel's process wrote to its error stream, once it is over.
         on_start: Called when the kernel's process has been started.
+        pool: Where the kernel comes from when it is to start fast.
     """
+
+    client_factory = LeanKernelClient
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.last_words = ""
+        self.pool: KernelPool | None = None
         self.on_start: Callable[[], None] = lambda: None
         self._use_own_spec()
         self.folder = _private_folder()
@@ -61,6 +115,7 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         with (self.folder / "log").open("wb") if self.folder else open(os.devnull, "wb") as log:  # noqa: ASYNC230, PTH123
             await super().start_kernel(stdin=subprocess.PIPE if folder else subprocess.DEVNULL, stdout=log, stderr=log, **options)
         self.on_start()
+        await self._until_it_listens()
 
     def kill_now(self) -> None:
         """End the kernel and whatever it started, from any thread, at once."""
@@ -76,6 +131,25 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
             with suppress(OSError):
                 self.last_words = (self.folder / "log").read_text(errors="replace")[-2_000:].strip()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _async_pre_start_kernel(self, **options: Any) -> Any:
+        if self.provisioner is None:
+            self.kernel_id = self.kernel_id or str(uuid.uuid4())
+            self.provisioner = PrewarmedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.provisioner.pool = self.pool
+        return await super()._async_pre_start_kernel(**options)
+
+    async def _until_it_listens(self) -> None:
+        """Wait for the sockets: ZeroMQ tries one that is not there yet again only after a tenth of a second."""
+        if self.folder is None:
+            return
+        last = Path(f"{self.ip}-{self.iopub_port}")
+        until = time.monotonic() + _LISTENS_S
+        while not last.exists() and time.monotonic() < until and await self.is_alive():
+            await asyncio.sleep(_GLANCE_S)
+
+    async def _async_finish_shutdown(self, waittime: float | None = None, pollinterval: float = _GLANCE_S, restart: bool = False) -> None:
+        await super()._async_finish_shutdown(waittime, pollinterval, restart)
 
     def _use_own_spec(self) -> None:
         with suppress(FileNotFoundError):

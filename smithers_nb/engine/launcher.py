@@ -6,14 +6,15 @@ and again at the first rich display. Naming a module None makes Python say that 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, NoReturn
 
 FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
 """Environment variable that names the private folder of the sockets, when there is one."""
@@ -39,15 +40,31 @@ def without_slow_imports() -> Iterator[None]:
 
 def main() -> None:
     """Start the kernel with the arguments of the kernel spec."""
+    run(sys.argv[1:])
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Be a kernel until it is told to end, and end this process then."""
     if folder := os.environ.pop(FOLDER, None):
         _end_with_owner(folder)
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
     from ipykernel.kernelapp import IPKernelApp
 
     kernel = IPKernelApp.instance()
-    kernel.initialize()
+    kernel.initialize(list(arguments))
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     kernel.start()
+    _end()
+
+
+def _end() -> NoReturn:
+    """Let threads and exit handlers finish, then go without taking everything apart: that would cost more than most cells."""
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # what the interpreter does first when it ends
+    atexit._run_exitfuncs()  # noqa: SLF001  # and this second
+    for stream in (sys.__stdout__, sys.__stderr__):
+        with suppress(Exception):
+            stream.flush()  # type: ignore[union-attr]  # a process without streams is as good
+    os._exit(0)
 
 
 def _preload() -> None:

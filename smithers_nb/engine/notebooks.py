@@ -22,6 +22,7 @@ from smithers_nb.errors import NotebookError, ParameterError
 
 if TYPE_CHECKING:
     from smithers_nb.engine.papermill_engine import Progress, Session
+    from smithers_nb.engine.prewarm import KernelPool
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,6 +78,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     total_timeout_s: float = 1800.0,
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
+    kernels: KernelPool | None = None,
 ) -> ExecutedNotebook:
     """Run a notebook on a kernel of its own.
 
@@ -88,12 +90,13 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         total_timeout_s: Seconds that everything may take, the start of the kernel included.
         progress: Told before each cell.
         meanwhile: Called once the kernel is starting, to use the time that takes.
+        kernels: Prewarmed kernels (`engine.prewarm`); without them a kernel is started from nothing.
 
     Raises:
         NotebookError: A cell failed, the time was up, the kernel died, or the notebook could not be saved.
     """
     begun = time.monotonic()
-    run = _Execution(_Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress))
+    run = _Execution(_Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress, kernels))
     threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True).start()
     try:
         run.started.wait(total_timeout_s)
@@ -116,6 +119,7 @@ class _Job(NamedTuple):
     cell_timeout_s: float
     deadline: float
     progress: Progress | None
+    kernels: KernelPool | None
 
 
 class _Execution:
@@ -138,7 +142,7 @@ class _Execution:
                 from smithers_nb.engine.papermill_engine import Session
 
             node = nbformat.read(self.job.notebook, as_version=4)
-            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell)
+            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, pool=self.job.kernels)
             self._session.execute(node, self.job.parameters.model_dump(mode="json") if self.job.parameters else {})
         except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
             self.error = error

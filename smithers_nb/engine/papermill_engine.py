@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError
@@ -23,6 +23,9 @@ from papermill.execute import execute_notebook
 from papermill.log import logger
 
 from smithers_nb.engine.kernels import LeanKernelManager
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.prewarm import KernelPool
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
@@ -40,8 +43,17 @@ class Session:
         started: Set when the kernel's process has been started.
     """
 
-    def __init__(self, cell_timeout_s: float, deadline: float, started: threading.Event, on_cell: Callable[[Session, int], None]) -> None:
+    def __init__(
+        self,
+        cell_timeout_s: float,
+        deadline: float,
+        started: threading.Event,
+        on_cell: Callable[[Session, int], None],
+        *,
+        pool: KernelPool | None = None,
+    ) -> None:
         self.node: Any = None
+        self._pool = pool
         self.started = started
         self.running: Any = None
         self._cell_timeout_s = cell_timeout_s
@@ -69,6 +81,7 @@ class Session:
         )
         self._kernel = client.create_kernel_manager()
         self._kernel.on_start = self.started.set
+        self._kernel.pool = self._pool
         if not self._stopped:
             client.execute()
 

@@ -1,0 +1,291 @@
+"""Kernels that start in milliseconds, because a process that has everything imported becomes them.
+
+`prewarmed` starts that process, the zygote, and gives a pool to hand to `engine.notebooks.execute`. What a kernel of the pool
+does and what happens to it is as for any other one of ours: its own environment, folder, process group and log, gone when its owner is.
+Where there is no zygote, or no longer, the pool says why once and notebooks run on ordinary kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+from smithers_nb.engine import launcher, zygote
+from smithers_nb.resources import resource
+
+_log: Final = logging.getLogger("smithers_nb")
+_START_S: Final = 60.0
+_ANSWER_S: Final = 20.0
+_STATUS_S: Final = 2.0
+_OF_THE_INTERPRETER: Final = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_")
+"""Variables that are read when a process starts, and therefore cannot be given to one that is already there."""
+_NOT_OURS: Final = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT")
+"""A pool may be used in a notebook; then these are about that notebook's kernel."""
+
+
+class NotPrewarmed(Exception):
+    """A kernel has to be started the ordinary way; the message says why."""
+
+
+@contextmanager
+def prewarmed(*, wait: bool = False) -> Iterator[KernelPool]:
+    """Keep a process that kernels are made of for as long as the block lasts.
+
+    Args:
+        wait: Wait until it is prepared, which takes a second or two; otherwise the first kernel does.
+
+    Returns:
+        The pool, for `execute(..., kernels=pool)`. It may be used by several threads.
+    """
+    pool = KernelPool()
+    try:
+        pool.start()
+        if wait:
+            with suppress(NotPrewarmed):
+                pool.wait_until_ready()
+        yield pool
+    finally:
+        pool.close()
+
+
+class KernelPool:
+    """A zygote and the kernels made of it.
+
+    Attributes:
+        problem: Why kernels are started the ordinary way; empty while all is well.
+        made: Number of kernels that it made.
+    """
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self.made = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._ready = False
+        self._fixed: dict[str, str] = {}
+        self._codes: dict[int, int] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the zygote; None when there is none."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start the zygote; when that is not possible, `problem` says why."""
+        if not _possible():
+            self._give_up("this system cannot fork prepared kernels")
+            return
+        spec = json.loads((resource("templates/kernel/smithers-nb") / "kernel.json").read_text("utf-8"))
+        environment = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+        self._fixed = _read_at_start(environment)
+        ours, its = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # our own module
+                [sys.executable, "-m", zygote.__name__, str(its.fileno())],
+                env={**environment, **spec["env"]},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[its.fileno()],
+            )
+            ours.settimeout(_START_S)
+            self._channel = ours
+        except OSError as error:
+            ours.close()
+            self._give_up(f"the process they are made of could not be started: {error.strerror or error}")
+        finally:
+            its.close()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the zygote has prepared itself.
+
+        Raises:
+            NotPrewarmed: It has not, and will not.
+        """
+        with self._lock:
+            if self._ready:
+                return
+            channel = self._open_channel()
+            try:
+                answer, _ = zygote.receive(channel)
+            except (OSError, EOFError, ValueError) as error:
+                raise self._give_up(f"the process they are made of ended before it was ready ({error})") from error
+            if "ready" not in answer:
+                raise self._give_up(f"the process they are made of could not be prepared: {answer.get('failed')}")
+            channel.settimeout(_ANSWER_S)
+            self._ready = True
+
+    def launch(self, argv: Sequence[str], environment: Mapping[str, str], cwd: str | None, log: int) -> WarmProcess:
+        """Make a kernel.
+
+        Args:
+            argv: Arguments of the launcher.
+            environment: Its whole environment.
+            cwd: Its folder; the current one by default.
+            log: Open file that its output and error streams go to.
+
+        Raises:
+            NotPrewarmed: There is no zygote any more, or this kernel needs an interpreter of its own.
+        """
+        if _read_at_start(environment) != self._fixed:
+            raise NotPrewarmed("its environment changes how the interpreter itself starts")
+        request = {"argv": list(argv), "env": dict(environment), "cwd": os.path.realpath(cwd or "."), "umask": _umask()}
+        read, write = os.pipe()
+        try:
+            with self._lock:
+                self.wait_until_ready()
+                pid, handle = self._ask(request, [read, log])
+                self.made += 1
+        except BaseException:
+            os.close(write)
+            raise
+        finally:
+            os.close(read)
+        return WarmProcess(self, pid, handle, write)
+
+    def code_of(self, pid: int) -> int | None:
+        """Tell how a kernel that is over ended, as `Popen.returncode`; None when nobody knows."""
+        until = time.monotonic() + _STATUS_S
+        with self._lock, suppress(OSError, EOFError, ValueError):
+            while pid not in self._codes and self._channel is not None:
+                if not select.select([self._channel], [], [], max(0.0, until - time.monotonic()))[0]:
+                    break
+                self._note(zygote.receive(self._channel)[0])
+        return self._codes.pop(pid, None)
+
+    def close(self) -> None:
+        """End the zygote; kernels that are still at work go on until their owner ends them."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+                self._process = None
+
+    def _ask(self, request: dict[str, Any], fds: list[int]) -> tuple[int, int]:
+        channel = self._open_channel()
+        try:
+            zygote.send(channel, request, fds)
+            answer, given = zygote.receive(channel)
+            while "pid" not in answer:
+                self._note(answer)
+                answer, given = zygote.receive(channel)
+        except (OSError, EOFError, ValueError) as error:
+            raise self._give_up(f"the process they are made of is gone ({error})") from error
+        return answer["pid"], given[0]
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if "ended" in message:
+            self._codes[message["ended"]] = message["code"]
+
+    def _open_channel(self) -> socket.socket:
+        if self._channel is None:
+            raise NotPrewarmed(self.problem or "the pool is closed")
+        return self._channel
+
+    def _give_up(self, reason: str) -> NotPrewarmed:
+        """Do without from now on, and say so once."""
+        if not self.problem:
+            self.problem = f"kernels are not prewarmed: {reason}"
+            _log.warning("%s; notebooks take longer", self.problem)
+        self.close()
+        return NotPrewarmed(self.problem)
+
+
+class WarmProcess:
+    """A kernel that the zygote made, with the part of `subprocess.Popen` that kernel managers use.
+
+    Attributes:
+        pid: Its process id, also the id of its process group.
+        returncode: How it ended, as in `Popen`; None while it runs.
+        stdin: The pipe whose closing ends it.
+    """
+
+    stdout = stderr = None
+
+    def __init__(self, pool: KernelPool, pid: int, handle: int, owner: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.stdin: IO[bytes] = os.fdopen(owner, "wb", buffering=0)
+        self._pool = pool
+        self._handle = handle
+
+    def poll(self) -> int | None:
+        """Tell how it ended; None while it runs."""
+        if self.returncode is None and self._is_over(0):
+            code = self._pool.code_of(self.pid)
+            self.returncode = -signal.SIGKILL if code is None else code  # its parent is gone, so it is as if it had been killed
+            self._close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: It takes longer than that.
+        """
+        if self.returncode is None and not self._is_over(timeout):
+            raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
+        code = self.poll()
+        return 0 if code is None else code
+
+    def send_signal(self, signum: int) -> None:
+        """Send it a signal, unless it is over."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signum)  # type: ignore[attr-defined]  # Linux
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def _is_over(self, timeout: float | None) -> bool:
+        poller = select.poll()
+        poller.register(self._handle, select.POLLIN)
+        return bool(poller.poll(None if timeout is None else timeout * 1000))
+
+    def _close(self) -> None:
+        with suppress(OSError):
+            os.close(self._handle)
+
+    def __del__(self) -> None:
+        if self.returncode is None:
+            self._close()
+        self.stdin.close()
+
+
+def _possible() -> bool:
+    return sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_OF_THE_INTERPRETER)}
+
+
+def _umask() -> int:
+    """Read the umask without changing it, which other threads would notice."""
+    lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+    return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), 0o022)
+
+
+LAUNCHER: Final = ["-m", launcher.__name__]
+"""How the kernel spec starts a kernel; other commands are not for the zygote."""
