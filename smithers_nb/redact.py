@@ -33,20 +33,24 @@ _PREFIXED: Final = (
     r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
     r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*",  # JSON web tokens
 )
+_FREE: Final = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2})|(?<=\[[0-9]m)|(?<=[0-9]{2}m)|(?<=\[m))"
+"""Where a word begins: also behind an escape of JSON or of a URL, and behind the colour of a terminal."""
 _LOOSE_WORDS: Final = (
     r"(?!(?:tokens?|auth\w*|realm|error|errors|scheme|header|format|credentials?|is|was|required|missing|invalid|not|and|or)\b)"
 )
 _NAME: Final = (
     r"(?:(?i:token|secret|passw(?:or)?d|passphrase|credential|authorization|connection[-_]?string|dsn)"
-    r"|(?:(?<=[-_\"'])|(?<=[aA][pP][iI]))(?i:key)(?![a-z])|(?<=[a-z])Key(?![a-z]))"
+    r"|(?:(?<=[-_\"'])|(?<=(?i:api))|(?<=(?i:access))|(?<=(?i:private)))(?i:key)(?![a-z])|(?<=[a-z])Key(?![a-z]))"
 )
-_UPPER_KEY: Final = r"(?:(?<![A-Z0-9])|(?<=API))KEY"
-_SPOKEN: Final = r"(?:(?i:passw(?:or)?d|passphrase|pwd|secret|token)|(?:(?<=[-_])|(?<=[aA][pP][iI]))(?i:key))"
+_UPPER_KEY: Final = r"(?:(?<![A-Z0-9])|(?<=API)|(?<=ACCESS)|(?<=SECRET)|(?<=PRIVATE)|(?<=AUTH)|(?<=SIGNING))KEY"
+_SPOKEN: Final = (
+    r"(?:(?i:passw(?:or)?d|passphrase|pwd|secret|token)|(?:(?<=[-_])|(?<=(?i:api))|(?<=(?i:access))|(?<=(?i:private)))(?i:key))"
+)
 _FLAG: Final = r"(?:(?<=--)(?:token|password|secret)|(?<=--auth-)token|(?<=--access-)token|(?<=--api-)key)"
 _PROSE: Final = r"(?!(?:options?|flags?|arguments?|parameters?|values?|is|was|to|and|or|not|must|may|in|for|with|from|as)\b)"
 _QUOTED: Final = r"(?:\"[^\"\n]*\"|'[^'\n]*')"
 _KEY: Final = re.compile(
-    r"(?i:api[-_]?key|[-_]key$|^key$|token(?!i[sz])|secret|passw(?:or)?d|passphrase|^pwd$|credential|authorization|dsn|connection)|[a-z]Key$"
+    r"(?i:(?:api|access|private)[-_]?key|[-_]key$|^key$|token(?!i[sz])|secret|passw(?:or)?d|passphrase|^pwd$|credential|authorization|dsn|connection)|[a-z]Key$"
 )
 _KEY_WORDS: Final = ("key", "token", "secret", "passw", "passphrase", "pwd", "credential", "authorization", "dsn", "connection")
 """One of these is in every name that `_KEY` finds."""
@@ -104,6 +108,7 @@ _WORDS: Final = (
         "lin_api_",
     ),
     *("dckr_pat_", "shpat_", "sg.", "eyj", "-----begin ", "://", "bearer ", "basic ", "sig=", "sharedaccesssignature"),
+    *("hooks.slack.com/", "api/webhooks/"),
     *("token", "secret", "passw", "passphrase", "pwd=", "credential", "authorization", "connection", "dsn", "key"),
 )
 _LOCATOR: Final = re.compile(
@@ -116,10 +121,10 @@ _FINDER: Final = re.compile(
     "|".join(
         (
             r"(?P<pem>-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]{1,80}-----|\Z))",
-            r"://[^\s/:@\"'<>\[\]]{0,256}:(?P<url>[^\s/@\"'<>]{1,512})(?=@)",
-            rf"(?<![A-Za-z0-9])(?P<prefixed>{'|'.join(_PREFIXED)})",
-            rf"(?<![A-Za-z0-9])(?i:bearer) {_LOOSE_WORDS}(?P<bearer>[\w.~+/=-]{{4,}})",
-            r"(?<![A-Za-z0-9])(?i:basic) (?P<basic>[A-Za-z0-9+/]{12,}={1,2})",
+            r"://[^\s/:@\"'<>\[\]]{0,256}:(?P<url>[^\s/\"'<>]{1,512})(?=@)",
+            rf"{_FREE}(?P<prefixed>{'|'.join(_PREFIXED)})",
+            rf"{_FREE}(?i:bearer) {_LOOSE_WORDS}(?P<bearer>[\w.~+/=-]{{4,}})",
+            rf"{_FREE}(?i:basic) (?P<basic>[A-Za-z0-9+/]{{12,}}={{1,2}})",
             # NAME=value of an environment, and AccountKey=…; of a connection string
             rf"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|{_UPPER_KEY}|(?<=[a-z])Key|SharedAccessSignature)=(?P<name>{_QUOTED}|[^\s\"'&;,]+)",
             # "…token…": "value", the same inside a JSON string, and 'password': 'value'
@@ -131,6 +136,7 @@ _FINDER: Final = re.compile(
             rf"{_SPOKEN} {{0,2}}(?:= {{1,2}}|: {{0,2}})(?P<colon>(?=..{{4}}){_QUOTED}|(?=[^\s\"'\d]{{0,99}}\d)[^\s\"'&;,)\]}}]{{6,}})",
             # --token value of a command line
             rf"{_FLAG} {{1,3}}{_PROSE}(?P<flag>{_QUOTED}|[^\s\"'<$-][^\s\"']{{3,}})",
+            r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<slack>[\w/-]{8,})|api/webhooks/\d{5,30}/(?P<discord>[\w-]{16,})",
             r"(?<=[?&;])sig=(?P<sas>[\w%+/=-]{20,})",
         )
     ),
@@ -142,7 +148,10 @@ _RARE: Final = (
     ("JQQJ99", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,60}JQQJ99[A-Za-z0-9]{10,60}(?![A-Za-z0-9])")),  # Azure service keys
 )
 _PERSONAL: Final = re.compile(
-    r"(?P<home>(?<=/home/)[^/\s\"':]+|(?<=/Users/)[^/\s\"':]+)|(?P<mail>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+)"
+    r"(?P<home>(?:(?<=/home/)|(?<=/Users/)|(?<=:\\Users\\)|(?<=:\\\\Users\\\\))[^/\\\s\"':]+"
+    r"|(?:(?<=/-home-)|(?<=/-Users-))[^-/\\\s\"':]+)"  # how agents name the folder of a project
+    # the last label is of letters, because `react@18.2.0` is a package; `git@` is nobody
+    r"|(?P<mail>(?<![\w.+-])(?!git@)[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-]))"
 )
 
 

@@ -68,6 +68,18 @@ SECRETS = [
     ('{{"refresh_token":"{}"}}', 'with \\" a quote'),
     ('"{{\\"db_password\\":\\"{}\\"}}"', "inner"),
     ("{{'secret': '{}'}}", "python"),
+    ("postgres://app:{}@db.example/prod", "p@ss@word"),
+    ("SECRETKEY={}", "plainvalue"),
+    ("AWS_ACCESSKEY={}", "plainvalue"),
+    ('{{"accesskey": "{}"}}', "abc"),
+    ("\x1b[31m{}\x1b[0m", "ghp_" + "a1B2" * 9),
+    ("\x1b[1;32m{}\x1b[0m", "hf_" + "abcdefghijKLMNOPqrstuv12"),
+    (r'"first line\n{}"', "sk-" + "abcdefgh12345678"),
+    (r'"colour \u001b[33m\u0020{}"', "glpat-" + "abcDEF123456ghiJKL78"),
+    ("/callback?state=a%20{}", "ghp_" + "a1B2" * 9),
+    (r'"header\nBearer {}"', "abcd1234"),
+    ("https://hooks.slack.com/services/{}", "T00000000/B00000000/" + "XXXXabcd1234XXXX"),
+    ("https://discord.com/api/webhooks/1234567890/{}", "abcDEF123456_ghiJKL-78"),
 ]
 HARMLESS = [
     "Bearer token is missing",
@@ -87,6 +99,7 @@ HARMLESS = [
     "key 'api_key' is missing",
     "password is required, secret not found, basic auth failed",
     "-----BEGIN CERTIFICATE-----",
+    r"C:\new\risk-assessment-2024\task-runner-something",
 ]
 
 
@@ -202,9 +215,17 @@ def test_values_twice_change_nothing(value: object) -> None:
 
 def test_personal_data_only_when_asked() -> None:
     """Home folders and e-mail addresses go only when that is asked for."""
-    text = "/home/alice/app by bob@example.org in /Users/carol/x"
+    text = r"/home/alice/app by bob@example.org in /Users/carol/x, C:\Users\dave\y, C:\\Users\\erin and .claude/projects/-home-frank-app"
     assert redact(text) == text
-    assert not {"alice", "bob", "carol"} & set(redact(text, personal=True).replace("/", " ").replace("@", " ").split())
+    cleaned = redact(text, personal=True)
+    assert not [name for name in ("alice", "bob", "carol", "dave", "erin", "frank") if name in cleaned]
+    assert cleaned.startswith("/home/[REDACTED]/app by [REDACTED] in /Users/[REDACTED]/x")
+
+
+@pytest.mark.parametrize("text", ["react@18.2.0", "@scope/pkg@1.2.3-rc.1", "git@github.com:org/repo", "git@host", "/home/", "a @ b.c"])
+def test_packages_and_repositories_are_nobody(text: str) -> None:
+    """A version of a package and the address of a repository are no personal data."""
+    assert redact(text, personal=True) == text
 
 
 def test_names_of_secrets() -> None:
