@@ -12,6 +12,9 @@ SmithersNbError            hint, exit_code
 │   ├── AmbiguousRunId     several have it; `candidates` lists them
 │   ├── RunNotFailed       there is nothing to autopsy
 │   └── NodeNotFound       the run has no such node
+├── JournalUnusable        our own store cannot be opened, read or written
+├── ClaimLost              another process executes the run now
+├── ControlRefused         a run cannot be resumed, decided, cancelled, … in its state; `code` says why
 ├── ParameterError         a parameter of a notebook or a command is wrong
 ├── NotebookError          a notebook could not be executed to its end
 └── ReportError            a report could not be written
@@ -107,6 +110,31 @@ class RunNotFailed(RunError):
 
 class NodeNotFound(RunError):
     """The run has no such node."""
+
+
+class JournalUnusable(SmithersNbError):
+    """Our own store of runs is locked, read-only, damaged, out of room, or its server is away."""
+
+    exit_code = 1
+
+
+class ClaimLost(SmithersNbError):
+    """Another process executes the run now; whoever gets this writes nothing more about it."""
+
+    exit_code = 1
+
+
+class ControlRefused(SmithersNbError):
+    """A run is not in a state in which this can be done to it.
+
+    Attributes:
+        code: Word that programs tell refusals apart by, Smithers' own where it has one: `RUN_NOT_RESUMABLE`, `RUN_STILL_RUNNING`,
+            `RESUME_METADATA_MISMATCH`, `ALREADY_DECIDED`, `NO_PENDING_APPROVALS`, ….
+    """
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class ParameterError(SmithersNbError):

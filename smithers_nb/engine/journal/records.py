@@ -1,0 +1,169 @@
+"""What an execution writes as it goes: events, attempts of nodes, validated outputs.
+
+Each function is one step inside a transaction of `Journal.writing`; the caller decides what belongs together. Events carry Smithers' type
+names and payload fields. A failed attempt always has its reason, and its node becomes failed in the same breath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, runs
+from smithers_nb.engine.journal.store import now_ms
+
+if TYPE_CHECKING:
+    from smithers_nb.model.reason import FailureReason
+
+INPUT: Final = "input"
+"""Node id of a run's input among its outputs."""
+
+
+class Node(NamedTuple):
+    """The key of a node."""
+
+    run_id: str
+    node_id: str
+    iteration: int = 0
+
+
+class NewRun(NamedTuple):
+    """What is known of a run before it starts.
+
+    Attributes:
+        parameters: Input of the notebook, as JSON.
+        config: How it was launched: `rootDir`, limits, hot mode.
+    """
+
+    run_id: str
+    workflow: str
+    workflow_path: str | None
+    workflow_hash: str | None
+    parameters: Mapping[str, Any]
+    config: Mapping[str, Any]
+    parent_run_id: str | None = None
+
+
+def create_run(connection: sa.Connection, run: NewRun) -> None:
+    """Write a run that is about to start, and its input.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: A run has this id already.
+    """
+    row = {
+        "run_id": run.run_id,
+        "parent_run_id": run.parent_run_id,
+        "workflow_name": run.workflow,
+        "workflow_path": run.workflow_path,
+        "workflow_hash": run.workflow_hash,
+        "status": "running",
+        "created_at_ms": now_ms(),
+        "vcs_root": run.config.get("rootDir"),
+        "config_json": as_json(dict(run.config)),
+    }
+    connection.execute(runs.insert().values(row))
+    write_output(connection, Node(run.run_id, INPUT), INPUT, run.parameters)
+    append_event(connection, run.run_id, "RunCreated", {"workflow": run.workflow})
+
+
+def append_event(connection: sa.Connection, run_id: str, event_type: str, payload: Mapping[str, Any] | None = None) -> int:
+    """Write one line of a run's log and give its position."""
+    newest = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), -1) + 1).where(events.c.run_id == run_id)
+    seq: int = connection.execute(newest).scalar_one()
+    at = now_ms()
+    text = as_json({"type": event_type, "runId": run_id, "timestampMs": at, **(payload or {})})
+    connection.execute(events.insert().values(run_id=run_id, seq=seq, timestamp_ms=at, type=event_type, payload_json=text))
+    return seq
+
+
+def start_attempt(
+    connection: sa.Connection, node: Node, *, kind: str, label: str | None = None, meta: Mapping[str, Any] | None = None
+) -> int:
+    """Begin another try of a node and give its number, from 1; a try that a dead execution left open is closed as cancelled."""
+    at = now_ms()
+    _close_open(connection, node, at)
+    newest = sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0)).where(*_is(attempts, node))
+    number: int = connection.execute(newest).scalar_one() + 1
+    details = as_json({"kind": kind, **(meta or {})})
+    connection.execute(attempts.insert().values(**node._asdict(), attempt=number, state="in-progress", started_at_ms=at, meta_json=details))
+    set_node(connection, node, "in-progress", last_attempt=number, label=label)
+    append_event(connection, node.run_id, "NodeStarted", {**_about(node), "attempt": number})
+    return number
+
+
+def finish_attempt(connection: sa.Connection, node: Node, attempt: int, *, response: str | None = None) -> None:
+    """End a try well."""
+    _end(connection, node, attempt, state="finished", response_text=response)
+    set_node(connection, node, "finished", last_attempt=attempt)
+    append_event(connection, node.run_id, "NodeFinished", {**_about(node), "attempt": attempt})
+
+
+def fail_attempt(connection: sa.Connection, node: Node, attempt: int, reason: FailureReason) -> None:
+    """End a try badly, and say why."""
+    error = reason.as_error()
+    _end(connection, node, attempt, state="failed", error_json=as_json(error))
+    set_node(connection, node, "failed", last_attempt=attempt)
+    append_event(connection, node.run_id, "NodeFailed", {**_about(node), "attempt": attempt, "error": error})
+
+
+def cancel_attempt(connection: sa.Connection, node: Node, attempt: int, why: str) -> None:
+    """End a try that somebody stopped; its node may be tried again."""
+    _end(connection, node, attempt, state="cancelled")
+    set_node(connection, node, "cancelled", last_attempt=attempt)
+    append_event(connection, node.run_id, "NodeCancelled", {**_about(node), "attempt": attempt, "reason": why})
+
+
+def set_node(  # noqa: PLR0913  # all but two are options by name
+    connection: sa.Connection, node: Node, state: str, *, last_attempt: int | None = None, label: str | None = None, table: str = ""
+) -> None:
+    """Write the current state of a node; what is not given stays as it was."""
+    given = {"state": state, "updated_at_ms": now_ms()} | {
+        name: value for name, value in (("last_attempt", last_attempt), ("label", label), ("output_table", table)) if value
+    }
+    if connection.execute(nodes.update().where(*_is(nodes, node)).values(given)).rowcount == 0:
+        connection.execute(nodes.insert().values({**node._asdict(), "output_table": table, **given}))
+
+
+def write_output(connection: sa.Connection, node: Node, schema_name: str, row: Mapping[str, Any]) -> None:
+    """Keep what a node produced; an earlier row of the same node is replaced."""
+    connection.execute(outputs.delete().where(*_is(outputs, node)))
+    connection.execute(outputs.insert().values(**node._asdict(), schema_name=schema_name, row_json=as_json(dict(row))))
+
+
+def read_output(connection: sa.Connection, node: Node) -> dict[str, Any] | None:
+    """Give what a node produced; None when it has produced nothing."""
+    text = connection.execute(sa.select(outputs.c.row_json).where(*_is(outputs, node))).scalar()
+    return None if text is None else dict(orjson.loads(text))
+
+
+def as_json(value: Any) -> str:
+    """Write JSON as it is kept in the journal: what is no valid Unicode becomes a question mark, what is no JSON its text."""
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half characters, numbers beyond 64 bits
+        import json
+
+        return json.dumps(value, default=str).encode("utf-8", "replace").decode()
+
+
+def _is(table: sa.Table, node: Node) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.run_id == node.run_id, table.c.node_id == node.node_id, table.c.iteration == node.iteration
+
+
+def _about(node: Node) -> dict[str, Any]:
+    return {"nodeId": node.node_id, "iteration": node.iteration}
+
+
+def _end(connection: sa.Connection, node: Node, attempt: int, **values: Any) -> None:
+    at = now_ms()
+    # a clock that was set back must not end a try before its start
+    ended = sa.case((attempts.c.started_at_ms > at, attempts.c.started_at_ms), else_=at)
+    connection.execute(attempts.update().where(*_is(attempts, node), attempts.c.attempt == attempt).values(finished_at_ms=ended, **values))
+
+
+def _close_open(connection: sa.Connection, node: Node, at: int) -> None:
+    open_ones = (*_is(attempts, node), attempts.c.state == "in-progress")
+    connection.execute(attempts.update().where(*open_ones).values(state="cancelled", finished_at_ms=at))

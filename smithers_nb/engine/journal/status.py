@@ -1,0 +1,58 @@
+"""The one writer of a run's status.
+
+Every change of status goes through `set_status`: it writes the row and the event together, and a change to `failed` without a reason
+cannot be written, neither here (the type demands it) nor in the database (a CHECK refuses it).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, overload
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.records import append_event
+from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.model.vocabulary import TERMINAL_STATUSES
+
+if TYPE_CHECKING:
+    from smithers_nb.model.reason import FailureReason
+
+Settled = Literal["running", "finished", "cancelled", "waiting-approval", "waiting-event", "waiting-timer", "paused"]
+
+_EVENTS: Final = {"finished": "RunFinished", "failed": "RunFailed", "cancelled": "RunCancelled"}
+
+
+@overload
+def set_status(connection: sa.Connection, run_id: str, status: Settled, reason: None = None) -> None: ...
+@overload
+def set_status(connection: sa.Connection, run_id: str, status: Literal["failed"], reason: FailureReason) -> None: ...
+def set_status(connection: sa.Connection, run_id: str, status: str, reason: FailureReason | None = None) -> None:
+    """Move a run to a status.
+
+    Args:
+        connection: A transaction of `Journal.writing(run_id)`.
+        run_id: The run.
+        status: The new status.
+        reason: Why, when it failed; the only status that has one.
+
+    Raises:
+        ValueError: A failure without a reason, or a reason without a failure.
+    """
+    if (status == "failed") is not (reason is not None):
+        raise ValueError(f"status {status!r} {'needs a' if status == 'failed' else 'has no'} failure reason")
+    at, over = now_ms(), status in TERMINAL_STATUSES
+    error = reason.as_error() if reason else None
+    values: dict[str, object] = {
+        "status": status,
+        "error_json": orjson.dumps(error).decode() if error else None,
+        "finished_at_ms": at if over else None,
+    }
+    if status == "running":
+        values["started_at_ms"] = sa.func.coalesce(runs.c.started_at_ms, at)
+        values["heartbeat_at_ms"] = at
+    else:
+        values["runtime_owner_id"] = None
+    connection.execute(runs.update().where(runs.c.run_id == run_id).values(values))
+    append_event(connection, run_id, _EVENTS.get(status, "RunStatusChanged"), {"error": error} if error else {"status": status})

@@ -1,0 +1,185 @@
+"""The journal as a place: where it is, how it is opened, brought to its newest schema, read and written.
+
+`Journal.writing` is one transaction about one run: it locks the run, so that two processes cannot number the same event, and
+refuses an execution that has lost its claim. SQLite files are registered as our own, so nothing else opens them with another library.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal import schema
+from smithers_nb.engine.place import Place
+from smithers_nb.errors import ClaimLost, JournalUnusable, RunNotFound
+from smithers_nb.sources.sqlite import own
+
+HEAD: Final = "0001"
+"""Newest migration in `migrations/versions`; a test compares."""
+
+_BUSY_S: Final = 30.0
+
+
+class Journal:
+    """Our own store of runs, open for reading and writing.
+
+    Attributes:
+        place: Where it is.
+        engine: SQLAlchemy's engine, for the modules of this package.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.engine = _engine(place)
+
+    @classmethod
+    def open(cls, where: Place | str | Path | None = None) -> Journal:
+        """Open the journal of a place, made when it is not there and brought to the newest schema when it is older.
+
+        Args:
+            where: A `Place`, or what `Place.of` takes: a folder, a journal's URL, None for the current folder.
+
+        Raises:
+            JournalUnusable: It cannot be opened: locked, read-only, damaged, no room, no server.
+        """
+        place = where if isinstance(where, Place) else Place.of(where)
+        journal = cls(place)
+        with journal._telling():
+            journal._bring_up_to_date()
+        return journal
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection whose reads are of one moment.
+
+        Raises:
+            JournalUnusable: The journal cannot be read.
+        """
+        with self._telling(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self, run_id: str | None = None, owner: str | None = None) -> Iterator[sa.Connection]:
+        """Give a connection whose writes happen together or not at all.
+
+        Args:
+            run_id: The run that is written about; it is locked until the end.
+            owner: The execution's claim; None for what anybody may write, such as a decision.
+
+        Raises:
+            ClaimLost: Another execution has taken the run over.
+            RunNotFound: There is no such run.
+            JournalUnusable: The journal cannot be written.
+        """
+        with self._telling(), self.engine.connect() as plain:
+            connection = plain.execution_options(writes=True)
+            with connection.begin():
+                if run_id is not None:
+                    _lock(connection, run_id, owner)
+                yield connection
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _bring_up_to_date(self) -> None:
+        found = self._version()
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            raise JournalUnusable(
+                f"{self.place.location} was written by a newer version of smithers-nb (schema {found})", hint="upgrade smithers-nb"
+            )
+        from smithers_nb.engine.journal.migrations import migrate
+
+        migrate(self.engine)
+
+    def _version(self) -> str | None:
+        with self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            version: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+            return version
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turn what the database says into one line that a person can act on."""
+        try:
+            yield
+        except sa.exc.IntegrityError:
+            raise  # a broken promise of the caller, such as a failure without a reason
+        except (sa.exc.DBAPIError, OSError) as error:
+            raise _unusable(self.place, error) from error
+
+
+def now_ms() -> int:
+    """Tell the time, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
+    query = sa.select(schema.runs.c.runtime_owner_id).where(schema.runs.c.run_id == run_id).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        raise RunNotFound(f"no run {run_id!r} in the journal", hint="list the runs that are there with `smithers-nb ps --all`")
+    if owner is not None and row.runtime_owner_id != owner:
+        raise ClaimLost(f"run {run_id} is executed by another process now", hint="this execution writes nothing more")
+
+
+def _engine(place: Place) -> sa.Engine:
+    if place.file is None:
+        return _postgres_engine(place)
+    place.file.parent.mkdir(parents=True, exist_ok=True)
+    own(place.file)
+    engine = sa.create_engine(f"sqlite:///{place.file}", connect_args={"timeout": _BUSY_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, with the lock that they need
+        connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+    return engine
+
+
+def _postgres_engine(place: Place) -> sa.Engine:
+    url = sa.make_url(place.url).set(drivername="postgresql+psycopg")
+    options = f"-csearch_path={schema.POSTGRES_SCHEMA},public"
+    return sa.create_engine(url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10})
+
+
+def _unusable(place: Place, error: Exception) -> JournalUnusable:
+    reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip().splitlines()
+    text = reason[0] if reason else type(error).__name__
+    hint = next((advice for sign, advice in _HINTS.items() if sign in text.lower()), "look at the file or the server it names")
+    return JournalUnusable(f"the journal {place.location} cannot be used: {text}", hint=hint)
+
+
+_HINTS: Final = {
+    "locked": "another process holds it for long; wait, or end that process",
+    "readonly": "give this user write permission on the file and its folder",
+    "read-only": "give this user write permission on the file and its folder",
+    "malformed": "it is damaged: move it aside and start a new one; `sqlite3 FILE .recover` saves what can be read",
+    "not a database": "it is no SQLite file: move it aside and start a new one",
+    "full": "free some space on the disk",
+    "permission": "give this user permission on the file and its folder",
+    "connect": "check that the server runs and that the URL is right",
+}
+"""Part of what a database says, in lower case, and what a person can do about it."""
