@@ -48,7 +48,7 @@ _SPOKEN: Final = (
 )
 _FLAG: Final = r"(?:(?<=--)(?:token|password|secret)|(?<=--auth-)token|(?<=--access-)token|(?<=--api-)key)"
 _PROSE: Final = r"(?!(?:options?|flags?|arguments?|parameters?|values?|is|was|to|and|or|not|must|may|in|for|with|from|as)\b)"
-_QUOTED: Final = r"(?:\"[^\"\n]*\"|'[^'\n]*')"
+_QUOTED: Final = r"(?:\"[^\"\n]*(?:\"|\Z)|'[^'\n]*(?:'|\Z))"
 _KEY: Final = re.compile(
     r"(?i:(?:api|access|private)[-_]?key|[-_]key$|^key$|token(?!i[sz])|secret|passw(?:or)?d|passphrase|^pwd$|credential|authorization|dsn|connection)|[a-z]Key$"
 )
@@ -127,10 +127,10 @@ _FINDER: Final = re.compile(
             rf"{_FREE}(?i:basic) (?P<basic>[A-Za-z0-9+/]{{12,}}={{1,2}})",
             # NAME=value of an environment, and AccountKey=…; of a connection string
             rf"(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|{_UPPER_KEY}|(?<=[a-z])Key|SharedAccessSignature)=(?P<name>{_QUOTED}|[^\s\"'&;,]+)",
-            # "…token…": "value", the same inside a JSON string, and 'password': 'value'
-            rf"{_NAME}[\w.-]{{0,64}}\"\s{{0,8}}:\s{{0,8}}\"(?P<json>(?:[^\"\\]|\\.)*)(?=\")",
-            rf"{_NAME}[\w.-]{{0,64}}\\{{1,8}}\"\s{{0,8}}:\s{{0,8}}\\{{1,8}}\"(?P<inner>[^\"\\]*)(?=\\)",
-            rf"{_NAME}[\w.-]{{0,64}}'\s{{0,8}}:\s{{0,8}}'(?P<repr>(?:[^'\\]|\\.)*)(?=')",
+            # "…token…": "value", also when the text was cut within it, the same inside a JSON string, and 'password': 'value'
+            rf"{_NAME}[\w.-]{{0,64}}\"\s{{0,8}}:\s{{0,8}}\"(?P<json>(?:[^\"\\]|\\.)*)(?=\"|\\?\Z)",
+            rf"{_NAME}[\w.-]{{0,64}}\\{{1,8}}\"\s{{0,8}}:\s{{0,8}}\\{{1,8}}\"(?P<inner>[^\"\\]*)(?=\\|\Z)",
+            rf"{_NAME}[\w.-]{{0,64}}'\s{{0,8}}:\s{{0,8}}'(?P<repr>(?:[^'\\]|\\.)*)(?='|\\?\Z)",
             # password=value; with spaces or a colon only what is quoted or has a digit, because "unexpected token: x" is no secret
             rf"{_SPOKEN}=(?P<lower>{_QUOTED}|[^\s\"'&;,)\]}}]+)",
             rf"{_SPOKEN} {{0,2}}(?:= {{1,2}}|: {{0,2}})(?P<colon>(?=..{{4}}){_QUOTED}|(?=[^\s\"'\d]{{0,99}}\d)[^\s\"'&;,)\]}}]{{6,}})",
