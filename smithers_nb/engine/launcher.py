@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
 """Environment variable that names the private folder of the sockets, when there is one."""
@@ -24,6 +24,8 @@ PRELOAD: Final = "SMITHERS_NB_PRELOAD"
 
 SLOW_AND_OPTIONAL: Final = ("rfc3987_syntax", "pyarrow.fs")
 """The grammar above, and what papermill imports only to read notebooks from Hadoop."""
+
+_CONTROL_S: Final = 1.0
 
 
 @contextmanager
@@ -54,11 +56,17 @@ def run(arguments: Sequence[str]) -> NoReturn:
     kernel.initialize(list(arguments))
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     kernel.start()
-    _end()
+    _end(kernel)
 
 
-def _end() -> NoReturn:
-    """Let threads and exit handlers finish, then go without taking everything apart: that would cost more than most cells."""
+def _end(kernel: Any) -> NoReturn:
+    """Let threads and exit handlers finish, then go without taking everything apart: that would cost more than most cells.
+
+    The thread of the control channel flushes our output after it has answered, for which it needs the thread that publishes it;
+    ipykernel stops that one first, and every now and then both wait until somebody kills the process.
+    """
+    kernel.control_thread.stop()
+    kernel.control_thread.join(_CONTROL_S)
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # what the interpreter does first when it ends
     atexit._run_exitfuncs()  # noqa: SLF001  # and this second
     for stream in (sys.__stdout__, sys.__stderr__):
