@@ -1,0 +1,200 @@
+"""What a run is given, checked against what its notebook takes before anything starts.
+
+papermill only warns of a name that a notebook does not have, and runs with the default. Here an unknown name is an error that lists the
+known ones, and a value has to fit the annotation, or the kind of the default, or the pydantic model that the notebook's metadata names.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from smithers_nb.engine.notebooks import validated
+from smithers_nb.errors import ParameterError
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.control.notebook_file import NotebookFile, Parameter
+
+_TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None, "Any": Any}
+
+
+class Words(str):
+    """A value as it was typed on a command line; what it stands for depends on the parameter it is given to."""
+
+    __slots__ = ()
+
+
+def checked(notebook: NotebookFile, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Check what a run is given.
+
+    Args:
+        notebook: What it is given to.
+        given: Values by name: JSON values, or `Words` of a command line.
+        root: The project's folder, from which a notebook's own model is imported.
+
+    Returns:
+        JSON values by name; what was not given is left to the notebook.
+
+    Raises:
+        ParameterError: A name is unknown, or a value missing or of the wrong kind.
+    """
+    model = notebook.settings.get("parameters")
+    if model is not None:
+        return _as_model(_model(str(model), root, notebook), given)
+    if not given:
+        return {}
+    if notebook.parameters is None:
+        raise ParameterError(
+            f"{notebook.path.name} takes no parameters: it has no cell tagged `parameters`",
+            hint="tag the cell that sets them (in JupyterLab: property inspector, Cell Tags)",
+        )
+    if notebook.language != "python":
+        return {name: _plain(value) for name, value in given.items()}
+    known = notebook.parameters
+    return {name: _fitting(_known(name, known, notebook), value) for name, value in given.items()}
+
+
+def plain_value(text: str) -> Any:
+    """Take a word of a command line for what papermill would: true, false, none, a number, otherwise text."""
+    words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        number = int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        return str(text)
+    return number if isinstance(number, int) or abs(number) < float("inf") else str(text)
+
+
+def _known(name: str, known: Mapping[str, Parameter], notebook: NotebookFile) -> Parameter:
+    if name in known:
+        return known[name]
+    close = get_close_matches(name, known, n=1)
+    listed = ", ".join(known) or "none"
+    raise ParameterError(
+        f"{notebook.path.name} has no parameter {name[:60]!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+        hint=f"its parameters are {listed}",
+    )
+
+
+def _fitting(parameter: Parameter, value: Any) -> Any:
+    kind = _kind(parameter)
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    try:
+        return _json(_of_words(adapter, kind, value) if isinstance(value, Words) else adapter.validate_python(value))
+    except ValidationError as error:
+        asked = ast.unparse(parameter.annotation) if parameter.annotation else f"a value like {parameter.default!r}"
+        problem = error.errors()[0]["msg"]
+        raise ParameterError(
+            f"parameter {parameter.name!r}: {problem[:1].lower()}{problem[1:]}, got {str(value)[:60]!r}", hint=f"it takes {asked}"
+        ) from None
+
+
+def _of_words(adapter: TypeAdapter[Any], kind: Any, text: Words) -> Any:
+    """Read a word of a command line as the type asks; JSON where a list or an object is asked for."""
+    if kind is Any:
+        return _json_or_text(text)
+    for reading in (_json_or_text(text), str(text)):
+        try:
+            return adapter.validate_python(reading, strict=isinstance(reading, str | bool))
+        except ValidationError:
+            continue
+    return adapter.validate_python(str(text))
+
+
+def _json_or_text(text: str) -> Any:
+    if text[:1] in "[{":
+        try:
+            return orjson.loads(str(text))
+        except orjson.JSONDecodeError:
+            return str(text)
+    return plain_value(text)
+
+
+def _kind(parameter: Parameter) -> Any:
+    """Say which type a parameter has: as annotated, or the kind of its default."""
+    kind = _type_of(parameter.annotation) if parameter.annotation is not None else _like(parameter.default)
+    if kind is Any or not parameter.has_literal or parameter.default is not None:
+        return kind
+    return kind | None  # `source: str = None` takes None as well
+
+
+def _like(default: Any) -> Any:
+    kind = type(default)
+    if kind is int:
+        return int | float
+    return kind if kind in (bool, float, str, list, dict) else Any
+
+
+def _type_of(node: ast.expr) -> Any:  # noqa: PLR0911  # one line for each spelling
+    """Read the annotations that papermill parameters have; any other takes any value."""
+    match node:
+        case ast.Constant(value=None):
+            return type(None)
+        case ast.Constant(value=str(text)):
+            return _type_of(ast.parse(text, mode="eval").body) if text.isidentifier() else Any
+        case ast.Name(id=name):
+            return _TYPES.get(name, Any)
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return _either(_type_of(inner), type(None))
+        case ast.Subscript(value=ast.Name(id="list" | "List"), slice=inner):
+            return list[_type_of(inner)]  # type: ignore[misc]
+        case ast.Subscript(value=ast.Name(id="dict" | "Dict")):
+            return dict
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _either(_type_of(left), _type_of(right))
+    return Any
+
+
+def _either(one: Any, other: Any) -> Any:
+    return Any if Any in (one, other) else one | other
+
+
+def _as_model(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    read = {name: _for_field(model, name, value) if isinstance(value, Words) else value for name, value in given.items()}
+    return dict(validated(model, read).model_dump(mode="json", exclude_unset=True))
+
+
+def _for_field(model: type[BaseModel], name: str, text: Words) -> Any:
+    """Read a word for a field of a model: as the value it looks like, unless the field takes only text."""
+    found = model.model_fields.get(name)
+    return str(text) if found is not None and found.annotation in (str, str | None) else _json_or_text(text)
+
+
+def _model(name: str, root: Path, notebook: NotebookFile) -> type[BaseModel]:
+    """Import the model that a notebook names, as its kernel would: from its project, then from what is installed."""
+    module, _, attribute = name.partition(":")
+    before = list(sys.path)
+    sys.path[:0] = [str(root), str(notebook.path.parent)]
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise ParameterError(
+            f"{notebook.path.name} names {name[:80]!r} as the model of its parameters, which cannot be imported: {error}",
+            hint="its metadata `smithers_nb.parameters` is MODULE:MODEL",
+        ) from error
+    finally:
+        sys.path[:] = before
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise ParameterError(f"{name[:80]!r} is no pydantic model", hint="its metadata `smithers_nb.parameters` is MODULE:MODEL")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return _json(_json_or_text(value) if isinstance(value, Words) else value)
+
+
+def _json(value: Any) -> Any:
+    """Give a value as the journal keeps it."""
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except (TypeError, orjson.JSONEncodeError) as error:
+        raise ParameterError(f"{str(value)[:60]!r} is no JSON value: {error}", hint="give text, numbers, lists or objects") from None

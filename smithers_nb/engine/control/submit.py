@@ -1,0 +1,137 @@
+"""A new run: everything is checked first, then it is written down; whoever executes it comes later."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from smithers_nb.engine.control.notebook_file import NotebookFile, read_notebook
+from smithers_nb.engine.control.parameters import checked
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.records import NewRun, create_run
+from smithers_nb.engine.journal.schema import runs
+from smithers_nb.errors import ControlRefused, ParameterError
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.place import Place
+
+CELL_TIMEOUT_S: Final = 600.0
+TOTAL_TIMEOUT_S: Final = 1800.0
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_DIGITS: Final = string.digits + string.ascii_lowercase
+_LONGEST_NAME: Final = 40
+
+
+def submit(  # noqa: PLR0913  # all but three are options by name
+    place: Place,
+    notebook: str | Path,
+    parameters: Mapping[str, Any],
+    *,
+    run_id: str | None = None,
+    hot: bool = False,
+    post_failure: bool = True,
+    artifacts: str | None = None,
+    cell_timeout_s: float = CELL_TIMEOUT_S,
+    total_timeout_s: float = TOTAL_TIMEOUT_S,
+    parent_run_id: str | None = None,
+    hidden: bool = False,
+    cwd: Path | None = None,
+) -> str:
+    """Write down a run that is about to start; `runtime.run_here` or `runtime.enqueue` starts it.
+
+    Args:
+        place: Where its journal is.
+        notebook: The notebook's file.
+        parameters: Its parameters by name: JSON values, or `Words` of a command line.
+        run_id: Its id; one that sorts by time by default.
+        hot: Whether edits of cells that have not run yet apply.
+        post_failure: Whether a failure is looked into by itself.
+        artifacts: Folder or URL that gets what the run writes.
+        cell_timeout_s: Seconds that one cell may take.
+        total_timeout_s: Seconds that one execution may take, the start of the kernel included.
+        parent_run_id: The run that it belongs to or is about.
+        hidden: Whether it is one of the system's own, left out of listings.
+        cwd: Folder that the notebook runs in; the current one by default.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        ParameterError: The notebook, a parameter, a limit or the id is wrong; nothing was written.
+        ControlRefused: `RUN_EXISTS`, a run has this id already.
+        JournalUnusable: The journal cannot be written.
+    """
+    found = read_notebook(notebook)
+    values = checked(found, parameters, place.root)
+    _check_limits(cell_timeout_s, total_timeout_s)
+    chosen = new_run_id(found.workflow) if run_id is None else checked_run_id(run_id)
+    config = {
+        "rootDir": str(place.root),
+        "cwd": str((cwd or Path.cwd()).absolute()),
+        "hot": hot,
+        "postFailure": post_failure,
+        "kernel": {"cellTimeoutS": cell_timeout_s, "totalTimeoutS": total_timeout_s},
+        "artifacts": artifacts,
+        "hidden": hidden or found.settings.get("hidden") is True,
+    }
+    run = NewRun(chosen, found.workflow, str(found.path), _hash(found), values, config, parent_run_id)
+    with Journal.open(place) as journal, journal.writing() as connection:
+        if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == chosen)).first():
+            raise ControlRefused(
+                f"there is a run {chosen} already",
+                code="RUN_EXISTS",
+                hint=f"give another id, or go on with it: smithers-nb resume {chosen}",
+            )
+        create_run(connection, run)
+    return chosen
+
+
+def new_run_id(workflow: str) -> str:
+    """Make an id that tells the workflow and sorts by time: `nightly-mb2k9x1p-4f7a0c`."""
+    name = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_LONGEST_NAME].rstrip("-") or "run"
+    return f"{name}-{_base36(time.time_ns() // 1_000_000)}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
+
+
+def checked_run_id(run_id: str) -> str:
+    """Refuse an id that could not be typed, printed or used in a file's name.
+
+    Raises:
+        ParameterError: It has other characters than letters, digits, `.`, `_`, `:` and `-`, or too many.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise ParameterError(
+            f"{run_id[:60]!r} is no run id", hint="use up to 128 letters, digits and . _ : - , beginning with a letter or digit"
+        )
+    return run_id
+
+
+def _check_limits(cell_timeout_s: float, total_timeout_s: float) -> None:
+    for name, seconds in (("cell", cell_timeout_s), ("total", total_timeout_s)):
+        if not 0 < seconds < float("inf"):
+            raise ParameterError(f"the {name} timeout is {seconds}", hint="give a positive number of seconds")
+
+
+def _hash(notebook: NotebookFile) -> str:
+    try:
+        from smithers_nb.engine.source_hash import notebook_hash
+    except ModuleNotFoundError:  # until it lands
+        import hashlib
+
+        return hashlib.sha256(notebook.path.read_bytes()).hexdigest()
+    return str(notebook_hash(notebook.path))
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"
