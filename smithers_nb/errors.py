@@ -16,6 +16,7 @@ SmithersNbError            hint, exit_code
 ├── ClaimLost              another process executes the run now
 ├── ControlRefused         a run cannot be resumed, decided, cancelled, … in its state; `code` says why
 ├── ParameterError         a parameter of a notebook or a command is wrong
+├── ProviderError          a provider gave no answer; the internal verdict stands
 ├── NotebookError          a notebook could not be executed to its end
 └── ReportError            a report could not be written
 ```
@@ -139,6 +140,12 @@ class ControlRefused(SmithersNbError):
 
 class ParameterError(SmithersNbError):
     """A parameter of a notebook or a command is wrong."""
+
+
+class ProviderError(SmithersNbError):
+    """A provider was asked and gave no answer: unreachable, refused, too late, or not of the agreed form."""
+
+    exit_code = 1
 
 
 class NotebookError(SmithersNbError):

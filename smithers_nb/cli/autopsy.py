@@ -14,6 +14,7 @@ import click
 from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument, workflow_option
 from smithers_nb.cli.output import dump, moment, print_finding, took
 from smithers_nb.cli.sheet import Sheet
+from smithers_nb.present.authors import written_by
 from smithers_nb.present.text import one_line, shown
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ artifacts_option = click.option(
 autopsy_options = (
     workflow_option,
     click.option(
-        "--provider", type=Utf8(), default="internal", show_default=True, help="Who investigates; `internal` needs no model and no key."
+        "--provider",
+        type=Utf8(),
+        help="Who investigates: internal needs no model and no key, remote_llm asks one, codex_exec runs an agent CLI."
+        "  [default: AGENT_PROVIDER, else internal]",
     ),
     artifacts_option,
 )
@@ -97,6 +101,8 @@ def verdict_page(row: Verdict) -> Iterable[str]:
     sheet.blank()
     sheet.prose("Class", f"{row.failure_class}, confidence {row.confidence} (rule {row.rule})")
     sheet.prose("Root cause", row.root_cause)
+    sheet.prose("In plain words", row.error_summary)
+    sheet.prose("Written by", written_by(row.authors))
     sheet.blank()
     sheet.prose("Suggestion", row.suggestion, row.suggestion_detail)
     sheet.commands("Commands", row.commands)
@@ -108,6 +114,7 @@ def verdict_page(row: Verdict) -> Iterable[str]:
         sheet.prose("Last good", f"{good.run_id}, finished {moment(good.finished_at)} UTC")
     sheet.verbatim("Changed", [f"{change.what}: {change.before or '-'} → {change.after or '-'}" for change in row.changed_since])
     sheet.prose("Noticed", *(defect.summary for defect in row.defects))
+    sheet.prose("Provider", *row.provider_notes)
     sheet.prose("Not readable", *row.problems)
     return sheet.lines
 

@@ -164,6 +164,15 @@ class Advice(Finding):
     commands: tuple[str, ...] = ()
 
 
+class Authors(Finding):
+    """Who wrote what of a verdict: `internal`, the rules, or a provider such as `remote_llm (MODEL)`."""
+
+    narrative: str = Field(default="internal", description="the root cause")
+    judgement: str = Field(default="internal", description="class and confidence")
+    advice: str = Field(default="internal", description="suggestion, detail and commands, as far as they are not ours")
+    error_summary: str = Field(default="internal", description="the plain words beside a long error")
+
+
 class Verdict(Finding):
     """The autopsy's stable output row."""
 
@@ -175,6 +184,7 @@ class Verdict(Finding):
     suggestion_detail: str
     commands: tuple[str, ...]
     bug_filed: bool = False
+    bug_id: str | None = None
     bug_url: str | None = None
     summary: str
     evidence: tuple[Evidence, ...] = ()
@@ -185,6 +195,11 @@ class Verdict(Finding):
     rule: str = ""
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = Field(default=(), description="what could not be read")
+    error_summary: str = Field(
+        default="", description="a long or ever changing error in plain words; empty for one that is clear by itself"
+    )
+    authors: Authors = Authors()
+    provider_notes: tuple[str, ...] = Field(default=(), description="what a provider said that was not taken, and why")
 
 
 class ResetNode(Finding):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from smithers_nb.present.authors import written_by
 from smithers_nb.present.markup import Card, Html, escape, h, join
 from smithers_nb.present.pieces import anchor, empty, note, state_mark
 from smithers_nb.present.states import look
@@ -142,11 +143,14 @@ def verdict_card(verdict: Verdict) -> Card:
         ),
         _row("Run", h("code", verdict.target_run_id)),
         _row("Root cause", h("p", shown(verdict.root_cause, 2_000), class_="snb-reason")),
+        _row("In plain words", shown(verdict.error_summary, 2_000)) if verdict.error_summary else None,
+        _row("Written by", written_by(verdict.authors)) if written_by(verdict.authors) else None,
         _row("Summary", shown(verdict.summary, 2_000)) if verdict.summary and verdict.summary != verdict.root_cause else None,
         _row("Do this", join([h("strong", _SUGGESTION_WORDS[verdict.suggestion]), h("p", shown(verdict.suggestion_detail, 2_000))])),
         _row("Commands", _commands(verdict.commands)) if verdict.commands else None,
         _row("Evidence", h("span", *(join([ref, " "]) for ref in refs), class_="snb-refs")) if refs else None,
         _row("Rule", join([h("code", verdict.rule), "  signature ", h("code", verdict.signature)])) if verdict.rule else None,
+        _row("Provider", h("ul", *(h("li", shown(line, 600)) for line in verdict.provider_notes))) if verdict.provider_notes else None,
         bug,
         class_="snb snb-card snb-verdict",
         role="group",
@@ -250,9 +254,12 @@ def _verdict_text(verdict: Verdict) -> str:
         f"{_CLASS_WORDS[verdict.failure_class]} ({verdict.failure_class}, confidence {verdict.confidence})",
         f"Run         {one_line(verdict.target_run_id)}",
         f"Root cause  {shown(verdict.root_cause, 2_000)}",
+        *([f"Plainly     {shown(verdict.error_summary, 2_000)}"] if verdict.error_summary else []),
+        *([f"Written by  {written_by(verdict.authors)}"] if written_by(verdict.authors) else []),
         f"Do this     {_SUGGESTION_WORDS[verdict.suggestion]}: {shown(verdict.suggestion_detail, 2_000)}",
         *(f"  {shown(command)}" for command in verdict.commands),
         *(f"Evidence    [{one_line(item.ref)}] {one_line(item.quote)}" for item in verdict.evidence),
+        *(f"Provider    {shown(line, 600)}" for line in verdict.provider_notes),
     ]
     return "\n".join(lines)
 

@@ -14,13 +14,18 @@ from smithers_nb.diagnosis.defects import find_defects
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.diagnosis.health import run_state
+from smithers_nb.diagnosis.long_errors import error_summary
 from smithers_nb.diagnosis.narrative import root_cause, summary
 from smithers_nb.diagnosis.probes import probe
 from smithers_nb.diagnosis.suggest import advise
 from smithers_nb.engine.notebooks import validated
+from smithers_nb.model.bug import BugOutcome
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.consult import consulted
+from smithers_nb.workflows.bug_endpoint import endpoint_for
+from smithers_nb.workflows.bug_report import report_on
 from smithers_nb.workflows.excerpts import compact_attempts, last_events, milestones, source_line, workflow_source
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.past import look_back
@@ -37,7 +42,7 @@ def run_autopsy(
     *,
     workflow_path: str | Path | None = None,
     now: int | str | None = None,
-    provider: str = "internal",
+    provider: str | None = None,
 ) -> VerdictRow:
     """Find out why a run failed, without a notebook.
 
@@ -46,7 +51,7 @@ def run_autopsy(
         run_id: Its id; a unique beginning is enough.
         workflow_path: The workflow's file, when it is not where the run was started.
         now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
-        provider: Who investigates; this version has `internal` only.
+        provider: Who investigates: `internal`, `remote_llm` or `codex_exec`; `AGENT_PROVIDER`, else `internal`, by default.
 
     Raises:
         ParameterError: One of these is wrong.
@@ -58,7 +63,7 @@ def run_autopsy(
     gathered = gather(run_id, source, workflow_path, now)
     try:
         found = investigate(gathered, provider)
-        return verdict(found, bug_gate(found))
+        return verdict(found, bug_gate(found, gathered))
     finally:
         if isinstance(source, str | Path | None):
             gathered.open().close()
@@ -101,14 +106,14 @@ def gather(
     ).read_from(opened)
 
 
-def investigate(gathered: Gathered, provider: str = "internal") -> Investigation:
-    """Find the failure that mattered, whose fault it is, and what history says about it.
+def investigate(gathered: Gathered, provider: str | None = None) -> Investigation:
+    """Find the failure that mattered, whose fault it is, and what history says about it; then ask the provider, if there is one.
 
     Raises:
-        ParameterError: There is no such provider.
+        ParameterError: There is no such provider, or something it needs is missing or malformed.
         SourceError: The store cannot be read any more.
     """
-    validated(AutopsyParameters, {"target_run_id": gathered.target_run_id, "provider": provider})
+    asked = validated(AutopsyParameters, {"target_run_id": gathered.target_run_id, "provider": provider})
     source = gathered.open()
     snapshot = Snapshot(source, gathered.target_run_id)
     failure = find_failure(snapshot)
@@ -116,7 +121,7 @@ def investigate(gathered: Gathered, provider: str = "internal") -> Investigation
     defects = find_defects(snapshot, gathered.now)
     seen_here = probe(failure, root=snapshot.run.root)
     past = look_back(source, gathered.target_run_id, failure.signatures[-1] if failure.signatures else "", gathered.now)
-    return Investigation(
+    found = Investigation(
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
         root_cause=redact(root_cause(failure, classification, defects, seen_here)),
@@ -134,35 +139,43 @@ def investigate(gathered: Gathered, provider: str = "internal") -> Investigation
         milestones=milestones(snapshot),
         smithers_version=gathered.smithers_version,
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
+        error_summary=error_summary(failure, snapshot.attempts),
     )
+    return consulted(found, gathered, snapshot, provider=asked.provider, tried=past.tried)
 
 
-def bug_gate(investigation: Investigation) -> GateCard:
-    """Show what would be asked before a bug of the engine is reported; nothing is sent and nothing waits."""
+def bug_gate(investigation: Investigation, gathered: Gathered | None = None) -> GateCard:
+    """Show what a person is asked before a bug of the engine is reported, with the report itself; nothing is sent.
+
+    Args:
+        investigation: What was found.
+        gathered: Where it was found; without it the report has no events of the run.
+    """
     found = investigation.classification
     if found.failure_class != "smithers-bug":
         reason = f"Nothing to ask: the failure is classed {found.failure_class}, and only a suspected bug of the engine would be reported."
         return GateCard(target_run_id=investigation.target_run_id, needed=False, reason=reason)
-    lines = [
-        investigation.root_cause,
-        "",
-        *(f"Not the user's doing: {text}" for text in found.exonerated),
-        f"Rule {found.rule}, confidence {found.confidence}. Store schema {investigation.smithers_version or 'not known'}.",
-        "",
-        *(f"[{item.ref}] {item.quote}" for item in investigation.evidence),
-    ]
+    payload = report_on(investigation, gathered)
     return GateCard(
         target_run_id=investigation.target_run_id,
         needed=True,
-        title=redact(f"{investigation.workflow or 'run'}: {investigation.failure.message}", personal=True)[:120],
-        body=redact("\n".join(lines), personal=True),
-        reason="The engine itself is suspected. A person would be asked before a report leaves this machine; this version sends nothing.",
+        title=payload["title"],
+        body=payload["body"],
+        payload=payload,
+        endpoint=endpoint_for(),
+        reason="The engine itself is suspected. Nothing leaves this machine unless a person agrees.",
     )
 
 
-def verdict(investigation: Investigation, gate: GateCard) -> VerdictRow:
-    """Write the autopsy's stable output row; secrets are taken out of all of it."""
-    del gate  # what a person decides there comes with the engine; until then no bug is ever filed
+def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | None = None) -> VerdictRow:
+    """Write the autopsy's stable output row; secrets are taken out of all of it.
+
+    Args:
+        investigation: What was found.
+        gate: What was asked about it.
+        report: What became of the report; none when none was asked for or sent.
+    """
+    report = report if report and gate.needed else BugOutcome(filed=False)
     found, advice = investigation.classification, investigation.advice
     row = VerdictRow(
         target_run_id=investigation.target_run_id,
@@ -172,6 +185,9 @@ def verdict(investigation: Investigation, gate: GateCard) -> VerdictRow:
         suggestion=advice.suggestion,
         suggestion_detail=advice.detail,
         commands=advice.commands,
+        bug_filed=report.filed,
+        bug_id=report.bug_id,
+        bug_url=report.bug_url,
         summary=summary(found, investigation.failure, advice.suggestion),
         evidence=investigation.evidence,
         signature=investigation.signature,
@@ -181,6 +197,9 @@ def verdict(investigation: Investigation, gate: GateCard) -> VerdictRow:
         rule=found.rule,
         defects=investigation.defects,
         problems=investigation.problems,
+        error_summary=investigation.error_summary,
+        authors=investigation.authors,
+        provider_notes=investigation.provider_notes,
     )
     cleaned: dict[str, Any] = redact_value(row.model_dump(mode="json"))
     return VerdictRow(**cleaned)

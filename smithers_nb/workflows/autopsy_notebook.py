@@ -50,7 +50,7 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
     *,
     workflow_path: str | Path | None = None,
     now: int | str | None = None,
-    provider: str = "internal",
+    provider: str | None = None,
     artifacts: Path = Path("artifacts"),
     cell_timeout_s: float = 600.0,
     total_timeout_s: float = 1800.0,
@@ -63,7 +63,7 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
         source: Where it lives: a path, a URL, or None for the current folder.
         workflow_path: The workflow's file, when it is not where the run was started.
         now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
-        provider: Who investigates; this version has `internal` only.
+        provider: Who investigates: `internal`, `remote_llm` or `codex_exec`; `AGENT_PROVIDER`, else `internal`, by default.
         artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html`; earlier ones of the same run are replaced.
         cell_timeout_s: Seconds that one stage may take.
         total_timeout_s: Seconds that the whole notebook may take.

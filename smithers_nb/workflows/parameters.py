@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from smithers_nb.agents.choose import chosen
 from smithers_nb.model.moment import epoch_ms
-
-PROVIDERS: Final = {"internal": True, "codex_exec": False, "remote_llm": False}
-"""Who may investigate, and whether this version can do it."""
 
 
 def _as_text(value: Any) -> Any:
@@ -41,7 +39,7 @@ class AutopsyParameters(BaseModel):
     target_run_id: Text = Field(description="run to look at; a unique beginning of its id is enough")
     source: Text | None = Field(default=None, description="store, project folder or URL; the current folder by default")
     workflow_path: Text | None = Field(default=None, description="the workflow's file, when it is not where the run was started")
-    provider: str = Field(default="internal", description="who investigates")
+    provider: str = Field(default="", validate_default=True, description="who investigates; AGENT_PROVIDER, else `internal`, by default")
     now: Annotated[int, BeforeValidator(_as_moment)] | None = Field(default=None, description="judge as of this time; the clock by default")
 
     @field_validator("target_run_id")
@@ -51,13 +49,11 @@ class AutopsyParameters(BaseModel):
             raise ValueError("name the run to look at, such as -p target_run_id 49315")
         return value.strip()
 
-    @field_validator("provider")
+    @field_validator("provider", mode="before")
     @classmethod
-    def _available(cls, value: str) -> str:
-        if not PROVIDERS.get(value, False):
-            known = ", ".join(f"{name} ({'available' if there else 'not in this version'})" for name, there in PROVIDERS.items())
-            raise ValueError(f"{value[:60]!r} is not available; providers are {known}")
-        return value
+    def _ready(cls, value: Any) -> Any:
+        """Settle who investigates and that they can, before anything is started."""
+        return chosen(value or None) if value is None or isinstance(value, str) else value
 
     @property
     def moment(self) -> int:

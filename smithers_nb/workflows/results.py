@@ -15,6 +15,7 @@ from smithers_nb.model.explanation import Explanation
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
 from smithers_nb.model.verdict import (
     Advice,
+    Authors,
     Change,
     Classification,
     Defect,
@@ -127,6 +128,9 @@ class Investigation(Shown):
     milestones: tuple[EventRow, ...] = Field(default=(), description="starts, restarts, resets and rewinds, without their payload")
     smithers_version: str = ""
     problems: tuple[str, ...] = ()
+    error_summary: str = Field(default="", description="a long or ever changing error in plain words, to stand beside it")
+    authors: Authors = Authors()
+    provider_notes: tuple[str, ...] = Field(default=(), description="what a provider said that was not taken, and why")
 
     @property
     def signature(self) -> str:
@@ -169,10 +173,12 @@ class Investigation(Shown):
 
 
 class GateCard(Shown):
-    """What would be asked before a bug of the engine is reported; nothing is sent and nothing waits."""
+    """What a person is asked before a bug of the engine is reported; making the card sends nothing."""
 
     target_run_id: str
     needed: bool = Field(description="the engine itself is suspected")
+    payload: dict[str, Any] | None = Field(default=None, description="exactly what would be sent; none when there is nothing to ask")
+    endpoint: str = Field(default="", description="where it would be sent")
     title: str = Field(default="", description="title that a report would have")
     body: str = Field(default="", description="text that a report would have, redacted")
     reason: str = Field(description="why this would be asked, or why there is nothing to ask")

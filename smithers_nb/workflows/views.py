@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present import cards
+from smithers_nb.present.authors import plain_words, provider_cards
 from smithers_nb.present.markup import Card, Html, h, table, text_table
 from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow, WhyRow
@@ -89,6 +92,8 @@ def _investigation(row: Investigation) -> Card:
     }
     return cards.stack(
         cards.banner(_CLASS_TITLES[found.failure_class], row.root_cause, state="failed", facts=facts),
+        *provider_cards(row.authors, row.provider_notes),
+        plain_words(row.error_summary, row.authors.error_summary) if row.error_summary else None,
         cards.details("The error, from the outside in", "\n\n".join(map(_link, failure.chain))) if failure.chain else None,
         *(_seen(observation) for observation in row.seen_here),
         cards.defects_list(row.defects) if row.defects else None,
@@ -109,9 +114,15 @@ def _link(link: Link) -> str:
 def _gate(row: GateCard) -> Card:
     if not row.needed:
         return cards.note(row.reason)
-    body = cards.details(row.title, row.body)
-    consequences = ("A report with this text would be sent to the makers of Smithers.",)
+    body = cards.stack(cards.details(row.title, row.body), report_of(row))
+    consequences = (f"Exactly the report below is sent to {row.endpoint}, once.",)
     return cards.gate_card("Report this as a bug of the engine?", row.reason, consequences, body=body)
+
+
+def report_of(row: GateCard) -> Card:
+    """Show a report as it would be sent, every character of it."""
+    written = orjson.dumps(row.payload, option=orjson.OPT_INDENT_2).decode()
+    return cards.details(f"Exactly what would be sent ({len(written.encode()):,} bytes)", written, limit=len(written))
 
 
 def _why(row: WhyRow) -> Card:

@@ -1,0 +1,1 @@
+"""Providers: who else may look at a failure, and what of their answer is believed."""

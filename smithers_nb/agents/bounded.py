@@ -1,0 +1,138 @@
+"""One program, run to its end within limits of time and output, with everything it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+_OUTPUT: Final = 2_000_000
+_ERRORS: Final = 20_000
+_CHUNK: Final = 65_536
+_GRACE_S: Final = 2.0
+
+
+class Ended(NamedTuple):
+    """How a program ended.
+
+    Attributes:
+        code: Its exit code; None when it was ended.
+        output: What it wrote to standard output.
+        errors: The end of what it wrote to standard error.
+        why: Why it was ended, as in `took longer than 5 s`; empty when it ended by itself.
+    """
+
+    code: int | None
+    output: str
+    errors: str
+    why: str = ""
+
+
+def run_bounded(words: Sequence[str], given: bytes, folder: Path, environment: Mapping[str, str], timeout_s: float) -> Ended:
+    """Run a program with bytes on its standard input.
+
+    Args:
+        words: Program and arguments; no shell sees them.
+        given: What it reads.
+        folder: Where it runs.
+        environment: All that it sees of ours.
+        timeout_s: Seconds after which it is ended, with everything in its process group.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    deadline = time.monotonic() + timeout_s
+    program = subprocess.Popen(  # noqa: S603  # the person who set CODING_AGENT_CMD chose the program; no shell is involved
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=dict(environment),
+        start_new_session=True,
+    )
+    streams = _Streams(program, given)
+    try:
+        why = streams.wait(deadline, timeout_s)
+    finally:
+        _end_group(program)
+        streams.close()
+    return Ended(None if why else program.returncode, streams.output.text(), streams.errors.text(), why)
+
+
+class _Kept:
+    """What a stream said: its beginning up to a limit that must not be passed, or its end."""
+
+    def __init__(self, limit: int, *, tail: bool = False) -> None:
+        self.limit, self.tail = limit, tail
+        self.data = bytearray()
+        self.flooded = threading.Event()
+
+    def read(self, stream: IO[bytes]) -> None:
+        with suppress(OSError, ValueError):
+            while chunk := os.read(stream.fileno(), _CHUNK):
+                self.data += chunk
+                if len(self.data) > self.limit and not self.tail:
+                    self.flooded.set()
+                    return
+                del self.data[: -self.limit if self.tail else 0]
+
+    def text(self) -> str:
+        return bytes(self.data[: self.limit]).decode("utf-8", "replace")
+
+
+class _Streams:
+    """The three pipes of a program, each with a thread, so that none of them can block another."""
+
+    def __init__(self, program: subprocess.Popen[bytes], given: bytes) -> None:
+        self.program = program
+        self.output, self.errors = _Kept(_OUTPUT), _Kept(_ERRORS, tail=True)
+        assert program.stdin is not None
+        assert program.stdout is not None
+        assert program.stderr is not None
+        self.pipes = (program.stdin, program.stdout, program.stderr)
+        self.threads = [
+            threading.Thread(target=_feed, args=(program.stdin, given), daemon=True),
+            threading.Thread(target=self.output.read, args=(program.stdout,), daemon=True),
+            threading.Thread(target=self.errors.read, args=(program.stderr,), daemon=True),
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def wait(self, deadline: float, timeout_s: float) -> str:
+        """Wait until the program is done; say why it must be ended before."""
+        while time.monotonic() < deadline:
+            if self.output.flooded.is_set():
+                return f"wrote more than {_OUTPUT // 1_000_000} MB to its standard output"
+            with suppress(subprocess.TimeoutExpired):
+                self.program.wait(min(0.1, max(0.0, deadline - time.monotonic())))
+                self.threads[1].join(_GRACE_S)  # a child it left behind may hold the pipe open
+                return "" if not self.output.flooded.is_set() else f"wrote more than {_OUTPUT // 1_000_000} MB to its standard output"
+        return f"took longer than {timeout_s:g} s"
+
+    def close(self) -> None:
+        for thread in self.threads:
+            thread.join(_GRACE_S)
+        for pipe in self.pipes:
+            with suppress(OSError):
+                pipe.close()
+
+
+def _feed(pipe: IO[bytes], given: bytes) -> None:
+    with suppress(OSError, ValueError):  # a program need not read all of it
+        pipe.write(given)
+        pipe.close()
+
+
+def _end_group(program: subprocess.Popen[bytes]) -> None:
+    """End the program and whatever it started that is still there; its group has its own number."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(program.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        program.wait(_GRACE_S)

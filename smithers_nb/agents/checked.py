@@ -1,0 +1,110 @@
+"""What of a provider's answer holds: quotes, sentences and commands, each held against the rows.
+
+Gets a proposal and the record; gives the parts that hold and a line for each that was dropped. Prompts ask for the same, but only this
+is relied on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from smithers_nb.agents.lines import judged
+from smithers_nb.agents.prose import believable, harmless
+from smithers_nb.diagnosis.quotes import excerpt
+from smithers_nb.diagnosis.stack import Frame
+from smithers_nb.diagnosis.thrown import where_thrown
+from smithers_nb.redact import redact
+
+if TYPE_CHECKING:
+    from smithers_nb.agents.base import Dossier, Proposal
+    from smithers_nb.agents.record import Record
+    from smithers_nb.model.verdict import Evidence
+
+
+class Held(NamedTuple):
+    """What is left of a proposal.
+
+    Attributes:
+        evidence: Quotes that occur in their rows, each once.
+        commands: Lines that may be printed.
+        root_cause: Sentences whose quotations stand in the record; empty when none is left.
+        detail: Advice without anything dangerous.
+        error_summary: The error in plain words.
+        blames_engine: A quote leads into the engine's own code, with none of the workflow's before it.
+        notes: What was dropped and why, one line each.
+    """
+
+    evidence: tuple[Evidence, ...]
+    commands: tuple[str, ...]
+    root_cause: str
+    detail: str
+    error_summary: str
+    blames_engine: bool
+    notes: tuple[str, ...]
+
+
+def held(proposal: Proposal, dossier: Dossier, record: Record, *, offered: Collection[str], workflow_path: str | None) -> Held:
+    """Keep what holds of a proposal.
+
+    Args:
+        proposal: The answer.
+        dossier: What the provider was given.
+        record: The rows.
+        offered: Command lines of the deterministic advice.
+        workflow_path: The run's workflow.
+    """
+    evidence, notes = _evidence(proposal, record)
+    lines, refused = _commands(proposal, record, offered, workflow_path)
+    given = _flat(dossier.model_dump_json(by_alias=True)) + _flat("\n".join(_texts(dossier)))
+
+    def occurs(words: str) -> bool:
+        return _flat(redact(words)) in given or record.mentions(words)
+
+    cause, unfounded = believable(redact(proposal.root_cause), occurs)
+    detail, dangerous = harmless(redact(proposal.suggestion_detail))
+    plain, made_up = believable(redact(proposal.error_summary), occurs) if dossier.wants_error_summary else ("", [])
+    left_out = [f"left out {what}" for what in dict.fromkeys((*unfounded, *dangerous, *made_up))]
+    return Held(
+        evidence=evidence,
+        commands=lines,
+        root_cause=cause,
+        detail=detail,
+        error_summary=plain,
+        blames_engine=any(_leads_into_the_engine(item, record) for item in evidence),
+        notes=(*notes, *refused, *left_out),
+    )
+
+
+def _evidence(proposal: Proposal, record: Record) -> tuple[tuple[Evidence, ...], list[str]]:
+    kept: dict[tuple[str, str], Evidence] = {}
+    notes = []
+    for item in proposal.evidence:
+        if refusal := record.refusal(item.ref, item.quote):
+            notes.append(f"dropped the evidence {item.ref[:80]}: {refusal}")
+        else:
+            kept[item.ref, item.quote] = item.model_copy(update={"quote": excerpt(item.quote), "note": excerpt(item.note, 200)})
+    return tuple(kept.values()), notes
+
+
+def _commands(proposal: Proposal, record: Record, offered: Collection[str], workflow_path: str | None) -> tuple[tuple[str, ...], list[str]]:
+    decided = [(line, judged(line, record, offered=offered, workflow_path=workflow_path)) for line in proposal.commands]
+    notes = [f"dropped the command {excerpt(line, 80)!r}: {one.refusal}" for line, one in decided if one.refusal]
+    return tuple(dict.fromkeys(one.line for _, one in decided if one.line)), notes
+
+
+def _leads_into_the_engine(item: Evidence, record: Record) -> bool:
+    names_it = any(Frame("", words, 0).is_engine for words in (item.quote, item.quote.replace("\\", "/")))
+    return names_it and where_thrown(record.text(item.ref) or "") == "engine"
+
+
+def _texts(dossier: Dossier) -> list[str]:
+    """Give the dossier's texts as they are read, without the escapes of JSON."""
+    known = dossier.known
+    lines = [line.text for line in (*dossier.attempts, *dossier.events)]
+    quotes = [item.quote for item in known.evidence]
+    return [dossier.run.error, known.root_cause, known.suggestion_detail, *known.commands, *quotes, *lines, dossier.source]
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())

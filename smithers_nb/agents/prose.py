@@ -1,0 +1,65 @@
+"""Sentences of a provider, kept or left out one by one.
+
+A sentence that sets something in quotation marks says that it stands in the record, so it must; a sentence that asks for something no
+advice of ours would ever ask for (deleting, fetching and running, handing out secrets) is left out, wherever it took that from.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_END: Final = re.compile(r"(?<=[.!?…])\s+(?=[A-Z\"“'`(])|\n+")
+_QUOTED: Final = re.compile(r"“([^”]{4,400})”|(?<!\w)\"([^\"\n]{4,400})\"|`([^`\n]{4,400})`")
+_HARMFUL: Final = re.compile(
+    r"\brm\s+-\w|\bsudo\b|\bmkfs\b|\bdd\s+if=|\bchmod\s+\S*7|\b(?:curl|wget|iwr)\b[^.\n]*\|\s*\w*sh\b|\|\s*(?:ba|z)?sh\b|\beval\b|\bbase64\s+-d"
+    r"|\bgit\s+(?:push\s+.*-f|push\s+.*--force|reset\s+--hard|clean\s+-\w*f)|\b(?:drop|truncate)\s+(?:table|database)\b|\bdelete\s+from\b"
+    r"|\bprintenv\b|\.ssh/|\.aws/|/etc/(?:passwd|shadow)|\bid_rsa\b|:\(\)\s*\{|\bkill(?:all)?\s+-|\bpoweroff\b|\bshutdown\b|>\s*/dev/(?!null)",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """Take a text apart where sentences end and lines break."""
+    return [part.strip() for part in _END.split(text) if part and part.strip()]
+
+
+def believable(text: str, occurs: Callable[[str], bool]) -> tuple[str, list[str]]:
+    """Keep the sentences of a statement whose quotations occur in the record and that ask for nothing harmful.
+
+    Args:
+        text: What a provider says.
+        occurs: Tells whether words stand in the record.
+
+    Returns:
+        What is left, and why each of the other sentences was left out.
+    """
+    kept, dropped = [], []
+    for sentence in sentences(text):
+        missing = next((words for words in _quotations(sentence) if not occurs(words)), None)
+        if missing is not None:
+            dropped.append(f"a sentence that quotes {missing[:60]!r}, which stands nowhere in the record")
+        elif is_harmful(sentence):
+            dropped.append("a sentence that asks for something dangerous")
+        else:
+            kept.append(sentence)
+    return " ".join(kept), dropped
+
+
+def harmless(text: str) -> tuple[str, list[str]]:
+    """Keep the sentences of a piece of advice that ask for nothing harmful, and say what was left out."""
+    parts = sentences(text)
+    kept = [sentence for sentence in parts if not is_harmful(sentence)]
+    return " ".join(kept), ["a sentence that asks for something dangerous"] * (len(parts) - len(kept))
+
+
+def is_harmful(text: str) -> bool:
+    """Tell whether a text asks for what no advice of ours would."""
+    return _HARMFUL.search(text) is not None
+
+
+def _quotations(sentence: str) -> list[str]:
+    return [next(filter(None, groups)).strip() for groups in _QUOTED.findall(sentence)]

@@ -1,0 +1,175 @@
+"""The rows of a run by their references: the ground that every claim of a provider is held against.
+
+Gets the snapshot of a run (its child runs are followed) and the text of its workflow; gives the text of any row, without secrets, and
+tells whether a quote occurs in it. A reference of a child run's row is `RUN/attempt:…`, as in the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from smithers_nb.redact import redact, redact_value
+from smithers_nb.sources.json_text import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from smithers_nb.model.rows import EventRow
+    from smithers_nb.model.verdict import Evidence
+    from smithers_nb.sources.snapshot import Snapshot
+
+_DEEPEST: Final = 8
+_MOST_RUNS: Final = 50
+_LONGEST: Final = 1_000_000
+_SHORTEST_QUOTE: Final = 8
+"""Characters that a quote needs to prove anything, unless the row says no more than that."""
+
+
+class Record:
+    """Everything that may be quoted about one run. Nothing is changed through it.
+
+    Attributes:
+        snapshot: The run that was asked about.
+        source_name: File name of its workflow.
+        source_lines: Text of that file as far as it is at hand, without secrets.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, source_path: str | None = None, source: str = "", cited: Iterable[Evidence] = ()) -> None:
+        """Take the run.
+
+        Args:
+            snapshot: The run.
+            source_path: Path of its workflow.
+            source: Text of that file, without secrets.
+            cited: Quotes of the deterministic investigation; they hold by themselves.
+        """
+        self.snapshot = snapshot
+        self.source_name = PurePath((source_path or "").replace("\\", "/")).name
+        self.source_lines = redact(source).splitlines()
+        self.cited = tuple(cited)
+        self._texts: dict[str, str | None] = {}
+
+    @cached_property
+    def runs(self) -> Mapping[str, Snapshot]:
+        """The run and its child runs by id."""
+        return {one.run_id: one for one, _ in zip(_family(self.snapshot, _DEEPEST), range(_MOST_RUNS), strict=False)}
+
+    @cached_property
+    def nodes(self) -> frozenset[tuple[str, str, int]]:
+        """Every node as run, node id and iteration."""
+        return frozenset((run_id, node.node_id, node.iteration) for run_id, one in self.runs.items() for node in one.nodes)
+
+    def text(self, ref: str) -> str | None:
+        """Give all that a row says, a line per field, without secrets; None when there is no such row."""
+        if ref not in self._texts:
+            self._texts[ref] = self._read(ref)
+        return self._texts[ref]
+
+    def refusal(self, ref: str, quote: str) -> str:
+        """Say why a quote does not hold; empty when it does."""
+        wanted = _flat(redact(quote))
+        if any(item.ref == ref and wanted and wanted in _flat(redact(item.quote)) for item in self.cited):
+            return ""
+        text = self.text(ref)
+        if text is None:
+            return "there is no such row"
+        found = self._around(ref) or _flat(text)
+        if len(wanted) < min(_SHORTEST_QUOTE, len(found)):
+            return "its quote is too short to show anything"
+        return "" if wanted in found or wanted in _flat(_unescaped(text)) else "its quote does not occur in that row"
+
+    def mentions(self, words: str) -> bool:
+        """Tell whether words occur in any row that was read so far, in the workflow's file or among the quotes."""
+        wanted = _flat(redact(words)).casefold()
+        texts = (*(text for text in self._texts.values() if text), "\n".join(self.source_lines), *(item.quote for item in self.cited))
+        return any(wanted in _flat(text).casefold() for text in texts)
+
+    def events(self, run_id: str, first: int, last: int) -> list[EventRow]:
+        """Give the lines of a run's log from one position to another, without heartbeats."""
+        one = self.runs.get(run_id)
+        return [event for event in one.events if first <= event.seq <= last] if one else []
+
+    def own(self, run_id: str, ref: str) -> str:
+        """Write the reference of a row of a run, with the run in front when it is a child."""
+        return ref if run_id == self.snapshot.run_id else f"{run_id}/{ref}"
+
+    def _read(self, ref: str) -> str | None:
+        kind, _, key = ref.partition(":")
+        if kind == "source":
+            line = self._source_line(key)
+            return None if line is None else self.source_lines[line - 1]
+        if kind == "run":
+            return _said(self.runs[key].run) if key in self.runs else None
+        if kind in _FINDERS:
+            return _found(self.snapshot, kind, key)
+        for run_id, one in self.runs.items():  # an id may hold slashes and colons, so it is not cut off but compared
+            rest = ref.removeprefix(f"{run_id}/")
+            if rest != ref and rest.partition(":")[0] in _FINDERS:
+                return _found(one, *rest.split(":", 1))
+        return None
+
+    def _source_line(self, key: str) -> int | None:
+        name, _, number = key.rpartition(":")
+        line = int(number) if number.isdecimal() and len(number) < len(str(_LONGEST)) else 0
+        return line if name == self.source_name and 0 < line <= len(self.source_lines) else None
+
+    def _around(self, ref: str) -> str:
+        """Give a line of the workflow with those that follow it, as a quote may run over several."""
+        kind, _, key = ref.partition(":")
+        line = self._source_line(key) if kind == "source" else None
+        return _flat("\n".join(self.source_lines[line - 1 : line + 9])) if line else ""
+
+
+def _family(snapshot: Snapshot, depth: int) -> Iterator[Snapshot]:
+    yield snapshot
+    for child in snapshot.children if depth else ():
+        yield from _family(child, depth - 1)
+
+
+def _found(snapshot: Snapshot, kind: str, key: str) -> str | None:
+    rows, key_of = _FINDERS[kind]
+    return next((_said(row) for row in rows(snapshot) if key_of(row) == key), None)
+
+
+_FINDERS: Final[dict[str, tuple[Callable[[Snapshot], list[Any]], Callable[[Any], str]]]] = {
+    "event": (lambda one: one.events, lambda row: str(row.seq)),
+    "attempt": (lambda one: one.attempts, lambda row: f"{row.node_id}/{row.iteration}/{row.attempt}"),
+    "node": (lambda one: list(one.nodes), lambda row: f"{row.node_id}/{row.iteration}"),
+    "approval": (lambda one: one.approvals, lambda row: f"{row.node_id}/{row.iteration}"),
+    "question": (lambda one: one.questions, lambda row: str(row.request_id)),
+}
+"""Kinds of rows, how to read them, and what stands behind the colon of their reference."""
+
+
+def _said(row: Any) -> str:
+    """Write a typed row as lines of `name: value`, without what is empty; JSON columns are opened, so that quotes need no escapes."""
+    opened = {name: _opened(value) for name, value in row._asdict().items() if value not in (None, "")}
+    return "\n".join(f"{name}: {value}" for name, value in _leaves("", redact_value(opened)))[:_LONGEST]
+
+
+def _opened(value: Any) -> Any:
+    inner = parse(value) if isinstance(value, str) and value[:1] in {"{", "["} else None
+    return value if inner is None else inner
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
+    else:
+        yield name, value
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _unescaped(text: str) -> str:
+    """Write a row as it stands in JSON, for a quote that was copied out of that."""
+    return orjson.dumps(text).decode()[1:-1]
