@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
@@ -25,18 +25,26 @@ PRELOAD: Final = "SMITHERS_NB_PRELOAD"
 SLOW_AND_OPTIONAL: Final = ("rfc3987_syntax", "pyarrow.fs")
 """The grammar above, and what papermill imports only to read notebooks from Hadoop."""
 
+DEBUGGER: Final = ("debugpy",)
+"""ipykernel imports it for a debugger that nobody can attach: our kernel spec says that there is none."""
+
 _CONTROL_S: Final = 1.0
 
 
-@contextmanager
-def without_slow_imports() -> Iterator[None]:
+def without_slow_imports() -> AbstractContextManager[None]:
     """Let optional modules that cost much look as if they were not installed, for as long as others are imported."""
-    hidden = [name for name in SLOW_AND_OPTIONAL if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how Python spells "not there"
+    return hidden(SLOW_AND_OPTIONAL)
+
+
+@contextmanager
+def hidden(modules: Sequence[str]) -> Iterator[None]:
+    """Let modules that are not imported yet look as if they were not installed."""
+    there = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(there))  # type: ignore[arg-type]  # None is how Python spells "not there"
     try:
         yield
     finally:
-        for name in hidden:
+        for name in there:
             sys.modules.pop(name, None)
 
 
@@ -50,10 +58,11 @@ def run(arguments: Sequence[str]) -> NoReturn:
     if folder := os.environ.pop(FOLDER, None):
         _end_with_owner(folder)
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
-    from ipykernel.kernelapp import IPKernelApp
+    with hidden(DEBUGGER):
+        from ipykernel.kernelapp import IPKernelApp
 
-    kernel = IPKernelApp.instance()
-    kernel.initialize(list(arguments))
+        kernel = IPKernelApp.instance()
+        kernel.initialize(list(arguments))
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     kernel.start()
     _end(kernel)

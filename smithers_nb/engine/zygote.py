@@ -29,7 +29,13 @@ from smithers_nb.engine import launcher
 REHEARSE: Final = "SMITHERS_NB_REHEARSE"
 """Environment variable with the functions, `module:name` separated by spaces, that do once what the first cells would do."""
 
-_ALWAYS: Final = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "matplotlib_inline.backend_inline", "IPython.core.historyapp")
+_ALWAYS: Final = """
+    ipykernel.kernelapp ipykernel.ipkernel ipykernel.zmqshell ipykernel.debugger matplotlib_inline.backend_inline faulthandler pdb code
+    IPython.core.historyapp IPython.core.completerlib IPython.core.debugger IPython.core.oinspect IPython.extensions.storemagic
+    tornado.platform.asyncio tornado.gen tornado.locks tornado.queues
+"""
+"""What a kernel imports on its way to the first cell."""
+
 _LOOK_FOR_PARENT_S: Final = 5.0
 _HEAD: Final = struct.Struct("!I")
 _MOST_FDS: Final = 4
@@ -88,12 +94,15 @@ def _prepare() -> None:
     """Import and rehearse what kernels need, then put it where the collector does not touch its pages any more."""
     gc.disable()
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # as in the launcher, for the same reason
-    for name in (*_ALWAYS, *os.environ.get(launcher.PRELOAD, "").split()):
-        with suppress(ImportError):
+    for name in (*_ALWAYS.split(), *os.environ.get(launcher.PRELOAD, "").split()):
+        with suppress(Exception), launcher.hidden(launcher.DEBUGGER):  # the cell that needs it will say what is wrong with it
             importlib.import_module(name)
     for spelled in os.environ.get(REHEARSE, "").split():
         module, _, name = spelled.partition(":")
-        getattr(importlib.import_module(module), name)()
+        try:
+            getattr(importlib.import_module(module), name)()
+        except Exception:  # noqa: BLE001  # a kernel that has not rehearsed is slower, not wrong
+            traceback.print_exc()
     gc.collect()
     gc.freeze()
 
