@@ -36,8 +36,13 @@ def safe_name(run_id: str) -> str:
     return f"{name}-{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write a file so that its name has either the old content or all of the new one.
+
+    Args:
+        path: The file; folders above it are made.
+        content: All of it.
+        private: Only its owner may read it.
 
     Raises:
         OSError: It could not be written; nothing is left of the attempt.
@@ -45,7 +50,8 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{secrets.token_hex(8)}.part"
     try:
-        with temporary.open("xb") as file:
+        mode = 0o600 if private else 0o666
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # some file systems say only now that they are full

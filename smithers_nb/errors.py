@@ -15,6 +15,10 @@ SmithersNbError            hint, exit_code
 ├── JournalUnusable        our own store cannot be opened, read or written
 ├── ClaimLost              another process executes the run now
 ├── ControlRefused         a run cannot be resumed, decided, cancelled, … in its state; `code` says why
+├── BugReportError         a report to the makers of Smithers; `code` says what is wrong with it
+│   ├── BugReportEmpty     neither a text nor a run is given
+│   ├── BugReportUnread    the run that it is about cannot be read
+│   └── BugReportNotSent   the endpoint did not take it; `saved` is where it was kept
 ├── ParameterError         a parameter of a notebook or a command is wrong
 ├── ProviderError          a provider gave no answer; the internal verdict stands
 ├── NotebookError          a notebook could not be executed to its end
@@ -28,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 
 class SmithersNbError(Exception):
@@ -90,7 +95,13 @@ class RunError(SmithersNbError):
 
 
 class RunNotFound(RunError):
-    """No run has this id or prefix."""
+    """No run has this id or prefix.
+
+    Attributes:
+        code: Smithers' own word for it.
+    """
+
+    code = "RUN_NOT_FOUND"
 
 
 class AmbiguousRunId(RunError):
@@ -138,6 +149,43 @@ class ControlRefused(SmithersNbError):
         self.code = code
 
 
+class BugReportError(SmithersNbError):
+    """A report to the makers of Smithers could not be made or sent.
+
+    Attributes:
+        code: Smithers' own word for it.
+    """
+
+    code = ""
+
+
+class BugReportEmpty(BugReportError):
+    """Neither a text nor a run is given, so there is nothing to report."""
+
+    code = "BUG_REPORT_EMPTY"
+
+
+class BugReportUnread(BugReportError):
+    """The run that the report is about cannot be read."""
+
+    code = "BUG_REPORT_RUN_UNREADABLE"
+
+
+class BugReportNotSent(BugReportError):
+    """The endpoint did not take the report.
+
+    Attributes:
+        saved: File that keeps the payload; None when it is not kept (yet), or could not be.
+    """
+
+    exit_code = 1
+    code = "BUG_REPORT_POST_FAILED"
+
+    def __init__(self, message: str, *, saved: Path | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.saved = saved
+
+
 class ParameterError(SmithersNbError):
     """A parameter of a notebook or a command is wrong."""
 
@@ -148,20 +196,40 @@ class ProviderError(SmithersNbError):
     exit_code = 1
 
 
+class Stop(NamedTuple):
+    """Where a notebook stopped.
+
+    Attributes:
+        name: Class of the error that a cell raised; `Timeout`, `Cancelled`, `DeadKernelError` for what came from outside.
+        message: What the error says.
+        cell: The cell, an nbformat node with its outputs; None before the first.
+        notebook: The whole notebook as far as it got, an nbformat node.
+    """
+
+    name: str
+    message: str
+    cell: Any
+    notebook: Any
+
+
 class NotebookError(SmithersNbError):
     """A notebook could not be executed to its end.
 
     Attributes:
+        stop: Where and on what it stopped; None when it could not be started or saved.
         notebook: File of the notebook as far as it got; None when it could not be saved either.
         report: File of a report made from that; None when there is none.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, notebook: Path | None = None, report: Path | None = None, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, notebook: Path | None = None, report: Path | None = None, stop: Stop | None = None, hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.notebook = notebook
         self.report = report
+        self.stop = stop
 
 
 class ReportError(SmithersNbError):

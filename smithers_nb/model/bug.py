@@ -1,0 +1,42 @@
+"""What became of a bug report: filed at an endpoint, kept in a file, or neither because a person said no."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from smithers_nb.model.verdict import Finding
+
+
+class BugFiled(Finding):
+    """The endpoint took the report."""
+
+    id: str = Field(description="what the endpoint calls it")
+    url: str | None = Field(default=None, description="where it can be looked at; none when the answer named no http(s) address")
+    endpoint: str = Field(description="where it was sent")
+
+
+class BugSaved(Finding):
+    """The endpoint did not take the report, so it is kept."""
+
+    reason: str = Field(description="why it was not taken, in plain words")
+    path: str | None = Field(default=None, description="file that keeps the payload; none when it could not be written either")
+    endpoint: str = Field(description="where it should have gone")
+
+
+class BugOutcome(Finding):
+    """Output row of the node `report-bug`."""
+
+    filed: bool
+    bug_id: str | None = None
+    bug_url: str | None = None
+    detail: str = Field(default="", description="one line for a person")
+
+
+def outcome_of(result: BugFiled | BugSaved | None) -> BugOutcome:
+    """Write down what became of a report; None is a report that nobody allowed to send."""
+    if result is None:
+        return BugOutcome(filed=False, detail="Nobody agreed to send a report, so none was sent.")
+    if isinstance(result, BugFiled):
+        return BugOutcome(filed=True, bug_id=result.id, bug_url=result.url, detail=f"Filed as {result.id} at {result.endpoint}.")
+    kept = f"; it is kept in {result.path}" if result.path else ", and it could not be kept either"
+    return BugOutcome(filed=False, detail=f"The report was not taken: {result.reason}{kept}.")
