@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from smithers_nb import __version__
-from smithers_nb.errors import SmithersNbError
+from smithers_nb.errors import BugReportError, SmithersNbError
 
 DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 
@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scores": ("nodes", "Print the scores of a run's nodes."),
     "failures": ("failures", "List failures with class and signature, of a run or the whole store."),
     "report": ("report", "Write the HTML report of a run and print its path."),
+    "bug": ("bug", "Report a bug of Smithers, after showing what would be sent."),
     "classify": ("classify", "Classify error messages read from standard input."),
 }
 """Command name: module of `smithers_nb.cli` it lives in, and its line in `--help`."""
@@ -124,7 +125,8 @@ def _report(error: Exception, *, debug: bool) -> int:
         hint = f"`{usage.command_path} --help` shows what it takes" if usage else ""
         return _say(error.format_message(), hint=hint, code=USER_ERROR)
     if isinstance(error, SmithersNbError):
-        return _say(str(error), hint=error.hint, code=error.exit_code)
+        word = f" ({error.code})" if isinstance(error, BugReportError) else ""
+        return _say(f"{error}{word}", hint=error.hint, code=error.exit_code)
     if debug:
         raise error
     if isinstance(error, OSError) and error.strerror:

@@ -23,9 +23,9 @@ from smithers_nb.model.bug import BugOutcome
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
-from smithers_nb.workflows.consult import consulted
 from smithers_nb.workflows.bug_endpoint import endpoint_for
 from smithers_nb.workflows.bug_report import report_on
+from smithers_nb.workflows.consult import consulted
 from smithers_nb.workflows.excerpts import compact_attempts, last_events, milestones, source_line, workflow_source
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.past import look_back
@@ -84,6 +84,9 @@ def gather(
     asked = validated(AutopsyParameters, {"target_run_id": target_run_id, "source": place, "workflow_path": workflow_path, "now": now})
     opened = open_source(asked.source) if isinstance(source, str | Path | None) else source
     snapshot = Snapshot(opened, asked.target_run_id)
+    if opened not in (source, snapshot.source):
+        opened.close()  # of several stores only the one that has the run is read on
+    opened = snapshot.source
     refuse_unless_failed(snapshot, asked.moment)
     run = snapshot.run
     path, text = workflow_source(run, asked.workflow_path)

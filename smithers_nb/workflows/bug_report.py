@@ -26,6 +26,7 @@ from smithers_nb.workflows.bug_scrub import scrub_text, settle
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import RunRow
+    from smithers_nb.model.verdict import Link
     from smithers_nb.sources.snapshot import Snapshot
     from smithers_nb.workflows.results import Gathered, Investigation
 
@@ -35,6 +36,7 @@ _TITLE: Final = 120
 _BODY: Final = 12_000
 _ERROR: Final = 4_000
 _NAME: Final = 300
+_FRAMES: Final = 20
 _UNKNOWN: Final = "unknown"
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+[\w.+-]{0,40}")
 _PACKAGES: Final = ("smithers-orchestrator", "@smithers-orchestrator/cli")
@@ -63,7 +65,7 @@ def compose(*, title: str = "", body: str = "", snapshot: Snapshot | None = None
     run, notes = (None, []) if snapshot is None else _run_part(snapshot)
     payload: dict[str, Any] = {
         "title": _one_line(title) or _default_title(run, failure) or _one_line(body),
-        "body": scrub_text("\n\n".join(filter(None, (body.strip(), *notes))), _BODY),
+        "body": "\n\n".join(filter(None, (scrub_text(body.strip(), _BODY), *(scrub_text(note, _NAME) for note in notes)))),
         "smithersVersion": _engine_version(snapshot),
         "platform": _platform(),
         "createdAtMs": now,
@@ -100,8 +102,15 @@ def findings(found: Investigation) -> str:
         f"Store schema {found.smithers_version or 'not known'}.",
         "",
         *(f"[{item.ref}] {item.quote}" for item in found.evidence),
+        *(f"\n{_stack(link)}" for link in found.failure.chain if link.stack),
     ]
     return "\n".join(lines)
+
+
+def _stack(link: Link) -> str:
+    frames = link.stack.splitlines()
+    more = [f"    … {len(frames) - _FRAMES:,} more lines"] if len(frames) > _FRAMES else []
+    return "\n".join([*frames[:_FRAMES], *more])
 
 
 def written(payload: dict[str, Any], *, pretty: bool = False) -> bytes:
