@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -92,6 +92,8 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         last_words: End of what the kernel's process wrote to its error stream, once it is over.
         on_start: Called when the kernel's process has been started.
         pool: Where the kernel comes from when it is to start fast.
+        cwd: Folder that it is started in; ours when None.
+        environment: Variables that it gets beside ours.
     """
 
     client_factory = LeanKernelClient
@@ -100,6 +102,8 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         super().__init__(**options)
         self.last_words = ""
         self.pool: KernelPool | None = None
+        self.cwd: Path | None = None
+        self.environment: Mapping[str, str] = {}
         self.on_start: Callable[[], None] = lambda: None
         self._use_own_spec()
         self.folder = _private_folder()
@@ -111,11 +115,11 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
     async def start_kernel(self, **options: Any) -> None:
         """Start it with our environment; nothing that its process prints reaches our own output."""
         folder = {FOLDER: str(self.folder)} if self.folder and self.kernel_name == KERNEL_NAME else {}
-        options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT, **folder}
+        options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT, **self.environment, **folder}
+        if self.cwd is not None:
+            options["cwd"] = str(self.cwd)
         with (self.folder / "log").open("wb") if self.folder else open(os.devnull, "wb") as log:  # noqa: ASYNC230, PTH123
             await super().start_kernel(stdin=subprocess.PIPE if folder else subprocess.DEVNULL, stdout=log, stderr=log, **options)
-        self.on_start()
-        await self._until_it_listens()
 
     def kill_now(self) -> None:
         """End the kernel and whatever it started, from any thread, at once."""
@@ -138,6 +142,11 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
             self.provisioner = PrewarmedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
             self.provisioner.pool = self.pool
         return await super()._async_pre_start_kernel(**options)
+
+    async def _async_post_start_kernel(self, **options: Any) -> None:
+        self.on_start()
+        await self._until_it_listens()
+        await super()._async_post_start_kernel(**options)
 
     async def _until_it_listens(self) -> None:
         """Wait for the sockets: ZeroMQ tries one that is not there yet again only after a tenth of a second."""

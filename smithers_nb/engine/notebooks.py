@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from smithers_nb.artifacts import write_whole
 from smithers_nb.engine.launcher import without_slow_imports
-from smithers_nb.errors import NotebookError, ParameterError
+from smithers_nb.errors import NotebookError, ParameterError, Stop
 
 if TYPE_CHECKING:
     from smithers_nb.engine.papermill_engine import Progress, Session
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _SAVE_EVERY_S: Final = 2.0
+_GLANCE_S: Final = 0.2
 _GRACE_S: Final = 10.0
 """How long an execution whose kernel was ended may take to notice."""
 
@@ -56,6 +58,34 @@ class ExecutedNotebook:
         return next(found, None)
 
 
+class Observer(Protocol):
+    """Whoever wants to know of every code cell; called in the thread that runs the cells."""
+
+    def begun(self, cell: Any, index: int) -> None:
+        """A code cell is about to be sent to the kernel; its source may still be changed."""
+        ...
+
+    def ended(self, cell: Any, index: int) -> None:
+        """The kernel has answered; the cell has its outputs, an error among them."""
+        ...
+
+
+class Setting(NamedTuple):
+    """Where and how a notebook is executed.
+
+    Attributes:
+        cwd: Folder that its cells find themselves in; ours by default.
+        environment: Variables that its kernel gets beside ours.
+        observer: Told of every code cell.
+        cancelled: Ends the execution once it is set.
+    """
+
+    cwd: Path | None = None
+    environment: Mapping[str, str] = MappingProxyType({})
+    observer: Observer | None = None
+    cancelled: threading.Event | None = None
+
+
 def validated(model: type[M], values: Mapping[str, Any]) -> M:
     """Check a notebook's parameters before anything is started.
 
@@ -72,13 +102,14 @@ def validated(model: type[M], values: Mapping[str, Any]) -> M:
 def execute(  # noqa: PLR0913  # all but three are options by name
     notebook: Path,
     output: Path,
-    parameters: BaseModel | None = None,
+    parameters: BaseModel | Mapping[str, Any] | None = None,
     *,
     cell_timeout_s: float = 600.0,
     total_timeout_s: float = 1800.0,
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
     kernels: KernelPool | None = None,
+    setting: Setting | None = None,
 ) -> ExecutedNotebook:
     """Run a notebook on a kernel of its own.
 
@@ -91,18 +122,20 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         progress: Told before each cell.
         meanwhile: Called once the kernel is starting, to use the time that takes.
         kernels: Prewarmed kernels (`engine.prewarm`); without them a kernel is started from nothing.
+        setting: What else a durable run wants.
 
     Raises:
         NotebookError: A cell failed, the time was up, the kernel died, or the notebook could not be saved.
     """
     begun = time.monotonic()
-    run = _Execution(_Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress, kernels))
+    job = _Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress, kernels, setting or Setting())
+    run = _Execution(job)
     threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True).start()
     try:
         run.started.wait(total_timeout_s)
         if meanwhile is not None and run.error is None:
             meanwhile()
-        run.finished.wait(max(0.0, run.job.deadline - time.monotonic()))
+        run.wait()
     finally:
         if not run.finished.is_set():
             run.stop()
@@ -115,11 +148,23 @@ class _Job(NamedTuple):
 
     notebook: Path
     output: Path
-    parameters: BaseModel | None
+    parameters: BaseModel | Mapping[str, Any] | None
     cell_timeout_s: float
     deadline: float
     progress: Progress | None
     kernels: KernelPool | None
+    setting: Setting
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters as papermill wants them."""
+        given = self.parameters
+        return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given or {})
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has asked for an end."""
+        return self.setting.cancelled is not None and self.setting.cancelled.is_set()
 
 
 class _Execution:
@@ -142,13 +187,20 @@ class _Execution:
                 from smithers_nb.engine.papermill_engine import Session
 
             node = nbformat.read(self.job.notebook, as_version=4)
-            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, pool=self.job.kernels)
-            self._session.execute(node, self.job.parameters.model_dump(mode="json") if self.job.parameters else {})
+            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting, pool=self.job.kernels)
+            self._session.execute(node, self.job.values)
         except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
             self.error = error
         finally:
             self.started.set()
             self.finished.set()
+
+    def wait(self) -> None:
+        """Wait for the end, the deadline, or somebody who cancels."""
+        glance = None if self.job.setting.cancelled is None else _GLANCE_S
+        while not self.job.is_cancelled and (left := self.job.deadline - time.monotonic()) > 0:
+            if self.finished.wait(min(left, glance or left)):
+                return
 
     def stop(self) -> None:
         """End the kernel."""
@@ -170,6 +222,8 @@ class _Execution:
         from smithers_nb.engine.papermill_engine import in_words, is_of_a_cell
 
         name, message = in_words(self.error or TimeoutError(), session, self.job.deadline)
+        if self.job.is_cancelled:
+            name, message = "Cancelled", "somebody cancelled the run"
         if not is_of_a_cell(self.error):
             session.mark(name, message)
         self._save(session.node)
@@ -178,6 +232,7 @@ class _Execution:
         return NotebookError(
             f"{self.job.notebook.name} stopped{f' at “{place}”' if place else ''}: {name}: {message}",
             notebook=self.job.output,
+            stop=Stop(name, message, session.running, session.node),
             hint=f"the notebook as far as it got: {self.job.output}",
         )
 

@@ -25,6 +25,7 @@ from papermill.log import logger
 from smithers_nb.engine.kernels import LeanKernelManager
 
 if TYPE_CHECKING:
+    from smithers_nb.engine.notebooks import Setting
     from smithers_nb.engine.prewarm import KernelPool
 
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -49,6 +50,7 @@ class Session:
         deadline: float,
         started: threading.Event,
         on_cell: Callable[[Session, int], None],
+        setting: Setting,
         *,
         pool: KernelPool | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class Session:
         self._cell_timeout_s = cell_timeout_s
         self._deadline = deadline
         self._on_cell = on_cell
+        self._setting = setting
         self._kernel: LeanKernelManager | None = None
         self._stopped = False
 
@@ -78,10 +81,13 @@ class Session:
             timeout_func=self._time_left,
             log=logger,
             on_cell_start=self._begin,
+            **self._watched(),
         )
         self._kernel = client.create_kernel_manager()
         self._kernel.on_start = self.started.set
         self._kernel.pool = self._pool
+        self._kernel.cwd = self._setting.cwd
+        self._kernel.environment = self._setting.environment
         if not self._stopped:
             client.execute()
 
@@ -110,6 +116,16 @@ class Session:
 
     def _time_left(self, _cell: Any) -> float:
         return max(0.01, min(self._cell_timeout_s, self._deadline - time.monotonic()))
+
+    def _watched(self) -> dict[str, Any]:
+        """Give nbclient's hooks for code cells to whoever wants to know of them."""
+        observer = self._setting.observer
+        if observer is None:
+            return {}
+        return {
+            "on_cell_execute": lambda cell, cell_index: observer.begun(cell, cell_index),
+            "on_cell_executed": lambda cell, cell_index, execute_reply: observer.ended(cell, cell_index),  # noqa: ARG005  # its names
+        }
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell
@@ -149,13 +165,30 @@ def in_words(error: BaseException, session: Session, deadline: float) -> tuple[s
 
 @contextmanager
 def _silenced(log: logging.Logger) -> Iterator[None]:
-    """Keep papermill from telling every step; what matters is raised."""
-    before = log.level
-    log.setLevel(logging.CRITICAL + 1)
+    """Keep papermill from telling every step; what matters is raised. Notebooks that run at once share its log."""
+    with _quiet.lock:
+        if _quiet.wanted == 0:
+            _quiet.before = log.level
+            log.setLevel(logging.CRITICAL + 1)
+        _quiet.wanted += 1
     try:
         yield
     finally:
-        log.setLevel(before)
+        with _quiet.lock:
+            _quiet.wanted -= 1
+            if _quiet.wanted == 0:
+                log.setLevel(_quiet.before)
+
+
+class _Quiet:
+    """How many executions want papermill's log to be quiet, and how loud it was before the first of them."""
+
+    lock = threading.Lock()
+    wanted = 0
+    before = logging.NOTSET
+
+
+_quiet: Final = _Quiet()
 
 
 @contextmanager
