@@ -8,14 +8,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from smithers_nb.errors import ParameterError
-
-FOLDER: Final = ".smithers_nb"
-DATABASE: Final = "SMITHERS_NB_DATABASE"
-"""Environment variable with the URL of a shared Postgres database; without it a project uses its own SQLite files."""
+from smithers_nb.sources.journal import DATABASE, FOLDER
 
 
 @dataclass(frozen=True)

@@ -36,17 +36,22 @@ class Problem(NamedTuple):
 
 
 class Source(Protocol):
-    """A read-only view of a place that holds runs.
+    """A read-only view of a place that holds runs."""
 
-    Attributes:
-        kind: `smithers`, later `journal`, `dbos`, `beads`, `rundir`.
-        location: Path or URL without secrets, as shown to people.
-        problems: What could not be read so far, in the order in which it was met, each once.
-    """
+    @property
+    def kind(self) -> str:
+        """Whose runs they are: `smithers`, `journal` (ours), `dbos`; `together` for several stores of one project."""
+        ...
 
-    kind: str
-    location: str
-    problems: list[Problem]
+    @property
+    def location(self) -> str:
+        """Path or URL without secrets, as shown to people."""
+        ...
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What could not be read so far, in the order in which it was met, each once."""
+        ...
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """List run ids that start with a prefix, sorted, at most `limit`."""

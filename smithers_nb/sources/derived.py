@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.rows import ApprovalRow, OutputRow
 from smithers_nb.model.vocabulary import NODE_TERMINAL_STATES, TERMINAL_STATUSES
+from smithers_nb.sources import journal
 from smithers_nb.sources.json_text import as_object, dump, parse, text_or_none, whole
 from smithers_nb.sources.query import Wanted, known_columns, quoted
 
@@ -37,6 +38,8 @@ def approvals(source: SmithersSource, wanted: Wanted) -> list[ApprovalRow]:
 
 def outputs(source: SmithersSource, wanted: Wanted) -> list[OutputRow]:
     """Read what tasks produced, and each run's input, from every table of every workflow."""
+    if journal.is_journal(source.schema):
+        return journal.outputs(source, wanted)
     kinds = _kinds(source)
     rows: list[OutputRow] = []
     for table, columns in source.own_tables.items():

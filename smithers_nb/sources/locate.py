@@ -1,14 +1,21 @@
-"""Find the store that a person means: nothing, a folder inside a project, a file, or a URL."""
+"""Find the store that a person means: nothing, a folder inside a project, a file, or a URL.
+
+A project folder may hold a store of Smithers and our own journal; then both are opened as one place.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from smithers_nb.errors import SourceMoved, SourceNotFound, SourceUnreadable
+from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
+from smithers_nb.sources.base import Problem
+from smithers_nb.sources.journal import DATABASE, journal_file
 from smithers_nb.sources.json_text import as_object
 from smithers_nb.sources.smithers import SmithersSource
 
@@ -20,14 +27,19 @@ ANCHOR: Final = ".smithers"
 _MARKERS: Final = ("backend.json", "migrated.json")
 _TARGET_KEYS: Final = ("dataDir", "connectionString", "url")
 _ELSEWHERE: Final = ("pglite", "postgres")
+_LENT: Final = "SMITHERS_NB_SOURCE"
+_ONLY_SAID: Final = ("set", "custom-connection")
+"""What the engine writes instead of a connection string."""
+
+_VARIABLES: Final = ("SMITHERS_POSTGRES_URL", "DATABASE_URL")
 
 
 def open_source(where: str | Path | None = None) -> Source:
     """Open the store at a place.
 
     Args:
-        where: A file; a folder, which is searched upward to the nearest `.smithers/` or `smithers.db`; a URL (`sqlite:///path`,
-            `file:path`); None is the current folder.
+        where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
+            (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -40,8 +52,8 @@ def open_source(where: str | Path | None = None) -> Source:
         opener = OPENERS.get(scheme)
         if opener is None:
             raise SourceNotFound(
-                f"{_without_secrets(text)!r}: this version cannot open {scheme}: sources",
-                searched=(_without_secrets(text),),
+                f"{without_secrets(text)!r}: this version cannot open {scheme}: sources",
+                searched=(without_secrets(text),),
                 hint=f"it opens a path, or a URL that starts with {', '.join(f'{name}:' for name in OPENERS)}",
             )
         return opener(text)
@@ -67,21 +79,49 @@ def _open_path(path: Path) -> Source:
 
 def _open_folder(folder: Path) -> Source:
     searched: list[str] = []
+    shared = [partial(open_source, url) for url in (os.environ.get(DATABASE),) if url]
     for place in (here := folder.absolute(), *here.parents):
         if ANCHOR in place.parts:
             continue
-        searched += [str(place / STORE), str(place / ANCHOR / STORE)]
-        _refuse_moved(place)
-        found = next((path for path in (place / STORE, place / ANCHOR / STORE) if path.is_file()), None)
-        if found is not None:
-            return _checked(found)
+        searched += [str(place / STORE), str(place / ANCHOR / STORE), str(journal_file(place))]
+        theirs = _stores_of_smithers(place)
+        ours = [partial(_checked, path) for path in (journal_file(place),) if not shared and path.is_file()]
+        if theirs or ours:
+            return _whatever_opens([*theirs, *ours, *shared])
         if (place / ANCHOR).is_dir():
             break
+    if shared:
+        return shared[0]()
     raise SourceNotFound(
         f"no Smithers store for {folder.absolute()}: searched {len(searched)} places from {searched[0] if searched else folder} upward",
         searched=searched,
         hint="start a workflow there first, or name the folder or the smithers.db of another project",
     )
+
+
+def _stores_of_smithers(place: Path) -> Sequence[Callable[[], Source]]:
+    if _moved_to(place):
+        return [partial(_open_moved, place)]
+    return [partial(_checked, path) for path in (place / STORE, place / ANCHOR / STORE) if path.is_file()][:1]
+
+
+def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
+    """Open the stores of a project; one that cannot be read is a problem of the others, unless it is the only one."""
+    opened: list[Source] = []
+    errors: list[SourceError] = []
+    for opener in openers:
+        try:
+            opened.append(opener())
+        except SourceError as error:
+            errors.append(error)
+    if not opened:
+        raise errors[0]
+    opened[0].problems.extend(Problem("project", str(error)) for error in errors)
+    if len(opened) == 1:
+        return opened[0]
+    from smithers_nb.sources.together import Together
+
+    return Together(*opened)
 
 
 def _open_file(path: Path) -> Source:
@@ -101,17 +141,33 @@ def _checked(path: Path) -> SmithersSource:
     return source
 
 
-def _refuse_moved(place: Path) -> None:
-    moved = _moved_to(place)
-    if moved is None:
-        return
-    backend, target = moved
-    raise SourceMoved(
-        f"the history of {place} was migrated to {backend}: it is in {target} now",
-        backend=backend,
-        where=target,
-        hint=f"name {place / STORE} itself for the history before that, or migrate back: `bunx smithers-orchestrator migrate --to sqlite`",
-    )
+def _open_moved(place: Path) -> Source:
+    """Follow a project's markers to the database that has its history now.
+
+    Raises:
+        SourceMoved: The markers name a place that cannot be opened from here.
+    """
+    backend, target = _moved_to(place) or ("", "")
+    url = _connection_string(place) if backend == "postgres" else None
+    if url is None:
+        wanted = "set SMITHERS_POSTGRES_URL, or " if backend == "postgres" else ""
+        raise SourceMoved(
+            f"the history of {place} was migrated to {backend}: it is in {target} now",
+            backend=backend,
+            where=target,
+            hint=f"{wanted}name {place / STORE} itself for the history before that, or migrate back: "
+            "`bunx smithers-orchestrator migrate --to sqlite`",
+        )
+    source = _open_postgres_url(url)
+    source.problems.append(Problem("backend", f"{place} keeps its history in postgres: {source.location} is shown"))
+    return source
+
+
+def _connection_string(place: Path) -> str | None:
+    """Find how to connect: as the project's markers say, which as a rule say only that it is set, else as the engine itself does."""
+    named = (details.get(key) for name in _MARKERS for details in [_target(_marker(place / ANCHOR / name))] for key in _TARGET_KEYS)
+    known = (*named, *map(os.environ.get, _VARIABLES))
+    return next((url for url in known if isinstance(url, str) and url.startswith(("postgres:", "postgresql:"))), None)
 
 
 def _moved_to(place: Path) -> tuple[str, str] | None:
@@ -121,16 +177,22 @@ def _moved_to(place: Path) -> tuple[str, str] | None:
     """
     for name in _MARKERS:
         marker = _marker(place / ANCHOR / name)
-        target = marker.get("target")
-        details = target if isinstance(target, dict) else {}
-        backend = str(marker.get("backend") or details.get("backend") or target or "").lower()
+        details = _target(marker)
+        backend = str(marker.get("backend") or details.get("backend") or marker.get("target") or "").lower()
         if backend == "sqlite":
             return None
         if backend in _ELSEWHERE:
-            named = next((details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str)), None)
+            named = next(
+                (details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str) and details[key] not in _ONLY_SAID), None
+            )
             default = str(place / ANCHOR / "pg") if backend == "pglite" else "the database of SMITHERS_POSTGRES_URL"
-            return backend, _without_secrets(named or default)
+            return backend, without_secrets(named or default)
     return None
+
+
+def _target(marker: dict[str, Any]) -> dict[str, Any]:
+    target = marker.get("target")
+    return target if isinstance(target, dict) else {}
 
 
 def _marker(path: Path) -> dict[str, Any]:
@@ -146,11 +208,30 @@ def _scheme(text: str) -> str | None:
     return head.lower() if colon and len(head) > 1 and head.replace("+", "").replace("-", "").isalnum() else None
 
 
-def _without_secrets(url: str) -> str:
-    if "@" not in url:
-        return url
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+def without_secrets(where: str) -> str:
+    """Give a place as it may be shown: a URL without user, password and options, anything else as it is."""
+    if _scheme(where) is None or not {"@", "?"} & set(where):
+        return where
+    try:
+        parts = urlsplit(where)
+    except ValueError:
+        return f"{where.partition(':')[0]}:"
+    # what stands before the last @ may be a password that was not escaped, wherever the path seems to begin
+    return f"{parts.scheme}://{f'{parts.netloc}{parts.path}'.rpartition('@')[2]}"
+
+
+def lent(where: str) -> str:
+    """Give a text that opens the same source and may be written down, for processes that we start.
+
+    A URL with a password goes into the environment, and the text is the name of its variable: `env:SMITHERS_NB_SOURCE`.
+    """
+    before, at, after = where.rpartition("@")
+    secret = (at and ":" in before.partition("://")[2]) or "password" in after.partition("?")[2].lower()
+    if _scheme(where) is None or not secret or os.path.exists(where):  # noqa: PTH110
+        return where
+    name = next(name for place in count() if os.environ.get(name := f"{_LENT}_{place}" if place else _LENT, where) == where)
+    os.environ[name] = where
+    return f"env:{name}"
 
 
 def _open_sqlite_url(url: str) -> Source:
@@ -164,5 +245,41 @@ def _open_file_url(url: str) -> Source:
     return _open_path(Path(unquote(path.removeprefix("//") if path.startswith("///") else path) or "."))
 
 
-OPENERS: Final[dict[str, Callable[[str], Source]]] = {"sqlite": _open_sqlite_url, "file": _open_file_url}
+def _open_named(text: str) -> Source:
+    """Open `env:NAME`: what the environment variable says."""
+    name = text.partition(":")[2]
+    where = os.environ.get(name, "")
+    if not where or _scheme(where) == "env":
+        raise SourceNotFound(f"the environment has no {name}", searched=(text,), hint=f"set {name} to the path or the URL of the store")
+    return open_source(where)
+
+
+def _open_postgres_url(url: str) -> Source:
+    """Open `postgresql://user@host/database`; `?schema=` names the schema, else the search path and then our journal's are looked at."""
+    from smithers_nb.sources.postgres import PostgresDatabase
+    from smithers_nb.sources.smithers_postgres import PostgresSource
+
+    return PostgresSource(PostgresDatabase(url, without_secrets(url))).checked()
+
+
+def _open_journal_url(url: str) -> Source:
+    """Open `journal:PROJECT` or `journal:FILE`: our own runs alone, whatever else the project holds; `journal:` is the current folder's."""
+    path = Path(unquote(url.partition(":")[2].partition("?")[0]).removeprefix("//") or ".")
+    for place in (path, *path.absolute().parents) if path.is_dir() else ():
+        if journal_file(place).is_file():
+            return _open_path(journal_file(place))
+    if path.is_dir():
+        raise SourceNotFound(
+            f"no journal for {path.absolute()}", searched=(str(journal_file(path)),), hint="`smithers-nb up NOTEBOOK.ipynb` starts one"
+        )
+    return _open_path(path)
+
+
+OPENERS: Final[dict[str, Callable[[str], Source]]] = {
+    "sqlite": _open_sqlite_url,
+    "file": _open_file_url,
+    "journal": _open_journal_url,
+    "env": _open_named,
+    **dict.fromkeys(("postgresql", "postgres", "postgresql+psycopg"), _open_postgres_url),
+}
 """URL scheme to what opens it; a new kind of source adds one line."""

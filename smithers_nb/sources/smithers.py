@@ -1,4 +1,4 @@
-"""Runs of the Smithers engine, read from the SQLite store of a project.
+"""Runs of the Smithers engine, read from the SQLite store of a project; our own journal has the same tables.
 
 The schema is read once per store; after that each grain is one SELECT (`grains`, `query`) or, where one does not do, a short
 function (`derived`, `render_frames`). Rows come through the standard library; frames of grains that are one SELECT come through
@@ -16,6 +16,7 @@ from smithers_nb.errors import SourceUnreadable
 from smithers_nb.frames import contract
 from smithers_nb.model.rows import ApprovalRow, EventRow, OutputRow, TaskRow
 from smithers_nb.model.vocabulary import event_category
+from smithers_nb.sources import journal
 from smithers_nb.sources.base import Only, Problem, R
 from smithers_nb.sources.bulk import read_arrow
 from smithers_nb.sources.derived import approvals, outputs
@@ -34,9 +35,9 @@ _DERIVED: Final[dict[type, Callable[[SmithersSource, Wanted], list[Any]]]] = {}
 
 
 class SmithersSource:
-    """A read-only view of one Smithers store; see `sources.base.Source`."""
+    """A read-only view of one store with Smithers' tables; see `sources.base.Source`. Its `kind` is right once the schema is read."""
 
-    kind = "smithers"
+    kind: str = "smithers"
 
     def __init__(self, path: str | Path) -> None:
         self.file = SqliteFile(path)
@@ -55,6 +56,7 @@ class SmithersSource:
         """
         if self._schema is None:
             self._schema = self._read_schema()
+            self.kind = journal.KIND if journal.is_journal(self._schema) else "smithers"
         return self._schema
 
     def refresh(self) -> None:
@@ -66,6 +68,8 @@ class SmithersSource:
     @property
     def own_tables(self) -> dict[str, tuple[str, ...]]:
         """Tables that hold the input and what tasks produced."""
+        if journal.is_journal(self.schema):
+            return {name: columns for name, columns in self.schema.items() if name == journal.OUTPUTS}
         return {
             name: columns for name, columns in self.schema.items() if not name.startswith((OWN_TABLES, "sqlite_")) and "run_id" in columns
         }

@@ -30,6 +30,7 @@ from smithers_nb.model.rows import (
 from smithers_nb.model.vocabulary import NOISE_EVENTS
 from smithers_nb.sources.base import CHILD_MARK, AllBut, Problem, R, Source, resolve_run_id
 from smithers_nb.sources.json_text import as_object
+from smithers_nb.sources.together import store_of
 
 AGENT_EVENT: Final = "AgentEvent"
 _AUTOPSY: Final = "post-failure"
@@ -40,7 +41,7 @@ class Snapshot:
     """Everything a store holds about one run, read on demand.
 
     Attributes:
-        source: Where it is read from.
+        source: The store it is read from; of several stores of one place, the one that has the run.
         run_id: Exact id of the run.
     """
 
@@ -51,8 +52,8 @@ class Snapshot:
             RunNotFound: No run has it.
             AmbiguousRunId: Several runs share the prefix.
         """
-        self.source = source
         self.run_id = resolve_run_id(source, run_id)
+        self.source = store_of(source, self.run_id)
 
     def __repr__(self) -> str:
         return f"Snapshot({self.run_id!r}, {self.source.location!r})"

@@ -31,13 +31,20 @@ _ROUTE_ERRORS: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQ
 _LARGEST: Final = 2**63
 
 _owned: set[str] = set()
+_keeping: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
 _turn = threading.RLock()
 """One reader of this process at a time: closing any handle on a file drops every POSIX lock the process holds on it."""
 
 
 def own(path: str | Path) -> None:
-    """Declare that this process writes a file, so that it is read through the standard library alone."""
-    _owned.add(os.path.realpath(path))
+    """Declare that this process is about to write a file, so that it is read through the standard library alone.
+
+    Connections to it that were kept from before hold no lock; they are closed now, because later that would drop the writer's.
+    """
+    with _turn:
+        _owned.add(os.path.realpath(path))
+        for file in [file for file in _keeping if is_owned(file.path)]:
+            file.close()
 
 
 def is_owned(path: str | Path) -> bool:
@@ -208,6 +215,7 @@ class SqliteFile:
         if self._connection is None or self._connected != key:
             self._disconnect()
             self._connection, self._connected = _open(uri), key
+            _keeping.add(self)
         return self._connection
 
     def _disconnect(self) -> None:

@@ -14,7 +14,7 @@ from smithers_nb.artifacts import artifact_path
 from smithers_nb.engine.notebooks import execute, validated
 from smithers_nb.errors import NotebookError, ReportError
 from smithers_nb.resources import resource
-from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.locate import lent, open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.results import VERDICT_MIMETYPE, VerdictRow
@@ -106,10 +106,10 @@ def _settled(parameters: AutopsyParameters) -> AutopsyParameters:
     try:
         snapshot = Snapshot(source, parameters.target_run_id)
         refuse_unless_failed(snapshot, parameters.moment)
-        place = Path(source.location)
+        place = Path(snapshot.source.location)
         exact = {
             "target_run_id": snapshot.run_id,
-            "source": str(place.absolute()) if place.exists() else parameters.source,
+            "source": str(place.absolute()) if place.exists() else parameters.source and lent(parameters.source),
             "workflow_path": parameters.workflow_path and str(Path(parameters.workflow_path).expanduser().absolute()),
             "now": parameters.moment,
         }

@@ -330,3 +330,27 @@ def test_owned_file_is_read_in_place(plain, monkeypatch):
     file = SqliteFile(path)
     file.check()
     assert file.fetch(COUNT).rows[0][0] == 200
+
+
+def test_kept_connections_are_closed_before_this_process_writes(plain, monkeypatch):
+    """A reader from before holds its lock-free handle no longer when the writer takes its first lock."""
+    monkeypatch.setattr(reading, "_owned", set())
+    file = SqliteFile(plain())
+    before = open_handles(file.path)
+    file.fetch(COUNT)
+    assert open_handles(file.path) == before + 1
+    reading.own(file.path)
+    assert open_handles(file.path) == before
+    assert file.fetch(COUNT).rows[0][0] == 200
+    assert open_handles(file.path) == before
+
+
+def open_handles(path: Path) -> int:
+    """Count the handles of this process on a file."""
+    found = 0
+    for handle in Path("/proc/self/fd").iterdir():
+        try:
+            found += handle.samefile(path)
+        except OSError:
+            continue
+    return found
