@@ -19,7 +19,7 @@ from smithers_nb.redact import redact
 if TYPE_CHECKING:
     from smithers_nb.agents.base import Dossier, Proposal
     from smithers_nb.agents.record import Record
-    from smithers_nb.model.verdict import Evidence
+    from smithers_nb.model.verdict import Evidence, Failure
 
 
 class Held(NamedTuple):
@@ -31,7 +31,7 @@ class Held(NamedTuple):
         root_cause: Sentences whose quotations stand in the record; empty when none is left.
         detail: Advice without anything dangerous.
         error_summary: The error in plain words.
-        blames_engine: A quote leads into the engine's own code, with none of the workflow's before it.
+        blames_engine: The failure came out of the engine's own code, and a quote leads there.
         notes: What was dropped and why, one line each.
     """
 
@@ -44,18 +44,34 @@ class Held(NamedTuple):
     notes: tuple[str, ...]
 
 
-def held(proposal: Proposal, dossier: Dossier, record: Record, *, offered: Collection[str], workflow_path: str | None) -> Held:
+class Ground(NamedTuple):
+    """What an answer is held against.
+
+    Attributes:
+        dossier: What the provider was given.
+        record: The rows.
+        failure: The failure that it is about.
+        offered: Command lines of the deterministic advice.
+        workflow_path: The run's workflow.
+    """
+
+    dossier: Dossier
+    record: Record
+    failure: Failure
+    offered: Collection[str]
+    workflow_path: str | None
+
+
+def held(proposal: Proposal, ground: Ground) -> Held:
     """Keep what holds of a proposal.
 
     Args:
         proposal: The answer.
-        dossier: What the provider was given.
-        record: The rows.
-        offered: Command lines of the deterministic advice.
-        workflow_path: The run's workflow.
+        ground: What it is held against.
     """
+    dossier, record = ground.dossier, ground.record
     evidence, notes = _evidence(proposal, record)
-    lines, refused = _commands(proposal, record, offered, workflow_path)
+    lines, refused = _commands(proposal, ground)
     given = _flat(dossier.model_dump_json(by_alias=True)) + _flat("\n".join(_texts(dossier)))
 
     def occurs(words: str) -> bool:
@@ -71,7 +87,7 @@ def held(proposal: Proposal, dossier: Dossier, record: Record, *, offered: Colle
         root_cause=cause,
         detail=detail,
         error_summary=plain,
-        blames_engine=any(_leads_into_the_engine(item, record) for item in evidence),
+        blames_engine=_engine_threw(ground.failure) and any(_names_the_engine(item) for item in evidence),
         notes=(*notes, *refused, *left_out),
     )
 
@@ -87,15 +103,21 @@ def _evidence(proposal: Proposal, record: Record) -> tuple[tuple[Evidence, ...],
     return tuple(kept.values()), notes
 
 
-def _commands(proposal: Proposal, record: Record, offered: Collection[str], workflow_path: str | None) -> tuple[tuple[str, ...], list[str]]:
-    decided = [(line, judged(line, record, offered=offered, workflow_path=workflow_path)) for line in proposal.commands]
+def _commands(proposal: Proposal, ground: Ground) -> tuple[tuple[str, ...], list[str]]:
+    decided = [
+        (line, judged(line, ground.record, offered=ground.offered, workflow_path=ground.workflow_path)) for line in proposal.commands
+    ]
     notes = [f"dropped the command {excerpt(line, 80)!r}: {one.refusal}" for line, one in decided if one.refusal]
     return tuple(dict.fromkeys(one.line for _, one in decided if one.line)), notes
 
 
-def _leads_into_the_engine(item: Evidence, record: Record) -> bool:
-    names_it = any(Frame("", words, 0).is_engine for words in (item.quote, item.quote.replace("\\", "/")))
-    return names_it and where_thrown(record.text(item.ref) or "") == "engine"
+def _engine_threw(failure: Failure) -> bool:
+    """Tell whether the failure itself came out of the engine; what wraps it, as the error of the run does, always has."""
+    return next((where for link in reversed(failure.chain) if (where := where_thrown(link.stack))), "") == "engine"
+
+
+def _names_the_engine(item: Evidence) -> bool:
+    return Frame("", item.quote.replace("\\", "/"), 0).is_engine
 
 
 def _texts(dossier: Dossier) -> list[str]:

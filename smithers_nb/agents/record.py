@@ -73,15 +73,15 @@ class Record:
     def refusal(self, ref: str, quote: str) -> str:
         """Say why a quote does not hold; empty when it does."""
         wanted = _flat(redact(quote))
-        if any(item.ref == ref and wanted and wanted in _flat(redact(item.quote)) for item in self.cited):
-            return ""
+        cited = [_flat(redact(item.quote)) for item in self.cited if item.ref == ref]
         text = self.text(ref)
-        if text is None:
+        if text is None and not cited:
             return "there is no such row"
-        found = self._around(ref) or _flat(text)
-        if len(wanted) < min(_SHORTEST_QUOTE, len(found)):
+        row = text or ""
+        places = (self._around(ref) or _flat(row), _flat(_unescaped(row)), *cited)
+        if len(wanted) < min(_SHORTEST_QUOTE, *(len(place) for place in places if place)):
             return "its quote is too short to show anything"
-        return "" if wanted in found or wanted in _flat(_unescaped(text)) else "its quote does not occur in that row"
+        return "" if any(wanted in place for place in places) else "its quote does not occur in that row"
 
     def mentions(self, words: str) -> bool:
         """Tell whether words occur in any row that was read so far, in the workflow's file or among the quotes."""

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from smithers_nb.agents.base import Facts, Known, Line
-from smithers_nb.agents.checked import held
+from smithers_nb.agents.checked import Ground, held
 from smithers_nb.agents.choose import provider_named
 from smithers_nb.agents.dossier import dossier
 from smithers_nb.agents.merged import Base, Opinion, alone, merged
@@ -82,7 +82,7 @@ def _ask(asked: Provider, found: Investigation, gathered: Gathered, snapshot: Sn
     except ProviderError as error:
         hint = f" To get one: {error.hint}." if error.hint else ""
         return alone(base, f"{asked.author} gave no answer: {error}. The verdict is the internal one.{hint}")
-    kept = held(proposal, told, record, offered=_offered(base, proposal), workflow_path=path)
+    kept = held(proposal, Ground(told, record, found.failure, _offered(base, proposal), path))
     return merged(base, proposal, kept, asked.author)
 
 
