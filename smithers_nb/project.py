@@ -213,7 +213,9 @@ class Project(Grains):
         return self.run_ids()
 
     def __repr__(self) -> str:
-        return f"<Project {self.source.location if 'source' in self.__dict__ else self.where or '.'}>"
+        from smithers_nb.sources.locate import without_secrets
+
+        return f"<Project {self.source.location if 'source' in self.__dict__ else without_secrets(str(self.where or '.'))}>"
 
     def _repr_html_(self) -> str:
         return self.card()._repr_html_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -44,3 +45,15 @@ def check_grains() -> Callable[..., None]:
                 assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {spec.name: spec.dtype for spec in contract(row)}
 
     return check
+
+
+@pytest.fixture
+def copied(postgres: str) -> Callable[..., str]:
+    """Copy an SQLite store into the test's Postgres database, as Smithers' own migration does; gives its URL."""
+    copy = runpy.run_path(str(Path(__file__).with_name("postgres_stores.py")))["copy_to_postgres"]
+
+    def run(path: Path, schema: str = "public") -> str:
+        copy(path, postgres, schema)
+        return postgres
+
+    return run
