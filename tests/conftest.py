@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -60,6 +61,17 @@ def corpus_store(corpus: Path, tmp_path: Path) -> Callable[[str], Path]:
     return copy
 
 
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A real server for bug reports on loopback; no report of a test can go anywhere else."""
+    kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("endpoint.py"))))
+    server = kinds.Endpoint()
+    server.http, server.FILED = kinds.http, kinds.FILED
+    monkeypatch.setenv("SMITHERS_BUG_ENDPOINT", server.url)
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL, started for the first test that asks and shared by all workers; gives the URL of its database `postgres`."""
@@ -90,3 +102,9 @@ def postgres(postgres_server: str) -> Iterator[str]:
     yield f"{postgres_server.rpartition('/')[0]}/{name}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def journal_runs() -> SimpleNamespace:
+    """Ways to write runs into a journal of ours: `write_run`, `live_owner`, `run_ids`."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("journal_runs.py"))))
