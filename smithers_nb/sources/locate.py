@@ -264,13 +264,13 @@ def _open_postgres_url(url: str) -> Source:
 
 def _open_journal_url(url: str) -> Source:
     """Open `journal:PROJECT` or `journal:FILE`: our own runs alone, whatever else the project holds; `journal:` is the current folder's."""
-    path = Path(unquote(url.partition(":")[2].partition("?")[0]).removeprefix("//") or ".")
-    for place in (path, *path.absolute().parents) if path.is_dir() else ():
+    path = Path(unquote(url.partition(":")[2].partition("?")[0]).removeprefix("//") or ".").absolute()
+    for place in (path, *path.parents) if path.is_dir() else ():
         if journal_file(place).is_file():
             return _open_path(journal_file(place))
     if path.is_dir():
         raise SourceNotFound(
-            f"no journal for {path.absolute()}", searched=(str(journal_file(path)),), hint="`smithers-nb up NOTEBOOK.ipynb` starts one"
+            f"no journal for {path}", searched=(str(journal_file(path)),), hint="`smithers-nb up NOTEBOOK.ipynb` starts one"
         )
     return _open_path(path)
 

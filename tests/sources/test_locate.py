@@ -84,7 +84,8 @@ def test_project_without_a_store(tmp_path):
     (tmp_path / "inner" / ".smithers").mkdir(parents=True)
     with pytest.raises(SourceNotFound) as caught:
         open_source(tmp_path / "inner")
-    assert caught.value.searched == (str(tmp_path / "inner" / "smithers.db"), str(tmp_path / "inner" / ".smithers" / "smithers.db"))
+    places = ("smithers.db", ".smithers/smithers.db", ".smithers_nb/journal.db")
+    assert caught.value.searched == tuple(str(tmp_path / "inner" / place) for place in places)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 4
 
