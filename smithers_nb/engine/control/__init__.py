@@ -4,6 +4,29 @@ Functions over a `Place`: each checks first, refuses with a `ControlRefused` tha
 transaction. None of them executes a notebook; `engine.runtime` does, afterwards.
 """
 
+from smithers_nb.engine.control.cancel import Cancellation, cancel
+from smithers_nb.engine.control.people import Pending, Said, answer, decide, pending
+from smithers_nb.engine.control.reset import ResetPlan, reset_plan, retry_task
+from smithers_nb.engine.control.resume import Resumption, resume
+from smithers_nb.engine.control.rewind import RewindPlan, frames_of, rewind, rewind_plan
 from smithers_nb.engine.control.submit import submit
 
-__all__ = ["submit"]
+__all__ = [
+    "Cancellation",
+    "Pending",
+    "ResetPlan",
+    "Resumption",
+    "RewindPlan",
+    "Said",
+    "answer",
+    "cancel",
+    "decide",
+    "frames_of",
+    "pending",
+    "reset_plan",
+    "resume",
+    "retry_task",
+    "rewind",
+    "rewind_plan",
+    "submit",
+]

@@ -79,6 +79,16 @@ def read_notebook(path: str | Path) -> NotebookFile:
     return NotebookFile(file, _mapping(metadata.get("smithers_nb")), language, found)
 
 
+def code_cells(path: str | Path) -> dict[str, str]:
+    """Read the code of a notebook: source by cell id, or by `cell-N` where cells have no ids.
+
+    Raises:
+        ParameterError: It is not there, or no notebook.
+    """
+    cells = [cell for cell in _document(Path(path).expanduser().absolute())["cells"] if cell.get("cell_type") == "code"]
+    return {str(cell.get("id") or f"cell-{number}"): _source(cell) for number, cell in enumerate(cells, 1)}
+
+
 def _document(file: Path) -> dict[str, Any]:
     try:
         if not file.is_file():

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.control.notebook_file import NotebookFile, read_notebook
+from smithers_nb.engine.control.notebook_file import read_notebook
 from smithers_nb.engine.control.parameters import checked
+from smithers_nb.engine.control.sources import sources_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import NewRun, create_run
 from smithers_nb.engine.journal.schema import runs
@@ -82,7 +83,9 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         "artifacts": artifacts,
         "hidden": hidden or found.settings.get("hidden") is True,
     }
-    run = NewRun(chosen, found.workflow, str(found.path), _hash(found), values, config, parent_run_id)
+    code = sources_of(found.path)
+    config["cells"] = code.cells
+    run = NewRun(chosen, found.workflow, str(found.path), code.hash, values, config, parent_run_id)
     with Journal.open(place) as journal, journal.writing() as connection:
         if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == chosen)).first():
             raise ControlRefused(
@@ -117,16 +120,6 @@ def _check_limits(cell_timeout_s: float, total_timeout_s: float) -> None:
     for name, seconds in (("cell", cell_timeout_s), ("total", total_timeout_s)):
         if not 0 < seconds < float("inf"):
             raise ParameterError(f"the {name} timeout is {seconds}", hint="give a positive number of seconds")
-
-
-def _hash(notebook: NotebookFile) -> str:
-    try:
-        from smithers_nb.engine.source_hash import notebook_hash
-    except ModuleNotFoundError:  # until it lands
-        import hashlib
-
-        return hashlib.sha256(notebook.path.read_bytes()).hexdigest()
-    return str(notebook_hash(notebook.path))
 
 
 def _base36(number: int) -> str:

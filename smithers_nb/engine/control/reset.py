@@ -1,0 +1,187 @@
+"""Taking back what was done: a task that is to be tried again, with everything that began after it.
+
+`reset_plan` says what would be reset and changes nothing; `retry_task` does exactly that in one transaction and asks for the next
+execution. What people decided after the target began is withdrawn and asked again: they decided about something that is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.control.order import begun_last
+from smithers_nb.engine.control.resume import go_on
+from smithers_nb.engine.control.sources import check_sources
+from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.records import Node, append_event, as_json, set_node
+from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
+from smithers_nb.engine.journal.status import set_status
+from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.errors import ControlRefused, NodeNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from smithers_nb.engine.place import Place
+
+_UNDONE: Final = ("failed", "in-progress", "waiting-approval", "waiting-event")
+
+
+class ResetItem(NamedTuple):
+    """One node that is reset.
+
+    Attributes:
+        state: Its state before.
+        withdrawn: What a person said there and has to say again; empty for all but decided gates and answered questions.
+    """
+
+    node: Node
+    state: str
+    withdrawn: str = ""
+
+
+class ResetPlan(NamedTuple):
+    """What a `retry-task` resets, the target first."""
+
+    run_id: str
+    items: tuple[ResetItem, ...]
+
+
+def reset_plan(place: Place, run_id: str, node_id: str, iteration: int = 0, *, deps: bool = True) -> ResetPlan:
+    """Say what `retry_task` would reset, and change nothing.
+
+    Raises:
+        RunNotFound: There is no such run.
+        NodeNotFound: The run has no such node.
+    """
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.reading() as connection:
+            return _plan(connection, Node(found, node_id, iteration), deps=deps)
+
+
+def retry_task(  # noqa: PLR0913  # all but three are options by name
+    place: Place,
+    run_id: str,
+    node_id: str,
+    iteration: int = 0,
+    *,
+    deps: bool = True,
+    accept_workflow_change: bool = False,
+    force: bool = False,
+    here: bool = False,
+) -> ResetPlan:
+    """Reset a task and what began after it, and ask for the next execution.
+
+    Args:
+        place: Where the journal is.
+        run_id: The run; a unique beginning is enough.
+        node_id: The target.
+        iteration: Its round of a loop, from 0.
+        deps: Also what began after it; without, only the target.
+        accept_workflow_change: Go on although the notebook or its modules were edited.
+        force: Also when the run waits for a person.
+        here: The caller executes it itself, with `runtime.run_here`; otherwise a worker does.
+
+    Returns:
+        What was reset.
+
+    Raises:
+        RunNotFound: There is no such run.
+        NodeNotFound: The run has no such node.
+        ControlRefused: `RUN_OWNER_ALIVE`, `RUN_STILL_RUNNING` or `RESUME_METADATA_MISMATCH`; nothing was reset.
+    """
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.writing(found) as connection:
+            row = run_row(connection, found)
+            plan = _plan(connection, Node(found, node_id, iteration), deps=deps)
+            refuse_while_executed(connection, row, force=force)
+            _refuse_while_waiting(row, force=force)
+            check_sources(connection, row, accept=accept_workflow_change)
+            _apply(connection, plan)
+            set_status(connection, found, "running")
+            go_on(connection, row, here=here)
+            return plan
+
+
+def reset(connection: sa.Connection, items: Iterable[ResetItem]) -> None:
+    """Take nodes back to where nothing has happened to them yet; their attempts stay, marked as cancelled by this."""
+    for item in items:
+        _mark_attempts(connection, item.node)
+        connection.execute(outputs.delete().where(*_is(outputs, item.node)))
+        connection.execute(approvals.delete().where(*_is(approvals, item.node)))
+        connection.execute(questions.delete().where(*_is(questions, item.node)))
+        set_node(connection, item.node, "pending")
+
+
+def items_of(connection: sa.Connection, wanted: Iterable[Node]) -> tuple[ResetItem, ...]:
+    """Read what the nodes to reset are and hold."""
+    return tuple(_item(connection, node) for node in wanted)
+
+
+def as_payload(items: Iterable[ResetItem]) -> list[dict[str, Any]]:
+    """Write reset nodes for an event; decisions that are withdrawn stay readable there."""
+    rows = []
+    for item in items:
+        told = {"withdrawn": item.withdrawn} if item.withdrawn else {}
+        rows.append({"nodeId": item.node.node_id, "iteration": item.node.iteration, "state": item.state, **told})
+    return rows
+
+
+def _apply(connection: sa.Connection, plan: ResetPlan) -> None:
+    target = plan.items[0].node
+    about = {"nodeId": target.node_id, "iteration": target.iteration}
+    append_event(connection, plan.run_id, "RetryTaskStarted", about | {"resetNodes": as_payload(plan.items)})
+    reset(connection, plan.items)
+    append_event(connection, plan.run_id, "RetryTaskFinished", about | {"success": True})
+
+
+def _plan(connection: sa.Connection, target: Node, *, deps: bool) -> ResetPlan:
+    there = {Node(target.run_id, row.node_id, row.iteration) for row in connection.execute(_nodes_of(target.run_id))}
+    if target not in there:
+        where = f"{target.node_id!r}" + (f", iteration {target.iteration}" if target.iteration else "")
+        names = ", ".join(sorted({node.node_id for node in there})[:20]) or "none"
+        raise NodeNotFound(f"run {target.run_id} has no node {where}", hint=f"its nodes: {names}")
+    began = begun_last(connection, target.run_id)
+    since = began.get(target, -1)
+    later = sorted((node for node in there - {target} if began.get(node, -1) > since), key=lambda node: began[node])
+    return ResetPlan(target.run_id, items_of(connection, (target, *(later if deps else ()))))
+
+
+def _refuse_while_waiting(row: sa.Row[Any], *, force: bool) -> None:
+    if row.status.startswith("waiting-") and not force:
+        raise ControlRefused(
+            f"run {row.run_id} still waits for a person ({row.status})",
+            code="RUN_STILL_RUNNING",
+            hint=f"decide first (smithers-nb why {row.run_id}), or add --force to ask again later",
+        )
+
+
+def _mark_attempts(connection: sa.Connection, node: Node) -> None:
+    query = sa.select(attempts.c.attempt, attempts.c.state, attempts.c.finished_at_ms, attempts.c.meta_json).where(*_is(attempts, node))
+    for number, state, finished_at, meta in connection.execute(query).all():
+        values: dict[str, Any] = {"meta_json": as_json({**orjson.loads(meta or "{}"), "resetCancelled": True, "resetFrom": state})}
+        if state in _UNDONE:
+            values |= {"state": "cancelled", "finished_at_ms": finished_at or now_ms()}
+        connection.execute(attempts.update().where(*_is(attempts, node), attempts.c.attempt == number).values(values))
+
+
+def _item(connection: sa.Connection, node: Node) -> ResetItem:
+    state = connection.execute(sa.select(nodes.c.state).where(*_is(nodes, node))).scalar_one()
+    gate = connection.execute(sa.select(approvals.c.status, approvals.c.decided_by).where(*_is(approvals, node))).first()
+    if gate is not None and gate.status != "requested":
+        return ResetItem(node, state, f"{gate.status} by {gate.decided_by}")
+    asked = connection.execute(sa.select(questions.c.status, questions.c.answered_by).where(*_is(questions, node))).first()
+    return ResetItem(node, state, f"answered by {asked.answered_by}" if asked is not None and asked.status == "answered" else "")
+
+
+def _nodes_of(run_id: str) -> sa.Select[tuple[str, int]]:
+    return sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == run_id)
+
+
+def _is(table: sa.Table, node: Node) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.run_id == node.run_id, table.c.node_id == node.node_id, table.c.iteration == node.iteration

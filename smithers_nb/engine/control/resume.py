@@ -1,0 +1,115 @@
+"""Going on with a run: from its beginning, with everything that is finished skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from smithers_nb.engine.control.notebook_file import read_notebook
+from smithers_nb.engine.control.parameters import checked
+from smithers_nb.engine.control.sources import check_sources
+from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal.records import INPUT, Node, append_event, read_output
+from smithers_nb.engine.journal.schema import runs
+from smithers_nb.errors import ControlRefused
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.place import Place
+
+_NOTHING_LEFT: Final = "finished"
+_MOVED: Final = "continued"
+
+
+class Resumption(NamedTuple):
+    """What a resume came to.
+
+    Attributes:
+        run_id: The run.
+        status: Its status before.
+        goes_on: Whether another execution follows; False for a run that is finished.
+    """
+
+    run_id: str
+    status: str
+    goes_on: bool
+
+
+def resume(  # noqa: PLR0913  # all but two are options by name
+    place: Place,
+    run_id: str,
+    *,
+    notebook: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    accept_workflow_change: bool = False,
+    force: bool = False,
+    here: bool = False,
+) -> Resumption:
+    """Ask for another execution of a run that failed, was cancelled, waits, is paused, or whose process died.
+
+    Args:
+        place: Where its journal is.
+        run_id: Its id; a unique beginning is enough.
+        notebook: Its notebook, when the caller wants to be sure that it is this one.
+        parameters: Its parameters, when the caller wants to be sure that they are the same.
+        accept_workflow_change: Go on although the notebook or its modules were edited.
+        force: Take over from a process that has started it, but has not begun.
+        here: The caller executes it itself, with `runtime.run_here`; otherwise a worker does.
+
+    Raises:
+        RunNotFound: There is no such run.
+        ControlRefused: `RUN_OWNER_ALIVE`, `RUN_STILL_RUNNING`, `RUN_NOT_RESUMABLE`, `RESUME_METADATA_MISMATCH` or `RESUME_INPUT_MISMATCH`.
+        JournalUnusable: The journal cannot be written.
+    """
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.writing(found) as connection:
+            row = run_row(connection, found)
+            if row.status == _MOVED:
+                raise ControlRefused(f"run {found} went on as another run", code="RUN_NOT_RESUMABLE", hint="resume that one")
+            _same_notebook(row, notebook)
+            _same_input(connection, row, parameters, place)
+            if row.status == _NOTHING_LEFT:
+                return Resumption(found, row.status, goes_on=False)
+            refuse_while_executed(connection, row, force=force)
+            check_sources(connection, row, accept=accept_workflow_change)
+            go_on(connection, row, here=here)
+            return Resumption(found, row.status, goes_on=True)
+
+
+def go_on(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:
+    """Ask for the next execution of a run, in the transaction that checked it."""
+    if row.cancel_requested_at_ms is not None:
+        connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(cancel_requested_at_ms=None))
+    execution = executions.want(connection, row.run_id, queued=here)
+    append_event(connection, row.run_id, "RunResumeRequested", {"execution": execution.number, "status": row.status})
+
+
+def _same_notebook(row: sa.Row[Any], notebook: str | Path | None) -> None:
+    if notebook is None or Path(notebook).expanduser().absolute() == Path(row.workflow_path or ""):
+        return
+    raise ControlRefused(
+        f"run {row.run_id} is not of {notebook}: workflow path changed",
+        code="RESUME_METADATA_MISMATCH",
+        hint=f"it is of {row.workflow_path}; start a new run for another notebook",
+    )
+
+
+def _same_input(connection: sa.Connection, row: sa.Row[Any], parameters: Mapping[str, Any] | None, place: Place) -> None:
+    if not parameters:
+        return
+    had = read_output(connection, Node(row.run_id, INPUT)) or {}
+    given = checked(read_notebook(row.workflow_path), parameters, place.root)
+    others = [name for name, value in given.items() if had.get(name, _ABSENT) != value]
+    if others:
+        raise ControlRefused(
+            f"run {row.run_id} began with other parameters: {', '.join(others)}",
+            code="RESUME_INPUT_MISMATCH",
+            hint="leave them out to go on with those it has, or start a new run",
+        )
+
+
+_ABSENT: Final = object()

@@ -1,0 +1,143 @@
+"""Going back in a run: to the state right after one of its nodes was finished.
+
+A frame is that state; frame 0 is the beginning. What came later is taken out of the run (its log stays whole), and the run is paused
+until somebody resumes it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from smithers_nb.engine.control.order import Frame, frames
+from smithers_nb.engine.control.reset import ResetItem, as_payload, items_of
+from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.records import Node, append_event
+from smithers_nb.engine.journal.schema import approvals, attempts, executions, nodes, outputs, questions, time_travel
+from smithers_nb.engine.journal.status import set_status
+from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.errors import ControlRefused, NodeNotFound
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.place import Place
+
+
+class RewindPlan(NamedTuple):
+    """What a rewind takes back.
+
+    Attributes:
+        came_from: Number of the last frame.
+        goes_to: Number of the frame that stays.
+        items: What is taken back, in the order in which it happened.
+    """
+
+    run_id: str
+    came_from: int
+    goes_to: int
+    items: tuple[ResetItem, ...]
+
+
+def rewind_plan(place: Place, run_id: str, frame_or_node: int | str) -> RewindPlan:
+    """Say what `rewind` would take back, and change nothing.
+
+    Raises:
+        RunNotFound: There is no such run.
+        NodeNotFound: No such node was finished in it.
+        ControlRefused: `FRAME_OUT_OF_RANGE`.
+    """
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.reading() as connection:
+            return _plan(connection, found, frame_or_node)
+
+
+def frames_of(place: Place, run_id: str) -> list[Frame]:
+    """List the frames of a run, oldest first."""
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.reading() as connection:
+            return frames(connection, found)
+
+
+def rewind(place: Place, run_id: str, frame_or_node: int | str, *, caller: str = "cli", force: bool = False) -> RewindPlan:
+    """Go back to a frame, by its number or by the node that was finished with it.
+
+    Args:
+        place: Where the journal is.
+        run_id: The run; a unique beginning is enough.
+        frame_or_node: Number of the frame, or a node's id.
+        caller: Who does it, for the audit.
+        force: Take over from a process that has started the run, but has not begun.
+
+    Returns:
+        What was taken back. The run is paused; `resume` continues it.
+
+    Raises:
+        RunNotFound: There is no such run.
+        NodeNotFound: No such node was finished in it.
+        ControlRefused: `FRAME_OUT_OF_RANGE`, `RUN_OWNER_ALIVE` or `RUN_STILL_RUNNING`.
+    """
+    began = time.monotonic()
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.writing(found) as connection:
+            plan = _plan(connection, found, frame_or_node)
+            refuse_while_executed(connection, run_row(connection, found), force=force)
+            for item in plan.items:
+                for table in (attempts, outputs, approvals, questions, nodes):
+                    connection.execute(table.delete().where(*_is(table, item.node)))
+            # what was asked for belongs to the state that is gone
+            connection.execute(
+                executions.update()
+                .where(executions.c.run_id == found, executions.c.outcome.is_(None))
+                .values(outcome="superseded", finished_at_ms=now_ms())
+            )
+            jump = {"fromFrameNo": plan.came_from, "toFrameNo": plan.goes_to, "caller": caller, "removedNodes": as_payload(plan.items)}
+            append_event(connection, found, "TimeTravelJumped", jump)
+            row = {
+                "run_id": found,
+                "from_frame_no": plan.came_from,
+                "to_frame_no": plan.goes_to,
+                "caller": caller,
+                "timestamp_ms": now_ms(),
+                "result": "success",
+                "duration_ms": round((time.monotonic() - began) * 1000),
+            }
+            connection.execute(time_travel.insert().values(row))
+            set_status(connection, found, "paused")
+            return plan
+
+
+def _plan(connection: sa.Connection, run_id: str, wanted: int | str) -> RewindPlan:
+    known = frames(connection, run_id)
+    goes_to = _number(known, run_id, wanted)
+    kept = {frame.node for frame in known[:goes_to]}
+    query = sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == run_id).order_by(nodes.c.updated_at_ms)
+    gone = [node for row in connection.execute(query) if (node := Node(run_id, *row)) not in kept]
+    order = {frame.node: frame.number for frame in known}
+    gone.sort(key=lambda node: order.get(node, len(known) + 1))
+    return RewindPlan(run_id, len(known), goes_to, items_of(connection, gone))
+
+
+def _number(known: list[Frame], run_id: str, wanted: int | str) -> int:
+    by_node = [frame.number for frame in known if frame.node.node_id == wanted]
+    if by_node:
+        return by_node[-1]
+    if isinstance(wanted, str) and not wanted.isdecimal():
+        listed = ", ".join(f"{frame.number} {frame.node.node_id}" for frame in known[:20]) or "none"
+        raise NodeNotFound(f"no node {wanted!r} is finished in run {run_id}", hint=f"its frames: {listed}")
+    number = int(wanted)
+    if not 0 <= number <= len(known):
+        raise ControlRefused(
+            f"run {run_id} has no frame {number}",
+            code="FRAME_OUT_OF_RANGE",
+            hint=f"there are 0 to {len(known)}: smithers-nb rewind {run_id}",
+        )
+    return number
+
+
+def _is(table: sa.Table, node: Node) -> tuple[Any, ...]:
+    return table.c.run_id == node.run_id, table.c.node_id == node.node_id, table.c.iteration == node.iteration

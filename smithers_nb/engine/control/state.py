@@ -1,0 +1,82 @@
+"""What every operation has to know of a run first: which one it is, how it stands, and whether somebody executes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.claims import STALE_S, known_workers
+from smithers_nb.engine.journal.schema import executions, runs
+from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.errors import AmbiguousRunId, ControlRefused, RunNotFound
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal import Journal
+
+_MOST: Final = 20
+
+
+def resolve(journal: Journal, given: str) -> str:
+    """Find the one run whose id is, or begins with, what was given.
+
+    Raises:
+        RunNotFound: No run does.
+        AmbiguousRunId: Several do.
+    """
+    query = sa.select(runs.c.run_id).where(runs.c.run_id.startswith(given, autoescape=True)).order_by(runs.c.run_id).limit(_MOST)
+    with journal.reading() as connection:
+        if given and connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == given)).first():
+            return given
+        found: list[str] = list(connection.execute(query).scalars()) if given else []
+    if not found:
+        raise RunNotFound(f"no run {given!r} in {journal.place.location}", hint="list the runs that are there with `smithers-nb ps --all`")
+    if len(found) > 1:
+        listed = ", ".join(found[:5]) + (" …" if len(found) > 5 else "")  # noqa: PLR2004  # enough to see how they differ
+        raise AmbiguousRunId(f"run id {given!r} is ambiguous: {listed}", candidates=found, hint="give more characters of the id")
+    return found[0]
+
+
+def run_row(connection: sa.Connection, run_id: str) -> sa.Row[Any]:
+    """Read a run's row."""
+    row: sa.Row[Any] = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
+    return row
+
+
+def config_of(row: sa.Row[Any]) -> dict[str, Any]:
+    """Read how a run was launched."""
+    return dict(orjson.loads(row.config_json or "{}"))
+
+
+def is_executed(connection: sa.Connection, row: sa.Row[Any]) -> bool:
+    """Tell whether a process that is alive executes a run."""
+    if row.runtime_owner_id is None:
+        return False
+    return any(worker.owner == row.runtime_owner_id and worker.is_alive(now_ms()) for worker in known_workers(connection))
+
+
+def is_taken(connection: sa.Connection, run_id: str) -> bool:
+    """Tell whether somebody is about to execute a run: it was queued a moment ago and has not begun."""
+    query = sa.select(executions.c.queued_at_ms).where(
+        executions.c.run_id == run_id, executions.c.starts == 0, executions.c.outcome.is_(None), executions.c.queued_at_ms.is_not(None)
+    )
+    queued_at = connection.execute(query).scalar()
+    return queued_at is not None and abs(now_ms() - queued_at) < STALE_S * 1000
+
+
+def refuse_while_executed(connection: sa.Connection, row: sa.Row[Any], *, force: bool = False) -> None:
+    """Let nobody touch what a live process works on.
+
+    Raises:
+        ControlRefused: `RUN_OWNER_ALIVE` or `RUN_STILL_RUNNING`.
+    """
+    stop = f"stop it first: smithers-nb cancel {row.run_id}"
+    if is_executed(connection, row):
+        raise ControlRefused(f"run {row.run_id} is executed by a live process ({row.runtime_owner_id})", code="RUN_OWNER_ALIVE", hint=stop)
+    if not force and is_taken(connection, row.run_id):
+        raise ControlRefused(
+            f"run {row.run_id} is still running: somebody else has just started it",
+            code="RUN_STILL_RUNNING",
+            hint="watch it with `smithers-nb logs --follow`; --force takes it over if nothing happens",
+        )
