@@ -32,6 +32,9 @@ from smithers_nb.engine.prewarm import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"
+OURS: Final = ("python3", "python", KERNEL_NAME)
+"""Kernel names that mean "some Python": they get our own spec; a notebook that names another kernel gets that one."""
+
 _SPEC: Final = f"templates/kernel/{KERNEL_NAME}"
 
 _ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0"}
@@ -161,6 +164,8 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         await super()._async_finish_shutdown(waittime, pollinterval, restart)
 
     def _use_own_spec(self) -> None:
+        if self.kernel_name not in OURS:
+            return
         with suppress(FileNotFoundError):
             self.kernel_spec_manager = KernelSpecManager(kernel_dirs=[str(resource(_SPEC).parent)], ensure_native_kernel=False)
             self.kernel_name = KERNEL_NAME

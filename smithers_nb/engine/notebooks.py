@@ -187,7 +187,9 @@ class _Execution:
                 from smithers_nb.engine.papermill_engine import Session
 
             node = nbformat.read(self.job.notebook, as_version=4)
-            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting, pool=self.job.kernels)
+            self._session = Session(
+                self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting, pool=self.job.kernels
+            )
             self._session.execute(node, self.job.values)
         except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
             self.error = error

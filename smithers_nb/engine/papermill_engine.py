@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
@@ -22,7 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from papermill.log import logger
 
-from smithers_nb.engine.kernels import LeanKernelManager
+from smithers_nb.engine.kernels import OURS, LeanKernelManager
 
 if TYPE_CHECKING:
     from smithers_nb.engine.notebooks import Setting
@@ -68,7 +69,10 @@ class Session:
     def execute(self, node: Any, parameters: dict[str, Any]) -> None:
         """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
         with _silenced(logger), _own_event_loop():
-            execute_notebook(node, None, parameters, engine_name=_ENGINE, progress_bar=False, session=self)
+            kernel, language = _kernel_of(node)
+            execute_notebook(
+                node, None, parameters, engine_name=_ENGINE, kernel_name=kernel, language=language, progress_bar=False, session=self
+            )
 
     def run_cells(self, manager: Any, kernel_name: str) -> None:
         """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
@@ -123,7 +127,7 @@ class Session:
         if observer is None:
             return {}
         return {
-            "on_cell_execute": lambda cell, cell_index: observer.begun(cell, cell_index),
+            "on_cell_execute": lambda cell, cell_index: observer.begun(cell, cell_index),  # noqa: PLW0108  # its names for them
             "on_cell_executed": lambda cell, cell_index, execute_reply: observer.ended(cell, cell_index),  # noqa: ARG005  # its names
         }
 
@@ -139,6 +143,16 @@ class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, session: Session, **_: Any) -> None:
         """Do what papermill asks an engine to do."""
         session.run_cells(nb_man, kernel_name)
+
+
+def _kernel_of(node: Any) -> tuple[str, str]:
+    """Name the kernel and the language of a notebook; one that names neither, or a Python that is not installed here, gets ours."""
+    spec = node.metadata.get("kernelspec", {})
+    language = str(spec.get("language") or node.metadata.get("language_info", {}).get("name") or "python")
+    name = str(spec.get("name") or "")
+    if not name or (language == "python" and name not in OURS and name not in KernelSpecManager().find_kernel_specs()):
+        name = OURS[0]
+    return name, language
 
 
 papermill_engines.register(_ENGINE, _Engine)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.schema import executions, runs, workers
+from smithers_nb.engine.journal.schema import runs, workers
 from smithers_nb.engine.journal.store import Journal, now_ms
 
 BEAT_S: Final = 2.0
@@ -82,43 +82,15 @@ def known_workers(connection: sa.Connection) -> list[Worker]:
     return [Worker(*row) for row in connection.execute(sa.select(*columns).order_by(workers.c.started_at_ms))]
 
 
-def claim(connection: sa.Connection, run_id: str, owner: str, number: int, *, notebook: str | None = None) -> bool:
-    """Take a run for one execution, in a transaction of `Journal.writing(run_id)`.
-
-    Returns:
-        False when a process that is alive has it already. A claim of a dead one is taken over and its execution marked `lost`.
-    """
+def claim(connection: sa.Connection, run_id: str, owner: str) -> bool:
+    """Take a run for one execution, in a transaction of `Journal.writing(run_id)`; False when a process that is alive has it already."""
     held = connection.execute(sa.select(runs.c.runtime_owner_id).where(runs.c.run_id == run_id)).scalar()
     if held is not None and held != owner:
         holder = next((worker for worker in known_workers(connection) if worker.owner == held), None)
         if holder is not None and holder.is_alive(now_ms()):
             return False
-    at = now_ms()
-    connection.execute(
-        executions.update()
-        .where(executions.c.run_id == run_id, executions.c.finished_at_ms.is_(None))
-        .values(finished_at_ms=at, outcome="lost")
-    )
-    same = (executions.c.run_id == run_id, executions.c.number == number)
-    connection.execute(executions.delete().where(*same))
-    connection.execute(
-        executions.insert().values(run_id=run_id, number=number, owner=owner, enqueued_at_ms=at, started_at_ms=at, notebook=notebook)
-    )
-    connection.execute(runs.update().where(runs.c.run_id == run_id).values(runtime_owner_id=owner, heartbeat_at_ms=at))
+    connection.execute(runs.update().where(runs.c.run_id == run_id).values(runtime_owner_id=owner, heartbeat_at_ms=now_ms()))
     return True
-
-
-def end_execution(connection: sa.Connection, run_id: str, number: int, outcome: str) -> None:
-    """Write how an execution ended: `finished`, `failed`, `parked`, `cancelled`."""
-    same = (executions.c.run_id == run_id, executions.c.number == number)
-    connection.execute(executions.update().where(*same).values(finished_at_ms=now_ms(), outcome=outcome))
-
-
-def next_execution(connection: sa.Connection, run_id: str) -> int:
-    """Number the execution that comes next, from 1."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(executions.c.number), 0) + 1).where(executions.c.run_id == run_id)
-    number: int = connection.execute(newest).scalar_one()
-    return number
 
 
 def _is_running(pid: int) -> bool:

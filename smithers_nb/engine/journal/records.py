@@ -22,6 +22,10 @@ INPUT: Final = "input"
 """Node id of a run's input among its outputs."""
 
 
+QUEUED: Final = "waiting-worker"
+"""Status of a run that nobody has begun; Smithers has no word for it, and takes any `waiting-…` for parked."""
+
+
 class Node(NamedTuple):
     """The key of a node."""
 
@@ -59,7 +63,7 @@ def create_run(connection: sa.Connection, run: NewRun) -> None:
         "workflow_name": run.workflow,
         "workflow_path": run.workflow_path,
         "workflow_hash": run.workflow_hash,
-        "status": "running",
+        "status": QUEUED,
         "created_at_ms": now_ms(),
         "vcs_root": run.config.get("rootDir"),
         "config_json": as_json(dict(run.config)),

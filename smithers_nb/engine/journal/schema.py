@@ -212,13 +212,19 @@ executions = sa.Table(
     _of_run(),
     _number("number", key=True),
     _text("owner"),
-    _number("enqueued_at_ms", required=True),
+    _number("wanted_at_ms", required=True),
+    _number("queued_at_ms"),
     _number("started_at_ms"),
+    _number("starts", required=True, default="0"),
     _number("finished_at_ms"),
     _text("outcome"),
     _text("notebook"),
 )
-"""Each time the notebook of a run was begun: who executed it and how it ended (`finished`, `failed`, `parked`, `cancelled`, `lost`)."""
+"""Every execution of a run's notebook: wanted, handed to the queue, begun (again after each crash: `starts`), and how it ended.
+
+A row that is wanted and not queued yet is what workers hand to the durable engine, so that whatever wants an execution, such as a
+decision, is one transaction with it. Outcomes: `finished`, `failed`, `parked`, `cancelled`, `superseded`.
+"""
 
 workers = sa.Table(
     "_smithers_nb_workers",

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, overload
 
-import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.records import append_event
+from smithers_nb.engine.journal.records import append_event, as_json
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
 
 Settled = Literal["running", "finished", "cancelled", "waiting-approval", "waiting-event", "waiting-timer", "paused"]
 
-_EVENTS: Final = {"finished": "RunFinished", "failed": "RunFailed", "cancelled": "RunCancelled"}
+_EXPLAINED: Final = ("failed", "paused")
+_EVENTS: Final = {"running": "RunStarted", "finished": "RunFinished", "failed": "RunFailed", "cancelled": "RunCancelled"}
 
 
 @overload
 def set_status(connection: sa.Connection, run_id: str, status: Settled, reason: None = None) -> None: ...
 @overload
-def set_status(connection: sa.Connection, run_id: str, status: Literal["failed"], reason: FailureReason) -> None: ...
+def set_status(connection: sa.Connection, run_id: str, status: Literal["failed", "paused"], reason: FailureReason) -> None: ...
 def set_status(connection: sa.Connection, run_id: str, status: str, reason: FailureReason | None = None) -> None:
     """Move a run to a status.
 
@@ -35,18 +35,20 @@ def set_status(connection: sa.Connection, run_id: str, status: str, reason: Fail
         connection: A transaction of `Journal.writing(run_id)`.
         run_id: The run.
         status: The new status.
-        reason: Why, when it failed; the only status that has one.
+        reason: Why it failed, or why it cannot go on and is paused; no other status has one.
 
     Raises:
-        ValueError: A failure without a reason, or a reason without a failure.
+        ValueError: A failure without a reason, or a reason that explains no failure.
     """
-    if (status == "failed") is not (reason is not None):
-        raise ValueError(f"status {status!r} {'needs a' if status == 'failed' else 'has no'} failure reason")
+    if status == "failed" and reason is None:
+        raise ValueError("a failed run needs a failure reason")
+    if reason is not None and status not in _EXPLAINED:
+        raise ValueError(f"status {status!r} has no failure reason")
     at, over = now_ms(), status in TERMINAL_STATUSES
     error = reason.as_error() if reason else None
     values: dict[str, object] = {
         "status": status,
-        "error_json": orjson.dumps(error).decode() if error else None,
+        "error_json": as_json(error) if error else None,
         "finished_at_ms": at if over else None,
     }
     if status == "running":

@@ -1,0 +1,117 @@
+"""The cells of a notebook as nodes of its run.
+
+`CellRecorder` is told of every code cell and writes an attempt for it, so that any papermill notebook leaves a run that can be looked at.
+A notebook whose metadata says `smithers_nb.nodes: stages` speaks for itself through its stages; of its cells only one that fails outside
+of any stage is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.records import Node, cancel_attempt, fail_attempt, finish_attempt, set_node, start_attempt, write_output
+from smithers_nb.engine.journal.schema import attempts, events
+from smithers_nb.engine.journal.store import now_ms
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.model.reason import FailureReason
+
+_KIND: Final = "cell"
+_TEXT: Final = 4_000
+_INJECTED: Final = "injected-parameters"
+_NOTEBOOK: Final = "notebook"
+"""Node of a failure before the first cell."""
+
+
+class CellRecorder:
+    """Writes the cells of one execution; an observer of `notebooks.execute`."""
+
+    def __init__(self, journal: Journal, run_id: str, owner: str, since: int) -> None:
+        self._journal = journal
+        self._run_id = run_id
+        self._owner = owner
+        self._since = since  # position in the log: a clock may be set back, the log only grows
+        self._current: tuple[Node, int] | None = None
+        self._count = 0
+        self.silent = False
+
+    def begun(self, cell: Any, index: int) -> None:
+        """Write that a cell is sent to the kernel."""
+        del index
+        if _INJECTED in cell.metadata.get("tags", []):
+            return
+        self._count += 1
+        if not self.silent:
+            node = self._node(cell)
+            with self._journal.writing(self._run_id, self._owner) as connection:
+                self._current = node, start_attempt(connection, node, kind=_KIND, label=_title(cell))
+
+    def ended(self, cell: Any, index: int) -> None:
+        """Write that a cell went well; one that did not is written by whoever learns why."""
+        del index
+        if self._current is None or any(output.get("output_type") == "error" for output in cell.outputs):
+            return
+        node, attempt = self._current
+        shown = _shown(cell)
+        with self._journal.writing(self._run_id, self._owner) as connection:
+            if shown is not None:
+                write_output(connection, node, _KIND, {"text": shown})
+            finish_attempt(connection, node, attempt)
+        self._current = None
+
+    def fail_open(self, connection: sa.Connection, cell: Any, reason: FailureReason) -> None:
+        """Fail whatever was left open; when nothing was, and no stage has failed either, the cell that ran."""
+        before = self.first_failure(connection)
+        left = self._open(connection)
+        if not left and before is None:
+            node = self._node(cell) if cell is not None else Node(self._run_id, _NOTEBOOK)
+            left = [(node, start_attempt(connection, node, kind=_KIND))]
+        for node, attempt in left:
+            own = reason.model_copy(update={"source": f"node:{node.node_id}"})
+            fail_attempt(connection, node, attempt, own)
+
+    def cancel_open(self, connection: sa.Connection, why: str) -> None:
+        """Cancel whatever was left open."""
+        for node, attempt in self._open(connection):
+            cancel_attempt(connection, node, attempt, why)
+
+    def park_open(self, connection: sa.Connection, state: str) -> None:
+        """Let the cell in which a gate waits wait as well; it is executed again from its beginning."""
+        for node, attempt in self._open(connection):
+            same = (attempts.c.run_id == node.run_id, attempts.c.node_id == node.node_id, attempts.c.iteration == node.iteration)
+            row = attempts.update().where(*same, attempts.c.attempt == attempt)
+            connection.execute(row.values(state=state, finished_at_ms=now_ms()))
+            set_node(connection, node, state)
+
+    def first_failure(self, connection: sa.Connection) -> dict[str, Any] | None:
+        """Give the payload of this execution's first NodeFailed event; None when no node has failed."""
+        mine = (events.c.run_id == self._run_id, events.c.seq >= self._since, events.c.type == "NodeFailed")
+        text = connection.execute(sa.select(events.c.payload_json).where(*mine).order_by(events.c.seq)).scalar()
+        return None if text is None else dict(orjson.loads(text))
+
+    def _open(self, connection: sa.Connection) -> list[tuple[Node, int]]:
+        """List the attempts under way, innermost first: a stage before the cell that it stands in."""
+        query = sa.select(attempts.c.node_id, attempts.c.iteration, attempts.c.attempt, attempts.c.meta_json)
+        rows = connection.execute(query.where(attempts.c.run_id == self._run_id, attempts.c.state == "in-progress")).all()
+        ordered = sorted(rows, key=lambda row: orjson.loads(row.meta_json or "{}").get("kind") == _KIND)
+        return [(Node(self._run_id, row.node_id, row.iteration), row.attempt) for row in ordered]
+
+    def _node(self, cell: Any) -> Node:
+        return Node(self._run_id, str(cell.get("id") or f"cell-{self._count}"))
+
+
+def _title(cell: Any) -> str:
+    """Name a cell by its first line that says something."""
+    lines = (line.strip().lstrip("#% ") for line in cell.source.splitlines())
+    return next((line for line in lines if line), "")[:120]
+
+
+def _shown(cell: Any) -> str | None:
+    """Give the text of a cell's result, which is its output as a node."""
+    results = (output for output in reversed(cell.outputs) if output.get("output_type") in ("execute_result", "display_data"))
+    text = next((output["data"].get("text/plain") for output in results if "text/plain" in output.get("data", {})), None)
+    return None if text is None else str(text)[:_TEXT]

@@ -1,0 +1,106 @@
+"""The executions of a run: wanted by whoever starts, decides or resumes, handed to the queue by a worker, begun by one process.
+
+Wanting is part of the transaction that gives the reason for it, so a decision and what follows from it are never apart. A number counts the
+executions of a run from 1; one that is begun again after a crash keeps its number.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.schema import executions
+from smithers_nb.engine.journal.store import now_ms
+
+
+class Execution(NamedTuple):
+    """One execution of a run's notebook."""
+
+    run_id: str
+    number: int
+
+    @property
+    def workflow_id(self) -> str:
+        """Its id in the durable engine."""
+        return f"{self.run_id}:{self.number}"
+
+
+def want(connection: sa.Connection, run_id: str, *, queued: bool = False) -> Execution:
+    """Ask for another execution, in a transaction of `Journal.writing(run_id)`; one that is asked for and not begun serves again.
+
+    Args:
+        connection: The transaction.
+        run_id: The run.
+        queued: The caller starts it itself, so no worker shall.
+    """
+    waiting = sa.select(executions.c.number).where(executions.c.run_id == run_id, executions.c.starts == 0, executions.c.outcome.is_(None))
+    number = connection.execute(waiting).scalar()
+    if number is None:
+        number = newest(connection, run_id) + 1
+        connection.execute(executions.insert().values(run_id=run_id, number=number, wanted_at_ms=now_ms()))
+    # handing one to the queue twice does no harm, so whoever asks again makes sure that it is there
+    queued_at = now_ms() if queued else None
+    connection.execute(executions.update().where(*_is(Execution(run_id, number))).values(queued_at_ms=queued_at))
+    return Execution(run_id, number)
+
+
+def wanted(connection: sa.Connection) -> list[Execution]:
+    """List the executions that nobody has handed to the queue yet, oldest first."""
+    query = sa.select(executions.c.run_id, executions.c.number).where(executions.c.queued_at_ms.is_(None), executions.c.outcome.is_(None))
+    return [Execution(*row) for row in connection.execute(query.order_by(executions.c.wanted_at_ms, executions.c.run_id))]
+
+
+def mark_queued(connection: sa.Connection, execution: Execution) -> None:
+    """Remember that an execution is in the queue."""
+    connection.execute(executions.update().where(*_is(execution)).values(queued_at_ms=now_ms()))
+
+
+def begin(connection: sa.Connection, execution: Execution, owner: str) -> int:
+    """Write that a process executes it, and give how often it was begun."""
+    values = {"owner": owner, "started_at_ms": now_ms(), "starts": executions.c.starts + 1}
+    connection.execute(executions.update().where(*_is(execution)).values(values))
+    starts: int = connection.execute(sa.select(executions.c.starts).where(*_is(execution))).scalar_one()
+    return starts
+
+
+def end(connection: sa.Connection, execution: Execution, outcome: str, notebook: str | None = None) -> None:
+    """Write how it ended."""
+    connection.execute(executions.update().where(*_is(execution)).values(finished_at_ms=now_ms(), outcome=outcome, notebook=notebook))
+
+
+def is_over(connection: sa.Connection, execution: Execution) -> bool:
+    """Tell whether it has ended, or was never asked for."""
+    row = connection.execute(sa.select(executions.c.outcome).where(*_is(execution))).first()
+    return row is None or row.outcome is not None
+
+
+def newest(connection: sa.Connection, run_id: str) -> int:
+    """Give the number of the newest execution; 0 before the first."""
+    number: int = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.max(executions.c.number), 0)).where(executions.c.run_id == run_id)
+    ).scalar_one()
+    return number
+
+
+def is_idle(connection: sa.Connection, owner: str) -> bool:
+    """Tell whether nothing waits to be begun and a process executes nothing itself."""
+    mine = sa.or_(executions.c.starts == 0, executions.c.owner == owner)
+    return connection.execute(sa.select(executions.c.number).where(executions.c.outcome.is_(None), mine).limit(1)).first() is None
+
+
+def overdue(connection: sa.Connection, before_ms: int) -> list[Execution]:
+    """List the executions that were handed to the queue before an epoch millisecond and have not begun."""
+    query = sa.select(executions.c.run_id, executions.c.number).where(
+        executions.c.outcome.is_(None), executions.c.starts == 0, executions.c.queued_at_ms < before_ms
+    )
+    return [Execution(*row) for row in connection.execute(query)]
+
+
+def forget_queued(connection: sa.Connection, execution: Execution) -> None:
+    """Let an execution be handed to the queue again."""
+    connection.execute(executions.update().where(*_is(execution)).values(queued_at_ms=None))
+
+
+def _is(execution: Execution) -> tuple[sa.ColumnElement[bool], ...]:
+    return executions.c.run_id == execution.run_id, executions.c.number == execution.number
