@@ -177,6 +177,22 @@ class Project(Grains):
 
         return gate_rounds(self.runs(), self.outputs, self.approvals)
 
+    def autopsy_all(self, *, since_ms: int | None = None, artifacts: str | Path = "artifacts", **options: Any) -> pd.DataFrame:
+        """Write an autopsy of every failed run, several at once; the options are those of `workflows.batch.run_autopsies`.
+
+        Args:
+            since_ms: Only runs that failed at or after this epoch millisecond.
+            artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
+
+        Returns:
+            One row per run, newest first, with the columns of `workflows.batch.AutopsyRow`; a row whose `error` is there is of an
+            autopsy that itself failed.
+        """
+        from smithers_nb.workflows.batch import batch_frame, failed_runs, run_autopsies
+
+        run_ids = failed_runs(self.source, since_ms)
+        return batch_frame(run_autopsies(run_ids, self.where, artifacts=Path(artifacts), now=self._now, **options))
+
     def run(self, run_id: str) -> Run:
         """Find a run by its id or any beginning of it that no other run shares.
 

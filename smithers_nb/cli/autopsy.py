@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument, workflow_option
+from smithers_nb.cli.autopsies import autopsy_all, batch_options
+from smithers_nb.cli.options import Asked, Utf8, command, maybe_run_argument, now_option, workflow_option
 from smithers_nb.cli.output import dump, moment, print_finding, took
 from smithers_nb.cli.sheet import Sheet
 from smithers_nb.present.authors import written_by
@@ -44,27 +45,58 @@ _NO_NOTEBOOK = click.option("--no-notebook", is_flag=True, help="The verdict row
 
 @command(
     "autopsy",
-    run_argument,
+    maybe_run_argument,
     *autopsy_options,
     _NO_NOTEBOOK,
+    *batch_options,
     now_option,
-    example="smithers-nb autopsy 49315\nsmithers-nb autopsy 49315 --no-notebook --format json | jq -r '.commands[]'",
+    example="""smithers-nb autopsy 49315
+smithers-nb autopsy 49315 --no-notebook --format json | jq -r '.commands[]'
+smithers-nb autopsy --all-failed --since 1d --format jsonl""",
 )
-def autopsy(ask: Asked, run: str, *, no_notebook: bool, artifacts: Path, **options: Any) -> None:
-    """Find out why a run failed, and write it down.
+def autopsy(  # noqa: PLR0913  # one per option of the command
+    ask: Asked,
+    run: str | None,
+    *,
+    no_notebook: bool,
+    all_failed: bool,
+    since: int | None,
+    workers: int | None,
+    artifacts: Path,
+    **options: Any,
+) -> int | None:
+    """Find out why a run failed, and write it down; with --all-failed, why every failed run did.
 
     Executes the autopsy notebook, makes one self-contained HTML page of it, and prints the verdict. The store is only read, nothing
     is sent anywhere and no command is run for you.
     """
+    _refuse_what_does_not_go_together(run, all_failed, batch=(since, workers), single=(no_notebook, options.get("workflow_path")))
+    if run is None:
+        del options["workflow_path"]
+        return autopsy_all(ask, since=since, workers=workers, artifacts=artifacts, **options)
     with ask.project() as project:
         found = project.run(run)
         if no_notebook:
             row = found.autopsy(**options)
             print_finding(row, ask.fmt, lambda: verdict_page(row))
-            return
+            return None
         with notebook_progress() as progress:
             record = found.write_autopsy(artifacts, progress=progress, **options)
         print_record(record, ask)
+    return None
+
+
+def _refuse_what_does_not_go_together(
+    run: str | None, all_failed: bool, *, batch: tuple[object, ...], single: tuple[object, ...]
+) -> None:
+    if run is None and not all_failed:
+        raise click.UsageError("name the run to look at, or ask for --all-failed")
+    if run is not None and all_failed:
+        raise click.UsageError("name one run or ask for --all-failed, not both")
+    if run is not None and any(given is not None for given in batch):
+        raise click.UsageError("--since and --workers go with --all-failed")
+    if all_failed and any(single):
+        raise click.UsageError("--no-notebook and --workflow-path are for a single run")
 
 
 def print_record(record: AutopsyRecord, ask: Asked) -> None:

@@ -1,0 +1,80 @@
+"""`autopsy --all-failed`: an autopsy of every failed run of a store, as a table or one row each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.options import Asked, Moment
+from smithers_nb.cli.output import Column, note, print_rows, short_ids, took
+from smithers_nb.present.text import one_line, shown
+
+if TYPE_CHECKING:
+    from smithers_nb.workflows.batch import AutopsyRow
+
+_BAR = 24
+_FAILED = 1
+
+batch_options = (
+    click.option("--all-failed", is_flag=True, help="Every failed run of the store instead of one; child runs go with their parent."),
+    click.option("--since", type=Moment(ago=True), help="With --all-failed: only runs that failed since then: 15m, 2h, 1d ago, or a time."),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="With --all-failed: notebooks at once.  [default: one more than processors]"
+    ),
+)
+
+
+def autopsy_all(ask: Asked, *, since: int | None, workers: int | None, artifacts: Path, **options: Any) -> int:
+    """Run the autopsies, print a row for each, and give the exit code: 1 when an autopsy itself failed."""
+    from smithers_nb.workflows.batch import failed_runs, run_autopsies
+
+    with ask.project() as project:
+        run_ids = failed_runs(project.source, since)
+    if not run_ids:
+        print_rows((), ask.fmt, _columns({}), nothing="no failed runs" + (" since then" if since is not None else ""))
+        return 0
+    with _progress() as progress:
+        rows = run_autopsies(run_ids, ask.source, artifacts=artifacts, now=ask.now, workers=workers, progress=progress, **options)
+    print_rows(rows, ask.fmt, _columns(short_ids(run_ids)), nothing="")
+    if ask.fmt == "table":
+        click.echo(f"\nNotebooks and reports  {shown(artifacts / 'autopsy')}")
+    stopped = [row for row in rows if row.error]
+    if stopped:
+        note(f"{len(stopped)} of {len(rows)} autopsies failed themselves")
+    return _FAILED if stopped else 0
+
+
+def _columns(short: dict[str, str]) -> tuple[Column, ...]:
+    return (
+        Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
+        Column("CLASS", lambda row: row.failure_class or "(autopsy failed)"),
+        Column("SURE", lambda row: row.confidence, spare=2),
+        Column("SUGGESTION", lambda row: row.suggestion),
+        Column("SIGNATURE", lambda row: row.signature, spare=3),
+        Column("TOOK", lambda row: took(row.duration_s), spare=4),
+        Column("ROOT CAUSE", lambda row: row.error or row.root_cause, grow=True),
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, AutopsyRow], None]]:
+    """Show on a terminal how many are done; keep silent elsewhere."""
+    quiet = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"
+
+    def tell(done: int, whole: int, row: AutopsyRow) -> None:
+        if not quiet:
+            bar = "█" * (_BAR * done // whole)
+            said = f"{row.run_id}: {row.failure_class or 'the autopsy failed'}"
+            click.echo(f"\r\x1b[2K{bar:░<{_BAR}} {done}/{whole} {one_line(said, 40)}", nl=False, err=True, color=True)
+
+    try:
+        yield tell
+    finally:
+        if not quiet:
+            click.echo("\r\x1b[2K", nl=False, err=True, color=True)
