@@ -33,7 +33,8 @@ _PREFIXED: Final = (
     r"SG\.[\w-]{16,}\.[\w-]{16,}",  # SendGrid
     r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*",  # JSON web tokens
 )
-_FREE: Final = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2})|(?<=\[[0-9]m)|(?<=[0-9]{2}m)|(?<=\[m))"
+_ESCAPE: Final = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2})|(?<=\[[0-9]m)|(?<=[0-9]{2}m)|(?<=\[m)"
+_FREE: Final = rf"(?:(?<![A-Za-z0-9])|{_ESCAPE})"
 """Where a word begins: also behind an escape of JSON or of a URL, and behind the colour of a terminal."""
 _LOOSE_WORDS: Final = (
     r"(?!(?:tokens?|auth\w*|realm|error|errors|scheme|header|format|credentials?|is|was|required|missing|invalid|not|and|or)\b)"
@@ -143,9 +144,9 @@ _FINDER: Final = re.compile(
     re.DOTALL,
 )
 _RARE: Final = (
-    ("==", re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{86}==(?!=)")),  # Azure storage keys
-    ("8Q~", re.compile(r"(?<![\w.~-])[\w~.-]{3}8Q~[\w~.-]{31,34}(?![\w~.-])")),  # Azure client secrets
-    ("JQQJ99", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,60}JQQJ99[A-Za-z0-9]{10,60}(?![A-Za-z0-9])")),  # Azure service keys
+    ("==", re.compile(rf"(?:(?<![A-Za-z0-9+/=])|{_ESCAPE})[A-Za-z0-9+/]{{86}}==(?!=)")),  # Azure storage keys
+    ("8Q~", re.compile(rf"(?:(?<![\w.~-])|{_ESCAPE})[\w~.-]{{3}}8Q~[\w~.-]{{31,34}}(?![\w~.-])")),  # Azure client secrets
+    ("JQQJ99", re.compile(rf"{_FREE}[A-Za-z0-9]{{20,60}}JQQJ99[A-Za-z0-9]{{10,60}}(?![A-Za-z0-9])")),  # Azure service keys
 )
 _PERSONAL: Final = re.compile(
     r"(?P<home>(?:(?<=/home/)|(?<=/Users/)|(?<=:\\Users\\)|(?<=:\\\\Users\\\\))[^/\\\s\"':]+"

@@ -13,7 +13,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -95,19 +94,18 @@ class _Request(threading.Thread):
     def __init__(self, content: bytes, endpoint: str, timeout_s: float) -> None:
         super().__init__(name="bug-report", daemon=True)
         self.content, self.endpoint, self.timeout_s = content, endpoint, timeout_s
-        self.deadline = time.monotonic() + timeout_s
         self.answer = b""
         self.failure: Exception | None = None
         self.over = False
-        self.connections: list[http.client.HTTPConnection] = []
+        self.sockets: list[socket.socket] = []
 
     def run(self) -> None:
         """Send, and read an answer of bounded length."""
         try:
             headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": f"smithers-nb/{__version__}"}
             request = urllib.request.Request(self.endpoint, self.content, headers, method="POST")  # noqa: S310  # `refusal` has checked it
-            with self._opener().open(request, timeout=self.timeout_s) as response:
-                while len(self.answer) <= _MOST_ANSWER and time.monotonic() < self.deadline:
+            with self._opener().open(request, timeout=2 * self.timeout_s) as response:
+                while len(self.answer) <= _MOST_ANSWER:  # for as long as nobody cuts it
                     piece = response.read1(_MOST_ANSWER)
                     if not piece:
                         break
@@ -121,11 +119,9 @@ class _Request(threading.Thread):
     def cut(self) -> None:
         """End the connection, so that a thread that waits for it ends as well."""
         self.over = True
-        for connection in self.connections:
-            sock = connection.sock
-            if sock is not None:
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+        for sock in self.sockets:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def connect(self, kind: type[http.client.HTTPConnection], host: str, **options: Any) -> http.client.HTTPConnection:
         """Make a connection that `cut` knows."""
@@ -134,12 +130,12 @@ class _Request(threading.Thread):
 
         def connect() -> None:
             reach()
+            self.sockets.append(connection.sock)  # the connection forgets it before the answer is read
             if self.over:  # the name was found after the time was up; nothing may be sent any more
                 connection.close()
                 raise TimeoutError("the time is up")
 
         connection.connect = connect  # type: ignore[method-assign]
-        self.connections.append(connection)
         return connection
 
     def _opener(self) -> urllib.request.OpenerDirector:
