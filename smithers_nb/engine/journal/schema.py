@@ -237,3 +237,16 @@ workers = sa.Table(
     _text("queue"),
 )
 """Processes that execute notebooks; a row whose heartbeat stands still belongs to a dead one."""
+
+noticed = sa.Table(
+    "_smithers_nb_noticed",
+    metadata,
+    _text("store", key=True),
+    _text("run_id", key=True),
+    _number("failed_at_ms", key=True),
+    _text("autopsy_run_id", required=True),
+    _text("noticed_by", required=True),
+    _number("noticed_at_ms", required=True),
+    _number("launched_at_ms"),
+)
+"""Failures of runs in other stores that an autopsy was launched for, or is about to be: each once, whoever sees it first."""

@@ -239,3 +239,14 @@ def _own() -> None:
         _text("queue"),
         sa.PrimaryKeyConstraint("owner"),
     )
+    op.create_table(
+        "_smithers_nb_noticed",
+        _text("store", nullable=False),
+        _text("run_id", nullable=False),
+        _number("failed_at_ms", nullable=False),
+        _text("autopsy_run_id", nullable=False),
+        _text("noticed_by", nullable=False),
+        _number("noticed_at_ms", nullable=False),
+        _number("launched_at_ms"),
+        sa.PrimaryKeyConstraint("store", "run_id", "failed_at_ms"),
+    )

@@ -1,0 +1,202 @@
+"""What follows when a run of the journal ends: an autopsy of one that failed, a report of an autopsy.
+
+The command line calls `after_run` for what it has run itself; a worker is given `on_outcome`. Nothing in here raises: what went wrong
+before stays what the caller tells. As a program (`python -m smithers_nb.workflows.aftermath RUN`) it executes one autopsy; that is what
+a launch starts.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from smithers_nb.engine.triggers import WORKFLOW, Failed, Launched, Reason, Skipped, launch
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.runner import Outcome
+
+EXIT_CODES: Final = {"finished": 0, "failed": 1, "cancelled": 2}
+"""Status of a run to exit code; any other status is one that waits, 3."""
+
+_SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
+
+
+def after_run(  # noqa: PLR0913  # all but two are options by name
+    place: Place,
+    run_id: str | None,
+    *,
+    disabled: bool = False,
+    source: str | Path | None = None,
+    workflow_path: str | Path | None = None,
+    write: Callable[[str], Any] | None = None,
+) -> Launched | Skipped:
+    """Launch the autopsy of a run that has just failed, and say so in one line.
+
+    Args:
+        place: The project.
+        run_id: The run; None when it is not known.
+        disabled: `--no-post-failure` was given.
+        source: Store that it lives in, when that is not the journal of `place`.
+        workflow_path: Its workflow's file, when the journal does not know it.
+        write: Takes the line; standard error by default.
+
+    Returns:
+        What was launched, or why nothing was; never an exception.
+    """
+    try:
+        failed, declined = _failed(place, run_id, source, workflow_path)
+        done = launch(place, failed, disabled=disabled or declined)
+    except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
+        failed, done = Failed(run_id), Skipped("spawn-failed", f"{type(error).__name__}: {error}")
+    line = line_of(place, failed, done)
+    if line:
+        _say(line, write)
+    return done
+
+
+def line_of(place: Place, failed: Failed, done: Launched | Skipped) -> str:
+    """Say what was launched, or what a person can do instead; empty when there is nothing to say."""
+    if isinstance(done, Launched):
+        run_id = done.autopsy_run_id
+        return (
+            f"[smithers-nb] Run failed. Post-failure autopsy launched: {run_id}. Watch it with `smithers-nb inspect {run_id}` "
+            "(opt out with --no-post-failure or SMITHERS_POST_FAILURE=0)."
+        )
+    if done.reason in _SILENT:
+        return ""
+    by_hand = f"smithers-nb workflow run {WORKFLOW} -p target_run_id {shlex.quote(failed.run_id or '')}"
+    by_hand += f" -p source {shlex.quote(failed.source)}" if failed.source else ""
+    if done.reason == "not-installed":
+        why = "the post-failure workflow is not installed; `smithers-nb init` there installs it for automatic autopsies"
+        return f"[smithers-nb] Run failed. Investigate it in {shlex.quote(str(place.root))} with: {by_hand} ({why})"
+    return f"[smithers-nb] Run failed, and its autopsy could not be launched: {done.detail}. Try: {by_hand}"
+
+
+def on_outcome(place: Place) -> Callable[[Outcome], None]:
+    """Make what a worker calls when an execution has ended: look into a failure, write the report of an autopsy."""
+
+    def follow(outcome: Outcome) -> None:
+        write_report(place, outcome.run_id)
+        if outcome.status == "failed":
+            after_run(place, outcome.run_id)
+
+    return follow
+
+
+def write_report(place: Place, run_id: str) -> Path | None:
+    """Make the HTML report of a post-failure run of its notebook as far as it got.
+
+    Returns:
+        The report; None when the run is no autopsy, has no notebook yet, or the report could not be written (standard error says why).
+    """
+    from smithers_nb.engine.runner import notebook_of
+    from smithers_nb.workflows.post_failure import report_of
+
+    try:
+        target = _target_of(place, run_id)
+        notebook = notebook_of(place, run_id)
+        if target is None or not notebook.is_file():
+            return None
+        report = report_of(place.root, target)
+        _render(place, run_id, notebook, report, target)
+    except Exception as error:  # noqa: BLE001  # a report that cannot be written takes nothing from the verdict
+        _say(f"[smithers-nb] The report of {run_id} could not be written: {error}", None)
+        return None
+    return report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Execute one autopsy in this process, and write its report."""
+    from smithers_nb.engine.executions import JOURNAL, ROOT
+    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.runtime import run_here
+
+    (run_id,) = sys.argv[1:] if arguments is None else arguments
+    place = Place(Path(os.environ.pop(ROOT)), os.environ.pop(JOURNAL))
+    outcome = run_here(place, run_id)
+    write_report(place, run_id)
+    sys.stdout.write(f"{run_id}: {outcome.status}\n")
+    return EXIT_CODES.get(outcome.status, 3)
+
+
+def _failed(place: Place, run_id: str | None, source: str | Path | None, workflow_path: str | Path | None) -> tuple[Failed, bool]:
+    """Say what is known of a run, and whether it was started without a trigger."""
+    path = str(workflow_path) if workflow_path else None
+    if run_id is None or source is not None:
+        return Failed(run_id, None, path, str(source) if source else None), False
+    row = _row(place, run_id)
+    if row is None:
+        return Failed(run_id, None, path), False
+    config = orjson.loads(row.config_json or "{}")
+    return Failed(run_id, row.workflow_name, path or row.workflow_path), config.get("postFailure") is False
+
+
+def _row(place: Place, run_id: str) -> Any:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.schema import runs
+
+    with Journal.open(place) as journal, journal.reading() as connection:
+        return connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
+
+
+def _target_of(place: Place, run_id: str) -> str | None:
+    """Name the run that an autopsy is about: what it found, else what it was asked for; None when it is no autopsy."""
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.records import INPUT, Node, read_output
+    from smithers_nb.workflows.post_failure import GATHER
+
+    row = _row(place, run_id)
+    if row is None or row.workflow_name != WORKFLOW:
+        return None
+    with Journal.open(place) as journal, journal.reading() as connection:
+        gathered = read_output(connection, Node(run_id, GATHER)) or {}
+        asked = read_output(connection, Node(run_id, INPUT)) or {}
+    target = gathered.get("targetRunId") or asked.get("target_run_id")
+    return str(target) if target else None
+
+
+def _render(place: Place, run_id: str, notebook: Path, report: Path, target: str) -> None:
+    import nbformat
+
+    from smithers_nb.present.report import write_report as write
+
+    write(nbformat.read(notebook, as_version=4), report, title=f"Autopsy of {target}", lead=_lead(place, run_id))
+
+
+def _lead(place: Place, run_id: str) -> Any:
+    """Say at the top of the report how the autopsy ended, or what it waits for."""
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.records import Node, read_output
+    from smithers_nb.present.cards import banner
+    from smithers_nb.workflows.post_failure import APPROVE, OUTPUT, PostFailureRow
+    from smithers_nb.workflows.views import headline_of
+
+    with Journal.open(place) as journal, journal.reading() as connection:
+        row = read_output(connection, Node(run_id, OUTPUT))
+    if row is not None:
+        return headline_of(PostFailureRow.model_validate(row))
+    status = _row(place, run_id).status
+    if status == "waiting-approval":
+        how = f"`smithers-nb approve {run_id} --node {APPROVE}` sends the report, `smithers-nb deny` keeps the verdict and sends nothing."
+        return banner("The engine itself is suspected", "A person decides whether it is reported.", state=status, hint=how)
+    return banner("The autopsy has not reached its end", f"It is {status}.", state=status, hint="What it has found until then follows.")
+
+
+def _say(line: str, write: Callable[[str], Any] | None) -> None:
+    from contextlib import suppress
+
+    with suppress(Exception):  # a closed standard error is no reason to fail either
+        (sys.stderr.write if write is None else write)(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The autopsy as a durable run: the stages of `workflows.autopsy`, each kept, with a person between a suspicion and a report.
+
+`notebooks/autopsy.ipynb` calls these functions. In a run of the journal, which is what a trigger launches, each finished step is kept and
+the run waits at `approve-bug-report`; anywhere else, in `smithers-nb autopsy`, under plain papermill or by hand, they just look, and
+nobody is asked anything. What surrounds such a run, its launch and its report, is in `aftermath`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pydantic import Field
+
+from smithers_nb.artifacts import artifact_path
+from smithers_nb.engine.executions import ROOT, current
+from smithers_nb.model.bug import BugOutcome, outcome_of
+from smithers_nb.workflows import autopsy
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, VerdictRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from smithers_nb.engine.journal.decisions import Decision
+
+T = TypeVar("T")
+
+GATHER, INVESTIGATE, PROPOSE, APPROVE, REPORT, OUTPUT = (
+    "gather",
+    "investigate",
+    "propose-bug-report",
+    "approve-bug-report",
+    "report-bug",
+    "output",
+)
+"""Node ids, those of Smithers' own autopsy and `propose-bug-report`, which keeps what exactly a person is asked about."""
+
+_KIND: Final = "autopsy"
+
+
+class PostFailureRow(VerdictRow):
+    """Output row of a post-failure run: the verdict, and where it is written down."""
+
+    report: str = Field(description="the autopsy as one HTML file")
+
+
+def gather(target_run_id: str, source: str | None = None, workflow_path: str | None = None, now: int | str | None = None) -> Gathered:
+    """Read what the store says about a failed run; see `autopsy.gather`."""
+    return _kept(GATHER, Gathered, "What the store says", lambda: autopsy.gather(target_run_id, source, workflow_path, now))
+
+
+def investigate(gathered: Gathered, provider: str | None = None) -> Investigation:
+    """Find what failed, why, and whose fault it is; see `autopsy.investigate`."""
+    return _kept(INVESTIGATE, Investigation, "What failed, and why", lambda: autopsy.investigate(gathered, provider))
+
+
+def bug_gate(found: Investigation, gathered: Gathered) -> GateCard:
+    """Show what a person is asked before a bug of the engine is reported; nothing is sent."""
+    if found.classification.failure_class != "smithers-bug":
+        return autopsy.bug_gate(found, gathered)
+    return _kept(PROPOSE, GateCard, "What a report would say", lambda: autopsy.bug_gate(found, gathered))
+
+
+def report_bug(card: GateCard, gathered: Gathered) -> BugOutcome:
+    """Wait for a person's decision and do what it says: send exactly what was shown, or nothing.
+
+    Args:
+        card: What is asked.
+        gathered: Where the run lives; a report that is not taken is kept in its project.
+
+    Returns:
+        What became of the report. Outside a run of the journal nobody is asked, so nothing is sent.
+
+    Raises:
+        Parked: Nobody has decided yet.
+    """
+    if not card.needed or current() is None:
+        return outcome_of(None)
+    decision = _asked(card)
+    if not decision.approved:
+        why = f": {decision.note}" if decision.note else ""
+        return BugOutcome(filed=False, detail=f"{decision.decided_by} decided to send nothing{why}")
+    return _kept(REPORT, BugOutcome, "The report", lambda: _filed(card, gathered))
+
+
+def verdict(found: Investigation, card: GateCard, filed: BugOutcome | None = None) -> VerdictRow:
+    """Write the autopsy's stable output row; see `autopsy.verdict`."""
+    if current() is None:
+        return autopsy.verdict(found, card, filed)
+    row: VerdictRow = _kept(OUTPUT, PostFailureRow, "What to do", lambda: _with_report(autopsy.verdict(found, card, filed)))
+    return row
+
+
+def report_of(root: Path, target_run_id: str) -> Path:
+    """Name the HTML file of a post-failure run: of the run that failed, so that a second autopsy of it replaces the first."""
+    return artifact_path(root / "artifacts", _KIND, target_run_id, ".html")
+
+
+def _kept(node_id: str, schema: type[T], label: str, step: Callable[[], T]) -> T:
+    """Take a step: once per run in a run of the journal, else simply."""
+    if current() is None:
+        return step()
+    from smithers_nb.engine.stages import stage
+
+    kept: T = stage(node_id, step, schema=schema, label=label)
+    return kept
+
+
+def _asked(card: GateCard) -> Decision:
+    from smithers_nb.engine.stages import gate
+
+    return gate(
+        APPROVE,
+        "The engine itself is suspected: report it to its makers?",
+        f"{card.title}\n\n{card.reason} Approve to send the report to {card.endpoint}; deny to keep the verdict and send nothing.",
+        {"endpoint": card.endpoint, "payload": card.payload},
+    )
+
+
+def _filed(card: GateCard, gathered: Gathered) -> BugOutcome:
+    from smithers_nb.workflows.bug_filing import file_bug, project_folder
+
+    return outcome_of(file_bug(card.payload or {}, endpoint=card.endpoint, root=project_folder(gathered.source)))
+
+
+def _with_report(row: VerdictRow) -> PostFailureRow:
+    import os
+
+    root = Path(os.environ.get(ROOT) or ".")
+    return PostFailureRow(**row.model_dump(), report=str(report_of(root.absolute(), row.target_run_id)))
