@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import on_commands, on_stores  # noqa: E402 - the checkout has to be importable first
+from tests.benchmarks import on_batch, on_commands, on_stores  # noqa: E402 - the checkout has to be importable first
 from tests.benchmarks.measure import Row  # noqa: E402
 from tests.benchmarks.sizes import FULL, QUICK, Sizes  # noqa: E402
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Iterator[Row]]] = {
     "failures": on_stores.failures,
     "commands": on_commands.commands,
     "autopsy": on_commands.autopsy,
+    "batch": on_batch.batch,
     "corpus": on_commands.corpus,
 }
 HEAD = Row("what", "smithers-nb", "beside", "ratio", "goal", "measured against")

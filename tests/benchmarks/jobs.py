@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 
-from tests.benchmarks.measure import tell
+from tests.benchmarks.measure import ROOT, tell
 
 
 def events_frame(path: str) -> None:
@@ -70,7 +70,51 @@ def all_failures(path: str) -> None:
     tell(rows=len(frame), runs=int(frame["run_id"].nunique()), signatures=int(frame["signature"].nunique()))
 
 
-_JOBS = {job.__name__: job for job in (events_frame, events_by_hand, snapshots, all_failures)}
+def batch_of_autopsies(path: str, count: str, artifacts: str, workers: str) -> None:
+    """Our batch: notebooks and reports; 0 workers are the usual ones."""
+    from pathlib import Path
+
+    from smithers_nb.sources.smithers import SmithersSource
+    from smithers_nb.workflows.batch import default_workers, failed_runs, run_autopsies
+
+    run_ids = failed_runs(SmithersSource(path))[: int(count)]
+    at_once = int(workers) or default_workers()
+    rows = run_autopsies(run_ids, path, artifacts=Path(artifacts), now=_NOW, workers=at_once)
+    if failed := [row.error for row in rows if row.error]:
+        raise SystemExit(failed[0])
+    if not all(Path(str(file)).stat().st_size for row in rows for file in (row.notebook, row.report)):
+        raise SystemExit("a file is empty")
+    tell(done=len(rows), workers=at_once)
+
+
+def plain_papermill(path: str, count: str, folder: str) -> None:
+    """The same notebook on the same runs with papermill alone, one after the other."""
+    import logging
+    from pathlib import Path
+
+    import papermill
+
+    from smithers_nb.sources.smithers import SmithersSource
+    from smithers_nb.workflows.batch import failed_runs
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    run_ids = failed_runs(SmithersSource(path))[: int(count)]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for run_id in run_ids:
+        papermill.execute_notebook(
+            ROOT / "notebooks" / "autopsy.ipynb",
+            Path(folder) / f"{run_id}.ipynb",
+            {"target_run_id": run_id, "source": path, "now": _NOW},
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    tell(done=len(run_ids))
+
+
+_NOW = 1_790_000_000_000
+_JOBS = {
+    job.__name__: job for job in (events_frame, events_by_hand, snapshots, all_failures, batch_of_autopsies, plain_papermill)
+}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

@@ -14,6 +14,8 @@ class Sizes(NamedTuple):
         events: Events of the big store.
         calls: Calls of the real CLI that are measured before extrapolating.
         repeats: Pairs of whole processes.
+        autopsies: Autopsies of the batch.
+        plain: How many of those are done with plain papermill before extrapolating.
         cache: Folder for generated stores; the next run finds them there.
     """
 
@@ -21,8 +23,10 @@ class Sizes(NamedTuple):
     events: int = 1_000_000
     calls: int = 10
     repeats: int = 7
+    autopsies: int = 50
+    plain: int = 20
     cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
 
 
 FULL = Sizes()
-QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1)
+QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1, autopsies=4, plain=2)
