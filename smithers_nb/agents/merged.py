@@ -92,14 +92,13 @@ def merged(base: Base, proposal: Proposal, kept: Held, author: str) -> Opinion:
         return alone(base, *notes, f"{author}: {refusal} The verdict is the internal one.")
     judgement = _judgement(base.classification, proposal, author)
     advice, notes = _advice(base, judgement, proposal, kept, (author, notes))
-    own = {(item.ref, item.quote) for item in base.evidence}
     ours = base.classification
     return Opinion(
         root_cause=kept.root_cause or base.root_cause,
         classification=judgement,
         advice=advice,
         error_summary=(base.error_summary and kept.error_summary) or base.error_summary,
-        evidence=tuple(_named(item, author) for item in kept.evidence if (item.ref, item.quote) not in own),
+        evidence=tuple(_named(item, author) for item in kept.evidence if not _has(base.evidence, item)),
         authors=Authors(
             narrative=author if kept.root_cause else "internal",
             judgement="internal" if judgement is ours else author,
@@ -172,6 +171,10 @@ def _is_sure(ours: Classification) -> bool:
 
 def _allowed(proposal: Proposal, ours: Classification) -> Suggestion:
     return ours.suggestion if proposal.suggestion == "rewind" else proposal.suggestion
+
+
+def _has(evidence: tuple[Evidence, ...], item: Evidence) -> bool:
+    return any(item.ref == known.ref and item.quote in known.quote for known in evidence)
 
 
 def _named(item: Evidence, author: str) -> Evidence:

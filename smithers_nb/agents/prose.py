@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_END: Final = re.compile(r"(?<=[.!?…])\s+(?=[A-Z\"“'`(])|\n+")
+_END: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
 _QUOTED: Final = re.compile(r"“([^”]{4,400})”|(?<!\w)\"([^\"\n]{4,400})\"|`([^`\n]{4,400})`")
 _HARMFUL: Final = re.compile(
-    r"\brm\s+-\w|\bsudo\b|\bmkfs\b|\bdd\s+if=|\bchmod\s+\S*7|\b(?:curl|wget|iwr)\b[^.\n]*\|\s*\w*sh\b|\|\s*(?:ba|z)?sh\b|\beval\b|\bbase64\s+-d"
+    r"\brm\s+-\w|\bsudo\b|\bmkfs\b|\bdd\s+if=|\bchmod\b[^.\n]*7|\b(?:curl|wget|iwr)\b[^.\n]*\|\s*\w*sh\b|\|\s*(?:ba|z)?sh\b|\beval\b|\bbase64\s+-d"
     r"|\bgit\s+(?:push\s+.*-f|push\s+.*--force|reset\s+--hard|clean\s+-\w*f)|\b(?:drop|truncate)\s+(?:table|database)\b|\bdelete\s+from\b"
     r"|\bprintenv\b|\.ssh/|\.aws/|/etc/(?:passwd|shadow)|\bid_rsa\b|:\(\)\s*\{|\bkill(?:all)?\s+-|\bpoweroff\b|\bshutdown\b|>\s*/dev/(?!null)",
     re.IGNORECASE,

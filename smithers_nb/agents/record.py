@@ -108,9 +108,9 @@ class Record:
         if kind in _FINDERS:
             return _found(self.snapshot, kind, key)
         for run_id, one in self.runs.items():  # an id may hold slashes and colons, so it is not cut off but compared
-            rest = ref.removeprefix(f"{run_id}/")
-            if rest != ref and rest.partition(":")[0] in _FINDERS:
-                return _found(one, *rest.split(":", 1))
+            inner, _, key = ref.removeprefix(f"{run_id}/").partition(":")
+            if ref.startswith(f"{run_id}/") and inner in _FINDERS:
+                return _found(one, inner, key)
         return None
 
     def _source_line(self, key: str) -> int | None:

@@ -27,14 +27,12 @@ def written_by(authors: Authors) -> str:
         "advice": authors.advice,
         "plain words": authors.error_summary,
     }
-    if set(parts.values()) == {"internal"}:
-        return ""
     by: dict[str, list[str]] = {}
     for part, author in parts.items():
-        by.setdefault(author, []).append(part)
-    return "; ".join(
-        f"{', '.join(told)} by {one_line(author)}" for author, told in sorted(by.items(), key=lambda item: item[0] == "internal")
-    )
+        if author != "internal":
+            by.setdefault(author, []).append(part)
+    told = [f"{', '.join(names)} by {one_line(author)}" for author, names in by.items()]
+    return "; ".join([*told, *(["the rest by the rules"] if told and "internal" in parts.values() else [])])
 
 
 def provider_cards(authors: Authors, notes: Sequence[str]) -> list[Card]:

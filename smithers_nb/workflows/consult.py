@@ -81,7 +81,8 @@ def _ask(asked: Provider, found: Investigation, gathered: Gathered, snapshot: Sn
         proposal = asked.propose(told, record)
     except ProviderError as error:
         hint = f" To get one: {error.hint}." if error.hint else ""
-        return alone(base, f"{asked.author} gave no answer: {error}. The verdict is the internal one.{hint}")
+        why = str(error).rstrip(".")
+        return alone(base, f"{asked.author} gave no answer: {why}. The verdict is the internal one.{hint}")
     kept = held(proposal, Ground(told, record, found.failure, _offered(base, proposal), path))
     return merged(base, proposal, kept, asked.author)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_it_sees_little_of_us(fleet, agent_cli, opinion, tmp_path, monkeypatch):
     assert {"PATH", "CODEX_HOME", "MY_AGENT_LOGIN"} <= environment.keys()
     assert not {"OPENAI_API_KEY", "GITHUB_TOKEN", "SMITHERS_BUG_URL", "AGENT_PROVIDER"} & environment.keys()
     assert files == []
-    assert not os.path.exists(folder)
+    assert not Path(folder).exists()
 
 
 def test_no_shell_is_involved(fleet, agent_cli, opinion, tmp_path, monkeypatch):
@@ -140,7 +141,6 @@ def test_a_liar_is_not_believed(fleet, agent_cli, opinion):
 
 def _is_alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False

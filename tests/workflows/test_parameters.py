@@ -40,11 +40,6 @@ def test_paths_are_texts():
         ({"target_run_id": True}, "target_run_id: "),
         ({"target_run_id": "r", "now": "yesterday"}, "now: 'yesterday' is neither epoch milliseconds nor an ISO time"),
         ({"target_run_id": "r", "runId": "x"}, "unknown parameter 'runId'"),
-        (
-            {"target_run_id": "r", "provider": "codex_exec"},
-            "provider: .*internal \\(available\\), codex_exec \\(not in this version\\), remote_llm",
-        ),
-        ({"target_run_id": "r", "provider": "oracle"}, "provider: 'oracle' is not available; providers are internal"),
         ({}, "target_run_id: field required"),
     ],
 )
@@ -54,3 +49,29 @@ def test_wrong_ones_are_named_in_one_line(values, words):
         validated(AutopsyParameters, values)
     assert "\n" not in str(caught.value)
     assert "target_run_id, source, workflow_path, provider, now" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("env", "provider", "chosen"),
+    [
+        ({}, None, "internal"),
+        ({"AGENT_PROVIDER": "remote_llm", "OPENAI_API_KEY": "k"}, None, "remote_llm"),
+        ({"AGENT_PROVIDER": "remote_llm"}, "internal", "internal"),
+    ],
+)
+def test_the_environment_chooses_who_investigates(monkeypatch, env, provider, chosen):
+    """Without a provider `AGENT_PROVIDER` decides, else the rules; one that is named wins."""
+    monkeypatch.delenv("AGENT_PROVIDER", raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert validated(AutopsyParameters, {"target_run_id": "r", "provider": provider}).provider == chosen
+
+
+def test_a_provider_that_cannot_work_is_refused(monkeypatch):
+    """An unknown provider and one without its key are refused with what helps, before anything is started."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ParameterError, match="'oracle' is no provider; providers are internal, remote_llm, codex_exec"):
+        validated(AutopsyParameters, {"target_run_id": "r", "provider": "oracle"})
+    with pytest.raises(ParameterError, match="OPENAI_API_KEY is required") as caught:
+        validated(AutopsyParameters, {"target_run_id": "r", "provider": "remote_llm"})
+    assert "codex_exec or internal" in caught.value.hint
