@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,14 @@ def test_a_link_is_replaced_not_followed(tmp_path):
     write_whole(tmp_path / "out.html", b"new")
     assert precious.read_text() == "mine"
     assert (tmp_path / "out.html").read_bytes() == b"new"
+
+
+def test_a_private_file_is_for_its_owner_only(tmp_path):
+    """What only its owner may read is so from the first byte on, whatever the mask; other files follow the mask."""
+    before = os.umask(0)
+    try:
+        write_whole(tmp_path / "a" / "private", b"x", private=True)
+        write_whole(tmp_path / "a" / "public", b"x")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / "a" / name).stat().st_mode) for name in ("private", "public")] == [0o600, 0o666]

@@ -10,6 +10,9 @@ import pytest
 from smithers_nb import errors
 from smithers_nb.errors import (
     AmbiguousRunId,
+    BugReportEmpty,
+    BugReportNotSent,
+    BugReportUnread,
     NotebookError,
     ParameterError,
     ReportError,
@@ -24,11 +27,14 @@ EACH = [
     (SourceNotFound("m", searched=["/a", "/b"], hint="h"), 4, {"searched": ("/a", "/b")}),
     (SourceUnreadable("m", hint="h"), 4, {}),
     (SourceMoved("m", backend="pglite", where="/x", hint="h"), 4, {"backend": "pglite", "where": "/x"}),
-    (RunNotFound("m", hint="h"), 4, {}),
+    (RunNotFound("m", hint="h"), 4, {"code": "RUN_NOT_FOUND"}),
     (AmbiguousRunId("m", candidates=["r1", "r2"], hint="h"), 4, {"candidates": ("r1", "r2")}),
     (ParameterError("m", hint="h"), 4, {}),
     (NotebookError("m", notebook=Path("n"), report=Path("r"), hint="h"), 1, {"notebook": Path("n"), "report": Path("r")}),
     (ReportError("m", hint="h"), 1, {}),
+    (BugReportEmpty("m", hint="h"), 4, {"code": "BUG_REPORT_EMPTY"}),
+    (BugReportUnread("m", hint="h"), 4, {"code": "BUG_REPORT_RUN_UNREADABLE"}),
+    (BugReportNotSent("m", saved=Path("s"), hint="h"), 1, {"code": "BUG_REPORT_POST_FAILED", "saved": Path("s")}),
 ]
 
 

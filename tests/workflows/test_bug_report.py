@@ -302,13 +302,13 @@ def test_the_lifecycle_is_the_log_without_chatter(fleet):
     assert not (NOISE_EVENTS | {"AgentEvent"}) & {event.type for event in events}
 
 
-SUSPECTED = "d37"
+SUSPECTED = "prod-rollout"
 
 
-def test_the_gate_holds_what_would_be_sent(corpus_store, endpoint):
+def test_the_gate_holds_what_would_be_sent(store, endpoint):
     """For a suspected bug of the engine the gate has the payload and the address, and its card shows every character of both."""
-    store = corpus_store(SUSPECTED)
-    gathered = gather(open_source(store).run_ids()[0], store, now=NOW)
+    place = store(SUSPECTED)
+    gathered = gather(open_source(place).run_ids()[0], place, now=NOW)
     gate = bug_gate(investigate(gathered), gathered)
     assert gate.endpoint == endpoint.url
     assert (gate.payload["title"], gate.payload["createdAtMs"]) == (gate.title, NOW)
@@ -332,22 +332,22 @@ def test_what_is_shown_is_escaped(changed):
     assert "<b>" not in gate.card().html
 
 
-def test_a_gate_without_its_store_has_no_events(corpus_store):
+def test_a_gate_without_its_store_has_no_events(store):
     """When the store went away after the investigation the report is still made, and says that the events are missing."""
-    store = corpus_store(SUSPECTED)
-    gathered = gather(open_source(store).run_ids()[0], store, now=NOW)
+    place = store(SUSPECTED)
+    gathered = gather(open_source(place).run_ids()[0], place, now=NOW)
     found = investigate(gathered)
-    store.unlink()
+    place.unlink()
     payload = bug_gate(found, type(gathered).model_validate(gathered.model_dump())).payload
     assert "run" not in payload
     assert "Events are missing: " in payload["body"]
     assert "run" not in bug_gate(found).payload
 
 
-def test_a_filed_bug_is_in_the_verdict(corpus_store):
+def test_a_filed_bug_is_in_the_verdict(store):
     """The verdict carries whether a bug was filed, its id and its address; a denied one leaves the rest as it is."""
-    store = corpus_store(SUSPECTED)
-    gathered = gather(open_source(store).run_ids()[0], store, now=NOW)
+    place = store(SUSPECTED)
+    gathered = gather(open_source(place).run_ids()[0], place, now=NOW)
     found = investigate(gathered)
     gate = bug_gate(found, gathered)
     filed = verdict(found, gate, BugOutcome(filed=True, bug_id="7", bug_url="https://bug.example/7"))
@@ -357,9 +357,9 @@ def test_a_filed_bug_is_in_the_verdict(corpus_store):
     assert denied == verdict(found, gate) == filed.model_copy(update={"bug_filed": False, "bug_id": None, "bug_url": None})
 
 
-def test_an_autopsy_sends_nothing(corpus_store, endpoint):
+def test_an_autopsy_sends_nothing(store, endpoint):
     """A verdict of a suspected bug alone reports nothing to anybody."""
-    store = corpus_store(SUSPECTED)
-    row = run_autopsy(store, open_source(store).run_ids()[0])
+    place = store(SUSPECTED)
+    row = run_autopsy(place, open_source(place).run_ids()[0])
     assert (row.failure_class, row.bug_filed, row.bug_id, row.bug_url) == ("smithers-bug", False, None, None)
     assert endpoint.requests == []
