@@ -14,6 +14,7 @@ SmithersNbError            hint, exit_code
 │   └── NodeNotFound       the run has no such node
 ├── JournalUnusable        our own store cannot be opened, read or written
 ├── ClaimLost              another process executes the run now
+├── StageError             a stage or a gate ends its run; `code` says why
 ├── ControlRefused         a run cannot be resumed, decided, cancelled, … in its state; `code` says why
 ├── BugReportError         a report to the makers of Smithers; `code` says what is wrong with it
 │   ├── BugReportEmpty     neither a text nor a run is given
@@ -136,6 +137,20 @@ class ClaimLost(SmithersNbError):
     exit_code = 1
 
 
+class StageError(SmithersNbError):
+    """A stage or a gate of a notebook ends its run.
+
+    Attributes:
+        code: Word that programs tell them apart by: `INVALID_OUTPUT`, `APPROVAL_DENIED`.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
 class ControlRefused(SmithersNbError):
     """A run is not in a state in which this can be done to it.
 
@@ -217,16 +232,25 @@ class NotebookError(SmithersNbError):
 
     Attributes:
         stop: Where and on what it stopped; None when it could not be started or saved.
+        unsaved: It was executed, and then could not be written.
         notebook: File of the notebook as far as it got; None when it could not be saved either.
         report: File of a report made from that; None when there is none.
     """
 
     exit_code = 1
 
-    def __init__(
-        self, message: str, *, notebook: Path | None = None, report: Path | None = None, stop: Stop | None = None, hint: str = ""
+    def __init__(  # noqa: PLR0913  # all but one are options by name
+        self,
+        message: str,
+        *,
+        notebook: Path | None = None,
+        report: Path | None = None,
+        stop: Stop | None = None,
+        unsaved: bool = False,
+        hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.unsaved = unsaved
         self.notebook = notebook
         self.report = report
         self.stop = stop

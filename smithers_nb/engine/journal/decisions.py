@@ -141,6 +141,18 @@ def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str) -
     return Answer(value, by, at)
 
 
+def ask_again(connection: sa.Connection, request_id: str, *, prompt: str, why: str) -> str:
+    """Take back an answer that cannot be used, and give the prompt that says so; the run asks once more."""
+    row = connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).one()
+    told = f"{prompt}\n(The answer of {row.answered_by} could not be used: {why})"
+    values = {"status": "pending", "response_json": None, "answered_at_ms": None, "answered_by": None, "prompt": told}
+    connection.execute(questions.update().where(questions.c.request_id == request_id).values(values))
+    node = Node(row.run_id, row.node_id, row.iteration)
+    set_node(connection, node, "waiting-event")
+    append_event(connection, node.run_id, "HumanRequested", {**_about(node), "requestId": request_id, "reason": why})
+    return told
+
+
 def _approval(connection: sa.Connection, node: Node) -> sa.Row[Any] | None:
     return connection.execute(sa.select(approvals).where(*_is(node))).first()
 

@@ -1,0 +1,133 @@
+"""How what a stage returns, or a person answers, becomes a row of JSON and the same value again.
+
+A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (plain JSON). `pack` gives the row that is kept
+and `unpack` the value; a stage always gets the unpacked row, so its first run and every later one return the same thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+PLAIN: Final = "json"
+"""Name of the shape of a value without a schema."""
+
+_VALUE: Final = "value"  # field of a row that holds what is no object of named fields
+_PROSE: Final = ("title", "description", "examples")  # parts of a JSON schema that change nothing about what fits it
+_PROBLEMS: Final = 8
+
+
+class Shape:
+    """The form of a stage's output or of an answer.
+
+    Attributes:
+        name: The model's name, `json` without a schema.
+        schema: The type it was made from; None for plain JSON.
+    """
+
+    def __init__(self, schema: Any = None) -> None:
+        self.schema = schema
+        self.name = PLAIN if schema is None else getattr(schema, "__name__", None) or str(schema)
+        self._adapter: TypeAdapter[Any] | None = None if schema is None else TypeAdapter(schema)
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], schema: Any = None) -> Shape:
+        """Take the schema that is given, or the pydantic model that a function says it returns."""
+        if schema is None:
+            try:
+                returned = typing.get_type_hints(function).get("return")
+            except (NameError, TypeError, AttributeError):  # an annotation that cannot be resolved, an object that has none
+                returned = None
+            schema = returned if inspect.isclass(returned) and issubclass(returned, BaseModel) else None
+        return cls(schema)
+
+    @property
+    def described(self) -> str:
+        """The shape in words."""
+        return "JSON" if self._adapter is None else f"a {self.name}"
+
+    @cached_property
+    def json_schema(self) -> dict[str, Any]:
+        """The shape as JSON schema; empty when anything fits or JSON schema has no word for it."""
+        try:
+            return {} if self._adapter is None else self._adapter.json_schema()
+        except PydanticUserError:
+            return {}
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of the shape; wording of titles and descriptions does not count."""
+        canonical = orjson.dumps([self.name, _without_prose(self.json_schema)], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(canonical).hexdigest()[:16]
+
+    def pack(self, value: Any) -> dict[str, Any]:
+        """Turn a value into its row.
+
+        Raises:
+            ValueError: It does not fit; one line per field says where.
+        """
+        try:
+            if self._adapter is None:
+                row = orjson.loads(_plain(value))
+            else:
+                fitting = self._adapter.validate_python(value)
+                row = orjson.loads(self._adapter.dump_json(fitting, by_alias=True, round_trip=True))
+        except ValidationError as error:
+            raise ValueError(in_words(error)) from None
+        except (TypeError, PydanticUserError) as error:
+            raise ValueError(str(error)) from None
+        return row if self._is_object else {_VALUE: row}
+
+    def unpack(self, row: Mapping[str, Any]) -> Any:
+        """Turn a row into its value.
+
+        Raises:
+            ValueError: It does not fit; one line per field says where.
+        """
+        return self.read(dict(row) if self._is_object else row.get(_VALUE))
+
+    def read(self, value: Any) -> Any:
+        """Turn plain JSON, such as a person's answer, into a value of this shape.
+
+        Raises:
+            ValueError: It does not fit; one line per field says where.
+        """
+        if self._adapter is None:
+            return value
+        try:
+            return self._adapter.validate_json(orjson.dumps(value))
+        except ValidationError as error:
+            raise ValueError(in_words(error)) from None
+
+    @property
+    def _is_object(self) -> bool:
+        return inspect.isclass(self.schema) and issubclass(self.schema, BaseModel) and not issubclass(self.schema, RootModel)
+
+
+def in_words(error: ValidationError) -> str:
+    """Say what does not fit, one line per field."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(str(part) for part in problem['loc']) or 'it'}: {problem['msg']}" for problem in problems[:_PROBLEMS]]
+    return "\n".join([*lines, *([f"and {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else [])])
+
+
+def _plain(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError as error:
+        name = type(value).__name__
+        raise TypeError(f"it: a {name} is no JSON ({error}); give a pydantic model as `schema`, or return plain values") from None
+
+
+def _without_prose(schema: Any) -> Any:
+    if isinstance(schema, dict):  # a field may be called `title`; what describes is text, what is a field is an object
+        return {key: _without_prose(part) for key, part in schema.items() if not (key in _PROSE and not isinstance(part, dict))}
+    return [_without_prose(part) for part in schema] if isinstance(schema, list) else schema
