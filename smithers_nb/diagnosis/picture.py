@@ -82,8 +82,13 @@ def picture(frames: RunFrames, run_id: str) -> Picture:
 def records(frame: pd.DataFrame, run_id: str | None = None) -> list[dict[str, Any]]:
     """Give the rows of a frame, or those of one run, as dictionaries in which a missing value is None."""
     kept = frame if run_id is None else frame[frame["run_id"] == run_id]
-    plain = kept.astype(object)
-    return [{str(name): value for name, value in row.items()} for row in plain.where(kept.notna(), None).to_dict("records")]
+    names = [str(name) for name in kept.columns]
+    columns = [_values(kept[name]) for name in kept.columns]  # column by column, which takes half of what `to_dict` does
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series[Any]) -> list[Any]:
+    return [None if missing else value for value, missing in zip(column.astype(object).tolist(), column.isna().tolist(), strict=True)]
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
