@@ -6,6 +6,7 @@ is relied on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,7 +73,7 @@ def held(proposal: Proposal, ground: Ground) -> Held:
     dossier, record = ground.dossier, ground.record
     evidence, notes = _evidence(proposal, record)
     lines, refused = _commands(proposal, ground)
-    given = _flat(dossier.model_dump_json(by_alias=True)) + _flat("\n".join(_texts(dossier)))
+    given = _flat(json.dumps(dossier.model_dump(by_alias=True), ensure_ascii=False)) + _flat("\n".join(_texts(dossier)))
 
     def occurs(words: str) -> bool:
         return _flat(redact(words)) in given or record.mentions(words)

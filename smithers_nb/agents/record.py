@@ -11,21 +11,20 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
+from smithers_nb.model.rows import EventRow
 from smithers_nb.redact import redact, redact_value
-from smithers_nb.sources.json_text import parse
+from smithers_nb.sources.json_text import dump, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from smithers_nb.model.rows import EventRow
     from smithers_nb.model.verdict import Evidence
     from smithers_nb.sources.snapshot import Snapshot
 
 _DEEPEST: Final = 8
 _MOST_RUNS: Final = 50
 _LONGEST: Final = 1_000_000
+_DIGITS: Final = 15
 _SHORTEST_QUOTE: Final = 8
 """Characters that a quote needs to prove anything, unless the row says no more than that."""
 
@@ -53,6 +52,7 @@ class Record:
         self.source_lines = redact(source).splitlines()
         self.cited = tuple(cited)
         self._texts: dict[str, str | None] = {}
+        self._json: dict[str, str] = {}
 
     @cached_property
     def runs(self) -> Mapping[str, Snapshot]:
@@ -67,7 +67,10 @@ class Record:
     def text(self, ref: str) -> str | None:
         """Give all that a row says, a line per field, without secrets; None when there is no such row."""
         if ref not in self._texts:
-            self._texts[ref] = self._read(ref)
+            found = self._read(ref)
+            self._texts[ref] = _said(found) if isinstance(found, dict) else found
+            if isinstance(found, dict):  # a quote may have been copied out of JSON, as the lines of the log are told in it
+                self._json[ref] = (dump(found) or "")[:_LONGEST]
         return self._texts[ref]
 
     def refusal(self, ref: str, quote: str) -> str:
@@ -78,7 +81,9 @@ class Record:
         if text is None and not cited:
             return "there is no such row"
         row = text or ""
-        places = (self._around(ref) or _flat(row), _flat(_unescaped(row)), *cited)
+        places = (self._around(ref) or _flat(row), _flat(_escaped(row)), _flat(self._json.get(ref, "")), *cited)
+        if wanted in cited:
+            return ""
         if len(wanted) < min(_SHORTEST_QUOTE, *(len(place) for place in places if place)):
             return "its quote is too short to show anything"
         return "" if any(wanted in place for place in places) else "its quote does not occur in that row"
@@ -98,13 +103,13 @@ class Record:
         """Write the reference of a row of a run, with the run in front when it is a child."""
         return ref if run_id == self.snapshot.run_id else f"{run_id}/{ref}"
 
-    def _read(self, ref: str) -> str | None:
+    def _read(self, ref: str) -> dict[str, Any] | str | None:
         kind, _, key = ref.partition(":")
         if kind == "source":
             line = self._source_line(key)
             return None if line is None else self.source_lines[line - 1]
         if kind == "run":
-            return _said(self.runs[key].run) if key in self.runs else None
+            return _fields(self.runs[key].run) if key in self.runs else None
         if kind in _FINDERS:
             return _found(self.snapshot, kind, key)
         for run_id, one in self.runs.items():  # an id may hold slashes and colons, so it is not cut off but compared
@@ -131,25 +136,36 @@ def _family(snapshot: Snapshot, depth: int) -> Iterator[Snapshot]:
         yield from _family(child, depth - 1)
 
 
-def _found(snapshot: Snapshot, kind: str, key: str) -> str | None:
+def _found(snapshot: Snapshot, kind: str, key: str) -> dict[str, Any] | None:
     rows, key_of = _FINDERS[kind]
-    return next((_said(row) for row in rows(snapshot) if key_of(row) == key), None)
+    return next((_fields(row) for row in rows(snapshot, key) if key_of(row) == key), None)
 
 
-_FINDERS: Final[dict[str, tuple[Callable[[Snapshot], list[Any]], Callable[[Any], str]]]] = {
-    "event": (lambda one: one.events, lambda row: str(row.seq)),
-    "attempt": (lambda one: one.attempts, lambda row: f"{row.node_id}/{row.iteration}/{row.attempt}"),
-    "node": (lambda one: list(one.nodes), lambda row: f"{row.node_id}/{row.iteration}"),
-    "approval": (lambda one: one.approvals, lambda row: f"{row.node_id}/{row.iteration}"),
-    "question": (lambda one: one.questions, lambda row: str(row.request_id)),
+def _event(snapshot: Snapshot, seq: str) -> list[Any]:
+    """Read one line of the log, also one of the kinds that a snapshot leaves out."""
+    number = int(seq) if seq.isdecimal() and len(seq) <= _DIGITS else -1
+    return list(snapshot.source.rows(EventRow, snapshot.run_id, only={"seq": [number]}))
+
+
+_FINDERS: Final[dict[str, tuple[Callable[[Snapshot, str], list[Any]], Callable[[Any], str]]]] = {
+    "event": (_event, lambda row: str(row.seq)),
+    "attempt": (lambda one, _: list(one.attempts), lambda row: f"{row.node_id}/{row.iteration}/{row.attempt}"),
+    "node": (lambda one, _: list(one.nodes), lambda row: f"{row.node_id}/{row.iteration}"),
+    "approval": (lambda one, _: list(one.approvals), lambda row: f"{row.node_id}/{row.iteration}"),
+    "question": (lambda one, _: list(one.questions), lambda row: str(row.request_id)),
 }
 """Kinds of rows, how to read them, and what stands behind the colon of their reference."""
 
 
-def _said(row: Any) -> str:
-    """Write a typed row as lines of `name: value`, without what is empty; JSON columns are opened, so that quotes need no escapes."""
-    opened = {name: _opened(value) for name, value in row._asdict().items() if value not in (None, "")}
-    return "\n".join(f"{name}: {value}" for name, value in _leaves("", redact_value(opened)))[:_LONGEST]
+def _fields(row: Any) -> dict[str, Any]:
+    """Give a typed row without what is empty and without secrets; JSON columns are opened, so that quotes need no escapes."""
+    cleaned: dict[str, Any] = redact_value({name: _opened(value) for name, value in row._asdict().items() if value not in (None, "")})
+    return cleaned
+
+
+def _said(fields: dict[str, Any]) -> str:
+    """Write a row as lines of `name: value`."""
+    return "\n".join(f"{name}: {value}" for name, value in _leaves("", fields))[:_LONGEST]
 
 
 def _opened(value: Any) -> Any:
@@ -170,6 +186,6 @@ def _flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def _unescaped(text: str) -> str:
+def _escaped(text: str) -> str:
     """Write a row as it stands in JSON, for a quote that was copied out of that."""
-    return orjson.dumps(text).decode()[1:-1]
+    return (dump(text) or "")[1:-1]

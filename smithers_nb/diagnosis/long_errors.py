@@ -1,11 +1,12 @@
 """An error in plain words, for one that is too long or changes too much to be read.
 
-A reason of one short line says all by itself and gets no summary, however often it came. A longer text, or attempts that each failed in
+A short reason says all by itself and gets no summary, however often it came. A longer text, or attempts that each failed in
 another way, get one: how long, what it says most, what repeats, how the attempts differ. It stands beside the text, never in its place.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Failure
 
 _OFTEN: Final = 3
+_FEW_LINES: Final = 3
 _QUOTE: Final = 140
+_WORD: Final = re.compile(r"[^\W\d_]{3}")
 _MOST_LINES: Final = 5_000
 _KILO: Final = 1_000
 
 
 def is_simple(message: str) -> bool:
-    """Tell whether a reason can be read as it stands: one line, and not a long one."""
-    return len(message) <= LIMIT and "\n" not in message.strip()
+    """Tell whether a reason can be read as it stands: one line, or two or three that together are no longer."""
+    return len(message) <= LIMIT and len(message.strip().splitlines()) <= _FEW_LINES
 
 
 def error_summary(failure: Failure, attempts: Sequence[AttemptRow] = ()) -> str:
@@ -57,8 +60,9 @@ def _of_text(message: str) -> list[str]:
     if times >= _OFTEN:
         first = next(line for line in lines if signature(line) == common)
         told.append(f"{times:,} of its lines say the same as {_quote(first)}.")
-    if len(lines) > _OFTEN and most not in {lines[0], lines[-1]}:
-        told.append(f"It begins with {_quote(lines[0])} and ends with {_quote(lines[-1])}.")
+    ends = [line for line in lines if _WORD.search(line)]
+    if len(ends) > _OFTEN and most not in {ends[0], ends[-1]}:
+        told.append(f"It begins with {_quote(ends[0])} and ends with {_quote(ends[-1])}.")
     return told
 
 

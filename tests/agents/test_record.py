@@ -21,6 +21,8 @@ ERROR = "null is not an object (evaluating 'd[\"fetch-orders\"].lines.filter')"
         ("attempt:normalize/0/1", "order-sync.tsx:16:138"),
         ("run:order-sync-013", "Task failed: normalize"),
         ("event:5", "NodeStarted"),
+        ("event:5", '"nodeId":"fetch-orders","iteration":0'),
+        ("event:3", '"type":"'),
         ("node:normalize/0", "state: failed"),
         ("source:order-sync.tsx:16", "lines.filter"),
     ],

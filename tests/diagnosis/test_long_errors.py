@@ -13,10 +13,19 @@ def failed(*messages, signatures=("s",)):
 
 
 @pytest.mark.parametrize(
-    "reason", ["dispatch exhausted", "admin force-fail", "connect ECONNREFUSED 127.0.0.1:5440", "Error: " + "x" * 200, "", "one line\n"]
+    "reason",
+    [
+        "dispatch exhausted",
+        "admin force-fail",
+        "connect ECONNREFUSED 127.0.0.1:5440",
+        "Error: " + "x" * 200,
+        "",
+        "one line\n",
+        "Command failed: magick\nno such file",
+    ],
 )
 def test_a_simple_reason_has_no_summary(reason):
-    """One short line says all by itself, however often it came."""
+    """A short reason says all by itself, however often it came."""
     assert is_simple(reason)
     assert error_summary(failed(reason, signatures=("s", "s", "s"))) == ""
 
