@@ -243,7 +243,7 @@ class _Execution:
             write_whole(self.job.output, as_bytes(node))
         except OSError as error:
             reason = f"{self.job.output} could not be written: {error.strerror or error}"
-            raise NotebookError(reason, hint="free some space, or name another folder for artifacts") from error
+            raise NotebookError(reason, unsaved=True, hint="free some space, or name another folder for artifacts") from error
 
     def _on_cell(self, session: Session, index: int) -> None:
         if self.job.progress is not None:

@@ -41,7 +41,7 @@ def reason_of_stop(error: NotebookError, source: str) -> FailureReason:
     """
     stop = error.stop
     if stop is None:
-        code = NOT_SAVED if error.__cause__ is not None and isinstance(error.__cause__, OSError) else NOT_STARTED
+        code = NOT_SAVED if error.unsaved else NOT_STARTED
         return FailureReason(code=code, message=_cut(str(error), _MESSAGE), source="engine")
     stack = "\n".join(_last_error(stop.cell).get("traceback", ()))
     details: dict[str, Any] = {"name": stop.name, "notebook": str(error.notebook)}

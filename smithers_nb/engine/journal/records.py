@@ -6,6 +6,7 @@ names and payload fields. A failed attempt always has its reason, and its node b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 INPUT: Final = "input"
 """Node id of a run's input among its outputs."""
 
+
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""The escape of a NUL, which Postgres does not take and at which SQLite takes a text to end."""
 
 QUEUED: Final = "waiting-worker"
 """Status of a run that nobody has begun; Smithers has no word for it, and takes any `waiting-…` for parked."""
@@ -144,13 +148,14 @@ def read_output(connection: sa.Connection, node: Node) -> dict[str, Any] | None:
 
 
 def as_json(value: Any) -> str:
-    """Write JSON as it is kept in the journal: what is no valid Unicode becomes a question mark, what is no JSON its text."""
+    """Write JSON as both databases keep it: no half characters and no NUL, and the text of what is no JSON."""
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half characters, numbers beyond 64 bits
         import json
 
-        return json.dumps(value, default=str).encode("utf-8", "replace").decode()
+        text = json.dumps(value, default=str).encode("utf-8", "replace").decode()
+    return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def _is(table: sa.Table, node: Node) -> tuple[sa.ColumnElement[bool], ...]:
