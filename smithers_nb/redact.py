@@ -144,8 +144,11 @@ _FINDER: Final = re.compile(
     re.DOTALL,
 )
 _RARE: Final = (
-    ("==", re.compile(rf"(?:(?<![A-Za-z0-9+/=])|{_ESCAPE})[A-Za-z0-9+/]{{86}}==(?!=)")),  # Azure storage keys
-    ("8Q~", re.compile(rf"(?:(?<![\w.~-])|{_ESCAPE})[\w~.-]{{3}}8Q~[\w~.-]{{31,34}}(?![\w~.-])")),  # Azure client secrets
+    ("==", re.compile(rf"(?:(?<![A-Za-z0-9+])|{_ESCAPE})[A-Za-z0-9+/]{{86}}==(?!=)")),  # Azure storage keys
+    (
+        "8Q~",
+        re.compile(rf"(?:(?<![A-Za-z0-9_.~-])|{_ESCAPE})[A-Za-z0-9_~.-]{{3}}8Q~[A-Za-z0-9_~.-]{{31,34}}(?![A-Za-z0-9_~.-])"),
+    ),  # Azure client secrets
     ("JQQJ99", re.compile(rf"{_FREE}[A-Za-z0-9]{{20,60}}JQQJ99[A-Za-z0-9]{{10,60}}(?![A-Za-z0-9])")),  # Azure service keys
 )
 _PERSONAL: Final = re.compile(
