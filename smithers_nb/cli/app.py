@@ -21,11 +21,15 @@ from smithers_nb.errors import BugReportError, SmithersNbError
 DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "Run a notebook as a durable run."),
+    "workflow": ("workflow", "Run an installed workflow by its name, or list them."),
+    "init": ("init", "Install the workflow pack into a project."),
     "demo": ("demo", "Autopsy a failed run of the bundled example store."),
     "autopsy": ("autopsy", "Find out why a run failed: notebook, report and verdict row."),
     "why": ("why", "Say what a run failed on or waits for, and what to do."),
     "ps": ("runs", "List the runs of a store, newest first."),
     "inspect": ("runs", "Show one run: state, nodes, approvals, questions, defects."),
+    "logs": ("logs", "Print what a run does: its log, and what its notebook shows."),
     "events": ("events", "Print a run's event log."),
     "node": ("nodes", "Show one node: attempts, errors, tools, tokens, output."),
     "output": ("nodes", "Print what a run's nodes produced."),
@@ -33,6 +37,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scores": ("nodes", "Print the scores of a run's nodes."),
     "failures": ("failures", "List failures with class and signature, of a run or the whole store."),
     "report": ("report", "Write the HTML report of a run and print its path."),
+    "watch": ("watch", "Launch an autopsy for every run that fails in a Smithers project."),
+    "approve": ("people", "Approve what a run asks at a gate."),
+    "deny": ("people", "Deny what a run asks at a gate."),
+    "human": ("people", "See what waits for a person, and answer questions."),
+    "resume": ("control", "Go on with a run that stopped."),
+    "retry-task": ("control", "Try a node of a run again, with what began after it."),
+    "rewind": ("control", "Go back in a run to where a node was finished."),
+    "cancel": ("control", "Stop a run."),
+    "worker": ("worker", "Execute what is queued, until told to stop."),
     "bug": ("bug", "Report a bug of Smithers, after showing what would be sent."),
     "classify": ("classify", "Classify error messages read from standard input."),
 }
@@ -53,7 +66,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"smithers_nb.cli.{COMMANDS[cmd_name][0]}")
-        found: click.Command = getattr(module, cmd_name)
+        found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

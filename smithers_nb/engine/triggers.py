@@ -142,6 +142,12 @@ def launch(
         return Skipped("spawn-failed", f"{type(error).__name__}: {error}")
 
 
+def under_way() -> int:
+    """Count the autopsies that this process has started and that have not ended."""
+    _started[:] = [child for child in _started if child.poll() is None]  # nobody else asks how they ended
+    return len(_started)
+
+
 def _write_down(place: Place, failed: Failed, run_id: str) -> None:
     parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or f"journal:{place.root}"}
     if failed.workflow_path and Path(failed.workflow_path).is_file():
@@ -157,7 +163,7 @@ def _start(place: Place, run_id: str, environment: Mapping[str, str]) -> Path:
     """Start the process, in a session of its own so that nothing that ends this one ends it."""
     log_file = place.folder / "logs" / f"{safe_name(run_id)}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    _started[:] = [child for child in _started if child.poll() is None]  # nobody else asks how they ended
+    under_way()
     with log_file.open("ab") as log:
         child = subprocess.Popen(  # noqa: S603  # our own program, by its full path
             [sys.executable, "-P", "-m", _PROGRAM, run_id],

@@ -99,6 +99,21 @@ def _open_folder(folder: Path) -> Source:
     )
 
 
+def open_smithers(folder: str | Path) -> Source:
+    """Open the store of Smithers that a folder's project has, leaving our own journal aside.
+
+    Raises:
+        SourceError: There is none, or it cannot be read.
+    """
+    here = Path(folder).absolute()
+    for place in (here, *here.parents):
+        if theirs := _stores_of_smithers(place):
+            return theirs[0]()
+        if (place / ANCHOR).is_dir():
+            break
+    raise SourceNotFound(f"no Smithers store for {here}", searched=(str(here / STORE),), hint="start a workflow there first")
+
+
 def _stores_of_smithers(place: Path) -> Sequence[Callable[[], Source]]:
     if _moved_to(place):
         return [partial(_open_moved, place)]

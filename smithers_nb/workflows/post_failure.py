@@ -7,6 +7,7 @@ nobody is asked anything. What surrounds such a run, its launch and its report, 
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -14,9 +15,9 @@ from pydantic import Field
 
 from smithers_nb.artifacts import artifact_path
 from smithers_nb.engine.executions import ROOT, current
-from smithers_nb.model.bug import BugOutcome, outcome_of
+from smithers_nb.model.bug import outcome_of
 from smithers_nb.workflows import autopsy
-from smithers_nb.workflows.results import GateCard, Gathered, Investigation, VerdictRow
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, ReportRow, VerdictRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def bug_gate(found: Investigation, gathered: Gathered) -> GateCard:
     return _kept(PROPOSE, GateCard, "What a report would say", lambda: autopsy.bug_gate(found, gathered))
 
 
-def report_bug(card: GateCard, gathered: Gathered) -> BugOutcome:
+def report_bug(card: GateCard, gathered: Gathered) -> ReportRow:
     """Wait for a person's decision and do what it says: send exactly what was shown, or nothing.
 
     Args:
@@ -69,21 +70,24 @@ def report_bug(card: GateCard, gathered: Gathered) -> BugOutcome:
         gathered: Where the run lives; a report that is not taken is kept in its project.
 
     Returns:
-        What became of the report. Outside a run of the journal nobody is asked, so nothing is sent.
+        What became of the report. Outside a run of the journal nobody is asked and nothing is sent; then it says how to send it by hand.
 
     Raises:
         Parked: Nobody has decided yet.
     """
-    if not card.needed or current() is None:
-        return outcome_of(None)
+    if not card.needed:
+        return ReportRow(filed=False, detail="There is nothing to report.")
+    if current() is None:
+        by_hand = f"smithers-nb bug --run {shlex.quote(card.target_run_id)} --source {shlex.quote(gathered.source)}"
+        return ReportRow(filed=False, detail="Nobody is asked here, so nothing is sent. This sends it, after showing it:", command=by_hand)
     decision = _asked(card)
     if not decision.approved:
         why = f": {decision.note}" if decision.note else ""
-        return BugOutcome(filed=False, detail=f"{decision.decided_by} decided to send nothing{why}")
-    return _kept(REPORT, BugOutcome, "The report", lambda: _filed(card, gathered))
+        return ReportRow(filed=False, detail=f"{decision.decided_by} decided to send nothing{why}")
+    return _kept(REPORT, ReportRow, "The report", lambda: _filed(card, gathered))
 
 
-def verdict(found: Investigation, card: GateCard, filed: BugOutcome | None = None) -> VerdictRow:
+def verdict(found: Investigation, card: GateCard, filed: ReportRow | None = None) -> VerdictRow:
     """Write the autopsy's stable output row; see `autopsy.verdict`."""
     if current() is None:
         return autopsy.verdict(found, card, filed)
@@ -117,10 +121,11 @@ def _asked(card: GateCard) -> Decision:
     )
 
 
-def _filed(card: GateCard, gathered: Gathered) -> BugOutcome:
+def _filed(card: GateCard, gathered: Gathered) -> ReportRow:
     from smithers_nb.workflows.bug_filing import file_bug, project_folder
 
-    return outcome_of(file_bug(card.payload or {}, endpoint=card.endpoint, root=project_folder(gathered.source)))
+    outcome = outcome_of(file_bug(card.payload or {}, endpoint=card.endpoint, root=project_folder(gathered.source)))
+    return ReportRow(**outcome.model_dump())
 
 
 def _with_report(row: VerdictRow) -> PostFailureRow:

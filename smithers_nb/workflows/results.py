@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, PrivateAttr
 
+from smithers_nb.model.bug import BugOutcome
 from smithers_nb.model.explanation import Explanation
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
 from smithers_nb.model.verdict import (
@@ -185,6 +186,15 @@ class GateCard(Shown):
 
     def __repr__(self) -> str:
         return f"GateCard({self.target_run_id!r}, needed={self.needed})"
+
+
+class ReportRow(Shown, BugOutcome):
+    """What became of the report, or how to file it by hand where nobody is asked."""
+
+    command: str = Field(default="", description="what files it by hand; empty when it is settled")
+
+    def __repr__(self) -> str:
+        return f"ReportRow(filed={self.filed}, {self.detail!r})"
 
 
 class WhyRow(Shown, Explanation):

@@ -11,7 +11,7 @@ from smithers_nb.present import cards
 from smithers_nb.present.authors import plain_words, provider_cards
 from smithers_nb.present.markup import Card, Html, h, table, text_table
 from smithers_nb.present.text import duration, one_line, when
-from smithers_nb.workflows.results import GateCard, Gathered, Investigation, Shown, VerdictRow, WhyRow
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, ReportRow, Shown, VerdictRow, WhyRow
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Link, Observation
@@ -28,7 +28,8 @@ _CLASS_TITLES = {
 
 def view_of(result: Shown) -> Card:
     """Lay a stage's result out for a person."""
-    card: Card = _VIEWS[type(result)](result)
+    view = next(_VIEWS[kind] for kind in type(result).__mro__ if kind in _VIEWS)
+    card: Card = view(result)
     return card
 
 
@@ -138,8 +139,20 @@ def _why(row: WhyRow) -> Card:
     )
 
 
+def _report(row: ReportRow) -> Card:
+    said = cards.note(row.detail, state="succeeded" if row.filed else "info")
+    return cards.stack(said, cards.command_sheet((row.command,))) if row.command else said
+
+
 def _verdict(row: VerdictRow) -> Card:
     return cards.verdict_card(row)
 
 
-_VIEWS: dict[type[Shown], Any] = {Gathered: _gathered, Investigation: _investigation, GateCard: _gate, VerdictRow: _verdict, WhyRow: _why}
+_VIEWS: dict[type, Any] = {
+    Gathered: _gathered,
+    Investigation: _investigation,
+    GateCard: _gate,
+    ReportRow: _report,
+    VerdictRow: _verdict,
+    WhyRow: _why,
+}
