@@ -205,7 +205,7 @@ class _Running:
             return None
         from smithers_nb.engine.source_hash import mismatches, source_of
 
-        found = mismatches(self.taken.workflow_hash, source_of(self.taken.path))
+        found = mismatches(self.taken.workflow_hash, source_of(self.taken.path, _cwd(self.taken)))
         if not found:
             return None
         return FailureReason(

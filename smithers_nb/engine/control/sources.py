@@ -6,47 +6,24 @@ says that this is meant.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.engine.control.notebook_file import code_cells
 from smithers_nb.engine.control.state import config_of
 from smithers_nb.engine.journal.records import append_event, as_json
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.errors import ControlRefused, ParameterError
+from smithers_nb.engine.source_hash import UNAVAILABLE, Source, changed_parts, mismatches, source_of
+from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-ENTRY, MODULES, GONE = "workflow entry file changed", "workflow module graph changed", "workflow entry hash unavailable"
-"""Smithers' labels of what does not match; only the last cannot be accepted."""
-
 _SHOWN: Final = 5
 
 
-class Sources(NamedTuple):
-    """The code of a notebook at one moment.
-
-    Attributes:
-        hash: Of everything that counts: code cells and the modules of the project that they import.
-        cells: Digest of each code cell by its id, or `cell-N`.
-    """
-
-    hash: str
-    cells: dict[str, str]
-
-
-def sources_of(notebook: Path) -> Sources:
-    """Read the code of a notebook.
-
-    Raises:
-        ParameterError: The notebook is gone, or is none any more.
-    """
-    cells = {
-        name: hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:12] for name, source in code_cells(notebook).items()
-    }
-    return Sources(_hash(notebook), cells)
+def stamp(config: dict[str, Any], source: Source) -> dict[str, Any]:
+    """Add to a run's configuration which parts its source has, so that a later change can be named."""
+    return config | {"cells": source.cells, "modules": source.modules}
 
 
 def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) -> None:
@@ -55,44 +32,40 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
     Raises:
         ControlRefused: `RESUME_METADATA_MISMATCH`.
     """
-    try:
-        now = sources_of(Path(row.workflow_path or ""))
-    except ParameterError as error:
-        raise _refused(row, GONE, str(error), hint="put the notebook back, or start a new run") from None
-    if row.workflow_hash == now.hash:
+    config = config_of(row)
+    now = source_of(Path(row.workflow_path or ""), folder_of(config))
+    labels = mismatches(row.workflow_hash, now)
+    if not labels:
         return
-    changed = changed_cells(config_of(row).get("cells", {}), now.cells)
-    label = ENTRY if changed else MODULES
-    names = ", ".join(changed[:_SHOWN]) + (" …" if len(changed) > _SHOWN else "") or "a module that it imports"
+    if UNAVAILABLE in labels:
+        raise _refused(row, labels, "it cannot be read", hint="put the notebook back, or start a new run")
+    changed = [*changed_parts(config.get("cells") or {}, now.cells or {}), *changed_parts(config.get("modules") or {}, now.modules)]
     if not accept:
+        names = ", ".join(changed[:_SHOWN]) + (" …" if len(changed) > _SHOWN else "")
         raise _refused(
             row,
-            label,
-            f"{row.workflow_hash or 'none'} → {now.hash}; changed: {names}",
+            labels,
+            f"changed: {names}",
             hint="undo the edit, or go on with it: add --accept-workflow-change (finished stages keep what they gave)",
         )
-    config = config_of(row) | {"cells": now.cells}
-    values = {"workflow_hash": now.hash, "config_json": as_json(config)}
-    connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(values))
-    told = {"mismatch": label, "from": row.workflow_hash, "to": now.hash, "changed": changed}
+    restamp(connection, row.run_id, config, now)
+    told = {"mismatch": ", ".join(labels), "from": row.workflow_hash, "to": now.hash, "changed": changed}
     append_event(connection, row.run_id, "RunWorkflowChangeAccepted", told)
 
 
-def changed_cells(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Name the cells that were edited, added or removed, in the order of the notebook."""
-    names = dict.fromkeys([*after, *before])
-    return [name for name in names if before.get(name) != after.get(name)] if before else []
+def restamp(connection: sa.Connection, run_id: str, config: dict[str, Any], source: Source) -> None:
+    """Let a run be one of this source from now on."""
+    values = {"workflow_hash": source.hash, "config_json": as_json(stamp(config, source))}
+    connection.execute(runs.update().where(runs.c.run_id == run_id).values(values))
 
 
-def _refused(row: sa.Row[Any], label: str, what: str, *, hint: str) -> ControlRefused:
+def folder_of(config: dict[str, Any]) -> Path | None:
+    """Name the folder that a run's notebook runs in."""
+    folder = config.get("cwd") or config.get("rootDir")
+    return Path(folder) if folder else None
+
+
+def _refused(row: sa.Row[Any], labels: tuple[str, ...], what: str, *, hint: str) -> ControlRefused:
     return ControlRefused(
-        f"run {row.run_id} cannot go on: {label} ({row.workflow_path}: {what})", code="RESUME_METADATA_MISMATCH", hint=hint
+        f"run {row.run_id} cannot go on: {', '.join(labels)} ({row.workflow_path}: {what})", code="RESUME_METADATA_MISMATCH", hint=hint
     )
-
-
-def _hash(notebook: Path) -> str:
-    try:
-        from smithers_nb.engine.source_hash import notebook_hash
-    except ModuleNotFoundError:  # until it lands
-        return hashlib.sha256("\0".join(code_cells(notebook).values()).encode()).hexdigest()
-    return str(notebook_hash(notebook))

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.control.notebook_file import read_notebook
 from smithers_nb.engine.control.parameters import checked
-from smithers_nb.engine.control.sources import sources_of
+from smithers_nb.engine.control.sources import folder_of, stamp
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import NewRun, create_run
 from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.source_hash import source_of
 from smithers_nb.errors import ControlRefused, ParameterError
 
 if TYPE_CHECKING:
@@ -83,9 +84,8 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         "artifacts": artifacts,
         "hidden": hidden or found.settings.get("hidden") is True,
     }
-    code = sources_of(found.path)
-    config["cells"] = code.cells
-    run = NewRun(chosen, found.workflow, str(found.path), code.hash, values, config, parent_run_id)
+    source = source_of(found.path, folder_of(config))
+    run = NewRun(chosen, found.workflow, str(found.path), source.hash, values, stamp(config, source), parent_run_id)
     with Journal.open(place) as journal, journal.writing() as connection:
         if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == chosen)).first():
             raise ControlRefused(
