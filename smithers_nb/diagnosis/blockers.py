@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis import commands, stopped, waiting
+from smithers_nb.diagnosis import stopped, waiting
+from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.diagnosis.identity import was_edited, workflow_file
 from smithers_nb.model.verdict import Blocker, Evidence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from smithers_nb.diagnosis.engines import Cli
     from smithers_nb.sources.snapshot import Snapshot
 
 _NOTHING_TO_DO: Final = frozenset({"finished", "continued", "cancelled"})
@@ -92,9 +94,9 @@ def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path
         ),
         evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.workflow_path or run.status, note="hash at launch differs"),),
     )
-    return (*map(_accepting, found), edited)
+    return (*(_accepting(blocker, engine_of(snapshot).cli) for blocker in found), edited)
 
 
-def _accepting(blocker: Blocker) -> Blocker:
-    lines = {which: tuple(map(commands.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
+def _accepting(blocker: Blocker, cli: Cli) -> Blocker:
+    lines = {which: tuple(map(cli.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
     return blocker.model_copy(update=lines)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis import let_happen, misrecorded
+from smithers_nb.diagnosis.engines import engine_of
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Defect
@@ -33,7 +34,7 @@ DETECTORS: Final[tuple[Callable[[Snapshot, int], Iterator[Defect]], ...]] = (
     let_happen.gates_of_ended_runs,
     let_happen.lost_request_times,
 )
-"""Every detector, the worst first."""
+"""Every detector, the worst first. They know how Smithers fails; of the runs of another engine they would only tell tales."""
 
 
 def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
@@ -50,7 +51,7 @@ def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
 
 
 def _find(snapshot: Snapshot, now: int, depth: int) -> list[Defect]:
-    found = [defect for detect in DETECTORS for defect in detect(snapshot, now)]
+    found = [defect for detect in DETECTORS for defect in detect(snapshot, now)] if engine_of(snapshot).is_watched else []
     for child in snapshot.children if depth else ():
         found += [_in_child(defect, child.run.run_id) for defect in _find(child, now, depth - 1)]
     return found

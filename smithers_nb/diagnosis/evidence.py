@@ -7,8 +7,8 @@ explains, with its cause chain and the rows that prove it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
 
@@ -28,6 +28,8 @@ _DEFERS_TO_ATTEMPTS = frozenset({None, "SESSION_ERROR", "WORKFLOW_EXECUTION_FAIL
 """Run-level codes that a failed attempt explains better; every other code is a structural error of the run itself."""
 
 _FOLLOW_DEPTH = 8
+
+K = TypeVar("K")
 
 
 class NodeKey(NamedTuple):
@@ -59,6 +61,14 @@ def attempt_signature(attempt: AttemptRow) -> str:
 def error_bearing(attempts: Iterable[AttemptRow]) -> list[AttemptRow]:
     """Keep attempts that failed, those included which a retry-task set aside or the engine filed as cancelled."""
     return [a for a in attempts if a.state == "failed" or (a.state == "cancelled" and a.error is not None)]
+
+
+def without_echoes(nodes: Mapping[K, list[AttemptRow]]) -> dict[K, list[AttemptRow]]:
+    """Leave out the cells of a notebook that failed only because a stage in them did, with its very error."""
+    stages = {attempt_signature(last) for attempts in nodes.values() if (last := attempts[-1]).kind == "stage" and last.error}
+    return {
+        key: attempts for key, attempts in nodes.items() if attempts[-1].kind != "cell" or attempt_signature(attempts[-1]) not in stages
+    }
 
 
 def was_masked(attempt: AttemptRow) -> bool:
@@ -122,7 +132,7 @@ def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:
         if states.get(key, "failed") == "failed" or any(was_masked(a) for a in attempts) or _is_retrying(states.get(key))
     }
     unmasked = {key: attempts for key, attempts in standing.items() if any(a.state == "failed" for a in attempts)}
-    return unmasked or standing
+    return without_echoes(unmasked or standing)
 
 
 def _is_retrying(state: str | None) -> bool:

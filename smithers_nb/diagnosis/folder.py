@@ -1,14 +1,16 @@
 """Where the printed commands have to be run.
 
 The CLI looks for its store from the current folder upward, and `bunx` finds the CLI only where the project has it installed, so
-the folder is that of the very store that was read. A store that somebody brought here from elsewhere is told from one that lies
-in its project by the paths it recorded.
+the folder is that of the very store that was read; our own command line looks for its journal in the same way. A store that somebody
+brought here from elsewhere is told from one that lies in its project by the paths it recorded.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from smithers_nb.sources import journal
 
 if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
@@ -47,11 +49,14 @@ def _own(location: str) -> Path | None:
     """Give the folder of a store that is a file under the name that the CLI looks for."""
     try:
         path = Path(location).absolute()
-        found = path.is_file() and path.name == _STORE
+        if not path.is_file():
+            return None
     except (OSError, ValueError):
         return None
     folder = path.parent
-    return (folder.parent if folder.name == _ANCHOR else folder) if found else None
+    if path.name == journal.FILE and folder.name == journal.FOLDER:
+        return folder.parent
+    return (folder.parent if folder.name == _ANCHOR else folder) if path.name == _STORE else None
 
 
 def _recorded(snapshot: Snapshot) -> str | None:
@@ -61,6 +66,8 @@ def _recorded(snapshot: Snapshot) -> str | None:
     can be seen, and the repository is the better guess where not.
     """
     run = snapshot.run
+    if snapshot.source.kind == journal.KIND:
+        return run.root
     if not run.root or not run.workflow_path or Path(run.workflow_path).parent != Path(run.root):
         return run.root
     if with_store := next((place for place in (Path(run.root), *Path(run.root).parents) if _has_store(place)), None):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydantic import Field
 
+from smithers_nb.diagnosis.engines import engine_of_store
 from smithers_nb.diagnosis.failures import failure_rows
 from smithers_nb.model.rows import AttemptRow, BranchRow, EventRow, FailureRow, OutputRow, RunRow, TimeTravelRow
 from smithers_nb.model.verdict import Finding
@@ -113,7 +114,9 @@ def tried_in_vain(source: Source, run_id: str, signature: str, now: int) -> froz
         SourceVanished: The store is gone.
     """
     found = trail_of(source, run_id, signature, now) if signature else None
-    return failed_suggestions(what_followed(*found, signature)) if found else frozenset()
+    vain = failed_suggestions(what_followed(*found, signature)) if found else frozenset()
+    # where a resume tries again what failed, it is how a retry was carried out
+    return vain if engine_of_store(source).replays or "resume" not in vain else vain - {"resume"} | {"retry"}
 
 
 def trail_of(source: Source, run_id: str, signature: str, now: int) -> tuple[Trail, int] | None:

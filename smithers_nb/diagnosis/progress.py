@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis.evidence import attempt_signature
+from smithers_nb.diagnosis.engines import engine_of
+from smithers_nb.diagnosis.evidence import attempt_signature, without_echoes
 from smithers_nb.diagnosis.order import by_start
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, logical_id
 from smithers_nb.sources.json_text import as_object
@@ -98,7 +99,7 @@ def unfinished_tries(snapshot: Snapshot) -> list[Tries]:
     """List the nodes whose newest attempt failed and that nothing has settled since, in order of their failure."""
     states = {(node.node_id, node.iteration): node.state for node in snapshot.nodes}
     found = []
-    for key, attempts in _by_node(snapshot.attempts).items():
+    for key, attempts in without_echoes(_by_node(snapshot.attempts)).items():
         newest = max(attempts, key=by_start)
         if newest.state == "failed" and states.get(key, "failed") in {"failed", "pending", "in-progress", "stalled"}:
             found.append(_tries(snapshot, attempts))
@@ -136,7 +137,12 @@ def hung(snapshot: Snapshot, now: int, quiet_ms: int) -> list[AttemptRow]:
 
 
 def is_idle(snapshot: Snapshot, now: int) -> bool:
-    """Tell whether a live engine has stopped working: nothing in progress, nothing awaited, nothing to try again."""
+    """Tell whether a live engine has stopped working: nothing in progress, nothing awaited, nothing to try again.
+
+    Between two stages of a notebook its own code may work for any time without a record, so there it is never told.
+    """
+    if not engine_of(snapshot).idles:
+        return False
     busy = any(node.state == "in-progress" or node.state.startswith("waiting-") for node in snapshot.nodes)
     due = [tries for tries in unfinished_tries(snapshot) if not tries.exhausted and (tries.next_at or 0) > now - IDLE_MS]
     return not busy and not in_progress(snapshot) and not due and now - last_activity(snapshot) > IDLE_MS

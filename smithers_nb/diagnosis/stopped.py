@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis import commands
+from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.health import run_state
 from smithers_nb.diagnosis.progress import (
@@ -135,7 +135,7 @@ def hung_tasks(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
                 f"attempt {attempt.attempt} was last heard of {span(now - heard)} ago{limit}; cancel the run, then give the task a new "
                 "attempt"
             ),
-            commands=(commands.cancel(snapshot.run.run_id), _retry_task(snapshot, attempt)),
+            commands=(engine_of(snapshot).cli.cancel(snapshot.run.run_id), _again(snapshot, attempt)),
             evidence=(_evidence(attempt),),
         )
 
@@ -185,13 +185,14 @@ def _given_up(snapshot: Snapshot, tries: Tries) -> Blocker:
         again = "it does something outside the run, so look whether that happened and start a fresh run if it did not"
     elif effects:
         again += f"; {', '.join(effects)} did something outside the run, and that is done again"
+    then = f"a resume would only replay this error, {again}" if engine_of(snapshot).replays else "a resume tries it again"
     return Blocker(
         kind="retries-exhausted" if tries.exhausted else "task-failed",
         node_id=tries.node_id,
         iteration=tries.iteration,
         since=tries.last.finished_at,
-        reason=(f"failed on {used} attempt(s){refused}: {_said(tries.last)}; a resume would only replay this error, {again}"),
-        commands=() if unsafe else (_retry_task(snapshot, tries.last),),
+        reason=(f"failed on {used} attempt(s){refused}: {_said(tries.last)}; {then}"),
+        commands=() if unsafe else (_again(snapshot, tries.last),),
         evidence=(_evidence(tries.last),),
     )
 
@@ -206,7 +207,7 @@ def _retry_storm(snapshot: Snapshot, tries: Tries) -> Blocker:
             f"fails the same way each time, {tries.streak} times so far, and is tried without end; it will not recover by itself: "
             f"{_said(tries.last)} (end the run, mend the task, start again with a limit such as retries={{2}})"
         ),
-        commands=(commands.cancel(snapshot.run.run_id),),
+        commands=(engine_of(snapshot).cli.cancel(snapshot.run.run_id),),
         evidence=(_evidence(tries.last),),
     )
 
@@ -235,7 +236,7 @@ def _cancelling(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
         kind="cancel-pending",
         since=run.cancel_requested_at,
         reason=f"a cancel was asked for {span(waited)} ago and has not been carried out" + ("; ask again" if late else " yet"),
-        commands=(commands.cancel(run.run_id),) if late else (),
+        commands=(engine_of(snapshot).cli.cancel(run.run_id),) if late else (),
         evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
     )
 
@@ -251,11 +252,15 @@ def _process(owner: str | None) -> str:
 
 
 def _resume(snapshot: Snapshot, *, force: bool = False) -> str:
-    return commands.resume(snapshot.run.workflow_path, snapshot.run.run_id, force=force)
+    return engine_of(snapshot).cli.resume(snapshot.run.workflow_path, snapshot.run.run_id, force=force)
 
 
-def _retry_task(snapshot: Snapshot, attempt: AttemptRow) -> str:
-    return commands.retry_task(snapshot.run.workflow_path, snapshot.run.run_id, attempt.node_id, attempt.iteration)
+def _again(snapshot: Snapshot, attempt: AttemptRow) -> str:
+    """Print what gives a task a new attempt: a resume, where that does not only replay the recorded error."""
+    engine, path = engine_of(snapshot), snapshot.run.workflow_path
+    if not engine.replays:
+        return _resume(snapshot)
+    return engine.cli.retry_task(path, snapshot.run.run_id, attempt.node_id, attempt.iteration)
 
 
 def _evidence(attempt: AttemptRow) -> Evidence:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis import commands
+from smithers_nb.diagnosis.engines import Cli, Engine, engine_of
 from smithers_nb.diagnosis.folder import commands_folder
 from smithers_nb.diagnosis.identity import was_edited
 from smithers_nb.diagnosis.reset import repeated_effects, reset_preview
@@ -34,6 +34,10 @@ _INSTEAD: dict[Suggestion, Suggestion] = {
     "escalate": "escalate",
 }
 """What to suggest when a suggestion was followed before and the same failure came back."""
+
+
+_GOES_ON: Final = "Stages that are finished keep what they gave; everything else is executed again."
+"""What a resume does where it does not only replay the recorded error."""
 
 
 def advise(
@@ -63,7 +67,7 @@ def advise(
     if chosen != wanted:
         detail = f"`{wanted}` was tried before and the same failure came back. {detail}"
     if case.edited:
-        detail, lines = f"{detail} {_of_the_edit(case, lines)}", [commands.accepting_change(command) for command in lines]
+        detail, lines = f"{detail} {_of_the_edit(case, lines)}", [case.cli.accepting_change(command) for command in lines]
     where = commands_folder(snapshot) if lines else None
     return Advice(suggestion=chosen, detail=f"{detail} {where}" if where else detail, commands=tuple(lines))
 
@@ -104,6 +108,18 @@ class _Case(NamedTuple):
         return self.snapshot.run.run_id
 
     @property
+    def engine(self) -> Engine:
+        return engine_of(self.snapshot)
+
+    @property
+    def cli(self) -> Cli:
+        return self.engine.cli
+
+    @property
+    def resume(self) -> str:
+        return self.cli.resume(self.path, self.run_id)
+
+    @property
     def is_unsafe(self) -> bool:
         """The node that failed has begun something outside the run."""
         return self.owner is not None and self.owner[0] in self.effects
@@ -127,7 +143,9 @@ def _choose(case: _Case, classification: Classification) -> Suggestion:
 
 def _retry(case: _Case) -> tuple[str, list[str]]:
     if case.owner is None or case.preview is None:
-        return "The failure looks transient; continue the run.", [commands.resume(case.path, case.run_id)]
+        return "The failure looks transient; continue the run.", [case.resume]
+    if not case.engine.replays:
+        return f"The failure looks transient, so {case.owner[0]} may succeed when it is tried again. {_GOES_ON}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
     used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
     detail = (
@@ -139,10 +157,10 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
 
 def _with_new_attempts(case: _Case, owner: tuple[str, int], detail: str) -> tuple[str, list[str]]:
     """Add the retry-task, what must come before it, and the side effects that it repeats."""
-    lines = [commands.retry_task(case.path, case.run_id, *owner)]
+    lines = [case.cli.retry_task(case.path, case.run_id, *owner)]
     if _is_active(case.snapshot.run.status):
         detail += " The run is still going: let it end or cancel it first, before that a retry-task is refused."
-        lines.insert(0, commands.cancel(case.run_id))
+        lines.insert(0, case.cli.cancel(case.run_id))
     if case.effects:
         detail += f" Look out: {', '.join(case.effects)} did something outside the run, and that is done again."
     return detail, lines
@@ -157,22 +175,24 @@ def _resume(case: _Case) -> tuple[str, list[str]]:
     reset = case.failure.details.get("quotaResetAtMs") or case.failure.details.get("resetAtMs")
     when = f" after {_utc(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
     detail = f"The run can continue from where it stopped{when}; finished tasks do not run again."
-    return detail, [commands.resume(case.path, case.run_id)]
+    return detail, [case.resume]
 
 
 def _rewind(case: _Case) -> tuple[str, list[str]]:
     frame = next((travel.to_frame for travel in reversed(case.snapshot.time_travel) if travel.to_frame >= 0), 0)
     detail = f"State after frame {frame} is bad; go back to it, then continue. Later attempts and outputs are dropped."
-    return detail, [commands.rewind(case.run_id, frame), commands.resume(case.path, case.run_id, force=True)]
+    return detail, [case.cli.rewind(case.run_id, frame), case.cli.resume(case.path, case.run_id, force=True)]
 
 
 def _fix_environment(case: _Case) -> tuple[str, list[str]]:
     blamed = _what_to_fix(case.failure)
     if case.owner is None or case.preview is None:
         force = case.failure.code == "AUTO_RESUME_GAVE_UP"
-        return f"Fix {blamed}, then continue the run.", [commands.resume(case.path, case.run_id, force=force)]
+        return f"Fix {blamed}, then continue the run.", [case.cli.resume(case.path, case.run_id, force=force)]
     if case.is_unsafe:
         return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
+    if not case.engine.replays:
+        return f"Fix {blamed}, then go on with the run. {_GOES_ON}", [case.resume]
     detail = (
         f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
         f"`retry-task` {case.preview.summary}."
@@ -184,12 +204,15 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     frame = own_frame(case.failure.chain)
     place = f"{frame.name}:{frame.line}" if frame else (case.path or "the workflow").rpartition("/")[2]
     what = f"the task `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
-    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)} Then start a fresh run"
+    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)}"
+    if not case.engine.replays:
+        return f"{detail} Then go on with this run, or start a fresh one. {_GOES_ON}", [case.cli.accepting_change(case.resume)]
+    detail += " Then start a fresh run"
     detail += "." if case.edited else "; an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
     if case.is_unsafe:
         return f"{detail} {_of_the_effect(case)}", [_look(case), _afresh(case)]
     if _is_active(case.snapshot.run.status):
-        return f"{detail} End this one first.", [commands.cancel(case.run_id), _afresh(case)]
+        return f"{detail} End this one first.", [case.cli.cancel(case.run_id), _afresh(case)]
     return detail, [_afresh(case)]
 
 
@@ -198,8 +221,8 @@ def _escalate(case: _Case) -> tuple[str, list[str]]:
     if failure.kind == "denied":
         who = failure.details.get("decidedBy") or "somebody"
         detail = f"{who} denied {failure.node_id}; talk to them before anything is run again."
-        return detail, [commands.inspect(case.run_id)]
-    lines = [commands.inspect(case.run_id), commands.events(case.run_id)]
+        return detail, [case.cli.inspect(case.run_id)]
+    lines = [case.cli.inspect(case.run_id), case.cli.events(case.run_id)]
     if failure.node_id:
         lines.insert(1, _look(case))
     detail = f"A person must decide: {_why_escalate(failure)}"
@@ -223,7 +246,7 @@ def _of_the_effect(case: _Case) -> str:
 def _of_the_edit(case: _Case, lines: list[str]) -> str:
     """Say what it means that the workflow is not the one the run was started with."""
     name = (case.path or "The workflow").replace("\\", "/").rpartition("/")[2]
-    if all(commands.accepting_change(command) == command for command in lines):
+    if all(case.cli.accepting_change(command) == command for command in lines):
         return f"{name} was edited since this run was started: if that was the repair, only look at it and start the fresh run."
     return (
         f"{name} was edited since this run was started, so the command has `--accept-workflow-change`: you then answer for that the tasks "
@@ -232,11 +255,11 @@ def _of_the_edit(case: _Case, lines: list[str]) -> str:
 
 
 def _look(case: _Case) -> str:
-    return commands.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
+    return case.cli.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
 
 
 def _afresh(case: _Case) -> str:
-    return commands.fresh_run(case.path, _input_of(case.snapshot))
+    return case.cli.fresh_run(case.path, _input_of(case.snapshot))
 
 
 _SAY: Final = {

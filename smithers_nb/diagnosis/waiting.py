@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from smithers_nb.diagnosis import commands
+from smithers_nb.diagnosis.commands import FILL_IN
+from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.diagnosis.progress import HEARTBEAT_STALE_MS, asks_to_repeat, fires_at, last_failed, needs_resume, quota_resets_at
 from smithers_nb.diagnosis.spans import clock, cut, span
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _CHOICES: Final = {"select": "; choose one, then resume", "rank": "; put the keys into your order, then resume"}
+_EDITED: Final = "RESUME_METADATA_MISMATCH"
 _BOUND: Final = {"bound-stale": "a proved row it relies on was changed", "waiting-bound": "a row it must rely on has not been produced"}
 
 
@@ -40,8 +42,8 @@ def questions(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             iteration=question.iteration or 0,
             since=question.requested_at,
             until=until,
-            reason=f"a person must answer: {cut(question.prompt)}{limit} (fill in the value, then resume)",
-            commands=(commands.answer(question.request_id, _blank(question)), _resume(snapshot)),
+            reason=f"a person must answer: {cut(question.prompt)}{limit} (fill in the value{_then(snapshot)})",
+            commands=(engine_of(snapshot).cli.answer(question.request_id, _blank(question)), *_resumed(snapshot)),
             evidence=(Evidence(ref=f"question:{question.request_id}", quote=(question.prompt or question.status)[:400]),),
         )
 
@@ -54,7 +56,7 @@ def approvals(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
         if gate.status == "requested" and gate.actionable is not False and not (gate.for_question and key in asked_elsewhere):
             yield _gate(snapshot, gate, now)
     for node in snapshot.nodes:
-        if node.state == "waiting-approval" and (node.node_id, node.iteration) not in {*gates, *asked_elsewhere}:
+        if node.state == "waiting-approval" and (node.node_id, node.iteration) not in {*gates, *asked_elsewhere, *_cells(snapshot)}:
             yield _gate_without_row(snapshot, node)
 
 
@@ -77,8 +79,9 @@ def unasked_approvals(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 
 def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     """Signals that somebody or something must send."""
+    questions_and_cells = {(question.node_id, question.iteration) for question in snapshot.questions} | _cells(snapshot)
     for node in snapshot.nodes:
-        if node.state != "waiting-event":
+        if node.state != "waiting-event" or (node.node_id, node.iteration) in questions_and_cells:
             continue
         props = _props(snapshot, node)
         name, correlation = str(props.get("event") or "SIGNAL_NAME"), props.get("correlationId")
@@ -95,7 +98,10 @@ def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             since=node.updated_at,
             until=until,
             reason=f"waits for the signal {name}{about}{then} (fill in the data that the workflow expects; other data fails the run)",
-            commands=(commands.signal(snapshot.run.run_id, name, str(correlation) if correlation else None), _resume(snapshot)),
+            commands=(
+                engine_of(snapshot).cli.signal(snapshot.run.run_id, name, str(correlation) if correlation else None),
+                _resume(snapshot),
+            ),
             evidence=(Evidence(ref=_ref("node", node), quote=node.state),),
         )
 
@@ -148,9 +154,18 @@ def quota(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 
 
 def paused(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
-    """A person's pause."""
+    """A person's pause, or that of an engine which may not go on with an edited workflow."""
     del now
-    if snapshot.run.status == "paused":
+    if snapshot.run.status == "paused" and snapshot.run.error_code == _EDITED:
+        said = cut(clean_message(snapshot.run.error_message or "the workflow was edited"))
+        yield Blocker(
+            kind="workflow-changed",
+            since=_parked_at(snapshot),
+            reason=f"{said}; put the old text back, or go on with the new one and answer for that what is finished may stand as it is",
+            commands=(engine_of(snapshot).cli.accepting_change(_resume(snapshot)),),
+            evidence=(Evidence(ref=f"run:{snapshot.run.run_id}", quote=(snapshot.run.error_message or "paused")[:400]),),
+        )
+    elif snapshot.run.status == "paused":
         yield Blocker(
             kind="paused",
             since=_parked_at(snapshot),
@@ -177,7 +192,7 @@ def decided(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
         node_id=gate.node_id if gate else None,
         iteration=gate.iteration if gate else 0,
         since=gate.decided_at if gate and gate.decided_at is not None else _parked_at(snapshot),
-        reason=f"{said}; the run is parked and must be resumed",
+        reason=f"{said}; the run is parked and {_goes_on(snapshot)}",
         commands=(_resume(snapshot),),
         evidence=(Evidence(ref=_ref("approval", gate), quote=gate.status),) if gate else (),
     )
@@ -200,7 +215,7 @@ def bound(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 
 
 def _gate(snapshot: Snapshot, gate: ApprovalRow, now: int) -> Blocker:
-    run_id = snapshot.run.run_id
+    run_id, cli = snapshot.run.run_id, engine_of(snapshot).cli
     choices = _choices(snapshot, gate)
     return Blocker(
         kind="waiting-human" if gate.for_question else "waiting-approval",
@@ -209,8 +224,8 @@ def _gate(snapshot: Snapshot, gate: ApprovalRow, now: int) -> Blocker:
         since=gate.requested_at,
         reason=_asked(snapshot, gate, now),
         choices=choices,
-        commands=(*(() if choices else (commands.approve(run_id, gate.node_id, gate.iteration),)), _resume(snapshot)),
-        alternatives=(commands.deny(run_id, gate.node_id, gate.iteration), _resume(snapshot)),
+        commands=(*(() if choices else (cli.approve(run_id, gate.node_id, gate.iteration),)), *_resumed(snapshot)),
+        alternatives=(cli.deny(run_id, gate.node_id, gate.iteration), *_resumed(snapshot)),
         evidence=(Evidence(ref=_ref("approval", gate), quote=(gate.title or gate.status)[:400]),),
     )
 
@@ -233,15 +248,15 @@ def _asked(snapshot: Snapshot, gate: ApprovalRow, now: int) -> str:
 
 
 def _gate_without_row(snapshot: Snapshot, node: NodeRow) -> Blocker:
-    run_id = snapshot.run.run_id
+    run_id, cli = snapshot.run.run_id, engine_of(snapshot).cli
     return Blocker(
         kind="waiting-approval",
         node_id=node.node_id,
         iteration=node.iteration,
         since=node.updated_at,
         reason="a person must decide; what is asked is not in the store",
-        commands=(commands.approve(run_id, node.node_id, node.iteration), _resume(snapshot)),
-        alternatives=(commands.deny(run_id, node.node_id, node.iteration), _resume(snapshot)),
+        commands=(cli.approve(run_id, node.node_id, node.iteration), *_resumed(snapshot)),
+        alternatives=(cli.deny(run_id, node.node_id, node.iteration), *_resumed(snapshot)),
         evidence=(Evidence(ref=_ref("node", node), quote=node.state),),
     )
 
@@ -256,17 +271,17 @@ def _choices(snapshot: Snapshot, gate: ApprovalRow) -> tuple[str, ...]:
             options = request.get("options") if isinstance(request, dict) else None
             keys = [option["key"] for option in options or () if isinstance(option, dict) and isinstance(option.get("key"), str)]
             picks: list[dict[str, Any]] = [{"selected": key} for key in keys] if gate.mode == "select" else [{"ranked": keys}]
-            return tuple(commands.choose(snapshot.run.run_id, gate.node_id, gate.iteration, pick) for pick in picks)
-    unknown = {"selected" if gate.mode == "select" else "ranked": commands.FILL_IN}
-    return (commands.choose(snapshot.run.run_id, gate.node_id, gate.iteration, unknown),)
+            return tuple(engine_of(snapshot).cli.choose(snapshot.run.run_id, gate.node_id, gate.iteration, pick) for pick in picks)
+    unknown = {"selected" if gate.mode == "select" else "ranked": FILL_IN}
+    return (engine_of(snapshot).cli.choose(snapshot.run.run_id, gate.node_id, gate.iteration, unknown),)
 
 
 def _blank(question: QuestionRow) -> str:
     """Write the shape of an answer with places to fill in, so that nothing is answered by pasting it."""
     properties = as_object(question.schema).get("properties")
     if not isinstance(properties, dict) or not properties:
-        return commands.FILL_IN
-    return "{" + ", ".join(f"{orjson.dumps(str(name)).decode()}: {commands.FILL_IN}" for name in properties) + "}"
+        return FILL_IN
+    return "{" + ", ".join(f"{orjson.dumps(str(name)).decode()}: {FILL_IN}" for name in properties) + "}"
 
 
 def _props(snapshot: Snapshot, node: NodeRow) -> dict[str, Any]:
@@ -284,7 +299,25 @@ def _parked_at(snapshot: Snapshot) -> int | None:
 
 
 def _resume(snapshot: Snapshot) -> str:
-    return commands.resume(snapshot.run.workflow_path, snapshot.run.run_id)
+    return engine_of(snapshot).cli.resume(snapshot.run.workflow_path, snapshot.run.run_id)
+
+
+def _resumed(snapshot: Snapshot) -> tuple[str, ...]:
+    """Give the resume that a run needs after a person has spoken; none where it goes on by itself."""
+    return (_resume(snapshot),) if engine_of(snapshot).waits_for_resume else ()
+
+
+def _then(snapshot: Snapshot) -> str:
+    return ", then resume" if engine_of(snapshot).waits_for_resume else ""
+
+
+def _goes_on(snapshot: Snapshot) -> str:
+    return "must be resumed" if engine_of(snapshot).waits_for_resume else "goes on as soon as a worker takes it; resume it if none does"
+
+
+def _cells(snapshot: Snapshot) -> set[tuple[str, int]]:
+    """Name the cells of a notebook: one in which a gate or a question waits is marked as waiting too."""
+    return {(attempt.node_id, attempt.iteration) for attempt in snapshot.attempts if attempt.kind == "cell"}
 
 
 def _ref(kind: str, row: ApprovalRow | NodeRow) -> str:

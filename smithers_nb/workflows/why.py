@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from smithers_nb.diagnosis.blockers import blockers
 from smithers_nb.diagnosis.classify import classify
 from smithers_nb.diagnosis.defects import find_defects
+from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.diagnosis.folder import commands_folder
 from smithers_nb.diagnosis.followup import tried_in_vain
@@ -80,7 +81,9 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
 
 
 def _preview(snapshot: Snapshot, failure: Failure) -> ResetPreview | None:
-    """Work out what a retry-task of the node that failed would set back."""
+    """Work out what a retry-task of the node that failed would set back, where nothing less tries it again."""
+    if not engine_of(snapshot).replays:
+        return None
     owner = owner_in(snapshot, failure)
     known = {(node.node_id, node.iteration) for node in snapshot.nodes}
     return reset_preview(snapshot, *owner) if owner in known and owner is not None else None
