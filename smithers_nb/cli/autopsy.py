@@ -86,9 +86,7 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     return None
 
 
-def _refuse_what_does_not_go_together(
-    run: str | None, all_failed: bool, *, batch: tuple[object, ...], single: tuple[object, ...]
-) -> None:
+def _refuse_what_does_not_go_together(run: str | None, all_failed: bool, *, batch: tuple[object, ...], single: tuple[object, ...]) -> None:
     if run is None and not all_failed:
         raise click.UsageError("name the run to look at, or ask for --all-failed")
     if run is not None and all_failed:
@@ -133,7 +131,7 @@ def verdict_page(row: Verdict) -> Iterable[str]:
     sheet.blank()
     sheet.prose("Class", f"{row.failure_class}, confidence {row.confidence} (rule {row.rule})")
     sheet.prose("Root cause", row.root_cause)
-    sheet.prose("In plain words", row.error_summary)
+    sheet.prose("Plainly", row.error_summary)
     sheet.prose("Written by", written_by(row.authors))
     sheet.blank()
     sheet.prose("Suggestion", row.suggestion, row.suggestion_detail)

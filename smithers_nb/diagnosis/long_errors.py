@@ -54,11 +54,13 @@ def _of_text(message: str) -> list[str]:
     lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()][:_MOST_LINES]
     size = f"{len(message) / _KILO:,.1f} kB" if len(message) >= _KILO else f"{len(message)} characters"
     told = [f"The error text has {len(lines):,} {'lines' if len(lines) > 1 else 'line'} ({size})."]
-    most = telling_line(message) or telling(message, _QUOTE)
+    kinds = [signature(line) for line in lines]
+    common, times = Counter(kinds).most_common(1)[0]
+    rare = [line for line, kind in zip(lines, kinds, strict=True) if times < _OFTEN or kind != common]
+    most = telling_line("\n".join(rare)) or telling_line(message) or telling(message, _QUOTE)
     told.append(f"What it says most is {_quote(most)}.")
-    common, times = Counter(signature(line) for line in lines).most_common(1)[0]
     if times >= _OFTEN:
-        first = next(line for line in lines if signature(line) == common)
+        first = lines[kinds.index(common)]
         told.append(f"{times:,} of its lines say the same as {_quote(first)}.")
     ends = [line for line in lines if _WORD.search(line)]
     if len(ends) > _OFTEN and most not in {ends[0], ends[-1]}:

@@ -8,7 +8,7 @@ import orjson
 
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present import cards
-from smithers_nb.present.authors import plain_words, provider_cards
+from smithers_nb.present.authors import plain_words, provider_cards, written_by
 from smithers_nb.present.markup import Card, Html, h, table, text_table
 from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, ReportRow, Shown, VerdictRow, WhyRow
@@ -42,7 +42,7 @@ def timeline_of(found: Investigation) -> Any:
 
 def headline_of(row: VerdictRow) -> Card:
     """Say in one banner what a reader in a hurry needs: whose fault, why, and what to do."""
-    facts = {"class": row.failure_class, "confidence": row.confidence, "suggestion": row.suggestion}
+    facts = {"class": row.failure_class, "confidence": row.confidence, "suggestion": row.suggestion, "written by": written_by(row.authors)}
     told = cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail)
     return cards.stack(told, cards.command_sheet(row.commands)) if row.commands else told
 
