@@ -67,9 +67,19 @@ def _print_lines(found: list[EventRow]) -> None:
     dated = room is None or room >= _ROOMY
     click.echo(click.style(_line(room, "SEQ", "TIME (UTC)".ljust(23 if dated else 12), "TYPE", "NODE", "WHAT"), bold=True))
     for event in found:
-        node = f"{node_name(event)}{f'/{event.attempt}' if event.attempt else ''}" if event.node_id else ""
-        line = _line(room, str(event.seq), _stamp(event.at, dated=dated), event.type, node, message(what_happened(event)))
-        click.echo(click.style(line, fg=_colour(event.type)) if _colour(event.type) else line)
+        click.echo(_event_line(event, room, dated=dated))
+
+
+def line_of(event: EventRow) -> str:
+    """Write an event as one line of the log, fitted to a terminal."""
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _event_line(event, room, dated=room is None or room >= _ROOMY)
+
+
+def _event_line(event: EventRow, room: int | None, *, dated: bool) -> str:
+    node = f"{node_name(event)}{f'/{event.attempt}' if event.attempt else ''}" if event.node_id else ""
+    line = _line(room, str(event.seq), _stamp(event.at, dated=dated), event.type, node, message(what_happened(event)))
+    return click.style(line, fg=_colour(event.type)) if _colour(event.type) else line
 
 
 def _line(room: int | None, *columns: str) -> str:

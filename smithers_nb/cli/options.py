@@ -150,3 +150,15 @@ def command(
         return click.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
 
     return wrap
+
+
+def group(name: str, *commands: click.Command, help: str) -> click.Group:  # noqa: A002  # click calls it so
+    """Put commands below a word of their own; the word alone shows them."""
+
+    def show(ctx: click.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            click.echo(ctx.get_help())
+
+    callback = click.pass_context(show)
+    settings = {"help_option_names": ["-h", "--help"]}
+    return click.Group(name, commands=list(commands), help=help, callback=callback, invoke_without_command=True, context_settings=settings)

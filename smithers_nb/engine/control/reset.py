@@ -162,11 +162,13 @@ def _refuse_while_waiting(row: sa.Row[Any], *, force: bool) -> None:
 
 
 def _mark_attempts(connection: sa.Connection, node: Node) -> None:
-    query = sa.select(attempts.c.attempt, attempts.c.state, attempts.c.finished_at_ms, attempts.c.meta_json).where(*_is(attempts, node))
-    for number, state, finished_at, meta in connection.execute(query).all():
-        values: dict[str, Any] = {"meta_json": as_json({**orjson.loads(meta or "{}"), "resetCancelled": True, "resetFrom": state})}
-        if state in _UNDONE:
-            values |= {"state": "cancelled", "finished_at_ms": finished_at or now_ms()}
+    """Set aside what did not end well, as Smithers does; its error stays readable. A finished attempt stays what it is."""
+    undone = (*_is(attempts, node), attempts.c.state.in_(_UNDONE))
+    for number, finished_at, meta in connection.execute(
+        sa.select(attempts.c.attempt, attempts.c.finished_at_ms, attempts.c.meta_json).where(*undone)
+    ).all():
+        marked = as_json({**orjson.loads(meta or "{}"), "resetCancelled": True})
+        values = {"state": "cancelled", "finished_at_ms": finished_at or now_ms(), "meta_json": marked}
         connection.execute(attempts.update().where(*_is(attempts, node), attempts.c.attempt == number).values(values))
 
 

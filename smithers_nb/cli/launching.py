@@ -1,0 +1,143 @@
+"""How a run is executed from the command line, and what is said at its end.
+
+`up`, `workflow run`, `resume` and `retry-task` end here: in the foreground with progress and an outcome, or handed to a worker.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.app import CANCELLED, DONE, FAILED, WAITING
+from smithers_nb.cli.autopsy import notebook_progress
+from smithers_nb.cli.output import dump, note, print_finding
+from smithers_nb.cli.places import where
+from smithers_nb.cli.sheet import Sheet
+from smithers_nb.errors import ControlRefused
+
+if TYPE_CHECKING:
+    from smithers_nb.cli.options import Asked
+    from smithers_nb.engine.control import Pending
+    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.runner import Outcome
+
+EXIT_CODES = {"finished": DONE, "failed": FAILED, "cancelled": CANCELLED}
+"""Status of a run to exit code; any other waits."""
+
+_FIRST_LINE = 400
+
+
+def execute(  # noqa: PLR0913  # all but three are options by name
+    ask: Asked, place: Place, run_id: str, *, detach: bool, no_post_failure: bool = False, serve: bool = False
+) -> int:
+    """Execute a run that was made ready, here or by a worker, and say how it ended.
+
+    Returns:
+        The exit code.
+    """
+    if detach:
+        return _hand_to_worker(ask, place, run_id)
+    from smithers_nb.engine.runtime import run_here
+    from smithers_nb.workflows.aftermath import after_run, write_report
+
+    with _served(place, run_id, serve=serve), notebook_progress() as progress:
+        outcome = run_here(place, run_id, progress=progress)
+    if outcome.status == "running":
+        raise ControlRefused(
+            f"run {run_id} is still running: another process executes it",
+            code="RUN_STILL_RUNNING",
+            hint=f"watch it: smithers-nb logs {run_id} --follow",
+        )
+    write_report(place, run_id)
+    tell(ask, place, outcome)
+    if outcome.status == "failed":
+        after_run(place, run_id, disabled=no_post_failure)
+    return EXIT_CODES.get(outcome.status, WAITING)
+
+
+def tell(ask: Asked, place: Place, outcome: Outcome) -> None:
+    """Print how an execution ended, and what can be done next."""
+    from smithers_nb.engine.control import pending
+
+    asked = pending(place, outcome.run_id) if outcome.status.startswith("waiting-") else []
+    found = {
+        "run_id": outcome.run_id,
+        "status": outcome.status,
+        "notebook": str(outcome.notebook) if outcome.notebook else None,
+        "reason": outcome.reason.model_dump(exclude={"details"}) if outcome.reason else None,
+        "waiting_for": [dump(item) for item in asked],
+    }
+    print_finding(found, ask.fmt, lambda: _page(outcome, asked, where(ask)))
+
+
+def commands_for(item: Pending, options: str = "") -> list[str]:
+    """Write the commands that decide a gate or answer a question."""
+    run = shlex.quote(item.run_id)
+    if item.request_id is None:
+        node = f" --node {shlex.quote(item.node_id)}" + (f" --iteration {item.iteration}" if item.iteration else "")
+        return [f"smithers-nb approve {run}{node}{options}", f"smithers-nb deny {run}{node}{options}"]
+    example = {"confirm": "true", "json": "JSON"}.get(item.kind, '"…"')
+    if item.options:
+        import orjson
+
+        example = orjson.dumps(item.options[0]).decode()
+    return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
+
+
+def _page(outcome: Outcome, asked: list[Pending], options: str) -> Iterable[str]:
+    run = shlex.quote(outcome.run_id)
+    sheet = Sheet()
+    sheet.headline(outcome.status, outcome.run_id)
+    if outcome.reason is not None:
+        node = outcome.reason.source.removeprefix("node:")
+        sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {_first_line(outcome.reason.message)}")
+    for item in asked:
+        sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
+    sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
+    for item in asked:
+        sheet.commands("", commands_for(item, options))
+    sheet.commands("", _next(outcome, run, options))
+    return sheet.lines
+
+
+def _next(outcome: Outcome, run: str, options: str) -> list[str]:
+    if outcome.status == "failed":
+        return [f"smithers-nb why {run}{options}"]
+    if outcome.status == "cancelled":
+        return [f"smithers-nb resume {run}{options}"]
+    if outcome.status == "paused":
+        edited = outcome.reason is not None and outcome.reason.code == "RESUME_METADATA_MISMATCH"
+        return [f"smithers-nb resume {run}{' --accept-workflow-change' if edited else ''}{options}"]
+    return []
+
+
+def _first_line(message: str) -> str:
+    return next((line for line in message.splitlines() if line.strip()), "")[:_FIRST_LINE]
+
+
+def _hand_to_worker(ask: Asked, place: Place, run_id: str) -> int:
+    from smithers_nb.engine.runner import notebook_of
+    from smithers_nb.engine.runtime import enqueue, ensure_worker
+
+    enqueue(place, run_id)
+    ensure_worker(place)
+    if ask.fmt == "table":
+        click.echo(run_id)
+        note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask)}`")
+    else:
+        print_finding(
+            {"run_id": run_id, "status": "running", "notebook": str(notebook_of(place, run_id)), "detached": True}, ask.fmt, tuple
+        )
+    return DONE
+
+
+def _served(place: Place, run_id: str, *, serve: bool) -> Any:
+    if not serve:
+        return nullcontext()
+    from smithers_nb.workflows.live import serving
+
+    return serving(place, run_id, on_ready=lambda url: note(f"live page: {url}"))
