@@ -37,8 +37,8 @@ OURS: Final = ("python3", "python", KERNEL_NAME)
 
 _SPEC: Final = f"templates/kernel/{KERNEL_NAME}"
 
-_ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0"}
-"""Whatever a notebook starts must not launch an autopsy of its own."""
+_ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": ""}
+"""Whatever a notebook starts must not launch an autopsy of its own, nor take itself for a part of the run that starts it."""
 
 _LISTENS_S: Final = 10.0
 _GLANCE_S: Final = 0.005
@@ -55,7 +55,7 @@ class LeanKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_clie
     that what came before the first cell does no harm.
     """
 
-    async def wait_for_ready(self, timeout: float | None = None) -> None:
+    async def wait_for_ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as its base is called
         """Wait for the first answer; raises RuntimeError when the kernel dies first or takes longer than `timeout` seconds."""
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
@@ -99,6 +99,9 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         environment: Variables that it gets beside ours.
     """
 
+    provisioner: Any
+    kernel_id: Any
+    kernel_name: Any
     client_factory = LeanKernelClient
 
     def __init__(self, **options: Any) -> None:
@@ -155,10 +158,10 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         """Wait for the sockets: ZeroMQ tries one that is not there yet again only after a tenth of a second."""
         if self.folder is None:
             return
-        last = Path(f"{self.ip}-{self.iopub_port}")
+        last = f"{self.ip}-{self.iopub_port}"
         until = time.monotonic() + _LISTENS_S
-        while not last.exists() and time.monotonic() < until and await self.is_alive():
-            await asyncio.sleep(_GLANCE_S)
+        while not os.path.exists(last) and time.monotonic() < until and await self.is_alive():  # noqa: ASYNC110, ASYNC240, PTH110
+            await asyncio.sleep(_GLANCE_S)  # nobody tells
 
     async def _async_finish_shutdown(self, waittime: float | None = None, pollinterval: float = _GLANCE_S, restart: bool = False) -> None:
         await super()._async_finish_shutdown(waittime, pollinterval, restart)

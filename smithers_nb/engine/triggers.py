@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 from smithers_nb.artifacts import safe_name
 from smithers_nb.engine.control.submit import new_run_id, submit
 from smithers_nb.engine.executions import JOURNAL, ROOT
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.noticed import Noticed, mark_launched, notice
 from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
@@ -142,6 +144,37 @@ def launch(
         return Skipped("spawn-failed", f"{type(error).__name__}: {error}")
 
 
+def launch_once(place: Place, failed: Failed, store: str, failed_at_ms: int) -> tuple[Launched | Skipped, bool]:
+    """Look into a failure in another store, unless somebody has noticed it before.
+
+    Args:
+        place: The project.
+        failed: The run.
+        store: What tells its store from others.
+        failed_at_ms: When it failed, epoch milliseconds; a run that fails again has another time.
+
+    Returns:
+        The autopsy, and whether it is this call that launched it.
+
+    Raises:
+        JournalUnusable: What was noticed cannot be remembered, so nothing is launched.
+    """
+    reason = refusal(place, failed)
+    if reason is not None or failed.run_id is None:
+        return Skipped(reason or "no-run-id"), False
+    failure = Noticed(store, failed.run_id, failed_at_ms)
+    with Journal.open(place) as journal:
+        with journal.writing() as connection:
+            run_id, is_mine = notice(connection, failure, new_run_id(WORKFLOW))
+        if not is_mine:
+            return Launched(run_id, _log_of(place, run_id)), False
+        done = launch(place, failed, autopsy_run_id=run_id)
+        if isinstance(done, Launched):
+            with journal.writing() as connection:
+                mark_launched(connection, failure)
+        return done, isinstance(done, Launched)
+
+
 def under_way() -> int:
     """Count the autopsies that this process has started and that have not ended."""
     _started[:] = [child for child in _started if child.poll() is None]  # nobody else asks how they ended
@@ -161,7 +194,7 @@ def _write_down(place: Place, failed: Failed, run_id: str) -> None:
 
 def _start(place: Place, run_id: str, environment: Mapping[str, str]) -> Path:
     """Start the process, in a session of its own so that nothing that ends this one ends it."""
-    log_file = place.folder / "logs" / f"{safe_name(run_id)}.log"
+    log_file = _log_of(place, run_id)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     under_way()
     with log_file.open("ab") as log:
@@ -176,3 +209,7 @@ def _start(place: Place, run_id: str, environment: Mapping[str, str]) -> Path:
         )
     _started.append(child)
     return log_file
+
+
+def _log_of(place: Place, run_id: str) -> Path:
+    return place.folder / "logs" / f"{safe_name(run_id)}.log"

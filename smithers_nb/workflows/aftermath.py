@@ -28,13 +28,12 @@ EXIT_CODES: Final = {"finished": 0, "failed": 1, "cancelled": 2}
 _SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
 
 
-def after_run(  # noqa: PLR0913  # all but two are options by name
+def after_run(
     place: Place,
     run_id: str | None,
     *,
     disabled: bool = False,
-    source: str | Path | None = None,
-    workflow_path: str | Path | None = None,
+    smithers: Path | None = None,
     write: Callable[[str], Any] | None = None,
 ) -> Launched | Skipped:
     """Launch the autopsy of a run that has just failed, and say so in one line.
@@ -43,16 +42,20 @@ def after_run(  # noqa: PLR0913  # all but two are options by name
         place: The project.
         run_id: The run; None when it is not known.
         disabled: `--no-post-failure` was given.
-        source: Store that it lives in, when that is not the journal of `place`.
-        workflow_path: Its workflow's file, when the journal does not know it.
+        smithers: Folder of the Smithers project whose store has the run, when the journal of `place` has not.
         write: Takes the line; standard error by default.
 
     Returns:
         What was launched, or why nothing was; never an exception.
     """
     try:
-        failed, declined = _failed(place, run_id, source, workflow_path)
-        done = launch(place, failed, disabled=disabled or declined)
+        if smithers is not None and run_id and not disabled:
+            from smithers_nb.workflows.watch import looked_into
+
+            failed, done = looked_into(place, smithers, run_id)
+        else:
+            failed, declined = _failed(place, run_id)
+            done = launch(place, failed, disabled=disabled or declined)
     except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
         failed, done = Failed(run_id), Skipped("spawn-failed", f"{type(error).__name__}: {error}")
     line = line_of(place, failed, done)
@@ -126,16 +129,13 @@ def main(arguments: list[str] | None = None) -> int:
     return EXIT_CODES.get(outcome.status, 3)
 
 
-def _failed(place: Place, run_id: str | None, source: str | Path | None, workflow_path: str | Path | None) -> tuple[Failed, bool]:
-    """Say what is known of a run, and whether it was started without a trigger."""
-    path = str(workflow_path) if workflow_path else None
-    if run_id is None or source is not None:
-        return Failed(run_id, None, path, str(source) if source else None), False
-    row = _row(place, run_id)
+def _failed(place: Place, run_id: str | None) -> tuple[Failed, bool]:
+    """Say what the journal knows of a run, and whether it was started without a trigger."""
+    row = _row(place, run_id) if run_id else None
     if row is None:
-        return Failed(run_id, None, path), False
+        return Failed(run_id), False
     config = orjson.loads(row.config_json or "{}")
-    return Failed(run_id, row.workflow_name, path or row.workflow_path), config.get("postFailure") is False
+    return Failed(run_id, row.workflow_name, row.workflow_path), config.get("postFailure") is False
 
 
 def _row(place: Place, run_id: str) -> Any:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.diagnosis.evidence import find_failure
 from smithers_nb.engine import triggers
-from smithers_nb.engine.control.submit import new_run_id
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.noticed import Noticed, known, mark_launched, notice, unlaunched
-from smithers_nb.engine.triggers import Failed, Launched
+from smithers_nb.engine.journal.noticed import Noticed, known, unlaunched
+from smithers_nb.engine.triggers import Failed, Launched, Skipped
 from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import RunRow
 from smithers_nb.sources.base import CHILD_MARK, Source
@@ -108,10 +107,10 @@ class Watcher:
         """Find the failures that this watcher has not dealt with, oldest first."""
         found = {}
         for run in source.rows(RunRow, only={"status": _ENDED}):
-            failure = Noticed(store, run.run_id, run.finished_at or run.started_at or run.created_at or 0)
+            failure = _as_noticed(run, store)
             if failure in self._dealt_with or (failure.failed_at_ms < self._since and failure not in self._left_over):
                 continue
-            failed = Failed(run.run_id, run.workflow, run.workflow_path, str(_file_of(source) or self._folder))
+            failed = _as_failed(run, source, self._folder)
             if _counts(run, failed, source):
                 found[failure] = failed
             else:
@@ -119,23 +118,34 @@ class Watcher:
         return dict(sorted(found.items(), key=lambda item: item[0].failed_at_ms))
 
     def _launched(self, fresh: dict[Noticed, Failed]) -> Iterator[Seen]:
-        with Journal.open(self.place) as journal:
-            for failure, failed in fresh.items():
-                if triggers.under_way() >= _AT_ONCE:
-                    return
-                with journal.writing() as connection:
-                    run_id = notice(connection, failure, new_run_id(triggers.WORKFLOW))
-                if run_id is not None:
-                    yield self._launch(journal, failure, failed, run_id)
-                self._dealt_with.add(failure)
+        for failure, failed in fresh.items():
+            if triggers.under_way() >= _AT_ONCE:
+                return
+            done, is_mine = triggers.launch_once(self.place, failed, failure.store, failure.failed_at_ms)
+            self._dealt_with.add(failure)
+            about = failure.run_id, failed.workflow, failure.failed_at_ms
+            if isinstance(done, Skipped):
+                yield Seen(*about, None, done.detail or done.reason)
+            elif is_mine:
+                yield Seen(*about, done.autopsy_run_id)
 
-    def _launch(self, journal: Journal, failure: Noticed, failed: Failed, run_id: str) -> Seen:
-        done = triggers.launch(self.place, failed, autopsy_run_id=run_id)
-        if isinstance(done, Launched):
-            with journal.writing() as connection:
-                mark_launched(connection, failure)
-            return Seen(failure.run_id, failed.workflow, failure.failed_at_ms, run_id)
-        return Seen(failure.run_id, failed.workflow, failure.failed_at_ms, None, done.detail or done.reason)
+
+def looked_into(place: Place, folder: Path, run_id: str) -> tuple[Failed, Launched | Skipped]:
+    """Launch the autopsy of one run of a Smithers project, unless a watcher has been faster.
+
+    Raises:
+        SourceError: The store cannot be read.
+        JournalUnusable: It cannot be remembered.
+    """
+    with closing(open_smithers(folder)) as source:
+        run = next((row for row in source.rows(RunRow, run_id) if row.status in _ENDED), None)
+        if run is None:
+            return Failed(None), Skipped("no-run-id")
+        failed = _as_failed(run, source, folder)
+        if not _counts(run, failed, source):
+            return failed, Skipped("ops-workflow" if failed.is_ops else "no-run-id")
+        failure = _as_noticed(run, _identity(source, place))
+    return failed, triggers.launch_once(place, failed, failure.store, failure.failed_at_ms)[0]
 
 
 class _Mark(NamedTuple):
@@ -163,6 +173,15 @@ def _stat(file: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _as_noticed(run: RunRow, store: str) -> Noticed:
+    return Noticed(store, run.run_id, run.finished_at or run.started_at or run.created_at or 0)
+
+
+def _as_failed(run: RunRow, source: Source, folder: Path) -> Failed:
+    """Describe a failed run; a store on a server is found again through its project."""
+    return Failed(run.run_id, run.workflow, run.workflow_path, str(_file_of(source) or folder))
 
 
 def _counts(run: RunRow, failed: Failed, source: Source) -> bool:

@@ -32,7 +32,7 @@ class Noticed(NamedTuple):
     failed_at_ms: int
 
 
-def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> str | None:
+def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> tuple[str, bool]:
     """Take a failure, in a transaction of `Journal.writing`.
 
     Args:
@@ -41,17 +41,17 @@ def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> 
         autopsy_run_id: Id for its autopsy, used when nobody has noticed it before.
 
     Returns:
-        Id that the caller has to launch the autopsy under; None when somebody else has done that or is about to.
+        Id of its autopsy, and whether it is the caller who has to launch it; somebody else has done that or is about to otherwise.
     """
     mine = {"noticed_by": f"{host()} {os.getpid()}", "noticed_at_ms": now_ms()}
     insert = _INSERTS[connection.dialect.name](noticed).on_conflict_do_nothing()
     if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).rowcount == 1:
-        return autopsy_run_id
+        return autopsy_run_id, True
     row = connection.execute(sa.select(noticed).where(*_is(failure)).with_for_update()).one()
     if row.launched_at_ms is not None or _still_at_it(row):
-        return None
+        return row.autopsy_run_id, False
     connection.execute(noticed.update().where(*_is(failure)).values(mine))
-    return str(row.autopsy_run_id)
+    return row.autopsy_run_id, True
 
 
 def mark_launched(connection: sa.Connection, failure: Noticed) -> None:
