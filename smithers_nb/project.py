@@ -183,6 +183,7 @@ class Project(Grains):
         Args:
             since_ms: Only runs that failed at or after this epoch millisecond.
             artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
+            options: `workers`, `provider`, `progress`, and limits of time.
 
         Returns:
             One row per run, newest first, with the columns of `workflows.batch.AutopsyRow`; a row whose `error` is there is of an

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -67,6 +67,15 @@ class Observer(Protocol):
 
     def ended(self, cell: Any, index: int) -> None:
         """The kernel has answered; the cell has its outputs, an error among them."""
+        ...
+
+
+@runtime_checkable
+class Editor(Observer, Protocol):
+    """An observer that may change, between two cells, those that have not begun."""
+
+    def opened(self, notebook: Any) -> None:
+        """The notebook that is about to be executed, an nbformat node."""
         ...
 
 
@@ -187,9 +196,8 @@ class _Execution:
                 from smithers_nb.engine.papermill_engine import Session
 
             node = nbformat.read(self.job.notebook, as_version=4)
-            self._session = Session(
-                self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting, pool=self.job.kernels
-            )
+            self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting)
+            self._session.pool = self.job.kernels
             self._session.execute(node, self.job.values)
         except BaseException as error:  # noqa: BLE001  # the waiting thread raises it
             self.error = error

@@ -43,6 +43,7 @@ class Session:
         running: The cell that was begun last.
         node: The notebook with the outputs it has so far; None until the parameters are in.
         started: Set when the kernel's process has been started.
+        pool: Where its kernel comes from when it is to start fast.
     """
 
     def __init__(
@@ -52,11 +53,9 @@ class Session:
         started: threading.Event,
         on_cell: Callable[[Session, int], None],
         setting: Setting,
-        *,
-        pool: KernelPool | None = None,
     ) -> None:
         self.node: Any = None
-        self._pool = pool
+        self.pool: KernelPool | None = None
         self.started = started
         self.running: Any = None
         self._cell_timeout_s = cell_timeout_s
@@ -77,6 +76,8 @@ class Session:
     def run_cells(self, manager: Any, kernel_name: str) -> None:
         """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
         self.node = manager.nb
+        if isinstance(self._setting.observer, Editor):
+            self._setting.observer.opened(self.node)
         client = PapermillNotebookClient(
             manager,
             kernel_name=kernel_name,
@@ -89,7 +90,7 @@ class Session:
         )
         self._kernel = client.create_kernel_manager()
         self._kernel.on_start = self.started.set
-        self._kernel.pool = self._pool
+        self._kernel.pool = self.pool
         self._kernel.cwd = self._setting.cwd
         self._kernel.environment = self._setting.environment
         if not self._stopped:

@@ -25,6 +25,7 @@ from typing import IO, Any, Final
 from smithers_nb.engine import launcher, zygote
 from smithers_nb.resources import resource
 
+_MODULE: Final = zygote.__name__
 _log: Final = logging.getLogger("smithers_nb")
 _START_S: Final = 60.0
 _ANSWER_S: Final = 20.0
@@ -66,11 +67,13 @@ class KernelPool:
     Attributes:
         problem: Why kernels are started the ordinary way; empty while all is well.
         made: Number of kernels that it made.
+        threads: Number of Python threads that the zygote had when it was ready.
     """
 
     def __init__(self) -> None:
         self.problem = ""
         self.made = 0
+        self.threads = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._ready = False
@@ -94,7 +97,7 @@ class KernelPool:
         ours, its = socket.socketpair()
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", zygote.__name__, str(its.fileno())],
+                [sys.executable, "-m", _MODULE, str(its.fileno())],
                 env={**environment, **spec["env"]},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -126,6 +129,7 @@ class KernelPool:
             if "ready" not in answer:
                 raise self._give_up(f"the process they are made of could not be prepared: {answer.get('failed')}")
             channel.settimeout(_ANSWER_S)
+            self.threads = answer["threads"]
             self._ready = True
 
     def launch(self, argv: Sequence[str], environment: Mapping[str, str], cwd: str | None, log: int) -> WarmProcess:
@@ -248,7 +252,7 @@ class WarmProcess:
         """Send it a signal, unless it is over."""
         if self.poll() is None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signum)  # type: ignore[attr-defined]  # Linux
+                signal.pidfd_send_signal(self._handle, signum)
 
     def terminate(self) -> None:
         """Ask it to end."""

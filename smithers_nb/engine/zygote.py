@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,7 @@ def main() -> None:
         send(channel, {"failed": f"{type(error).__name__}: {error}"})
         return
     with suppress(EOFError, OSError):
-        send(channel, {"ready": os.getpid(), "threads": len(os.listdir("/proc/self/task"))})
+        send(channel, {"ready": os.getpid(), "threads": threading.active_count()})
         _serve(channel, parent)
 
 
@@ -115,12 +116,12 @@ def _serve(channel: socket.socket, parent: int) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     while os.getppid() == parent:
-        readable, _, _ = select.select([channel, wake], [], [], _LOOK_FOR_PARENT_S)
+        readable, _, _ = select.select([channel.fileno(), wake], [], [], _LOOK_FOR_PARENT_S)
         if wake in readable:
             with suppress(BlockingIOError):
                 os.read(wake, 4096)
         _reap(channel)
-        if channel in readable:
+        if channel.fileno() in readable:
             request, fds = receive(channel)
             _fork(channel, request, fds, (wake, woken))
 
@@ -160,11 +161,12 @@ def _be_kernel(channel: socket.socket, request: dict[str, Any], fds: list[int], 
             os.close(fd)
         _take_over(request)
         launcher.run(request["argv"])
+    except SystemExit as ended:
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
     except BaseException:  # noqa: BLE001  # a fork must never get back into the zygote's loop
         traceback.print_exc()
         sys.stderr.flush()
-        os._exit(1)
-    os._exit(0)
+    os._exit(1)
 
 
 def _take_over(request: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.artifacts import artifact_path
-from smithers_nb.engine.notebooks import execute, validated
+from smithers_nb.engine.notebooks import Setting, execute, validated
 from smithers_nb.errors import NotebookError, ReportError
 from smithers_nb.resources import resource
 from smithers_nb.sources.locate import lent, open_source
@@ -22,7 +22,10 @@ from smithers_nb.workflows.target import refuse_unless_failed
 from smithers_nb.workflows.views import headline_of
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from smithers_nb.engine.papermill_engine import Progress
+    from smithers_nb.engine.prewarm import KernelPool
     from smithers_nb.present.markup import Card
 
 _NOTEBOOK: Final = "notebooks/autopsy.ipynb"
@@ -55,6 +58,8 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
     cell_timeout_s: float = 600.0,
     total_timeout_s: float = 1800.0,
     progress: Progress | None = None,
+    kernels: KernelPool | None = None,
+    cancelled: Event | None = None,
 ) -> AutopsyRecord:
     """Run the autopsy notebook on a failed run.
 
@@ -68,6 +73,8 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
         cell_timeout_s: Seconds that one stage may take.
         total_timeout_s: Seconds that the whole notebook may take.
         progress: Told before each cell: cells done, all cells, heading.
+        kernels: Prewarmed kernels; without them one is started from nothing.
+        cancelled: Ends the autopsy once it is set.
 
     Raises:
         ParameterError: One of these is wrong.
@@ -89,6 +96,8 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
             total_timeout_s=total_timeout_s,
             progress=progress,
             meanwhile=_warm_up,
+            kernels=kernels,
+            setting=Setting(cancelled=cancelled),
         )
     except NotebookError as error:
         raise _with_report(error, report, parameters) from error

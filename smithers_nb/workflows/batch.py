@@ -7,14 +7,15 @@ notebooks at once and there are as many processes as that takes (`crew`).
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Self, TypeAlias
 
 from smithers_nb.errors import NotebookError, SmithersNbError
 from smithers_nb.model.rows import Key, Real, RunRow, Text
@@ -157,7 +158,7 @@ class Bench:
         self._kernels: KernelPool = KernelPool()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="autopsy")
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Self:
         self._kernels.start()
         _import_what_all_need()
         return self
@@ -167,7 +168,7 @@ class Bench:
         self._threads.shutdown(cancel_futures=True)
         self._kernels.close()
 
-    def submit(self, run_id: str) -> Any:
+    def submit(self, run_id: str) -> Future[AutopsyRow]:
         """Queue one autopsy; gives the future of its row."""
         return self._threads.submit(self._autopsy, run_id)
 
@@ -208,5 +209,5 @@ def _import_what_all_need() -> None:
     from smithers_nb.present.report import warm_up
 
     with without_slow_imports(), suppress(ImportError):
-        import smithers_nb.engine.papermill_engine
+        importlib.import_module("smithers_nb.engine.papermill_engine")
     warm_up()

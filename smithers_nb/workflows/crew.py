@@ -15,7 +15,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import IO, Any, Final
 
 from smithers_nb.workflows.batch import PER_PROCESS, AutopsyRow, Bench, row_of_error
@@ -124,15 +126,17 @@ def main() -> None:
     lock = threading.Lock()
     first = json.loads(sys.stdin.readline())
 
-    def answer(index: int, row: AutopsyRow) -> None:
+    def answer(index: int, done: Future[AutopsyRow]) -> None:
+        if done.cancelled():
+            return
         with lock, suppress(OSError):
-            answers.write(json.dumps([index, row]) + "\n")
+            answers.write(json.dumps([index, done.result()]) + "\n")
             answers.flush()
 
     with Bench(first["options"], first["seats"]) as bench:
         for line in sys.stdin:
             index, run_id = json.loads(line)
-            bench.submit(run_id).add_done_callback(lambda future, index=index: future.cancelled() or answer(index, future.result()))
+            bench.submit(run_id).add_done_callback(partial(answer, index))
 
 
 if __name__ == "__main__":

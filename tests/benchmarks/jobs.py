@@ -112,9 +112,7 @@ def plain_papermill(path: str, count: str, folder: str) -> None:
 
 
 _NOW = 1_790_000_000_000
-_JOBS = {
-    job.__name__: job for job in (events_frame, events_by_hand, snapshots, all_failures, batch_of_autopsies, plain_papermill)
-}
+_JOBS = {job.__name__: job for job in (events_frame, events_by_hand, snapshots, all_failures, batch_of_autopsies, plain_papermill)}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

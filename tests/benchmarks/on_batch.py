@@ -41,4 +41,11 @@ def batch(sizes: Sizes) -> Iterator[Row]:
         ">= 5x, aim 8x",
         beside,
     )
-    yield Row("the same, one at a time", seconds(alone * count), seconds(plain * count), f"{times(plain / alone)} throughput", "", "extrapolated too")
+    yield Row(
+        "the same, one at a time",
+        seconds(alone * count),
+        seconds(plain * count),
+        f"{times(plain / alone)} throughput",
+        "",
+        "extrapolated too",
+    )
