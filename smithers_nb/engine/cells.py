@@ -13,7 +13,7 @@ import orjson
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.records import Node, cancel_attempt, fail_attempt, finish_attempt, set_node, start_attempt, write_output
-from smithers_nb.engine.journal.schema import attempts, events
+from smithers_nb.engine.journal.schema import attempts, events, nodes
 from smithers_nb.engine.journal.store import now_ms
 
 if TYPE_CHECKING:
@@ -88,10 +88,16 @@ class CellRecorder:
             set_node(connection, node, state)
 
     def first_failure(self, connection: sa.Connection) -> dict[str, Any] | None:
-        """Give the payload of this execution's first NodeFailed event; None when no node has failed."""
+        """Give the payload of this execution's first NodeFailed event whose node is still failed; None when there is none.
+
+        A stage that was tried again and went well is no reason for anything.
+        """
         mine = (events.c.run_id == self._run_id, events.c.seq >= self._since, events.c.type == "NodeFailed")
-        text = connection.execute(sa.select(events.c.payload_json).where(*mine).order_by(events.c.seq)).scalar()
-        return None if text is None else dict(orjson.loads(text))
+        texts = connection.execute(sa.select(events.c.payload_json).where(*mine).order_by(events.c.seq)).scalars()
+        failed = sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == self._run_id, nodes.c.state == "failed")
+        still = {tuple(row) for row in connection.execute(failed)}
+        told = (dict(orjson.loads(text)) for text in texts.all())
+        return next((event for event in told if (event["nodeId"], event["iteration"]) in still), None)
 
     def _open(self, connection: sa.Connection) -> list[tuple[Node, int]]:
         """List the attempts under way, innermost first: a stage before the cell that it stands in."""

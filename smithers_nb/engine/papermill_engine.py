@@ -76,6 +76,8 @@ class Session:
     def run_cells(self, manager: Any, kernel_name: str) -> None:
         """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
         self.node = manager.nb
+        from smithers_nb.engine.notebooks import Editor
+
         if isinstance(self._setting.observer, Editor):
             self._setting.observer.opened(self.node)
         client = PapermillNotebookClient(
