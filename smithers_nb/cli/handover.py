@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from smithers_nb.cli.app import FAILED
 from smithers_nb.cli.places import given_parameters
 from smithers_nb.errors import ParameterError
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.place import Place
 
 _SWITCHES = {
     "detach": "--detach",
@@ -35,7 +40,27 @@ def hand_over(file: Path, *, pairs: tuple[tuple[str, str], ...], parameters_file
             f"{file.name} is a Smithers workflow, and there is no Smithers CLI here",
             hint="install it in the project: npm install smithers-orchestrator (it needs bun)",
         )
-    return subprocess.run([*cli, *arguments(file, given_parameters(pairs, parameters_file, document), options)], check=False).returncode  # noqa: S603  # an argument list
+    ours = _our_trigger(options)
+    if ours is not None:
+        options = options | {"run_id": options.get("run_id") or str(uuid.uuid4()), "no_post_failure": True}
+    words = arguments(file, given_parameters(pairs, parameters_file, document), options)
+    code = subprocess.run([*cli, *words], check=False).returncode  # noqa: S603  # an argument list
+    if ours is not None and code == FAILED:
+        from smithers_nb.workflows.aftermath import after_run
+
+        after_run(ours, options["run_id"], smithers=Path.cwd())
+    return code
+
+
+def _our_trigger(options: dict[str, Any]) -> Place | None:
+    """Give the project whose autopsy looks into a failure: where our pack is installed and Smithers' own trigger does not launch ours."""
+    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.triggers import installed_at
+    from smithers_nb.workflows.smithers_pack import is_installed
+
+    place = Place.of()
+    leave = options.get("no_post_failure") or options.get("detach") or is_installed(Path.cwd())
+    return None if leave or not installed_at(place).is_file() else place
 
 
 def smithers_cli(file: Path) -> list[str] | None:

@@ -23,7 +23,10 @@ _ANCHOR: Final = ".smithers"
 _STORE: Final = "smithers.db"
 _LIBRARY: Final = "node_modules/smithers-orchestrator"
 
-Done: TypeAlias = Literal["written", "renewed", "unchanged", "kept"]
+_SHIPPED: Final = "node_modules/@smithers-orchestrator/cli/src/seeded-workflow-pack.generated.js"
+"""Where the engine keeps the texts of the workflows that its own `init` writes."""
+
+Done: TypeAlias = Literal["written", "renewed", "replaced", "unchanged", "kept"]
 
 
 class Installed(NamedTuple):
@@ -31,9 +34,9 @@ class Installed(NamedTuple):
 
     Attributes:
         path: The workflow's file.
-        done: `written` where none was; `renewed` over one of ours or, by force, over any; `unchanged`; `kept` when it is
-            somebody else's or was edited.
-        backup: Copy of the file that was replaced by force.
+        done: `written` where none was; `renewed` over one that nobody had edited, ours or Smithers' own; `replaced` by force;
+            `unchanged`; `kept` when somebody has edited or written it.
+        backup: Copy of a file that was replaced and was not ours as we left it.
         note: What a person should know; empty when all is well.
     """
 
@@ -48,27 +51,38 @@ def install(project: str | Path | None = None, *, force: bool = False) -> Instal
 
     Args:
         project: A folder of it, searched upwards like Smithers does; the current folder by default.
-        force: Replace a file that is not ours or was edited; the old one is kept beside it.
+        force: Replace a file that was edited, or that somebody else has written; the old one is kept beside it.
 
     Raises:
         ParameterError: There is no Smithers project.
         OSError: The file could not be written.
     """
     root = smithers_root(Path.cwd() if project is None else Path(project).expanduser().absolute())
-    path, text = root / _ANCHOR / "workflows" / "post-failure.tsx", rendered()
-    note = "" if _has_library(path) else "smithers-orchestrator is not installed there yet: run `bun add smithers-orchestrator` first"
+    path, text = _file(root), rendered()
+    note = "" if _above(path, _LIBRARY) else "smithers-orchestrator is not installed there yet: run `bun add smithers-orchestrator` first"
     found = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
     if found == text:
         return Installed(path, "unchanged", note=note)
-    if found is not None and not _is_untouched(found) and not force:
-        whose = "an edited one of ours" if found.startswith(_MARK) else "another one, such as Smithers' own"
+    if found is None or _is_untouched(found):
+        write_whole(path, text.encode())
+        return Installed(path, "written" if found is None else "renewed", note=note)
+    shipped = _is_shipped(found, path)
+    if not (force or shipped):
+        whose = "one of ours that was edited" if found.startswith(_MARK) else "one that is not ours"
         return Installed(path, "kept", note=f"there is {whose}; --force replaces it and keeps a copy")
-    backup = None
-    if found is not None and not _is_untouched(found):
-        backup = path.with_name(f"{path.name}.{hashlib.sha256(found.encode()).hexdigest()[:8]}.bak")
-        write_whole(backup, path.read_bytes())
+    backup = path.with_name(f"{path.name}.{hashlib.sha256(found.encode()).hexdigest()[:8]}.bak")
+    write_whole(backup, path.read_bytes())
     write_whole(path, text.encode())
-    return Installed(path, "written" if found is None else "renewed", backup, note)
+    return Installed(path, "renewed" if shipped else "replaced", backup, note or f"the one before is kept as {backup.name}")
+
+
+def is_installed(folder: Path) -> bool:
+    """Tell whether Smithers' own trigger launches our autopsy in a project, edited or not."""
+    try:
+        with _file(smithers_root(folder)).open(encoding="utf-8", errors="replace") as file:
+            return file.readline().startswith(_MARK)
+    except (ParameterError, OSError):
+        return False
 
 
 def smithers_root(folder: Path) -> Path:
@@ -94,9 +108,13 @@ def rendered(command: list[str] | None = None) -> str:
     Args:
         command: How it calls `smithers-nb`; this very installation by default.
     """
-    called = [sys.executable, "-m", "smithers_nb"] if command is None else command
+    called = [sys.executable, "-P", "-m", "smithers_nb"] if command is None else command
     body = resource(_TEMPLATE).read_text(encoding="utf-8").replace(_COMMAND, json.dumps(called))
     return f"{_MARK}{_fingerprint(body)}\n{body}"
+
+
+def _file(root: Path) -> Path:
+    return root / _ANCHOR / "workflows" / "post-failure.tsx"
 
 
 def _is_untouched(text: str) -> bool:
@@ -108,5 +126,11 @@ def _fingerprint(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
-def _has_library(path: Path) -> bool:
-    return any((place / _LIBRARY).exists() for place in path.parents)
+def _is_shipped(text: str, path: Path) -> bool:
+    """Tell Smithers' own workflow, as its `init` wrote it, from one that somebody has edited."""
+    shipped = _above(path, _SHIPPED)
+    return shipped is not None and json.dumps(text, ensure_ascii=False) in shipped.read_text(encoding="utf-8", errors="replace")
+
+
+def _above(path: Path, name: str) -> Path | None:
+    return next((place / name for place in path.parents if (place / name).exists()), None)

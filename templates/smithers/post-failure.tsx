@@ -10,10 +10,12 @@ system: true
 /** @jsxImportSource smithers-orchestrator */
 // Written by `smithers-nb init --smithers`. Edit it as you like: an edited file is only replaced with --force.
 import { Approval, createSmithers } from "smithers-orchestrator";
+import { resolve } from "node:path";
 import { z } from "zod/v4";
 
 // How to call smithers-nb; SMITHERS_NB names another program.
 const INSTALLED: string[] = ["@@COMMAND@@"];
+const PROJECT = resolve(import.meta.dir, "../..");
 const smithersNb = process.env.SMITHERS_NB ? [process.env.SMITHERS_NB] : INSTALLED;
 
 const inputSchema = z.object({
@@ -51,8 +53,9 @@ const investigateSchema = z.object({
 
 const bugReportSchema = z.object({ filed: z.boolean(), bugId: z.string(), bugUrl: z.string(), detail: z.string() });
 
-const verdictSchema = investigateSchema.extend({
+const verdictSchema = z.object({
   targetRunId: z.string(),
+  ...investigateSchema.shape,
   bugFiled: z.boolean(),
   bugId: z.string(),
   bugUrl: z.string(),
@@ -127,7 +130,7 @@ export default smithers((ctx) => {
         {/* The failure that mattered, whose fault it is, what to do: an executed notebook, a report and a row. */}
         <Task id="investigate" output={outputs.nbInvestigate} retries={0} timeoutMs={30 * 60_000} deps={{ gather: outputs.nbGather }}>
           {async () => {
-            const done = await ask("autopsy", target, "--format", "json", ...file);
+            const done = await ask("autopsy", target, "--artifacts", resolve(PROJECT, "artifacts"), "--format", "json", ...file);
             if (done.code !== 0) throw stopped(done);
             const row = JSON.parse(done.out);
             return {
@@ -180,8 +183,8 @@ export default smithers((ctx) => {
         {settled ? (
           <Task id="output" output={outputs.nbVerdict} retries={0}>
             {() => ({
-              ...found,
               targetRunId: target,
+              ...found,
               bugFiled: report?.filed ?? false,
               bugId: report?.bugId ?? "",
               bugUrl: report?.bugUrl ?? "",
