@@ -17,9 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Self, TypeAlias
 
+from smithers_nb.engine.notebooks import validated
 from smithers_nb.errors import NotebookError, SmithersNbError
 from smithers_nb.model.rows import Key, Real, RunRow, Text
 from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.workflows.parameters import AutopsyParameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +84,10 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
         One row per run in the order of `run_ids`. An autopsy that fails says why in `error` and stops no other.
 
     Raises:
+        ParameterError: What all of them share is wrong.
         KeyboardInterrupt: Those under way were ended; what was finished is whole.
     """
+    validated(AutopsyParameters, {"target_run_id": "any", "source": source, "now": now, "provider": provider})
     todo = list(dict.fromkeys(run_ids))
     options = {
         "source": source if source is None else str(source),
