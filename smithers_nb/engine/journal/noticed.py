@@ -44,8 +44,8 @@ def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> 
         Id of its autopsy, and whether it is the caller who has to launch it; somebody else has done that or is about to otherwise.
     """
     mine = {"noticed_by": f"{host()} {os.getpid()}", "noticed_at_ms": now_ms()}
-    insert = _INSERTS[connection.dialect.name](noticed).on_conflict_do_nothing()
-    if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).rowcount == 1:
+    insert = _INSERTS[connection.dialect.name](noticed).on_conflict_do_nothing().returning(noticed.c.run_id)
+    if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).first() is not None:
         return autopsy_run_id, True
     row = connection.execute(sa.select(noticed).where(*_is(failure)).with_for_update()).one()
     if row.launched_at_ms is not None or _still_at_it(row):
