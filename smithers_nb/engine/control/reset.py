@@ -18,7 +18,6 @@ from smithers_nb.engine.control.state import refuse_while_executed, resolve, run
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event, as_json, set_node
 from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
-from smithers_nb.engine.journal.status import set_status
 from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import ControlRefused, NodeNotFound
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from smithers_nb.engine.place import Place
 
+_ASKING: Final = ("waiting-approval", "waiting-event")
 _UNDONE: Final = ("failed", "in-progress", "waiting-approval", "waiting-event")
 
 
@@ -103,7 +103,6 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
             _refuse_while_waiting(row, force=force)
             check_sources(connection, row, accept=accept_workflow_change)
             _apply(connection, plan)
-            set_status(connection, found, "running")
             go_on(connection, row, here=here)
             return plan
 
@@ -153,7 +152,7 @@ def _plan(connection: sa.Connection, target: Node, *, deps: bool) -> ResetPlan:
 
 
 def _refuse_while_waiting(row: sa.Row[Any], *, force: bool) -> None:
-    if row.status.startswith("waiting-") and not force:
+    if row.status in _ASKING and not force:
         raise ControlRefused(
             f"run {row.run_id} still waits for a person ({row.status})",
             code="RUN_STILL_RUNNING",

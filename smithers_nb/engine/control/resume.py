@@ -11,8 +11,9 @@ from smithers_nb.engine.control.parameters import checked
 from smithers_nb.engine.control.sources import check_sources
 from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal, executions
-from smithers_nb.engine.journal.records import INPUT, Node, append_event, read_output
+from smithers_nb.engine.journal.records import INPUT, QUEUED, Node, append_event, read_output
 from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.journal.status import set_status
 from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def go_on(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:
     if row.cancel_requested_at_ms is not None:
         connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(cancel_requested_at_ms=None))
     execution = executions.want(connection, row.run_id, queued=here)
+    set_status(connection, row.run_id, QUEUED)
     append_event(connection, row.run_id, "RunResumeRequested", {"execution": execution.number, "status": row.status})
 
 

@@ -45,7 +45,7 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
         raise _refused(
             row,
             labels,
-            f"changed: {names}",
+            f"{_short(row.workflow_hash)} → {_short(now.hash)}; changed: {names}",
             hint="undo the edit, or go on with it: add --accept-workflow-change (finished stages keep what they gave)",
         )
     restamp(connection, row.run_id, config, now)
@@ -63,6 +63,11 @@ def folder_of(config: dict[str, Any]) -> Path | None:
     """Name the folder that a run's notebook runs in."""
     folder = config.get("cwd") or config.get("rootDir")
     return Path(folder) if folder else None
+
+
+def _short(source_hash: str | None) -> str:
+    """Shorten a hash of cells and modules to what tells two of them apart."""
+    return ".".join(part[:8] for part in (source_hash or "none").split("."))
 
 
 def _refused(row: sa.Row[Any], labels: tuple[str, ...], what: str, *, hint: str) -> ControlRefused:

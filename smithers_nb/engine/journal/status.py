@@ -18,7 +18,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 if TYPE_CHECKING:
     from smithers_nb.model.reason import FailureReason
 
-Settled = Literal["running", "finished", "cancelled", "waiting-approval", "waiting-event", "waiting-timer", "paused"]
+Settled = Literal["running", "finished", "cancelled", "waiting-approval", "waiting-event", "waiting-timer", "waiting-worker", "paused"]
 
 _EXPLAINED: Final = ("failed", "paused")
 _EVENTS: Final = {"running": "RunStarted", "finished": "RunFinished", "failed": "RunFailed", "cancelled": "RunCancelled"}
