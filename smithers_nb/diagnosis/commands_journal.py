@@ -29,7 +29,8 @@ def line(*arguments: str) -> str:
 def retry_task(workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
     """Take back a node and what began after it, and execute the run again."""
     del workflow_path
-    return line("retry-task", run_id, *_node(node_id, iteration), "--yes")
+    target = ("--", run_id, node_id) if node_id.startswith("-") else (run_id, node_id)
+    return line("retry-task", "--yes", *_iteration(iteration), *target)
 
 
 def resume(workflow_path: str | None, run_id: str, *, force: bool = False) -> str:

@@ -6,7 +6,7 @@ beside it, so no finder tells engines apart by name. The commands of each engine
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -44,6 +44,10 @@ class Engine:
         replays: A resume of a failed run only gives back the recorded error; only `retry-task` tries again.
         waits_for_resume: After a decision or an answer somebody must resume the run.
         is_watched: Its store is searched for what the engine itself recorded wrongly or let happen.
+        wakes_itself: Whoever executes a run also ends its waits for a time or a message; nobody has to resume it.
+        goes_on: What going on with a failed run does.
+        tries_again: What tries a failed task again.
+        own_cli: Its commands for one run, where they depend on it.
         idles: A live engine that records no work is broken; where work may go on between two records, it is not.
     """
 
@@ -53,24 +57,36 @@ class Engine:
     waits_for_resume: bool = False
     is_watched: bool = False
     idles: bool = False
+    wakes_itself: bool = False
+    goes_on: str = "Stages that are finished keep what they gave; everything else is executed again."
+    tries_again: str = "a resume tries it again"
+    own_cli: Cli | None = None
 
     @property
     def cli(self) -> Cli:
         """Its commands."""
-        return cast("Cli", import_module(f"smithers_nb.diagnosis.{self.module}"))
+        return self.own_cli or cast("Cli", import_module(f"smithers_nb.diagnosis.{self.module}"))
 
 
 SMITHERS: Final = Engine("Smithers", "commands", replays=True, waits_for_resume=True, is_watched=True, idles=True)
 _ENGINES: Final = {
     "journal": Engine("smithers-nb", "commands_journal"),
-    "dbos": Engine("DBOS", "commands_dbos"),
+    "dbos": Engine(
+        "DBOS",
+        "commands_dbos",
+        wakes_itself=True,
+        goes_on="DBOS goes on with a failed workflow as a fork: a new one with the same input that keeps the results of earlier steps.",
+        tries_again="a resume gives the same error back, a fork from this step tries it again",
+    ),
 }
 """Kind of a source to its engine; Smithers' where none is named."""
 
 
 def engine_of(snapshot: Snapshot) -> Engine:
     """Tell which engine owns a run."""
-    return engine_of_store(snapshot.source)
+    engine = engine_of_store(snapshot.source)
+    own = getattr(import_module(f"smithers_nb.diagnosis.{engine.module}"), "of", None)
+    return replace(engine, own_cli=own(snapshot)) if own else engine
 
 
 def engine_of_store(source: Source) -> Engine:

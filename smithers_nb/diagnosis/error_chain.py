@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from smithers_nb.diagnosis.quotes import excerpt
+from smithers_nb.diagnosis.stack import causes
 from smithers_nb.model.verdict import Link
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.json_text import loads
@@ -25,6 +26,7 @@ WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
 _WRAPPER_MESSAGE = re.compile(r"Task failed: |Subflow \S+ failed because child run |child run \S+ ended with status ")
 _SAYS_NOTHING = frozenset({"", "undefined", "null", "[object Object]", "Error", "unknown error", "Unknown error"})
 _DOCS_SUFFIX = re.compile(r"\s*See https://smithers\.sh/\S+\s*$")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _MAX_DEPTH = 8
 _MAX_TEXT = 20_000
 _DETAIL_TEXT = 2_000
@@ -63,8 +65,14 @@ def parse_error(record: str | None) -> ParsedError:
         details = {**_details(error), **details}
         link = _link(error)
         if link and not is_wrapper(link):
-            chain.append(link)
+            chain += [link, *_python_causes(link)]
     return ParsedError(tuple(chain), details)
+
+
+def _python_causes(link: Link) -> Iterator[Link]:
+    """Yield the exceptions that a Python error came of, which only its traceback tells."""
+    for thrown in causes(link.stack):
+        yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=thrown.stack)
 
 
 def is_wrapper(link: Link) -> bool:
@@ -98,6 +106,11 @@ def _unfold(value: object) -> Iterator[Mapping[str, Any]]:
             return
 
 
+def _both_ends(stack: str) -> str:
+    """Shorten a stack in its middle: JavaScript has what threw at its beginning, Python at its end."""
+    return stack if len(stack) <= _MAX_TEXT else f"{stack[: _MAX_TEXT // 2]}\n…\n{stack[-_MAX_TEXT // 2 :]}"
+
+
 def _last(errors: object) -> object:
     return errors[-1] if isinstance(errors, list) and errors else None
 
@@ -110,7 +123,7 @@ def _link(error: Mapping[str, Any]) -> Link | None:
         message = _own_words(error)
     if not (message or name or code):
         return None
-    stack = excerpt(str(error.get("stack") or ""), _MAX_TEXT)
+    stack = _both_ends(redact(_ANSI.sub("", str(error.get("stack") or ""))))
     return Link(name=name, code=code, message=message, stack=stack)
 
 

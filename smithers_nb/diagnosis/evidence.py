@@ -82,7 +82,7 @@ def was_masked(attempt: AttemptRow) -> bool:
 
 def is_of_the_run_itself(run: RunRow, failing: Iterable[str]) -> bool:
     """Tell whether a run's own error is the failure, as with a deadlock, rather than the one of a failing node."""
-    if run.status == "cancelled" or not run.error:
+    if run.status == "cancelled" or not run.error or str(as_object(run.error).get("source")).startswith("node:"):
         return False
     if run.error_code == "DEPENDENCY_DEADLOCK":
         return not any(f"'{node_id}'" in (run.error_message or "") for node_id in failing)
@@ -163,6 +163,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         max_attempts=None if last.retries is None else last.retries + 1,
         signatures=tuple(attempt_signature(a) for a in attempts),
         task_kind=last.kind,
+        label=next((n.label for n in snapshot.nodes if last.kind == "cell" and (n.node_id, n.iteration) == key), None),
         agent=last.engine or last.agent,
         model=last.model,
         collateral=tuple(dict.fromkeys(others)),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 _MOST_NAMES: Final = 4
+_KINDS: Final = {"cell": "Cell", "stage": "Stage"}
 _CLIENT_ERROR, _LAST_STATUS = 400, 599
 _LOCAL: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")  # noqa: S104 - words to leave out, not a place to listen
 _NODE_KEY: Final = re.compile(r"^(?P<node>.+)::(?P<iteration>\d+)$")
@@ -110,7 +111,9 @@ def _subject(failure: Failure) -> str:
     iteration = f" in iteration {failure.iteration}" if failure.iteration else ""
     child = f" of child run {failure.run_id}" if failure.parents else ""
     agent = f" (agent {failure.agent}{f', {failure.model}' if failure.model else ''})" if failure.agent else ""
-    return f"Task {failure.node_id}{iteration}{child}{agent}"
+    kind = _KINDS.get(failure.task_kind or "", "Task")
+    label = f" “{telling(failure.label, 60)}”" if failure.label else ""
+    return f"{kind} {failure.node_id}{label}{iteration}{child}{agent}"
 
 
 def _how_often(failure: Failure) -> str:
@@ -147,7 +150,7 @@ def _place(failure: Failure) -> Iterator[str]:
     told = [f"{words} {value}" for at, (words, value) in enumerate(facts) if not any(value in other for _, other in facts[:at])]
     frame = own_frame(failure.chain)
     if frame:
-        told.append(f"thrown at {frame.name}:{frame.line}")
+        told.append(f"thrown at {frame.place}")
     if told and failure.kind != "denied":
         yield _capital(", ".join(told))
     yield from _printed(failure, said)

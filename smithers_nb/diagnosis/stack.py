@@ -1,7 +1,7 @@
 """Where in whose code an error was thrown.
 
-Reads JavaScript and Python stacks and tells the author's own frames from those of Smithers, of installed packages and of the
-runtime. Paths that Smithers' overlay adds for hot reloads are left as they are recorded.
+Reads JavaScript stacks and Python's, plain or as a notebook's kernel prints them, and tells the author's own frames from those of
+Smithers, of installed packages and of the runtime. Paths that Smithers' overlay adds for hot reloads are left as they are recorded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,22 @@ if TYPE_CHECKING:
 _FRAME = re.compile(
     r"^[ \t]*(?:at (?:async )?(?:(?P<function>.+?) \()?|[^\s@]*@)"
     r"(?P<file>(?:file://)?(?:/|[A-Za-z]:[\\/]|\.{0,2}/)[^():\n]*?):(?P<line>\d+)(?::\d+)?\)?[ \t]*$"
-    r'|^[ \t]*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?',
+    r'|^[ \t]*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?'
+    r"|^[ \t]*(?P<cell>Cell In\[\d+\]), line (?P<cell_line>\d+)(?:, in (?P<cell_function>[^\s(]+))?"
+    r"|^File (?P<np_file>(?:[A-Za-z]:)?[^\s\"][^\n\":]*):(?P<np_line>\d+)(?:, in (?P<np_function>[^\s(]+))?",
     re.MULTILINE,
 )
+_PYTHON: Final = ("py", "cell", "np")
+_ARROW: Final = re.compile(r"^-+> ?\d+ (.*)$", re.MULTILINE)
+_CHAINED: Final = re.compile(
+    r"\n+(?:The above exception was the direct cause of the following exception"
+    r"|During handling of the above exception, another exception occurred):\n+"
+)
 _ENGINE = re.compile(r"node_modules/(?:@smithers-orchestrator|@smthrs|smithers-orchestrator|effect|@effect)/")
-_FOREIGN = re.compile(r"node_modules/|/site-packages/|/dist-packages/|/lib/python\d|^native|^node:")
+_FOREIGN = re.compile(
+    r"node_modules/|/site-packages/|/dist-packages/|/lib/python\d|[/\\]smithers_nb[/\\]\w|^native|^node:|^<(?!ipython|stdin)"
+)
+_CELL = re.compile(r"Cell In(?P<number>\[\d+\])|[/\\]ipykernel_\d+[/\\]\d+\.py$|^<ipython-input-")
 
 
 TRACEBACK: Final = "Traceback (most recent call last)"
@@ -31,16 +42,33 @@ _EXCEPTION = re.compile(r"^(?:[ \t]*\|[ \t]*)?((?:\w+\.)*[A-Za-z_]\w*(?:: .*)?)[
 
 
 class Frame(NamedTuple):
-    """One line of a stack."""
+    """One line of a stack.
+
+    Attributes:
+        text: The line of source that the stack quotes; empty when it quotes none.
+    """
 
     function: str
     file: str
     line: int
+    text: str = ""
+
+    @property
+    def is_cell(self) -> bool:
+        """Code of a notebook's cell."""
+        return bool(_CELL.search(self.file))
 
     @property
     def name(self) -> str:
-        """File name without its folders."""
+        """File name without its folders; of a cell the number that its kernel gave it."""
+        if found := _CELL.search(self.file):
+            return f"cell {found['number']}" if found["number"] else "a cell"
         return self.file.replace("\\", "/").rpartition("/")[2]
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words for people: `rollup.tsx:15`, `cell [3], line 2`."""
+        return f"{self.name}, line {self.line}" if self.is_cell else f"{self.name}:{self.line}"
 
     @property
     def is_engine(self) -> bool:
@@ -56,18 +84,48 @@ class Frame(NamedTuple):
 def stack_frames(stack: str) -> Iterator[Frame]:
     """Yield the frames of a stack that name a file, innermost first: Python prints them last, JavaScript first."""
     matches = list(_FRAME.finditer(stack))
-    python = [match for match in matches if match["py_file"]]
-    for match in (*reversed(python), *(match for match in matches if not match["py_file"])):
-        file = match["file"] or match["py_file"]
-        number = match["line"] or match["py_line"]
-        yield Frame(match["function"] or match["py_function"] or "", file.removeprefix("file://"), int(number))
+    ends = [*(match.start() for match in matches), len(stack)][1:]
+    read = [_frame(match, stack[match.end() : end]) for match, end in zip(matches, ends, strict=True)]
+    python = [match["file"] is None for match in matches]
+    yield from (frame for frame, is_python in reversed(list(zip(read, python, strict=True))) if is_python)
+    yield from (frame for frame, is_python in zip(read, python, strict=True) if not is_python)
 
 
 def python_exception(text: str) -> str:
     """Find the line that a Python traceback ends with, which names the exception; empty without one."""
-    frames = [match.end() for match in _FRAME.finditer(text) if match["py_file"]]
-    found = _EXCEPTION.search(text, text.find("\n", frames[-1])) if frames and "\n" in text[frames[-1] :] else None
+    found = _last_line(text)
     return found[1] if found else ""
+
+
+class Thrown(NamedTuple):
+    """One exception of a chain, with its own part of the traceback."""
+
+    name: str
+    message: str
+    stack: str
+
+
+def causes(stack: str) -> Iterator[Thrown]:
+    """Yield the exceptions that led to the one a Python traceback ends with, the nearest first."""
+    for part in reversed(_CHAINED.split(stack)[:-1]):
+        if found := _last_line(part):
+            name, _, message = part[found.start(1) :].strip().partition(": ")
+            yield Thrown(name.rpartition(".")[2], message, part)
+
+
+def _frame(match: re.Match[str], below: str) -> Frame:
+    if match["file"] is not None:
+        return Frame(match["function"] or "", match["file"].removeprefix("file://"), int(match["line"]))
+    kind = next(kind for kind in _PYTHON if match[f"{kind}_line"])
+    arrow = _ARROW.search(below)
+    text = arrow[1] if arrow else next((line for line in below.split("\n")[1:2] if line.startswith("    ")), "")
+    file = match["cell"] or match["py_file"] or match["np_file"]
+    return Frame(match[f"{kind}_function"] or "", file, int(match[f"{kind}_line"]), text.strip())
+
+
+def _last_line(text: str) -> re.Match[str] | None:
+    ends = [match.end() for match in _FRAME.finditer(text) if match["file"] is None]
+    return _EXCEPTION.search(text, text.find("\n", ends[-1])) if ends and "\n" in text[ends[-1] :] else None
 
 
 def own_frame(chain: Iterable[Link]) -> Frame | None:

@@ -185,16 +185,22 @@ def _given_up(snapshot: Snapshot, tries: Tries) -> Blocker:
         again = "it does something outside the run, so look whether that happened and start a fresh run if it did not"
     elif effects:
         again += f"; {', '.join(effects)} did something outside the run, and that is done again"
-    then = f"a resume would only replay this error, {again}" if engine_of(snapshot).replays else "a resume tries it again"
+    engine = engine_of(snapshot)
+    then = f"a resume would only replay this error, {again}" if engine.replays else engine.tries_again
     return Blocker(
         kind="retries-exhausted" if tries.exhausted else "task-failed",
         node_id=tries.node_id,
         iteration=tries.iteration,
         since=tries.last.finished_at,
         reason=(f"failed on {used} attempt(s){refused}: {_said(tries.last)}; {then}"),
-        commands=() if unsafe else (_again(snapshot, tries.last),),
+        commands=() if unsafe or _is_advised(snapshot) else (_again(snapshot, tries.last),),
         evidence=(_evidence(tries.last),),
     )
+
+
+def _is_advised(snapshot: Snapshot) -> bool:
+    """Tell whether the advice on the failure says the same: where a resume tries again, there is no other way to go on."""
+    return snapshot.run.status == "failed" and not engine_of(snapshot).replays
 
 
 def _retry_storm(snapshot: Snapshot, tries: Tries) -> Blocker:

@@ -36,10 +36,6 @@ _INSTEAD: dict[Suggestion, Suggestion] = {
 """What to suggest when a suggestion was followed before and the same failure came back."""
 
 
-_GOES_ON: Final = "Stages that are finished keep what they gave; everything else is executed again."
-"""What a resume does where it does not only replay the recorded error."""
-
-
 def advise(
     snapshot: Snapshot,
     failure: Failure,
@@ -69,7 +65,7 @@ def advise(
     if case.edited:
         detail, lines = f"{detail} {_of_the_edit(case, lines)}", [case.cli.accepting_change(command) for command in lines]
     where = commands_folder(snapshot) if lines else None
-    return Advice(suggestion=chosen, detail=f"{detail} {where}" if where else detail, commands=tuple(lines))
+    return Advice(suggestion=chosen, detail=f"{detail} {where}" if where else detail, commands=tuple(dict.fromkeys(lines)))
 
 
 def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
@@ -145,7 +141,7 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
     if case.owner is None or case.preview is None:
         return "The failure looks transient; continue the run.", [case.resume]
     if not case.engine.replays:
-        return f"The failure looks transient, so {case.owner[0]} may succeed when it is tried again. {_GOES_ON}", [case.resume]
+        return f"The failure looks transient, so {case.owner[0]} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
     used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
     detail = (
@@ -192,7 +188,7 @@ def _fix_environment(case: _Case) -> tuple[str, list[str]]:
     if case.is_unsafe:
         return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
     if not case.engine.replays:
-        return f"Fix {blamed}, then go on with the run. {_GOES_ON}", [case.resume]
+        return f"Fix {blamed}, then go on with the run. {case.engine.goes_on}", [case.resume]
     detail = (
         f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
         f"`retry-task` {case.preview.summary}."
@@ -202,11 +198,13 @@ def _fix_environment(case: _Case) -> tuple[str, list[str]]:
 
 def _edit(case: _Case) -> tuple[str, list[str]]:
     frame = own_frame(case.failure.chain)
-    place = f"{frame.name}:{frame.line}" if frame else (case.path or "the workflow").rpartition("/")[2]
-    what = f"the task `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
+    file = (case.path or "the workflow").replace("\\", "/").rpartition("/")[2]
+    place = f"{frame.place} of {file}" if frame and frame.is_cell else frame.place if frame else file
+    kind = case.failure.task_kind if case.failure.task_kind in {"cell", "stage"} else "task"
+    what = f"the {kind} `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
     detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)}"
     if not case.engine.replays:
-        return f"{detail} Then go on with this run, or start a fresh one. {_GOES_ON}", [case.cli.accepting_change(case.resume)]
+        return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
     detail += " Then start a fresh run"
     detail += "." if case.edited else "; an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
     if case.is_unsafe:

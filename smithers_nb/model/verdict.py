@@ -56,7 +56,8 @@ class Failure(Finding):
     attempts: int = Field(default=0, description="attempts of the node that failed, reset ones included")
     max_attempts: int | None = Field(default=None, description="attempts allowed; none is without end")
     signatures: tuple[str, ...] = Field(default=(), description="signature of every failed attempt, in order")
-    task_kind: str | None = Field(default=None, description="compute, agent, …")
+    task_kind: str | None = Field(default=None, description="compute, agent, …; cell or stage of one of our notebooks")
+    label: str | None = Field(default=None, description="what a cell of a notebook begins with; its id says little")
     agent: str | None = Field(default=None, description="agent engine or id")
     model: str | None = None
     collateral: tuple[str, ...] = Field(default=(), description="other failing nodes, each a consequence or later")

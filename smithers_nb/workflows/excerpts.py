@@ -5,6 +5,7 @@ Everything is cut and redacted here, because from here on it is kept in rows, no
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +15,11 @@ from smithers_nb.diagnosis.stack import own_frame
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.redact import redact, redact_value
-from smithers_nb.sources.json_text import loads
+from smithers_nb.sources.json_text import as_object, loads
 from smithers_nb.workflows.results import EventLine
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.stack import Frame
     from smithers_nb.model.rows import AttemptRow, EventRow, RunRow
     from smithers_nb.model.verdict import Failure
     from smithers_nb.sources.snapshot import Snapshot
@@ -30,7 +32,10 @@ _MESSAGE: Final = 2_000
 _MOST_ATTEMPTS: Final = 2_000
 _MILESTONES: Final = frozenset({"run", "supervisor", "time-travel"})
 _MOST_MILESTONES: Final = 200
-_SOURCE_SUFFIXES: Final = frozenset({".tsx", ".ts", ".jsx", ".js", ".mts", ".mjs", ".mdx"})
+_NOTEBOOK: Final = ".ipynb"
+_LARGEST_NOTEBOOK: Final = 20_000_000
+_CELL: Final = re.compile(r"^# %% cell (\d+)$", re.MULTILINE)
+_SOURCE_SUFFIXES: Final = frozenset({".tsx", ".ts", ".jsx", ".js", ".mts", ".mjs", ".mdx", _NOTEBOOK})
 """A recorded path is data of the store: only files that can be a workflow are opened on its word."""
 _TOLD_ELSEWHERE: Final = frozenset({"type", "runId", "timestampMs", "nodeId", "correlation"})
 
@@ -67,11 +72,13 @@ def workflow_source(run: RunRow, given: str | None) -> tuple[str | None, str]:
 
 
 def source_line(failure: Failure, gathered: Gathered) -> tuple[Evidence, ...]:
-    """Quote the line of the workflow that threw, when its source is at hand and is the file that the stack names.
+    """Quote the line of the workflow that threw, when the stack quotes it, or its source is at hand and is the file that the stack names.
 
     A file that the caller named stands for the one that the run was started from, whatever its name is here.
     """
     frame = own_frame(failure.chain)
+    if frame is not None and frame.text:
+        return (Evidence(ref=f"source:{_place(frame, gathered)}", quote=redact(frame.text)[:_LINE], note="the line that threw"),)
     names = {Path(path).name for path in (gathered.workflow_path, gathered.recorded_path) if path}
     if frame is None or frame.name not in names:
         return ()
@@ -94,6 +101,19 @@ def milestones(snapshot: Snapshot) -> tuple[EventRow, ...]:
     return tuple(event._replace(payload=None) for event in telling)
 
 
+def _place(frame: Frame, gathered: Gathered) -> str:
+    """Name the line of a file, or of a notebook's cell: counted among its cells of code where that line is found, else by its kernel."""
+    if not frame.is_cell:
+        return f"{frame.name}:{frame.line}"
+    notebook = Path((gathered.recorded_path or gathered.workflow_path or "notebook").replace("\\", "/")).name
+    _, *parts = _CELL.split(gathered.workflow_source)
+    for number, text in zip(parts[::2], parts[1::2], strict=False):
+        lines = text.removeprefix("\n").split("\n")
+        if frame.line <= len(lines) and lines[frame.line - 1].strip() == redact(frame.text):
+            return f"{notebook} cell {number} line {frame.line}"
+    return f"{notebook} {frame.name} line {frame.line}"
+
+
 def _line(event: EventRow) -> EventLine:
     return EventLine(seq=event.seq, at=event.at, type=event.type, node_id=event.node_id, text=_said(event.payload))
 
@@ -110,8 +130,18 @@ def _said(payload: str | None) -> str:
 def _read(path: Path) -> str:
     if not path.is_file():  # a pipe or a device would be read forever
         raise FileNotFoundError(2, "there is no such file")
+    if path.suffix == _NOTEBOOK:
+        return redact(_code(path))[:_SOURCE]
     with path.open(encoding="utf-8", errors="replace") as file:
         return redact(file.read(_SOURCE * 2))[:_SOURCE]
+
+
+def _code(path: Path) -> str:
+    """Read the code of a notebook as one text, each cell under a line with its number."""
+    cells = as_object(path.read_bytes()).get("cells") if path.stat().st_size <= _LARGEST_NOTEBOOK else None
+    code = [cell.get("source") for cell in cells or () if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    texts = ("".join(map(str, source)) if isinstance(source, list) else str(source) for source in code)
+    return "\n".join(f"# %% cell {number}\n{text}\n" for number, text in enumerate(texts, 1))
 
 
 def _slim(attempt: AttemptRow) -> AttemptRow:
