@@ -26,6 +26,7 @@ from smithers_nb.engine.notebooks import Setting, as_bytes, execute
 from smithers_nb.engine.reasons import GAVE_UP, reason_of, reason_of_stop
 from smithers_nb.errors import ClaimLost, JournalUnusable, NotebookError
 from smithers_nb.model.reason import FailureReason
+from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 from smithers_nb.sources.json_text import as_object as json_object
 
 if TYPE_CHECKING:
@@ -92,6 +93,17 @@ def execute_run(
         return taken if isinstance(taken, Outcome) else _Running(journal, execution, owner, taken).to_its_end(kernels, progress)
     except ClaimLost:
         return Outcome(execution.run_id, "running")
+
+
+def abandon(journal: Journal, execution: Execution) -> None:
+    """End an execution that the durable engine does not know and whose process is dead: by hand it is over, else another one is wanted."""
+    with journal.writing(execution.run_id) as connection:
+        run = connection.execute(sa.select(runs.c.status, runs.c.config_json).where(runs.c.run_id == execution.run_id)).one()
+        executions.end(connection, execution, "lost")
+        if not json_object(run.config_json).get("lab"):
+            executions.want(connection, execution.run_id)
+        elif run.status not in TERMINAL_STATUSES:
+            set_status(connection, execution.run_id, "cancelled")
 
 
 class _Taken(NamedTuple):

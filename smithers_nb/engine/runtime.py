@@ -23,12 +23,14 @@ from smithers_nb.engine.journal.claims import BEAT_S, beat, deregister, known_wo
 from smithers_nb.engine.journal.executions import Execution
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.store import now_ms
-from smithers_nb.engine.runner import Outcome, execute_run
+from smithers_nb.engine.runner import Outcome, abandon, execute_run
 from smithers_nb.errors import JournalUnusable
 from smithers_nb.model.reason import FailureReason
 from smithers_nb.sources.sqlite import own
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from smithers_nb.engine.papermill_engine import Progress
     from smithers_nb.engine.place import Place
     from smithers_nb.engine.prewarm import KernelPool
@@ -143,6 +145,7 @@ class _Engine:
         self._kernels = kernels
         self._progress = progress
         self._on_outcome = on_outcome
+        self._looked_for_overdue = 0.0
 
     def execute(self, execution: Execution) -> Outcome:
         """Execute a notebook; called by DBOS, and again somewhere else when the process that did it has died."""
@@ -176,9 +179,8 @@ class _Engine:
                 if time.monotonic() - looked_at > BEAT_S:
                     looked_at = time.monotonic()
                     self._bring_back()
-                with self.journal.reading() as connection:
-                    if not executions.is_idle(connection, self.owner):
-                        busy_at = time.monotonic()
+                if until_idle and self._has_work():
+                    busy_at = time.monotonic()
             if until_idle and time.monotonic() - busy_at > _IDLE_S:
                 return
 
@@ -209,25 +211,39 @@ class _Engine:
             with self.journal.writing() as connection:
                 executions.mark_queued(connection, execution)
 
+    def _has_work(self) -> bool:
+        """Tell whether an execution waits, is under way here, or was left behind by a process that is dead."""
+        with self.journal.reading() as connection:
+            others = {worker.owner for worker in known_workers(connection) if worker.owner != self.owner and worker.is_alive(now_ms())}
+            return any(left.owner not in others for left in executions.unfinished(connection))
+
     def _bring_back(self) -> None:
         """Let DBOS queue again what processes held that are dead, and what a starting process never handed over."""
         from dbos import DBOS
 
         with self.journal.reading() as connection:
             dead = [worker for worker in known_workers(connection) if worker.owner != self.owner and not worker.is_alive(now_ms())]
-            overdue = executions.overdue(connection, now_ms() - round(_OVERDUE_S * 1000))
+            left = [one for one in executions.unfinished(connection) if one.owner in {worker.owner for worker in dead}]
+            overdue = self._overdue(connection)
+        if not dead and not overdue:
+            return
+        doubtful = [*overdue, *(one.execution for one in left)]
+        there = {found.workflow_id for found in DBOS.list_workflows(workflow_ids=[one.workflow_id for one in doubtful], load_input=False)}
+        for one in left:
+            if one.execution.workflow_id in there:
+                DBOS.resume_workflow(one.execution.workflow_id, queue_name=QUEUE)
+        for execution in doubtful:
+            if execution.workflow_id not in there:
+                abandon(self.journal, execution)
         for worker in dead:
-            for held in DBOS.list_workflows(status="PENDING", executor_id=worker.owner, load_input=False, load_output=False):
-                DBOS.resume_workflow(held.workflow_id, queue_name=QUEUE)
             deregister(self.journal, worker.owner)
-        if overdue:
-            there = {
-                found.workflow_id for found in DBOS.list_workflows(workflow_ids=[one.workflow_id for one in overdue], load_input=False)
-            }
-            with self.journal.writing() as connection:
-                for execution in overdue:
-                    if execution.workflow_id not in there:
-                        executions.forget_queued(connection, execution)
+
+    def _overdue(self, connection: sa.Connection) -> list[Execution]:
+        """List, now and then, what was handed to the queue long ago and has not begun: mostly it just waits for its turn."""
+        if time.monotonic() - self._looked_for_overdue < _OVERDUE_S:
+            return []
+        self._looked_for_overdue = time.monotonic()
+        return executions.overdue(connection, now_ms() - round(_OVERDUE_S * 1000))
 
 
 _here: _Engine | None = None

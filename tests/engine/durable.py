@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nbformat
 import sqlalchemy as sa
@@ -17,13 +17,17 @@ import sqlalchemy as sa
 from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal, claims, executions
 from smithers_nb.engine.journal.schema import attempts, events, nodes, runs
-from smithers_nb.engine.place import Place
 from smithers_nb.engine.runner import Outcome, execute_run
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.place import Place
 
 _WORKER = """
 import sys
 from smithers_nb.engine.place import Place
+from smithers_nb.engine import runtime
 from smithers_nb.engine.runtime import run_here, work
+runtime._IDLE_S = 1.0
 place = Place.of(sys.argv[1], database=sys.argv[2] or None)
 if len(sys.argv) > 3:
     print(run_here(place, sys.argv[3]).status, flush=True)

@@ -176,7 +176,7 @@ def test_cells_run_where_the_run_was_started(project):
 
 
 def test_the_kernel_is_gone_with_the_process_that_started_it(project):
-    """kill -9 of the process that executes a run leaves no kernel behind."""
+    """Kill -9 of the process that executes a run leaves no kernel behind."""
     run_id = project.submit("import os\nopen('pid', 'w').write(f'{os.getpid()} ')\nimport time; time.sleep(60)")
     process = project.process(run_id)
     pid = int(until(lambda: project.lines("pid"))[0])

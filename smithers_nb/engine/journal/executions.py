@@ -83,10 +83,18 @@ def newest(connection: sa.Connection, run_id: str) -> int:
     return number
 
 
-def is_idle(connection: sa.Connection, owner: str) -> bool:
-    """Tell whether nothing waits to be begun and a process executes nothing itself."""
-    mine = sa.or_(executions.c.starts == 0, executions.c.owner == owner)
-    return connection.execute(sa.select(executions.c.number).where(executions.c.outcome.is_(None), mine).limit(1)).first() is None
+class Unfinished(NamedTuple):
+    """An execution that has not ended; `owner` is who began it last."""
+
+    execution: Execution
+    owner: str | None
+
+
+def unfinished(connection: sa.Connection) -> list[Unfinished]:
+    """List the executions that are wanted, queued or under way."""
+    columns = executions.c.run_id, executions.c.number, executions.c.owner
+    rows = connection.execute(sa.select(*columns).where(executions.c.outcome.is_(None)).order_by(*columns[:2]))
+    return [Unfinished(Execution(row.run_id, row.number), row.owner) for row in rows]
 
 
 def overdue(connection: sa.Connection, before_ms: int) -> list[Execution]:
@@ -95,11 +103,6 @@ def overdue(connection: sa.Connection, before_ms: int) -> list[Execution]:
         executions.c.outcome.is_(None), executions.c.starts == 0, executions.c.queued_at_ms < before_ms
     )
     return [Execution(*row) for row in connection.execute(query)]
-
-
-def forget_queued(connection: sa.Connection, execution: Execution) -> None:
-    """Let an execution be handed to the queue again."""
-    connection.execute(executions.update().where(*_is(execution)).values(queued_at_ms=None))
 
 
 def _is(execution: Execution) -> tuple[sa.ColumnElement[bool], ...]:

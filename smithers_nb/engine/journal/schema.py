@@ -223,7 +223,7 @@ executions = sa.Table(
 """Every execution of a run's notebook: wanted, handed to the queue, begun (again after each crash: `starts`), and how it ended.
 
 A row that is wanted and not queued yet is what workers hand to the durable engine, so that whatever wants an execution, such as a
-decision, is one transaction with it. Outcomes: `finished`, `failed`, `parked`, `cancelled`, `superseded`.
+decision, is one transaction with it. Outcomes: `finished`, `failed`, `parked`, `cancelled`, `superseded`, `lost`.
 """
 
 workers = sa.Table(
