@@ -1,6 +1,7 @@
 """Find out why an agent workflow run failed, from the store that the run left behind.
 
-`connect` opens a store, `autopsy` says why a run failed; everything else hangs on the objects they return. Names are loaded when
+`connect` opens a store, `autopsy` says why a run failed; everything else hangs on the objects they return. `stage`, `gate` and `ask` make
+a notebook of your own durable. Names are loaded when
 they are first used, so that importing the package costs next to nothing.
 """
 
@@ -16,10 +17,24 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.project import Project, autopsy, connect
     from smithers_nb.run import Node, Run
+    from smithers_nb.workflows.steps import ask, gate, stage
 
 __version__ = "0.1.0"
 
-__all__ = ["Explanation", "Node", "Project", "Run", "Verdict", "__version__", "autopsy", "connect", "load_ipython_extension"]
+__all__ = [
+    "Explanation",
+    "Node",
+    "Project",
+    "Run",
+    "Verdict",
+    "__version__",
+    "ask",
+    "autopsy",
+    "connect",
+    "gate",
+    "load_ipython_extension",
+    "stage",
+]
 
 _HOMES = {
     "Explanation": "smithers_nb.model.explanation",
@@ -27,8 +42,11 @@ _HOMES = {
     "Project": "smithers_nb.project",
     "Run": "smithers_nb.run",
     "Verdict": "smithers_nb.model.verdict",
+    "ask": "smithers_nb.workflows.steps",
     "autopsy": "smithers_nb.project",
     "connect": "smithers_nb.project",
+    "gate": "smithers_nb.workflows.steps",
+    "stage": "smithers_nb.workflows.steps",
 }
 
 

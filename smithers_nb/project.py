@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from smithers_nb.diagnosis.loops import RepairLoop
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.markup import Card
+    from smithers_nb.present.widgets import Live
 
 _BLAMES, _LINK = "Task failed: ", " See https://smithers.sh/reference/"
 _FEW = 500
@@ -182,7 +183,7 @@ class Project(Grains):
 
         Args:
             since_ms: Only runs that failed at or after this epoch millisecond.
-            artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
+            artifacts: Folder or URL that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
             options: `workers`, `provider`, `progress`, and limits of time.
 
         Returns:
@@ -192,7 +193,7 @@ class Project(Grains):
         from smithers_nb.workflows.batch import batch_frame, failed_runs, run_autopsies
 
         run_ids = failed_runs(self.source, since_ms)
-        return batch_frame(run_autopsies(run_ids, self.where, artifacts=Path(artifacts), now=self._now, **options))
+        return batch_frame(run_autopsies(run_ids, self.where, artifacts=artifacts, now=self._now, **options))
 
     def run(self, run_id: str) -> Run:
         """Find a run by its id or any beginning of it that no other run shares.
@@ -205,6 +206,13 @@ class Project(Grains):
 
     def _frame(self, row: type[Any]) -> pd.DataFrame:
         return read_frame(self.source, row, None)
+
+    def watch(self) -> Live:
+        """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""
+        from smithers_nb.engine.place import Place
+        from smithers_nb.workflows.inbox import watch
+
+        return watch(Place.of(self.where), lambda: (self.card(), self.now, False))
 
     def close(self) -> None:
         """Let go of the store."""

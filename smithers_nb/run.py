@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.figures import Chart
     from smithers_nb.present.markup import Card
+    from smithers_nb.present.widgets import Live
     from smithers_nb.project import Project
     from smithers_nb.sources.snapshot import Snapshot
     from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
@@ -160,7 +161,7 @@ class Run(Grains):
         """
         from smithers_nb.workflows.autopsy_notebook import run_autopsy_notebook
 
-        return run_autopsy_notebook(self.id, self.project.where, artifacts=Path(artifacts), now=self.project.now, **options)
+        return run_autopsy_notebook(self.id, self.project.where, artifacts=artifacts, now=self.project.now, **options)
 
     def event_rows(
         self, *, types: Collection[str] = (), nodes: Collection[str] = (), since_ms: int | None = None, raw: bool = False
@@ -207,6 +208,20 @@ class Run(Grains):
 
         commands = self.why().commands
         return stack(self.banner(), command_sheet(commands) if commands else None, timeline_table(self.snapshot.attempts))
+
+    def watch(self) -> Live:
+        """Show it as it goes on, with the gates and questions that wait for somebody in it; for notebooks, needs the extra `lab`."""
+        from smithers_nb.engine.place import Place
+        from smithers_nb.model.vocabulary import TERMINAL_STATUSES
+        from smithers_nb.present.cards import stack
+        from smithers_nb.workflows.inbox import watch
+
+        def seen() -> tuple[Card, int, bool]:
+            run = self.refresh()
+            drawn: Any = run.timeline()
+            return stack(run.card(), getattr(drawn, "twin", drawn)), run.project.now, run.row.status in TERMINAL_STATUSES
+
+        return watch(Place.of(self.project.where), seen, self.id)
 
     def refresh(self) -> Run:
         """Give the run as it is now, with nothing read yet."""

@@ -38,6 +38,7 @@ class Execution:
         owner: Claim that every write is conditional on.
         by_hand: Nobody executes it durably: a person runs cells, or plain papermill does.
         used: Node and iteration of what was called so far.
+        reused: Stages whose kept output was given, and when that was made, epoch milliseconds.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Execution:
     journal: Journal
     by_hand: bool = False
     used: set[tuple[str, int]] = field(default_factory=set)
+    reused: dict[tuple[str, int], int | None] = field(default_factory=dict)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

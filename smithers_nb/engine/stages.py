@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Decision
     from smithers_nb.engine.journal.records import Node
 
-__all__ = ["Parked", "ask", "current", "gate", "stage"]
+__all__ = ["Parked", "ask", "current", "gate", "lab_run", "stage"]
 
 KIND: Final = "stage"
 """Kind of the attempts of stages."""
@@ -221,6 +221,7 @@ class _Stage:
             return self._try(node, attempt, step)
         if isinstance(value, ControlRefused):
             raise value
+        self.execution.reused[self.node_id, self.iteration] = kept.made_at
         return value
 
     def _try(self, node: Node, attempt: int, step: Callable[[], Any]) -> Any:
