@@ -42,10 +42,21 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     if detach:
         return _hand_to_worker(ask, place, run_id)
     from smithers_nb.engine.runtime import run_here
+
+    with _served(place, run_id, serve=serve):
+        with notebook_progress() as progress:
+            outcome = run_here(place, run_id, progress=progress)
+        status = _told(ask, place, outcome, no_post_failure=no_post_failure)
+        if serve and status not in EXIT_CODES:
+            status = _linger(place, run_id, status)
+    return EXIT_CODES.get(status, WAITING)
+
+
+def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) -> str:
+    """Say how an execution ended, have a failure looked into, and give the status."""
     from smithers_nb.workflows.aftermath import after_run, write_report
 
-    with _served(place, run_id, serve=serve), notebook_progress() as progress:
-        outcome = run_here(place, run_id, progress=progress)
+    run_id = outcome.run_id
     if outcome.status == "running":
         raise ControlRefused(
             f"run {run_id} is still running: another process executes it",
@@ -56,7 +67,18 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     tell(ask, place, outcome)
     if outcome.status == "failed":
         after_run(place, run_id, disabled=no_post_failure)
-    return EXIT_CODES.get(outcome.status, WAITING)
+    return outcome.status
+
+
+def _linger(place: Place, run_id: str, status: str) -> str:
+    """Keep the live page while the run waits, until it is over or Ctrl-C."""
+    from smithers_nb.workflows.live import wait_for_end
+
+    note("the live page stays until the run is over; Ctrl-C ends it, and the run goes on waiting")
+    try:
+        return wait_for_end(place, run_id)
+    except KeyboardInterrupt:
+        return status
 
 
 def tell(ask: Asked, place: Place, outcome: Outcome) -> None:

@@ -15,12 +15,24 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def command(name: str) -> click.Command:
-    found = app.get_command(click.Context(app), name)
+    """Find a command by its name, or by the words of a group and of a command in it."""
+    found: click.Command | None = app
+    for word in name.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)
     assert found is not None
     return found
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+GROUPS = [name for name in COMMANDS if isinstance(command(name), click.Group)]
+ALL = [
+    *(name for name in COMMANDS if name not in GROUPS),
+    *(f"{name} {below}" for name in GROUPS for below in command(name).commands),
+]
+"""Every command that does something."""
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_command_has_help_and_an_example(name: str) -> None:
     """A command says what it does in a sentence and shows a command line that calls it."""
     found = command(name)
@@ -28,32 +40,40 @@ def test_a_command_has_help_and_an_example(name: str) -> None:
     assert f"smithers-nb {name}" in (found.epilog or "")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_option_has_help(name: str) -> None:
     """No option is left unexplained."""
     options = [param for param in command(name).params if isinstance(param, click.Option)]
     assert [option.name for option in options if not option.help] == []
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_command_has_a_format(name: str) -> None:
     """Every command prints a table, a JSON document or JSON lines."""
     chosen = next(param for param in command(name).params if param.name == "fmt")
     assert chosen.type.to_info_dict()["choices"] == ("table", "json", "jsonl")
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"classify", "demo"}])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in {"classify", "demo"}])
 def test_every_command_that_reads_a_store_takes_its_place(name: str) -> None:
     """`--source` and `-s` name the store in every command that reads one."""
     assert any({"--source", "-s"} <= set(param.opts) for param in command(name).params)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ALL)
 def test_examples_can_be_parsed(name: str) -> None:
     """The examples in a command's help use arguments and options that it has."""
     for line in (command(name).epilog or "").splitlines():
         for words in calls_in(line):
             parse(words)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_shows_its_commands(cli, name: str) -> None:
+    """The word of a group alone explains what is below it."""
+    answer = cli(name)
+    assert answer.code == 0
+    assert all(below in answer.out for below in command(name).commands)
 
 
 def test_readme_shows_only_what_exists() -> None:
@@ -112,5 +132,7 @@ def parse(words: list[str]) -> None:
         return
     assert words[0] in COMMANDS, words
     rest = [word for word in words[1:] if word not in {"…", "..."}]
+    if words[0] in GROUPS and rest and not rest[0].startswith("-"):
+        words, rest = [f"{words[0]} {rest[0]}", *rest[1:]], rest[1:]
     if len(words) > 1 and "--help" not in rest:
         command(words[0]).make_context(words[0], rest, resilient_parsing=False)
