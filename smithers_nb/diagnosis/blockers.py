@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis import stopped, waiting
+from smithers_nb.diagnosis import queued, stopped, waiting
 from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.diagnosis.identity import was_edited, workflow_file
 from smithers_nb.model.verdict import Blocker, Evidence
@@ -33,6 +33,9 @@ _FINDERS: Final[tuple[Callable[[Snapshot, int], Iterator[Blocker]], ...]] = (
     waiting.quota,
     waiting.paused,
     waiting.bound,
+    queued.asleep,
+    queued.queue,
+    queued.left_behind,
     stopped.engine,
     stopped.denials,
     stopped.failed_tasks,

@@ -80,7 +80,7 @@ def unasked_approvals(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     """Signals that somebody or something must send."""
     questions_and_cells = {(question.node_id, question.iteration) for question in snapshot.questions} | _cells(snapshot)
-    for node in snapshot.nodes:
+    for node in () if engine_of(snapshot).wakes_itself else snapshot.nodes:
         if node.state != "waiting-event" or (node.node_id, node.iteration) in questions_and_cells:
             continue
         props = _props(snapshot, node)
@@ -109,7 +109,7 @@ def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 def timers(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     """Timers, due or overdue; a parked run goes on by itself only under a supervisor."""
     for node in snapshot.nodes:
-        if node.state != "waiting-timer":
+        if node.state != "waiting-timer" or engine_of(snapshot).wakes_itself:
             continue
         due = fires_at(snapshot, node)
         if due is None:

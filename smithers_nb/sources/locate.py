@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from smithers_nb.sources.smithers import SmithersSource
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
+    from smithers_nb.sources.postgres import PostgresDatabase
 
 STORE: Final = "smithers.db"
 ANCHOR: Final = ".smithers"
@@ -146,14 +148,29 @@ def _open_file(path: Path) -> Source:
         moved = _moved_to(place)
         if moved is not None:
             backend, target = moved
-            source.add_problem("backend", f"newer history of this project is in {backend} at {target}; this file ends at its migration")
+            said = f"newer history of this project is in {backend} at {target}; this file ends at its migration"
+            source.problems.append(Problem("backend", said))
     return source
 
 
-def _checked(path: Path) -> SmithersSource:
+def _checked(path: Path) -> Source:
+    """Open a file that is a store of Smithers, our journal, or else the system database of a DBOS application."""
     source = SmithersSource(path)
-    _ = source.schema
+    try:
+        _ = source.schema
+    except SourceUnreadable:
+        source.close()
+        with suppress(SourceUnreadable):
+            return _open_dbos_file(path)
+        raise
     return source
+
+
+def _open_dbos_file(path: Path) -> Source:
+    from smithers_nb.sources.dbos import DbosSource
+    from smithers_nb.sources.dbos_tables import SqliteTables
+
+    return DbosSource(SqliteTables(path))
 
 
 def _open_moved(place: Path) -> Source:
@@ -251,7 +268,11 @@ def lent(where: str) -> str:
 
 def _open_sqlite_url(url: str) -> Source:
     """Open `sqlite:///relative`, `sqlite:////absolute`; the query of an SQLite URI is not needed here and ignored."""
-    return _open_path(Path(unquote(url.partition(":")[2].partition("?")[0]).removeprefix("///") or "."))
+    return _open_path(_path_of(url))
+
+
+def _path_of(url: str) -> Path:
+    return Path(unquote(url.partition(":")[2].partition("?")[0]).removeprefix("///") or ".")
 
 
 def _open_file_url(url: str) -> Source:
@@ -274,7 +295,36 @@ def _open_postgres_url(url: str) -> Source:
     from smithers_nb.sources.postgres import PostgresDatabase
     from smithers_nb.sources.smithers_postgres import PostgresSource
 
-    return PostgresSource(PostgresDatabase(url, without_secrets(url))).checked()
+    database = PostgresDatabase(url, without_secrets(url))
+    try:
+        return PostgresSource(database).checked()
+    except SourceUnreadable:
+        with suppress(SourceUnreadable):
+            return _open_dbos_database(database)
+        database.close()
+        raise
+
+
+def _open_dbos_url(url: str) -> Source:
+    """Open `dbos+sqlite:///path` or `dbos+postgresql://…`; the schema there is `dbos` unless `?schema=` names another."""
+    plain = url.partition("+")[2]
+    if plain.startswith("sqlite:"):
+        path = _path_of(plain)
+        if not path.is_file():
+            raise SourceNotFound(
+                f"there is no {path}", searched=(str(path),), hint="name the file of the application's system_database_url"
+            )
+        return _open_dbos_file(path)
+    from smithers_nb.sources.postgres import PostgresDatabase
+
+    return _open_dbos_database(PostgresDatabase(plain, without_secrets(plain)))
+
+
+def _open_dbos_database(database: PostgresDatabase) -> Source:
+    from smithers_nb.sources.dbos import DbosSource
+    from smithers_nb.sources.dbos_tables import PostgresTables
+
+    return DbosSource(PostgresTables(database))
 
 
 def _open_journal_url(url: str) -> Source:
@@ -296,5 +346,6 @@ OPENERS: Final[dict[str, Callable[[str], Source]]] = {
     "journal": _open_journal_url,
     "env": _open_named,
     **dict.fromkeys(("postgresql", "postgres", "postgresql+psycopg"), _open_postgres_url),
+    **dict.fromkeys(("dbos+sqlite", "dbos+postgresql", "dbos+postgres"), _open_dbos_url),
 }
 """URL scheme to what opens it; a new kind of source adds one line."""

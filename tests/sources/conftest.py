@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,34 @@ def copied(postgres: str) -> Callable[..., str]:
         return postgres
 
     return run
+
+
+def _run_app(url: str) -> None:
+    """Run the real DBOS application of this folder, which dies in the middle of things."""
+    app = Path(__file__).with_name("dbos_app.py")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS")}
+    done = subprocess.run([sys.executable, str(app), url], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 9, done.stderr
+
+
+@pytest.fixture(scope="session")
+def dbos_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SQLite database that a real DBOS application left behind when it was killed; tests copy it before they change it."""
+    path = tmp_path_factory.mktemp("dbos") / "shop.sqlite"
+    _run_app(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def dbos_url(postgres_server: str) -> Iterator[str]:
+    """The same application's database in Postgres, with DBOS's own schema."""
+    import psycopg
+
+    name = f"shop{os.getpid()}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = f"{postgres_server.rpartition('/')[0]}/{name}"
+    _run_app(url)
+    yield url
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
