@@ -23,7 +23,8 @@ SmithersNbError            hint, exit_code
 ├── ParameterError         a parameter of a notebook or a command is wrong
 ├── ProviderError          a provider gave no answer; the internal verdict stands
 ├── NotebookError          a notebook could not be executed to its end
-└── ReportError            a report could not be written
+├── ReportError            a report could not be written
+└── ArtifactsNotWritten    what a run made could not be put where it should go
 ```
 
 Each carries a `hint`: what a person can do about it. Callers tell errors apart by class and attributes, never by text.
@@ -233,8 +234,8 @@ class NotebookError(SmithersNbError):
     Attributes:
         stop: Where and on what it stopped; None when it could not be started or saved.
         unsaved: It was executed, and then could not be written.
-        notebook: File of the notebook as far as it got; None when it could not be saved either.
-        report: File of a report made from that; None when there is none.
+        notebook: File (or URL, when artifacts go to one) of the notebook as far as it got; None when it could not be saved either.
+        report: File or URL of a report made from that; None when there is none.
     """
 
     exit_code = 1
@@ -243,8 +244,8 @@ class NotebookError(SmithersNbError):
         self,
         message: str,
         *,
-        notebook: Path | None = None,
-        report: Path | None = None,
+        notebook: Any = None,
+        report: Any = None,
         stop: Stop | None = None,
         unsaved: bool = False,
         hint: str = "",
@@ -260,3 +261,17 @@ class ReportError(SmithersNbError):
     """A report could not be written."""
 
     exit_code = 1
+
+
+class ArtifactsNotWritten(SmithersNbError):
+    """A notebook or a report could not be put where artifacts go.
+
+    Attributes:
+        kept: Folder on this machine that has them instead; None when there is none.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, kept: Path | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kept = kept

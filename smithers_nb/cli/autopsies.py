@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,8 +29,9 @@ batch_options = (
 )
 
 
-def autopsy_all(ask: Asked, *, since: int | None, workers: int | None, artifacts: Path, **options: Any) -> int:
+def autopsy_all(ask: Asked, *, since: int | None, workers: int | None, artifacts: str, **options: Any) -> int:
     """Run the autopsies, print a row for each, and give the exit code: 1 when an autopsy itself failed."""
+    from smithers_nb.engine.deposit import folder_of
     from smithers_nb.workflows.batch import failed_runs, run_autopsies
 
     with ask.project() as project:
@@ -43,7 +43,7 @@ def autopsy_all(ask: Asked, *, since: int | None, workers: int | None, artifacts
         rows = run_autopsies(run_ids, ask.source, artifacts=artifacts, now=ask.now, workers=workers, progress=progress, **options)
     print_rows(rows, ask.fmt, _columns(short_ids(run_ids)), nothing="")
     if ask.fmt == "table":
-        click.echo(f"\nNotebooks and reports  {shown(artifacts / 'autopsy')}")
+        click.echo(f"\nNotebooks and reports  {shown(folder_of(artifacts, 'autopsy'))}")
     stopped = [row for row in rows if row.error]
     if stopped:
         note(f"{len(stopped)} of {len(rows)} autopsies failed themselves")

@@ -23,12 +23,25 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
 
 _QUOTES = 6
+
+
+class Artifacts(Utf8):
+    """Where artifacts go: a folder, or any URL that fsspec knows."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse a file."""
+        text: str = super().convert(value, param, ctx)
+        if Path(text).is_file():
+            self.fail(f"Directory '{one_line(text, 200)}' is a file.", param, ctx)
+        return text
+
+
 artifacts_option = click.option(
     "--artifacts",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("artifacts"),
+    type=Artifacts(),
+    default="artifacts",
     show_default=True,
-    help="Folder to write to.",
+    help="Folder to write to, or a URL such as s3://BUCKET/FOLDER.",
 )
 autopsy_options = (
     workflow_option,
@@ -62,7 +75,7 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     all_failed: bool,
     since: int | None,
     workers: int | None,
-    artifacts: Path,
+    artifacts: str,
     **options: Any,
 ) -> int | None:
     """Find out why a run failed, and write it down; with --all-failed, why every failed run did.

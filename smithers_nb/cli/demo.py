@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from smithers_nb.cli.autopsy import artifacts_option, notebook_progress, print_record
 from smithers_nb.cli.options import Asked, command
 from smithers_nb.cli.output import note
@@ -14,7 +12,7 @@ _WORKFLOW = "order-sync.tsx"
 
 
 @command("demo", artifacts_option, example="smithers-nb demo", store=False)
-def demo(ask: Asked, artifacts: Path) -> None:
+def demo(ask: Asked, artifacts: str) -> None:
     """Autopsy a failed run of the bundled example store.
 
     The store was written by Smithers: sixty runs of five workflows. It is unpacked into your cache folder, where every other command

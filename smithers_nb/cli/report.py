@@ -10,13 +10,14 @@ import click
 from smithers_nb.cli.autopsy import autopsy_options, notebook_progress
 from smithers_nb.cli.options import Asked, command, now_option, run_argument
 from smithers_nb.cli.output import write_json
+from smithers_nb.engine.deposit import is_url
 from smithers_nb.present.text import shown
 
 _OPEN = click.option("--open", "opened", is_flag=True, help="Also open it in the browser.")
 
 
 @command("report", run_argument, *autopsy_options, _OPEN, now_option, example="smithers-nb report 49315\nsmithers-nb report 49315 --open")
-def report(ask: Asked, run: str, *, opened: bool, artifacts: Path, **options: Any) -> None:
+def report(ask: Asked, run: str, *, opened: bool, artifacts: str, **options: Any) -> None:
     """Write the HTML report of a failed run and print its path.
 
     One file that needs no network and holds everything: what failed, the timeline, what changed, how often this happened, the
@@ -32,4 +33,5 @@ def report(ask: Asked, run: str, *, opened: bool, artifacts: Path, **options: An
             line=ask.fmt == "jsonl",
         )
     if opened:
-        click.launch(record.report.absolute().as_uri())
+        report = str(record.report)
+        click.launch(report if is_url(report) else Path(report).absolute().as_uri())

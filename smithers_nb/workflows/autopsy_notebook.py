@@ -1,18 +1,21 @@
 """The autopsy as an executed notebook and a report: what `smithers-nb autopsy` leaves behind.
 
 The notebook runs the stages of `workflows.autopsy` in a kernel of its own; the verdict comes out of the executed notebook, and the
-report is made of it, also when a stage fails.
+report is made of it, also when a stage fails. When artifacts go to a URL, both are made in a folder of their own and put there.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.artifacts import artifact_path
+from smithers_nb.engine import deposit
 from smithers_nb.engine.notebooks import Setting, execute, validated
-from smithers_nb.errors import NotebookError, ReportError
+from smithers_nb.errors import ArtifactsNotWritten, NotebookError, ReportError
 from smithers_nb.resources import resource
 from smithers_nb.sources.locate import lent, open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -22,6 +25,7 @@ from smithers_nb.workflows.target import refuse_unless_failed
 from smithers_nb.workflows.views import headline_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event
 
     from smithers_nb.engine.papermill_engine import Progress
@@ -38,13 +42,13 @@ class AutopsyRecord:
 
     Attributes:
         verdict: The row.
-        notebook: The executed notebook.
-        report: The same as one HTML file.
+        notebook: The executed notebook: its file, or its URL.
+        report: The same as one HTML file, or its URL.
     """
 
     verdict: VerdictRow
-    notebook: Path
-    report: Path
+    notebook: Path | str
+    report: Path | str
 
 
 def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are options by name
@@ -54,7 +58,7 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
     workflow_path: str | Path | None = None,
     now: int | str | None = None,
     provider: str | None = None,
-    artifacts: Path = Path("artifacts"),
+    artifacts: str | Path = Path("artifacts"),
     cell_timeout_s: float = 600.0,
     total_timeout_s: float = 1800.0,
     progress: Progress | None = None,
@@ -69,7 +73,7 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
         workflow_path: The workflow's file, when it is not where the run was started.
         now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
         provider: Who investigates: `internal`, `remote_llm` or `codex_exec`; `AGENT_PROVIDER`, else `internal`, by default.
-        artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html`; earlier ones of the same run are replaced.
+        artifacts: Folder or URL that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html`; earlier ones of the same run are replaced.
         cell_timeout_s: Seconds that one stage may take.
         total_timeout_s: Seconds that the whole notebook may take.
         progress: Told before each cell: cells done, all cells, heading.
@@ -83,22 +87,28 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
         SourceError: The store cannot be read.
         NotebookError: A stage failed; `notebook` and `report` name what was written all the same.
         ReportError: The report could not be written; the notebook is there.
+        ArtifactsNotWritten: They could not be put at the URL; `kept` has them.
     """
+    deposit.check(artifacts)
     given = {"target_run_id": run_id, "source": source, "workflow_path": workflow_path, "provider": provider, "now": now}
     parameters = _settled(validated(AutopsyParameters, given))
+    options = {
+        "cell_timeout_s": cell_timeout_s,
+        "total_timeout_s": total_timeout_s,
+        "progress": progress,
+        "kernels": kernels,
+        "setting": Setting(cancelled=cancelled),
+    }
+    if not deposit.is_url(artifacts):
+        return _autopsy(parameters, Path(artifacts), options)
+    return _put(parameters.target_run_id, str(artifacts), lambda folder: _autopsy(parameters, folder, options))
+
+
+def _autopsy(parameters: AutopsyParameters, artifacts: Path, options: dict[str, Any]) -> AutopsyRecord:
+    """Write notebook and report into a folder."""
     notebook, report = (artifact_path(artifacts, _KIND, parameters.target_run_id, suffix) for suffix in (".ipynb", ".html"))
     try:
-        executed = execute(
-            resource(_NOTEBOOK),
-            notebook,
-            parameters,
-            cell_timeout_s=cell_timeout_s,
-            total_timeout_s=total_timeout_s,
-            progress=progress,
-            meanwhile=_warm_up,
-            kernels=kernels,
-            setting=Setting(cancelled=cancelled),
-        )
+        executed = execute(resource(_NOTEBOOK), notebook, parameters, meanwhile=_warm_up, **options)
     except NotebookError as error:
         raise _with_report(error, report, parameters) from error
     shown = executed.shown(VERDICT_MIMETYPE)
@@ -107,6 +117,31 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
     row = VerdictRow.model_validate(shown)
     _write_report(executed.node, report, parameters, headline_of(row))
     return AutopsyRecord(row, notebook, report)
+
+
+def _put(run_id: str, url: str, make: Callable[[Path], AutopsyRecord]) -> AutopsyRecord:
+    """Put what is made in a folder at a URL; the folder stays only when that fails."""
+    folder = Path(tempfile.mkdtemp(prefix="smithers-nb-artifacts-"))
+
+    def sent(file: Path | str | None) -> str | None:
+        return deposit.put(url, _KIND, run_id, Path(file).suffix, Path(file).read_bytes()) if file is not None else None
+
+    try:
+        try:
+            record = make(folder)
+            made = AutopsyRecord(record.verdict, str(sent(record.notebook)), str(sent(record.report)))
+        except NotebookError as error:
+            notebook, report = sent(error.notebook), sent(error.report)
+            told = " and ".join(filter(None, (report, notebook)))
+            hint = f"as far as it got: {told}" if told else error.hint
+            raise NotebookError(str(error), notebook=notebook, report=report, stop=error.stop, unsaved=error.unsaved, hint=hint) from error
+    except (ArtifactsNotWritten, ReportError) as error:
+        raise ArtifactsNotWritten(str(error), kept=folder, hint=f"what was made is in {folder}") from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return made
 
 
 def _settled(parameters: AutopsyParameters) -> AutopsyParameters:

@@ -1,0 +1,164 @@
+"""Artifacts in a folder, or at any URL that fsspec knows: `s3://…`, `gs://…`, `sftp://…`, `file:///…`, `memory://…`.
+
+`put` gets where artifacts go, whose it is and all of its content; it gives its address. A name has either the old content or all
+of the new one: a file system that can rename gets a temporary file first, an object store takes an object whole or not at all.
+A folder is written to without fsspec.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.artifacts import artifact_path, safe_name, write_whole
+from smithers_nb.errors import ArtifactsNotWritten, ParameterError
+from smithers_nb.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:://|::)")
+_PACKAGE: Final = re.compile(r"""\b(?:[Ii]nstall|module named|requires) ['"]?([A-Za-z][\w.-]*)""")
+_ARCHIVES: Final = frozenset({"zip", "tar", "libarchive", "reference"})
+"""What one process at a time can write to at best."""
+
+_WAITS_S: Final = (0.5, 2.0)
+"""Seconds before a second and a third try; stores on networks fail now and then."""
+
+_FINAL: Final = (NotImplementedError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, TypeError)
+"""What another try does not change."""
+
+_LONGEST: Final = 300
+
+
+def is_url(artifacts: str | Path) -> bool:
+    """Tell a URL from a folder."""
+    return isinstance(artifacts, str) and _URL.match(artifacts) is not None
+
+
+def put(artifacts: str | Path, kind: str, run_id: str, suffix: str, content: bytes) -> str:
+    """Write one artifact of a run, in place of an earlier one.
+
+    Args:
+        artifacts: Folder or URL.
+        kind: Folder in it, such as `autopsy`.
+        run_id: Id as the store has it: hostile data.
+        suffix: Such as `.html`.
+        content: All of it.
+
+    Returns:
+        Its path or URL, without secrets.
+
+    Raises:
+        ParameterError: No file system belongs to the URL, or its package is not installed.
+        ArtifactsNotWritten: It could not be written; an earlier one is untouched.
+    """
+    if not is_url(artifacts):
+        path = artifact_path(Path(artifacts), safe_name(kind), run_id, suffix)
+        try:
+            write_whole(path, content)
+        except OSError as error:
+            raise _not_written(str(path), error) from error
+        return str(path)
+    place, name = address(artifacts, kind, run_id, suffix), artifact_path(Path(), safe_name(kind), run_id, suffix).as_posix()
+    _with_patience(lambda: _write(*_file_system(str(artifacts)), name, content), place)
+    return place
+
+
+def address(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> str:
+    """Name the path or URL of an artifact, without secrets."""
+    if is_url(artifacts):
+        return f"{folder_of(artifacts, kind)}/{safe_name(run_id)}{suffix}"
+    return str(artifact_path(Path(artifacts), safe_name(kind), run_id, suffix))
+
+
+def folder_of(artifacts: str | Path, kind: str) -> str:
+    """Name the folder or URL that has all artifacts of a kind, without secrets."""
+    if not is_url(artifacts):
+        return str(Path(artifacts) / safe_name(kind))
+    begin = without_secrets(str(artifacts))
+    return f"{begin}{'' if begin.endswith('/') else '/'}{safe_name(kind)}"
+
+
+def check(artifacts: str | Path) -> None:
+    """Find out before any work is done that artifacts cannot go there.
+
+    Raises:
+        ParameterError: No file system belongs to the URL, or its package is not installed.
+        ArtifactsNotWritten: Its server cannot be reached.
+    """
+    if is_url(artifacts):
+        _with_patience(lambda: _file_system(str(artifacts)), without_secrets(str(artifacts)))
+
+
+def without_secrets(url: str) -> str:
+    """Write a URL without user, password and query."""
+    begin, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return redact(f"{begin}{mark}{host.rpartition('@')[2]}{slash}{path}")
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """Give the file system of a URL and the path in it; fsspec is imported here and nowhere else."""
+    scheme = re.split(r"://|::", url, maxsplit=1)[0].lower()
+    if scheme in _ARCHIVES:
+        raise ParameterError(f"{scheme}: is an archive, which several runs cannot write to", hint="name a folder or an object store")
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]  # it has no types
+    except ImportError as error:
+        found = _PACKAGE.search(str(error))
+        missing = found[1] if found else scheme
+        raise ParameterError(f"{scheme}: needs the package {missing}, which is not installed", hint=f"pip install {missing}") from None
+    except ValueError as error:
+        known = "a folder, or a URL such as s3://BUCKET/FOLDER, gs://…, abfs://…, sftp://…, file:///…"
+        raise ParameterError(f"artifacts cannot go to {without_secrets(url)}: {_in_a_line(error)}", hint=f"give {known}") from None
+
+
+def _write(files: Any, root: str, name: str, content: bytes) -> None:
+    from fsspec.spec import AbstractFileSystem
+
+    path = f"{root.rstrip('/')}/{name}"
+    if type(files).mv is AbstractFileSystem.mv:  # it cannot rename, only copy and delete: an object store
+        files.pipe_file(path, content)
+        return
+    folder = path.rpartition("/")[0]
+    temporary = f"{folder}/.{secrets.token_hex(8)}.part"
+    files.makedirs(folder, exist_ok=True)
+    try:
+        files.pipe_file(temporary, content)
+        files.mv(temporary, path)
+    except BaseException:
+        with suppress(Exception):
+            files.rm_file(temporary)
+        raise
+
+
+def _with_patience(step: Callable[[], object], place: str) -> None:
+    for wait in (*_WAITS_S, None):
+        try:
+            step()
+        except ParameterError:
+            raise
+        except Exception as error:  # noqa: BLE001  # each file system has errors of its own
+            if wait is None or isinstance(error, _FINAL):
+                raise _not_written(place, error) from None
+            time.sleep(wait)
+        else:
+            return
+
+
+def _not_written(place: str, error: Exception) -> ArtifactsNotWritten:
+    return ArtifactsNotWritten(
+        f"{place} could not be written: {_in_a_line(error)}", hint="check that this machine may write there, or name another place"
+    )
+
+
+def _in_a_line(error: Exception) -> str:
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return " ".join(redact(text).split())[:_LONGEST]
