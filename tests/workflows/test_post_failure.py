@@ -1,0 +1,153 @@
+"""The durable autopsy: steps that can be kept, and a person between a suspicion and a report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+import sqlalchemy as sa
+
+from smithers_nb.engine import triggers
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.records import Node, read_output
+from smithers_nb.engine.journal.schema import approvals, runs
+from smithers_nb.engine.place import Place
+from smithers_nb.engine.shapes import Shape
+from smithers_nb.sources.locate import open_source
+from smithers_nb.workflows import post_failure
+from smithers_nb.workflows.pack import install
+from smithers_nb.workflows.results import GateCard, Gathered, Investigation, ReportRow
+from smithers_nb.workflows.watch import Watcher
+
+SUSPECTED = "prod-rollout"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Let nothing be opted out of, and wait for what a test has launched."""
+    monkeypatch.delenv("SMITHERS_POST_FAILURE", raising=False)
+    yield
+    for child in triggers._started:
+        with suppress(ProcessLookupError):
+            child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("name", [SUSPECTED, "agent-login", "retry-task", "order-intake", "masked-abort", "vendor-sync"])
+def test_steps_can_be_kept(store, name):
+    """What each step gives is the same after it was kept as JSON, so a later execution goes on with what an earlier one found."""
+    place = store(name)
+    gathered = post_failure.gather(open_source(place).run_ids()[0], str(place))
+    found = post_failure.investigate(gathered, "internal")
+    card = post_failure.bug_gate(found, gathered)
+    for schema, step in ((Gathered, gathered), (Investigation, found), (GateCard, card)):
+        shape = Shape(schema)
+        assert shape.unpack(shape.pack(step)).model_dump() == step.model_dump()
+    row = post_failure._with_report(post_failure.verdict(found, card, post_failure.report_bug(card, gathered)))
+    shape = Shape(post_failure.PostFailureRow)
+    assert shape.unpack(shape.pack(row)) == row
+
+
+def test_where_nobody_is_asked_nothing_is_sent(store, endpoint, tmp_path, monkeypatch):
+    """Outside a run of the journal the steps just look: no journal is made, nothing is sent, and the card says how to send it by hand."""
+    monkeypatch.chdir(tmp_path)
+    place = store(SUSPECTED)
+    gathered = post_failure.gather(open_source(place).run_ids()[0], str(place))
+    found = post_failure.investigate(gathered, "internal")
+    card = post_failure.bug_gate(found, gathered)
+    report = post_failure.report_bug(card, gathered)
+    row = post_failure.verdict(found, card, report)
+    assert (card.needed, report.filed, row.bug_filed, endpoint.requests) == (True, False, False, [])
+    assert report.command.startswith(f"smithers-nb bug --run {gathered.target_run_id} --source ")
+    assert report.command in report.card().text
+    assert not any(path.name == ".smithers_nb" for path in tmp_path.rglob("*"))
+
+
+def test_nothing_suspected_nothing_asked(store):
+    """An ordinary failure has no report, and the row says so."""
+    place = store("invoice-rollup")
+    gathered = post_failure.gather(open_source(place).run_ids()[0], str(place))
+    card = post_failure.bug_gate(post_failure.investigate(gathered, "internal"), gathered)
+    assert post_failure.report_bug(card, gathered) == ReportRow(filed=False, detail="There is nothing to report.")
+
+
+class Autopsy:
+    """A real autopsy of a suspected bug, launched by a watcher."""
+
+    def __init__(self, folder):
+        self.place = Place.of(folder)
+        install(self.place)
+        (seen,) = Watcher(self.place, folder, since_ms=0).look()
+        self.target, self.run_id = seen.run_id, seen.autopsy_run_id
+        self.report = folder / "artifacts" / "autopsy" / f"{self.target}.html"
+
+    def status(self):
+        with Journal.open(self.place) as journal, journal.reading() as connection:
+            return connection.execute(sa.select(runs.c.status).where(runs.c.run_id == self.run_id)).scalar()
+
+    def output(self, node_id):
+        with Journal.open(self.place) as journal, journal.reading() as connection:
+            return read_output(connection, Node(self.run_id, node_id))
+
+    def asked(self):
+        with Journal.open(self.place) as journal, journal.reading() as connection:
+            return connection.execute(sa.select(approvals.c.request_json)).scalar()
+
+    def wait(self, condition):
+        until = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < until, self.status()
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def autopsy(store, endpoint):  # noqa: ARG001  # the address is in the environment of what is launched
+    """Launch one, and wait until it asks."""
+    found = Autopsy(store(SUSPECTED).parent)
+    assert triggers._started[-1].wait(60) == 3
+    return found
+
+
+def decide(autopsy, word, *options):
+    """Decide on the command line, as a person does."""
+    command = [sys.executable, "-m", "smithers_nb", word, autopsy.run_id, *options]
+    done = subprocess.run(command, cwd=autopsy.place.root, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_suspected_bug_waits_for_a_person(autopsy, endpoint):
+    """The run parks at the gate with its report written so far; what is asked has the whole payload and the address; nothing is sent."""
+    assert autopsy.status() == "waiting-approval"
+    assert endpoint.requests == []
+    assert autopsy.output("output") is None
+    assert endpoint.url in autopsy.asked()
+    page = autopsy.report.read_text()
+    assert "The engine itself is suspected" in page
+    assert f"smithers-nb approve {autopsy.run_id}" in page
+
+
+def test_approved_it_is_filed(autopsy, endpoint):
+    """After an approval a worker sends exactly what was shown, once; verdict row and report have the id and the address of the bug."""
+    proposed = autopsy.output("propose-bug-report")["payload"]
+    decide(autopsy, "approve", "--note", "please do")
+    autopsy.wait(lambda: autopsy.status() == "finished")
+    assert [request.json for request in endpoint.requests] == [proposed]
+    assert autopsy.output("report-bug")["filed"] is True
+    row = autopsy.output("output")
+    assert (row["bugFiled"], row["bugId"], row["bugUrl"]) == (True, "bug-7", "https://bug.example/7")
+    autopsy.wait(lambda: "https://bug.example/7" in autopsy.report.read_text())
+    assert os.fspath(autopsy.report) == row["report"]
+
+
+def test_denied_nothing_is_sent(autopsy, endpoint):
+    """After a denial the verdict is kept, nothing has left the machine, and the report says who decided."""
+    decide(autopsy, "deny", "--by", "ann", "--note", "not <ours>")
+    autopsy.wait(lambda: autopsy.status() == "finished")
+    row = autopsy.output("output")
+    assert (row["failureClass"], row["bugFiled"], row["bugId"], endpoint.requests) == ("smithers-bug", False, None, [])
+    assert autopsy.output("report-bug") is None
+    autopsy.wait(lambda: "ann decided to send nothing: not &lt;ours&gt;" in autopsy.report.read_text())
