@@ -1,0 +1,103 @@
+"""Our workflow under the real Smithers CLI; runs where one is: `SMITHERS_BIN` or `smithers` on PATH, and Bun."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from smithers_nb.workflows.smithers_pack import install
+
+FAILS = """/** @jsxImportSource smithers-orchestrator */
+import { createSmithers } from "smithers-orchestrator";
+import { z } from "zod/v4";
+const { Workflow, Task, smithers, outputs } = createSmithers({ boom: z.object({ value: z.number() }) });
+export default smithers(() => (
+  <Workflow name="fail-demo">
+    <Task id="boom" output={outputs.boom} retries={0}>{async () => { throw new Error("no such thing as foo"); }}</Task>
+  </Workflow>
+));
+"""
+
+
+class Smithers:
+    """The real CLI in a project folder."""
+
+    def __init__(self, folder, command, library):
+        self.folder, self.command = folder, command
+        (folder / "node_modules").symlink_to(library)
+        (folder / ".smithers").mkdir()
+        subprocess.run(["git", "init", "-q", str(folder)], check=True)
+
+    def __call__(self, *words, **environment):
+        kept = {name: value for name, value in os.environ.items() if name != "SMITHERS_POST_FAILURE"}
+        return subprocess.run(
+            [*self.command, *words],
+            cwd=self.folder,
+            env={**kept, "SMITHERS_NO_REPORT": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def row(self, run_id):
+        """Read what `smithers output RUN output` prints, once it is there."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            told = self("output", run_id, "output").stdout
+            if told.startswith("{"):
+                return json.JSONDecoder().raw_decode(told)[0]
+            time.sleep(0.5)
+        raise AssertionError(told)
+
+
+@pytest.fixture
+def smithers(tmp_path):
+    """Find the CLI, or skip."""
+    found, bun = os.environ.get("SMITHERS_BIN") or shutil.which("smithers"), shutil.which("bun")
+    if found is None or bun is None:
+        pytest.skip("no Smithers CLI: set SMITHERS_BIN, or put smithers and bun on PATH")
+    library = next((place for place in Path(found).absolute().parents if place.name == "node_modules"), None)
+    if library is None:
+        pytest.skip("the Smithers CLI lies in no node_modules folder")
+    return Smithers(tmp_path, [bun, found], library)
+
+
+@pytest.mark.slow
+def test_smithers_own_trigger_runs_our_autopsy(smithers):
+    """A run fails under the real CLI, its own trigger launches our workflow, and `smithers output` prints our row."""
+    install(smithers.folder)
+    (smithers.folder / "fail.tsx").write_text(FAILS)
+    done = smithers("up", "fail.tsx", "--format", "json")
+    assert done.returncode == 1
+    run_id = done.stderr.partition("autopsy launched: ")[2].partition(". ")[0]
+    assert run_id.startswith("post-failure-"), done.stderr
+    row = smithers.row(run_id)
+    assert (row["failure_class"], row["suggestion"], row["bug_filed"]) == ("workflow-bug", "edit-workflow-and-reset", False)
+    assert "no such thing as foo" in row["root_cause"]
+    assert Path(row["report"]).is_relative_to(smithers.folder / "artifacts")
+    assert Path(row["report"]).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("word", "sent"), [("approve", 1), ("deny", 0)])
+def test_a_person_decides_about_a_report(smithers, store, endpoint, word, sent):
+    """For a suspected bug the workflow waits at its gate; approved it sends one report, denied none, and the row says which."""
+    shutil.copyfile(store("prod-rollout"), smithers.folder / "smithers.db")
+    install(smithers.folder)
+    target = smithers("ps", "--format", "json").stdout
+    target = json.JSONDecoder().raw_decode(target)[0]["runs"][0]["id"]
+    asked = smithers("workflow", "run", "post-failure", "--run-id", "pf", "--input", json.dumps({"targetRunId": target}))
+    assert asked.returncode == 3, asked.stderr
+    assert endpoint.requests == []
+    assert smithers(word, "pf", "--node", "approve-bug-report", "--by", "ann").returncode == 0
+    assert smithers("up", ".smithers/workflows/post-failure.tsx", "--run-id", "pf", "--resume", "true").returncode == 0
+    row = smithers.row("pf")
+    assert (row["bug_filed"], row["bug_id"], len(endpoint.requests)) == (sent == 1, "bug-7" if sent else "", sent)
