@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.rules import Case, Rule, known_codes, matching_rules
-from smithers_nb.diagnosis.stack import TRACEBACK, python_exception
+from smithers_nb.diagnosis.stack import TRACEBACK, python_exception, reads_environment
 from smithers_nb.diagnosis.thrown import where_thrown
 from smithers_nb.model.verdict import Classification, Failure
 
@@ -55,6 +55,9 @@ _TECHNICAL: Final = re.compile(
 
 _FIRST_ERROR_STATUS: Final = 400
 _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
+_OWN_CODE: Final = {"cell": "compute", "stage": "compute"}
+"""Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
+
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr")
 _ANSWER_DETAILS: Final = ("text", "response", "textPreview")
 
@@ -123,6 +126,8 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     found = set(thrown)
     found.update(_CODE_WORD.findall(clean))
     found.update(_answer_words(details))
+    if "KeyError" in thrown and any(map(reads_environment, stacks)):
+        found.add("MISSING_VARIABLE")
     if isinstance(details.get("code"), str):
         found.add(str(details["code"]))
     text = clean.lower()
@@ -132,7 +137,7 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
         thrown=frozenset(thrown),
         status=frozenset(_statuses(text, details)),
         where=next((where for stack in stacks if (where := where_thrown(stack))), ""),
-        kind=kind,
+        kind=_OWN_CODE.get(kind, kind),
     )
 
 

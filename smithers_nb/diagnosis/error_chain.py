@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from smithers_nb.diagnosis.quotes import excerpt
-from smithers_nb.diagnosis.stack import causes
+from smithers_nb.diagnosis.stack import causes, stack_frames
 from smithers_nb.model.verdict import Link
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.json_text import loads
@@ -70,9 +70,10 @@ def parse_error(record: str | None) -> ParsedError:
 
 
 def _python_causes(link: Link) -> Iterator[Link]:
-    """Yield the exceptions that a Python error came of, which only its traceback tells."""
+    """Yield the exceptions that a Python error came of, which only its traceback tells; stacks inside of a library say nothing more."""
     for thrown in causes(link.stack):
-        yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=thrown.stack)
+        stack = thrown.stack if any(frame.is_own for frame in stack_frames(thrown.stack)) else ""
+        yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=stack)
 
 
 def is_wrapper(link: Link) -> bool:

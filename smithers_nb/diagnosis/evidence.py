@@ -63,12 +63,16 @@ def error_bearing(attempts: Iterable[AttemptRow]) -> list[AttemptRow]:
     return [a for a in attempts if a.state == "failed" or (a.state == "cancelled" and a.error is not None)]
 
 
-def without_echoes(nodes: Mapping[K, list[AttemptRow]]) -> dict[K, list[AttemptRow]]:
-    """Leave out the cells of a notebook that failed only because a stage in them did, with its very error."""
-    stages = {attempt_signature(last) for attempts in nodes.values() if (last := attempts[-1]).kind == "stage" and last.error}
-    return {
-        key: attempts for key, attempts in nodes.items() if attempts[-1].kind != "cell" or attempt_signature(attempts[-1]) not in stages
-    }
+def without_echoes(snapshot: Snapshot, nodes: Mapping[K, list[AttemptRow]]) -> dict[K, list[AttemptRow]]:
+    """Leave out the cells of a notebook that failed only because a stage in them did, with its very error, or a gate that was denied."""
+    stages = {attempts[-1].error_message for attempts in nodes.values() if attempts[-1].kind == "stage"}
+    denied = [f"denied {gate.node_id!r}" for gate in snapshot.approvals if gate.status == "denied"]
+
+    def echoes(last: AttemptRow) -> bool:
+        said = last.error_message or ""
+        return last.kind == "cell" and (said in stages or any(words in said for words in denied))
+
+    return {key: attempts for key, attempts in nodes.items() if not echoes(attempts[-1])}
 
 
 def was_masked(attempt: AttemptRow) -> bool:
@@ -132,7 +136,7 @@ def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:
         if states.get(key, "failed") == "failed" or any(was_masked(a) for a in attempts) or _is_retrying(states.get(key))
     }
     unmasked = {key: attempts for key, attempts in standing.items() if any(a.state == "failed" for a in attempts)}
-    return without_echoes(unmasked or standing)
+    return without_echoes(snapshot, unmasked or standing)
 
 
 def _is_retrying(state: str | None) -> bool:

@@ -99,7 +99,7 @@ def unfinished_tries(snapshot: Snapshot) -> list[Tries]:
     """List the nodes whose newest attempt failed and that nothing has settled since, in order of their failure."""
     states = {(node.node_id, node.iteration): node.state for node in snapshot.nodes}
     found = []
-    for key, attempts in without_echoes(_by_node(snapshot.attempts)).items():
+    for key, attempts in without_echoes(snapshot, _by_node(snapshot.attempts)).items():
         newest = max(attempts, key=by_start)
         if newest.state == "failed" and states.get(key, "failed") in {"failed", "pending", "in-progress", "stalled"}:
             found.append(_tries(snapshot, attempts))

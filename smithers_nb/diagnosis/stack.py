@@ -30,7 +30,7 @@ _CHAINED: Final = re.compile(
 )
 _ENGINE = re.compile(r"node_modules/(?:@smithers-orchestrator|@smthrs|smithers-orchestrator|effect|@effect)/")
 _FOREIGN = re.compile(
-    r"node_modules/|/site-packages/|/dist-packages/|/lib/python\d|[/\\]smithers_nb[/\\]\w|^native|^node:|^<(?!ipython|stdin)"
+    r"node_modules/|/site-packages/|/dist-packages/|/lib/python\d|[/\\]smithers_nb[/\\]\w|\.p(?:yx|xi|xd)$|^native|^node:|^<(?!ipython|stdin)"
 )
 _CELL = re.compile(r"Cell In(?P<number>\[\d+\])|[/\\]ipykernel_\d+[/\\]\d+\.py$|^<ipython-input-")
 
@@ -126,6 +126,12 @@ def _frame(match: re.Match[str], below: str) -> Frame:
 def _last_line(text: str) -> re.Match[str] | None:
     ends = [match.end() for match in _FRAME.finditer(text) if match["file"] is None]
     return _EXCEPTION.search(text, text.find("\n", ends[-1])) if ends and "\n" in text[ends[-1] :] else None
+
+
+def reads_environment(stack: str) -> bool:
+    """Tell a missing environment variable, which Python says only as `KeyError: 'NAME'`, by the place that threw it."""
+    innermost = next(stack_frames(stack), None)
+    return innermost is not None and innermost.name in {"os.py", "<frozen os>"} and innermost.function.endswith("__getitem__")
 
 
 def own_frame(chain: Iterable[Link]) -> Frame | None:
