@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LEAST_S = 0.2
 _OPTIONS = (
-    click.argument("project", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="[PROJECT]"),
+    click.argument("project", required=False, type=click.Path(path_type=Path), metavar="[PROJECT]"),
     click.option("--once", is_flag=True, help="Look once, and end when every failure found has its autopsy."),
     click.option(
         "--interval", type=click.FloatRange(min=_LEAST_S), default=2.0, show_default=True, metavar="SECONDS", help="Time between looks."
@@ -38,7 +38,6 @@ _OPTIONS = (
     "watch",
     *_OPTIONS,
     example="smithers-nb watch ~/shop\nsmithers-nb watch --once --since 1d --format jsonl",
-    store=False,
 )
 def watch(ask: Asked, project: Path | None, *, once: bool, interval: float, since: int | None) -> None:
     """Launch an autopsy for every run that fails in a Smithers project.
@@ -50,7 +49,7 @@ def watch(ask: Asked, project: Path | None, *, once: bool, interval: float, sinc
     from smithers_nb.workflows.smithers_pack import smithers_root
     from smithers_nb.workflows.watch import Watcher
 
-    folder = smithers_root((project or Path()).absolute())
+    folder = smithers_root(_folder(project or Path(ask.source or ".")))
     place = Place.of(folder)
     if not _may_launch(place):
         return
@@ -58,6 +57,13 @@ def watch(ask: Asked, project: Path | None, *, once: bool, interval: float, sinc
     if ask.fmt == "table":
         note(f"watching {folder}")
     _look_once(watcher, ask) if once else _look_for_ever(watcher, ask, interval)
+
+
+def _folder(named: Path) -> Path:
+    found = named.expanduser().absolute()
+    if not found.exists():
+        raise ParameterError(f"there is no {named}", hint="name the folder of a Smithers project")
+    return found if found.is_dir() else found.parent
 
 
 def _may_launch(place: Place) -> bool:

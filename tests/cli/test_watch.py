@@ -43,7 +43,7 @@ def test_one_look(cli, project):
     (line,) = first.lines
     assert line["workflow"] == "invoice-rollup"
     assert line["autopsyRunId"].startswith("post-failure-")
-    again = cli("watch", project, "--once", "--since", "2000-01-01", "--format", "jsonl")
+    again = cli("watch", "--source", project / "smithers.db", "--once", "--since", "2000-01-01", "--format", "jsonl")
     assert (again.code, again.out) == (0, "")
 
 
@@ -60,6 +60,7 @@ def test_what_a_watch_needs(cli, project, store, tmp_path, monkeypatch):
     nowhere = cli("watch", tmp_path / "empty", "--once")
     assert nowhere.code == 4
     assert "in no Smithers project" in nowhere.err
+    assert "there is no" in cli("watch", project / "typo", "--once").err
     bare = cli("watch", store("lint-fixer").parent, "--once")
     assert bare.code == 4
     assert "run `smithers-nb init`" in bare.err
