@@ -7,7 +7,8 @@ notices when somebody cancels or takes the run over, and turns the end into a st
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from smithers_nb.artifacts import safe_name, write_whole
 from smithers_nb.engine.cells import CellRecorder
+from smithers_nb.engine.delivery import Delivery, artifacts_of, deliver
 from smithers_nb.engine.executions import JOURNAL, OWNER, ROOT, RUN
 from smithers_nb.engine.journal import executions
 from smithers_nb.engine.journal.claims import claim
@@ -109,6 +111,7 @@ def abandon(journal: Journal, execution: Execution) -> None:
 class _Taken(NamedTuple):
     """A run as it was when it was taken."""
 
+    workflow: str
     path: Path
     parameters: dict[str, Any]
     config: dict[str, Any]
@@ -126,8 +129,10 @@ def _take(journal: Journal, execution: Execution, owner: str) -> _Taken | Outcom
     run_id = execution.run_id
     with journal.writing(run_id) as connection:
         run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
-        if executions.is_over(connection, execution) or execution.number < executions.newest(connection, run_id):
-            executions.end(connection, execution, "superseded")
+        over = executions.is_over(connection, execution)
+        if over or execution.number < executions.newest(connection, run_id):
+            if not over:
+                executions.end(connection, execution, "superseded")
             return Outcome(run_id, run.status)
         if not claim(connection, run_id, owner):
             return Outcome(run_id, "running")
@@ -143,7 +148,8 @@ def _take(journal: Journal, execution: Execution, owner: str) -> _Taken | Outcom
         since = append_event(connection, run_id, "ExecutionStarted", {"execution": execution.number, "starts": starts, "owner": owner})
         parameters = read_output(connection, Node(run_id, INPUT)) or {}
     again = execution.number > 1 or starts > 1
-    return _Taken(Path(run.workflow_path), parameters, orjson.loads(run.config_json or "{}"), run.workflow_hash, since, again)
+    config = orjson.loads(run.config_json or "{}")
+    return _Taken(run.workflow_name, Path(run.workflow_path), parameters, config, run.workflow_hash, since, again)
 
 
 def _settle(connection: sa.Connection, execution: Execution, outcome: Outcome) -> Outcome:
@@ -232,7 +238,7 @@ class _Running:
         if stop is not None and stop.name == PARKED:
             return self._parked(error, stop)
         if stop is not None and stop.name == "Cancelled":
-            with self.journal.writing(self.run_id, self.owner) as connection:
+            with self._ending(error.notebook) as connection:
                 self.recorder.cancel_open(connection, "run-cancelled")
                 return _settle(connection, self.execution, Outcome(self.run_id, "cancelled", error.notebook))
         return self._failed(reason_of_stop(error, "notebook"), error)
@@ -241,7 +247,7 @@ class _Running:
         """Fail what was under way; the run fails with the reason of what failed first."""
         cell = error.stop.cell if error is not None and error.stop is not None else None
         notebook = error.notebook if error is not None else None
-        with self.journal.writing(self.run_id, self.owner) as connection:
+        with self._ending(notebook) as connection:
             self.recorder.fail_open(connection, cell, reason)
             first = self.recorder.first_failure(connection) or {}
             told = first.get("error") or {}
@@ -260,14 +266,23 @@ class _Running:
             clean_of_parking(stop.notebook)
             with suppress(OSError):
                 write_whole(error.notebook, as_bytes(stop.notebook))
-        with self.journal.writing(self.run_id, self.owner) as connection:
+        with self._ending(error.notebook) as connection:
             self.recorder.park_open(connection, status)
             return _settle(connection, self.execution, Outcome(self.run_id, status, error.notebook))
 
     def _end(self, status: str, reason: FailureReason | None = None) -> Outcome:
         notebook = self.output if self.output.exists() else None
-        with self.journal.writing(self.run_id, self.owner) as connection:
+        with self._ending(notebook) as connection:
             return _settle(connection, self.execution, Outcome(self.run_id, status, notebook, reason))
+
+    @contextmanager
+    def _ending(self, notebook: Path | None) -> Iterator[sa.Connection]:
+        """Give the transaction in which the execution ends, once its notebook is where artifacts go."""
+        artifacts = artifacts_of(self.taken.config)
+        if artifacts is not None and notebook is not None:
+            deliver(self.journal, self.run_id, self.owner, Delivery(artifacts, self.taken.workflow, notebook))
+        with self.journal.writing(self.run_id, self.owner) as connection:
+            yield connection
 
 
 class _Watch:

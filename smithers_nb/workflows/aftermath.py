@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -93,12 +94,13 @@ def on_outcome(place: Place) -> Callable[[Outcome], None]:
     return follow
 
 
-def write_report(place: Place, run_id: str) -> Path | None:
+def write_report(place: Place, run_id: str) -> str | None:
     """Make the HTML report of a post-failure run of its notebook as far as it got.
 
     Returns:
-        The report; None when the run is no autopsy, has no notebook yet, or the report could not be written (standard error says why).
+        Its path or URL; None when the run is no autopsy, has no notebook yet, or the report could not be written (standard error says why).
     """
+    from smithers_nb.engine.delivery import artifacts_of
     from smithers_nb.engine.runner import notebook_of
     from smithers_nb.workflows.post_failure import report_of
 
@@ -107,12 +109,12 @@ def write_report(place: Place, run_id: str) -> Path | None:
         notebook = notebook_of(place, run_id)
         if target is None or not notebook.is_file():
             return None
-        report = report_of(place.root, target)
-        _render(place, run_id, notebook, report, target)
+        artifacts = artifacts_of(orjson.loads(_row(place, run_id).config_json or "{}"))
+        _render(place, run_id, notebook, artifacts or str(place.root / "artifacts"), target)
     except Exception as error:  # noqa: BLE001  # a report that cannot be written takes nothing from the verdict
         _say(f"[smithers-nb] The report of {run_id} could not be written: {error}", None)
         return None
-    return report
+    return report_of(place.root, target, artifacts)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -164,12 +166,18 @@ def _target_of(place: Place, run_id: str) -> str | None:
     return str(target) if target else None
 
 
-def _render(place: Place, run_id: str, notebook: Path, report: Path, target: str) -> None:
+def _render(place: Place, run_id: str, notebook: Path, artifacts: str, target: str) -> None:
     import nbformat
 
+    from smithers_nb.engine.deposit import put
     from smithers_nb.present.report import write_report as write
+    from smithers_nb.workflows.post_failure import KIND
 
-    write(nbformat.read(notebook, as_version=4), report, title=f"Autopsy of {target}", lead=_lead(place, run_id))
+    with tempfile.TemporaryDirectory(prefix="smithers-nb-report-") as folder:
+        page = write(
+            nbformat.read(notebook, as_version=4), Path(folder) / "r.html", title=f"Autopsy of {target}", lead=_lead(place, run_id)
+        )
+        put(artifacts, KIND, target, ".html", page.read_bytes())
 
 
 def _lead(place: Place, run_id: str) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import Field
 
-from smithers_nb.artifacts import artifact_path
+from smithers_nb.engine.deposit import address
 from smithers_nb.engine.executions import ROOT, current
 from smithers_nb.model.bug import outcome_of
 from smithers_nb.workflows import autopsy
@@ -36,7 +36,8 @@ GATHER, INVESTIGATE, PROPOSE, APPROVE, REPORT, OUTPUT = (
 )
 """Node ids, those of Smithers' own autopsy and `propose-bug-report`, which keeps what exactly a person is asked about."""
 
-_KIND: Final = "autopsy"
+KIND: Final = "autopsy"
+"""Folder of reports among the artifacts."""
 
 
 class PostFailureRow(VerdictRow):
@@ -95,9 +96,15 @@ def verdict(found: Investigation, card: GateCard, filed: ReportRow | None = None
     return row
 
 
-def report_of(root: Path, target_run_id: str) -> Path:
-    """Name the HTML file of a post-failure run: of the run that failed, so that a second autopsy of it replaces the first."""
-    return artifact_path(root / "artifacts", _KIND, target_run_id, ".html")
+def report_of(root: Path, target_run_id: str, artifacts: str | None = None) -> str:
+    """Name the HTML file or URL of a post-failure run: of the run that failed, so that a second autopsy of it replaces the first.
+
+    Args:
+        root: The project's folder.
+        target_run_id: The run that failed.
+        artifacts: Folder or URL that the autopsy was told to write to; `artifacts` in the project by default.
+    """
+    return address(artifacts or root / "artifacts", KIND, target_run_id, ".html")
 
 
 def _kept(node_id: str, schema: type[T], label: str, step: Callable[[], T]) -> T:
@@ -132,4 +139,19 @@ def _with_report(row: VerdictRow) -> PostFailureRow:
     import os
 
     root = Path(os.environ.get(ROOT) or ".")
-    return PostFailureRow(**row.model_dump(), report=str(report_of(root.absolute(), row.target_run_id)))
+    return PostFailureRow(**row.model_dump(), report=report_of(root.absolute(), row.target_run_id, _artifacts()))
+
+
+def _artifacts() -> str | None:
+    """Where this run was told to write to."""
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.delivery import artifacts_of
+    from smithers_nb.engine.journal.schema import runs
+    from smithers_nb.sources.json_text import as_object
+
+    execution = current()
+    assert execution is not None  # only a run of the journal has a report to name
+    with execution.journal.reading() as connection:
+        config = connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == execution.run_id)).scalar()
+    return artifacts_of(as_object(config))
