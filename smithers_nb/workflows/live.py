@@ -159,9 +159,8 @@ def _nodes_of(run_id: str) -> sa.Select[Any]:
         tries.attempt == nodes.c.last_attempt,
     )
     columns = (nodes.c.node_id, nodes.c.iteration, nodes.c.state, nodes.c.last_attempt, tries.error_json)
-    return (
-        sa.select(*columns).outerjoin(attempts, same).where(nodes.c.run_id == run_id).order_by(tries.started_at_ms, nodes.c.updated_at_ms)
-    )
+    began = sa.func.coalesce(tries.started_at_ms, nodes.c.updated_at_ms)
+    return sa.select(*columns).outerjoin(attempts, same).where(nodes.c.run_id == run_id).order_by(began, nodes.c.node_id)
 
 
 def _node(node_id: str, iteration: int, state: str, attempt: int | None, error: str | None) -> dict[str, Any]:
