@@ -238,7 +238,7 @@ class Project(Grains):
         return self.run_ids()
 
     def __repr__(self) -> str:
-        from smithers_nb.sources.locate import without_secrets
+        from smithers_nb.sources.spelling import without_secrets
 
         return f"<Project {self.source.location if 'source' in self.__dict__ else without_secrets(str(self.where or '.'))}>"
 

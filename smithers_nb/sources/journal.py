@@ -24,6 +24,9 @@ FILE: Final = "journal.db"
 DATABASE: Final = "SMITHERS_NB_DATABASE"
 """Environment variable with the URL of a shared Postgres database; without it a project uses its own SQLite files."""
 
+SCHEMA: Final = "smithers_nb"
+"""Schema of the journal in a Postgres database that it shares."""
+
 EXECUTIONS: Final = "_smithers_nb_executions"
 OUTPUTS: Final = "_smithers_nb_outputs"
 

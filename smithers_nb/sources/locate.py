@@ -9,31 +9,23 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
 from smithers_nb.sources.base import Problem
 from smithers_nb.sources.journal import DATABASE, journal_file
-from smithers_nb.sources.json_text import as_object
+from smithers_nb.sources.journal import SCHEMA as JOURNAL_SCHEMA
+from smithers_nb.sources.moved import ANCHOR, connection_string, moved_to
 from smithers_nb.sources.smithers import SmithersSource
+from smithers_nb.sources.spelling import scheme_of, without_secrets
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
     from smithers_nb.sources.postgres import PostgresDatabase
 
 STORE: Final = "smithers.db"
-ANCHOR: Final = ".smithers"
-_MARKERS: Final = ("backend.json", "migrated.json")
-_TARGET_KEYS: Final = ("dataDir", "connectionString", "url")
-_ELSEWHERE: Final = ("pglite", "postgres")
-_LENT: Final = "SMITHERS_NB_SOURCE"
-_ONLY_SAID: Final = ("set", "custom-connection")
-"""What the engine writes instead of a connection string."""
-
-_VARIABLES: Final = ("SMITHERS_POSTGRES_URL", "DATABASE_URL")
 
 
 def open_source(where: str | Path | None = None) -> Source:
@@ -41,7 +33,8 @@ def open_source(where: str | Path | None = None) -> Source:
 
     Args:
         where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
-            (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone); None is the current folder.
+            (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
+            `dbos+postgresql://…`, `env:NAME` for what a variable says); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -49,7 +42,7 @@ def open_source(where: str | Path | None = None) -> Source:
         SourceUnreadable: There is a file, but not a readable Smithers store.
     """
     text = "." if where is None else str(where)
-    scheme = _scheme(text)
+    scheme = scheme_of(text)
     if scheme is not None and not os.path.exists(text):  # noqa: PTH110 - a text too long for a path raises nothing here
         opener = OPENERS.get(scheme)
         if opener is None:
@@ -81,7 +74,7 @@ def _open_path(path: Path) -> Source:
 
 def _open_folder(folder: Path) -> Source:
     searched: list[str] = []
-    shared = [partial(open_source, url) for url in (os.environ.get(DATABASE),) if url]
+    shared = [partial(_open_shared, url) for url in (os.environ.get(DATABASE),) if url]
     for place in (here := folder.absolute(), *here.parents):
         if ANCHOR in place.parts:
             continue
@@ -117,7 +110,7 @@ def open_smithers(folder: str | Path) -> Source:
 
 
 def _stores_of_smithers(place: Path) -> Sequence[Callable[[], Source]]:
-    if _moved_to(place):
+    if moved_to(place):
         return [partial(_open_moved, place)]
     return [partial(_checked, path) for path in (place / STORE, place / ANCHOR / STORE) if path.is_file()][:1]
 
@@ -145,7 +138,7 @@ def _open_file(path: Path) -> Source:
     source = _checked(path)
     project = path.absolute().parent
     for place in (project, project.parent) if project.name == ANCHOR else (project,):
-        moved = _moved_to(place)
+        moved = moved_to(place)
         if moved is not None:
             backend, target = moved
             said = f"newer history of this project is in {backend} at {target}; this file ends at its migration"
@@ -179,8 +172,8 @@ def _open_moved(place: Path) -> Source:
     Raises:
         SourceMoved: The markers name a place that cannot be opened from here.
     """
-    backend, target = _moved_to(place) or ("", "")
-    url = _connection_string(place) if backend == "postgres" else None
+    backend, target = moved_to(place) or ("", "")
+    url = connection_string(place) if backend == "postgres" else None
     if url is None:
         wanted = "set SMITHERS_POSTGRES_URL, or " if backend == "postgres" else ""
         raise SourceMoved(
@@ -193,77 +186,6 @@ def _open_moved(place: Path) -> Source:
     source = _open_postgres_url(url)
     source.problems.append(Problem("backend", f"{place} keeps its history in postgres: {source.location} is shown"))
     return source
-
-
-def _connection_string(place: Path) -> str | None:
-    """Find how to connect: as the project's markers say, which as a rule say only that it is set, else as the engine itself does."""
-    named = (details.get(key) for name in _MARKERS for details in [_target(_marker(place / ANCHOR / name))] for key in _TARGET_KEYS)
-    known = (*named, *map(os.environ.get, _VARIABLES))
-    return next((url for url in known if isinstance(url, str) and url.startswith(("postgres:", "postgresql:"))), None)
-
-
-def _moved_to(place: Path) -> tuple[str, str] | None:
-    """Read the project's markers: the backend that is not SQLite, and where its data lies.
-
-    The engine asks `backend.json` first and the migration's receipt when that names no backend.
-    """
-    for name in _MARKERS:
-        marker = _marker(place / ANCHOR / name)
-        details = _target(marker)
-        backend = str(marker.get("backend") or details.get("backend") or marker.get("target") or "").lower()
-        if backend == "sqlite":
-            return None
-        if backend in _ELSEWHERE:
-            named = next(
-                (details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str) and details[key] not in _ONLY_SAID), None
-            )
-            default = str(place / ANCHOR / "pg") if backend == "pglite" else "the database of SMITHERS_POSTGRES_URL"
-            return backend, without_secrets(named or default)
-    return None
-
-
-def _target(marker: dict[str, Any]) -> dict[str, Any]:
-    target = marker.get("target")
-    return target if isinstance(target, dict) else {}
-
-
-def _marker(path: Path) -> dict[str, Any]:
-    try:
-        return as_object(path.read_bytes())
-    except OSError:
-        return {}
-
-
-def _scheme(text: str) -> str | None:
-    """Name the scheme of a URL; a path has none, nor has a drive letter."""
-    head, colon, _ = text.partition(":")
-    return head.lower() if colon and len(head) > 1 and head.replace("+", "").replace("-", "").isalnum() else None
-
-
-def without_secrets(where: str) -> str:
-    """Give a place as it may be shown: a URL without user, password and options, anything else as it is."""
-    if _scheme(where) is None or not {"@", "?"} & set(where):
-        return where
-    try:
-        parts = urlsplit(where)
-    except ValueError:
-        return f"{where.partition(':')[0]}:"
-    # what stands before the last @ may be a password that was not escaped, wherever the path seems to begin
-    return f"{parts.scheme}://{f'{parts.netloc}{parts.path}'.rpartition('@')[2]}"
-
-
-def lent(where: str) -> str:
-    """Give a text that opens the same source and may be written down, for processes that we start.
-
-    A URL with a password goes into the environment, and the text is the name of its variable: `env:SMITHERS_NB_SOURCE`.
-    """
-    before, at, after = where.rpartition("@")
-    secret = (at and ":" in before.partition("://")[2]) or "password" in after.partition("?")[2].lower()
-    if _scheme(where) is None or not secret or os.path.exists(where):  # noqa: PTH110
-        return where
-    name = next(name for place in count() if os.environ.get(name := f"{_LENT}_{place}" if place else _LENT, where) == where)
-    os.environ[name] = where
-    return f"env:{name}"
 
 
 def _open_sqlite_url(url: str) -> Source:
@@ -285,7 +207,7 @@ def _open_named(text: str) -> Source:
     """Open `env:NAME`: what the environment variable says."""
     name = text.partition(":")[2]
     where = os.environ.get(name, "")
-    if not where or _scheme(where) == "env":
+    if not where or scheme_of(where) == "env":
         raise SourceNotFound(f"the environment has no {name}", searched=(text,), hint=f"set {name} to the path or the URL of the store")
     return open_source(where)
 
@@ -303,6 +225,12 @@ def _open_postgres_url(url: str) -> Source:
             return _open_dbos_database(database)
         database.close()
         raise
+
+
+def _open_shared(url: str) -> Source:
+    """Open the journal of a shared database: in Postgres it has a schema of its own, beside whatever else is there."""
+    ours = (scheme_of(url) or "").startswith("postgres") and "schema=" not in url
+    return open_source(f"{url}{'&' if '?' in url else '?'}schema={JOURNAL_SCHEMA}" if ours else url)
 
 
 def _open_dbos_url(url: str) -> Source:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from smithers_nb import frames
 from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import ApprovalRow, OutputRow, TaskRow
+from smithers_nb.sources import journal
 from smithers_nb.sources.base import AllBut, Only, Problem, R
 from smithers_nb.sources.grains import GRAINS_IN_SQL, OWN_TABLES
 from smithers_nb.sources.postgres import Part, PostgresDatabase, Table, TableUnreadable
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUNS: Final = "_smithers_runs"
-JOURNAL_SCHEMA: Final = "smithers_nb"
-"""Where our own journal lies in a database that it shares."""
-
 _PUBLIC: Final = "public"
 _MIGRATIONS: Final = "_smithers_schema_migrations"
 _KINDS_OF_OUTPUTS: Final = "_smithers_output_schema_columns"
@@ -186,7 +184,7 @@ class PostgresSource(SmithersSource):
     def _found_place(self) -> str:
         """Choose the first schema of the search path that has runs, else that of our journal."""
         places = self.database.places_of(RUNS)
-        usable = [schema for schema, on_path in places if on_path or schema == JOURNAL_SCHEMA]
+        usable = [schema for schema, on_path in places if on_path or schema == journal.SCHEMA]
         if not usable:
             elsewhere = [schema for schema, _ in places]
             raise SourceUnreadable(

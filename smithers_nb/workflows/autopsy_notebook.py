@@ -17,8 +17,9 @@ from smithers_nb.engine import deposit
 from smithers_nb.engine.notebooks import Setting, execute, validated
 from smithers_nb.errors import ArtifactsNotWritten, NotebookError, ReportError
 from smithers_nb.resources import resource
-from smithers_nb.sources.locate import lent, open_source
+from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.spelling import lent
 from smithers_nb.workflows.parameters import AutopsyParameters
 from smithers_nb.workflows.results import VERDICT_MIMETYPE, VerdictRow
 from smithers_nb.workflows.target import refuse_unless_failed

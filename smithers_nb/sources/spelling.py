@@ -1,0 +1,42 @@
+"""How the place of a store is written: which scheme it has, how it may be shown, and how it is handed to a process that we start."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import Final
+from urllib.parse import urlsplit
+
+_LENT: Final = "SMITHERS_NB_SOURCE"
+
+
+def scheme_of(text: str) -> str | None:
+    """Name the scheme of a URL; a path has none, nor has a drive letter."""
+    head, colon, _ = text.partition(":")
+    return head.lower() if colon and len(head) > 1 and head.replace("+", "").replace("-", "").isalnum() else None
+
+
+def without_secrets(where: str) -> str:
+    """Give a place as it may be shown: a URL without user, password and options, anything else as it is."""
+    if scheme_of(where) is None or not {"@", "?"} & set(where):
+        return where
+    try:
+        parts = urlsplit(where)
+    except ValueError:
+        return f"{where.partition(':')[0]}:"
+    # what stands before the last @ may be a password that was not escaped, wherever the path seems to begin
+    return f"{parts.scheme}://{f'{parts.netloc}{parts.path}'.rpartition('@')[2]}"
+
+
+def lent(where: str) -> str:
+    """Give a text that opens the same source and may be written down, for processes that we start.
+
+    A URL with a password goes into the environment, and the text is the name of its variable: `env:SMITHERS_NB_SOURCE`.
+    """
+    before, at, after = where.rpartition("@")
+    secret = (at and ":" in before.partition("://")[2]) or "password" in after.partition("?")[2].lower()
+    if scheme_of(where) is None or not secret or os.path.exists(where):  # noqa: PTH110
+        return where
+    name = next(name for place in count() if os.environ.get(name := f"{_LENT}_{place}" if place else _LENT, where) == where)
+    os.environ[name] = where
+    return f"env:{name}"
