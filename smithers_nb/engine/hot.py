@@ -44,9 +44,11 @@ class HotObserver:
         self._path = path
         self._stamp = _stamp(path)
         self._notebook: Any = None
-        self._config = self._read_config()
+        self._config, began_with = self._read_run()
         self._source = source_of(path, folder_of(self._config))
         self._generation = 0
+        if self._source.cells is not None and self._source.hash != began_with:
+            self._take_over_edits_since()
 
     def opened(self, notebook: Any) -> None:
         """Get the notebook that is about to be executed; its cells that have not begun may be changed."""
@@ -123,9 +125,19 @@ class HotObserver:
             if restamped:  # so that a later resume does not take the edit for one that nobody wanted
                 restamp(connection, self._run_id, self._config, self._source)
 
-    def _read_config(self) -> dict[str, Any]:
+    def _take_over_edits_since(self) -> None:
+        """Tell what was edited while the run did not run: all of it applies."""
+        cells = changed_parts(self._config.get("cells") or {}, self._source.cells or {})
+        modules = changed_parts(self._config.get("modules") or {}, self._source.modules)
+        detected = {"changedFiles": [*([self._path.name] if cells else []), *modules]}
+        reloaded = detected | {"generation": self._generation, "cells": cells, "later": []}
+        self._tell({"WorkflowReloadDetected": detected, "WorkflowReloaded": reloaded}, restamped=True)
+
+    def _read_run(self) -> tuple[dict[str, Any], str | None]:
+        query = sa.select(runs.c.config_json, runs.c.workflow_hash).where(runs.c.run_id == self._run_id)
         with self._journal.reading() as connection:
-            return as_object(connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == self._run_id)).scalar() or "{}")
+            row = connection.execute(query).one()
+        return as_object(row.config_json or "{}"), row.workflow_hash
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

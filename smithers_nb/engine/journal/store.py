@@ -48,7 +48,10 @@ class Journal:
             JournalUnusable: It cannot be opened: locked, read-only, damaged, no room, no server.
         """
         place = where if isinstance(where, Place) else Place.of(where)
-        journal = cls(place)
+        try:
+            journal = cls(place)
+        except OSError as error:  # its folder cannot be made
+            raise _unusable(place, error) from error
         with journal._telling():
             journal._bring_up_to_date()
         return journal
