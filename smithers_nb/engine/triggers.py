@@ -182,7 +182,8 @@ def under_way() -> int:
 
 
 def _write_down(place: Place, failed: Failed, run_id: str) -> None:
-    parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or f"journal:{place.root}"}
+    ours = str(place.file) if place.file else f"env:{JOURNAL}"  # what its kernel has in its environment, password and all
+    parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or ours}
     if failed.workflow_path and Path(failed.workflow_path).is_file():
         parameters["workflow_path"] = str(Path(failed.workflow_path).absolute())
     try:

@@ -8,6 +8,7 @@ nobody is asked anything. What surrounds such a run, its launch and its report, 
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -15,7 +16,9 @@ from pydantic import Field
 
 from smithers_nb.engine.deposit import address
 from smithers_nb.engine.executions import ROOT, current
+from smithers_nb.errors import SourceError
 from smithers_nb.model.bug import outcome_of
+from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows import autopsy
 from smithers_nb.workflows.results import GateCard, Gathered, Investigation, ReportRow, VerdictRow
 
@@ -48,7 +51,11 @@ class PostFailureRow(VerdictRow):
 
 def gather(target_run_id: str, source: str | None = None, workflow_path: str | None = None, now: int | str | None = None) -> Gathered:
     """Read what the store says about a failed run; see `autopsy.gather`."""
-    return _kept(GATHER, Gathered, "What the store says", lambda: autopsy.gather(target_run_id, source, workflow_path, now))
+    row = _kept(GATHER, Gathered, "What the store says", lambda: autopsy.gather(target_run_id, source, workflow_path, now))
+    if current() is not None and not Path(row.source).exists():
+        with suppress(SourceError):  # a server is opened again as it was first: where it is said to be has no password
+            row.read_from(open_source(source))
+    return row
 
 
 def investigate(gathered: Gathered, provider: str | None = None) -> Investigation:

@@ -108,7 +108,7 @@ def test_a_launch_is_a_durable_run_in_a_process_of_its_own(place, tmp_path):
     assert (run.run_id, run.workflow_name, config["postFailure"], config["hidden"]) == (done.autopsy_run_id, "post-failure", False, True)
     with Journal.open(place) as journal, journal.reading() as connection:
         asked = read_output(connection, Node(run.run_id, INPUT))
-    assert asked == {"target_run_id": "run-1", "source": f"journal:{place.root}", "workflow_path": str(workflow)}
+    assert asked == {"target_run_id": "run-1", "source": str(place.file), "workflow_path": str(workflow)}
 
 
 def test_a_launch_can_be_repeated(place):

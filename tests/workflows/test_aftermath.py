@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,23 @@ def test_the_autopsy_of_a_run_of_ours(place, failed):
     report = place.root / "artifacts" / "autopsy" / "nightly-1.html"
     assert row["report"] == str(report)
     assert row["suggestion"] in report.read_text()
+
+
+def test_in_a_shared_journal(tmp_path, postgres, journal_runs):
+    """A run of a journal in Postgres is looked into the same way, and neither the journal nor the process list has its password."""
+    place = Place(tmp_path, postgres.replace("postgres@", "postgres:se-cret@"))
+    install(place)
+    with Journal.open(place) as journal:
+        journal_runs.write_run(journal, "nightly-1")
+    done = after_run(place, "nightly-1")
+    child = triggers._started[-1]
+    assert b"se-cret" not in Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    assert child.wait(90) == 0, done.log_file.read_text()
+    with Journal.open(place) as journal, journal.reading() as connection:
+        row = read_output(connection, Node(done.autopsy_run_id, "output"))
+        kept = connection.exec_driver_sql("SELECT row_json FROM _smithers_nb_outputs").scalars()
+        assert not any("se-cret" in text for text in kept)
+    assert (row["targetRunId"], row["failureClass"]) == ("nightly-1", "workflow-bug")
 
 
 def test_only_autopsies_have_a_report(place, failed):
