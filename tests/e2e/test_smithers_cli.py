@@ -6,11 +6,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from smithers_nb.engine.place import Place
+from smithers_nb.model.rows import RunRow
+from smithers_nb.sources.locate import open_smithers
+from smithers_nb.workflows.pack import install as install_pack
 from smithers_nb.workflows.smithers_pack import install
 
 FAILS = """/** @jsxImportSource smithers-orchestrator */
@@ -101,3 +106,24 @@ def test_a_person_decides_about_a_report(smithers, store, endpoint, word, sent):
     assert smithers("up", ".smithers/workflows/post-failure.tsx", "--run-id", "pf", "--resume", "true").returncode == 0
     row = smithers.row("pf")
     assert (row["bug_filed"], row["bug_id"], len(endpoint.requests)) == (sent == 1, "bug-7" if sent else "", sent)
+
+
+@pytest.mark.slow
+def test_a_handed_over_run_is_looked_into_by_our_pack(smithers):
+    """`smithers-nb up FILE.tsx` where our pack is installed: Smithers' exit code, our line, one autopsy in our journal, none in theirs."""
+    (smithers.folder / "fail.tsx").write_text(FAILS)
+    install_pack(Place.of(smithers.folder))
+    path = f"{Path(smithers.command[1]).parent}{os.pathsep}{Path(smithers.command[0]).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = {name: value for name, value in os.environ.items() if name != "SMITHERS_POST_FAILURE"}
+    command = [sys.executable, "-m", "smithers_nb", "up", "fail.tsx"]
+    environment = {**kept, "PATH": path, "SMITHERS_NO_REPORT": "1"}
+    done = subprocess.run(command, cwd=smithers.folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "[smithers] Run failed" not in done.stdout + done.stderr
+    autopsy = done.stderr.partition("[smithers-nb] Run failed. Post-failure autopsy launched: ")[2].partition(". ")[0]
+    log = smithers.folder / ".smithers_nb" / "logs" / f"{autopsy}.log"
+    until = time.monotonic() + 60
+    while f"{autopsy}: finished" not in log.read_text():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.2)
+    assert [row.workflow for row in open_smithers(smithers.folder).rows(RunRow)] == ["fail-demo"]
