@@ -15,6 +15,7 @@ from smithers_nb import frames
 from smithers_nb.model.rows import AttemptRow, BranchRow, EventRow, NodeRow, OutputRow, RunRow, SignalRow, TaskRow
 from smithers_nb.sources import dbos_rows as to
 from smithers_nb.sources.base import AllBut, Only, Problem, R
+from smithers_nb.sources.dbos_story import event_rows
 from smithers_nb.sources.dbos_tables import STEPS, WORKFLOWS, Question, Row, Tables
 from smithers_nb.sources.dbos_values import errors_of, value_of
 from smithers_nb.sources.query import Wanted
@@ -101,7 +102,7 @@ class DbosSource:
         steps = self._steps(wanted)
         said = self._said(wanted, steps)
         runs = self._runs(Wanted(wanted.run_id, _only_runs(wanted.only)))
-        return [event for run in runs for event in to.event_rows(run, steps.get(run.run_id, ()), said.get(run.run_id, ()))]
+        return [event for run in runs for event in event_rows(run, steps.get(run.run_id, ()), said.get(run.run_id, ()))]
 
     def _outputs(self, wanted: Wanted) -> list[OutputRow]:
         rows = [

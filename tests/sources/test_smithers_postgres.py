@@ -284,7 +284,8 @@ def test_a_cut_connection_is_made_anew(store, copied, opened, postgres):
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(cut, (name,))
         assert source.rows(RunRow)
-        admin.execute(f"ALTER DATABASE {name} RENAME TO gone_{name}") if admin.execute(cut, (name,)) else None
+        admin.execute(cut, (name,))
+        admin.execute(f"ALTER DATABASE {name} RENAME TO gone_{name}")
         with pytest.raises(SourceVanished):
             source.rows(RunRow)
         admin.execute(f"ALTER DATABASE gone_{name} RENAME TO {name}")
