@@ -41,16 +41,17 @@ class NotPrewarmed(Exception):
 
 
 @contextmanager
-def prewarmed(*, wait: bool = False) -> Iterator[KernelPool]:
+def prewarmed(*, wait: bool = False, rehearse: Sequence[str] | None = None) -> Iterator[KernelPool]:
     """Keep a process that kernels are made of for as long as the block lasts.
 
     Args:
         wait: Wait until it is prepared, which takes a second or two; otherwise the first kernel does.
+        rehearse: Functions, `module:name`, that it calls once; those that the kernel spec names by default.
 
     Returns:
         The pool, for `execute(..., kernels=pool)`. It may be used by several threads.
     """
-    pool = KernelPool()
+    pool = KernelPool(rehearse)
     try:
         pool.start()
         if wait:
@@ -70,7 +71,8 @@ class KernelPool:
         threads: Number of Python threads that the zygote had when it was ready.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rehearse: Sequence[str] | None = None) -> None:
+        self._rehearse = {} if rehearse is None else {zygote.REHEARSE: " ".join(rehearse)}
         self.problem = ""
         self.made = 0
         self.threads = 0
@@ -98,7 +100,7 @@ class KernelPool:
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-m", _MODULE, str(its.fileno())],
-                env={**environment, **spec["env"]},
+                env={**environment, **spec["env"], **self._rehearse},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

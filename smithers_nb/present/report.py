@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from smithers_nb.redact import redact, redact_value
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+    from smithers_nb.present.exporter import ReportExporter
     from smithers_nb.present.markup import Card
 
 _HINTS: Final = {
@@ -33,6 +35,7 @@ _HINTS: Final = {
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }
 
+_of_thread: Final = threading.local()
 _NO_NOTEBOOK: Final = "execute it again, or name another notebook"
 
 
@@ -52,10 +55,8 @@ def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = ""
     Raises:
         ReportError: The notebook cannot be read, or the file cannot be written; nothing half-written is left.
     """
-    from smithers_nb.present.exporter import ReportExporter
-
     node = redact_notebook(_read(notebook) if isinstance(notebook, Path) else notebook)
-    page = ReportExporter().page(
+    page = _exporter().page(
         node, title=title or first_heading(node) or target.stem, subtitle=subtitle, lead=lead.html if lead else None
     )
     _write(target, page)
@@ -69,6 +70,16 @@ def warm_up() -> None:
     from smithers_nb.present import exporter
 
     exporter.warm_up()
+
+
+def _exporter() -> ReportExporter:
+    """Keep one exporter per thread: it has the template compiled, and knows nothing of the pages it wrote."""
+    from smithers_nb.present.exporter import ReportExporter
+
+    if not hasattr(_of_thread, "exporter"):
+        _of_thread.exporter = ReportExporter()
+    exporter: ReportExporter = _of_thread.exporter
+    return exporter
 
 
 def redact_notebook(notebook: NotebookNode) -> NotebookNode:

@@ -75,6 +75,13 @@ def test_the_zygote_is_fit_to_be_copied(pool):
     assert pool.threads == 1
 
 
+def test_a_figure_was_drawn_before(pool, notebook, tmp_path):
+    """A notebook that draws with plotly finds it imported, and its figure is drawn as ever."""
+    cell = "import sys\nthere = 'plotly.graph_objects' in sys.modules\nimport plotly.graph_objects as go\ngo.Figure(go.Bar(y=[int(there)]))"
+    done = execute(notebook(cell), tmp_path / "out.ipynb", kernels=pool)
+    assert done.shown("application/vnd.plotly.v1+json")["data"][0]["y"] == [1]
+
+
 def test_kernels_are_strangers(pool, notebook, tmp_path, monkeypatch):
     """What one kernel does to its environment, folder, modules and libraries does not reach the next."""
     monkeypatch.chdir(tmp_path)
