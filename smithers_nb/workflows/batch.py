@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Self, TypeAlias
 
+from smithers_nb.engine import deposit
 from smithers_nb.engine.notebooks import validated
 from smithers_nb.errors import NotebookError, SmithersNbError
 from smithers_nb.model.rows import Key, Real, RunRow, Text
@@ -35,6 +36,8 @@ PER_PROCESS: Final = 3
 _SPARE: Final = 1
 """Notebooks at once beyond the number of processors, because each waits now and then."""
 
+_REHEARSAL: Final = "smithers_nb.workflows.rehearsal:rehearse"
+
 
 class AutopsyRow(NamedTuple):
     """What one autopsy of a batch came to. Key: `run_id`."""
@@ -45,8 +48,8 @@ class AutopsyRow(NamedTuple):
     suggestion: Annotated[Text, "what to do: retry, resume, rewind, …"]
     signature: Annotated[Text, "fingerprint of the error, equal for the same failure"]
     root_cause: Annotated[Text, "what happened, in plain words"]
-    notebook: Annotated[Text, "file of the executed notebook"]
-    report: Annotated[Text, "file of the report"]
+    notebook: Annotated[Text, "file or URL of the executed notebook"]
+    report: Annotated[Text, "file or URL of the report"]
     duration_s: Annotated[Real, "seconds that the autopsy took"]
     error: Annotated[Text, "why the autopsy itself failed; NA when it did not"]
 
@@ -59,7 +62,7 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
     run_ids: Sequence[str],
     source: str | Path | None = None,
     *,
-    artifacts: Path = Path("artifacts"),
+    artifacts: str | Path = "artifacts",
     now: int | str | None = None,
     provider: str = "internal",
     workers: int | None = None,
@@ -72,7 +75,7 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
     Args:
         run_ids: Their ids; each of them once.
         source: Where they live: a path, a URL, or None for the current folder.
-        artifacts: Folder that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
+        artifacts: Folder or URL that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
         now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
         provider: Who investigates.
         workers: Notebooks at once; one more than there are processors by default.
@@ -84,10 +87,12 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
         One row per run in the order of `run_ids`. An autopsy that fails says why in `error` and stops no other.
 
     Raises:
+        ParameterError: Artifacts cannot go there.
         ParameterError: What all of them share is wrong.
         KeyboardInterrupt: Those under way were ended; what was finished is whole.
     """
     validated(AutopsyParameters, {"target_run_id": "any", "source": source, "now": now, "provider": provider})
+    deposit.check(artifacts)
     todo = list(dict.fromkeys(run_ids))
     options = {
         "source": source if source is None else str(source),
@@ -157,9 +162,9 @@ class Bench:
     def __init__(self, options: dict[str, Any], workers: int) -> None:
         from smithers_nb.engine.prewarm import KernelPool
 
-        self._options = {**options, "artifacts": Path(options["artifacts"])}
+        self._options = options
         self._stop = threading.Event()
-        self._kernels: KernelPool = KernelPool()
+        self._kernels: KernelPool = KernelPool([_REHEARSAL])
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="autopsy")
 
     def __enter__(self) -> Self:

@@ -36,10 +36,11 @@ def draw_a_figure() -> None:
 
     It is not shown: plotly settles how to show figures when that is first asked, and only in a kernel is the answer right.
     """
-    import nbformat.validator  # noqa: F401
     import plotly.graph_objects as go
     from plotly.io._json import to_json_plotly
 
+    for name in ("nbformat.validator", "plotly.io._base_renderers", "plotly.io._html"):
+        importlib.import_module(name)
     to_json_plotly(go.Figure(go.Bar(x=[1, 2], y=[2, 1]), layout={"title": {"text": "rehearsal"}}).to_dict())
 
 
