@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,7 +45,10 @@ def execute(  # noqa: PLR0913  # all but three are options by name
 
     with _served(place, run_id, serve=serve):
         with notebook_progress() as progress:
-            outcome = run_here(place, run_id, progress=progress)
+            try:
+                outcome = run_here(place, run_id, progress=progress)
+            except KeyboardInterrupt:  # before it has begun, or while it ends
+                outcome = _interrupted(place, run_id)
         status = _told(ask, place, outcome, no_post_failure=no_post_failure)
         if serve and status not in EXIT_CODES:
             status = _linger(place, run_id, status)
@@ -68,6 +71,18 @@ def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) 
     if outcome.status == "failed":
         after_run(place, run_id, disabled=no_post_failure)
     return outcome.status
+
+
+def _interrupted(place: Place, run_id: str) -> Outcome:
+    """Stop a run whose execution was interrupted where it could not stop by itself, and say how it stands."""
+    from smithers_nb.engine.control import cancel
+    from smithers_nb.engine.control.state import status_of
+    from smithers_nb.engine.runner import Outcome
+
+    with suppress(ControlRefused):  # it is over already
+        cancel(place, run_id, by="Ctrl-C")
+    status = status_of(place, run_id)
+    return Outcome(run_id, "cancelled" if status == "running" else status)  # one that runs ends with this process
 
 
 def _linger(place: Place, run_id: str, status: str) -> str:

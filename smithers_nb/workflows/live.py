@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.control.log import glance
 from smithers_nb.engine.control.people import pending
+from smithers_nb.engine.control.state import status_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import attempts, nodes, runs
 from smithers_nb.engine.runner import notebook_of
@@ -87,13 +88,9 @@ def serving(place: Place, run_id: str, on_ready: Callable[[str], object]) -> Ite
 def wait_for_end(place: Place, run_id: str, *, every_s: float = 1.0) -> str:
     """Wait until a run is over, and give its status."""
     pause = threading.Event()
-    with Journal.open(place) as journal:
-        while True:
-            with journal.reading() as connection:
-                status: str = connection.execute(sa.select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one()
-            if is_terminal(status):
-                return status
-            pause.wait(every_s)
+    while not is_terminal(status := status_of(place, run_id)):
+        pause.wait(every_s)
+    return status
 
 
 def state_of(place: Place, run_id: str) -> State:

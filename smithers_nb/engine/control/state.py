@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import sqlalchemy as sa
 
+from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.claims import STALE_S, known_workers
 from smithers_nb.engine.journal.schema import executions, runs
 from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import AmbiguousRunId, ControlRefused, RunNotFound
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.place import Place
 
 _MOST: Final = 20
 
@@ -42,6 +43,16 @@ def run_row(connection: sa.Connection, run_id: str) -> sa.Row[Any]:
     """Read a run's row."""
     row: sa.Row[Any] = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
     return row
+
+
+def status_of(place: Place, run_id: str) -> str:
+    """Read how a run stands.
+
+    Raises:
+        JournalUnusable: The journal cannot be read.
+    """
+    with Journal.open(place) as journal, journal.reading() as connection:
+        return str(run_row(connection, run_id).status)
 
 
 def config_of(row: sa.Row[Any]) -> dict[str, Any]:
