@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from smithers_nb import __version__
-from smithers_nb.errors import BugReportError, SmithersNbError
+from smithers_nb.errors import BugReportError, ControlRefused, SmithersNbError
 
 DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 
@@ -138,7 +138,7 @@ def _report(error: Exception, *, debug: bool) -> int:
         hint = f"`{usage.command_path} --help` shows what it takes" if usage else ""
         return _say(error.format_message(), hint=hint, code=USER_ERROR)
     if isinstance(error, SmithersNbError):
-        word = f" ({error.code})" if isinstance(error, BugReportError) else ""
+        word = f" ({error.code})" if isinstance(error, BugReportError | ControlRefused) else ""
         return _say(f"{error}{word}", hint=error.hint, code=error.exit_code)
     if debug:
         raise error
