@@ -100,6 +100,8 @@ def execute_run(
 def abandon(journal: Journal, execution: Execution) -> None:
     """End an execution that the durable engine does not know and whose process is dead: by hand it is over, else another one is wanted."""
     with journal.writing(execution.run_id) as connection:
+        if executions.is_over(connection, execution):
+            return  # it has ended meanwhile
         run = connection.execute(sa.select(runs.c.status, runs.c.config_json).where(runs.c.run_id == execution.run_id)).one()
         executions.end(connection, execution, "lost")
         if not json_object(run.config_json).get("lab"):

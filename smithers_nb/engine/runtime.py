@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.engine.journal import Journal, executions
-from smithers_nb.engine.journal.claims import BEAT_S, beat, deregister, known_workers, new_owner, register
+from smithers_nb.engine.journal.claims import BEAT_S, beat, deregister, known_workers, new_owner, register, take_from
 from smithers_nb.engine.journal.executions import Execution
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.store import now_ms
@@ -45,6 +45,9 @@ _IDLE_S: Final = 5.0
 """How often to look for work, and how long a worker that ends when idle waits for more."""
 
 _OVERDUE_S: Final = 30.0
+_OVER: Final = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
+"""Statuses of DBOS in which it does nothing more about a workflow."""
+
 _GRACE_S: Final = 20.0
 _log: Final = logging.getLogger("smithers_nb")
 
@@ -146,10 +149,15 @@ class _Engine:
         self._progress = progress
         self._on_outcome = on_outcome
         self._looked_for_overdue = 0.0
+        self._at_work: set[Execution] = set()
 
     def execute(self, execution: Execution) -> Outcome:
         """Execute a notebook; called by DBOS, and again somewhere else when the process that did it has died."""
-        outcome = execute_run(self.journal, execution, self.owner, kernels=self._kernels, progress=self._progress)
+        self._at_work.add(execution)
+        try:
+            outcome = execute_run(self.journal, execution, self.owner, kernels=self._kernels, progress=self._progress)
+        finally:
+            self._at_work.discard(execution)
         if self._on_outcome is not None:
             try:
                 self._on_outcome(outcome)
@@ -182,7 +190,22 @@ class _Engine:
                 if until_idle and self._has_work():
                     busy_at = time.monotonic()
             if until_idle and time.monotonic() - busy_at > _IDLE_S:
-                return
+                with suppress(JournalUnusable):
+                    if self._leaves():
+                        return
+                busy_at = time.monotonic()
+
+    def _leaves(self) -> bool:
+        """Take no more work, unless some came in this very moment.
+
+        Who asks for work looks for a worker afterwards; a worker that leaves says so first and looks for work afterwards. So one of
+        the two sees the other.
+        """
+        take_from(self.journal, self.owner, None)
+        if not self._has_work():
+            return True
+        take_from(self.journal, self.owner, QUEUE)
+        return False
 
     def is_executing(self) -> bool:
         """Tell whether a run is claimed by this process."""
@@ -218,32 +241,41 @@ class _Engine:
             return any(left.owner not in others for left in executions.unfinished(connection))
 
     def _bring_back(self) -> None:
-        """Let DBOS queue again what processes held that are dead, and what a starting process never handed over."""
+        """Let DBOS queue again what processes held that are dead, and ask anew for what it has lost or given up."""
         from dbos import DBOS
 
         with self.journal.reading() as connection:
-            dead = [worker for worker in known_workers(connection) if worker.owner != self.owner and not worker.is_alive(now_ms())]
-            left = [one for one in executions.unfinished(connection) if one.owner in {worker.owner for worker in dead}]
-            overdue = self._overdue(connection)
-        if not dead and not overdue:
-            return
-        doubtful = [*overdue, *(one.execution for one in left)]
-        there = {found.workflow_id for found in DBOS.list_workflows(workflow_ids=[one.workflow_id for one in doubtful], load_input=False)}
-        for one in left:
-            if one.execution.workflow_id in there:
-                DBOS.resume_workflow(one.execution.workflow_id, queue_name=QUEUE)
+            workers = known_workers(connection)
+            alive = {worker.owner for worker in workers if worker.owner == self.owner or worker.is_alive(now_ms())}
+            doubtful = {one.execution for one in executions.unfinished(connection) if self._is_left(one, alive)} | self._overdue(connection)
+        dead = [worker.owner for worker in workers if worker.owner not in alive]
+        for owner in dead:  # also what had ended in the journal and not in DBOS yet
+            for held in DBOS.list_workflows(status="PENDING", executor_id=owner, load_input=False, load_output=False):
+                DBOS.resume_workflow(held.workflow_id, queue_name=QUEUE)
+        ids = [execution.workflow_id for execution in doubtful]
+        found = DBOS.list_workflows(workflow_ids=ids, load_input=False, load_output=False) if ids else []
+        known = {held.workflow_id: held for held in found}
         for execution in doubtful:
-            if execution.workflow_id not in there:
+            there = known.get(execution.workflow_id)
+            if there is None or there.status in _OVER:
                 abandon(self.journal, execution)
-        for worker in dead:
-            deregister(self.journal, worker.owner)
+            elif there.status == "PENDING" and there.executor_id not in alive:
+                DBOS.resume_workflow(there.workflow_id, queue_name=QUEUE)
+        for owner in dead:
+            deregister(self.journal, owner)
 
-    def _overdue(self, connection: sa.Connection) -> list[Execution]:
-        """List, now and then, what was handed to the queue long ago and has not begun: mostly it just waits for its turn."""
+    def _is_left(self, one: executions.Unfinished, alive: set[str]) -> bool:
+        """Tell whether nobody works on an execution that somebody has begun."""
+        if one.owner is None:
+            return False
+        return one.owner not in alive or (one.owner == self.owner and one.execution not in self._at_work)
+
+    def _overdue(self, connection: sa.Connection) -> set[Execution]:
+        """Find, now and then, what was handed to the queue long ago and has not begun: mostly it just waits for its turn."""
         if time.monotonic() - self._looked_for_overdue < _OVERDUE_S:
-            return []
+            return set()
         self._looked_for_overdue = time.monotonic()
-        return executions.overdue(connection, now_ms() - round(_OVERDUE_S * 1000))
+        return set(executions.overdue(connection, now_ms() - round(_OVERDUE_S * 1000)))
 
 
 _here: _Engine | None = None

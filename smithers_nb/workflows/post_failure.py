@@ -43,6 +43,11 @@ KIND: Final = "autopsy"
 """Folder of reports among the artifacts."""
 
 
+_UNKNOWN: Final = (
+    "The process that sent the report died on the way: whether {} has it is not known, and it is not sent twice. This sends it again:"
+)
+
+
 class PostFailureRow(VerdictRow):
     """Output row of a post-failure run: the verdict, and where it is written down."""
 
@@ -86,8 +91,8 @@ def report_bug(card: GateCard, gathered: Gathered) -> ReportRow:
     if not card.needed:
         return ReportRow(filed=False, detail="There is nothing to report.")
     if current() is None:
-        by_hand = f"smithers-nb bug --run {shlex.quote(card.target_run_id)} --source {shlex.quote(gathered.source)}"
-        return ReportRow(filed=False, detail="Nobody is asked here, so nothing is sent. This sends it, after showing it:", command=by_hand)
+        detail = "Nobody is asked here, so nothing is sent. This sends it, after showing it:"
+        return ReportRow(filed=False, detail=detail, command=_by_hand(card, gathered))
     decision = _asked(card)
     if not decision.approved:
         why = f": {decision.note}" if decision.note else ""
@@ -138,8 +143,30 @@ def _asked(card: GateCard) -> Decision:
 def _filed(card: GateCard, gathered: Gathered) -> ReportRow:
     from smithers_nb.workflows.bug_filing import file_bug, project_folder
 
+    if _was_cut_off():
+        return ReportRow(filed=False, detail=_UNKNOWN.format(card.endpoint), command=_by_hand(card, gathered))
     outcome = outcome_of(file_bug(card.payload or {}, endpoint=card.endpoint, root=project_folder(gathered.source)))
     return ReportRow(**outcome.model_dump())
+
+
+def _was_cut_off() -> bool:
+    """Tell whether an execution that died was sending already; a person agreed to one report, so it is not sent again."""
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal.schema import attempts
+    from smithers_nb.sources.json_text import as_object
+
+    execution = current()
+    if execution is None:
+        return False
+    mine = (attempts.c.run_id == execution.run_id, attempts.c.node_id == REPORT, attempts.c.state == "cancelled")
+    with execution.journal.reading() as connection:
+        before = connection.execute(sa.select(attempts.c.meta_json).where(*mine).order_by(attempts.c.attempt.desc())).first()
+    return before is not None and not as_object(before.meta_json).get("resetCancelled")
+
+
+def _by_hand(card: GateCard, gathered: Gathered) -> str:
+    return f"smithers-nb bug --run {shlex.quote(card.target_run_id)} --source {shlex.quote(gathered.source)}"
 
 
 def _with_report(row: VerdictRow) -> PostFailureRow:
@@ -158,7 +185,8 @@ def _artifacts() -> str | None:
     from smithers_nb.sources.json_text import as_object
 
     execution = current()
-    assert execution is not None  # only a run of the journal has a report to name
+    if execution is None:
+        return None
     with execution.journal.reading() as connection:
         config = connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == execution.run_id)).scalar()
     return artifacts_of(as_object(config))
