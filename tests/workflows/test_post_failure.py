@@ -119,17 +119,6 @@ def decide(autopsy, word, *options):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_suspected_bug_waits_for_a_person(autopsy, endpoint):
-    """The run parks at the gate with its report written so far; what is asked has the whole payload and the address; nothing is sent."""
-    assert autopsy.status() == "waiting-approval"
-    assert endpoint.requests == []
-    assert autopsy.output("output") is None
-    assert endpoint.url in autopsy.asked()
-    page = autopsy.report.read_text()
-    assert "The engine itself is suspected" in page
-    assert f"smithers-nb approve {autopsy.run_id}" in page
-
-
 def test_approved_it_is_filed(autopsy, endpoint):
     """After an approval a worker sends exactly what was shown, once; verdict row and report have the id and the address of the bug."""
     proposed = autopsy.output("propose-bug-report")["payload"]
@@ -144,10 +133,32 @@ def test_approved_it_is_filed(autopsy, endpoint):
 
 
 def test_denied_nothing_is_sent(autopsy, endpoint):
-    """After a denial the verdict is kept, nothing has left the machine, and the report says who decided."""
+    """The run parks at the gate with all that is asked and its report so far; denied, the verdict is kept and nothing has left the machine."""
+    assert (autopsy.status(), autopsy.output("output"), endpoint.requests) == ("waiting-approval", None, [])
+    assert endpoint.url in autopsy.asked()
+    page = autopsy.report.read_text()
+    assert "The engine itself is suspected" in page
+    assert f"smithers-nb approve {autopsy.run_id}" in page
     decide(autopsy, "deny", "--by", "ann", "--note", "not <ours>")
     autopsy.wait(lambda: autopsy.status() == "finished")
     row = autopsy.output("output")
     assert (row["failureClass"], row["bugFiled"], row["bugId"], endpoint.requests) == ("smithers-bug", False, None, [])
     assert autopsy.output("report-bug") is None
     autopsy.wait(lambda: "ann decided to send nothing: not &lt;ours&gt;" in autopsy.report.read_text())
+
+
+def test_killed_while_it_sends(autopsy, endpoint):
+    """A process that dies while the report is on its way: the next execution does not send it again, and says that it is not known."""
+    endpoint.manner = "hang"
+    decide(autopsy, "approve", "--no-continue")
+    going_on = [sys.executable, "-m", "smithers_nb", "resume", autopsy.run_id]
+    with subprocess.Popen(going_on, cwd=autopsy.place.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sending:
+        autopsy.wait(lambda: endpoint.requests)
+        sending.kill()
+    endpoint.manner = "answer"
+    again = subprocess.run(going_on, cwd=autopsy.place.root, capture_output=True, timeout=90, check=False)
+    assert again.returncode == 0, again.stderr
+    report, row = autopsy.output("report-bug"), autopsy.output("output")
+    assert (len(endpoint.requests), report["filed"], row["bugFiled"]) == (1, False, False)
+    assert "not known" in report["detail"]
+    assert report["command"].startswith("smithers-nb bug --run ")
