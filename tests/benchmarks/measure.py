@@ -29,11 +29,12 @@ class Row(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a process took."""
+    """What a process took; `cpu` is the processor time of it and the processes it waited for."""
 
     seconds: float
     peak_mb: float
     told: dict[str, Any]
+    cpu: float
 
 
 def environment() -> dict[str, str]:
@@ -48,7 +49,7 @@ def in_own_process(job: str, *arguments: str) -> Measured:
     Raises:
         RuntimeError: The job failed; the message ends with what it wrote.
     """
-    start = time.perf_counter()
+    start, used = time.perf_counter(), _children_cpu()
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.jobs", job, *arguments],
         capture_output=True,
@@ -62,7 +63,7 @@ def in_own_process(job: str, *arguments: str) -> Measured:
     if done.returncode:
         raise RuntimeError(f"{job} failed: {done.stderr[-500:]}")
     told = json.loads(done.stdout.splitlines()[-1])
-    return Measured(seconds, told.pop("peak_mb"), told)
+    return Measured(seconds, told.pop("peak_mb"), told, _children_cpu() - used)
 
 
 def tell(**told: Any) -> None:

@@ -29,10 +29,12 @@ def batch(sizes: Sizes) -> Iterator[Row]:
         ours = in_own_process("batch_of_autopsies", str(store.path), str(sizes.autopsies), str(Path(folder) / "ours"), "0")
         single = in_own_process("batch_of_autopsies", str(store.path), half, str(Path(folder) / "single"), "1")
         after = in_own_process("plain_papermill", str(store.path), half, str(Path(folder) / "plain"))
-    plain = (before.seconds + after.seconds) / (before.told["done"] + after.told["done"])
+    measured = before.told["done"] + after.told["done"]
+    plain = (before.seconds + after.seconds) / measured
     each, alone = (one.seconds / one.told["done"] for one in (ours, single))
+    cpu = (ours.cpu / ours.told["done"]) / ((before.cpu + after.cpu) / measured)
     count, at_once = ours.told["done"], ours.told["workers"]
-    beside = f"papermill.execute_notebook, python3 kernel, no reports, {before.told['done'] + after.told['done']} notebooks extrapolated"
+    beside = f"papermill.execute_notebook, python3 kernel, no reports, {measured} notebooks extrapolated; processor time {times(cpu)}"
     yield Row(
         f"{count} autopsies with reports, {at_once} at once",
         seconds(each * count),
