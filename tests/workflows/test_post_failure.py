@@ -133,7 +133,7 @@ def test_approved_it_is_filed(autopsy, endpoint):
 
 
 def test_denied_nothing_is_sent(autopsy, endpoint):
-    """The run parks at the gate with all that is asked and its report so far; denied, the verdict is kept and nothing has left the machine."""
+    """The run parks at the gate with its report so far; denied, the verdict is kept and nothing has left the machine."""
     assert (autopsy.status(), autopsy.output("output"), endpoint.requests) == ("waiting-approval", None, [])
     assert endpoint.url in autopsy.asked()
     page = autopsy.report.read_text()
