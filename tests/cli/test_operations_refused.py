@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from smithers_nb.cli.app import CANCELLED, DONE, FAILED, USER_ERROR, WAITING
 from smithers_nb.cli.handover import arguments, smithers_cli
 from smithers_nb.engine.control import submit
 from smithers_nb.engine.control.parameters import Words
@@ -235,3 +236,17 @@ def test_a_smithers_workflow_goes_to_its_own_cli(process, tmp_path: Path) -> Non
     assert missing.returncode == 4
     assert b"npm install" in missing.stderr
     assert smithers_cli(tmp_path / "flow.tsx") is None or shutil.which("bunx") or shutil.which("smithers")
+
+
+def test_exit_codes_are_a_table() -> None:
+    """Every status of a run has its exit code: 0 finished, 1 failed, 2 cancelled, 3 for whatever waits; the trigger agrees."""
+    from smithers_nb.cli.launching import EXIT_CODES
+    from smithers_nb.workflows import aftermath
+
+    codes = {
+        status: EXIT_CODES.get(status, WAITING)
+        for status in ("finished", "failed", "cancelled", "waiting-approval", "waiting-event", "paused")
+    }
+    assert list(codes.values()) == [DONE, FAILED, CANCELLED, WAITING, WAITING, WAITING] == [0, 1, 2, 3, 3, 3]
+    assert aftermath.EXIT_CODES == EXIT_CODES
+    assert USER_ERROR == 4

@@ -76,6 +76,12 @@ def deregister(journal: Journal, owner: str) -> None:
         connection.execute(workers.delete().where(workers.c.owner == owner))
 
 
+def take_from(journal: Journal, owner: str, queue: str | None) -> None:
+    """Say which queue a process takes work from from now on; None for none."""
+    with journal.writing() as connection:
+        connection.execute(workers.update().where(workers.c.owner == owner).values(queue=queue))
+
+
 def known_workers(connection: sa.Connection) -> list[Worker]:
     """List the processes that have announced themselves and not yet gone in good order."""
     columns = (workers.c[name] for name in Worker._fields)
