@@ -154,7 +154,8 @@ def as_json(value: Any) -> str:
     except TypeError:  # half characters, numbers beyond 64 bits
         import json
 
-        text = json.dumps(value, default=str).encode("utf-8", "replace").decode()
+        plain = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)  # no number is infinite in JSON
+        text = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
@@ -167,12 +168,15 @@ def _about(node: Node) -> dict[str, Any]:
 
 
 def _end(connection: sa.Connection, node: Node, attempt: int, **values: Any) -> None:
-    at = now_ms()
-    # a clock that was set back must not end a try before its start
-    ended = sa.case((attempts.c.started_at_ms > at, attempts.c.started_at_ms), else_=at)
+    ended = _not_before_its_start(now_ms())
     connection.execute(attempts.update().where(*_is(attempts, node), attempts.c.attempt == attempt).values(finished_at_ms=ended, **values))
+
+
+def _not_before_its_start(at: int) -> sa.ColumnElement[int]:
+    """Give the time at which an attempt ends, for a clock that may have been set back."""
+    return sa.case((attempts.c.started_at_ms > at, attempts.c.started_at_ms), else_=at)
 
 
 def _close_open(connection: sa.Connection, node: Node, at: int) -> None:
     open_ones = (*_is(attempts, node), attempts.c.state == "in-progress")
-    connection.execute(attempts.update().where(*open_ones).values(state="cancelled", finished_at_ms=at))
+    connection.execute(attempts.update().where(*open_ones).values(state="cancelled", finished_at_ms=_not_before_its_start(at)))

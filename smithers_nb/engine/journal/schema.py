@@ -7,6 +7,7 @@ triggers in `triggers`, and both are created by the migrations.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,6 +18,21 @@ metadata = sa.MetaData()
 
 POSTGRES_SCHEMA: Final = "smithers_nb"
 """Schema of the journal in a Postgres database; SQLite has none."""
+
+
+_UNFIT: Final = re.compile("[\ud800-\udfff\0]")
+
+
+class Words(sa.types.TypeDecorator[str]):
+    """Text as both databases can keep it: half characters and NUL, which labels of a notebook may have, become U+FFFD."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """Make a value fit."""
+        del dialect
+        return _UNFIT.sub("\ufffd", value) if value else value
 
 
 class json_text(GenericFunction[str]):  # noqa: N801  # written like the SQL function it is
@@ -49,7 +65,7 @@ def _reasoned(name: str, state: sa.Column[Any], error: sa.Column[Any]) -> sa.Che
 
 
 def _text(name: str, *, key: bool = False, required: bool = False) -> sa.Column[Any]:
-    return sa.Column(name, sa.Text, primary_key=key, nullable=not (key or required))
+    return sa.Column(name, Words, primary_key=key, nullable=not (key or required))
 
 
 def _number(name: str, *, key: bool = False, required: bool = False, default: str | None = None) -> sa.Column[Any]:
@@ -57,7 +73,7 @@ def _number(name: str, *, key: bool = False, required: bool = False, default: st
 
 
 def _of_run() -> sa.Column[Any]:
-    return sa.Column("run_id", sa.Text, sa.ForeignKey("_smithers_runs.run_id"), primary_key=True)
+    return sa.Column("run_id", Words, sa.ForeignKey("_smithers_runs.run_id"), primary_key=True)
 
 
 def _of_node() -> tuple[sa.Column[Any], ...]:
@@ -148,7 +164,7 @@ questions = sa.Table(
     "_smithers_human_requests",
     metadata,
     _text("request_id", key=True),
-    sa.Column("run_id", sa.Text, sa.ForeignKey("_smithers_runs.run_id"), nullable=False),
+    sa.Column("run_id", Words, sa.ForeignKey("_smithers_runs.run_id"), nullable=False),
     _text("node_id", required=True),
     _number("iteration", required=True, default="0"),
     _text("kind", required=True),
@@ -177,7 +193,7 @@ scores = sa.Table(
     "_smithers_scorers",
     metadata,
     _text("id", key=True),
-    sa.Column("run_id", sa.Text, sa.ForeignKey("_smithers_runs.run_id"), nullable=False),
+    sa.Column("run_id", Words, sa.ForeignKey("_smithers_runs.run_id"), nullable=False),
     _text("node_id", required=True),
     _number("iteration", required=True, default="0"),
     _number("attempt", required=True, default="0"),
@@ -194,7 +210,7 @@ time_travel = sa.Table(
     "_smithers_time_travel_audit",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("run_id", sa.Text, sa.ForeignKey("_smithers_runs.run_id"), nullable=False),
+    sa.Column("run_id", Words, sa.ForeignKey("_smithers_runs.run_id"), nullable=False),
     _number("from_frame_no", required=True),
     _number("to_frame_no", required=True),
     _text("caller", required=True),

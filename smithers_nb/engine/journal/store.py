@@ -52,8 +52,12 @@ class Journal:
             journal = cls(place)
         except OSError as error:  # its folder cannot be made
             raise _unusable(place, error) from error
-        with journal._telling():
-            journal._bring_up_to_date()
+        try:
+            with journal._telling():
+                journal._bring_up_to_date()
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
     @contextmanager
