@@ -157,6 +157,7 @@ def _first_line(message: str) -> str:
 
 
 def _hand_to_worker(ask: Asked, place: Place, run_id: str) -> int:
+    from smithers_nb.engine.control.state import status_of
     from smithers_nb.engine.runner import notebook_of
     from smithers_nb.engine.runtime import enqueue, ensure_worker
 
@@ -166,9 +167,8 @@ def _hand_to_worker(ask: Asked, place: Place, run_id: str) -> int:
         click.echo(run_id)
         note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask)}`")
     else:
-        print_finding(
-            {"run_id": run_id, "status": "running", "notebook": str(notebook_of(place, run_id)), "detached": True}, ask.fmt, tuple
-        )
+        found = {"run_id": run_id, "status": status_of(place, run_id), "notebook": str(notebook_of(place, run_id)), "detached": True}
+        print_finding(found, ask.fmt, tuple)
     return DONE
 
 

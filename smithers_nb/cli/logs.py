@@ -50,7 +50,7 @@ def logs(  # noqa: PLR0913  # its options
         printer = _Printer(ask.fmt, None if no_output else notebook_of(place, run_id))
         seen = glance(journal, run_id)
         printer.log(seen.events[-lines:] if lines else [] if lines == 0 else seen.events)
-        printer.shown()
+        printer.shown(silently=lines == 0)
         told = ""
         while follow and not is_terminal(seen.status):
             if is_suspended(seen.status) and told != seen.status:
@@ -81,13 +81,13 @@ class _Printer:
         for event in events:
             self._put(record(event), line_of(event))
 
-    def shown(self) -> None:
-        """Print what the notebook shows and did not show before."""
+    def shown(self, *, silently: bool = False) -> None:
+        """Print what the notebook shows and did not show before; silently, only remember it."""
         for cell, text in self._texts():
             before = self._printed.get(cell, "")
             new = text.removeprefix(before)
             self._printed[cell] = text
-            if new.strip():
+            if new.strip() and not silently:
                 self._put({"cell": cell, "text": new}, *(f"        {line}" for line in shown(without_ansi(new), _TEXT).splitlines()))
 
     def close(self) -> None:

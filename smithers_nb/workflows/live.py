@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import EventRow
 
 _HOST: Final = "127.0.0.1"
-_EVERY_S: Final = 2
+_EVERY_S: Final = 3
 _EVENTS: Final = 30
 _FRAMED: Final = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
@@ -109,7 +109,7 @@ def state_of(place: Place, run_id: str) -> State:
 
 
 def page_of(state: State, *, has_report: bool = True) -> str:
-    """Lay a run's state out as a page without scripts; one that is not over loads itself anew every two seconds."""
+    """Lay a run's state out as a page without scripts; one that is not over loads itself anew every few seconds."""
     title = f"{one_line(state.workflow, 80)} {one_line(state.run_id, 130)}"
     again = None if is_terminal(state.status) else Html(f'<meta http-equiv="refresh" content="{_EVERY_S}">')
     head = join(
