@@ -142,7 +142,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     from smithers_nb.engine.journal.decisions import decision_of, request_approval
 
     execution = _execution(node_id, iteration)
-    about = {"details": dict(details)} if details else None
+    about = {"onDeny": on_deny, **({"details": dict(details)} if details else {})}
     with execution.writing() as connection:
         node = _node(connection, execution, node_id, iteration)
         decision = decision_of(connection, node)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from smithers_nb.present.cards import command_sheet, details, stack
-from smithers_nb.present.markup import Card, h, table, text_table
+from smithers_nb.present.markup import Card, Html, h, table, text_table
 from smithers_nb.present.pieces import state_mark
 from smithers_nb.present.text import one_line, shown, when
 
@@ -95,7 +95,7 @@ def gate_decided(title: str, decided: Decided) -> Card:
     told = f"{word} by {one_line(decided.by)} on {when(decided.at)}"
     page = h(
         "section",
-        _head(state, title, word.lower()),
+        _head(state, title),
         h("p", told),
         h("blockquote", shown(decided.note, 2_000)) if decided.note else None,
         class_=f"snb snb-card snb-{'good' if decided.approved else 'bad'}",
@@ -126,12 +126,13 @@ def question_asked(request: QuestionRequest, *, commands: bool = True) -> Card:
 def question_answered(prompt: str, answer: Any, *, by: str = "") -> Card:
     """Show a question after the answer."""
     told = f"Answered{f' by {one_line(by)}' if by else ''}: {shown(answer, 2_000)}"
-    page = h("section", _head("answered", prompt.split("\n", 1)[0], "answered"), h("p", told), class_="snb snb-card snb-good", role="group")
+    page = h("section", _head("answered", prompt.split("\n", 1)[0]), h("p", told), class_="snb snb-card snb-good", role="group")
     return Card(page, f"? {one_line(prompt.split(chr(10), 1)[0], 240)}\n{told}")
 
 
-def _head(state: str, title: str, word: str) -> Any:
-    return h("p", state_mark(state), h("strong", one_line(title, 240)), h("span", word, class_="snb-chip"), class_="snb-title")
+def _head(state: str, title: str, word: str = "") -> Html:
+    chip = h("span", word, class_="snb-chip") if word else None
+    return h("p", state_mark(state), h("strong", one_line(title, 240)), chip, class_="snb-title")
 
 
 def _about(about: Mapping[str, Any]) -> list[Card]:

@@ -15,6 +15,7 @@ import orjson
 from smithers_nb.errors import ParameterError
 
 _WIDE: Final = {"width": "auto", "max_width": "46em"}
+# Fields are sent when they are left (`continuous_update=False`): sent with every key, the last ones may come after the click.
 
 
 class Form(NamedTuple):
@@ -59,7 +60,7 @@ def _number(read_as: Callable[[str], float], name: str) -> Callable[[Mapping[str
     def form(_: Mapping[str, Any]) -> Form:
         import ipywidgets as widgets
 
-        control = widgets.Text(description="Answer", placeholder=name, layout=_WIDE)
+        control = widgets.Text(description="Answer", placeholder=name, layout=_WIDE, continuous_update=False)
 
         def read() -> Any:
             try:
@@ -82,7 +83,7 @@ def _finite(text: str) -> float:
 def _text(_: Mapping[str, Any]) -> Form:
     import ipywidgets as widgets
 
-    control = widgets.Textarea(description="Answer", layout=_WIDE)
+    control = widgets.Textarea(description="Answer", layout=_WIDE, continuous_update=False)
 
     def read() -> str:
         if not control.value.strip():
@@ -95,14 +96,16 @@ def _text(_: Mapping[str, Any]) -> Form:
 def _lines() -> Form:
     import ipywidgets as widgets
 
-    control = widgets.Textarea(description="Answer", layout=_WIDE)
+    control = widgets.Textarea(description="Answer", layout=_WIDE, continuous_update=False)
     return Form(control, lambda: [line.strip() for line in control.value.splitlines() if line.strip()], "One per line.")
 
 
 def _json(schema: Mapping[str, Any]) -> Form:
     import ipywidgets as widgets
 
-    control = widgets.Textarea(description="Answer", placeholder=_example(schema), layout=_WIDE | {"height": "8em"})
+    control = widgets.Textarea(
+        description="Answer", placeholder=_example(schema), layout=_WIDE | {"height": "8em"}, continuous_update=False
+    )
 
     def read() -> Any:
         try:

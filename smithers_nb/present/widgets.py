@@ -32,6 +32,7 @@ EVERY_S: Final = 2.0
 """Seconds between two looks at what others have decided."""
 
 _WIDE: Final = {"width": "auto", "max_width": "46em"}
+# Fields are sent when they are left (`continuous_update=False`): sent with every key, the last ones may come after the click.
 
 
 @dataclass(repr=False)
@@ -87,7 +88,7 @@ def gate_widget(request: GateRequest, callbacks: GateCallbacks, *, who: str) -> 
     """
     import ipywidgets as widgets
 
-    note_field = widgets.Text(description="Note", placeholder="why, in your words (optional)", layout=_WIDE)
+    note_field = widgets.Text(description="Note", placeholder="why, in your words (optional)", layout=_WIDE, continuous_update=False)
     approve = widgets.Button(description="Approve", button_style="success", icon="check", tooltip=f"Approve: {request.title}")
     deny = widgets.Button(description="Deny", button_style="danger", icon="times", tooltip=f"Deny: {request.title}")
     asked = _Asked(

@@ -83,24 +83,26 @@ def _key(item: Pending) -> str:
 
 
 def _maker(place: Place, item: Pending) -> Callable[[], Live]:
-    from smithers_nb.workflows.steps import who
+    from smithers_nb.workflows.steps import effects, who
 
     if item.request_id is not None:
         asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id)
         answers = question_callbacks(place, item.request_id)
         return lambda: question_widget(asked, answers, who=who())
-    gate = GateRequest(item.prompt, item.summary, _details(place, item), (), (), item.run_id)
+    request = _request(place, item)
+    about = request.get("details")
+    gate = GateRequest(
+        item.prompt, item.summary, about if isinstance(about, dict) else {}, effects(str(request.get("onDeny"))), (), item.run_id
+    )
     decisions = gate_callbacks(place, item.run_id, item.node_id, item.iteration)
     return lambda: gate_widget(gate, decisions, who=who())
 
 
-def _details(place: Place, item: Pending) -> dict[str, Any]:
+def _request(place: Place, item: Pending) -> dict[str, Any]:
     """Read what a decision is about: nobody should decide without having seen it."""
     same = (approvals.c.run_id == item.run_id, approvals.c.node_id == item.node_id, approvals.c.iteration == item.iteration)
     with Journal.open(place) as journal, journal.reading() as connection:
-        request = as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}")
-    about = request.get("details")
-    return about if isinstance(about, dict) else {}
+        return as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}")
 
 
 def _go_on(place: Place, said: control.Said) -> None:

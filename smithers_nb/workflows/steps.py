@@ -61,9 +61,8 @@ def gate(  # noqa: PLR0913  # a request is what it is
     try:
         decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny)
     except stages.Parked as parked:
-        denied = "the run fails" if on_deny == "fail" else "the run goes on and is told of the denial"
-        effects = (("Approve", "the run goes on"), ("Deny", denied))
-        _show_gate(parked, GateRequest(title, summary, dict(details or {}), effects, _gate_commands(parked), parked.execution.run_id))
+        request = GateRequest(title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.execution.run_id)
+        _show_gate(parked, request)
         raise
     show(gate_decided(title, _decided(decision)))
     return decision
@@ -79,6 +78,12 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
             parked, QuestionRequest(told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.execution.run_id)
         )
         raise
+
+
+def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
+    """Say what follows from approving a gate and from denying it."""
+    denied = "the run fails" if on_deny == "fail" else "the run goes on and is told of the denial"
+    return ("Approve", "the run goes on"), ("Deny", denied)
 
 
 def show(what: Any) -> None:
