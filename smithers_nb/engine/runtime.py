@@ -90,7 +90,7 @@ def ensure_worker(place: Place) -> bool:
     code = "import sys; from smithers_nb.cli import main; sys.exit(main())"
     environment = os.environ if place.file is not None else {**os.environ, "SMITHERS_NB_DATABASE": place.url}
     with log.open("ab") as stream:
-        subprocess.Popen(  # noqa: S603  # our own program
+        process = subprocess.Popen(  # noqa: S603  # our own program
             [sys.executable, "-c", code, "worker", "--until-idle"],
             cwd=place.root,
             env=environment,
@@ -99,6 +99,8 @@ def ensure_worker(place: Place) -> bool:
             stderr=stream,
             start_new_session=True,
         )
+    # whoever lives longer than the worker, such as a notebook's kernel, has to take note of its end
+    threading.Thread(target=process.wait, name="worker", daemon=True).start()
     return True
 
 
