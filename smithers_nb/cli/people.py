@@ -14,6 +14,7 @@ from smithers_nb.cli.output import moment, note, print_finding, write_json
 from smithers_nb.cli.places import by_option, database_option, login, place_of, where
 from smithers_nb.cli.sheet import Sheet
 from smithers_nb.errors import ParameterError
+from smithers_nb.present.text import one_line
 
 if TYPE_CHECKING:
     from smithers_nb.engine.control import Pending, Said
@@ -92,20 +93,26 @@ def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
 @command(
     "answer",
     click.argument("request", type=Utf8(), metavar="REQUEST"),
-    click.option("--value", "-v", type=Utf8(), metavar="JSON", help="The answer as JSON; - reads it from standard input.", required=True),
+    click.option(
+        "--value",
+        "-v",
+        type=Utf8(),
+        metavar="JSON",
+        help="The answer as JSON; - is standard input.  [default: ask on the terminal]",
+    ),
     by_option,
     _STAY,
     database_option,
     example="""smithers-nb human answer human:nightly-1:region:0 --value '"eu"'""",
 )
 def answer(  # noqa: PLR0913  # its options
-    ask: Asked, request: str, *, value: str, by: str | None, no_continue: bool, database: str | None
+    ask: Asked, request: str, *, value: str | None, by: str | None, no_continue: bool, database: str | None
 ) -> int:
     """Answer a question of a run, and let it go on. What does not fit the question is refused before anything is written."""
     from smithers_nb.engine.control import answer as say
 
     place = place_of(ask, database)
-    said = say(place, request, _json(sys.stdin.read() if value == "-" else value), by=by or login(), go_on=not no_continue)
+    said = say(place, request, _value(place, request, value), by=by or login(), go_on=not no_continue)
     _follow(ask, place, said, "answered")
     return DONE
 
@@ -141,6 +148,22 @@ def _row(item: Pending) -> dict[str, Any]:
     from smithers_nb.cli.output import dump
 
     return dump(item._asdict())  # type: ignore[no-any-return]  # a dict gives a dict
+
+
+def _value(place: Place, request: str, given: str | None) -> Any:
+    """Read the answer: as given, from standard input, or from the person at the terminal."""
+    if given is not None:
+        return _json(sys.stdin.read() if given == "-" else given)
+    if not sys.stdin.isatty():
+        raise ParameterError("no answer is given", hint="give it as JSON: --value JSON, or --value - to read it from standard input")
+    from smithers_nb.engine.control import pending
+
+    asked = next((item for item in pending(place) if item.request_id == request), None)
+    if asked is None:
+        return None  # there is no such question any more, which the answer will be told
+    choices = f" ({', '.join(asked.options)})" if asked.options else ""
+    typed: str = click.prompt(one_line(f"{asked.prompt}{choices}", 1_000), err=True)
+    return typed if asked.kind in ("ask", "select") else _json(typed)
 
 
 def _json(text: str) -> Any:

@@ -61,6 +61,7 @@ REFUSED = [
     (("deny", "r1", "--node", "x\x1b[31m"), "no decision"),
     (("human", "answer", "human:x", "--value", "1"), "no question"),
     (("human", "answer", "human:x", "--value", "eu"), "no JSON"),
+    (("human", "answer", "human:x"), "no answer"),
     (("logs", "nope"), "no run"),
     (("worker", "--concurrency", "0"), "concurrency"),
     (("up", "flow.tsx"), "does not exist"),

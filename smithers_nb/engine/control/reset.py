@@ -20,13 +20,13 @@ from smithers_nb.engine.journal.records import Node, append_event, as_json, set_
 from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
 from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import ControlRefused, NodeNotFound
+from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from smithers_nb.engine.place import Place
 
-_ASKING: Final = ("waiting-approval", "waiting-event")
 _UNDONE: Final = ("failed", "in-progress", "waiting-approval", "waiting-event")
 
 
@@ -100,7 +100,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
             row = run_row(connection, found)
             plan = _plan(connection, Node(found, node_id, iteration), deps=deps)
             refuse_while_executed(connection, row, force=force)
-            _refuse_while_waiting(row, force=force)
+            _refuse_while_waiting(connection, row, force=force)
             check_sources(connection, row, accept=accept_workflow_change)
             _apply(connection, plan)
             go_on(connection, row, here=here)
@@ -151,12 +151,16 @@ def _plan(connection: sa.Connection, target: Node, *, deps: bool) -> ResetPlan:
     return ResetPlan(target.run_id, items_of(connection, (target, *(later if deps else ()))))
 
 
-def _refuse_while_waiting(row: sa.Row[Any], *, force: bool) -> None:
-    if row.status in _ASKING and not force:
+def _refuse_while_waiting(connection: sa.Connection, row: sa.Row[Any], *, force: bool) -> None:
+    """Let nobody take back by accident what somebody is about to decide."""
+    gates = sa.select(approvals.c.node_id).where(approvals.c.run_id == row.run_id, approvals.c.status == "requested")
+    asked = sa.select(questions.c.node_id).where(questions.c.run_id == row.run_id, questions.c.status == "pending")
+    waiting = connection.execute(gates.union_all(asked)).scalars().all()
+    if waiting and row.status not in TERMINAL_STATUSES and not force:
         raise ControlRefused(
-            f"run {row.run_id} still waits for a person ({row.status})",
+            f"run {row.run_id} still waits for a person at {', '.join(waiting)}",
             code="RUN_STILL_RUNNING",
-            hint=f"decide first (smithers-nb why {row.run_id}), or add --force to ask again later",
+            hint=f"decide first (smithers-nb human inbox {row.run_id}), or add --force to ask again later",
         )
 
 

@@ -97,7 +97,16 @@ def test_a_run_that_waits_or_runs_is_refused(runs, place, refused) -> None:
     runs.new()
     runs.did("r1", "a")
     runs.gate("r1", "g")
-    refused("RUN_STILL_RUNNING", retry_task, place, "r1", "a")
+    assert "at g" in str(refused("RUN_STILL_RUNNING", retry_task, place, "r1", "a"))
     assert retry_task(place, "r1", "a", force=True).items[1].node.node_id == "g"
     runs.execute_elsewhere("r1")
     refused("RUN_OWNER_ALIVE", retry_task, place, "r1", "a", force=True)
+
+
+def test_what_was_decided_no_longer_waits(runs, place) -> None:
+    """A run whose gate is decided, but which nobody has continued, may be reset without force."""
+    runs.new()
+    runs.did("r1", "a")
+    runs.gate("r1", "g")
+    decide(place, "r1", approved=True, by="Ann", go_on=False)
+    assert len(retry_task(place, "r1", "a").items) == 2
