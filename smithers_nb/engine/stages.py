@@ -7,18 +7,16 @@ has decided raises `Parked`, which ends the execution and leaves the run waiting
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 import time
-import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
-
-import orjson
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smithers_nb.engine.executions import Execution, current, lab_run
+from smithers_nb.engine.parked import Parked
 from smithers_nb.engine.shapes import Shape
+from smithers_nb.engine.stage_call import StageCall, node_of
 from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
 from smithers_nb.model.reason import FailureReason
 
@@ -30,40 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Parked", "ask", "current", "gate", "lab_run", "stage"]
 
-KIND: Final = "stage"
-"""Kind of the attempts of stages."""
-
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _TAKEN: Final = frozenset({"input"})  # where a run's parameters are kept
 _LONGEST_WAIT_S: Final = 10.0
-_MESSAGE, _STACK = 10_000, 20_000  # characters that are kept of an error
 _QUESTIONS: Final = {"str": "ask", "bool": "confirm"}  # Smithers' kinds of questions by type; of any other type it is `json`
-_STOPPED = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
-
-
-class Parked(BaseException):  # not an Exception: the `except Exception` of a notebook must not swallow it
-    """A gate or a question waits for a person, so this execution ends here.
-
-    Attributes:
-        node_id: The gate or question.
-        iteration: Its round of a loop.
-        status: What the run waits for: `waiting-approval` or `waiting-event`.
-        execution: The execution that ends.
-        request: What is asked: `title`, `summary` and `details` of a gate; `prompt`, `schema`, `options`, `request_id` of a question.
-    """
-
-    def __init__(self, node: Node, status: str, execution: Execution, request: Mapping[str, Any]) -> None:
-        super().__init__(orjson.dumps({"node_id": node.node_id, "status": status}).decode())
-        self.node_id = node.node_id
-        self.iteration = node.iteration
-        self.status = status
-        self.execution = execution
-        self.request = dict(request)
-
-    def _render_traceback_(self, *_: object) -> list[str]:
-        """Show a person one line instead of a stack."""
-        what = "decision" if self.status == "waiting-approval" else "answer"
-        return [f"“{self.node_id}” waits for a person's {what}."]
 
 
 def stage(  # noqa: PLR0913  # all but two are options by name
@@ -102,7 +70,7 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     """
     if inspect.iscoroutinefunction(fn):
         raise ParameterError(f"stage {node_id!r}: the function is asynchronous", hint="give a function that calls `asyncio.run`")
-    call = _Stage(_execution(node_id, iteration), node_id, iteration, Shape.of(fn, schema), label)
+    call = StageCall(_execution(node_id, iteration), node_id, iteration, Shape.of(fn, schema), label)
     for left in range(retries, 0, -1):
         try:
             return call.once(lambda: fn(*args, **kwargs))
@@ -144,7 +112,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     execution = _execution(node_id, iteration)
     about = {"onDeny": on_deny, **({"details": dict(details)} if details else {})}
     with execution.writing() as connection:
-        node = _node(connection, execution, node_id, iteration)
+        node = node_of(connection, execution, node_id, iteration)
         decision = decision_of(connection, node)
         if decision is None:
             request_approval(connection, node, title=title, summary=summary, details=about)
@@ -183,7 +151,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     request: dict[str, Any] = {"prompt": prompt, "schema": shape.json_schema, "options": options}
     execution = _execution(node_id, iteration)
     with execution.writing() as connection:
-        node = _node(connection, execution, node_id, iteration)
+        node = node_of(connection, execution, node_id, iteration)
         request_id = decisions.request_answer(connection, node, prompt=prompt, kind=kind, schema=shape.json_schema, options=options)
         answer = decisions.answer_of(connection, request_id)
         if answer is not None:
@@ -192,75 +160,6 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
             except ValueError as error:
                 request["prompt"] = decisions.ask_again(connection, request_id, prompt=prompt, why=str(error))
     raise Parked(node, "waiting-event", execution, request | {"request_id": request_id})
-
-
-class _Stage:
-    """One call of `stage`, which may take several attempts."""
-
-    def __init__(self, execution: Execution, node_id: str, iteration: int, shape: Shape, label: str | None) -> None:
-        self.execution = execution
-        self.node_id = node_id
-        self.iteration = iteration
-        self.shape = shape
-        self.label = label
-
-    def once(self, step: Callable[[], Any]) -> Any:
-        """Give the kept output, or take the step."""
-        from smithers_nb.engine.journal.records import start_attempt
-        from smithers_nb.engine.kept import kept_of, use
-
-        meta = {"schema": self.shape.name, "schemaDigest": self.shape.digest}
-        with self.execution.writing() as connection:
-            node = _node(connection, self.execution, self.node_id, self.iteration)
-            kept = kept_of(connection, node)
-            if kept is None:
-                attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta)
-            else:
-                value = use(connection, node, kept, self.shape)
-        if kept is None:
-            return self._try(node, attempt, step)
-        if isinstance(value, ControlRefused):
-            raise value
-        self.execution.reused[self.node_id, self.iteration] = kept.made_at
-        return value
-
-    def _try(self, node: Node, attempt: int, step: Callable[[], Any]) -> Any:
-        from smithers_nb.engine.journal.records import cancel_attempt, fail_attempt, finish_attempt, write_output
-
-        try:
-            row = self._packed(step())
-            value = self._unpacked(row)
-        except (*_STOPPED, Parked) as stop:
-            with self.execution.writing() as connection:
-                cancel_attempt(connection, node, attempt, f"parked at {stop.node_id}" if isinstance(stop, Parked) else "interrupted")
-            raise
-        except BaseException as error:
-            with self.execution.writing() as connection:
-                fail_attempt(connection, node, attempt, _reason(error, node))
-            raise
-        with self.execution.writing() as connection:
-            write_output(connection, node, self.shape.name, row)
-            finish_attempt(connection, node, attempt)
-        return value
-
-    def _packed(self, value: Any) -> dict[str, Any]:
-        try:
-            return self.shape.pack(value)
-        except ValueError as error:
-            raise self._invalid(str(error)) from None
-
-    def _unpacked(self, row: Mapping[str, Any]) -> Any:
-        try:  # what could not be read later must not be kept
-            return self.shape.unpack(row)
-        except ValueError as error:
-            raise self._invalid(f"it could not be read back from JSON: {error}") from None
-
-    def _invalid(self, why: str) -> StageError:
-        return StageError(
-            f"stage {self.node_id!r} did not give {self.shape.described}: {why}",
-            code="INVALID_OUTPUT",
-            hint="return what the schema says, or change the schema",
-        )
 
 
 def _execution(node_id: str, iteration: int) -> Execution:
@@ -279,20 +178,6 @@ def _execution(node_id: str, iteration: int) -> Execution:
     return execution
 
 
-def _node(connection: sa.Connection, execution: Execution, node_id: str, iteration: int) -> Node:
-    """Give the key of a node; a stage must not be called like the cell that it stands in, which is a node of its own."""
-    import sqlalchemy as sa
-
-    from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.journal.schema import attempts
-
-    mine = (attempts.c.run_id == execution.run_id, attempts.c.node_id == node_id, attempts.c.iteration == iteration)
-    texts = connection.execute(sa.select(attempts.c.meta_json).where(*mine)).scalars()
-    if any(orjson.loads(text or "{}").get("kind") == "cell" for text in texts):
-        raise ParameterError(f"{node_id!r} is the id of a cell of this notebook", hint="give the stage another id")
-    return Node(execution.run_id, node_id, iteration)
-
-
 def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageError:
     """Write that a denial ends the run."""
     from smithers_nb.engine.journal.records import append_event, set_node
@@ -309,33 +194,3 @@ def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageE
         connection, node.run_id, "NodeFailed", {"nodeId": node.node_id, "iteration": node.iteration, "attempt": 0, "error": told.as_error()}
     )
     return denial
-
-
-def _reason(error: BaseException, node: Node) -> FailureReason:
-    """Say why a stage failed."""
-    name, code = type(error).__name__, getattr(error, "code", None)
-    stack = "".join(traceback.format_exception(error))
-    return FailureReason(
-        code=code if isinstance(code, str) and code else name,
-        message=_text(error)[:_MESSAGE] or f"{name} without a message",
-        source=f"node:{node.node_id}",
-        details={"name": name, "stack": stack[-_STACK:], **_cell()},
-    )
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  # whatever the `__str__` of somebody's exception does
-        return ""
-
-
-def _cell() -> dict[str, str]:
-    """Name the cell that runs, where the front-end says which one it is."""
-    try:
-        from IPython.core.getipython import get_ipython
-
-        header = cast("Any", get_ipython()).parent_header
-        return {"cell": str(header["metadata"]["cellId"])}
-    except (ImportError, AttributeError, KeyError, TypeError):
-        return {}
