@@ -33,6 +33,7 @@ _FINDERS: Final[tuple[Callable[[Snapshot, int], Iterator[Blocker]], ...]] = (
     waiting.quota,
     waiting.paused,
     waiting.bound,
+    queued.worker,
     queued.asleep,
     queued.queue,
     queued.left_behind,

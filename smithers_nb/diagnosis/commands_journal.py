@@ -17,6 +17,9 @@ PROGRAM: Final = "smithers-nb"
 NO_PATH: Final = "NOTEBOOK.ipynb"
 """Stands where the journal does not say which file a run came from."""
 
+WORKER: Final = "smithers-nb worker --until-idle"
+"""Executes what is queued."""
+
 _ACCEPT: Final = "--accept-workflow-change"
 _CONTINUES: Final = ("resume", "retry-task")
 

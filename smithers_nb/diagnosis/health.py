@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _STATE_OF: Final = {"finished": "succeeded", "continued": "succeeded", "running": None}
-_ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota"})
+_FOR_A_WORKER: Final = "waiting-worker"
+_ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota", _FOR_A_WORKER})
 _TOLERATED_OF_AGENTS: Final = frozenset({"SESSION_ERROR", "TASK_TIMEOUT", "TASK_ABORTED"})
 """Codes after which an agent's task is given up and the run goes on (Smithers 0.32)."""
 
@@ -199,6 +200,8 @@ def _fine(snapshot: Snapshot, now: int) -> str:
     if run.status == "waiting-timer":
         due = [at for node in snapshot.nodes if node.state == "waiting-timer" and (at := fires_at(snapshot, node)) is not None]
         return f"a timer fires at {clock(min(due))}" if due else "it waits for a timer"
+    if run.status == _FOR_A_WORKER:
+        return "it waits for a worker"
     working = sorted({attempt.node_id for attempt in in_progress(snapshot)})
     if working:
         return cut(f"working on {', '.join(working)}; last activity {span(now - last_activity(snapshot))} ago")

@@ -1,4 +1,4 @@
-"""What a durable workflow waits for that only its queue knows, and one that somebody left behind.
+"""What a run waits for that only its queue knows, and one that somebody left behind.
 
 DBOS records neither a sign of life nor whose turn it is. What can be told is which workflows hold the places of a queue, when each of
 them last recorded anything, and that nothing ends the wait as long as they do not.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.diagnosis.commands_journal import WORKER
 from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.diagnosis.progress import HEARTBEAT_STALE_MS, last_activity
 from smithers_nb.diagnosis.spans import clock, span
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _WAITING: Final = "waiting-queue"
+_FOR_A_WORKER: Final = "waiting-worker"
 _HOLDING: Final = ("pending",)
 _QUIET_MS: Final = 5 * 60_000
 _NAMED: Final = 3
@@ -54,6 +56,21 @@ def queue(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             Evidence(ref=f"run:{run.run_id}", quote=run.status),
             *(Evidence(ref=f"run:{other.run_id}", quote=other.status, note=f"holds a place of {name}") for other in holders[:_NAMED]),
         ),
+    )
+
+
+def worker(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
+    """A run of ours that nobody executes yet."""
+    run = snapshot.run
+    if run.status != _FOR_A_WORKER:
+        return
+    since = last_activity(snapshot)
+    yield Blocker(
+        kind=_FOR_A_WORKER,
+        since=since,
+        reason=f"waits for a worker to take it, for {span(now - since)}; start one if none is up, here or wherever its database is reached",
+        commands=(WORKER,),
+        evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
     )
 
 
