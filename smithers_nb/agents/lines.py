@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from smithers_nb.agents.record import Record
 
 _SHELL: Final = re.compile(r"[;&|<>`$(){}\\\n\r\x00*?~!#]")
+_ITERATION: Final = re.compile(r"[0-9]{1,9}")
 _OPTIONS: Final = {"--run-id": "run", "--node-id": "node", "--iteration": "iteration", "--resume": "resume", "--limit": "limit"}
 _FLAGS: Final = frozenset({"--attempts", "--tools", "--json"})
 _LOOKING: Final = frozenset({"inspect", "node", "events"})
@@ -123,7 +124,7 @@ def _call(words: list[str]) -> _Call:
             raise ValueError(f"{flag[:40]!r} is not an option that we print")
         else:
             positional.append(word)
-    if not options.get("iteration", "0").isdecimal():
+    if not _ITERATION.fullmatch(options.get("iteration", "0")):
         raise ValueError("its iteration is no number")
     return _Call(positional, options)
 

@@ -84,7 +84,7 @@ class Record:
         places = (self._around(ref) or _flat(row), _flat(_escaped(row)), _flat(self._json.get(ref, "")), *cited)
         if wanted in cited:
             return ""
-        if len(wanted) < min(_SHORTEST_QUOTE, *(len(place) for place in places if place)):
+        if len(wanted) < min((_SHORTEST_QUOTE, *(len(place) for place in places if place))):
             return "its quote is too short to show anything"
         return "" if any(wanted in place for place in places) else "its quote does not occur in that row"
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from smithers_nb.sources.json_text import dump, parse
 from smithers_nb.sources.pickled import NotReadable, Thing, plain, read
 
-_JSON_STARTS: Final = ('{"', "{}", "[", '"', "null", "true", "false", "-")
 _RETRIES: Final = "DBOSMaxStepRetriesExceeded"
 _QUOTED: Final = frozenset({"KeyError"})
 _NUMBERED: Final = frozenset(
@@ -33,11 +32,6 @@ def errors_of(text: Any, serialization: Any) -> list[dict[str, Any]]:
     if isinstance(value, Thing) and value.kind == _RETRIES and (tries := _tries(value)):
         return tries
     return [_record(value)]
-
-
-def json_text(value: Any) -> str | None:
-    """Write a value as JSON text."""
-    return dump(value)
 
 
 def _decoded(text: Any, serialization: Any) -> Any:

@@ -68,14 +68,18 @@ def read(data: bytes) -> Any:
 def plain(value: Any) -> Any:
     """Turn what `read` gave into what JSON can hold; a `Thing` becomes an object with `class`, `args` and its state.
 
-    Values that refer to themselves, or unfold to more than a page of anything, are cut.
+    Values that refer to themselves, or unfold to more than anybody reads, are cut: one text that stands in a million places is short
+    as a pickle and endless as JSON.
     """
     return _Plain().of(value, 0)
 
 
 class _Plain:
+    """One value on its way to JSON, and what may still be written of it: values, and characters."""
+
     def __init__(self) -> None:
         self.left = _MOST_VALUES
+        self.room = _MOST_BYTES
 
     def of(self, value: Any, depth: int) -> Any:
         self.left -= 1
@@ -84,30 +88,35 @@ class _Plain:
         if isinstance(value, Thing):
             return self._thing(value, depth)
         if isinstance(value, dict):
-            return {str(_key(key)): self.of(item, depth + 1) for key, item in self._some(value.items())}
+            return {self._text(str(_key(key))): self.of(item, depth + 1) for key, item in self._some(value.items())}
         if isinstance(value, list | tuple | _Many):
             return [self.of(item, depth + 1) for item in self._some(value)]
         if isinstance(value, bytes | bytearray):
-            return bytes(value[:_MOST_VALUES]).decode("utf-8", "backslashreplace")
-        return _scalar(value)
+            return self._text(bytes(value[:_MOST_VALUES]).decode("utf-8", "backslashreplace"))
+        return self._text(value) if isinstance(value, str) else _number(value)
 
     def _some(self, items: Any) -> list[Any]:
-        found = list(items)
-        return found[: max(0, self.left)]
+        return list(islice(items, max(0, self.left)))
+
+    def _text(self, text: str) -> str:
+        kept = text[: self.room]
+        self.room -= len(kept)
+        return kept.encode("utf-8", "replace").decode() + ("…" if len(kept) < len(text) else "")
 
     def _thing(self, value: Thing, depth: int) -> Any:
-        found: dict[str, Any] = {"class": value.name}
+        found: dict[str, Any] = {"class": self._text(value.name)}
         if value.args:
             found["args"] = [self.of(item, depth + 1) for item in self._some(value.args)]
-        return found | {key: self.of(item, depth + 1) for key, item in self._some(value.state.items())}
+        return found | {self._text(key): self.of(item, depth + 1) for key, item in self._some(value.state.items())}
 
 
-def _scalar(value: Any) -> Any:
+def _number(value: Any) -> Any:
+    """Give a number that JSON can hold; what is no number comes back as it is."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -_LONGEST_NUMBER <= value < _LONGEST_NUMBER:
         return f"a number of {value.bit_length()} bits"
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return value
 
 
 class _Many(list[Any]):
@@ -227,10 +236,9 @@ def _called(function: Any, args: Any) -> Thing:
 
 def _key(key: Any) -> Any:
     """Give something to look up by; what unfolds without end may not be hashed, only named."""
-    plain_key = all(isinstance(part, _SCALARS) for part in key) if isinstance(key, tuple) else isinstance(key, _SCALARS)
-    if not plain_key:
-        return f"a {key.kind if isinstance(key, Thing) else type(key).__name__}"
-    return _scalar(key) if isinstance(key, int | str) else key
+    if isinstance(key, tuple) and all(isinstance(part, _SCALARS) for part in key):
+        return tuple(map(_number, key))
+    return _number(key) if isinstance(key, _SCALARS) else f"a {key.kind if isinstance(key, Thing) else type(key).__name__}"
 
 
 def _keep(argument: Any) -> Any:

@@ -33,8 +33,8 @@ def lent(where: str) -> str:
 
     A URL with a password goes into the environment, and the text is the name of its variable: `env:SMITHERS_NB_SOURCE`.
     """
-    before, at, after = where.rpartition("@")
-    secret = (at and ":" in before.partition("://")[2]) or "password" in after.partition("?")[2].lower()
+    before, at, _ = where.rpartition("@")
+    secret = (at and ":" in before.partition("://")[2]) or "password" in where.partition("?")[2].lower()
     if scheme_of(where) is None or not secret or os.path.exists(where):  # noqa: PTH110
         return where
     name = next(name for place in count() if os.environ.get(name := f"{_LENT}_{place}" if place else _LENT, where) == where)

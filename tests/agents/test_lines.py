@@ -62,6 +62,7 @@ def test_a_plain_line_about_rows_that_exist_is_kept(record, line):
         (f"{CLI} node nobody --run-id order-sync-013", "has no node 'nobody'"),
         (f"{CLI} node normalize --run-id order-sync-013 --iteration 7", "in iteration 7"),
         (f"{CLI} node normalize --run-id order-sync-013 --iteration x", "no number"),
+        (f"{CLI} node normalize --run-id order-sync-013 --iteration {'9' * 5_000}", "no number"),
         (f"{CLI} node normalize --run-id", "--run-id has no value"),
         (f"{CLI} inspect order-sync-013 --force", "'--force' is not an option"),
         (f"{CLI} up {PATH} --run-id order-sync-013 --resume true --force", "'--force'"),

@@ -95,3 +95,12 @@ def test_what_the_rules_quoted_holds(fleet):
     assert record.refusal("event:2", "put together from two") != ""
     assert record.refusal("event:3", "put") != ""
     source.close()
+
+
+def test_an_empty_line_proves_nothing(fleet):
+    """A quote of a line of the workflow on which nothing stands, nor after it, is refused like any other that does not occur."""
+    source = open_source(fleet)
+    record = Record(Snapshot(source, "order-sync-013"), source_path="flow.tsx", source="export {}\n\n\n")
+    assert "does not occur" in record.refusal("source:flow.tsx:2", "export default")
+    assert record.refusal("source:flow.tsx:2", " ") != ""
+    source.close()

@@ -31,7 +31,7 @@ def test_a_secret_is_lent_by_name():
     """A URL with a password goes into the environment once; another one gets a name of its own."""
     assert lent(SECRET) == lent(SECRET) == "env:SMITHERS_NB_SOURCE"
     assert os.environ["SMITHERS_NB_SOURCE"] == SECRET
-    other = "postgresql://db.example/runs?password=hunter2"
+    other = "postgresql://db.example/runs?password=hunter@2"
     assert lent(other) == "env:SMITHERS_NB_SOURCE_1"
     assert lent(SECRET) == "env:SMITHERS_NB_SOURCE"
 

@@ -108,6 +108,24 @@ def test_what_unfolds_without_end_is_cut(layer):
     assert time.monotonic() - begun < 5
 
 
+def test_a_text_in_a_million_places_is_cut():
+    """What is short as a pickle and endless as JSON is cut to what a person could read, whether text, bytes or a key."""
+    words = "word" * 250_000
+    for value in ([words] * 5_000, [words.encode()] * 5_000, [{words: 1}] * 5_000, [ValueError(words)] * 5_000):
+        told = dump(plain(read(pickle.dumps(value))))
+        assert told is not None
+        assert len(told) < 10_000_000
+
+
+def test_a_number_that_python_would_not_write_is_described():
+    """A number of thousands of digits is told by its size wherever it stands, also within a key."""
+    huge = 2**70_000
+    assert plain(read(pickle.dumps([huge, {huge: 1, (huge, 1): 2}]))) == [
+        "a number of 70001 bits",
+        {"a number of 70001 bits": 1, "('a number of 70001 bits', 1)": 2},
+    ]
+
+
 def test_errors_are_told_as_python_would():
     """The message of an exception is what `str()` of it gives, for those of the language and for any other class."""
     for error in (
