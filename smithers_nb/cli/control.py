@@ -177,7 +177,7 @@ def rewind(  # noqa: PLR0913  # its options
     _confirm(f"This goes back from frame {plan.came_from} to {plan.goes_to} and takes out", plan.items, yes=yes, needed=True)
     done = control.rewind(place, plan.run_id, frame, caller=login(), force=force)
     found = {"run_id": done.run_id, "from_frame_no": done.came_from, "to_frame_no": done.goes_to, "removed_nodes": _rows(done.items)}
-    command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask)}"
+    command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, place)}"
     print_finding(found, ask.fmt, lambda: [f"{done.run_id} is back at frame {done.goes_to}; go on with: {command}"])
     return DONE
 

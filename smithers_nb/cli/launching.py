@@ -108,7 +108,7 @@ def tell(ask: Asked, place: Place, outcome: Outcome) -> None:
         "reason": outcome.reason.model_dump(exclude={"details"}) if outcome.reason else None,
         "waiting_for": [dump(item) for item in asked],
     }
-    print_finding(found, ask.fmt, lambda: _page(outcome, asked, where(ask)))
+    print_finding(found, ask.fmt, lambda: _page(ask, place, outcome, asked))
 
 
 def commands_for(item: Pending, options: str = "") -> list[str]:
@@ -125,8 +125,8 @@ def commands_for(item: Pending, options: str = "") -> list[str]:
     return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
 
 
-def _page(outcome: Outcome, asked: list[Pending], options: str) -> Iterable[str]:
-    run = shlex.quote(outcome.run_id)
+def _page(ask: Asked, place: Place, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
+    options = where(ask, place)
     sheet = Sheet()
     sheet.headline(outcome.status, outcome.run_id)
     if outcome.reason is not None:
@@ -137,13 +137,14 @@ def _page(outcome: Outcome, asked: list[Pending], options: str) -> Iterable[str]
     sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
     for item in asked:
         sheet.commands("", commands_for(item, options))
-    sheet.commands("", _next(outcome, run, options))
+    sheet.commands("", _next(ask, place, outcome))
     return sheet.lines
 
 
-def _next(outcome: Outcome, run: str, options: str) -> list[str]:
+def _next(ask: Asked, place: Place, outcome: Outcome) -> list[str]:
+    run, options = shlex.quote(outcome.run_id), where(ask, place)
     if outcome.status == "failed":
-        return [f"smithers-nb why {run}{options}"]
+        return [f"smithers-nb why {run}{where(ask, place, flag='--source')}"]
     if outcome.status == "cancelled":
         return [f"smithers-nb resume {run}{options}"]
     if outcome.status == "paused":
@@ -165,7 +166,7 @@ def _hand_to_worker(ask: Asked, place: Place, run_id: str) -> int:
     ensure_worker(place)
     if ask.fmt == "table":
         click.echo(run_id)
-        note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask)}`")
+        note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, place)}`")
     else:
         found = {"run_id": run_id, "status": status_of(place, run_id), "notebook": str(notebook_of(place, run_id)), "detached": True}
         print_finding(found, ask.fmt, tuple)

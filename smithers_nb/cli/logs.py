@@ -135,5 +135,5 @@ def _say_what_is_asked(ask: Asked, place: Place, run_id: str, status: str) -> No
     note(f"run {run_id} is {status}")
     for item in pending(place, run_id):
         note(f"{item.node_id}: {item.prompt}")
-        for line in commands_for(item, where(ask)):
+        for line in commands_for(item, where(ask, place)):
             note(f"  {line}")

@@ -76,14 +76,15 @@ def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
     """List the gates and questions that wait for a person, oldest first, of one run or of all."""
     from smithers_nb.engine.control import pending
 
-    found = pending(place_of(ask, database), run)
+    place = place_of(ask, database)
+    found = pending(place, run)
     if ask.fmt == "json":
         write_json([_row(item) for item in found])
     elif ask.fmt == "jsonl":
         for item in found:
             write_json(_row(item), line=True)
     else:
-        for line in _page(found, where(ask)):
+        for line in _page(found, where(ask, place)):
             click.echo(line)
         if not found:
             note("nothing waits for a person")
@@ -128,7 +129,7 @@ def _follow(ask: Asked, place: Place, said: Said, word: str) -> None:
         ensure_worker(place)
     run_id, node_id, iteration = said.node
     found = {"run_id": run_id, "node_id": node_id, "iteration": iteration, "result": word, "continues": said.goes_on}
-    then = f"; it goes on in the background: smithers-nb logs {run_id} --follow{where(ask)}" if said.goes_on else ""
+    then = f"; it goes on in the background: smithers-nb logs {run_id} --follow{where(ask, place)}" if said.goes_on else ""
     print_finding(found, ask.fmt, lambda: [f"{node_id} of {run_id} is {word}{then}"])
 
 

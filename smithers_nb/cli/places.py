@@ -7,6 +7,7 @@ import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -56,9 +57,18 @@ def place_of(ask: Asked, database: str | None = None) -> Place:
     return Place.of(ask.source, database=database)
 
 
-def where(ask: Asked) -> str:
-    """Write the options that a follow-up command needs to find the same project."""
-    return f" --source {shlex.quote(ask.source)}" if ask.source else ""
+def where(ask: Asked, place: Place, *, flag: str = "--database") -> str:
+    """Write the options that a follow-up command needs to find the same runs; commands that only read know a database as `--source`.
+
+    A password is never among them.
+    """
+    source = f" --source {shlex.quote(ask.source)}" if ask.source else ""
+    known = os.environ.get("SMITHERS_NB_DATABASE", "").replace("postgres://", "postgresql://", 1)
+    if place.file is not None or place.url in (known, ask.source):
+        return source
+    parts = urlsplit(place.url)
+    named = '"$SMITHERS_NB_DATABASE"' if parts.password or parts.query else shlex.quote(place.url)
+    return f"{source} {flag} {named}"
 
 
 def login() -> str:

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 
 from smithers_nb.cli.app import CANCELLED, DONE, FAILED, USER_ERROR, WAITING
 from smithers_nb.cli.handover import arguments, smithers_cli
+from smithers_nb.cli.options import Asked
+from smithers_nb.cli.places import where
 from smithers_nb.engine.control import submit
 from smithers_nb.engine.control.parameters import Words
 from smithers_nb.engine.journal import store
@@ -251,3 +253,23 @@ def test_exit_codes_are_a_table() -> None:
     assert list(codes.values()) == [DONE, FAILED, CANCELLED, WAITING, WAITING, WAITING] == [0, 1, 2, 3, 3, 3]
     assert aftermath.EXIT_CODES == EXIT_CODES
     assert USER_ERROR == 4
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "options"),
+    [
+        (None, None, ""),
+        ("postgresql://ann@db/runs", None, " --database postgresql://ann@db/runs"),
+        ("postgresql://ann@db/runs", "postgres://ann@db/runs", ""),
+        ("postgresql://ann:secret@db/runs", None, ' --database "$SMITHERS_NB_DATABASE"'),
+        ("postgresql://db/runs?password=secret", None, ' --database "$SMITHERS_NB_DATABASE"'),
+    ],
+)
+def test_follow_up_commands_find_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url, variable, options: str) -> None:
+    """What is printed as the next command names the database when it has to, and never a password."""
+    monkeypatch.delenv("SMITHERS_NB_DATABASE", raising=False)
+    if variable:
+        monkeypatch.setenv("SMITHERS_NB_DATABASE", variable)
+    place = Place.of(tmp_path, database=url)
+    assert where(Asked(), place) == options
+    assert where(Asked(source="a b"), place) == f" --source 'a b'{options}"
