@@ -19,11 +19,12 @@ from smithers_nb.artifacts import safe_name, write_whole
 from smithers_nb.engine.cells import CellRecorder
 from smithers_nb.engine.delivery import Delivery, artifacts_of, deliver
 from smithers_nb.engine.executions import JOURNAL, OWNER, ROOT, RUN
-from smithers_nb.engine.journal import executions
+from smithers_nb.engine.journal import decisions, executions
 from smithers_nb.engine.journal.claims import claim
 from smithers_nb.engine.journal.records import INPUT, Node, append_event, read_output
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
+from smithers_nb.engine.launcher import PRELOAD
 from smithers_nb.engine.notebooks import Setting, as_bytes, execute
 from smithers_nb.engine.reasons import GAVE_UP, reason_of, reason_of_stop
 from smithers_nb.errors import ClaimLost, JournalUnusable, NotebookError
@@ -49,6 +50,12 @@ PARKED: Final = "Parked"
 _MARK: Final = "papermill-error-cell-tag"
 _GLANCE_S: Final = 0.5
 _CELL_S, _TOTAL_S = 600.0, 1800.0
+
+_ENGINE: Final = "smithers_nb.engine.kept smithers_nb.workflows.steps"
+"""Modules that the first stage of a notebook needs."""
+
+_PACKAGE, _OURS = b"smithers_nb", b"smithers_nb.workflows"
+"""What tells a notebook with stages from any other, and one of ours, for which the kernel spec knows what it needs."""
 
 
 class Outcome(NamedTuple):
@@ -188,7 +195,7 @@ class _Running:
             raise
         except Exception as error:  # noqa: BLE001  # no path may be silent
             return self._failed(reason_of(error, source="engine"), None)
-        return self._end("finished")
+        return self._finished()
 
     def _execute(self, watch: _Watch, kernels: KernelPool | None, progress: Progress | None) -> None:
         taken = self.taken
@@ -217,7 +224,7 @@ class _Running:
 
     def _environment(self) -> dict[str, str]:
         place = self.journal.place
-        return {RUN: self.run_id, JOURNAL: place.url, OWNER: self.owner, ROOT: str(place.root)}
+        return {RUN: self.run_id, JOURNAL: place.url, OWNER: self.owner, ROOT: str(place.root), **_preload(self.taken.path)}
 
     def _changed_source(self) -> FailureReason | None:
         """Say how the notebook differs from the one that was begun; None when it does not, or when it may."""
@@ -237,8 +244,8 @@ class _Running:
 
     def _stopped(self, error: NotebookError) -> Outcome:
         stop = error.stop
-        if stop is not None and stop.name == PARKED:
-            return self._parked(error, stop)
+        if stop is not None and stop.name == PARKED and (status := self._waits(stop)):
+            return self._parked(error, stop, status)
         if stop is not None and stop.name == "Cancelled":
             with self._ending(error.notebook) as connection:
                 self.recorder.cancel_open(connection, "run-cancelled")
@@ -261,9 +268,24 @@ class _Running:
             )
             return _settle(connection, self.execution, Outcome(self.run_id, "failed", notebook, own))
 
-    def _parked(self, error: NotebookError, stop: Stop) -> Outcome:
+    def _waits(self, stop: Stop) -> str | None:
+        """Say what the run waits for; None when the exception only looks like that of a gate."""
+        node_id = json_object(stop.message).get("node_id")
+        if not isinstance(node_id, str):
+            return None
+        with self.journal.reading() as connection:
+            return decisions.asks(connection, self.run_id, node_id)
+
+    def _finished(self) -> Outcome:
+        """End the run well, unless it asks for something still: a gate that a notebook caught, or asked in a thread, is as shut as any."""
+        notebook = self.output if self.output.exists() else None
+        with self._ending(notebook) as connection:
+            self.recorder.finish_open(connection)
+            status = decisions.asks(connection, self.run_id) or "finished"
+            return _settle(connection, self.execution, Outcome(self.run_id, status, notebook))
+
+    def _parked(self, error: NotebookError, stop: Stop, status: str) -> Outcome:
         """Let the run wait, with a notebook that reads as if it had ended there."""
-        status = json_object(stop.message).get("status", "waiting-approval")
         if error.notebook is not None:
             clean_of_parking(stop.notebook)
             with suppress(OSError):
@@ -335,6 +357,14 @@ def _speaks_for_itself(path: Path) -> bool:
         settings = json_object(path.read_bytes()).get("metadata", {}).get("smithers_nb", {})
         return isinstance(settings, dict) and settings.get("nodes") == "stages"
     return False
+
+
+def _preload(path: Path) -> dict[str, str]:
+    """Let a kernel import, before its first cell, what its notebook will need and nothing else."""
+    with suppress(OSError):
+        text = path.read_bytes()
+        return {} if _OURS in text else {PRELOAD: _ENGINE if _PACKAGE in text else ""}
+    return {}
 
 
 def _cwd(taken: _Taken) -> Path | None:

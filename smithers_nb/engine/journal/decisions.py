@@ -153,6 +153,21 @@ def ask_again(connection: sa.Connection, request_id: str, *, prompt: str, why: s
     return told
 
 
+def asks(connection: sa.Connection, run_id: str, node_id: str | None = None) -> str | None:
+    """Tell what a run waits for: `waiting-approval` or `waiting-event`; None when nobody is asked.
+
+    Args:
+        connection: A connection of the journal.
+        run_id: The run.
+        node_id: Only what this node asks, and also when somebody has said meanwhile what was asked for.
+    """
+    for table, open_one, status in ((approvals, "requested", "waiting-approval"), (questions, "pending", "waiting-event")):
+        which = table.c.status == open_one if node_id is None else table.c.node_id == node_id
+        if connection.execute(sa.select(table.c.run_id).where(table.c.run_id == run_id, which).limit(1)).first():
+            return status
+    return None
+
+
 def _approval(connection: sa.Connection, node: Node) -> sa.Row[Any] | None:
     return connection.execute(sa.select(approvals).where(*_is(node))).first()
 

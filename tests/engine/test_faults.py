@@ -1,0 +1,55 @@
+"""What a hostile notebook, a hostile moment or a hostile machine does to a run: it ends with a status that is true, and says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from smithers_nb.engine.control import decide
+from smithers_nb.engine.place import Place
+from tests.engine.durable import Project, effect
+
+_GATE = "from smithers_nb import gate\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """An empty project."""
+    return Project(Place.of(tmp_path))
+
+
+@pytest.mark.parametrize("message", ["", "[1]", '{"node_id": "g", "status": "finished"}', '{"node_id": ["g"]}'])
+def test_only_a_gate_parks_a_run(project, message):
+    """An exception of the user's that is called like ours fails the run: nobody could decide, and nothing must pass for finished."""
+    run_id = project.submit(f"class Parked(BaseException): pass\nraise Parked({message!r})", effect("never"))
+    assert project.execute(run_id).status == "failed"
+    assert project.error(run_id)["code"] == "Parked"
+    assert project.lines() == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        _GATE + "try:\n    gate('g', 'Go on?')\nexcept BaseException:\n    pass",
+        _GATE + "import threading\nthread = threading.Thread(target=gate, args=('g', 'Go on?'))\nthread.start()\nthread.join()",
+    ],
+    ids=["caught", "thread"],
+)
+def test_a_run_that_asks_is_not_finished(project, cell):
+    """A notebook that swallows the end at a gate waits at it all the same, and is finished once somebody has decided."""
+    run_id = project.submit(cell)
+    assert project.execute(run_id).status == "waiting-approval"
+    assert project.execute(run_id).status == "waiting-approval"
+    decide(project.place, run_id, approved=True, by="ann", go_on=False)
+    assert project.execute(run_id).status == "finished"
+
+
+def test_a_notebook_may_end_itself(project):
+    """`sys.exit(0)` is an end that papermill takes for a good one; the cell is finished too, and what it left under way is not."""
+    run_id = project.submit(
+        "import sys, threading, time\nfrom smithers_nb import stage\n"
+        "threading.Thread(target=stage, args=('left', lambda: time.sleep(60)), daemon=True).start()\ntime.sleep(0.5)\nsys.exit(0)",
+        effect("never"),
+    )
+    assert project.execute(run_id).status == "finished"
+    assert project.states(run_id) == {"parameters": "finished", "step-1": "finished", "left": "cancelled"}
+    assert project.lines() == []
