@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from smithers_nb.diagnosis.stack import TRACEBACK, own_frame, python_exception, stack_frames
+import pytest
+
+from smithers_nb.diagnosis.stack import TRACEBACK, causes, own_frame, python_exception, reads_environment, stack_frames
 from smithers_nb.model.verdict import Link
 
 JS = """TypeError: undefined is not an object (evaluating 'a.b')
@@ -67,3 +69,86 @@ def test_innermost_python_frame_comes_first() -> None:
 def test_no_traceback_has_no_exception() -> None:
     """Text that only looks like an exception is none."""
     assert python_exception("KeyError: 'x'") == ""
+
+
+NOTEBOOK = """---------------------------------------------------------------------------
+KeyError                                  Traceback (most recent call last)
+Cell In[2], line 3, in loaded(name)
+      1 def loaded(name):
+      2     return orders[
+----> 3         name]
+
+KeyError: 'total'
+
+During handling of the above exception, another exception occurred:
+
+ReportError                               Traceback (most recent call last)
+Cell In[4], line 1
+----> 1 helpers.report(loaded)
+
+File ~/shop/helpers.py:12, in report(load)
+     11 try:
+---> 12     load("total")
+     13 except KeyError:
+
+File /venv/lib/python3.11/site-packages/pandas/core/frame.py:99, in get(self)
+     98 x = 1
+---> 99 raise ReportError("no report")
+
+File pandas/_libs/index.pyx:7, in pandas._libs.index.get()
+
+ReportError: no report
+  in two lines"""
+PLAIN = """Traceback (most recent call last):
+  File "/tmp/ipykernel_123/456.py", line 2, in summed
+    return total({})
+  File "/srv/shop/helpers.py", line 4, in total
+    return sum(order["lines"])
+           ~~~^^^^^^^^^^^
+KeyError: 'lines'
+"""
+
+
+def test_a_notebook_s_traceback_is_read_from_its_end() -> None:
+    """Cells, files and compiled modules, the innermost first, each with the line that the traceback points to."""
+    frames = list(stack_frames(NOTEBOOK))
+    assert [(frame.place, frame.text, frame.is_own) for frame in frames] == [
+        ("index.pyx:7", "", False),
+        ("frame.py:99", 'raise ReportError("no report")', False),
+        ("helpers.py:12", 'load("total")', True),
+        ("cell [4], line 1", "helpers.report(loaded)", True),
+        ("cell [2], line 3", "name]", True),
+    ]
+    assert [frame.is_cell for frame in frames] == [False, False, False, True, True]
+
+
+def test_what_an_exception_came_of() -> None:
+    """Each exception of a chain is told with its own part of the traceback, the one it ended with left out."""
+    (cause,) = causes(NOTEBOOK)
+    assert (cause.name, cause.message) == ("KeyError", "'total'")
+    assert [frame.place for frame in stack_frames(cause.stack)] == ["cell [2], line 3"]
+    assert python_exception(cause.stack) == "KeyError: 'total'"
+    assert list(causes(PLAIN)) == []
+    assert list(causes(JS)) == []
+
+
+def test_plain_traceback_of_a_kernel() -> None:
+    """A stage's traceback names the file that the kernel made of a cell; the line itself is what helps."""
+    inner, outer = stack_frames(PLAIN)
+    assert (inner.place, inner.text, inner.is_cell) == ("helpers.py:4", 'return sum(order["lines"])', False)
+    assert (outer.place, outer.text, outer.is_cell, outer.is_own) == ("a cell, line 2", "return total({})", True, True)
+
+
+def test_a_broken_cell() -> None:
+    """A syntax error is told at its line, which the kernel indents."""
+    (frame,) = stack_frames("  Cell In[1], line 2\n    print('a'\n         ^\nSyntaxError: '(' was never closed\n")
+    assert (frame.place, frame.text) == ("cell [1], line 2", "print('a'")
+
+
+@pytest.mark.parametrize(
+    ("file", "is_it"), [("/usr/lib/python3.11/os.py:679", True), ("<frozen os>:679", True), ("/srv/shop/os_orders.py:6", False)]
+)
+def test_a_missing_variable_is_known_by_its_place(file: str, is_it: bool) -> None:
+    """Python says only `KeyError: 'NAME'`; that the environment was asked is told by the innermost frame."""
+    stack = f"Cell In[1], line 2\n----> 2 os.environ['X']\n\nFile {file}, in _Environ.__getitem__(self, key)\n\nKeyError: 'X'"
+    assert reads_environment(stack) is is_it
