@@ -31,6 +31,7 @@ from smithers_nb.present.theme import style_block
 EVERY_S: Final = 2.0
 """Seconds between two looks at what others have decided."""
 
+_LINES: Final = 12
 _WIDE: Final = {"width": "auto", "max_width": "46em"}
 # Fields are sent when they are left (`continuous_update=False`): sent with every key, the last ones may come after the click.
 
@@ -262,4 +263,6 @@ def _line(text: str) -> str:
 
 
 def _refused(error: SmithersNbError) -> str:
-    return style_block() + h("div", note(f"{error}{f' — {error.hint}' if error.hint else ''}", state="failed"), role="alert")
+    lines = [note(line, state="failed") for line in str(error).splitlines()[:_LINES]]
+    hint = h("p", one_line(error.hint, 600), class_="snb snb-muted") if error.hint else None
+    return style_block() + h("div", *lines, hint, role="alert")

@@ -26,7 +26,9 @@ _OF_DURABLE_RUNS: Final = (
     "smithers_nb.engine.journal.records",
     "smithers_nb.engine.journal.status",
     "smithers_nb.engine.journal.store",
+    "smithers_nb.engine.kept",
     "smithers_nb.workflows.post_failure",
+    "smithers_nb.workflows.steps",
 )
 """Imported without being used: a rehearsal writes into nobody's journal."""
 

@@ -428,6 +428,21 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again(run):
     assert ask("q", "An even number?", Even).n == 4
 
 
+def test_an_answer_of_another_form_is_refused_field_by_field(run):
+    """Whoever answers learns of every field that does not fit, and the question goes on waiting."""
+
+    class Order(BaseModel):
+        n: int
+        name: str
+
+    with pytest.raises(Parked) as caught:
+        ask("q", "What?", Order)
+    with pytest.raises(ParameterError) as refused:
+        control.answer(run.place, caught.value.request["request_id"], {"n": "x", "name": 1}, by="ann")
+    assert str(refused.value).splitlines() == ["n: 'x' is not of type 'integer'", "name: 1 is not of type 'string'"]
+    assert run.rows(questions)[0].status == "pending"
+
+
 @pytest.mark.usefixtures("run")
 def test_a_question_is_free_or_a_choice():
     """Schema and options exclude each other, and there is something to choose from."""

@@ -90,7 +90,8 @@ def test_the_second_of_two_people_is_told():
     live = gate_widget(REQUEST, desk.callbacks(), who="ann")
     desk.first = Decided(False, "ben", NOW, "no")
     button(live, "Approve").click()
-    assert "it was denied already by ben — the first decision stands" in page(live)
+    assert "it was denied already by ben" in page(live)
+    assert "the first decision stands" in page(live)
     assert "Denied by ben" in page(live)
     assert "Run this cell again" not in page(live)
     assert (controls(live), desk.given) == ("none", [])
@@ -102,7 +103,7 @@ def test_a_decision_that_could_not_be_written_may_be_tried_again():
     desk.broken = JournalUnusable("the journal is locked", hint="wait")
     live = gate_widget(REQUEST, desk.callbacks(), who="ann")
     button(live, "Approve").click()
-    assert "the journal is locked — wait" in page(live)
+    assert "the journal is locked" in page(live)
     assert not button(live, "Approve").disabled
     desk.broken = None
     button(live, "Approve").click()
@@ -216,12 +217,13 @@ def test_an_answer_that_the_journal_refuses_is_told():
     """What only the schema can refuse is shown in place as well."""
 
     def refuse(_value):
-        raise ParameterError("n: 3 is greater than 2", hint="the answer has to fit")
+        raise ParameterError("n: 3 is greater than 2\nm: is missing", hint="the answer has to fit")
 
     live, _ = ask({"type": "integer"}, answer=refuse)
     parts(live.box, "Text")[0].value = "3"
     button(live, "Answer").click()
-    assert "n: 3 is greater than 2 — the answer has to fit" in page(live)
+    for text in (" n: 3 is greater than 2</p>", " m: is missing</p>", "the answer has to fit"):
+        assert text in page(live)
 
 
 def test_nothing_is_preset():

@@ -5,7 +5,7 @@ What follows is asked for in the transaction of the decision, so neither exists 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -20,6 +20,9 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Answer, Decision
     from smithers_nb.engine.place import Place
+
+_PROBLEMS: Final = 8
+"""How many fields of an answer that do not fit are named."""
 
 
 class Pending(NamedTuple):
@@ -206,10 +209,9 @@ def _check_answer(row: sa.Row[Any], value: Any) -> None:
     import jsonschema  # type: ignore[import-untyped]  # it ships no types
 
     schema = orjson.loads(row.schema_json)
-    try:
-        jsonschema.validate(value, schema)
-    except jsonschema.ValidationError as error:
-        where = ".".join(map(str, error.absolute_path)) or "the answer"
-        raise ParameterError(
-            f"{where}: {error.message[:300]}", hint=f"the answer has to fit {orjson.dumps(schema).decode()[:400]}"
-        ) from None
+    found = sorted(
+        jsonschema.validators.validator_for(schema)(schema).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
+    )
+    if found:
+        lines = [f"{'.'.join(map(str, error.absolute_path)) or 'the answer'}: {error.message[:300]}" for error in found[:_PROBLEMS]]
+        raise ParameterError("\n".join(lines), hint=f"the answer has to fit {orjson.dumps(schema).decode()[:400]}")
