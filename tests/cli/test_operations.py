@@ -223,7 +223,10 @@ def test_an_edit_while_parked(shop: Shop) -> None:
     gate = "from smithers_nb.engine.stages import gate\nprint(gate('publish', 'Publish?').approved)"
     assert shop("up", shop.notebook(gate), "--run-id", "r1").code == 3
     shop.notebook(f"{gate}\n# edited")
-    assert shop.here("approve", "r1", "--no-continue", "--format", "json").json["continues"] is False
+    said = shop("approve", "r1")
+    assert said.code == 0
+    assert "--accept-workflow-change" in said.err
+    until(lambda: shop.status("r1") == "paused")
     refused = shop.here("resume", "r1")
     assert refused.code == 4
     assert "RESUME_METADATA_MISMATCH" in refused.err or "workflow entry file changed" in refused.err

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.engine.control.state import config_of
+from smithers_nb.engine.control.state import config_of, run_row
+from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import append_event, as_json
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.source_hash import UNAVAILABLE, Source, changed_parts, mismatches, source_of
@@ -17,6 +18,8 @@ from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from smithers_nb.engine.place import Place
 
 _SHOWN: Final = 5
 
@@ -51,6 +54,15 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
     restamp(connection, row.run_id, config, now)
     told = {"mismatch": ", ".join(labels), "from": row.workflow_hash, "to": now.hash, "changed": changed}
     append_event(connection, row.run_id, "RunWorkflowChangeAccepted", told)
+
+
+def is_edited(place: Place, run_id: str) -> bool:
+    """Tell whether a run will be paused because its notebook was edited, as far as that can be seen from here."""
+    with Journal.open(place) as journal, journal.reading() as connection:
+        row = run_row(connection, run_id)
+    config = config_of(row)
+    labels = mismatches(row.workflow_hash, source_of(Path(row.workflow_path or ""), folder_of(config)))
+    return bool(labels) and UNAVAILABLE not in labels and not config.get("hot")
 
 
 def restamp(connection: sa.Connection, run_id: str, config: dict[str, Any], source: Source) -> None:
