@@ -18,6 +18,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.engine.durable import until
+
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
     pytest.mark.browser,
@@ -111,6 +113,12 @@ def decisions(folder):
         return database.execute("SELECT status, decided_by, note FROM _smithers_approvals").fetchall()
 
 
+def saved_pages(folder):
+    """Read the HTML that the saved notebook keeps of what it showed."""
+    cells = json.loads((folder / "deploy.ipynb").read_text())["cells"]
+    return ["".join(output.get("data", {}).get("text/html", "")) for cell in cells for output in cell.get("outputs", [])]
+
+
 def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, tmp_path):
     """Nothing passes until somebody decides; both people see the one decision; the answer is checked before it counts."""
     ann = opened(browser, lab, "deploy")
@@ -133,10 +141,7 @@ def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, t
     ann.keyboard.press("Tab")
     assert ann.evaluate("document.activeElement.textContent").strip() == "Approve"
     ann.keyboard.press("Enter")
-    for _ in range(100):
-        if decisions(folder)[0][0] != "requested":
-            break
-        time.sleep(0.02)
+    until(lambda: decisions(folder)[0][0] != "requested")
     with suppress(Exception):  # he is told, or sees it by himself before he has clicked
         ben.get_by_role("button", name="Deny").click(timeout=3_000)
     ann.get_by_text(re.compile(r"Approved by ann@")).first.wait_for()
@@ -158,17 +163,8 @@ def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, t
     ann.get_by_role("button", name="Answer").click()
     ann.get_by_text(re.compile(r"Answered by ann@")).wait_for()
     run_all(ann)
-    for _ in range(200):
-        if (folder / "copies").exists():
-            break
-        time.sleep(0.1)
+    until((folder / "copies").exists)
     assert (folder / "copies").read_text() == "3"
     ann.screenshot(path=tmp_path / "done.png", full_page=True)
     ann.keyboard.press("Control+s")
-    for _ in range(100):
-        saved = json.loads((folder / "deploy.ipynb").read_text())
-        texts = [output for cell in saved["cells"] for output in cell.get("outputs", [])]
-        if any("Approved by ann" in json.dumps(output) for output in texts):
-            break
-        time.sleep(0.1)
-    assert any("Approved by ann" in json.dumps(output.get("data", {}).get("text/html", "")) for output in texts)
+    until(lambda: any("Approved by ann" in page for page in saved_pages(folder)))
