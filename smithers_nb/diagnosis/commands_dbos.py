@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from smithers_nb.diagnosis.commands import FILL_IN
 from smithers_nb.sources.dbos_rows import GIVEN_UP
 from smithers_nb.sources.json_text import as_object
+from smithers_nb.sources.spelling import is_postgres
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import TaskRow
@@ -110,7 +111,7 @@ class DbosCli:
     def _database(self) -> str:
         location, _, schema = self._snapshot.source.location.partition("?schema=")
         named = f" --schema {shlex.quote(schema)}" if schema else ""
-        if location.startswith(("postgresql:", "postgres:")):
+        if is_postgres(location):
             return f'--sys-db-url "${VARIABLE}"{named}'
         return f"--sys-db-url {shlex.quote(f'sqlite:///{Path(location).absolute()}')}"
 

@@ -7,7 +7,7 @@ or of the whole store. That is all a new kind of store has to implement; whateve
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from smithers_nb.errors import AmbiguousRunId, RunNotFound
 
@@ -35,6 +35,15 @@ class Problem(NamedTuple):
     what: str
 
 
+class Problems(list[Problem]):
+    """What could not be read so far, in the order in which it was met."""
+
+    def add(self, where: str, what: str) -> None:
+        """Remember something that could not be read, once."""
+        if (problem := Problem(where, what)) not in self:
+            self.append(problem)
+
+
 class Source(Protocol):
     """A read-only view of a place that holds runs."""
 
@@ -49,7 +58,7 @@ class Source(Protocol):
         ...
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> Problems:
         """What could not be read so far, in the order in which it was met, each once."""
         ...
 
@@ -81,6 +90,11 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of the store and remove private copies of it."""
         ...
+
+
+def fits(row: Any, only: Only | None) -> bool:
+    """Tell whether a row has, in each column that `only` names, one of its values."""
+    return all(getattr(row, name) in values for name, values in (only or {}).items())
 
 
 CHILD_MARK = ":child:"

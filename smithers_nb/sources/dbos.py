@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from smithers_nb import frames
 from smithers_nb.model.rows import AttemptRow, BranchRow, EventRow, NodeRow, OutputRow, RunRow, SignalRow, TaskRow
 from smithers_nb.sources import dbos_rows as to
-from smithers_nb.sources.base import AllBut, Only, Problem, R
+from smithers_nb.sources.base import AllBut, Only, R, fits
 from smithers_nb.sources.dbos_story import event_rows
 from smithers_nb.sources.dbos_tables import STEPS, WORKFLOWS, Question, Row, Tables
 from smithers_nb.sources.dbos_values import errors_of, value_of
@@ -51,13 +51,7 @@ class DbosSource:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.location = tables.location
-        self.problems: list[Problem] = []
-        tables.add_problem = self.add_problem
-
-    def add_problem(self, where: str, what: str) -> None:
-        """Remember something that could not be read, once."""
-        if (problem := Problem(where, what)) not in self.problems:
-            self.problems.append(problem)
+        self.problems = tables.problems
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """List workflow ids that start with a prefix, sorted, at most `limit`."""
@@ -68,7 +62,7 @@ class DbosSource:
         if row not in _GRAINS:
             return []
         read, time = _GRAINS[row]
-        found = [one for one in read(self, Wanted(run_id, only, since_ms)) if _fits(one, only)]
+        found = [one for one in read(self, Wanted(run_id, only, since_ms)) if fits(one, only)]
         return [one for one in found if since_ms is None or time is None or (getattr(one, time) or 0) >= since_ms]
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
@@ -251,10 +245,6 @@ def _words(statuses: Collection[str | int]) -> list[str | int]:
 
 def _by_workflow(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return {run_id: list(found) for run_id, found in groupby(rows, key=lambda row: str(row[_UUID]))}
-
-
-def _fits(row: Any, only: Only | None) -> bool:
-    return all(getattr(row, name) in values for name, values in (only or {}).items())
 
 
 def _sorted(rows: Iterable[R]) -> list[R]:

@@ -6,11 +6,12 @@ version of DBOS does not have gives None, or no rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from smithers_nb.errors import SourceUnreadable
+from smithers_nb.sources.base import Problems
 from smithers_nb.sources.json_text import dump
 from smithers_nb.sources.postgres import Part, PostgresDatabase, Table, TableUnreadable
 from smithers_nb.sources.query import quoted
@@ -53,11 +54,11 @@ class Tables(Protocol):
 
     Attributes:
         location: As shown to people.
-        add_problem: Told the table and why it could not be read.
+        problems: Tables that could not be read, and why.
     """
 
     location: str
-    add_problem: Callable[[str, str], None]
+    problems: Problems
 
     def columns(self, table: str) -> Collection[str]:
         """Name the columns of a table; none when it is not there."""
@@ -91,7 +92,7 @@ class SqliteTables:
             SourceUnreadable: It is no SQLite file, or has no tables of DBOS.
         """
         self.location = str(path)
-        self.add_problem: Callable[[str, str], None] = _nobody
+        self.problems = Problems()
         self.file = SqliteFile(path)
         self.file.check()
         sql = "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'"
@@ -143,7 +144,7 @@ class SqliteTables:
     def _fetch(self, table: str, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         rows, problem = self.file.fetch(sql, params)
         if problem is not None:
-            self.add_problem(table, problem)
+            self.problems.add(table, problem)
         return rows
 
 
@@ -156,7 +157,7 @@ class PostgresTables:
         Raises:
             SourceError: The database cannot be read, or has no tables of DBOS.
         """
-        self.add_problem: Callable[[str, str], None] = _nobody
+        self.problems = Problems()
         self.database = database
         schema = database.schema or self._found()
         self.location = database.location if schema == SCHEMA else f"{database.location}?schema={schema}"
@@ -204,7 +205,7 @@ class PostgresTables:
             try:
                 return list(self.database.rows(connection, part))
             except TableUnreadable as error:
-                self.add_problem(part.table.name, str(error))
+                self.problems.add(part.table.name, str(error))
                 return []
 
     def _found(self) -> str:
@@ -221,7 +222,3 @@ def _no_dbos(location: str) -> SourceUnreadable:
         f"{location} is not the system database of a DBOS application",
         hint="name the database of the application's system_database_url, and its schema with ?schema= when that is not dbos",
     )
-
-
-def _nobody(table: str, problem: str) -> None:
-    """Stand in until a source listens."""

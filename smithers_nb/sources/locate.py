@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
-from smithers_nb.sources.base import Problem
 from smithers_nb.sources.journal import DATABASE, journal_file
 from smithers_nb.sources.journal import SCHEMA as JOURNAL_SCHEMA
 from smithers_nb.sources.moved import ANCHOR, connection_string, moved_to
 from smithers_nb.sources.smithers import SmithersSource
-from smithers_nb.sources.spelling import scheme_of, without_secrets
+from smithers_nb.sources.spelling import POSTGRES, is_postgres, scheme_of, without_secrets
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
@@ -126,7 +125,8 @@ def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
             errors.append(error)
     if not opened:
         raise errors[0]
-    opened[0].problems.extend(Problem("project", str(error)) for error in errors)
+    for unread in errors:
+        opened[0].problems.add("project", str(unread))
     if len(opened) == 1:
         return opened[0]
     from smithers_nb.sources.together import Together
@@ -142,7 +142,7 @@ def _open_file(path: Path) -> Source:
         if moved is not None:
             backend, target = moved
             said = f"newer history of this project is in {backend} at {target}; this file ends at its migration"
-            source.problems.append(Problem("backend", said))
+            source.problems.add("backend", said)
     return source
 
 
@@ -184,7 +184,7 @@ def _open_moved(place: Path) -> Source:
             "`bunx smithers-orchestrator migrate --to sqlite`",
         )
     source = _open_postgres_url(url)
-    source.problems.append(Problem("backend", f"{place} keeps its history in postgres: {source.location} is shown"))
+    source.problems.add("backend", f"{place} keeps its history in postgres: {source.location} is shown")
     return source
 
 
@@ -229,7 +229,7 @@ def _open_postgres_url(url: str) -> Source:
 
 def _open_shared(url: str) -> Source:
     """Open the journal of a shared database: in Postgres it has a schema of its own, beside whatever else is there."""
-    ours = (scheme_of(url) or "").startswith("postgres") and "schema=" not in url
+    ours = is_postgres(url) and "schema=" not in url
     return open_source(f"{url}{'&' if '?' in url else '?'}schema={JOURNAL_SCHEMA}" if ours else url)
 
 
@@ -273,7 +273,7 @@ OPENERS: Final[dict[str, Callable[[str], Source]]] = {
     "file": _open_file_url,
     "journal": _open_journal_url,
     "env": _open_named,
-    **dict.fromkeys(("postgresql", "postgres", "postgresql+psycopg"), _open_postgres_url),
-    **dict.fromkeys(("dbos+sqlite", "dbos+postgresql", "dbos+postgres"), _open_dbos_url),
+    **dict.fromkeys(POSTGRES, _open_postgres_url),
+    **dict.fromkeys(("dbos+sqlite", *(f"dbos+{scheme}" for scheme in POSTGRES)), _open_dbos_url),
 }
 """URL scheme to what opens it; a new kind of source adds one line."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smithers_nb.sources.json_text import as_object
-from smithers_nb.sources.spelling import without_secrets
+from smithers_nb.sources.spelling import is_postgres, without_secrets
 
 ANCHOR: Final = ".smithers"
 _MARKERS: Final = ("backend.json", "migrated.json")
@@ -43,7 +43,7 @@ def connection_string(place: Path) -> str | None:
     """Find how to connect: as the project's markers say, which as a rule say only that it is set, else as the engine itself does."""
     named = (details.get(key) for name in _MARKERS for details in [_target(_marker(place / ANCHOR / name))] for key in _TARGET_KEYS)
     known = (*named, *map(os.environ.get, _VARIABLES))
-    return next((url for url in known if isinstance(url, str) and url.startswith(("postgres:", "postgresql:"))), None)
+    return next((url for url in known if isinstance(url, str) and is_postgres(url)), None)
 
 
 def _target(marker: dict[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from smithers_nb.errors import SourceNotFound, SourceUnreadable, SourceVanished
 from smithers_nb.sources.query import quoted
+from smithers_nb.sources.spelling import POSTGRES
 
 if TYPE_CHECKING:
     import psycopg
 
-SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _CONNECT_SECONDS: Final = 10
 _STATEMENT_MS: Final = 120_000
 _SCHEMA: Final = "schema"
@@ -230,7 +230,7 @@ def _parsed(url: str) -> tuple[str, str | None, tuple[str, ...]]:
         options = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         raise _no_url() from None
-    if parts.scheme not in SCHEMES or "@" in parts.path:
+    if parts.scheme not in POSTGRES or "@" in parts.path:
         raise _no_url()
     schema = next((value for name, value in options if name == _SCHEMA), None)
     kept = urlencode([(name, value) for name, value in options if name != _SCHEMA], quote_via=quote)

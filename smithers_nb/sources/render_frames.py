@@ -46,7 +46,7 @@ def tasks(source: SmithersSource, wanted: Wanted) -> list[TaskRow]:
             except BadChange as error:
                 bad = bad or f"frame {number}: {error}"
         if bad:
-            source.add_problem(f"{_FRAMES} {run_id}", bad)
+            source.problems.add(f"{_FRAMES} {run_id}", bad)
         rows += _rows(run_id, tree, index or [])
     return rows
 

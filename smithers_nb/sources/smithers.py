@@ -17,7 +17,7 @@ from smithers_nb.frames import contract
 from smithers_nb.model.rows import ApprovalRow, EventRow, OutputRow, TaskRow
 from smithers_nb.model.vocabulary import event_category
 from smithers_nb.sources import journal
-from smithers_nb.sources.base import Only, Problem, R
+from smithers_nb.sources.base import Only, Problems, R, fits
 from smithers_nb.sources.bulk import read_arrow
 from smithers_nb.sources.derived import approvals, outputs
 from smithers_nb.sources.grains import GRAINS_IN_SQL, OWN_TABLES
@@ -42,7 +42,7 @@ class SmithersSource:
     def __init__(self, path: str | Path) -> None:
         self.file = SqliteFile(path)
         self.location = str(path)
-        self.problems: list[Problem] = []
+        self.problems = Problems()
         self._schema: dict[str, tuple[str, ...]] | None = None
         self._version: list[tuple[Any, ...]] = []
         self.file.check()
@@ -97,7 +97,7 @@ class SmithersSource:
         if row is OutputRow:
             self.refresh()
         if row in _DERIVED:
-            return [found for found in _DERIVED[row](self, wanted) if _fits(found, only)]
+            return [found for found in _DERIVED[row](self, wanted) if fits(found, only)]
         query = self._query(row, wanted)
         if query is None:
             return []
@@ -106,7 +106,7 @@ class SmithersSource:
         cells, problem = self.file.fetch(query.sql, query.params)
         if problem is None:
             return [_row(row, cell, flags) for cell in cells]
-        self.add_problem(grain.table, problem)
+        self.problems.add(grain.table, problem)
         found = [_row(row, cell, flags) for cell in self._around(cells, query)]
         return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in grain.order)])
 
@@ -122,14 +122,8 @@ class SmithersSource:
         """Run one query; what could not be read becomes a problem of `where`."""
         rows, problem = self.file.fetch(sql, params)
         if problem is not None:
-            self.add_problem(where, problem)
+            self.problems.add(where, problem)
         return rows
-
-    def add_problem(self, where: str, what: str) -> None:
-        """Remember something that could not be read, once."""
-        problem = Problem(where, what)
-        if problem not in self.problems:
-            self.problems.append(problem)
 
     def close(self) -> None:
         """Let go of the store and remove private copies of it."""
@@ -160,7 +154,7 @@ class SmithersSource:
             found[table] = (*found.get(table, ()), column)
         self._version = self.file.fetch(_VERSION).rows
         if problem is not None:
-            self.add_problem("schema", problem)
+            self.problems.add("schema", problem)
         if not any(name.startswith(OWN_TABLES) for name in found):
             reason = f"is damaged: {problem}" if problem else "is an SQLite file, but not a Smithers store"
             raise SourceUnreadable(f"{self.location} {reason}", hint="name the smithers.db of a project, or a backup of it")
@@ -184,10 +178,6 @@ def _with_categories(events: pd.DataFrame) -> pd.DataFrame:
     codes, types = pd.factorize(events["type"])
     events["category"] = pd.array([event_category(name) for name in types], dtype="str").take(codes)
     return events
-
-
-def _fits(row: Any, only: Only | None) -> bool:
-    return all(getattr(row, name) in values for name, values in (only or {}).items())
 
 
 _DERIVED.update({ApprovalRow: approvals, OutputRow: outputs, TaskRow: tasks})

@@ -16,7 +16,7 @@ from smithers_nb import frames
 from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import ApprovalRow, OutputRow, TaskRow
 from smithers_nb.sources import journal
-from smithers_nb.sources.base import AllBut, Only, Problem, R
+from smithers_nb.sources.base import AllBut, Only, Problems, R
 from smithers_nb.sources.grains import GRAINS_IN_SQL, OWN_TABLES
 from smithers_nb.sources.postgres import Part, PostgresDatabase, Table, TableUnreadable
 from smithers_nb.sources.private_copy import PrivateCopy
@@ -52,7 +52,7 @@ class PostgresSource(SmithersSource):
             SourceError: The database cannot be read, or holds no runs.
         """
         self.database = database
-        self.problems: list[Problem] = []
+        self.problems = Problems()
         self.file = PrivateCopy()
         self._turn = threading.RLock()
         self._schema: dict[str, tuple[str, ...]] | None = None
@@ -90,7 +90,7 @@ class PostgresSource(SmithersSource):
             try:
                 return [run_id for (run_id,) in self.database.rows(connection, part) if run_id]
             except TableUnreadable as error:
-                self.add_problem(RUNS, str(error))
+                self.problems.add(RUNS, str(error))
                 return []
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
@@ -121,7 +121,7 @@ class PostgresSource(SmithersSource):
                         try:
                             self.file.load(part.table.name, part.columns, self.database.rows(connection, part))
                         except TableUnreadable as error:
-                            self.add_problem(part.table.name, str(error))
+                            self.problems.add(part.table.name, str(error))
                 yield
             finally:
                 self.file.close()
@@ -192,7 +192,7 @@ class PostgresSource(SmithersSource):
                 hint=f"add ?schema={elsewhere[0]} to the URL" if elsewhere else "name the database that Smithers or smithers-nb writes to",
             )
         if len(usable) > 1:
-            self.add_problem("schema", f"runs of schema {usable[0]} are shown; {', '.join(usable[1:])} has others (?schema={usable[1]})")
+            self.problems.add("schema", f"runs of schema {usable[0]} are shown; {', '.join(usable[1:])} has others (?schema={usable[1]})")
         return usable[0]
 
     def _read_schema(self) -> dict[str, tuple[str, ...]]:
@@ -200,7 +200,7 @@ class PostgresSource(SmithersSource):
         for name, table in self.database.tables(self.place).items():
             ours = name.startswith(OWN_TABLES) or "run_id" in table.columns
             if not table.whole and ours:
-                self.add_problem(name, "permission denied" if not table.columns else "permission denied for some of its columns")
+                self.problems.add(name, "permission denied" if not table.columns else "permission denied for some of its columns")
             if table.columns:
                 self._tables[name] = table
         if not any(name.startswith(OWN_TABLES) for name in self._tables):

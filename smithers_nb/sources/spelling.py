@@ -7,6 +7,9 @@ from itertools import count
 from typing import Final
 from urllib.parse import urlsplit
 
+POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+"""Schemes that the URL of a Postgres database may have."""
+
 _LENT: Final = "SMITHERS_NB_SOURCE"
 
 
@@ -14,6 +17,11 @@ def scheme_of(text: str) -> str | None:
     """Name the scheme of a URL; a path has none, nor has a drive letter."""
     head, colon, _ = text.partition(":")
     return head.lower() if colon and len(head) > 1 and head.replace("+", "").replace("-", "").isalnum() else None
+
+
+def is_postgres(where: str) -> bool:
+    """Tell the URL of a Postgres database from any other place."""
+    return scheme_of(where) in POSTGRES
 
 
 def without_secrets(where: str) -> str:

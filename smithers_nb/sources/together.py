@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.sources.base import Only, Problem, R, Source
+from smithers_nb.sources.base import Only, Problems, R, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +31,9 @@ class Together:
         self.location = " and ".join(member.location for member in members)
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> Problems:
         """What could not be read so far, in any of the stores."""
-        return list(dict.fromkeys(chain.from_iterable(member.problems for member in self.members)))
+        return Problems(dict.fromkeys(chain.from_iterable(member.problems for member in self.members)))
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """List run ids that start with a prefix, sorted, at most `limit`."""
@@ -44,9 +44,7 @@ class Together:
         """Find the store that has a run; the first of several, which says so among its problems, and of none."""
         having = [member for member in self.members if member.run_ids(run_id, 1) == [run_id]]
         if len(having) > 1:
-            said = Problem("run", f"{run_id} is also in {having[1].location}; name that store to see it")
-            if said not in having[0].problems:
-                having[0].problems.append(said)
+            having[0].problems.add("run", f"{run_id} is also in {having[1].location}; name that store to see it")
         return having[0] if having else self.members[0]
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.model.rows import NodeRow, RunRow, TaskRow
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.spelling import POSTGRES
 
 APP = Path(__file__).parents[1] / "sources" / "dbos_app.py"
 STATUS = "SELECT status FROM workflow_status WHERE workflow_uuid = ?"
@@ -96,9 +98,9 @@ def test_hostile_ids_and_passwords_stay_out_of_the_shell():
     """An id is one argument, whatever it holds, and a Postgres database is named by its variable, not by its URL."""
     run_row = SimpleNamespace(status="failed", error_code=None)
     task = TaskRow("r", "n", 0, 1, "compute", None, None, None, None)
-    source = SimpleNamespace(location="postgresql://db.example/shop?schema=it's", kind="dbos")
-    cli = DbosCli(SimpleNamespace(run=run_row, tasks=[task], nodes=[], source=source))
-    for run_id in ("-x", "$(touch /tmp/x)", "a b;'\"", "--help"):
+    for scheme, run_id in product(POSTGRES, ("-x", "$(touch /tmp/x)", "a b;'\"", "--help")):
+        source = SimpleNamespace(location=f"{scheme}://db.example/shop?schema=it's", kind="dbos")
+        cli = DbosCli(SimpleNamespace(run=run_row, tasks=[task], nodes=[], source=source))
         line = cli.resume(None, run_id)
         assert shlex.split(line)[-1] == run_id
         assert f'"${VARIABLE}"' in line
