@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.control.state import config_of, is_executed, resolve, run_row
+from smithers_nb.engine.control.state import config_of, resolve, run_row
 from smithers_nb.engine.journal import Journal, decisions, executions
 from smithers_nb.engine.journal.records import Node
 from smithers_nb.engine.journal.schema import approvals, questions, runs
@@ -192,9 +192,8 @@ def _what_instead(connection: sa.Connection, run_id: str) -> str:
 
 
 def _continue(connection: sa.Connection, run_id: str) -> bool:
-    """Ask for the next execution; a person's own kernel, which is no execution, sees the decision by itself."""
-    row = run_row(connection, run_id)
-    if config_of(row).get("lab") and is_executed(connection, row):
+    """Ask for the next execution; a run of a person's own kernel has none: it lives and ends there."""
+    if config_of(run_row(connection, run_id)).get("lab"):
         return False
     executions.want(connection, run_id)
     return True
