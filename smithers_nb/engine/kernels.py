@@ -27,7 +27,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-from smithers_nb.engine.launcher import FOLDER
+from smithers_nb.engine.launcher import FOLDER, PRELOAD
 from smithers_nb.engine.prewarm import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.resources import resource
 
@@ -122,6 +122,8 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         """Start it with our environment; nothing that its process prints reaches our own output."""
         folder = {FOLDER: str(self.folder)} if self.folder and self.kernel_name == KERNEL_NAME else {}
         options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT, **self.environment, **folder}
+        if PRELOAD in self.environment and self.kernel_spec is not None:  # what a spec says goes before what we say
+            self.kernel_spec.env = {**self.kernel_spec.env, PRELOAD: self.environment[PRELOAD]}
         if self.cwd is not None:
             options["cwd"] = str(self.cwd)
         with (self.folder / "log").open("wb") if self.folder else open(os.devnull, "wb") as log:  # noqa: ASYNC230, PTH123

@@ -7,6 +7,7 @@ and again at the first rich display. Naming a module None makes Python say that 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import os
 import shutil
@@ -57,6 +58,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """Be a kernel until it is told to end, and end this process then."""
     if folder := os.environ.pop(FOLDER, None):
         _end_with_owner(folder)
+    gc.disable()  # until everything is imported: the collector would look through all of it again and again
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
     with hidden(DEBUGGER):
         from ipykernel.kernelapp import IPKernelApp
@@ -89,6 +91,8 @@ def _preload() -> None:
     for name in os.environ.get(PRELOAD, "").split():
         with suppress(ImportError):
             importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
 
 
 def _end_with_owner(folder: str) -> None:

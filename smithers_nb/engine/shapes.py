@@ -1,21 +1,24 @@
 """How what a stage returns, or a person answers, becomes a row of JSON and the same value again.
 
 A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (plain JSON). `pack` gives the row that is kept
-and `unpack` the value; a stage always gets the unpacked row, so its first run and every later one return the same thing.
+and `unpack` the value; a stage always gets the unpacked row, so its first run and every later one return the same thing. Plain JSON needs
+no pydantic, which takes as long to import as a stage takes to be kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
 
 PLAIN: Final = "json"
 """Name of the shape of a value without a schema."""
@@ -36,7 +39,7 @@ class Shape:
     def __init__(self, schema: Any = None) -> None:
         self.schema = schema
         self.name = PLAIN if schema is None else getattr(schema, "__name__", None) or str(schema)
-        self._adapter: TypeAdapter[Any] | None = None if schema is None else TypeAdapter(schema)
+        self._adapter: TypeAdapter[Any] | None = None if schema is None else _adapter_of(schema)
 
     @classmethod
     def of(cls, function: Callable[..., Any], schema: Any = None) -> Shape:
@@ -46,7 +49,7 @@ class Shape:
                 returned = typing.get_type_hints(function).get("return")
             except (NameError, TypeError, AttributeError):  # an annotation that cannot be resolved, an object that has none
                 returned = None
-            schema = returned if inspect.isclass(returned) and issubclass(returned, BaseModel) else None
+            schema = returned if _is_model(returned) else None
         return cls(schema)
 
     @property
@@ -57,8 +60,12 @@ class Shape:
     @cached_property
     def json_schema(self) -> dict[str, Any]:
         """The shape as JSON schema; empty when anything fits or JSON schema has no word for it."""
+        if self._adapter is None:
+            return {}
+        from pydantic.errors import PydanticUserError
+
         try:
-            return {} if self._adapter is None else self._adapter.json_schema()
+            return self._adapter.json_schema()
         except PydanticUserError:
             return {}
 
@@ -74,12 +81,17 @@ class Shape:
         Raises:
             ValueError: It does not fit; one line per field says where.
         """
+        if self._adapter is None:
+            try:
+                return {_VALUE: orjson.loads(_plain(value))}
+            except TypeError as error:
+                raise ValueError(str(error)) from None
+        from pydantic import ValidationError
+        from pydantic.errors import PydanticUserError
+
         try:
-            if self._adapter is None:
-                row = orjson.loads(_plain(value))
-            else:
-                fitting = self._adapter.validate_python(value)
-                row = orjson.loads(self._adapter.dump_json(fitting, by_alias=True, round_trip=True))
+            fitting = self._adapter.validate_python(value)
+            row = orjson.loads(self._adapter.dump_json(fitting, by_alias=True, round_trip=True))
         except ValidationError as error:
             raise ValueError(in_words(error)) from None
         except (TypeError, PydanticUserError) as error:
@@ -102,6 +114,8 @@ class Shape:
         """
         if self._adapter is None:
             return value
+        from pydantic import ValidationError
+
         try:
             return self._adapter.validate_json(orjson.dumps(value))
         except ValidationError as error:
@@ -109,7 +123,19 @@ class Shape:
 
     @property
     def _is_object(self) -> bool:
-        return inspect.isclass(self.schema) and issubclass(self.schema, BaseModel) and not issubclass(self.schema, RootModel)
+        return _is_model(self.schema) and not issubclass(self.schema, sys.modules["pydantic"].RootModel)
+
+
+def _adapter_of(schema: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
+
+
+def _is_model(schema: Any) -> bool:
+    """Tell a pydantic model; where pydantic was never imported there is none."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and inspect.isclass(schema) and issubclass(schema, pydantic.BaseModel)
 
 
 def in_words(error: ValidationError) -> str:

@@ -14,7 +14,6 @@ import orjson
 
 from smithers_nb.engine.parked import Parked
 from smithers_nb.errors import ControlRefused, ParameterError, StageError
-from smithers_nb.model.reason import FailureReason
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.executions import Execution
     from smithers_nb.engine.journal.records import Node
     from smithers_nb.engine.shapes import Shape
+    from smithers_nb.model.reason import FailureReason
 
 KIND: Final = "stage"
 """Kind of the attempts of stages."""
@@ -115,6 +115,8 @@ def node_of(connection: sa.Connection, execution: Execution, node_id: str, itera
 
 def _reason(error: BaseException, node: Node) -> FailureReason:
     """Say why a stage failed."""
+    from smithers_nb.model.reason import FailureReason
+
     name, code = type(error).__name__, getattr(error, "code", None)
     stack = "".join(traceback.format_exception(error))
     return FailureReason(

@@ -18,7 +18,6 @@ from smithers_nb.engine.parked import Parked
 from smithers_nb.engine.shapes import Shape
 from smithers_nb.engine.stage_call import StageCall, node_of
 from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
-from smithers_nb.model.reason import FailureReason
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -181,6 +180,7 @@ def _execution(node_id: str, iteration: int) -> Execution:
 def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageError:
     """Write that a denial ends the run."""
     from smithers_nb.engine.journal.records import append_event, set_node
+    from smithers_nb.model.reason import FailureReason
 
     note = f": {decision.note}" if decision.note else ""
     denial = StageError(
