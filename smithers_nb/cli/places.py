@@ -44,9 +44,9 @@ parameter_options = (
     click.option(
         "--parameters-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Parameters as a YAML or JSON object; -p goes before it.",
+        help="Parameters as a YAML or JSON object; -p overrides it.",
     ),
-    click.option("--input", "-i", "document", type=Utf8(), metavar="JSON", help="Parameters as one JSON object; -p goes before it."),
+    click.option("--input", "-i", "document", type=Utf8(), metavar="JSON", help="Parameters as one JSON object; -p overrides it."),
 )
 
 

@@ -81,7 +81,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         "hot": hot,
         "postFailure": post_failure,
         "kernel": {"cellTimeoutS": cell_timeout_s, "totalTimeoutS": total_timeout_s},
-        "artifacts": artifacts,
+        "artifacts": artifacts if artifacts is None or "://" in artifacts else str(Path(artifacts).expanduser().absolute()),
         "hidden": hidden or found.settings.get("hidden") is True,
     }
     source = source_of(found.path, folder_of(config))

@@ -183,3 +183,9 @@ def test_plain_values_are_those_of_papermill() -> None:
     words = ["True", "false", "None", "12", "-3", "1.5", "1e3", "nan", "inf", "--", "²", ""]
     assert [plain_value(word) for word in words[:7]] == [True, False, None, 12, -3, 1.5, 1000.0]
     assert [plain_value(word) for word in words[7:]] == words[7:]
+
+
+def test_an_artifacts_folder_is_the_one_that_was_meant(place: Place, notebook: Path, runs) -> None:
+    """A folder is taken from where the run is submitted, whoever executes it where; a URL stays what it is."""
+    meant = [json.loads(runs.row(submit(place, notebook, {}, artifacts=name)).config_json)["artifacts"] for name in ("out", "memory://out")]
+    assert meant == [str(Path.cwd() / "out"), "memory://out"]
