@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 
 _FRAME = re.compile(
     r"^[ \t]*(?:at (?:async )?(?:(?P<function>.+?) \()?|[^\s@]*@)"
-    r"(?P<file>(?:file://)?(?:/|[A-Za-z]:[\\/]|\.{0,2}/)[^():\n]*?):(?P<line>\d+)(?::\d+)?\)?[ \t]*$"
-    r'|^[ \t]*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?'
-    r"|^[ \t]*(?P<cell>Cell In\[\d+\]), line (?P<cell_line>\d+)(?:, in (?P<cell_function>[^\s(]+))?"
-    r"|^File (?P<np_file>(?:[A-Za-z]:)?[^\s\"][^\n\":]*):(?P<np_line>\d+)(?:, in (?P<np_function>[^\s(]+))?",
+    r"(?P<file>(?:file://)?(?:/|[A-Za-z]:[\\/]|\.{0,2}/)[^():\n]*?):(?P<line>\d+)(?::\d+)?\)?[ \t]*$",
     re.MULTILINE,
 )
-_PYTHON: Final = ("py", "cell", "np")
-_ARROW: Final = re.compile(r"^-+> ?\d+ (.*)$", re.MULTILINE)
-_CHAINED: Final = re.compile(
+# Python's are compiled when there is one: most runs of Smithers have none, and `why` has to answer at once
+_PYTHON_FRAME: Final = (
+    r'(?m)^[ \t]*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?'
+    r"|^[ \t]*(?P<cell>Cell In\[\d+\]), line (?P<cell_line>\d+)(?:, in (?P<cell_function>[^\s(]+))?"
+    r"|^File (?P<np_file>(?:[A-Za-z]:)?[^\s\"][^\n\":]*):(?P<np_line>\d+)(?:, in (?P<np_function>[^\s(]+))?"
+)
+_PYTHON_SIGNS: Final = ("File ", "Cell In[")
+_KINDS: Final = ("py", "cell", "np")
+_ARROW: Final = r"(?m)^-+> ?\d+ (.*)$"
+_CHAIN_SIGN: Final = " exception"
+_CHAINED: Final = (
     r"\n+(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):\n+"
 )
@@ -32,7 +37,7 @@ _ENGINE = re.compile(r"node_modules/(?:@smithers-orchestrator|@smthrs|smithers-o
 _FOREIGN = re.compile(
     r"node_modules/|/site-packages/|/dist-packages/|/lib/python\d|[/\\]smithers_nb[/\\]\w|\.p(?:yx|xi|xd)$|^native|^node:|^<(?!ipython|stdin)"
 )
-_CELL = re.compile(r"Cell In(?P<number>\[\d+\])|[/\\]ipykernel_\d+[/\\]\d+\.py$|^<ipython-input-")
+_CELL: Final = r"Cell In(?P<number>\[\d+\])|[/\\]ipykernel_\d+[/\\]\d+\.py$|^<ipython-input-"
 
 
 TRACEBACK: Final = "Traceback (most recent call last)"
@@ -56,12 +61,12 @@ class Frame(NamedTuple):
     @property
     def is_cell(self) -> bool:
         """Code of a notebook's cell."""
-        return bool(_CELL.search(self.file))
+        return bool(re.search(_CELL, self.file))
 
     @property
     def name(self) -> str:
         """File name without its folders; of a cell the number that its kernel gave it."""
-        if found := _CELL.search(self.file):
+        if found := re.search(_CELL, self.file):
             return f"cell {found['number']}" if found["number"] else "a cell"
         return self.file.replace("\\", "/").rpartition("/")[2]
 
@@ -83,12 +88,11 @@ class Frame(NamedTuple):
 
 def stack_frames(stack: str) -> Iterator[Frame]:
     """Yield the frames of a stack that name a file, innermost first: Python prints them last, JavaScript first."""
-    matches = list(_FRAME.finditer(stack))
-    ends = [*(match.start() for match in matches), len(stack)][1:]
-    read = [_frame(match, stack[match.end() : end]) for match, end in zip(matches, ends, strict=True)]
-    python = [match["file"] is None for match in matches]
-    yield from (frame for frame, is_python in reversed(list(zip(read, python, strict=True))) if is_python)
-    yield from (frame for frame, is_python in zip(read, python, strict=True) if not is_python)
+    python = _python_frames(stack)
+    ends = [*(match.start() for match in python), len(stack)][1:]
+    yield from reversed([_python_frame(match, stack[match.end() : end]) for match, end in zip(python, ends, strict=False)])
+    for match in _FRAME.finditer(stack):
+        yield Frame(match["function"] or "", match["file"].removeprefix("file://"), int(match["line"]))
 
 
 def python_exception(text: str) -> str:
@@ -107,24 +111,26 @@ class Thrown(NamedTuple):
 
 def causes(stack: str) -> Iterator[Thrown]:
     """Yield the exceptions that led to the one a Python traceback ends with, the nearest first."""
-    for part in reversed(_CHAINED.split(stack)[:-1]):
+    for part in reversed(re.split(_CHAINED, stack)[:-1] if _CHAIN_SIGN in stack else ()):
         if found := _last_line(part):
             name, _, message = part[found.start(1) :].strip().partition(": ")
             yield Thrown(name.rpartition(".")[2], message, part)
 
 
-def _frame(match: re.Match[str], below: str) -> Frame:
-    if match["file"] is not None:
-        return Frame(match["function"] or "", match["file"].removeprefix("file://"), int(match["line"]))
-    kind = next(kind for kind in _PYTHON if match[f"{kind}_line"])
-    arrow = _ARROW.search(below)
+def _python_frames(text: str) -> list[re.Match[str]]:
+    return list(re.finditer(_PYTHON_FRAME, text)) if any(sign in text for sign in _PYTHON_SIGNS) else []
+
+
+def _python_frame(match: re.Match[str], below: str) -> Frame:
+    kind = next(kind for kind in _KINDS if match[f"{kind}_line"])
+    arrow = re.search(_ARROW, below)
     text = arrow[1] if arrow else next((line for line in below.split("\n")[1:2] if line.startswith("    ")), "")
     file = match["cell"] or match["py_file"] or match["np_file"]
     return Frame(match[f"{kind}_function"] or "", file, int(match[f"{kind}_line"]), text.strip())
 
 
 def _last_line(text: str) -> re.Match[str] | None:
-    ends = [match.end() for match in _FRAME.finditer(text) if match["file"] is None]
+    ends = [match.end() for match in _python_frames(text)]
     return _EXCEPTION.search(text, text.find("\n", ends[-1])) if ends and "\n" in text[ends[-1] :] else None
 
 
