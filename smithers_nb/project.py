@@ -6,13 +6,13 @@ which is what the command line builds on. The clock is read here and nowhere bel
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from smithers_nb.model import rows as grain
+from smithers_nb.model.moment import now_ms
 from smithers_nb.present.text import duration, one_line, when
 from smithers_nb.run import Grains, Run, read_frame
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
@@ -85,7 +85,7 @@ class Project(Grains):
     @property
     def now(self) -> int:
         """The time states are judged at, epoch milliseconds."""
-        return time.time_ns() // 1_000_000 if self._now is None else self._now
+        return now_ms() if self._now is None else self._now
 
     @property
     def problems(self) -> list[Problem]:

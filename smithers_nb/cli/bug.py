@@ -86,12 +86,11 @@ def _about_a_run(ask: Asked, run_id: str, text: str, title: str) -> _Report:
 
 
 def _words_alone(text: str, title: str) -> _Report:
-    import time
-
+    from smithers_nb.model.moment import now_ms
     from smithers_nb.workflows.bug_filing import project_folder
     from smithers_nb.workflows.bug_report import compose
 
-    return _Report(compose(title=title, body=text, now=time.time_ns() // 1_000_000), project_folder(None))
+    return _Report(compose(title=title, body=text, now=now_ms()), project_folder(None))
 
 
 def _found(ask: Asked, source: Any, run_id: str) -> Investigation | None:

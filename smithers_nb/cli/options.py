@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from smithers_nb.model.moment import epoch_ms
+from smithers_nb.model.moment import epoch_ms, now_ms
 from smithers_nb.project import Project, connect
 
 if TYPE_CHECKING:
@@ -54,17 +53,12 @@ class Moment(click.ParamType[int]):
         text = str(value).strip()
         back = _DURATION.fullmatch(text) if self.ago else None
         if back:
-            return clock() - round(float(back[1]) * _UNIT_MS[back[2]])
+            return now_ms() - round(float(back[1]) * _UNIT_MS[back[2]])
         moment = epoch_ms(text)
         if moment is None:
             also = ", or a time back from now like 15m, 2h, 1d" if self.ago else ""
             self.fail(f"{text!r} is neither epoch milliseconds nor an ISO time like 2026-11-20T12:00:00Z{also}", param, ctx)
         return moment
-
-
-def clock() -> int:
-    """Tell the time, epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 run_argument = click.argument("run", type=Utf8(), metavar="RUN")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment, clock, command
+from smithers_nb.cli.options import Asked, Moment, command
 from smithers_nb.cli.output import moment, note, print_finding
 from smithers_nb.errors import JournalUnusable, ParameterError, SourceError
+from smithers_nb.model.moment import now_ms
 from smithers_nb.present.text import one_line
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _LEAST_S = 0.2
 _OPTIONS = (
     click.argument("project", required=False, type=click.Path(path_type=Path), metavar="[PROJECT]"),
-    click.option("--once", is_flag=True, help="Look once, and end when every failure found has its autopsy."),
+    click.option("--once", is_flag=True, help="Look once, launch an autopsy of each failure found, and end."),
     click.option(
         "--interval", type=click.FloatRange(min=_LEAST_S), default=2.0, show_default=True, metavar="SECONDS", help="Time between looks."
     ),
@@ -53,7 +54,7 @@ def watch(ask: Asked, project: Path | None, *, once: bool, interval: float, sinc
     place = Place.of(folder)
     if not _may_launch(place):
         return
-    watcher = Watcher(place, folder, since_ms=clock() if since is None else since)
+    watcher = Watcher(place, folder, since_ms=now_ms() if since is None else since)
     if ask.fmt == "table":
         note(f"watching {folder}")
     _look_once(watcher, ask) if once else _look_for_ever(watcher, ask, interval)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal.records import Node, cancel_attempt, fail_attempt, finish_attempt, set_node, start_attempt, write_output
 from smithers_nb.engine.journal.schema import attempts, events, nodes
-from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.model.moment import now_ms
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal import Journal

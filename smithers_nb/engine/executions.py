@@ -107,7 +107,7 @@ def _open(place: Place) -> Journal:
 
 def _begin(journal: Journal) -> Execution:
     from smithers_nb.engine.journal import claims, executions, records, status
-    from smithers_nb.engine.journal.store import now_ms
+    from smithers_nb.model.moment import now_ms
 
     owner, run_id = claims.new_owner(), f"lab-{now_ms():x}-{os.getpid()}"
     file = _notebook()

@@ -22,9 +22,9 @@ from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.claims import BEAT_S, beat, deregister, known_workers, new_owner, register, take_from
 from smithers_nb.engine.journal.executions import Execution
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.engine.runner import Outcome, abandon, execute_run
 from smithers_nb.errors import JournalUnusable
+from smithers_nb.model.moment import now_ms
 from smithers_nb.model.reason import FailureReason
 from smithers_nb.sources.sqlite import own
 

@@ -1,11 +1,17 @@
-"""How people write a point in time: epoch milliseconds, or ISO 8601."""
+"""Points in time: epoch milliseconds everywhere, and how people write them, which may be ISO 8601."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 _EARLIEST = 100_000_000_000
 """Spring of 1973. A smaller number is no moment of a run but seconds, or a date without hyphens."""
+
+
+def now_ms() -> int:
+    """Tell the time, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def epoch_ms(text: str) -> int | None:

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ import orjson
 from smithers_nb import __version__
 from smithers_nb.diagnosis.error_chain import clean_message
 from smithers_nb.errors import BugReportEmpty, BugReportUnread, RunNotFound, SmithersNbError, SourceError
+from smithers_nb.model.moment import now_ms
 from smithers_nb.sources.json_text import as_object
 from smithers_nb.workflows.bug_events import lifecycle, reported, tellingest
 from smithers_nb.workflows.bug_scrub import scrub_text, settle
@@ -82,7 +82,7 @@ def report_on(found: Investigation, gathered: Gathered | None = None) -> dict[st
     """
     title, body = f"{found.workflow or 'run'}: {found.failure.message}", findings(found)
     if gathered is None:
-        return compose(title=title, body=body, now=time.time_ns() // 1_000_000)
+        return compose(title=title, body=body, now=now_ms())
     from smithers_nb.sources.snapshot import Snapshot
 
     try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from smithers_nb.agents.choose import chosen
-from smithers_nb.model.moment import epoch_ms
+from smithers_nb.model.moment import epoch_ms, now_ms
 
 
 def _as_text(value: Any) -> Any:
@@ -58,4 +57,4 @@ class AutopsyParameters(BaseModel):
     @property
     def moment(self) -> int:
         """The time to judge at, epoch milliseconds."""
-        return time.time_ns() // 1_000_000 if self.now is None else self.now
+        return now_ms() if self.now is None else self.now

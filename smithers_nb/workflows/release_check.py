@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from smithers_nb.artifacts import artifact_path, write_whole
 from smithers_nb.diagnosis.failures import failure_rows
 from smithers_nb.engine.journal.decisions import Decision  # noqa: TC001  # `stage` reads the annotations of what it calls
+from smithers_nb.model.moment import now_ms
 from smithers_nb.model.rows import RunRow
 from smithers_nb.present.text import one_line, when
 from smithers_nb.sources.locate import open_source
@@ -95,7 +95,7 @@ def recent_failures(source: str | None, since_hours: float, *, now: int | None =
     Raises:
         SourceError: The store cannot be read.
     """
-    since = round((time.time() * 1000 if now is None else now) - since_hours * _HOUR_MS)
+    since = round((now_ms() if now is None else now) - since_hours * _HOUR_MS)
     with closing(open_source(source)) as store:
         runs = [run for run in store.rows(RunRow, only={"status": ["failed"]}) if (run.finished_at or run.started_at or 0) >= since]
         reasons = {run.run_id: failure_rows(store, run.run_id) for run in runs}

@@ -11,8 +11,8 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event, cancel_attempt
 from smithers_nb.engine.journal.schema import attempts, executions, runs
 from smithers_nb.engine.journal.status import set_status
-from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import ControlRefused
+from smithers_nb.model.moment import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:

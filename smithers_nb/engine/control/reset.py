@@ -18,8 +18,8 @@ from smithers_nb.engine.control.state import refuse_while_executed, resolve, run
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event, as_json, set_node
 from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
-from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import ControlRefused, NodeNotFound
+from smithers_nb.model.moment import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:

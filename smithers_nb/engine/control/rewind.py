@@ -18,8 +18,8 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event
 from smithers_nb.engine.journal.schema import approvals, attempts, executions, nodes, outputs, questions, time_travel
 from smithers_nb.engine.journal.status import set_status
-from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import ControlRefused, NodeNotFound
+from smithers_nb.model.moment import now_ms
 
 if TYPE_CHECKING:
     from smithers_nb.engine.place import Place

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.claims import STALE_S, known_workers
 from smithers_nb.engine.journal.schema import executions, runs
-from smithers_nb.engine.journal.store import now_ms
 from smithers_nb.errors import AmbiguousRunId, ControlRefused, RunNotFound
+from smithers_nb.model.moment import now_ms
 
 if TYPE_CHECKING:
     from smithers_nb.engine.place import Place
@@ -32,7 +32,8 @@ def resolve(journal: Journal, given: str) -> str:
             return given
         found: list[str] = list(connection.execute(query).scalars()) if given else []
     if not found:
-        raise RunNotFound(f"no run {given!r} in {journal.place.location}", hint="list the runs that are there with `smithers-nb ps --all`")
+        hint = "`smithers-nb ps --all` lists the runs; one of Smithers is operated by the commands that `smithers-nb why RUN` prints"
+        raise RunNotFound(f"no run {given!r} in {journal.place.location}", hint=hint)
     if len(found) > 1:
         listed = ", ".join(found[:5]) + (" …" if len(found) > 5 else "")  # noqa: PLR2004  # enough to see how they differ
         raise AmbiguousRunId(f"run id {given!r} is ambiguous: {listed}", candidates=found, hint="give more characters of the id")

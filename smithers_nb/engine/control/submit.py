@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import string
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from smithers_nb.engine.journal.records import NewRun, create_run
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.source_hash import source_of
 from smithers_nb.errors import ControlRefused, ParameterError
+from smithers_nb.model.moment import now_ms
 
 if TYPE_CHECKING:
     from smithers_nb.engine.place import Place
@@ -100,7 +100,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
 def new_run_id(workflow: str) -> str:
     """Make an id that tells the workflow and sorts by time: `nightly-mb2k9x1p-4f7a0c`."""
     name = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_LONGEST_NAME].rstrip("-") or "run"
-    return f"{name}-{_base36(time.time_ns() // 1_000_000)}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
+    return f"{name}-{_base36(now_ms())}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
 
 
 def checked_run_id(run_id: str) -> str:

@@ -11,12 +11,15 @@ import os
 import socket
 import uuid
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.schema import runs, workers
-from smithers_nb.engine.journal.store import Journal, now_ms
+from smithers_nb.model.moment import now_ms
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.store import Journal
 
 BEAT_S: Final = 2.0
 STALE_S: Final = 20.0

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from smithers_nb.engine.journal.claims import Worker, host
 from smithers_nb.engine.journal.schema import noticed
-from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.model.moment import now_ms
 
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 

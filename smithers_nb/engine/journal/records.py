@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, runs
-from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.model.moment import now_ms
 
 if TYPE_CHECKING:
     from smithers_nb.model.reason import FailureReason

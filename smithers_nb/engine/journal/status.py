@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal.records import append_event, as_json
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.engine.journal.store import now_ms
+from smithers_nb.model.moment import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ refuses an execution that has lost its claim. SQLite files are registered as our
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,11 +127,6 @@ class Journal:
             raise  # a broken promise of the caller, such as a failure without a reason
         except (sa.exc.DBAPIError, OSError) as error:
             raise _unusable(self.place, error) from error
-
-
-def now_ms() -> int:
-    """Tell the time, epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
