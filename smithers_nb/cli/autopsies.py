@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment
+from smithers_nb.cli.options import Asked, Moment, Utf8
 from smithers_nb.cli.output import Column, note, print_rows, short_ids, took
 from smithers_nb.present.text import one_line, shown
 
 if TYPE_CHECKING:
+    from smithers_nb.sources.base import Source
     from smithers_nb.workflows.batch import AutopsyRow
 
 _BAR = 24
@@ -26,21 +27,34 @@ batch_options = (
     click.option(
         "--workers", type=click.IntRange(min=1), help="With --all-failed: notebooks at once.  [default: one more than processors]"
     ),
+    click.option(
+        "--database",
+        type=Utf8(),
+        metavar="URL",
+        help="With --all-failed: leave the work to the workers of this shared database, postgresql://…, and wait for them.",
+    ),
 )
 
 
-def autopsy_all(ask: Asked, *, since: int | None, workers: int | None, artifacts: str, **options: Any) -> int:
+def autopsy_all(  # noqa: PLR0913  # the options of a command
+    ask: Asked, *, since: int | None, workers: int | None, database: str | None, artifacts: str, provider: str | None = None
+) -> int:
     """Run the autopsies, print a row for each, and give the exit code: 1 when an autopsy itself failed."""
     from smithers_nb.engine.deposit import folder_of
     from smithers_nb.workflows.batch import failed_runs, run_autopsies
 
     with ask.project() as project:
         run_ids = failed_runs(project.source, since)
+        queue = _queue(ask, project.source, run_ids, database) if database is not None and run_ids else None
     if not run_ids:
         print_rows((), ask.fmt, _columns({}), nothing="no failed runs" + (" since then" if since is not None else ""))
         return 0
+    shared: dict[str, Any] = {"artifacts": artifacts, "now": ask.now, "provider": provider}
     with _progress() as progress:
-        rows = run_autopsies(run_ids, ask.source, artifacts=artifacts, now=ask.now, workers=workers, progress=progress, **options)
+        if queue is not None:
+            rows = queue(progress=progress, **shared)
+        else:
+            rows = run_autopsies(run_ids, ask.source, workers=workers, progress=progress, **_given(shared))
     print_rows(rows, ask.fmt, _columns(short_ids(run_ids)), nothing="")
     if ask.fmt == "table":
         click.echo(f"\nNotebooks and reports  {shown(folder_of(artifacts, 'autopsy'))}")
@@ -48,6 +62,23 @@ def autopsy_all(ask: Asked, *, since: int | None, workers: int | None, artifacts
     if stopped:
         note(f"{len(stopped)} of {len(rows)} autopsies failed themselves")
     return _FAILED if stopped else 0
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _queue(ask: Asked, source: Source, run_ids: list[str], database: str | None) -> Callable[..., list[AutopsyRow]]:
+    """Say which autopsies of which project the workers of a shared database are to do."""
+    from functools import partial
+    from pathlib import Path
+
+    from smithers_nb.engine.place import Place
+    from smithers_nb.workflows.queued import failures, for_workers, queue_autopsies
+
+    folder = None if ask.source is None or "://" in ask.source else Path(ask.source)
+    place = Place.of(folder.parent if folder is not None and folder.is_file() else folder, database=database)
+    return partial(queue_autopsies, place, failures(source, run_ids), source=for_workers(source, ask.source, place))
 
 
 def _columns(short: dict[str, str]) -> tuple[Column, ...]:

@@ -75,6 +75,7 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     all_failed: bool,
     since: int | None,
     workers: int | None,
+    database: str | None,
     artifacts: str,
     **options: Any,
 ) -> int | None:
@@ -83,10 +84,10 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     Executes the autopsy notebook, makes one self-contained HTML page of it, and prints the verdict. The store is only read, nothing
     is sent anywhere and no command is run for you.
     """
-    _refuse_what_does_not_go_together(run, all_failed, batch=(since, workers), single=(no_notebook, options.get("workflow_path")))
+    _refuse_what_does_not_go_together(run, all_failed, batch=(since, workers, database), single=(no_notebook, options.get("workflow_path")))
     if run is None:
         del options["workflow_path"]
-        return autopsy_all(ask, since=since, workers=workers, artifacts=artifacts, **options)
+        return autopsy_all(ask, since=since, workers=workers, database=database, artifacts=artifacts, **options)
     with ask.project() as project:
         found = project.run(run)
         if no_notebook:
@@ -105,7 +106,9 @@ def _refuse_what_does_not_go_together(run: str | None, all_failed: bool, *, batc
     if run is not None and all_failed:
         raise click.UsageError("name one run or ask for --all-failed, not both")
     if run is not None and any(given is not None for given in batch):
-        raise click.UsageError("--since and --workers go with --all-failed")
+        raise click.UsageError("--since, --workers and --database go with --all-failed")
+    if all(given is not None for given in batch[1:]):
+        raise click.UsageError("--workers is for this process; with --database start `smithers-nb worker` as often as you like")
     if all_failed and any(single):
         raise click.UsageError("--no-notebook and --workflow-path are for a single run")
 

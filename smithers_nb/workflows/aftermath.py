@@ -12,6 +12,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,12 +76,18 @@ def line_of(place: Place, failed: Failed, done: Launched | Skipped) -> str:
         )
     if done.reason in _SILENT:
         return ""
-    by_hand = f"smithers-nb workflow run {WORKFLOW} -p target_run_id {shlex.quote(failed.run_id or '')}"
-    by_hand += f" -p source {shlex.quote(failed.source)}" if failed.source else ""
+    by_hand = _by_hand(failed)
     if done.reason == "not-installed":
         why = "the post-failure workflow is not installed; `smithers-nb init` there installs it for automatic autopsies"
         return f"[smithers-nb] Run failed. Investigate it in {shlex.quote(str(place.root))} with: {by_hand} ({why})"
     return f"[smithers-nb] Run failed, and its autopsy could not be launched: {done.detail}. Try: {by_hand}"
+
+
+def _by_hand(failed: Failed) -> str:
+    """Write the command that looks into a failure, also in a project without the pack."""
+    source = ["--source", failed.source] if failed.source else []
+    run_id = failed.run_id or ""
+    return shlex.join(["smithers-nb", "autopsy", *source, *(["--"] if run_id.startswith("-") else []), run_id])
 
 
 def on_outcome(place: Place) -> Callable[[Outcome], None]:
@@ -100,7 +107,7 @@ def write_report(place: Place, run_id: str) -> str | None:
     Returns:
         Its path or URL; None when the run is no autopsy, has no notebook yet, or the report could not be written (standard error says why).
     """
-    from smithers_nb.engine.delivery import artifacts_of
+    from smithers_nb.engine.delivery import NOT_WRITTEN, WRITTEN, artifacts_of
     from smithers_nb.engine.runner import notebook_of
     from smithers_nb.workflows.post_failure import report_of
 
@@ -111,10 +118,14 @@ def write_report(place: Place, run_id: str) -> str | None:
             return None
         artifacts = artifacts_of(orjson.loads(_row(place, run_id).config_json or "{}"))
         _render(place, run_id, notebook, artifacts or str(place.root / "artifacts"), target)
+        report = report_of(place.root, target, artifacts)
+        _note(place, run_id, WRITTEN, {"artifact": report})
     except Exception as error:  # noqa: BLE001  # a report that cannot be written takes nothing from the verdict
         _say(f"[smithers-nb] The report of {run_id} could not be written: {error}", None)
+        with suppress(Exception):
+            _note(place, run_id, NOT_WRITTEN, {"artifact": "report.html", "error": str(error)})
         return None
-    return report_of(place.root, target, artifacts)
+    return report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,6 +159,15 @@ def _row(place: Place, run_id: str) -> Any:
 
     with Journal.open(place) as journal, journal.reading() as connection:
         return connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
+
+
+def _note(place: Place, run_id: str, event: str, payload: dict[str, Any]) -> None:
+    """Write into the log of a run what became of its report."""
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.records import append_event
+
+    with Journal.open(place) as journal, journal.writing(run_id) as connection:
+        append_event(connection, run_id, event, payload)
 
 
 def _target_of(place: Place, run_id: str) -> str | None:
@@ -200,8 +220,6 @@ def _lead(place: Place, run_id: str) -> Any:
 
 
 def _say(line: str, write: Callable[[str], Any] | None) -> None:
-    from contextlib import suppress
-
     with suppress(Exception):  # a closed standard error is no reason to fail either
         (sys.stderr.write if write is None else write)(f"{line}\n")
 
