@@ -32,16 +32,25 @@ _WORDS = {
 def init(ask: Asked, folder: Path | None, *, force: bool, smithers: bool) -> int:
     """Install the workflow pack into a project; doing it again changes nothing.
 
+    Without FOLDER it is the project that the current folder belongs to, else the current folder.
+
     Workflows go to `.smithers_nb/workflows`. One that was edited is never overwritten without --force.
     """
-    root = folder or Path(ask.source or ".")
-    done = _smithers(root, force=force) if smithers else _ours(root, force=force)
+    named = folder or (Path(ask.source) if ask.source else None)
+    done = _smithers(named or Path(), force=force) if smithers else _ours(named or _project(), force=force)
     print_finding({"files": [dump(row) for row in done]}, ask.fmt, lambda: [f"{shown(row['file'])}  {_WORDS[row['done']]}" for row in done])
     if ask.fmt == "table":
         for row in done:
             if row.get("note"):
                 note(row["note"])
     return DONE
+
+
+def _project() -> Path:
+    """Find the project as every other command does, so that they use what is installed."""
+    from smithers_nb.engine.place import Place
+
+    return Place.of().root
 
 
 def _ours(root: Path, *, force: bool) -> list[dict[str, Any]]:

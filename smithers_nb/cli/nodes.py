@@ -10,6 +10,7 @@ import click
 from smithers_nb.cli.options import Asked, command, iteration_option, maybe_node_argument, node_argument, run_argument
 from smithers_nb.cli.output import Column, Format, moment, node_name, note, parsed, print_finding, print_rows, took
 from smithers_nb.cli.sheet import Sheet
+from smithers_nb.diagnosis.engines import engine_of
 from smithers_nb.present.text import shown
 
 if TYPE_CHECKING:
@@ -75,10 +76,9 @@ def diff(ask: Asked, run: str, node: str | None, iteration: int | None) -> None:
     A store keeps them only where somebody asked for them while the engine's files were there.
     """
     with ask.project() as project:
-        rows = _of(project.run(run), "diffs", node, iteration)
-        _print_blocks(
-            rows, ask.fmt, _diff_lines, nothing="the store keeps no file changes of this; `bunx smithers-orchestrator diff` computes them"
-        )
+        found = project.run(run)
+        computed = "; `bunx smithers-orchestrator diff` computes them" if engine_of(found.snapshot).is_watched else ""
+        _print_blocks(_of(found, "diffs", node, iteration), ask.fmt, _diff_lines, nothing=f"no file changes of this are kept{computed}")
 
 
 @command(

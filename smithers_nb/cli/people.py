@@ -74,7 +74,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
     example="smithers-nb human inbox\nsmithers-nb human inbox --format json | jq -r '.[].prompt'",
 )
 def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
-    """List the gates and questions that wait for a person, oldest first, of one run or of all."""
+    """List the gates and questions of notebook runs that wait for a person, oldest first, of one run or of all."""
     from smithers_nb.engine.control import pending
 
     place = place_of(ask, database)
@@ -88,7 +88,7 @@ def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
         for line in _page(found, where(ask, place)):
             click.echo(line)
         if not found:
-            note("nothing waits for a person")
+            note("no notebook run waits for a person")
     return DONE
 
 

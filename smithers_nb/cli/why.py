@@ -93,7 +93,7 @@ def _attempts(failure: Failure) -> str:
     if failure.attempt is None:
         return ""
     limit = f" of {failure.max_attempts}" if failure.max_attempts and failure.attempt <= failure.max_attempts else ""
-    endless = ", retried without end" if failure.max_attempts is None and failure.attempts > 1 else ""
+    endless = ", without a limit" if failure.max_attempts is None and failure.attempts > 1 else ""
     same = ", the same failure each time" if failure.persistent else ""
     return f"{failure.attempt}{limit}{endless}{same}; last at {moment(failure.at)} UTC"
 

@@ -42,7 +42,7 @@ def questions(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             iteration=question.iteration or 0,
             since=question.requested_at,
             until=until,
-            reason=f"a person must answer: {cut(question.prompt)}{limit} (fill in the value{_then(snapshot)})",
+            reason=f"a person must answer: {cut(question.prompt)}{limit} (fill in {_filling(question)}{_then(snapshot)})",
             commands=(engine_of(snapshot).cli.answer(question.request_id, _blank(question)), *_resumed(snapshot)),
             evidence=(Evidence(ref=f"question:{question.request_id}", quote=(question.prompt or question.status)[:400]),),
         )
@@ -282,6 +282,12 @@ def _blank(question: QuestionRow) -> str:
     if not isinstance(properties, dict) or not properties:
         return FILL_IN
     return "{" + ", ".join(f"{orjson.dumps(str(name)).decode()}: {FILL_IN}" for name in properties) + "}"
+
+
+def _filling(question: QuestionRow) -> str:
+    """Say what is to be filled in: one of the choices, where there are some."""
+    choices = as_texts(question.options)
+    return f"one of {cut(', '.join(choices))}" if choices else "the value"
 
 
 def _props(snapshot: Snapshot, node: NodeRow) -> dict[str, Any]:

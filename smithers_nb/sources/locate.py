@@ -16,15 +16,13 @@ from urllib.parse import unquote
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
 from smithers_nb.sources.journal import DATABASE, journal_file
 from smithers_nb.sources.journal import SCHEMA as JOURNAL_SCHEMA
-from smithers_nb.sources.moved import ANCHOR, connection_string, moved_to
+from smithers_nb.sources.moved import ANCHOR, STORE, connection_string, moved_to
 from smithers_nb.sources.smithers import SmithersSource
 from smithers_nb.sources.spelling import POSTGRES, is_postgres, scheme_of, without_secrets
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
     from smithers_nb.sources.postgres import PostgresDatabase
-
-STORE: Final = "smithers.db"
 
 
 def open_source(where: str | Path | None = None) -> Source:
@@ -87,9 +85,9 @@ def _open_folder(folder: Path) -> Source:
     if shared:
         return shared[0]()
     raise SourceNotFound(
-        f"no Smithers store for {folder.absolute()}: searched {len(searched)} places from {searched[0] if searched else folder} upward",
+        f"no runs for {folder.absolute()}: searched {len(searched)} places from {searched[0] if searched else folder} upward",
         searched=searched,
-        hint="start a workflow there first, or name the folder or the smithers.db of another project",
+        hint="start a workflow or `smithers-nb up FILE.ipynb` there first, or name another project's folder or smithers.db with --source",
     )
 
 

@@ -165,6 +165,18 @@ def test_a_full_disk_is_one_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "free some space" in answer.err
 
 
+def test_init_in_a_folder_of_a_project(cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deep in a project `init` installs into the project that `up` uses; a folder that is named becomes one of its own."""
+    (project / ".smithers_nb").mkdir(exist_ok=True)
+    (below := project / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(below)
+    cli("init")
+    assert (project / ".smithers_nb" / "workflows" / "post-failure.ipynb").is_file()
+    assert list(below.iterdir()) == []
+    cli("init", ".")
+    assert (below / ".smithers_nb" / "workflows" / "post-failure.ipynb").is_file()
+
+
 def test_init_installs_once_and_keeps_edits(cli, project: Path) -> None:
     """A second `init` changes nothing; an edited workflow stays, unless it is forced; an older one of ours is renewed."""
     place = Place.of(project)
