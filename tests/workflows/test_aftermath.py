@@ -66,14 +66,14 @@ def test_one_line_tells_of_the_autopsy(place, failed, capsys):
 
 
 def test_without_the_pack_it_names_the_command(place, failed, capsys):
-    """Not installed: the line has the command to type, where, and what installs it; ids are quoted for the shell."""
+    """Not installed: the line has a command that needs no pack, where to type it, and what installs it; ids are quoted for the shell."""
     run_id = failed("a b'$(x)")
     triggers.installed_at(place).unlink()
     assert after_run(place, run_id) == Skipped("not-installed")
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     command = told.partition("with: ")[2].partition(" (the ")[0]
-    assert shlex.split(command) == ["smithers-nb", "workflow", "run", "post-failure", "-p", "target_run_id", run_id]
+    assert shlex.split(command) == ["smithers-nb", "autopsy", run_id]
     assert str(place.root) in told
     assert "`smithers-nb init`" in told
 
