@@ -88,7 +88,8 @@ class Session:
             timeout_func=self._time_left,
             log=logger,
             on_cell_start=self._begin,
-            **self._watched(),
+            on_cell_execute=self._sent,
+            on_cell_executed=self._answered,
         )
         self._kernel = client.create_kernel_manager()
         self._kernel.on_start = self.started.set
@@ -124,15 +125,16 @@ class Session:
     def _time_left(self, _cell: Any) -> float:
         return max(0.01, min(self._cell_timeout_s, self._deadline - time.monotonic()))
 
-    def _watched(self) -> dict[str, Any]:
-        """Give nbclient's hooks for code cells to whoever wants to know of them."""
-        observer = self._setting.observer
-        if observer is None:
-            return {}
-        return {
-            "on_cell_execute": lambda cell, cell_index: observer.begun(cell, cell_index),  # noqa: PLW0108  # its names for them
-            "on_cell_executed": lambda cell, cell_index, execute_reply: observer.ended(cell, cell_index),  # noqa: ARG005  # its names
-        }
+    def _sent(self, cell: Any, cell_index: int) -> None:
+        if self._setting.observer is not None:
+            self._setting.observer.begun(cell, cell_index)
+
+    def _answered(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
+        said = execute_reply["content"]
+        if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
+            cell.outputs.append(_error_of(said, cell))
+        if self._setting.observer is not None:
+            self._setting.observer.ended(cell, cell_index)
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell
@@ -146,6 +148,15 @@ class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, session: Session, **_: Any) -> None:
         """Do what papermill asks an engine to do."""
         session.run_cells(nb_man, kernel_name)
+
+
+def _error_of(reply: dict[str, Any], cell: Any) -> Any:
+    """Make the error output that a kernel owes: IPython prints an exception group as text and only its answer names it."""
+    from nbformat.v4 import new_output
+
+    printed = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stderr"]
+    name, value = str(reply.get("ename") or "Error"), str(reply.get("evalue") or "")
+    return new_output("error", ename=name, evalue=value, traceback=reply.get("traceback") or printed[-1:] or [f"{name}: {value}"])
 
 
 def _kernel_of(node: Any) -> tuple[str, str]:

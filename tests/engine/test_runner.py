@@ -58,8 +58,9 @@ def test_a_failing_cell_fails_the_run_with_its_own_error(project):
         ("raise SystemExit(3)", "SystemExit"),
         ("class Odd(Exception): pass\nraise Odd('x' * 5_000_000)", "Odd"),
         ("raise ValueError('\\x00 </script> \\u202e')", "ValueError"),
-        ("raise ValueError('\\ud800')", "CellExecutionError"),  # a message that is no Unicode never leaves the kernel
+        ("raise ValueError('\\ud800')", "UnicodeEncodeError"),  # a message that is no Unicode never leaves the kernel
         ("def broken(:", "SyntaxError"),
+        ("raise ExceptionGroup('both', [ValueError('a'), KeyError('b')])", "ExceptionGroup"),
     ],
 )
 def test_nothing_fails_without_a_reason(project, cell, code):
