@@ -30,11 +30,12 @@ _NOTEBOOK: Final = "notebook"
 class CellRecorder:
     """Writes the cells of one execution; an observer of `notebooks.execute`."""
 
-    def __init__(self, journal: Journal, run_id: str, owner: str, since: int) -> None:
+    def __init__(self, journal: Journal, run_id: str, owner: str, since: int, limit_s: float) -> None:
         self._journal = journal
         self._run_id = run_id
         self._owner = owner
         self._since = since  # position in the log: a clock may be set back, the log only grows
+        self._meta = {"retries": 0, "timeoutMs": round(limit_s * 1000)}
         self._current: tuple[Node, int] | None = None
         self._count = 0
         self.silent = False
@@ -48,7 +49,7 @@ class CellRecorder:
         if not self.silent:
             node = self._node(cell)
             with self._journal.writing(self._run_id, self._owner) as connection:
-                self._current = node, start_attempt(connection, node, kind=_KIND, label=_title(cell))
+                self._current = node, start_attempt(connection, node, kind=_KIND, label=_title(cell), meta=self._meta)
 
     def ended(self, cell: Any, index: int) -> None:
         """Write that a cell went well; one that did not is written by whoever learns why."""
@@ -69,7 +70,7 @@ class CellRecorder:
         left = self._open(connection)
         if not left and before is None:
             node = self._node(cell) if cell is not None else Node(self._run_id, _NOTEBOOK)
-            left = [(node, start_attempt(connection, node, kind=_KIND))]
+            left = [(node, start_attempt(connection, node, kind=_KIND, meta=self._meta))]
         for node, attempt in left:
             own = reason.model_copy(update={"source": f"node:{node.node_id}"})
             fail_attempt(connection, node, attempt, own)

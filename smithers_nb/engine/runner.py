@@ -179,7 +179,7 @@ class _Running:
         self.owner = owner
         self.taken = taken
         self.output = notebook_of(journal.place, execution.run_id)
-        self.recorder = CellRecorder(journal, execution.run_id, owner, taken.since)
+        self.recorder = CellRecorder(journal, execution.run_id, owner, taken.since, taken.limit("cellTimeoutS", _CELL_S))
 
     def to_its_end(self, kernels: KernelPool | None, progress: Progress | None) -> Outcome:
         """Execute the cells and write how that ended."""
