@@ -71,10 +71,15 @@ def test_a_wrong_parameter_in_the_shell_is_one_clear_line(tmp_path):
 
 
 def test_the_tour(tmp_path):
-    """The first look runs from its first to its last cell."""
+    """The first look runs from its first to its last cell; its durable run parks twice and ends well."""
     done = execute(resource("notebooks/tour.ipynb"), tmp_path / "tour.ipynb")
     assert done.shown("application/vnd.plotly.v1+json") is not None
-    assert "lines.filter" in done.node.cells[-2].outputs[0].data["text/plain"]
+    cells = {cell.id: cell for cell in done.node.cells}
+    assert "lines.filter" in cells["autopsy"].outputs[0].data["text/plain"]
+    said = {name: "".join(output.text for output in cells[name].outputs) for name in ("durable", "answer")}
+    assert "waiting event  release-1" in said["durable"]
+    assert re.search(r"waiting approval  release-1.*finished  release-1", said["answer"], re.DOTALL)
+    assert "numbers checked" in cells["journal"].outputs[0].data["text/plain"]
 
 
 def test_a_store_that_vanishes_between_stages(tmp_path):

@@ -507,6 +507,17 @@ def test_outside_of_an_execution_a_gate_waits_for_a_person_as_well(by_hand):
     assert gate("deploy", "Deploy?").decided_by == "ann"
 
 
+def test_what_was_run_by_hand_is_not_resumed(by_hand):
+    """A kernel's own run ended with the kernel: no worker takes it over, and nobody is told that the notebook is gone."""
+    with pytest.raises(Parked):
+        gate("deploy", "Deploy?")
+    execution = executions.lab_run()
+    executions._end(execution, os.getpid())
+    with pytest.raises(ControlRefused, match="cell by cell") as caught:
+        control.resume(by_hand, execution.run_id)
+    assert caught.value.code == "RUN_NOT_RESUMABLE"
+
+
 _CRASHES = """
 import os
 from pathlib import Path

@@ -6,6 +6,7 @@ says that this is meant.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,9 +34,15 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
     """Refuse to go on with other code than the run began with; with `accept`, take it over and write that down.
 
     Raises:
-        ControlRefused: `RESUME_METADATA_MISMATCH`.
+        ControlRefused: `RESUME_METADATA_MISMATCH`; `RUN_NOT_RESUMABLE` of a run that a person made cell by cell in a kernel of their own.
     """
     config = config_of(row)
+    if config.get("lab"):
+        raise ControlRefused(
+            f"run {row.run_id} was run by hand, cell by cell, and ended with its kernel",
+            code="RUN_NOT_RESUMABLE",
+            hint=f"run the cells again, or start a durable run: smithers-nb up {shlex.quote(row.workflow_path or 'NOTEBOOK.ipynb')}",
+        )
     now = source_of(Path(row.workflow_path or ""), folder_of(config))
     labels = mismatches(row.workflow_hash, now)
     if not labels:
