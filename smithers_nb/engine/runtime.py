@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.engine.durable_store import as_row, log_in_lines, outcome_of, telling
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.claims import BEAT_S, beat, deregister, known_workers, new_owner, register, take_from
 from smithers_nb.engine.journal.executions import Execution
@@ -25,11 +26,11 @@ from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.runner import Outcome, abandon, execute_run
 from smithers_nb.errors import JournalUnusable
 from smithers_nb.model.moment import now_ms
-from smithers_nb.model.reason import FailureReason
 from smithers_nb.sources.sqlite import own
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from dbos import WorkflowHandle
 
     from smithers_nb.engine.papermill_engine import Progress
     from smithers_nb.engine.place import Place
@@ -43,6 +44,9 @@ _VERSION: Final = "1"
 _POLL_S: Final = 0.2
 _IDLE_S: Final = 5.0
 """How often to look for work, and how long a worker that ends when idle waits for more."""
+
+_AWAY_S: Final = 120.0
+"""How long such a worker, which nobody looks after, waits for a database that is away."""
 
 _OVERDUE_S: Final = 30.0
 _OVER: Final = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
@@ -152,50 +156,82 @@ class _Engine:
         self._on_outcome = on_outcome
         self._looked_for_overdue = 0.0
         self._at_work: set[Execution] = set()
+        self._ended: dict[Execution, Outcome] = {}  # only the last one
 
     def execute(self, execution: Execution) -> Outcome:
         """Execute a notebook; called by DBOS, and again somewhere else when the process that did it has died."""
         self._at_work.add(execution)
         try:
             outcome = execute_run(self.journal, execution, self.owner, kernels=self._kernels, progress=self._progress)
+            self._ended = {execution: outcome}
+            self._tell(outcome)
         finally:
             self._at_work.discard(execution)
-        if self._on_outcome is not None:
-            try:
-                self._on_outcome(outcome)
-            except Exception:  # noqa: BLE001  # the execution is over and well recorded; what follows it cannot undo that
-                _log.exception("what follows the end of run %s failed", outcome.run_id)
         return outcome
+
+    def _tell(self, outcome: Outcome) -> None:
+        if self._on_outcome is None:
+            return
+        try:
+            self._on_outcome(outcome)
+        except Exception:  # the execution is over and well recorded; what follows it cannot undo that
+            _log.exception("what follows the end of run %s failed", outcome.run_id)
 
     def start(self, execution: Execution) -> Outcome:
         """Start an execution in this process and wait for its end."""
         from dbos import DBOS, SetWorkflowID
 
-        with SetWorkflowID(execution.workflow_id):
-            handle = DBOS.start_workflow(_workflow(), *execution)
+        with telling(self.journal.place):
+            execution = self._unknown_to_dbos(execution)
+            with SetWorkflowID(execution.workflow_id):
+                handle = DBOS.start_workflow(_workflow(), *execution)
+            try:
+                return self._result(handle, execution)
+            except KeyboardInterrupt:
+                self._cancel(execution.run_id)
+                return self._result(handle, execution)
+
+    def _result(self, handle: WorkflowHandle[dict[str, Any]], execution: Execution) -> Outcome:
         try:
-            row = handle.get_result(polling_interval_sec=_POLL_S)
-        except KeyboardInterrupt:
-            self._cancel(execution.run_id)
-            row = handle.get_result(polling_interval_sec=_POLL_S)
-        return _outcome_of(row)
+            return outcome_of(handle.get_result(polling_interval_sec=_POLL_S))
+        except Exception:
+            if execution in self._ended:  # DBOS could not write down what the journal has
+                return self._ended[execution]
+            raise
+
+    def _unknown_to_dbos(self, execution: Execution) -> Execution:
+        """Number one anew that DBOS has heard of: it would start nothing, but wait for a worker or tell of an earlier journal."""
+        from dbos import DBOS
+
+        while DBOS.list_workflows(workflow_ids=[execution.workflow_id], load_input=False, load_output=False):
+            with self.journal.writing(execution.run_id) as connection:
+                if executions.is_begun(connection, execution):
+                    break  # a worker was faster
+                executions.end(connection, execution, "superseded")
+                execution = executions.want(connection, execution.run_id, queued=True)
+        return execution
 
     def serve(self, stop: threading.Event, *, until_idle: bool) -> None:
         """Hand over what is wanted, bring back what dead processes held, until told to stop or idle."""
-        busy_at, looked_at = time.monotonic(), 0.0
+        busy_at = there_at = time.monotonic()
+        looked_at = 0.0
         while not stop.wait(_POLL_S):
-            with suppress(JournalUnusable):  # a journal that is away for a moment comes back
-                self._hand_over()
-                if time.monotonic() - looked_at > BEAT_S:
-                    looked_at = time.monotonic()
-                    self._bring_back()
-                if until_idle and self._has_work():
-                    busy_at = time.monotonic()
-            if until_idle and time.monotonic() - busy_at > _IDLE_S:
-                with suppress(JournalUnusable):
-                    if self._leaves():
-                        return
-                busy_at = time.monotonic()
+            try:
+                with telling(self.journal.place):
+                    self._hand_over()
+                    if time.monotonic() - looked_at > BEAT_S:
+                        looked_at = time.monotonic()
+                        self._bring_back()
+                    if until_idle and self._has_work():
+                        busy_at = time.monotonic()
+                    if until_idle and time.monotonic() - busy_at > _IDLE_S:
+                        if self._leaves():
+                            return
+                        busy_at = time.monotonic()
+                there_at = time.monotonic()
+            except JournalUnusable:  # a database that is away for a moment comes back
+                if until_idle and time.monotonic() - there_at > _AWAY_S:
+                    raise
 
     def _leaves(self) -> bool:
         """Take no more work, unless some came in this very moment.
@@ -210,9 +246,11 @@ class _Engine:
         return False
 
     def is_executing(self) -> bool:
-        """Tell whether a run is claimed by this process."""
+        """Tell whether this process is at work on a run, or has one claimed."""
         import sqlalchemy as sa
 
+        if self._at_work:
+            return True
         with self.journal.reading() as connection:
             return connection.execute(sa.select(runs.c.run_id).where(runs.c.runtime_owner_id == self.owner)).first() is not None
 
@@ -237,10 +275,13 @@ class _Engine:
                 executions.mark_queued(connection, execution)
 
     def _has_work(self) -> bool:
-        """Tell whether an execution waits, is under way here, or was left behind by a process that is dead."""
+        """Tell whether an execution waits, is under way here, or was left behind by a process that is dead, perhaps ended but not followed."""
+        if self._at_work:
+            return True
         with self.journal.reading() as connection:
-            others = {worker.owner for worker in known_workers(connection) if worker.owner != self.owner and worker.is_alive(now_ms())}
-            return any(left.owner not in others for left in executions.unfinished(connection))
+            others = [worker for worker in known_workers(connection) if worker.owner != self.owner]
+            alive = {worker.owner for worker in others if worker.is_alive(now_ms())}
+            return len(alive) < len(others) or any(left.owner not in alive for left in executions.unfinished(connection))
 
     def _bring_back(self) -> None:
         """Let DBOS queue again what processes held that are dead, and ask anew for what it has lost or given up."""
@@ -326,14 +367,15 @@ def _launch(place: Place, owner: str, at_once: int) -> None:
         "executor_id": owner,
         "application_version": _VERSION,
         "log_level": "ERROR",
-        "console_log_level": "ERROR",
     }
+    log_in_lines(silent=not at_once)
     DBOS(config=config)
     _workflow()
     DBOS.listen_queues([QUEUE] if at_once else [])
-    DBOS.launch()
-    if at_once:
-        DBOS.register_queue(QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_S, on_conflict="always_update")
+    with telling(place):
+        DBOS.launch()
+        if at_once:
+            DBOS.register_queue(QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_S, on_conflict="always_update")
 
 
 @functools.cache
@@ -344,21 +386,9 @@ def _workflow() -> Callable[[str, int], dict[str, Any]]:
     @DBOS.workflow(name="execute_notebook")
     def execute_notebook(run_id: str, number: int) -> dict[str, Any]:
         assert _here is not None
-        return _as_row(_here.execute(Execution(run_id, number)))
+        return as_row(_here.execute(Execution(run_id, number)))
 
     return execute_notebook
-
-
-def _as_row(outcome: Outcome) -> dict[str, Any]:
-    reason = outcome.reason.model_dump() if outcome.reason else None
-    return {"run_id": outcome.run_id, "status": outcome.status, "notebook": outcome.notebook and str(outcome.notebook), "reason": reason}
-
-
-def _outcome_of(row: dict[str, Any]) -> Outcome:
-    from pathlib import Path
-
-    notebook, reason = row["notebook"], row["reason"]
-    return Outcome(row["run_id"], row["status"], Path(notebook) if notebook else None, FailureReason(**reason) if reason else None)
 
 
 def _beat(engine: _Engine, over: threading.Event) -> None:

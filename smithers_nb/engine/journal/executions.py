@@ -75,6 +75,11 @@ def is_over(connection: sa.Connection, execution: Execution) -> bool:
     return row is None or row.outcome is not None
 
 
+def is_begun(connection: sa.Connection, execution: Execution) -> bool:
+    """Tell whether a process has begun it."""
+    return bool(connection.execute(sa.select(executions.c.starts).where(*_is(execution))).scalar())
+
+
 def newest(connection: sa.Connection, run_id: str) -> int:
     """Give the number of the newest execution; 0 before the first."""
     number: int = connection.execute(

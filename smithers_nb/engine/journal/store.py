@@ -50,7 +50,7 @@ class Journal:
         try:
             journal = cls(place)
         except OSError as error:  # its folder cannot be made
-            raise _unusable(place, error) from error
+            raise unusable(f"the journal {place.location}", error) from error
         try:
             with journal._telling():
                 journal._bring_up_to_date()
@@ -126,7 +126,15 @@ class Journal:
         except sa.exc.IntegrityError:
             raise  # a broken promise of the caller, such as a failure without a reason
         except (sa.exc.DBAPIError, OSError) as error:
-            raise _unusable(self.place, error) from error
+            raise unusable(f"the journal {self.place.location}", error) from error
+
+
+def unusable(what: str, error: Exception) -> JournalUnusable:
+    """Say in one line why a database cannot be used, and what can be done about it; `what` names it without secrets."""
+    reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip().splitlines()
+    text = reason[0] if reason else type(error).__name__
+    hint = next((advice for sign, advice in _HINTS.items() if sign in text.lower()), "look at the file or the server it names")
+    return JournalUnusable(f"{what} cannot be used: {text}", hint=hint)
 
 
 def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
@@ -164,13 +172,6 @@ def _postgres_engine(place: Place) -> sa.Engine:
     url = sa.make_url(place.url).set(drivername="postgresql+psycopg")
     options = f"-csearch_path={schema.POSTGRES_SCHEMA},public"
     return sa.create_engine(url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10})
-
-
-def _unusable(place: Place, error: Exception) -> JournalUnusable:
-    reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip().splitlines()
-    text = reason[0] if reason else type(error).__name__
-    hint = next((advice for sign, advice in _HINTS.items() if sign in text.lower()), "look at the file or the server it names")
-    return JournalUnusable(f"the journal {place.location} cannot be used: {text}", hint=hint)
 
 
 _HINTS: Final = {
