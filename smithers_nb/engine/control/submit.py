@@ -86,15 +86,24 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     }
     source = source_of(found.path, folder_of(config))
     run = NewRun(chosen, found.workflow, str(found.path), source.hash, values, stamp(config, source), parent_run_id)
-    with Journal.open(place) as journal, journal.writing() as connection:
-        if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == chosen)).first():
-            raise ControlRefused(
-                f"there is a run {chosen} already",
-                code="RUN_EXISTS",
-                hint=f"give another id, or go on with it: smithers-nb resume {chosen}",
-            )
-        create_run(connection, run)
+    with Journal.open(place) as journal:
+        _write(journal, run)
     return chosen
+
+
+def _write(journal: Journal, run: NewRun) -> None:
+    there = ControlRefused(
+        f"there is a run {run.run_id} already",
+        code="RUN_EXISTS",
+        hint=f"give another id, or go on with it: smithers-nb resume {run.run_id}",
+    )
+    try:
+        with journal.writing() as connection:
+            if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run.run_id)).first():
+                raise there
+            create_run(connection, run)
+    except sa.exc.IntegrityError:  # somebody else wrote one in this very moment
+        raise there from None
 
 
 def new_run_id(workflow: str) -> str:
