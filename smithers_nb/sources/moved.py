@@ -1,4 +1,4 @@
-"""Where a project of Smithers keeps its history since it was migrated to another backend, read off the markers it left behind."""
+"""Where a project of Smithers keeps its history: a file, or, since it was migrated, what the markers say that it left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any, Final
 from smithers_nb.sources.json_text import as_object
 from smithers_nb.sources.spelling import is_postgres, without_secrets
 
+STORE: Final = "smithers.db"
+"""Name of its store, in the project's folder or in `ANCHOR`."""
+
 ANCHOR: Final = ".smithers"
+"""Folder that makes a folder a project of Smithers."""
+
 _MARKERS: Final = ("backend.json", "migrated.json")
 _TARGET_KEYS: Final = ("dataDir", "connectionString", "url")
 _ELSEWHERE: Final = ("pglite", "postgres")
