@@ -174,7 +174,7 @@ class _Engine:
             return
         try:
             self._on_outcome(outcome)
-        except Exception:  # the execution is over and well recorded; what follows it cannot undo that
+        except Exception:  # noqa: BLE001  # the execution is over and well recorded; what follows it cannot undo that
             _log.exception("what follows the end of run %s failed", outcome.run_id)
 
     def start(self, execution: Execution) -> Outcome:
@@ -275,7 +275,7 @@ class _Engine:
                 executions.mark_queued(connection, execution)
 
     def _has_work(self) -> bool:
-        """Tell whether an execution waits, is under way here, or was left behind by a process that is dead, perhaps ended but not followed."""
+        """Tell whether an execution waits, is under way here, or was left behind by a process that is dead, if only to be followed."""
         if self._at_work:
             return True
         with self.journal.reading() as connection:
