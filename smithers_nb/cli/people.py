@@ -125,6 +125,7 @@ human = group("human", inbox, answer, help="See what waits for a person, and ans
 def _follow(ask: Asked, place: Place, said: Said, word: str) -> None:
     """Say what was written, and have somebody continue the run."""
     run_id, node_id, iteration = said.node
+    then = f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, place)}" if said.goes_on else ""
     if said.goes_on:
         from smithers_nb.engine.control.sources import is_edited
         from smithers_nb.engine.runtime import ensure_worker
@@ -132,9 +133,8 @@ def _follow(ask: Asked, place: Place, said: Said, word: str) -> None:
         ensure_worker(place)
         if is_edited(place, run_id):
             command = f"smithers-nb resume {shlex.quote(run_id)} --accept-workflow-change{where(ask, place)}"
-            note(f"the notebook was edited since the run began, so the run is paused; go on with it as it is now: {command}")
+            then = f"; the notebook was edited since the run began, so the run is paused; go on with it as it is now: {command}"
     found = {"run_id": run_id, "node_id": node_id, "iteration": iteration, "result": word, "continues": said.goes_on}
-    then = f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, place)}" if said.goes_on else ""
     print_finding(found, ask.fmt, lambda: [f"{node_id} of {run_id} is {word}{then}"])
 
 

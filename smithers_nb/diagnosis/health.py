@@ -113,7 +113,9 @@ def _blocked(snapshot: Snapshot, now: int, stale_minutes: float) -> str:
         return _gate(snapshot, gates[0])
     if run.status in _ON_NOBODY:
         return ""
-    return "a person paused it" if run.status == "paused" else f"it is parked: {run.status}"
+    if run.status != "paused":
+        return f"it is parked: {run.status}"
+    return cut(run.error_message) if run.error_code == "RESUME_METADATA_MISMATCH" else "a person paused it"
 
 
 def _gate(snapshot: Snapshot, gate: ApprovalRow) -> str:

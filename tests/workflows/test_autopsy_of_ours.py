@@ -152,7 +152,9 @@ def test_a_run_that_may_not_go_on_with_an_edited_notebook(project):
     with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
         status.set_status(connection, run_id, "paused", reason)
     seen = Snapshot(open_source(project.root), run_id)
-    (blocker,) = explain(seen, now=seen.run.created_at or 0).blockers
+    why = explain(seen, now=seen.run.created_at or 0)
+    assert why.summary == reason.message
+    (blocker,) = why.blockers
     assert "cell step-1" in blocker.reason
     assert blocker.commands == (f"smithers-nb resume {run_id} --accept-workflow-change",)
 
