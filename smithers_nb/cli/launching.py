@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from contextlib import nullcontext, suppress
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +44,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         return _hand_to_worker(ask, place, run_id)
     from smithers_nb.engine.runtime import run_here
 
-    with _served(place, run_id, serve=serve):
+    with _served(place, run_id, serve=serve), _interruptible():
         with notebook_progress() as progress:
             try:
                 outcome = run_here(place, run_id, progress=progress)
@@ -71,6 +72,20 @@ def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) 
     if outcome.status == "failed":
         after_run(place, run_id, disabled=no_post_failure)
     return outcome.status
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a run end with its terminal, or with whoever stops the service that it is, as with Ctrl-C; `nohup` is respected."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ours = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _interrupted(place: Place, run_id: str) -> Outcome:

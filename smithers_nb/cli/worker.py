@@ -40,7 +40,10 @@ def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_i
         _tell(ask.fmt, outcome)
         follow(outcome)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # `nohup` is respected
+        ending.append(signal.SIGHUP)
+    for number in ending:
         signal.signal(number, lambda *_: stop.set())
     note(f"takes runs of {place.location}; Ctrl-C ends it")
     work(place, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)

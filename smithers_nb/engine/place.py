@@ -96,4 +96,9 @@ def _checked(url: str) -> str:
         raise ParameterError(
             f"{scheme}: is no database that can hold runs", hint="give postgresql://USER@HOST/DATABASE, or leave it out for SQLite"
         )
+    try:
+        _ = urlsplit(url).port
+    except ValueError:  # its message would show a part of the password
+        hint = "give postgresql://USER@HOST:PORT/DATABASE, with / @ : [ ] of a password written as %2F %40 %3A %5B %5D"
+        raise ParameterError("the URL of the database has no host and port that can be read", hint=hint) from None
     return url.replace("postgres://", "postgresql://", 1)

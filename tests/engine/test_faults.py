@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from smithers_nb.engine import runtime
 from smithers_nb.engine.control import decide
 from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.store import unusable
 from smithers_nb.engine.place import Place
-from smithers_nb.errors import JournalUnusable
-from tests.engine.durable import Project, effect
+from smithers_nb.errors import JournalUnusable, ParameterError
+from tests.engine.durable import Project, effect, until
 
 _GATE = "from smithers_nb import gate\n"
 
@@ -97,3 +102,32 @@ def test_what_the_engine_has_heard_of_is_executed_all_the_same(project, outlived
     run_id = project.submit(effect("done"), run_id="run-1")
     assert runtime.run_here(project.place, run_id).status == "finished"
     assert project.lines() == ["done"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_ends_with_its_terminal_or_its_service(project, number):
+    """A foreground run that is told to end, or whose terminal closes, is cancelled like with Ctrl-C, and not left as running."""
+    notebook = project.notebook("open('begun', 'w').close()\nimport time; time.sleep(60)")
+    code = "import sys; from smithers_nb.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "up", str(notebook), "--run-id", "r"]
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        until((project.root / "begun").exists)
+        process.send_signal(number)
+        printed = process.communicate(timeout=30)[0]
+    assert (process.returncode, project.run("r").status) == (2, "cancelled"), printed
+    assert "cancelled" in printed
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:se/cret@host/db", "postgresql://ann:secret@host:port/db", "postgresql://ann:secret@[::1/db"]
+)
+def test_a_malformed_url_is_told_without_its_password(url):
+    """Whoever mistypes the URL of a database reads what is wrong, in one line and without any part of the password."""
+    with pytest.raises(ParameterError, match="no host and port") as told:
+        Place.of(database=url)
+    assert not any(part in f"{told.value} {told.value.hint}" for part in ("secret", "cret", "'se'"))
+
+
+def test_what_is_refused_is_not_taken_for_locked():
+    """The hint follows what the server says, not the name of what it speaks of."""
+    assert "permission" in unusable("the journal", OSError(1, "permission denied for database locked")).hint

@@ -175,13 +175,14 @@ def _postgres_engine(place: Place) -> sa.Engine:
 
 
 _HINTS: Final = {
+    "permission": "give this user permission to write there",  # first: what follows it is a name that may hold any other word
+    "authentication": "check user and password in the URL; `PGPASSWORD` or ~/.pgpass keep the password out of it",
     "locked": "another process holds it for long; wait, or end that process",
     "readonly": "give this user write permission on the file and its folder",
     "read-only": "give this user write permission on the file and its folder",
     "malformed": "it is damaged: move it aside and start a new one; `sqlite3 FILE .recover` saves what can be read",
     "not a database": "it is no SQLite file: move it aside and start a new one",
     "full": "free some space on the disk",
-    "permission": "give this user permission on the file and its folder",
     "connect": "check that the server runs and that the URL is right",
 }
 """Part of what a database says, in lower case, and what a person can do about it."""
