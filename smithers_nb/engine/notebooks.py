@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, run
 from pydantic import BaseModel, ValidationError
 
 from smithers_nb.artifacts import write_whole
-from smithers_nb.engine.launcher import without_slow_imports
+from smithers_nb.engine.kernels.launcher import without_slow_imports
 from smithers_nb.errors import NotebookError, ParameterError, Stop
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.papermill_engine import Progress, Session
-    from smithers_nb.engine.prewarm import KernelPool
+    from smithers_nb.engine.kernels.papermill_engine import Progress, Session
+    from smithers_nb.engine.kernels.prewarm import KernelPool
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -130,7 +130,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         total_timeout_s: Seconds that everything may take, the start of the kernel included.
         progress: Told before each cell.
         meanwhile: Called once the kernel is starting, to use the time that takes.
-        kernels: Prewarmed kernels (`engine.prewarm`); without them a kernel is started from nothing.
+        kernels: Prewarmed kernels (`engine.kernels.prewarm`); without them a kernel is started from nothing.
         setting: What else a durable run wants.
 
     Raises:
@@ -193,7 +193,7 @@ class _Execution:
             with without_slow_imports():
                 import nbformat
 
-                from smithers_nb.engine.papermill_engine import Session
+                from smithers_nb.engine.kernels.papermill_engine import Session
 
             node = nbformat.read(self.job.notebook, as_version=4)
             self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting)
@@ -229,7 +229,7 @@ class _Execution:
         raise self._failure(session) from None
 
     def _failure(self, session: Session) -> NotebookError:
-        from smithers_nb.engine.papermill_engine import in_words, is_of_a_cell
+        from smithers_nb.engine.kernels.papermill_engine import in_words, is_of_a_cell
 
         name, message = in_words(self.error or TimeoutError(), session, self.job.deadline)
         if self.job.is_cancelled:

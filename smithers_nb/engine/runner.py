@@ -18,15 +18,15 @@ import sqlalchemy as sa
 from smithers_nb.artifacts import safe_name, write_whole
 from smithers_nb.engine.cells import CellRecorder
 from smithers_nb.engine.delivery import Delivery, artifacts_of, deliver
-from smithers_nb.engine.executions import JOURNAL, OWNER, ROOT, RUN
 from smithers_nb.engine.journal import decisions, executions
 from smithers_nb.engine.journal.claims import claim
 from smithers_nb.engine.journal.records import INPUT, Node, append_event, read_output
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
-from smithers_nb.engine.launcher import PRELOAD
+from smithers_nb.engine.kernels.launcher import PRELOAD
 from smithers_nb.engine.notebooks import Setting, as_bytes, execute
 from smithers_nb.engine.reasons import GAVE_UP, reason_of, reason_of_stop
+from smithers_nb.engine.stages.this_run import JOURNAL, OWNER, ROOT, RUN
 from smithers_nb.errors import ClaimLost, JournalUnusable, NotebookError
 from smithers_nb.model.reason import FailureReason
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
@@ -35,10 +35,10 @@ from smithers_nb.sources.json_text import as_object as json_object
 if TYPE_CHECKING:
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.executions import Execution
+    from smithers_nb.engine.kernels.papermill_engine import Progress
+    from smithers_nb.engine.kernels.prewarm import KernelPool
     from smithers_nb.engine.notebooks import Observer
-    from smithers_nb.engine.papermill_engine import Progress
     from smithers_nb.engine.place import Place
-    from smithers_nb.engine.prewarm import KernelPool
     from smithers_nb.errors import Stop
 
 MOST_STARTS: Final = 4
@@ -51,7 +51,7 @@ _MARK: Final = "papermill-error-cell-tag"
 _GLANCE_S: Final = 0.5
 _CELL_S, _TOTAL_S = 600.0, 1800.0
 
-_ENGINE: Final = "smithers_nb.engine.kept smithers_nb.workflows.steps"
+_ENGINE: Final = "smithers_nb.engine.stages.kept smithers_nb.workflows.steps"
 """Modules that the first stage of a notebook needs."""
 
 _PACKAGE, _OURS = b"smithers_nb", b"smithers_nb.workflows"

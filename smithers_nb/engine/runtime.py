@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from dbos import WorkflowHandle
 
-    from smithers_nb.engine.papermill_engine import Progress
+    from smithers_nb.engine.kernels.papermill_engine import Progress
+    from smithers_nb.engine.kernels.prewarm import KernelPool
     from smithers_nb.engine.place import Place
-    from smithers_nb.engine.prewarm import KernelPool
 
 QUEUE: Final = "notebooks"
 _APPLICATION: Final = "smithers-nb"
@@ -128,7 +128,7 @@ def work(
     Raises:
         JournalUnusable: The journal cannot be opened.
     """
-    from smithers_nb.engine.prewarm import prewarmed
+    from smithers_nb.engine.kernels.prewarm import prewarmed
 
     at_once = concurrency or os.cpu_count() or 1
     with (

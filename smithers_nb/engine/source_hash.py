@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from smithers_nb import __version__
+from smithers_nb.engine.notebook_file import code_cells
 from smithers_nb.errors import ParameterError
 
 ENTRY: Final = "workflow entry file changed"
@@ -57,8 +58,6 @@ def source_of(notebook: Path, cwd: Path | None = None) -> Source:
         notebook: Its file; one that is gone or damaged gives a source without cells.
         cwd: Folder that it runs in, where modules are found as well.
     """
-    from smithers_nb.engine.control.notebook_file import code_cells  # that package asks this module what has changed
-
     try:
         cells = {name: text for name, source in code_cells(notebook).items() if (text := source.replace("\r\n", "\n").rstrip())}
     except ParameterError:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 
 from smithers_nb.artifacts import safe_name
 from smithers_nb.engine.control.submit import new_run_id, submit
-from smithers_nb.engine.executions import JOURNAL, ROOT
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.noticed import Noticed, mark_launched, notice
+from smithers_nb.engine.stages.this_run import JOURNAL, ROOT
 from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:

@@ -130,9 +130,9 @@ def write_report(place: Place, run_id: str) -> str | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Execute one autopsy in this process, and write its report."""
-    from smithers_nb.engine.executions import JOURNAL, ROOT
     from smithers_nb.engine.place import Place
     from smithers_nb.engine.runtime import run_here
+    from smithers_nb.engine.stages.this_run import JOURNAL, ROOT
 
     (run_id,) = sys.argv[1:] if arguments is None else arguments
     place = Place(Path(os.environ.pop(ROOT)), os.environ.pop(JOURNAL))

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from smithers_nb.engine.papermill_engine import Progress
-    from smithers_nb.engine.prewarm import KernelPool
+    from smithers_nb.engine.kernels.papermill_engine import Progress
+    from smithers_nb.engine.kernels.prewarm import KernelPool
     from smithers_nb.present.markup import Card
 
 _NOTEBOOK: Final = "notebooks/autopsy.ipynb"

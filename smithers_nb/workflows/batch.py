@@ -27,7 +27,7 @@ from smithers_nb.workflows.parameters import AutopsyParameters
 if TYPE_CHECKING:
     import pandas as pd
 
-    from smithers_nb.engine.prewarm import KernelPool
+    from smithers_nb.engine.kernels.prewarm import KernelPool
     from smithers_nb.sources.base import Source
 
 PER_PROCESS: Final = 3
@@ -160,7 +160,7 @@ class Bench:
     """Threads that execute notebooks on the kernels of one zygote; leaving the block early ends what is under way."""
 
     def __init__(self, options: dict[str, Any], workers: int) -> None:
-        from smithers_nb.engine.prewarm import KernelPool
+        from smithers_nb.engine.kernels.prewarm import KernelPool
 
         self._options = options
         self._stop = threading.Event()
@@ -214,9 +214,9 @@ def row_of_error(run_id: str, error: Exception, took: float) -> AutopsyRow:
 
 def _import_what_all_need() -> None:
     """Import once, while the zygote prepares itself, instead of in several threads at once."""
-    from smithers_nb.engine.launcher import without_slow_imports
+    from smithers_nb.engine.kernels.launcher import without_slow_imports
     from smithers_nb.present.report import warm_up
 
     with without_slow_imports(), suppress(ImportError):
-        importlib.import_module("smithers_nb.engine.papermill_engine")
+        importlib.import_module("smithers_nb.engine.kernels.papermill_engine")
     warm_up()

@@ -133,7 +133,7 @@ def _install(place: Place, entry: Packed, known: dict[str, str], *, force: bool)
 
 
 def _workflow(file: Path, *, is_system: bool) -> Workflow:
-    from smithers_nb.engine.control.notebook_file import read_notebook
+    from smithers_nb.engine.notebook_file import read_notebook
 
     try:
         found = read_notebook(file)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from pydantic import Field
 
 from smithers_nb.engine.deposit import address
-from smithers_nb.engine.executions import ROOT, current
+from smithers_nb.engine.stages.this_run import ROOT, current
 from smithers_nb.errors import SourceError
 from smithers_nb.model.bug import outcome_of
 from smithers_nb.sources.locate import open_source
@@ -156,11 +156,11 @@ def _was_cut_off() -> bool:
     from smithers_nb.engine.journal.schema import attempts
     from smithers_nb.sources.json_text import as_object
 
-    execution = current()
-    if execution is None:
+    run = current()
+    if run is None:
         return False
-    mine = (attempts.c.run_id == execution.run_id, attempts.c.node_id == REPORT, attempts.c.state == "cancelled")
-    with execution.journal.reading() as connection:
+    mine = (attempts.c.run_id == run.run_id, attempts.c.node_id == REPORT, attempts.c.state == "cancelled")
+    with run.journal.reading() as connection:
         before = connection.execute(sa.select(attempts.c.meta_json).where(*mine).order_by(attempts.c.attempt.desc())).first()
     return before is not None and not as_object(before.meta_json).get("resetCancelled")
 
@@ -184,9 +184,9 @@ def _artifacts() -> str | None:
     from smithers_nb.engine.journal.schema import runs
     from smithers_nb.sources.json_text import as_object
 
-    execution = current()
-    if execution is None:
+    run = current()
+    if run is None:
         return None
-    with execution.journal.reading() as connection:
-        config = connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == execution.run_id)).scalar()
+    with run.journal.reading() as connection:
+        config = connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == run.run_id)).scalar()
     return artifacts_of(as_object(config))

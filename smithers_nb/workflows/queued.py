@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from smithers_nb.engine import deposit
-from smithers_nb.engine.executions import JOURNAL
+from smithers_nb.engine.stages.this_run import JOURNAL
 from smithers_nb.engine.triggers import WORKFLOW, installed_at
 from smithers_nb.errors import ControlRefused
 from smithers_nb.model.rows import RunRow

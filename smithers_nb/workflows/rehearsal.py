@@ -1,4 +1,4 @@
-"""An autopsy that nobody asked for, done once by the process that kernels are made of (`engine.zygote`).
+"""An autopsy that nobody asked for, done once by the process that kernels are made of (`engine.kernels.zygote`).
 
 It imports what the stages import on the way, reads rules and templates, and draws one figure, so that no kernel has to do it again.
 It works on a private copy of the example store, which is closed and gone afterwards.
@@ -26,7 +26,7 @@ _OF_DURABLE_RUNS: Final = (
     "smithers_nb.engine.journal.records",
     "smithers_nb.engine.journal.status",
     "smithers_nb.engine.journal.store",
-    "smithers_nb.engine.kept",
+    "smithers_nb.engine.stages.kept",
     "smithers_nb.workflows.post_failure",
     "smithers_nb.workflows.steps",
 )

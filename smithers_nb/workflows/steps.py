@@ -41,9 +41,9 @@ _AGAIN = "Run this cell again to go on."
 def stage(node_id: str, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """Run a step once per run and keep its output; see `engine.stages.stage`."""
     value = stages.stage(node_id, fn, *args, **options)
-    execution = stages.current() or stages.lab_run()
-    made_at = execution.reused.pop((node_id, options.get("iteration", 0)), None)
-    if execution.by_hand and made_at is not None:
+    run = stages.current() or stages.lab_run()
+    made_at = run.reused.pop((node_id, options.get("iteration", 0)), None)
+    if run.by_hand and made_at is not None:
         show(note(f"{node_id} was not run again: its output of {when(made_at)} is kept. To begin anew, restart the kernel."))
     return value
 
@@ -61,7 +61,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     try:
         decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny)
     except stages.Parked as parked:
-        request = GateRequest(title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.execution.run_id)
+        request = GateRequest(title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
         _show_gate(parked, request)
         raise
     show(gate_decided(title, _decided(decision)))
@@ -75,7 +75,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     except stages.Parked as parked:
         told = parked.request
         _show_question(
-            parked, QuestionRequest(told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.execution.run_id)
+            parked, QuestionRequest(told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
         )
         raise
 
@@ -121,17 +121,15 @@ def _gate_widget(parked: Parked, request: GateRequest) -> Live:
     from smithers_nb.present.widgets import gate_widget
     from smithers_nb.workflows.inbox import gate_callbacks
 
-    execution = parked.execution
-    return gate_widget(
-        request, gate_callbacks(execution.journal.place, execution.run_id, parked.node_id, parked.iteration, _AGAIN), who=who()
-    )
+    run = parked.run
+    return gate_widget(request, gate_callbacks(run.journal.place, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=who())
 
 
 def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
     from smithers_nb.present.widgets import question_widget
     from smithers_nb.workflows.inbox import question_callbacks
 
-    return question_widget(request, question_callbacks(parked.execution.journal.place, parked.request["request_id"], _AGAIN), who=who())
+    return question_widget(request, question_callbacks(parked.run.journal.place, parked.request["request_id"], _AGAIN), who=who())
 
 
 def _is_before_a_person(parked: Parked) -> bool:
@@ -141,7 +139,7 @@ def _is_before_a_person(parked: Parked) -> bool:
     takes_input = False
     with suppress(AttributeError, KeyError, TypeError):
         takes_input = bool(get_ipython().kernel.get_parent()["content"]["allow_stdin"])
-    if not (parked.execution.by_hand and takes_input):
+    if not (parked.run.by_hand and takes_input):
         return False
     from importlib.util import find_spec
 
@@ -151,7 +149,7 @@ def _is_before_a_person(parked: Parked) -> bool:
 def _gate_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
     if _ends_with_its_kernel(parked):
         return _RUN_IT
-    where = shlex.join([parked.execution.run_id, "--node", parked.node_id])
+    where = shlex.join([parked.run.run_id, "--node", parked.node_id])
     where += f" --iteration {parked.iteration}" if parked.iteration else ""
     return (f"smithers-nb approve {where}", "approve"), (f"smithers-nb deny {where}", "deny")
 
@@ -169,7 +167,7 @@ _RUN_IT = (
 
 def _ends_with_its_kernel(parked: Parked) -> bool:
     """Tell whether nobody can decide any more once this cell has failed: plain papermill ends the kernel then."""
-    return parked.execution.by_hand and not _is_before_a_person(parked)
+    return parked.run.by_hand and not _is_before_a_person(parked)
 
 
 def _decided(decision: Decision) -> Decided:

@@ -16,7 +16,7 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, read_output
 from smithers_nb.engine.journal.schema import approvals, runs
 from smithers_nb.engine.place import Place
-from smithers_nb.engine.shapes import Shape
+from smithers_nb.engine.stages.shapes import Shape
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows import post_failure
 from smithers_nb.workflows.pack import install

@@ -6,8 +6,8 @@ import json
 import typing
 from pathlib import Path
 
-from smithers_nb.engine.control.notebook_file import read_notebook
 from smithers_nb.engine.journal.decisions import Decision
+from smithers_nb.engine.notebook_file import read_notebook
 from smithers_nb.resources import example_store, resource
 from smithers_nb.workflows import release_check
 from smithers_nb.workflows.release_check import RecentFailures, ReleaseCheckParameters, recent_failures, write_summary

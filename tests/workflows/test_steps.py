@@ -14,12 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 import smithers_nb
-from smithers_nb.engine import control, executions
+from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.claims import known_workers
 from smithers_nb.engine.journal.schema import approvals
 from smithers_nb.engine.place import Place
-from smithers_nb.engine.stages import Parked
+from smithers_nb.engine.stages import Parked, this_run
 from smithers_nb.workflows import steps
 from tests.engine.durable import Project, effect, until
 
@@ -31,11 +31,11 @@ def by_hand(tmp_path, monkeypatch):
     """A process that nobody executes durably, in an empty project."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".smithers_nb").mkdir()
-    monkeypatch.setattr(executions, "_by_hand", {})
+    monkeypatch.setattr(this_run, "_by_hand", {})
     yield Place.of(tmp_path)
-    for execution in executions._by_hand.values():
-        executions._end(execution, os.getpid())
-        execution.journal.close()
+    for begun in this_run._by_hand.values():
+        this_run._end(begun, os.getpid())
+        begun.journal.close()
 
 
 def parts(widget, kind):
@@ -75,7 +75,7 @@ def test_a_decided_gate_and_a_question_are_shown(by_hand, capsys):
     """After the decision the notebook says who, when and why; a question says what can be answered."""
     with pytest.raises(Parked):
         steps.gate("deploy", "Deploy?")
-    control.decide(by_hand, executions.lab_run().run_id, approved=False, by="ben@there", note="not today")
+    control.decide(by_hand, this_run.lab_run().run_id, approved=False, by="ben@there", note="not today")
     assert not steps.gate("deploy", "Deploy?").approved
     assert "Denied by ben@there on 20" in capsys.readouterr().out
     with pytest.raises(Parked):

@@ -21,7 +21,7 @@ from smithers_nb.engine.notebooks import validated
 from smithers_nb.errors import ParameterError
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.control.notebook_file import NotebookFile, Parameter
+    from smithers_nb.engine.notebook_file import NotebookFile, Parameter
 
 _TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None, "Any": Any}
 

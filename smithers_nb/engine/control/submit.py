@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.control.notebook_file import read_notebook
 from smithers_nb.engine.control.parameters import checked
 from smithers_nb.engine.control.sources import folder_of, stamp
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import NewRun, create_run
 from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.notebook_file import read_notebook
 from smithers_nb.engine.source_hash import source_of
 from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.model.moment import now_ms

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from smithers_nb.engine.control import submit
-from smithers_nb.engine.control.notebook_file import read_notebook
 from smithers_nb.engine.control.parameters import Words, checked, plain_value
 from smithers_nb.engine.control.submit import new_run_id
+from smithers_nb.engine.notebook_file import read_notebook
 from smithers_nb.errors import ParameterError
 from tests.engine.control.history import cell, write_notebook
 

@@ -27,8 +27,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-from smithers_nb.engine.launcher import FOLDER, PRELOAD
-from smithers_nb.engine.prewarm import LAUNCHER, KernelPool, NotPrewarmed
+from smithers_nb.engine.kernels.launcher import FOLDER, PRELOAD
+from smithers_nb.engine.kernels.prewarm import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"

@@ -30,11 +30,11 @@ ROOT: Final = "SMITHERS_NB_ROOT"
 
 
 @dataclass
-class Execution:
-    """One execution of one run, as seen from inside its kernel.
+class ThisRun:
+    """A run as its kernel sees it, in one of its executions.
 
     Attributes:
-        run_id: The run.
+        run_id: Its id.
         owner: Claim that every write is conditional on.
         by_hand: Nobody executes it durably: a person runs cells, or plain papermill does.
         used: Node and iteration of what was called so far.
@@ -50,7 +50,7 @@ class Execution:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Write about this run, all or nothing, while this execution owns it.
+        """Write about this run, all or nothing, while this kernel's execution owns it.
 
         Raises:
             ClaimLost: Another execution has taken the run over.
@@ -60,12 +60,12 @@ class Execution:
             yield connection
 
 
-_known: dict[tuple[int, str, str, str], Execution] = {}
-_by_hand: dict[int, Execution] = {}  # by process, because a forked kernel is another one
+_known: dict[tuple[int, str, str, str], ThisRun] = {}
+_by_hand: dict[int, ThisRun] = {}  # by process, because a forked kernel is another one
 
 
-def current() -> Execution | None:
-    """Give the execution that this kernel is part of; None when nobody executes it durably.
+def current() -> ThisRun | None:
+    """Give the run that this kernel executes; None when nobody executes it durably.
 
     Raises:
         ParameterError: The environment names a run but not its journal or its owner.
@@ -78,11 +78,11 @@ def current() -> Execution | None:
         raise ParameterError(f"{RUN} is set, but {JOURNAL} or {OWNER} is not", hint="these are set by `smithers-nb up`, not by hand")
     key = (os.getpid(), run_id, url, owner)
     if key not in _known:
-        _known[key] = Execution(run_id, owner, _open(_place(url)))
+        _known[key] = ThisRun(run_id, owner, _opened(_place(url)))
     return _known[key]
 
 
-def lab_run() -> Execution:
+def lab_run() -> ThisRun:
     """Give the run of a kernel that nobody executes durably, made on first use: `lab-<time>-<process>`.
 
     Raises:
@@ -99,32 +99,39 @@ def _place(url: str) -> Place:
     return Place(Path(root), url) if root else Place.of(url)
 
 
+def _opened(place: Place) -> Journal:
+    """Give the journal that whoever executes this run has opened and brought up to date."""
+    from smithers_nb.engine.journal.store import Journal
+
+    return Journal(place)
+
+
 def _open(place: Place) -> Journal:
     from smithers_nb.engine.journal.store import Journal
 
     return Journal.open(place)
 
 
-def _begin(journal: Journal) -> Execution:
+def _begin(journal: Journal) -> ThisRun:
     from smithers_nb.engine.journal import claims, executions, records, status
     from smithers_nb.model.moment import now_ms
 
     owner, run_id = claims.new_owner(), f"lab-{now_ms():x}-{os.getpid()}"
     file = _notebook()
     config = {"rootDir": str(journal.place.root), "cwd": str(Path.cwd()), "lab": True}
-    run = records.NewRun(run_id, file.stem if file else "notebook", str(file) if file else None, None, {}, config)
+    new = records.NewRun(run_id, file.stem if file else "notebook", str(file) if file else None, None, {}, config)
     claims.register(journal, owner)
     with journal.writing() as connection:
-        records.create_run(connection, run)
+        records.create_run(connection, new)
         claims.claim(connection, run_id, owner)
         executions.begin(connection, executions.want(connection, run_id, queued=True), owner)
         status.set_status(connection, run_id, "running")
-    execution = Execution(run_id, owner, journal, by_hand=True)
-    atexit.register(_end, execution, os.getpid())
-    return execution
+    run = ThisRun(run_id, owner, journal, by_hand=True)
+    atexit.register(_end, run, os.getpid())
+    return run
 
 
-def _end(execution: Execution, pid: int) -> None:
+def _end(run: ThisRun, pid: int) -> None:
     """Close a run that ends with its kernel: finished when nothing in it failed or waits."""
     if os.getpid() != pid:
         return
@@ -133,13 +140,13 @@ def _end(execution: Execution, pid: int) -> None:
     from smithers_nb.engine.journal import claims, executions, schema, status
 
     nodes = schema.nodes.c
-    open_ones = sa.select(nodes.node_id).where(nodes.run_id == execution.run_id, nodes.state != "finished")
+    open_ones = sa.select(nodes.node_id).where(nodes.run_id == run.run_id, nodes.state != "finished")
     with suppress(SmithersNbError):  # at the end of a process nobody listens any more
-        with execution.writing() as connection:
+        with run.writing() as connection:
             over = connection.execute(open_ones).first() is None
-            executions.end(connection, executions.Execution(execution.run_id, 1), "finished" if over else "cancelled")
-            status.set_status(connection, execution.run_id, "finished" if over else "cancelled")
-        claims.deregister(execution.journal, execution.owner)
+            executions.end(connection, executions.Execution(run.run_id, 1), "finished" if over else "cancelled")
+            status.set_status(connection, run.run_id, "finished" if over else "cancelled")
+        claims.deregister(run.journal, run.owner)
 
 
 def _notebook() -> Path | None:

@@ -8,8 +8,7 @@ import json
 import subprocess
 import sys
 
-from smithers_nb.engine import kernels
-from smithers_nb.engine.kernels import KERNEL_NAME, LeanKernelManager
+from smithers_nb.engine.kernels.manager import KERNEL_NAME, LeanKernelManager
 from smithers_nb.resources import resource
 
 
@@ -17,7 +16,7 @@ def test_our_spec_needs_no_installation():
     """The manager uses our kernel spec whatever name a notebook asks for, without anybody's Jupyter folders."""
     manager = LeanKernelManager(kernel_name="python3")
     assert manager.kernel_name == KERNEL_NAME
-    assert "smithers_nb.engine.launcher" in manager.kernel_spec.argv
+    assert "smithers_nb.engine.kernels.launcher" in manager.kernel_spec.argv
     manager.folder.rmdir()
 
 
@@ -32,7 +31,7 @@ def test_everything_that_is_preloaded_exists():
 
 def test_the_plain_kernel_is_the_fallback(monkeypatch):
     """Without our spec the kernel that was asked for is used."""
-    monkeypatch.setattr(kernels, "_SPEC", "templates/kernel/none")
+    monkeypatch.setattr("smithers_nb.engine.kernels.manager._SPEC", "templates/kernel/none")
     manager = LeanKernelManager(kernel_name="python3")
     assert manager.kernel_name == "python3"
     assert "ipykernel_launcher" in manager.kernel_spec.argv
@@ -50,7 +49,7 @@ def test_long_temporary_folders_are_avoided(tmp_path, monkeypatch):
     """A temporary folder whose path is too long for sockets is not used for them."""
     deep = tmp_path / ("x" * 80)
     deep.mkdir()
-    monkeypatch.setattr(kernels.tempfile, "tempdir", str(deep))
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
     manager = LeanKernelManager(kernel_name="python3")
     assert deep not in manager.folder.parents
     manager.folder.rmdir()
@@ -66,8 +65,8 @@ def test_the_spec_is_valid():
 def test_slow_modules_are_hidden_for_a_moment_only():
     """While papermill is imported, what it does not need looks absent; afterwards it can be imported as ever."""
     code = (
-        "import sys, time\nfrom smithers_nb.engine.launcher import without_slow_imports\n"
-        "with without_slow_imports():\n    import smithers_nb.engine.papermill_engine\n"
+        "import sys, time\nfrom smithers_nb.engine.kernels.launcher import without_slow_imports\n"
+        "with without_slow_imports():\n    import smithers_nb.engine.kernels.papermill_engine\n"
         "assert 'pyarrow' not in sys.modules, 'papermill was to do without pyarrow'\n"
         "import pyarrow.fs\nassert pyarrow.fs.LocalFileSystem()\nassert sys.modules.get('rfc3987_syntax', 1) is not None"
     )

@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 from pydantic import BaseModel, Field, field_validator
 
-from smithers_nb.engine import control, executions
+from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal, claims, records
 from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, questions, runs
 from smithers_nb.engine.place import Place
-from smithers_nb.engine.stages import Parked, ask, gate, stage
+from smithers_nb.engine.stages import Parked, ask, gate, stage, this_run
 from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
 from tests.engine.durable import Project, effect
 
@@ -47,7 +47,7 @@ class Run:
         claims.register(self.journal, owner)
         with self.journal.writing(RUN) as connection:
             connection.execute(runs.update().values(runtime_owner_id=owner))
-        for name, value in ((executions.RUN, RUN), (executions.JOURNAL, self.place.url), (executions.OWNER, owner)):
+        for name, value in ((this_run.RUN, RUN), (this_run.JOURNAL, self.place.url), (this_run.OWNER, owner)):
             self.monkeypatch.setenv(name, value)
 
     def rows(self, table):
@@ -254,7 +254,7 @@ def test_an_asynchronous_function_is_refused(run):
 
 def test_who_has_lost_the_run_writes_nothing(run):
     """An execution that another one has replaced can neither begin nor keep a stage."""
-    old = os.environ[executions.OWNER]
+    old = os.environ[this_run.OWNER]
 
     def meanwhile():
         run.again()
@@ -262,7 +262,7 @@ def test_who_has_lost_the_run_writes_nothing(run):
 
     with pytest.raises(ClaimLost):
         stage("slow", meanwhile)
-    run.monkeypatch.setenv(executions.OWNER, old)
+    run.monkeypatch.setenv(this_run.OWNER, old)
     for call in (lambda: stage("next", lambda: 1), lambda: gate("ok", "Sure?"), lambda: ask("why", "Why?")):
         with pytest.raises(ClaimLost):
             call()
@@ -453,7 +453,7 @@ def test_a_question_is_free_or_a_choice():
 
 def test_an_environment_that_is_half_set_is_told(run):
     """A run without a journal or an owner is a mistake of whoever set it, never a run by hand."""
-    run.monkeypatch.delenv(executions.OWNER)
+    run.monkeypatch.delenv(this_run.OWNER)
     with pytest.raises(ParameterError, match="SMITHERS_NB_OWNER"):
         stage("x", lambda: 1)
 
@@ -473,10 +473,10 @@ def by_hand(tmp_path, monkeypatch):
     """A kernel that nobody executes durably, in an empty project."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".smithers_nb").mkdir()
-    monkeypatch.setattr(executions, "_by_hand", {})
+    monkeypatch.setattr(this_run, "_by_hand", {})
     yield Place.of(tmp_path)
-    for execution in executions._by_hand.values():
-        executions._end(execution, os.getpid())
+    for execution in this_run._by_hand.values():
+        this_run._end(execution, os.getpid())
         execution.journal.close()
 
 
@@ -487,12 +487,12 @@ def test_outside_of_an_execution_a_run_is_begun_by_itself():
     assert stage("count", calls, 1) == 1
     assert stage("count", calls, 2) == 1
     assert calls == [1]
-    execution = executions.lab_run()
+    execution = this_run.lab_run()
     with execution.journal.reading() as connection:
         row = connection.execute(sa.select(runs)).one()
     assert (row.run_id, row.status, json.loads(row.config_json)["lab"]) == (execution.run_id, "running", True)
     assert row.run_id.startswith("lab-")
-    executions._end(execution, os.getpid())
+    this_run._end(execution, os.getpid())
     with execution.journal.reading() as connection:
         assert connection.execute(sa.select(runs.c.status)).scalar() == "finished"
 
@@ -502,7 +502,7 @@ def test_outside_of_an_execution_a_gate_waits_for_a_person_as_well(by_hand):
     for _ in range(2):
         with pytest.raises(Parked):
             gate("deploy", "Deploy?")
-    said = control.decide(by_hand, executions.lab_run().run_id, approved=True, by="ann")
+    said = control.decide(by_hand, this_run.lab_run().run_id, approved=True, by="ann")
     assert not said.goes_on
     assert gate("deploy", "Deploy?").decided_by == "ann"
 
@@ -511,8 +511,8 @@ def test_what_was_run_by_hand_is_not_resumed(by_hand):
     """A kernel's own run ended with the kernel: no worker takes it over, and nobody is told that the notebook is gone."""
     with pytest.raises(Parked):
         gate("deploy", "Deploy?")
-    execution = executions.lab_run()
-    executions._end(execution, os.getpid())
+    execution = this_run.lab_run()
+    this_run._end(execution, os.getpid())
     with pytest.raises(ControlRefused, match="cell by cell") as caught:
         control.resume(by_hand, execution.run_id)
     assert caught.value.code == "RUN_NOT_RESUMABLE"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
-from smithers_nb.engine.parked import Parked
+from smithers_nb.engine.stages.parked import Parked
 from smithers_nb.errors import ControlRefused, ParameterError, StageError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.executions import Execution
     from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.shapes import Shape
+    from smithers_nb.engine.stages.shapes import Shape
+    from smithers_nb.engine.stages.this_run import ThisRun
     from smithers_nb.model.reason import FailureReason
 
 KIND: Final = "stage"
@@ -33,8 +33,8 @@ _STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 class StageCall:
     """One call of `stage`, which may take several attempts."""
 
-    def __init__(self, execution: Execution, node_id: str, iteration: int, shape: Shape, label: str | None) -> None:
-        self.execution = execution
+    def __init__(self, run: ThisRun, node_id: str, iteration: int, shape: Shape, label: str | None) -> None:
+        self.run = run
         self.node_id = node_id
         self.iteration = iteration
         self.shape = shape
@@ -43,11 +43,11 @@ class StageCall:
     def once(self, step: Callable[[], Any]) -> Any:
         """Give the kept output, or take the step."""
         from smithers_nb.engine.journal.records import start_attempt
-        from smithers_nb.engine.kept import kept_of, use
+        from smithers_nb.engine.stages.kept import kept_of, use
 
         meta = {"schema": self.shape.name, "schemaDigest": self.shape.digest}
-        with self.execution.writing() as connection:
-            node = node_of(connection, self.execution, self.node_id, self.iteration)
+        with self.run.writing() as connection:
+            node = node_of(connection, self.run, self.node_id, self.iteration)
             kept = kept_of(connection, node)
             if kept is None:
                 attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta)
@@ -57,7 +57,7 @@ class StageCall:
             return self._try(node, attempt, step)
         if isinstance(value, ControlRefused):
             raise value
-        self.execution.reused[self.node_id, self.iteration] = kept.made_at
+        self.run.reused[self.node_id, self.iteration] = kept.made_at
         return value
 
     def _try(self, node: Node, attempt: int, step: Callable[[], Any]) -> Any:
@@ -67,14 +67,14 @@ class StageCall:
             row = self._packed(step())
             value = self._unpacked(row)
         except (*_STOPPED, Parked) as stop:
-            with self.execution.writing() as connection:
+            with self.run.writing() as connection:
                 cancel_attempt(connection, node, attempt, f"parked at {stop.node_id}" if isinstance(stop, Parked) else "interrupted")
             raise
         except BaseException as error:
-            with self.execution.writing() as connection:
+            with self.run.writing() as connection:
                 fail_attempt(connection, node, attempt, _reason(error, node))
             raise
-        with self.execution.writing() as connection:
+        with self.run.writing() as connection:
             write_output(connection, node, self.shape.name, row)
             finish_attempt(connection, node, attempt)
         return value
@@ -99,18 +99,18 @@ class StageCall:
         )
 
 
-def node_of(connection: sa.Connection, execution: Execution, node_id: str, iteration: int) -> Node:
+def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> Node:
     """Give the key of a node; a stage must not be called like the cell that it stands in, which is a node of its own."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.records import Node
     from smithers_nb.engine.journal.schema import attempts
 
-    mine = (attempts.c.run_id == execution.run_id, attempts.c.node_id == node_id, attempts.c.iteration == iteration)
+    mine = (attempts.c.run_id == run.run_id, attempts.c.node_id == node_id, attempts.c.iteration == iteration)
     texts = connection.execute(sa.select(attempts.c.meta_json).where(*mine)).scalars()
     if any(orjson.loads(text or "{}").get("kind") == "cell" for text in texts):
         raise ParameterError(f"{node_id!r} is the id of a cell of this notebook", hint="give the stage another id")
-    return Node(execution.run_id, node_id, iteration)
+    return Node(run.run_id, node_id, iteration)
 
 
 def _reason(error: BaseException, node: Node) -> FailureReason:

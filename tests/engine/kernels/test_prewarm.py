@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.engine import prewarm
+from smithers_nb.engine.kernels import prewarm
+from smithers_nb.engine.kernels.prewarm import KernelPool, prewarmed
 from smithers_nb.engine.notebooks import execute
-from smithers_nb.engine.prewarm import KernelPool, prewarmed
 from smithers_nb.errors import NotebookError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are made by fork on Linux only")
@@ -244,7 +244,7 @@ def test_a_killed_owner_takes_everything_along(notebook, tmp_path, folder):
     small = notebook(f"{tell}\nos.kill(int(os.environ['OWNER']), signal.SIGKILL)\ntime.sleep(60)")
     code = (
         "import os\nfrom pathlib import Path\nfrom smithers_nb.engine.notebooks import execute\n"
-        "from smithers_nb.engine.prewarm import prewarmed\nos.environ['OWNER'] = str(os.getpid())\n"
+        "from smithers_nb.engine.kernels.prewarm import prewarmed\nos.environ['OWNER'] = str(os.getpid())\n"
         f"with prewarmed() as pool: execute(Path({str(small)!r}), Path({str(tmp_path / 'out.ipynb')!r}), kernels=pool)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from smithers_nb.engine.executions import Execution, current, lab_run
-from smithers_nb.engine.parked import Parked
-from smithers_nb.engine.shapes import Shape
-from smithers_nb.engine.stage_call import StageCall, node_of
+from smithers_nb.engine.stages.attempts import StageCall, node_of
+from smithers_nb.engine.stages.parked import Parked
+from smithers_nb.engine.stages.shapes import Shape
+from smithers_nb.engine.stages.this_run import ThisRun, current, lab_run
 from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     """
     if inspect.iscoroutinefunction(fn):
         raise ParameterError(f"stage {node_id!r}: the function is asynchronous", hint="give a function that calls `asyncio.run`")
-    call = StageCall(_execution(node_id, iteration), node_id, iteration, Shape.of(fn, schema), label)
+    call = StageCall(_run_of(node_id, iteration), node_id, iteration, Shape.of(fn, schema), label)
     for left in range(retries, 0, -1):
         try:
             return call.once(lambda: fn(*args, **kwargs))
@@ -108,17 +108,17 @@ def gate(  # noqa: PLR0913  # a request is what it is
     """
     from smithers_nb.engine.journal.decisions import decision_of, request_approval
 
-    execution = _execution(node_id, iteration)
+    run = _run_of(node_id, iteration)
     about = {"onDeny": on_deny, **({"details": dict(details)} if details else {})}
-    with execution.writing() as connection:
-        node = node_of(connection, execution, node_id, iteration)
+    with run.writing() as connection:
+        node = node_of(connection, run, node_id, iteration)
         decision = decision_of(connection, node)
         if decision is None:
             request_approval(connection, node, title=title, summary=summary, details=about)
         elif not decision.approved and on_deny == "fail":
             denial = _denied(connection, node, decision)
     if decision is None:
-        raise Parked(node, "waiting-approval", execution, {"title": title, "summary": summary, "details": dict(details or {})})
+        raise Parked(node, "waiting-approval", run, {"title": title, "summary": summary, "details": dict(details or {})})
     if not decision.approved and on_deny == "fail":
         raise denial
     return decision
@@ -148,9 +148,9 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     shape = Shape(Literal[tuple(options)] if options else str if schema is None else schema)
     kind = "select" if options else _QUESTIONS.get(shape.name, "json")
     request: dict[str, Any] = {"prompt": prompt, "schema": shape.json_schema, "options": options}
-    execution = _execution(node_id, iteration)
-    with execution.writing() as connection:
-        node = node_of(connection, execution, node_id, iteration)
+    run = _run_of(node_id, iteration)
+    with run.writing() as connection:
+        node = node_of(connection, run, node_id, iteration)
         request_id = decisions.request_answer(connection, node, prompt=prompt, kind=kind, schema=shape.json_schema, options=options)
         answer = decisions.answer_of(connection, request_id)
         if answer is not None:
@@ -158,23 +158,23 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
                 return shape.read(answer.value)
             except ValueError as error:
                 request["prompt"] = decisions.ask_again(connection, request_id, prompt=prompt, why=str(error))
-    raise Parked(node, "waiting-event", execution, request | {"request_id": request_id})
+    raise Parked(node, "waiting-event", run, request | {"request_id": request_id})
 
 
-def _execution(node_id: str, iteration: int) -> Execution:
-    """Give the execution that this call belongs to, and refuse a name that cannot be used or is used twice."""
+def _run_of(node_id: str, iteration: int) -> ThisRun:
+    """Give the run that this call belongs to, and refuse a name that cannot be used or is used twice."""
     if not isinstance(node_id, str) or not _ID.fullmatch(node_id) or node_id in _TAKEN:
         raise ParameterError(
             f"{str(node_id)[:60]!r} cannot be the id of a stage", hint="use up to 128 letters, digits and . _ : - (not `input`)"
         )
     if not isinstance(iteration, int) or iteration < 0:
         raise ParameterError(f"{node_id!r}: iteration is {iteration!r}", hint="count rounds from 0")
-    execution = current() or lab_run()
-    if not execution.by_hand:  # a person may run a cell as often as they like
-        if (node_id, iteration) in execution.used:
+    run = current() or lab_run()
+    if not run.by_hand:  # a person may run a cell as often as they like
+        if (node_id, iteration) in run.used:
             raise ParameterError(f"{node_id!r} is used twice in this notebook", hint="name it differently, or count `iteration` in a loop")
-        execution.used.add((node_id, iteration))
-    return execution
+        run.used.add((node_id, iteration))
+    return run
 
 
 def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageError:

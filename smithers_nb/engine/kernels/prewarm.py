@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-from smithers_nb.engine import launcher, zygote
+from smithers_nb.engine.kernels import launcher, zygote
 from smithers_nb.resources import resource
 
 _MODULE: Final = zygote.__name__

@@ -19,7 +19,7 @@ from smithers_nb.model.reason import FailureReason
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.shapes import Shape
+    from smithers_nb.engine.stages.shapes import Shape
 
 
 class Kept(NamedTuple):

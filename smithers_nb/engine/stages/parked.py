@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.executions import Execution
     from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.stages.this_run import ThisRun
 
 
 class Parked(BaseException):  # not an Exception: the `except Exception` of a notebook must not swallow it
@@ -19,16 +19,16 @@ class Parked(BaseException):  # not an Exception: the `except Exception` of a no
         node_id: The gate or question.
         iteration: Its round of a loop.
         status: What the run waits for: `waiting-approval` or `waiting-event`.
-        execution: The execution that ends.
+        run: The run that waits.
         request: What is asked: `title`, `summary` and `details` of a gate; `prompt`, `schema`, `options`, `request_id` of a question.
     """
 
-    def __init__(self, node: Node, status: str, execution: Execution, request: Mapping[str, Any]) -> None:
+    def __init__(self, node: Node, status: str, run: ThisRun, request: Mapping[str, Any]) -> None:
         super().__init__(orjson.dumps({"node_id": node.node_id, "status": status}).decode())
         self.node_id = node.node_id
         self.iteration = node.iteration
         self.status = status
-        self.execution = execution
+        self.run = run
         self.request = dict(request)
 
     def _render_traceback_(self, *_: object) -> list[str]:

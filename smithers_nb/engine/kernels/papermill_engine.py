@@ -23,11 +23,11 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from papermill.log import logger
 
-from smithers_nb.engine.kernels import OURS, LeanKernelManager
+from smithers_nb.engine.kernels.manager import OURS, LeanKernelManager
 
 if TYPE_CHECKING:
+    from smithers_nb.engine.kernels.prewarm import KernelPool
     from smithers_nb.engine.notebooks import Setting
-    from smithers_nb.engine.prewarm import KernelPool
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""

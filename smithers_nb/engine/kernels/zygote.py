@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from smithers_nb.engine import launcher
+from smithers_nb.engine.kernels import launcher
 
 REHEARSE: Final = "SMITHERS_NB_REHEARSE"
 """Environment variable with the functions, `module:name` separated by spaces, that do once what the first cells would do."""
