@@ -29,6 +29,7 @@ from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present.asked import GateRequest, QuestionRequest, gate_asked, question_asked
 from smithers_nb.present.markup import Html, h, join, table
 from smithers_nb.present.pieces import state_mark
+from smithers_nb.present.states import look
 from smithers_nb.present.text import one_line, when
 from smithers_nb.redact import redact_value
 
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 _HOST: Final = "127.0.0.1"
 _EVERY_S: Final = 3
 _EVENTS: Final = 30
+_PAGE: Final = (
+    "html{background:light-dark(#ffffff,#14171c);color-scheme:light dark}body.snb{margin:0;background:var(--snb-page)}"
+    "main{max-width:70rem;margin:0 auto;padding:2rem 1rem}main>*{margin-bottom:1rem}"
+)
+"""The page around the cards, dark where its reader's browser is."""
+
 _FRAMED: Final = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -124,7 +131,7 @@ def page_of(state: State, *, has_report: bool = True) -> str:
     body = h(
         "main",
         h("h1", title),
-        h("p", state_mark(state.status), " ", state.error),
+        h("p", _mark(state.status), " ", state.error),
         join(_asked(item) for item in state.asks),
         report if has_report else None,
         table("Nodes", ("Node", "State", "Attempt", "Error"), [_node_row(row) for row in state.nodes]),
@@ -144,7 +151,11 @@ def _asked(item: Pending) -> Html:
 
 def _node_row(row: dict[str, Any]) -> tuple[object, ...]:
     name = row["nodeId"] + (f"#{row['iteration']}" if row["iteration"] else "")
-    return h("code", name), state_mark(row["state"]), row["attempt"], one_line(row["error"], 400)
+    return h("code", name), _mark(row["state"]), row["attempt"], one_line(row["error"], 400)
+
+
+def _mark(state: str) -> Html:
+    return h("span", state_mark(state), class_=f"snb-state snb-{look(state).tone}")
 
 
 def _nodes_of(run_id: str) -> sa.Select[Any]:
@@ -194,7 +205,7 @@ def _report(place: Place, run_id: str) -> bytes | None:
 def _style() -> str:
     from smithers_nb.present.theme import theme_css
 
-    return theme_css() + "main{max-width:70rem;margin:2rem auto;padding:0 1rem}"
+    return theme_css() + _PAGE
 
 
 def _policy() -> str:
