@@ -18,6 +18,7 @@ from smithers_nb.sources.locate import open_source
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import FailureRow
+    from smithers_nb.present.markup import Card
 
 _KIND: Final = "release-check"
 _HOUR_MS: Final = 3_600_000
@@ -71,6 +72,19 @@ class RecentFailures(BaseModel):
     def question(self) -> str:
         """What is asked about them."""
         return f"{_runs(self.count)} failed lately. What does that mean for the release?"
+
+    def card(self) -> Card:
+        """Show them as a table."""
+        from smithers_nb.present.markup import Card, h, table, text_table
+
+        columns = ("Run", "Workflow", "Node", "Class", "Error")
+        cells = [(run.run_id, run.workflow, run.node_id, run.failure_class, run.message) for run in self.runs]
+        if not cells:
+            return Card(h("p", self.summary, class_="snb"), self.summary)
+        return Card(h("div", table(self.summary, columns, cells), class_="snb"), f"{self.summary}\n{text_table(columns, cells)}")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self.card()._repr_mimebundle_()
 
 
 class ReleaseSummary(BaseModel):

@@ -35,6 +35,8 @@ def test_nothing_failed_reads_well() -> None:
     assert (quiet.count, quiet.summary.startswith("No run has failed since 20")) == (0, True)
     one = RecentFailures(store="s", since=0, runs=recent_failures(str(example_store()), 1e6, now=NOW).runs[:1])
     assert one.question.startswith("1 run has failed")
+    assert "No run has failed" in quiet._repr_mimebundle_()["text/html"]
+    assert one.runs[0].run_id in one._repr_mimebundle_(include=None, exclude=None)["text/plain"]
 
 
 def test_the_page_says_who_decided_what(tmp_path: Path) -> None:
