@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.agents.lines import judged
 from smithers_nb.agents.prose import believable, harmless
+from smithers_nb.agents.record import flat
 from smithers_nb.diagnosis.quotes import excerpt
 from smithers_nb.diagnosis.stack import Frame
 from smithers_nb.diagnosis.thrown import where_thrown
@@ -73,10 +74,10 @@ def held(proposal: Proposal, ground: Ground) -> Held:
     dossier, record = ground.dossier, ground.record
     evidence, notes = _evidence(proposal, record)
     lines, refused = _commands(proposal, ground)
-    given = _flat(json.dumps(dossier.model_dump(by_alias=True), ensure_ascii=False)) + _flat("\n".join(_texts(dossier)))
+    given = flat(json.dumps(dossier.model_dump(by_alias=True), ensure_ascii=False)) + flat("\n".join(_texts(dossier)))
 
     def occurs(words: str) -> bool:
-        return _flat(redact(words)) in given or record.mentions(words)
+        return flat(redact(words)) in given or record.mentions(words)
 
     cause, unfounded = believable(redact(proposal.root_cause), occurs)
     detail, dangerous = harmless(redact(proposal.suggestion_detail))
@@ -127,7 +128,3 @@ def _texts(dossier: Dossier) -> list[str]:
     lines = [line.text for line in (*dossier.attempts, *dossier.events)]
     quotes = [item.quote for item in known.evidence]
     return [dossier.run.error, known.root_cause, known.suggestion_detail, *known.commands, *quotes, *lines, dossier.source]
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())

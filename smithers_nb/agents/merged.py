@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.agents.lines import is_looking
-from smithers_nb.diagnosis.telling import cut
+from smithers_nb.diagnosis.telling import abridged
 from smithers_nb.model.verdict import Advice, Authors, Classification
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def merged(base: Base, proposal: Proposal, kept: Held, author: str) -> Opinion:
     if refusal := _refusal(base, proposal, kept):
         return alone(base, *notes, f"{author}: {refusal} The verdict is the internal one.")
     judgement = _judgement(base.classification, proposal, author)
-    advice, notes = _advice(base, judgement, proposal, kept, (author, notes))
+    advice = _advice(base, judgement, proposal, kept)
+    if advice.suggestion != proposal.suggestion:
+        notes = (*notes, f"{author}: its suggestion {proposal.suggestion} was not taken; {advice.suggestion} stands.")
     ours = base.classification
     return Opinion(
         root_cause=kept.root_cause or base.root_cause,
@@ -145,23 +147,19 @@ def _judgement(ours: Classification, proposal: Proposal, author: str) -> Classif
     )
 
 
-def _advice(
-    base: Base, judgement: Classification, proposal: Proposal, kept: Held, said: tuple[str, tuple[str, ...]]
-) -> tuple[Advice, tuple[str, ...]]:
-    """Carry out the suggestion that goes with the class, with our commands and our warnings."""
-    author, notes = said
+def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: Held) -> Advice:
+    """Carry out the suggestion that goes with the class, with our commands and our warnings; the provider's words go with its own."""
     ours = base.advice
-    wanted = _allowed(proposal, base.classification)
     sure = _is_sure(base.classification)
-    wanted = ours.suggestion if sure else wanted
+    wanted = ours.suggestion if sure else _allowed(proposal, base.classification)
     chosen = ours if wanted == ours.suggestion else base.advise(judgement.model_copy(update={"suggestion": wanted}))
     if chosen.suggestion != proposal.suggestion:
-        return chosen, (*notes, f"{author}: its suggestion {proposal.suggestion} was not taken; {chosen.suggestion} stands.")
+        return chosen
     other = [line for line in kept.commands if line not in chosen.commands]
     acts = not sure and any(not is_looking(line) for line in other)
     lines = kept.commands if acts else (*chosen.commands, *filter(is_looking, other))
-    detail = " ".join(part for part in (cut(kept.detail, _DETAIL), chosen.detail) if part)
-    return Advice(suggestion=chosen.suggestion, detail=detail, commands=tuple(dict.fromkeys(lines))), notes
+    detail = " ".join(part for part in (abridged(kept.detail, _DETAIL), chosen.detail) if part)
+    return Advice(suggestion=chosen.suggestion, detail=detail, commands=tuple(dict.fromkeys(lines)))
 
 
 def _is_sure(ours: Classification) -> bool:

@@ -75,13 +75,13 @@ class Record:
 
     def refusal(self, ref: str, quote: str) -> str:
         """Say why a quote does not hold; empty when it does."""
-        wanted = _flat(redact(quote))
-        cited = [_flat(redact(item.quote)) for item in self.cited if item.ref == ref]
+        wanted = flat(redact(quote))
+        cited = [flat(redact(item.quote)) for item in self.cited if item.ref == ref]
         text = self.text(ref)
         if text is None and not cited:
             return "there is no such row"
         row = text or ""
-        places = (self._around(ref) or _flat(row), _flat(_escaped(row)), _flat(self._json.get(ref, "")), *cited)
+        places = (self._around(ref) or flat(row), flat(_escaped(row)), flat(self._json.get(ref, "")), *cited)
         if wanted in cited:
             return ""
         if len(wanted) < min((_SHORTEST_QUOTE, *(len(place) for place in places if place))):
@@ -90,9 +90,9 @@ class Record:
 
     def mentions(self, words: str) -> bool:
         """Tell whether words occur in any row that was read so far, in the workflow's file or among the quotes."""
-        wanted = _flat(redact(words)).casefold()
+        wanted = flat(redact(words)).casefold()
         texts = (*(text for text in self._texts.values() if text), "\n".join(self.source_lines), *(item.quote for item in self.cited))
-        return any(wanted in _flat(text).casefold() for text in texts)
+        return any(wanted in flat(text).casefold() for text in texts)
 
     def events(self, run_id: str, first: int, last: int) -> list[EventRow]:
         """Give the lines of a run's log from one position to another, without heartbeats."""
@@ -127,7 +127,7 @@ class Record:
         """Give a line of the workflow with those that follow it, as a quote may run over several."""
         kind, _, key = ref.partition(":")
         line = self._source_line(key) if kind == "source" else None
-        return _flat("\n".join(self.source_lines[line - 1 : line + 9])) if line else ""
+        return flat("\n".join(self.source_lines[line - 1 : line + 9])) if line else ""
 
 
 def _family(snapshot: Snapshot, depth: int) -> Iterator[Snapshot]:
@@ -182,7 +182,8 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
+    """Bring a text onto one line, as quotes are compared: how a row was spaced is nothing to hold against them."""
     return " ".join(text.split())
 
 

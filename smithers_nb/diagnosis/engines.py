@@ -1,7 +1,7 @@
 """What a diagnosis has to know of the engine that owns a run: its own command line, and how it goes on after a failure or a decision.
 
-`engine_of(snapshot)` is asked once per run; what prints a command takes it from `engine.cli`, and what explains one asks the few facts
-beside it, so no finder tells engines apart by name. The commands of each engine are a module with the functions of `Cli`.
+Whatever prints a command takes it from `engine_of(snapshot).cli`, and what explains one asks the few facts beside it, so no finder tells
+engines apart by name. The commands of an engine are a module with the functions of `Cli`, or with an `of` that makes them for one run.
 """
 
 from __future__ import annotations

@@ -8,15 +8,13 @@ brought here from elsewhere is told from one that lies in its project by the pat
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.sources import journal
+from smithers_nb.sources.moved import ANCHOR, STORE
 
 if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
-
-_STORE: Final = "smithers.db"
-_ANCHOR: Final = ".smithers"
 
 
 class Folder(NamedTuple):
@@ -56,7 +54,7 @@ def _own(location: str) -> Path | None:
     folder = path.parent
     if path.name == journal.FILE and folder.name == journal.FOLDER:
         return folder.parent
-    return (folder.parent if folder.name == _ANCHOR else folder) if path.name == _STORE else None
+    return (folder.parent if folder.name == ANCHOR else folder) if path.name == STORE else None
 
 
 def _recorded(snapshot: Snapshot) -> str | None:
@@ -77,7 +75,7 @@ def _recorded(snapshot: Snapshot) -> str | None:
 
 def _has_store(place: Path) -> bool:
     try:
-        return (place / _STORE).is_file()
+        return (place / STORE).is_file()
     except (OSError, ValueError):
         return False
 

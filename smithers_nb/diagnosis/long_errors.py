@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.order import by_start
 from smithers_nb.diagnosis.signature import signature
-from smithers_nb.diagnosis.telling import LIMIT, cut, telling, telling_line
+from smithers_nb.diagnosis.telling import LIMIT, abridged, telling, telling_line
 from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
@@ -86,4 +86,4 @@ def _of_attempts(failure: Failure, attempts: Sequence[AttemptRow]) -> list[str]:
 
 
 def _quote(line: str) -> str:
-    return f"“{cut(' '.join(redact(line).split()), _QUOTE).rstrip('.')}”"
+    return f"“{abridged(' '.join(redact(line).split()), _QUOTE).rstrip('.')}”"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.error_chain import is_wrapper, says_nothing
 from smithers_nb.diagnosis.stack import own_frame
-from smithers_nb.diagnosis.telling import cut, telling, telling_line
+from smithers_nb.diagnosis.telling import abridged, telling, telling_line
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
@@ -164,7 +164,7 @@ def _facts(details: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         if key == "status" and _CLIENT_ERROR <= int(value) <= _LAST_STATUS:
             yield "HTTP status", str(value)
         elif key != "url" or "://" not in str(value):
-            yield ("URL" if "://" in str(value) else words), cut(_without_login(str(value)), 160)
+            yield ("URL" if "://" in str(value) else words), abridged(_without_login(str(value)), 160)
         elif not (details.get("statusCode") and _host(value).startswith(_LOCAL)):
             yield words, _host(value)
 
@@ -184,7 +184,7 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
         answer = _ANSWER.search(text)  # an answer in JSON is told by its message
         telling = telling_line(answer.group(1) if answer else text)
         if telling and _letters(telling) not in _letters(said):
-            yield f"{words}: {cut(' '.join(telling.split()), 200)}"
+            yield f"{words}: {abridged(' '.join(telling.split()), 200)}"
             return
 
 

@@ -61,10 +61,10 @@ def telling(message: str, limit: int = LIMIT) -> str:
         return whole
     if any(_weight(lines, at) for at in range(1, len(lines) - 1)):
         return _chosen(lines, limit)
-    return cut(whole, limit)
+    return abridged(whole, limit)
 
 
-def cut(line: str, limit: int) -> str:
+def abridged(line: str, limit: int) -> str:
     """Shorten one line: advice goes first, then what comes after a whole sentence, then what comes after the limit."""
     if len(line) <= limit:
         return line
@@ -128,8 +128,8 @@ def _issues(value: object) -> list[str]:
 def _around_traceback(lines: list[str], exception: str, limit: int) -> str:
     head = next((line for line in lines if line != exception), "").partition("Traceback (most recent call last)")[0].rstrip()
     if not head or head in exception:
-        return cut(exception, limit)
-    return f"{cut(head.rstrip(':'), limit // 2)}: {cut(exception, limit)}"
+        return abridged(exception, limit)
+    return f"{abridged(head.rstrip(':'), limit // 2)}: {abridged(exception, limit)}"
 
 
 def _chosen(lines: list[str], limit: int) -> str:
@@ -144,8 +144,8 @@ def _chosen(lines: list[str], limit: int) -> str:
             room -= size
     parts: list[str] = []
     for before, at in zip([-1, *sorted(kept)], sorted(kept), strict=False):
-        parts.append(("… " if at > before + 1 else "") + cut(lines[at], limit // 2))
-    return " ".join(parts) or cut(lines[0], limit)
+        parts.append(("… " if at > before + 1 else "") + abridged(lines[at], limit // 2))
+    return " ".join(parts) or abridged(lines[0], limit)
 
 
 def _weight(lines: list[str], at: int, *, log: bool = False) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +37,6 @@ _LITERAL: Final = re.compile(r"'[^']*'")
 _IN_BOTH_DIALECTS: Final = frozenset({"coalesce", "replace", "and", "or", "is", "null"})
 _TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name"})
 _INTEGERS: Final = frozenset({"int2", "int4", "int8"})
-_DERIVED: Final = (ApprovalRow, OutputRow, TaskRow)
 
 
 class PostgresSource(SmithersSource):
@@ -129,24 +128,20 @@ class PostgresSource(SmithersSource):
 
     def _needed(self, row: type[Any], wanted: Wanted) -> list[Part]:
         """Say what a grain is made of."""
-        if row is OutputRow:
-            self._schema = None  # a workflow that runs for the first time brings its own tables
         _ = self.schema
-        if row is OutputRow:
-            own = [(name, columns) for name, columns in self.own_tables.items()]
-            return self._parts(Wanted(wanted.run_id), *own) + self._parts(
-                Wanted(), (_KINDS_OF_OUTPUTS, ("table_name", "column_name", "kind"))
-            )
-        if row is ApprovalRow:
-            return self._of_approvals(Wanted(wanted.run_id))
-        if row is TaskRow:
-            return self._of_tasks(Wanted(wanted.run_id))
+        if row in _DERIVED:
+            return _DERIVED[row](self, Wanted(wanted.run_id))
         grain = GRAINS_IN_SQL.get(row)
         if grain is None or grain.table not in self._tables:
             return []
         named = _BRACKETED.findall(" ".join((*grain.columns.values(), grain.where)))
         parts = self._parts(wanted, (grain.table, named))
         return [_narrowed(part, row, wanted) for part in parts]
+
+    def _of_outputs(self, wanted: Wanted) -> list[Part]:
+        self._schema = None  # a workflow that runs for the first time brings its own tables
+        kinds = (_KINDS_OF_OUTPUTS, ("table_name", "column_name", "kind"))
+        return self._parts(wanted, *self.own_tables.items()) + self._parts(Wanted(), kinds)
 
     def _of_approvals(self, wanted: Wanted) -> list[Part]:
         key = ("run_id", "node_id", "iteration")
@@ -210,6 +205,14 @@ class PostgresSource(SmithersSource):
                 hint=f"GRANT SELECT ON ALL TABLES IN SCHEMA {self.place} TO the user" if denied else "name another ?schema= in the URL",
             )
         return {name: tuple(table.columns) for name, table in self._tables.items()}
+
+
+_DERIVED: Final[dict[type, Callable[[PostgresSource, Wanted], list[Part]]]] = {
+    ApprovalRow: PostgresSource._of_approvals,  # noqa: SLF001  # the table belongs to the class
+    OutputRow: PostgresSource._of_outputs,  # noqa: SLF001
+    TaskRow: PostgresSource._of_tasks,  # noqa: SLF001
+}
+"""Grains that are not one SELECT, to the rows that they are put together from."""
 
 
 def _narrowed(part: Part, row: type[Any], wanted: Wanted) -> Part:

@@ -10,11 +10,12 @@ from typing import Any, Final
 from smithers_nb.artifacts import write_whole
 from smithers_nb.errors import BugReportNotSent
 from smithers_nb.model.bug import BugFiled, BugSaved
+from smithers_nb.sources.journal import FOLDER
+from smithers_nb.sources.moved import ANCHOR, STORE
 from smithers_nb.workflows.bug_endpoint import TIMEOUT_S, send
 from smithers_nb.workflows.bug_report import written
 
-_THEIRS, _OURS, _STORE = ".smithers", ".smithers_nb", "smithers.db"
-_FOLDER: Final = "bug-reports"
+_REPORTS: Final = "bug-reports"
 
 
 def file_bug(payload: dict[str, Any], *, endpoint: str, root: Path, timeout_s: float = TIMEOUT_S) -> BugFiled | BugSaved:
@@ -42,13 +43,13 @@ def project_folder(location: str | None) -> Path:
         return Path()
     here = Path(location).absolute()
     folder = here if here.is_dir() else here.parent
-    return folder.parent if folder.name in {_THEIRS, _OURS} else folder
+    return folder.parent if folder.name in {ANCHOR, FOLDER} else folder
 
 
 def reports_folder(root: Path) -> Path:
     """Name the folder that keeps reports: Smithers' own in a project of its, ours elsewhere."""
-    theirs = (root / _THEIRS).is_dir() or (root / _STORE).is_file()
-    return root / (_THEIRS if theirs else _OURS) / _FOLDER
+    theirs = (root / ANCHOR).is_dir() or (root / STORE).is_file()
+    return root / (ANCHOR if theirs else FOLDER) / _REPORTS
 
 
 def _saved(payload: dict[str, Any], root: Path) -> str | None:

@@ -15,12 +15,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from smithers_nb.artifacts import write_whole
 from smithers_nb.errors import ParameterError
 from smithers_nb.resources import resource
+from smithers_nb.sources.moved import ANCHOR, STORE
 
 _TEMPLATE: Final = "templates/smithers/post-failure.tsx"
 _COMMAND: Final = '["@@COMMAND@@"]'
 _MARK: Final = "// smithers-nb: "
-_ANCHOR: Final = ".smithers"
-_STORE: Final = "smithers.db"
 _LIBRARY: Final = "node_modules/smithers-orchestrator"
 
 _SHIPPED: Final = "node_modules/@smithers-orchestrator/cli/src/seeded-workflow-pack.generated.js"
@@ -91,13 +90,13 @@ def smithers_root(folder: Path) -> Path:
     Raises:
         ParameterError: There is none.
     """
-    above = [place for place in (folder, *folder.parents) if _ANCHOR not in place.parts]
-    for mark in (_ANCHOR, _STORE):
+    above = [place for place in (folder, *folder.parents) if ANCHOR not in place.parts]
+    for mark in (ANCHOR, STORE):
         for place in above:
             if (place / mark).exists():
                 return place
     raise ParameterError(
-        f"{folder} is in no Smithers project: neither it nor a folder above has {_ANCHOR}/ or {_STORE}",
+        f"{folder} is in no Smithers project: neither it nor a folder above has {ANCHOR}/ or {STORE}",
         hint="run `bunx smithers-orchestrator init` there first, or name the project's folder",
     )
 
@@ -114,7 +113,7 @@ def rendered(command: list[str] | None = None) -> str:
 
 
 def _file(root: Path) -> Path:
-    return root / _ANCHOR / "workflows" / "post-failure.tsx"
+    return root / ANCHOR / "workflows" / "post-failure.tsx"
 
 
 def _is_untouched(text: str) -> bool:

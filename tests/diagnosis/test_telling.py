@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.diagnosis.telling import cut, telling, telling_line
+from smithers_nb.diagnosis.telling import abridged, telling, telling_line
 
 TRACEBACK = """Command failed: python3 scripts/tax.py
 Traceback (most recent call last):
@@ -64,7 +64,7 @@ def test_advice_goes_before_facts():
     """A long line loses general advice first, and is cut after a whole sentence."""
     fact = 'Task "a" expected structured JSON output, but the model did not return valid JSON.'
     advice = "This commonly happens with local model servers. Use a model that supports it."
-    assert cut(f"{fact} {advice} {'x' * 300}.", 120) == fact
+    assert abridged(f"{fact} {advice} {'x' * 300}.", 120) == fact
 
 
 def test_json_is_told_by_its_messages():
