@@ -8,6 +8,7 @@ is doing and itself.
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import signal
@@ -27,7 +28,6 @@ _END_S: Final = 15.0
 
 def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
     """Do the autopsies in several processes; gives each row with its place in `todo` as soon as there is one."""
-    seats = [len(range(first, workers, count)) for count in [-(-workers // PER_PROCESS)] for first in range(count)]
     left = iter(enumerate(todo))
     lock = threading.Lock()
     done: queue.SimpleQueue[tuple[int, AutopsyRow] | None] = queue.SimpleQueue()
@@ -36,9 +36,11 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
         with lock:
             return next(left, None)
 
-    hands = [_Hand(options, count) for count in seats]
+    hands: list[_Hand] = []
     try:
-        for hand in hands:
+        for seats in _dealt_out(workers):
+            hand = _Hand(options, seats)
+            hands.append(hand)
             threading.Thread(target=hand.work, args=(next_one, done), name="crew", daemon=True).start()
         over = 0
         while over < len(hands):
@@ -52,6 +54,12 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
     finally:
         for hand in hands:
             hand.end()
+
+
+def _dealt_out(workers: int) -> list[int]:
+    """Say how many notebooks at once each process does: as few processes as that takes, all of them about as busy."""
+    processes = math.ceil(workers / PER_PROCESS)
+    return [workers // processes + (place < workers % processes) for place in range(processes)]
 
 
 class _Hand:
