@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import on_batch, on_commands, on_stores  # noqa: E402 - the checkout has to be importable first
+from tests.benchmarks import on_batch, on_commands, on_durable, on_stores  # noqa: E402 - the checkout has to be importable first
 from tests.benchmarks.measure import Row  # noqa: E402
 from tests.benchmarks.sizes import FULL, QUICK, Sizes  # noqa: E402
 
@@ -24,6 +24,9 @@ BENCHMARKS: dict[str, Callable[[Sizes], Iterator[Row]]] = {
     "autopsy": on_commands.autopsy,
     "batch": on_batch.batch,
     "corpus": on_commands.corpus,
+    "stages": on_durable.stages,
+    "queue": on_durable.queue,
+    "decisions": on_durable.decisions,
 }
 HEAD = Row("what", "smithers-nb", "beside", "ratio", "goal", "measured against")
 

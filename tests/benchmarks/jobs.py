@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 
+from tests.benchmarks import durable
 from tests.benchmarks.measure import ROOT, tell
 
 
@@ -112,7 +113,9 @@ def plain_papermill(path: str, count: str, folder: str) -> None:
 
 
 _NOW = 1_790_000_000_000
-_JOBS = {job.__name__: job for job in (events_frame, events_by_hand, snapshots, all_failures, batch_of_autopsies, plain_papermill)}
+_STORES = (events_frame, events_by_hand, snapshots, all_failures, batch_of_autopsies, plain_papermill)
+_DURABLE = (durable.stages_beside_papermill, durable.queue_of_runs, durable.decisions)
+_JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE)}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

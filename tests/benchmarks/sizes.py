@@ -16,6 +16,9 @@ class Sizes(NamedTuple):
         repeats: Pairs of whole processes.
         autopsies: Autopsies of the batch.
         plain: How many of those are done with plain papermill before extrapolating.
+        stages: Repeats of a notebook with stages beside one without.
+        queued: Runs in the queue.
+        decisions: Gates that are decided.
         cache: Folder for generated stores; the next run finds them there.
     """
 
@@ -25,8 +28,11 @@ class Sizes(NamedTuple):
     repeats: int = 7
     autopsies: int = 50
     plain: int = 20
+    stages: int = 9
+    queued: int = 1_000
+    decisions: int = 40
     cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
 
 
 FULL = Sizes()
-QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1, autopsies=4, plain=2)
+QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1, autopsies=4, plain=2, stages=1, queued=60, decisions=5)
