@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.records import Node, cancel_attempt, fail_attempt, finish_attempt, set_node, start_attempt, write_output
+from smithers_nb.engine.journal.records import (
+    INPUT,
+    Node,
+    cancel_attempt,
+    fail_attempt,
+    finish_attempt,
+    set_node,
+    start_attempt,
+    write_output,
+)
 from smithers_nb.engine.journal.schema import attempts, events, nodes
 from smithers_nb.model.moment import now_ms
 
@@ -116,7 +125,10 @@ class CellRecorder:
         return [(Node(self._run_id, row.node_id, row.iteration), row.attempt) for row in ordered]
 
     def _node(self, cell: Any) -> Node:
-        return Node(self._run_id, str(cell.get("id") or f"cell-{self._count}"))
+        name = str(cell.get("id") or "")
+        if name in ("", INPUT):  # a cell called like the run's parameters would take their place
+            name = f"cell-{self._count}"
+        return Node(self._run_id, name)
 
 
 def _title(cell: Any) -> str:

@@ -6,6 +6,7 @@ place. When a cell fails, hangs or loses its kernel, the notebook as far as it g
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from smithers_nb.engine.kernels.prewarm import KernelPool
 
 M = TypeVar("M", bound=BaseModel)
+
+_IDS_SINCE: Final = (4, 5)
+"""The nbformat from which on cells have ids."""
 
 _SAVE_EVERY_S: Final = 2.0
 _GLANCE_S: Final = 0.2
@@ -195,7 +199,7 @@ class _Execution:
 
                 from smithers_nb.engine.kernels.papermill_engine import Session
 
-            node = nbformat.read(self.job.notebook, as_version=4)
+            node = nbformat.reads(_with_ids(self.job.notebook.read_text("utf-8")), as_version=4)
             self._session = Session(self.job.cell_timeout_s, self.job.deadline, self.started, self._on_cell, self.job.setting)
             self._session.pool = self.job.kernels
             self._session.execute(node, self.job.values)
@@ -260,6 +264,21 @@ class _Execution:
             self._saved_at = time.monotonic()
             with suppress(OSError):
                 write_whole(self.job.output, as_bytes(session.node))
+
+
+def _with_ids(text: str) -> str:
+    """Give each cell an id of its own, the same ones in every execution; nbformat would warn and draw lots."""
+    document = json.loads(text)
+    if (document["nbformat"], document.get("nbformat_minor", 0)) < _IDS_SINCE:
+        return text
+    seen: set[str] = set()
+    for number, cell in enumerate(document["cells"], 1):
+        name = str(cell.get("id") or "")
+        while not name or name in seen:
+            name = f"cell-{number}" if not name.startswith(f"cell-{number}") else f"{name}-again"
+        seen.add(name)
+        cell["id"] = name
+    return json.dumps(document)
 
 
 def as_bytes(node: Any) -> bytes:

@@ -9,11 +9,12 @@ import sys
 import pytest
 
 from smithers_nb.engine import runtime
-from smithers_nb.engine.control import decide
+from smithers_nb.engine.control import decide, submit
 from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.records import INPUT, Node, read_output
 from smithers_nb.engine.journal.store import unusable
 from smithers_nb.engine.place import Place
-from smithers_nb.errors import JournalUnusable, ParameterError
+from smithers_nb.errors import ControlRefused, JournalUnusable, ParameterError
 from tests.engine.durable import Project, effect, until
 
 _GATE = "from smithers_nb import gate\n"
@@ -131,3 +132,33 @@ def test_a_malformed_url_is_told_without_its_password(url):
 def test_what_is_refused_is_not_taken_for_locked():
     """The hint follows what the server says, not the name of what it speaks of."""
     assert "permission" in unusable("the journal", OSError(1, "permission denied for database locked")).hint
+
+
+def test_no_cell_takes_the_place_of_the_parameters(project):
+    """A cell whose id is `input` leaves the run's parameters as they are: a later execution still gets them."""
+    notebook = project.notebook("name * 2", "print(name)")
+    notebook.write_text(notebook.read_text("utf-8").replace('"step-1"', '"input"'), "utf-8")
+    run_id = submit(project.place, notebook, {"name": "ann"}, cwd=project.root)
+    assert project.execute(run_id).status == "finished"
+    with Journal.open(project.place) as journal, journal.reading() as connection:
+        assert read_output(connection, Node(run_id, INPUT))["name"] == "ann"
+
+
+def test_cells_that_share_an_id_keep_theirs_apart(project, capfd):
+    """Cells without an id of their own get the same ones in every execution, so that a node has one history; nobody is warned."""
+    notebook = project.notebook("1", "2")
+    notebook.write_text(notebook.read_text("utf-8").replace('"step-2"', '"step-1"'), "utf-8")
+    run_id = submit(project.place, notebook, {}, cwd=project.root)
+    assert {project.execute(run_id).status for _ in range(2)} == {"finished"}
+    assert project.states(run_id).keys() == {"parameters", "step-1", "cell-3"}
+    assert capfd.readouterr().err == ""
+
+
+def test_who_decides_second_is_told_what_the_first_has_decided(project):
+    """The second of two people who name no gate reads which gate was decided, how and by whom."""
+    run_id = project.submit(_GATE + "gate('g', 'Go on?')")
+    project.execute(run_id)
+    decide(project.place, run_id, approved=False, by="ann")
+    with pytest.raises(ControlRefused) as told:
+        decide(project.place, run_id, approved=True, by="bob")
+    assert "'g' was denied by ann" in told.value.hint

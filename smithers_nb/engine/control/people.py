@@ -188,7 +188,10 @@ def _what_instead(connection: sa.Connection, run_id: str) -> str:
     ).first()
     if row is not None:
         return f"it asks a question: smithers-nb human answer {row.request_id} --value JSON"
-    return f"its status is {run_row(connection, run_id).status}"
+    decided = sa.select(approvals).where(approvals.c.run_id == run_id, approvals.c.decided_at_ms.is_not(None))
+    last = connection.execute(decided.order_by(approvals.c.decided_at_ms.desc()).limit(1)).first()
+    said = "" if last is None else f"; {last.node_id!r} was {last.status} by {last.decided_by}"
+    return f"its status is {run_row(connection, run_id).status}{said}"
 
 
 def _continue(connection: sa.Connection, run_id: str) -> bool:
