@@ -21,8 +21,8 @@ from smithers_nb.cli.places import (
     detach_option,
     force_option,
     login,
-    place_of,
     quiet_option,
+    runs_of,
     where,
 )
 from smithers_nb.cli.sheet import Sheet
@@ -53,7 +53,7 @@ def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int
     Its notebook is executed from the beginning; stages that are finished give what they gave before. A run whose notebook was edited
     since is refused, unless --accept-workflow-change says that this is meant.
     """
-    return resumed(ask, place_of(ask, database), run, **options)
+    return resumed(ask, runs_of(ask, database), run, **options)
 
 
 def resumed(  # noqa: PLR0913  # the options of two commands
@@ -94,7 +94,7 @@ def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int
     """Stop a run: a live one within a second, one that waits at once."""
     from smithers_nb.engine.control import cancel as stop
 
-    done = stop(place_of(ask, database), run, by=by or login())
+    done = stop(runs_of(ask, database), run, by=by or login())
     told = {"requested": "is asked to stop", "cancelled": "is cancelled"}[done.result]
     print_finding(done._asdict(), ask.fmt, lambda: [f"{done.run_id} {told}"])
     return DONE
@@ -135,7 +135,7 @@ def retry_task(  # noqa: PLR0913  # its options
     """
     from smithers_nb.engine import control
 
-    place = place_of(ask, database)
+    place = runs_of(ask, database)
     plan = control.reset_plan(place, run, node, iteration, deps=not no_deps)
     _confirm("This resets", plan.items, yes=yes, needed=False)
     done = control.retry_task(
@@ -169,7 +169,7 @@ def rewind(  # noqa: PLR0913  # its options
     """
     from smithers_nb.engine import control
 
-    place = place_of(ask, database)
+    place = runs_of(ask, database)
     if frame is None:
         _print_frames(ask, control.frames_of(place, run))
         return DONE

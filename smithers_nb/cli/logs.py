@@ -14,7 +14,7 @@ from smithers_nb.cli.events import line_of
 from smithers_nb.cli.launching import EXIT_CODES, commands_for
 from smithers_nb.cli.options import Asked, command, run_argument
 from smithers_nb.cli.output import dump, note, record, write_json
-from smithers_nb.cli.places import database_option, place_of, where
+from smithers_nb.cli.places import database_option, runs_of, where
 from smithers_nb.model.vocabulary import is_suspended, is_terminal
 from smithers_nb.present.text import shown, without_ansi
 
@@ -44,7 +44,7 @@ def logs(  # noqa: PLR0913  # its options
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.runner import notebook_of
 
-    place = place_of(ask, database)
+    place = runs_of(ask, database)
     with Journal.open(place) as journal:
         run_id = resolve(journal, run)
         printer = _Printer(ask.fmt, None if no_output else notebook_of(place, run_id))

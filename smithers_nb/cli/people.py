@@ -12,7 +12,7 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.launching import commands_for
 from smithers_nb.cli.options import Asked, Utf8, command, group, maybe_run_argument, run_argument
 from smithers_nb.cli.output import moment, note, print_finding, write_json
-from smithers_nb.cli.places import by_option, database_option, login, place_of, where
+from smithers_nb.cli.places import by_option, database_option, has_runs, login, place_of, runs_of, where
 from smithers_nb.cli.sheet import Sheet
 from smithers_nb.errors import ParameterError
 from smithers_nb.present.text import one_line
@@ -61,7 +61,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
 ) -> int:
     from smithers_nb.engine.control import decide
 
-    place = place_of(ask, database)
+    place = runs_of(ask, database)
     said = decide(place, run, node, approved=approved, by=by or login(), note=note, iteration=iteration, go_on=not no_continue)
     _follow(ask, place, said, "approved" if approved else "denied")
     return DONE
@@ -78,7 +78,7 @@ def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
     from smithers_nb.engine.control import pending
 
     place = place_of(ask, database)
-    found = pending(place, run)
+    found = pending(place, run) if has_runs(place) else []
     if ask.fmt == "json":
         write_json([_row(item) for item in found])
     elif ask.fmt == "jsonl":
@@ -113,7 +113,7 @@ def answer(  # noqa: PLR0913  # its options
     """Answer a question of a run, and let it go on. What does not fit the question is refused before anything is written."""
     from smithers_nb.engine.control import answer as say
 
-    place = place_of(ask, database)
+    place = runs_of(ask, database)
     said = say(place, request, _value(place, request, value), by=by or login(), go_on=not no_continue)
     _follow(ask, place, said, "answered")
     return DONE

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from smithers_nb.cli.options import Asked, Utf8
-from smithers_nb.errors import ParameterError
+from smithers_nb.errors import ParameterError, RunNotFound
 
 if TYPE_CHECKING:
     from smithers_nb.engine.place import Place
@@ -55,6 +55,24 @@ def place_of(ask: Asked, database: str | None = None) -> Place:
     from smithers_nb.engine.place import Place
 
     return Place.of(ask.source, database=database)
+
+
+def runs_of(ask: Asked, database: str | None = None) -> Place:
+    """Find the project whose runs a command is about; unlike starting a run, asking for one makes no folder a project.
+
+    Raises:
+        RunNotFound: No notebook has been run there.
+    """
+    place = place_of(ask, database)
+    if not has_runs(place):
+        hint = "`smithers-nb up FILE.ipynb` runs one; `smithers-nb ps` lists runs of every kind"
+        raise RunNotFound(f"no notebook has been run in {place.root}", hint=hint)
+    return place
+
+
+def has_runs(place: Place) -> bool:
+    """Tell whether there is a journal."""
+    return place.file is None or place.file.exists()
 
 
 def where(ask: Asked, place: Place, *, flag: str = "--database") -> str:

@@ -18,6 +18,7 @@ from smithers_nb.cli.places import (
     parameter_options,
     place_of,
     quiet_option,
+    runs_of,
 )
 from smithers_nb.errors import ParameterError
 
@@ -119,7 +120,7 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
         raise ParameterError("--resume needs the run", hint="name it: --run-id ID, or use `smithers-nb resume ID`")
     return resumed(
         ask,
-        place_of(ask, database),
+        runs_of(ask, database),
         run_id,
         notebook=file,
         parameters=given_parameters(pairs, parameters_file, document),

@@ -225,7 +225,7 @@ def test_an_edit_while_parked(shop: Shop) -> None:
     shop.notebook(f"{gate}\n# edited")
     said = shop("approve", "r1")
     assert said.code == 0
-    assert "--accept-workflow-change" in said.err
+    assert "--accept-workflow-change" in said.out
     until(lambda: shop.status("r1") == "paused")
     refused = shop.here("resume", "r1")
     assert refused.code == 4

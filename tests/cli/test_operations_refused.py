@@ -165,6 +165,16 @@ def test_a_full_disk_is_one_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "free some space" in answer.err
 
 
+@pytest.mark.parametrize("line", ["logs x", "cancel x", "approve x", "resume x", "rewind x", "retry-task x y", "human answer q --value 1"])
+def test_asking_makes_no_project(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """Where no notebook has been run, a command about a run says so and leaves no folder that later commands would take for a project."""
+    monkeypatch.chdir(tmp_path)
+    answer = cli(*line.split())
+    assert (answer.code, "no notebook has been run in" in answer.err) == (4, True)
+    assert cli("human", "inbox", "--format", "json").json == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_init_in_a_folder_of_a_project(cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deep in a project `init` installs into the project that `up` uses; a folder that is named becomes one of its own."""
     (project / ".smithers_nb").mkdir(exist_ok=True)
