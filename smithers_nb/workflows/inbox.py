@@ -100,7 +100,7 @@ def _maker(place: Place, item: Pending) -> Callable[[], Live]:
 
 def _request(place: Place, item: Pending) -> dict[str, Any]:
     """Read what a decision is about: nobody should decide without having seen it."""
-    same = (approvals.c.run_id == item.run_id, approvals.c.node_id == item.node_id, approvals.c.iteration == item.iteration)
+    same = Node(item.run_id, item.node_id, item.iteration).key(approvals)
     with Journal.open(place) as journal, journal.reading() as connection:
         return as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}")
 

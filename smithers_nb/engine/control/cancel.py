@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import sqlalchemy as sa
-
 from smithers_nb.engine.control.state import is_executed, resolve, run_row
-from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.records import Node, append_event, cancel_attempt
-from smithers_nb.engine.journal.schema import attempts, executions, runs
+from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal.records import append_event, cancel_attempt, open_attempts
+from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.errors import ControlRefused
 from smithers_nb.model.moment import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from smithers_nb.engine.place import Place
 
 
@@ -54,11 +54,7 @@ def cancel(place: Place, run_id: str, *, by: str = "cli") -> Cancellation:
 
 
 def _end(connection: sa.Connection, run_id: str) -> None:
-    open_ones = sa.select(attempts.c.node_id, attempts.c.iteration, attempts.c.attempt).where(
-        attempts.c.run_id == run_id, attempts.c.state == "in-progress"
-    )
-    for node_id, iteration, attempt in connection.execute(open_ones).all():
-        cancel_attempt(connection, Node(run_id, node_id, iteration), attempt, "the run was cancelled")
-    left = executions.update().where(executions.c.run_id == run_id, executions.c.outcome.is_(None))
-    connection.execute(left.values(outcome="cancelled", finished_at_ms=now_ms()))
+    for one in open_attempts(connection, run_id):
+        cancel_attempt(connection, one.node, one.attempt, "the run was cancelled")
+    executions.end_all(connection, run_id, "cancelled")
     set_status(connection, run_id, "cancelled")

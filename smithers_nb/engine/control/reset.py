@@ -16,7 +16,7 @@ from smithers_nb.engine.control.resume import go_on
 from smithers_nb.engine.control.sources import check_sources
 from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.records import Node, append_event, as_json, set_node
+from smithers_nb.engine.journal.records import Node, append_event, as_json, not_before, set_node
 from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
 from smithers_nb.errors import ControlRefused, NodeNotFound
 from smithers_nb.model.moment import now_ms
@@ -111,9 +111,9 @@ def reset(connection: sa.Connection, items: Iterable[ResetItem]) -> None:
     """Take nodes back to where nothing has happened to them yet; their attempts stay, marked as cancelled by this."""
     for item in items:
         _mark_attempts(connection, item.node)
-        connection.execute(outputs.delete().where(*_is(outputs, item.node)))
-        connection.execute(approvals.delete().where(*_is(approvals, item.node)))
-        connection.execute(questions.delete().where(*_is(questions, item.node)))
+        connection.execute(outputs.delete().where(*item.node.key(outputs)))
+        connection.execute(approvals.delete().where(*item.node.key(approvals)))
+        connection.execute(questions.delete().where(*item.node.key(questions)))
         set_node(connection, item.node, "pending")
 
 
@@ -127,16 +127,15 @@ def as_payload(items: Iterable[ResetItem]) -> list[dict[str, Any]]:
     rows = []
     for item in items:
         told = {"withdrawn": item.withdrawn} if item.withdrawn else {}
-        rows.append({"nodeId": item.node.node_id, "iteration": item.node.iteration, "state": item.state, **told})
+        rows.append({**item.node.about, "state": item.state, **told})
     return rows
 
 
 def _apply(connection: sa.Connection, plan: ResetPlan) -> None:
     target = plan.items[0].node
-    about = {"nodeId": target.node_id, "iteration": target.iteration}
-    append_event(connection, plan.run_id, "RetryTaskStarted", about | {"resetNodes": as_payload(plan.items)})
+    append_event(connection, plan.run_id, "RetryTaskStarted", {**target.about, "resetNodes": as_payload(plan.items)})
     reset(connection, plan.items)
-    append_event(connection, plan.run_id, "RetryTaskFinished", about | {"success": True})
+    append_event(connection, plan.run_id, "RetryTaskFinished", {**target.about, "success": True})
 
 
 def _plan(connection: sa.Connection, target: Node, *, deps: bool) -> ResetPlan:
@@ -166,27 +165,27 @@ def _refuse_while_waiting(connection: sa.Connection, row: sa.Row[Any], *, force:
 
 def _mark_attempts(connection: sa.Connection, node: Node) -> None:
     """Set aside what did not end well, as Smithers does; its error stays readable. A finished attempt stays what it is."""
-    undone = (*_is(attempts, node), attempts.c.state.in_(_UNDONE))
+    undone = (*node.key(attempts), attempts.c.state.in_(_UNDONE))
     for number, finished_at, meta in connection.execute(
         sa.select(attempts.c.attempt, attempts.c.finished_at_ms, attempts.c.meta_json).where(*undone)
     ).all():
         marked = as_json({**orjson.loads(meta or "{}"), "resetCancelled": True})
-        values = {"state": "cancelled", "finished_at_ms": finished_at or now_ms(), "meta_json": marked}
-        connection.execute(attempts.update().where(*_is(attempts, node), attempts.c.attempt == number).values(values))
+        values = {
+            "state": "cancelled",
+            "finished_at_ms": finished_at or not_before(attempts.c.started_at_ms, now_ms()),
+            "meta_json": marked,
+        }
+        connection.execute(attempts.update().where(*node.key(attempts), attempts.c.attempt == number).values(values))
 
 
 def _item(connection: sa.Connection, node: Node) -> ResetItem:
-    state = connection.execute(sa.select(nodes.c.state).where(*_is(nodes, node))).scalar_one()
-    gate = connection.execute(sa.select(approvals.c.status, approvals.c.decided_by).where(*_is(approvals, node))).first()
+    state = connection.execute(sa.select(nodes.c.state).where(*node.key(nodes))).scalar_one()
+    gate = connection.execute(sa.select(approvals.c.status, approvals.c.decided_by).where(*node.key(approvals))).first()
     if gate is not None and gate.status != "requested":
         return ResetItem(node, state, f"{gate.status} by {gate.decided_by}")
-    asked = connection.execute(sa.select(questions.c.status, questions.c.answered_by).where(*_is(questions, node))).first()
+    asked = connection.execute(sa.select(questions.c.status, questions.c.answered_by).where(*node.key(questions))).first()
     return ResetItem(node, state, f"answered by {asked.answered_by}" if asked is not None and asked.status == "answered" else "")
 
 
 def _nodes_of(run_id: str) -> sa.Select[tuple[str, int]]:
     return sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == run_id)
-
-
-def _is(table: sa.Table, node: Node) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.run_id == node.run_id, table.c.node_id == node.node_id, table.c.iteration == node.iteration

@@ -7,16 +7,16 @@ until somebody resumes it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
 from smithers_nb.engine.control.order import Frame, frames
 from smithers_nb.engine.control.reset import ResetItem, as_payload, items_of
 from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
-from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.records import Node, append_event
-from smithers_nb.engine.journal.schema import approvals, attempts, executions, nodes, outputs, questions, time_travel
+from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions, time_travel
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.errors import ControlRefused, NodeNotFound
 from smithers_nb.model.moment import now_ms
@@ -88,13 +88,9 @@ def rewind(place: Place, run_id: str, frame_or_node: int | str, *, caller: str =
             refuse_while_executed(connection, run_row(connection, found), force=force)
             for item in plan.items:
                 for table in (attempts, outputs, approvals, questions, nodes):
-                    connection.execute(table.delete().where(*_is(table, item.node)))
+                    connection.execute(table.delete().where(*item.node.key(table)))
             # what was asked for belongs to the state that is gone
-            connection.execute(
-                executions.update()
-                .where(executions.c.run_id == found, executions.c.outcome.is_(None))
-                .values(outcome="superseded", finished_at_ms=now_ms())
-            )
+            executions.end_all(connection, found, "superseded")
             jump = {"fromFrameNo": plan.came_from, "toFrameNo": plan.goes_to, "caller": caller, "removedNodes": as_payload(plan.items)}
             append_event(connection, found, "TimeTravelJumped", jump)
             row = {
@@ -137,7 +133,3 @@ def _number(known: list[Frame], run_id: str, wanted: int | str) -> int:
             hint=f"there are 0 to {len(known)}: smithers-nb rewind {run_id}",
         )
     return number
-
-
-def _is(table: sa.Table, node: Node) -> tuple[Any, ...]:
-    return table.c.run_id == node.run_id, table.c.node_id == node.node_id, table.c.iteration == node.iteration

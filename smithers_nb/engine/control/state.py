@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.claims import STALE_S, known_workers
-from smithers_nb.engine.journal.schema import executions, runs
+from smithers_nb.engine.journal.schema import runs
 from smithers_nb.errors import AmbiguousRunId, ControlRefused, RunNotFound
 from smithers_nb.model.moment import now_ms
 
@@ -26,7 +26,8 @@ def resolve(journal: Journal, given: str) -> str:
         RunNotFound: No run does.
         AmbiguousRunId: Several do.
     """
-    query = sa.select(runs.c.run_id).where(runs.c.run_id.startswith(given, autoescape=True)).order_by(runs.c.run_id).limit(_MOST)
+    begins = sa.func.substr(runs.c.run_id, 1, len(given)) == given  # not LIKE, for which SQLite's letters have no case
+    query = sa.select(runs.c.run_id).where(begins).order_by(runs.c.run_id).limit(_MOST)
     with journal.reading() as connection:
         if given and connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == given)).first():
             return given
@@ -70,11 +71,8 @@ def is_executed(connection: sa.Connection, row: sa.Row[Any]) -> bool:
 
 def is_taken(connection: sa.Connection, run_id: str) -> bool:
     """Tell whether somebody is about to execute a run: it was queued a moment ago and has not begun."""
-    query = sa.select(executions.c.queued_at_ms).where(
-        executions.c.run_id == run_id, executions.c.starts == 0, executions.c.outcome.is_(None), executions.c.queued_at_ms.is_not(None)
-    )
-    queued_at = connection.execute(query).scalar()
-    return queued_at is not None and abs(now_ms() - queued_at) < STALE_S * 1000
+    at = executions.queued_at(connection, run_id)
+    return at is not None and abs(now_ms() - at) < STALE_S * 1000
 
 
 def refuse_while_executed(connection: sa.Connection, row: sa.Row[Any], *, force: bool = False) -> None:

@@ -49,8 +49,8 @@ def request_approval(
     request = as_json({"mode": "decision", "title": title, "summary": summary, **(details or {})})
     connection.execute(approvals.insert().values(**node._asdict(), status="requested", requested_at_ms=now_ms(), request_json=request))
     set_node(connection, node, "waiting-approval", label=title)
-    append_event(connection, node.run_id, "ApprovalRequested", _about(node))
-    append_event(connection, node.run_id, "NodeWaitingApproval", _about(node))
+    append_event(connection, node.run_id, "ApprovalRequested", node.about)
+    append_event(connection, node.run_id, "NodeWaitingApproval", node.about)
 
 
 def decision_of(connection: sa.Connection, node: Node) -> Decision | None:
@@ -80,11 +80,11 @@ def decide(connection: sa.Connection, node: Node, *, approved: bool, by: str, no
     at, status = now_ms(), "approved" if approved else "denied"
     decided = as_json({"approved": approved, "note": note})
     values = {"status": status, "note": note, "decided_by": by, "decided_at_ms": at, "decision_json": decided}
-    open_one = (*_is(node), approvals.c.status == "requested")
+    open_one = (*node.key(approvals), approvals.c.status == "requested")
     connection.execute(approvals.update().where(*open_one).values(values))
     set_node(connection, node, "finished")
     write_output(connection, node, "gate", {"approved": approved, "note": note, "decidedBy": by, "decidedAt": at})
-    append_event(connection, node.run_id, "ApprovalGranted" if approved else "ApprovalDenied", _about(node))
+    append_event(connection, node.run_id, "ApprovalGranted" if approved else "ApprovalDenied", node.about)
     return Decision(approved, note, by, at)
 
 
@@ -107,7 +107,7 @@ def request_answer(  # noqa: PLR0913  # a question is what it is
         }
         connection.execute(questions.insert().values(row))
         set_node(connection, node, "waiting-event", label=prompt)
-        append_event(connection, node.run_id, "HumanRequested", {**_about(node), "requestId": request_id})
+        append_event(connection, node.run_id, "HumanRequested", {**node.about, "requestId": request_id})
     return request_id
 
 
@@ -137,7 +137,7 @@ def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str) -
     values = {"status": "answered", "response_json": as_json(value), "answered_at_ms": at, "answered_by": by}
     connection.execute(questions.update().where(questions.c.request_id == request_id).values(values))
     set_node(connection, node, "finished")
-    append_event(connection, node.run_id, "HumanAnswered", {**_about(node), "requestId": request_id})
+    append_event(connection, node.run_id, "HumanAnswered", {**node.about, "requestId": request_id})
     return Answer(value, by, at)
 
 
@@ -149,7 +149,7 @@ def ask_again(connection: sa.Connection, request_id: str, *, prompt: str, why: s
     connection.execute(questions.update().where(questions.c.request_id == request_id).values(values))
     node = Node(row.run_id, row.node_id, row.iteration)
     set_node(connection, node, "waiting-event")
-    append_event(connection, node.run_id, "HumanRequested", {**_about(node), "requestId": request_id, "reason": why})
+    append_event(connection, node.run_id, "HumanRequested", {**node.about, "requestId": request_id, "reason": why})
     return told
 
 
@@ -169,18 +169,10 @@ def asks(connection: sa.Connection, run_id: str, node_id: str | None = None) -> 
 
 
 def _approval(connection: sa.Connection, node: Node) -> sa.Row[Any] | None:
-    return connection.execute(sa.select(approvals).where(*_is(node))).first()
+    return connection.execute(sa.select(approvals).where(*node.key(approvals))).first()
 
 
 def _refuse_when_over(connection: sa.Connection, run_id: str) -> None:
     status = connection.execute(sa.select(runs.c.status).where(runs.c.run_id == run_id)).scalar()
     if status in TERMINAL_STATUSES:
         raise ControlRefused(f"run {run_id} is over ({status}): a decision would change nothing", code="NO_PENDING_APPROVALS")
-
-
-def _is(node: Node) -> tuple[sa.ColumnElement[bool], ...]:
-    return approvals.c.run_id == node.run_id, approvals.c.node_id == node.node_id, approvals.c.iteration == node.iteration
-
-
-def _about(node: Node) -> dict[str, Any]:
-    return {"nodeId": node.node_id, "iteration": node.iteration}

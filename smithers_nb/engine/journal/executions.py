@@ -69,6 +69,12 @@ def end(connection: sa.Connection, execution: Execution, outcome: str, notebook:
     connection.execute(executions.update().where(*_is(execution)).values(finished_at_ms=now_ms(), outcome=outcome, notebook=notebook))
 
 
+def end_all(connection: sa.Connection, run_id: str, outcome: str) -> None:
+    """Write that whatever is wanted, queued or under way of a run has ended."""
+    left = executions.update().where(executions.c.run_id == run_id, executions.c.outcome.is_(None))
+    connection.execute(left.values(finished_at_ms=now_ms(), outcome=outcome))
+
+
 def is_over(connection: sa.Connection, execution: Execution) -> bool:
     """Tell whether it has ended, or was never asked for."""
     row = connection.execute(sa.select(executions.c.outcome).where(*_is(execution))).first()
@@ -78,6 +84,13 @@ def is_over(connection: sa.Connection, execution: Execution) -> bool:
 def is_begun(connection: sa.Connection, execution: Execution) -> bool:
     """Tell whether a process has begun it."""
     return bool(connection.execute(sa.select(executions.c.starts).where(*_is(execution))).scalar())
+
+
+def queued_at(connection: sa.Connection, run_id: str) -> int | None:
+    """Tell when the execution of a run was queued that has not begun, epoch milliseconds; None when there is none."""
+    unbegun = (executions.c.starts == 0, executions.c.outcome.is_(None), executions.c.queued_at_ms.is_not(None))
+    at: int | None = connection.execute(sa.select(executions.c.queued_at_ms).where(executions.c.run_id == run_id, *unbegun)).scalar()
+    return at
 
 
 def newest(connection: sa.Connection, run_id: str) -> int:

@@ -37,6 +37,23 @@ class Node(NamedTuple):
     node_id: str
     iteration: int = 0
 
+    def key(self, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+        """Say which rows of a table are this node's."""
+        return table.c.run_id == self.run_id, table.c.node_id == self.node_id, table.c.iteration == self.iteration
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """This node in the payload of an event."""
+        return {"nodeId": self.node_id, "iteration": self.iteration}
+
+
+class OpenAttempt(NamedTuple):
+    """A try of a node that is under way."""
+
+    node: Node
+    attempt: int
+    kind: str | None
+
 
 class NewRun(NamedTuple):
     """What is known of a run before it starts.
@@ -93,12 +110,12 @@ def start_attempt(
     """Begin another try of a node and give its number, from 1; a try that a dead execution left open is closed as cancelled."""
     at = now_ms()
     _close_open(connection, node, at)
-    newest = sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0)).where(*_is(attempts, node))
+    newest = sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0)).where(*node.key(attempts))
     number: int = connection.execute(newest).scalar_one() + 1
     details = as_json({"kind": kind, **(meta or {})})
     connection.execute(attempts.insert().values(**node._asdict(), attempt=number, state="in-progress", started_at_ms=at, meta_json=details))
     set_node(connection, node, "in-progress", last_attempt=number, label=label)
-    append_event(connection, node.run_id, "NodeStarted", {**_about(node), "attempt": number})
+    append_event(connection, node.run_id, "NodeStarted", {**node.about, "attempt": number})
     return number
 
 
@@ -106,7 +123,7 @@ def finish_attempt(connection: sa.Connection, node: Node, attempt: int, *, respo
     """End a try well."""
     _end(connection, node, attempt, state="finished", response_text=response)
     set_node(connection, node, "finished", last_attempt=attempt)
-    append_event(connection, node.run_id, "NodeFinished", {**_about(node), "attempt": attempt})
+    append_event(connection, node.run_id, "NodeFinished", {**node.about, "attempt": attempt})
 
 
 def fail_attempt(connection: sa.Connection, node: Node, attempt: int, reason: FailureReason) -> None:
@@ -114,14 +131,28 @@ def fail_attempt(connection: sa.Connection, node: Node, attempt: int, reason: Fa
     error = reason.as_error()
     _end(connection, node, attempt, state="failed", error_json=as_json(error))
     set_node(connection, node, "failed", last_attempt=attempt)
-    append_event(connection, node.run_id, "NodeFailed", {**_about(node), "attempt": attempt, "error": error})
+    append_event(connection, node.run_id, "NodeFailed", {**node.about, "attempt": attempt, "error": error})
 
 
 def cancel_attempt(connection: sa.Connection, node: Node, attempt: int, why: str) -> None:
     """End a try that somebody stopped; its node may be tried again."""
     _end(connection, node, attempt, state="cancelled")
     set_node(connection, node, "cancelled", last_attempt=attempt)
-    append_event(connection, node.run_id, "NodeCancelled", {**_about(node), "attempt": attempt, "reason": why})
+    append_event(connection, node.run_id, "NodeCancelled", {**node.about, "attempt": attempt, "reason": why})
+
+
+def park_attempt(connection: sa.Connection, node: Node, attempt: int, state: str) -> None:
+    """End a try that waits for a person: what it was about begins anew with the answer."""
+    _end(connection, node, attempt, state=state)
+    set_node(connection, node, state)
+
+
+def open_attempts(connection: sa.Connection, run_id: str) -> list[OpenAttempt]:
+    """List the tries of a run that are under way, in the order in which they began."""
+    columns = attempts.c.node_id, attempts.c.iteration, attempts.c.attempt, attempts.c.meta_json
+    query = sa.select(*columns).where(attempts.c.run_id == run_id, attempts.c.state == "in-progress")
+    rows = connection.execute(query.order_by(attempts.c.started_at_ms, attempts.c.node_id, attempts.c.iteration)).all()
+    return [OpenAttempt(Node(run_id, row.node_id, row.iteration), row.attempt, _kind(row.meta_json)) for row in rows]
 
 
 def set_node(  # noqa: PLR0913  # all but two are options by name
@@ -131,20 +162,25 @@ def set_node(  # noqa: PLR0913  # all but two are options by name
     given = {"state": state, "updated_at_ms": now_ms()} | {
         name: value for name, value in (("last_attempt", last_attempt), ("label", label), ("output_table", table)) if value
     }
-    if connection.execute(nodes.update().where(*_is(nodes, node)).values(given)).rowcount == 0:
+    if connection.execute(nodes.update().where(*node.key(nodes)).values(given)).rowcount == 0:
         connection.execute(nodes.insert().values({**node._asdict(), "output_table": table, **given}))
 
 
 def write_output(connection: sa.Connection, node: Node, schema_name: str, row: Mapping[str, Any]) -> None:
     """Keep what a node produced; an earlier row of the same node is replaced."""
-    connection.execute(outputs.delete().where(*_is(outputs, node)))
+    connection.execute(outputs.delete().where(*node.key(outputs)))
     connection.execute(outputs.insert().values(**node._asdict(), schema_name=schema_name, row_json=as_json(dict(row))))
 
 
 def read_output(connection: sa.Connection, node: Node) -> dict[str, Any] | None:
     """Give what a node produced; None when it has produced nothing."""
-    text = connection.execute(sa.select(outputs.c.row_json).where(*_is(outputs, node))).scalar()
+    text = connection.execute(sa.select(outputs.c.row_json).where(*node.key(outputs))).scalar()
     return None if text is None else dict(orjson.loads(text))
+
+
+def not_before(start: sa.Column[Any], at: int) -> sa.ColumnElement[int]:
+    """Give the time at which something ends that began at `start`, for a clock that may have been set back."""
+    return sa.case((start > at, start), else_=at)
 
 
 def as_json(value: Any) -> str:
@@ -159,24 +195,18 @@ def as_json(value: Any) -> str:
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
-def _is(table: sa.Table, node: Node) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.run_id == node.run_id, table.c.node_id == node.node_id, table.c.iteration == node.iteration
-
-
-def _about(node: Node) -> dict[str, Any]:
-    return {"nodeId": node.node_id, "iteration": node.iteration}
+def _kind(meta_json: str | None) -> str | None:
+    kind: str | None = orjson.loads(meta_json or "{}").get("kind")
+    return kind
 
 
 def _end(connection: sa.Connection, node: Node, attempt: int, **values: Any) -> None:
-    ended = _not_before_its_start(now_ms())
-    connection.execute(attempts.update().where(*_is(attempts, node), attempts.c.attempt == attempt).values(finished_at_ms=ended, **values))
-
-
-def _not_before_its_start(at: int) -> sa.ColumnElement[int]:
-    """Give the time at which an attempt ends, for a clock that may have been set back."""
-    return sa.case((attempts.c.started_at_ms > at, attempts.c.started_at_ms), else_=at)
+    ended = not_before(attempts.c.started_at_ms, now_ms())
+    connection.execute(attempts.update().where(*node.key(attempts), attempts.c.attempt == attempt).values(finished_at_ms=ended, **values))
 
 
 def _close_open(connection: sa.Connection, node: Node, at: int) -> None:
-    open_ones = (*_is(attempts, node), attempts.c.state == "in-progress")
-    connection.execute(attempts.update().where(*open_ones).values(state="cancelled", finished_at_ms=_not_before_its_start(at)))
+    open_ones = (*node.key(attempts), attempts.c.state == "in-progress")
+    connection.execute(
+        attempts.update().where(*open_ones).values(state="cancelled", finished_at_ms=not_before(attempts.c.started_at_ms, at))
+    )

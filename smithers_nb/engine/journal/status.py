@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, overload
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.records import append_event, as_json
+from smithers_nb.engine.journal.records import append_event, as_json, not_before
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.model.moment import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
@@ -49,7 +49,7 @@ def set_status(connection: sa.Connection, run_id: str, status: str, reason: Fail
     values: dict[str, object] = {
         "status": status,
         "error_json": as_json(error) if error else None,
-        "finished_at_ms": at if over else None,
+        "finished_at_ms": not_before(runs.c.started_at_ms, at) if over else None,
     }
     if status == "running":
         values["started_at_ms"] = sa.func.coalesce(runs.c.started_at_ms, at)

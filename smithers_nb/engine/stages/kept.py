@@ -44,12 +44,12 @@ def kept_of(connection: sa.Connection, node: Node) -> Kept | None:
     query = (
         sa.select(outputs.c.row_json, outputs.c.schema_name, nodes.c.state)
         .join_from(outputs, nodes, sa.and_(*(nodes.c[name] == outputs.c[name] for name in node._fields)), isouter=True)
-        .where(*_is(outputs, node))
+        .where(*node.key(outputs))
     )
     found = connection.execute(query).first()
     if found is None:
         return None
-    finished = sa.select(attempts.c.meta_json, attempts.c.finished_at_ms).where(*_is(attempts, node), attempts.c.state == "finished")
+    finished = sa.select(attempts.c.meta_json, attempts.c.finished_at_ms).where(*node.key(attempts), attempts.c.state == "finished")
     made = connection.execute(finished.order_by(attempts.c.attempt.desc())).first()
     meta = orjson.loads(made.meta_json or "{}") if made else {}
     at = made.finished_at_ms if made else None
@@ -89,7 +89,3 @@ def _refusal(node: Node, kept: Kept, shape: Shape, code: str, why: str) -> Contr
 def _is_hot(connection: sa.Connection, run_id: str) -> bool:
     text = connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == run_id)).scalar()
     return orjson.loads(text or "{}").get("hot") is True
-
-
-def _is(table: sa.Table, node: Node) -> tuple[sa.ColumnElement[bool], ...]:
-    return tuple(table.c[name] == value for name, value in node._asdict().items())

@@ -151,14 +151,14 @@ def test_a_run_that_went_on_elsewhere_cannot_be_resumed(runs, place, refused) ->
 
 
 def test_runs_are_found_by_their_beginning(runs, place) -> None:
-    """A unique beginning will do; an ambiguous one lists what it could be, and LIKE's wildcards are letters."""
+    """A unique beginning will do; an ambiguous one lists what it could be, and LIKE's wildcards are letters; case counts."""
     for name in ("nightly-1", "nightly-2", "other"):
         runs.new(name)
     assert resume(place, "oth").run_id == "other"
     with pytest.raises(AmbiguousRunId) as raised:
         resume(place, "nightly")
     assert raised.value.candidates == ("nightly-1", "nightly-2")
-    for nothing in ("", "%", "_ther", "x"):
+    for nothing in ("", "%", "_ther", "x", "OTH"):
         with pytest.raises(RunNotFound):
             resume(place, nothing)
 

@@ -93,17 +93,22 @@ def test_an_output_replaces_the_one_before(journal, run):
 
 
 def test_a_clock_that_goes_backwards(journal, run, monkeypatch):
-    """No try ends before it began, however it ends, and the log keeps its order."""
+    """No try and no run ends before it began, however it ends, and the log keeps its order."""
     times = itertools.count(2_000_000_000_000, -1_000)
     for module in (r, status, decisions, claims):
         monkeypatch.setattr(module, "now_ms", lambda: next(times))
     node = run(journal)
     with journal.writing("r1") as connection:
+        status.set_status(connection, "r1", "running")
         r.fail_attempt(connection, node, r.start_attempt(connection, node, kind="stage"), WHY)
+        r.park_attempt(connection, node, r.start_attempt(connection, node, kind="cell"), "waiting-approval")
         r.cancel_attempt(connection, node, r.start_attempt(connection, node, kind="stage"), "stopped")
         r.start_attempt(connection, node, kind="stage")  # left open
         r.finish_attempt(connection, node, r.start_attempt(connection, node, kind="stage"))
-    assert [a.finished_at_ms >= a.started_at_ms for a in attempts(journal)] == [True] * 4
+        status.set_status(connection, "r1", "finished")
+        begun, over = connection.execute(sa.select(schema.runs.c.started_at_ms, schema.runs.c.finished_at_ms)).one()
+    assert begun <= over
+    assert [a.finished_at_ms >= a.started_at_ms for a in attempts(journal)] == [True] * 5
     assert [event.seq for event in events(journal)] == list(range(len(events(journal))))
 
 
