@@ -42,8 +42,8 @@ def stages_beside_papermill(folder: str, repeats: str) -> None:
     import papermill
 
     from smithers_nb.engine.kernels.launcher import PRELOAD
-    from smithers_nb.engine.notebooks import Setting, execute
     from smithers_nb.engine.kernels.prewarm import prewarmed
+    from smithers_nb.engine.notebooks import Setting, execute
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     project, out = _project(folder), Path(folder) / "out.ipynb"

@@ -6,12 +6,15 @@ import json
 
 import nbformat
 import pytest
+import sqlalchemy as sa
 from fsspec.implementations.memory import MemoryFileSystem
 
 from smithers_nb.engine import deposit
-from smithers_nb.engine.journal.schema import events
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.schema import events, runs
 from smithers_nb.engine.place import Place
 from smithers_nb.engine.runner import notebook_of
+from smithers_nb.errors import ParameterError
 from tests.engine.durable import Project, effect, ended
 
 GATE = "from smithers_nb.engine.stages import gate\ngate('ship', 'Ship it?')"
@@ -73,3 +76,11 @@ def test_workers_bring_notebooks_too(project):
     runtime.enqueue(project.place, run_id)
     assert ended([project.process()]) == [f"{run_id} finished\n"]
     assert (project.root / "out" / "job" / f"{run_id}.ipynb").is_file()
+
+
+def test_a_place_that_cannot_work_is_refused_before_the_run_is_written(project):
+    """A run that could bring its notebook nowhere is not begun at all."""
+    with pytest.raises(ParameterError, match="nope://x"):
+        project.submit("1", artifacts="nope://x")
+    with Journal.open(project.place) as journal, journal.reading() as connection:
+        assert connection.execute(sa.select(runs)).all() == []

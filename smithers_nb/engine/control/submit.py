@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from smithers_nb.engine import deposit
 from smithers_nb.engine.control.parameters import checked
 from smithers_nb.engine.control.sources import folder_of, stamp
 from smithers_nb.engine.journal import Journal
@@ -67,21 +68,23 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         The run's id.
 
     Raises:
-        ParameterError: The notebook, a parameter, a limit or the id is wrong; nothing was written.
+        ParameterError: The notebook, a parameter, a limit, the id or the place of artifacts is wrong; nothing was written.
         ControlRefused: `RUN_EXISTS`, a run has this id already.
         JournalUnusable: The journal cannot be written.
     """
     found = read_notebook(notebook)
     values = checked(found, parameters, place.root)
     _check_limits(cell_timeout_s, total_timeout_s)
+    deposit.check(artifacts or "")
     chosen = new_run_id(found.workflow) if run_id is None else checked_run_id(run_id)
+    folder = (cwd or Path.cwd()).absolute()
     config = {
         "rootDir": str(place.root),
-        "cwd": str((cwd or Path.cwd()).absolute()),
+        "cwd": str(folder),
         "hot": hot,
         "postFailure": post_failure,
         "kernel": {"cellTimeoutS": cell_timeout_s, "totalTimeoutS": total_timeout_s},
-        "artifacts": artifacts if artifacts is None or "://" in artifacts else str(Path(artifacts).expanduser().absolute()),
+        "artifacts": artifacts if artifacts is None or deposit.is_url(artifacts) else str(folder / Path(artifacts).expanduser()),
         "hidden": hidden or found.settings.get("hidden") is True,
     }
     source = source_of(found.path, folder_of(config))
