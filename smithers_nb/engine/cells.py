@@ -18,12 +18,12 @@ from smithers_nb.engine.journal.records import (
     cancel_attempt,
     fail_attempt,
     finish_attempt,
-    set_node,
+    open_attempts,
+    park_attempt,
     start_attempt,
     write_output,
 )
-from smithers_nb.engine.journal.schema import attempts, events, nodes
-from smithers_nb.model.moment import now_ms
+from smithers_nb.engine.journal.schema import events, nodes
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal import Journal
@@ -100,10 +100,7 @@ class CellRecorder:
     def park_open(self, connection: sa.Connection, state: str) -> None:
         """Let the cell in which a gate waits wait as well; it is executed again from its beginning."""
         for node, attempt in self._open(connection):
-            same = (attempts.c.run_id == node.run_id, attempts.c.node_id == node.node_id, attempts.c.iteration == node.iteration)
-            row = attempts.update().where(*same, attempts.c.attempt == attempt)
-            connection.execute(row.values(state=state, finished_at_ms=now_ms()))
-            set_node(connection, node, state)
+            park_attempt(connection, node, attempt, state)
 
     def first_failure(self, connection: sa.Connection) -> dict[str, Any] | None:
         """Give the payload of this execution's first NodeFailed event whose node is still failed; None when there is none.
@@ -119,10 +116,8 @@ class CellRecorder:
 
     def _open(self, connection: sa.Connection) -> list[tuple[Node, int]]:
         """List the attempts under way, innermost first: a stage before the cell that it stands in."""
-        query = sa.select(attempts.c.node_id, attempts.c.iteration, attempts.c.attempt, attempts.c.meta_json)
-        rows = connection.execute(query.where(attempts.c.run_id == self._run_id, attempts.c.state == "in-progress")).all()
-        ordered = sorted(rows, key=lambda row: orjson.loads(row.meta_json or "{}").get("kind") == _KIND)
-        return [(Node(self._run_id, row.node_id, row.iteration), row.attempt) for row in ordered]
+        ordered = sorted(open_attempts(connection, self._run_id), key=lambda one: one.kind == _KIND)
+        return [(one.node, one.attempt) for one in ordered]
 
     def _node(self, cell: Any) -> Node:
         name = str(cell.get("id") or "")

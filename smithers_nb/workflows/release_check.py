@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from smithers_nb.artifacts import artifact_path, write_whole
 from smithers_nb.diagnosis.failures import failure_rows
-from smithers_nb.engine.journal.decisions import Decision  # noqa: TC001  # `stage` reads the annotations of what it calls
 from smithers_nb.model.moment import now_ms
 from smithers_nb.model.rows import RunRow
 from smithers_nb.present.text import one_line, when
 from smithers_nb.sources.locate import open_source
 
 if TYPE_CHECKING:
+    from smithers_nb.engine.journal.decisions import Decision
     from smithers_nb.model.rows import FailureRow
     from smithers_nb.present.markup import Card
 

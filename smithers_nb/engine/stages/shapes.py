@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -45,10 +46,7 @@ class Shape:
     def of(cls, function: Callable[..., Any], schema: Any = None) -> Shape:
         """Take the schema that is given, or the pydantic model that a function says it returns."""
         if schema is None:
-            try:
-                returned = typing.get_type_hints(function).get("return")
-            except (NameError, TypeError, AttributeError):  # an annotation that cannot be resolved, an object that has none
-                returned = None
+            returned = _returned(function)
             schema = returned if _is_model(returned) else None
         return cls(schema)
 
@@ -132,10 +130,19 @@ def _adapter_of(schema: Any) -> TypeAdapter[Any]:
     return TypeAdapter(schema)
 
 
+def _returned(function: Callable[..., Any]) -> Any:
+    """Give the type that a function says it returns; what it says of its parameters need not even be imported."""
+    try:
+        alone = types.SimpleNamespace(__annotations__={"return": getattr(function, "__annotations__", {}).get("return")})
+        return typing.get_type_hints(alone, getattr(inspect.unwrap(function), "__globals__", {}))["return"]
+    except (NameError, TypeError, AttributeError, SyntaxError, ValueError):  # it says nothing that can be resolved
+        return None
+
+
 def _is_model(schema: Any) -> bool:
-    """Tell a pydantic model; where pydantic was never imported there is none."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and inspect.isclass(schema) and issubclass(schema, pydantic.BaseModel)
+    """Tell a pydantic model; where pydantic is not imported, or is only just being so by another thread, there is none."""
+    base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
+    return base is not None and inspect.isclass(schema) and issubclass(schema, base)
 
 
 def in_words(error: ValidationError) -> str:

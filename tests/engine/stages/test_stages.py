@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
+import sys
+import types
 from contextlib import suppress
 
 import nbformat
@@ -73,6 +76,35 @@ def run(tmp_path, monkeypatch):
     begun = Run(Place.of(tmp_path), monkeypatch)
     yield begun
     begun.journal.close()
+
+
+def test_a_model_is_found_whatever_the_parameters_are(run, tmp_path, monkeypatch):
+    """Types of parameters that are imported for a type checker only do not hide what a function returns."""
+    (tmp_path / "steps.py").write_text(
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nfrom tests.engine.stages.test_stages import Counted\n"
+        "if TYPE_CHECKING:\n    from nowhere import Given\ndef count(given: Given) -> Counted:\n    return Counted(n=given)\n"
+        "def other(given: Given) -> Given:\n    return given\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import steps  # type: ignore[import-not-found]  # made above
+
+    assert stage("count", steps.count, 2).n == 2
+    assert stage("bound", functools.partial(steps.other, 3)) == 3
+    assert stage("other", steps.other, 4) == 4
+    run.again()
+    assert stage("count", steps.count, 5).n == 2
+    assert {row.schema_name for row in run.rows(outputs) if row.node_id in ("count", "other")} == {"Counted", "json"}
+
+
+def test_a_first_stage_does_not_mind_pydantic_on_its_way(run, monkeypatch):
+    """A kernel imports pydantic in a thread while its first cell runs; a stage without a model needs nothing of it."""
+    monkeypatch.setitem(sys.modules, "pydantic", types.ModuleType("pydantic"))
+
+    def step() -> None:
+        """Give nothing."""
+
+    assert stage("first", step) is None
+    assert run.state("first") == "finished"
 
 
 class Calls(list):
