@@ -6,9 +6,8 @@ engines apart by name. The commands of an engine are a module with the functions
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
@@ -34,8 +33,7 @@ class Cli(Protocol):
     def events(self, run_id: str) -> str: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(NamedTuple):
     """An engine, as far as its runs are diagnosed.
 
     Attributes:
@@ -86,7 +84,7 @@ def engine_of(snapshot: Snapshot) -> Engine:
     """Tell which engine owns a run."""
     engine = engine_of_store(snapshot.source)
     own = getattr(import_module(f"smithers_nb.diagnosis.{engine.module}"), "of", None)
-    return replace(engine, own_cli=own(snapshot)) if own else engine
+    return engine._replace(own_cli=own(snapshot)) if own else engine
 
 
 def engine_of_store(source: Source) -> Engine:
