@@ -9,9 +9,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from smithers_nb.diagnosis.commands import FILL_IN
+from smithers_nb.sources.json_text import as_object
+
+if TYPE_CHECKING:
+    from smithers_nb.diagnosis.engines import Cli
+    from smithers_nb.sources.snapshot import Snapshot
 
 PROGRAM: Final = "smithers-nb"
 NO_PATH: Final = "NOTEBOOK.ipynb"
@@ -21,12 +27,20 @@ WORKER: Final = "smithers-nb worker --until-idle"
 """Executes what is queued."""
 
 _ACCEPT: Final = "--accept-workflow-change"
+_BY_HAND: Final = "What was run by hand ended with its kernel; this begins a durable run of the notebook."
 _CONTINUES: Final = ("resume", "retry-task")
 
 
 def line(*arguments: str) -> str:
     """Print one command so that a shell hands these exact arguments to the program."""
     return shlex.join((PROGRAM, *arguments))
+
+
+def of(snapshot: Snapshot) -> Cli | None:
+    """Give the commands for a run that a person made by hand: it ended with its kernel, so what goes on is a new, durable run."""
+    if not as_object(snapshot.run.config).get("lab"):
+        return None
+    return cast("Cli", SimpleNamespace(**{**globals(), "goes_on": _BY_HAND, "resume": _anew, "retry_task": _anew}))
 
 
 def retry_task(workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
@@ -106,6 +120,10 @@ def node(run_id: str, node_id: str, iteration: int = 0) -> str:
 def events(run_id: str) -> str:
     """Show a run's events, none of them held back."""
     return line("events", run_id, "--raw")
+
+
+def _anew(workflow_path: str | None, *_: object, **__: object) -> str:
+    return fresh_run(workflow_path, None)
 
 
 def _node(node_id: str, iteration: int) -> Iterator[str]:

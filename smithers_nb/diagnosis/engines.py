@@ -84,7 +84,8 @@ def engine_of(snapshot: Snapshot) -> Engine:
     """Tell which engine owns a run."""
     engine = engine_of_store(snapshot.source)
     own = getattr(import_module(f"smithers_nb.diagnosis.{engine.module}"), "of", None)
-    return engine._replace(own_cli=own(snapshot)) if own else engine
+    cli = own(snapshot) if own else None
+    return engine if cli is None else engine._replace(own_cli=cli, goes_on=getattr(cli, "goes_on", engine.goes_on))
 
 
 def engine_of_store(source: Source) -> Engine:

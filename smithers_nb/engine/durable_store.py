@@ -34,11 +34,11 @@ def telling(place: Place) -> Iterator[None]:
         JournalUnusable: The engine's database cannot be used: locked, read-only, damaged, no room, no server, no rights.
     """
     import sqlalchemy as sa
-    from dbos._error import DBOSException
+    from dbos import error as dbos_error
 
     try:
         yield
-    except (sa.exc.DBAPIError, DBOSException, OSError) as error:
+    except (sa.exc.DBAPIError, dbos_error.DBOSException, OSError) as error:
         where = place.location if place.file is None else place.file.with_name("dbos.db")
         raise unusable(f"the durable engine's database {where}", error) from error
 

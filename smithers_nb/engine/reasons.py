@@ -14,10 +14,11 @@ from smithers_nb.model.reason import FailureReason
 if TYPE_CHECKING:
     from smithers_nb.errors import NotebookError
 
+KERNEL_DIED: Final = "KERNEL_DIED"
 CODES: Final = {
     "Timeout": "TASK_TIMEOUT",
     "CellTimeoutError": "TASK_TIMEOUT",
-    "DeadKernelError": "KERNEL_DIED",
+    "DeadKernelError": KERNEL_DIED,
     "Cancelled": "RUN_CANCELLED",
 }
 """Name of what stopped a notebook from outside to the code of its reason; Smithers' own code where it has one."""

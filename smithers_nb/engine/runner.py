@@ -26,10 +26,9 @@ from smithers_nb.engine.journal.status import set_status
 from smithers_nb.engine.kernels.launcher import PRELOAD
 from smithers_nb.engine.notebooks import Setting, as_bytes, execute
 from smithers_nb.engine.reasons import GAVE_UP, reason_of, reason_of_stop
-from smithers_nb.engine.stages.this_run import JOURNAL, OWNER, ROOT, RUN
+from smithers_nb.engine.stages.this_run import JOURNAL, OWNER, ROOT, RUN, end_with_kernel
 from smithers_nb.errors import ClaimLost, JournalUnusable, NotebookError
 from smithers_nb.model.reason import FailureReason
-from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 from smithers_nb.sources.json_text import as_object as json_object
 
 if TYPE_CHECKING:
@@ -110,11 +109,13 @@ def abandon(journal: Journal, execution: Execution) -> None:
         if executions.is_over(connection, execution):
             return  # it has ended meanwhile
         run = connection.execute(sa.select(runs.c.status, runs.c.config_json).where(runs.c.run_id == execution.run_id)).one()
-        executions.end(connection, execution, "lost")
-        if not json_object(run.config_json).get("lab"):
+        if json_object(run.config_json).get("lab"):
+            end_with_kernel(connection, execution.run_id)
+        elif execution.number < executions.newest(connection, execution.run_id):
+            executions.end(connection, execution, "superseded")
+        else:
+            executions.end(connection, execution, "lost")
             executions.want(connection, execution.run_id)
-        elif run.status not in TERMINAL_STATUSES:
-            set_status(connection, execution.run_id, "cancelled")
 
 
 class _Taken(NamedTuple):

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.engine.durable_store import as_row, log_in_lines, outcome_of, telling
 from smithers_nb.engine.journal import Journal, executions
-from smithers_nb.engine.journal.claims import BEAT_S, beat, deregister, known_workers, new_owner, register, take_from
+from smithers_nb.engine.journal.claims import BEAT_S, beat_until, deregister, known_workers, new_owner, register, take_from
 from smithers_nb.engine.journal.executions import Execution
 from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.kernels.folders import sweep
 from smithers_nb.engine.runner import Outcome, abandon, execute_run
 from smithers_nb.errors import JournalUnusable
 from smithers_nb.model.moment import now_ms
@@ -260,8 +261,7 @@ class _Engine:
 
     def _hand_over(self) -> None:
         """Put on DBOS's queue what is wanted in the journal; the same id twice is one workflow."""
-        from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
-        from dbos._error import DBOSQueueDeduplicatedError
+        from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, error
 
         with self.journal.reading() as connection:
             waiting = executions.wanted(connection)
@@ -269,7 +269,7 @@ class _Engine:
             try:
                 with SetWorkflowID(execution.workflow_id), SetEnqueueOptions(deduplication_id=execution.run_id):
                     DBOS.enqueue_workflow(QUEUE, _workflow(), *execution)
-            except DBOSQueueDeduplicatedError:
+            except error.DBOSQueueDeduplicatedError:
                 continue  # the execution before it is not quite over
             with self.journal.writing() as connection:
                 executions.mark_queued(connection, execution)
@@ -306,6 +306,8 @@ class _Engine:
                 DBOS.resume_workflow(there.workflow_id, queue_name=QUEUE)
         for owner in dead:
             deregister(self.journal, owner)
+        if dead:
+            sweep()
 
     def _is_left(self, one: executions.Unfinished, alive: set[str]) -> bool:
         """Tell whether nobody works on an execution that somebody has begun."""
@@ -341,7 +343,7 @@ def _engine(
     engine = _Engine(journal, kernels, progress, on_outcome)
     register(journal, engine.owner, QUEUE if at_once else None)
     _here, over = engine, threading.Event()
-    beating = threading.Thread(target=_beat, args=(engine, over), name="heartbeat", daemon=True)
+    beating = threading.Thread(target=beat_until, args=(journal, engine.owner, over), name="heartbeat", daemon=True)
     beating.start()
     try:
         _launch(journal.place, engine.owner, at_once)
@@ -389,9 +391,3 @@ def _workflow() -> Callable[[str, int], dict[str, Any]]:
         return as_row(_here.execute(Execution(run_id, number)))
 
     return execute_notebook
-
-
-def _beat(engine: _Engine, over: threading.Event) -> None:
-    while not over.wait(BEAT_S):
-        with suppress(JournalUnusable):
-            beat(engine.journal, engine.owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from smithers_nb.engine.control.state import is_executed, resolve, run_row
+from smithers_nb.engine.control.state import config_of, is_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.records import append_event, cancel_attempt, open_attempts
 from smithers_nb.engine.journal.schema import runs
@@ -47,7 +47,7 @@ def cancel(place: Place, run_id: str, *, by: str = "cli") -> Cancellation:
             if row.cancel_requested_at_ms is None:
                 connection.execute(runs.update().where(runs.c.run_id == found).values(cancel_requested_at_ms=now_ms()))
                 append_event(connection, found, "RunCancelRequested", {"by": by})
-            if is_executed(connection, row):
+            if is_executed(connection, row) and not config_of(row).get("lab"):  # a person's kernel learns of it with its next stage
                 return Cancellation(found, "requested")
             _end(connection, found)
             return Cancellation(found, "cancelled")

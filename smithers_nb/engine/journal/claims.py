@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.schema import runs, workers
+from smithers_nb.errors import JournalUnusable
 from smithers_nb.model.moment import now_ms
 
 if TYPE_CHECKING:
@@ -71,6 +74,13 @@ def beat(journal: Journal, owner: str) -> None:
     with journal.writing() as connection:
         connection.execute(workers.update().where(workers.c.owner == owner).values(heartbeat_at_ms=at))
         connection.execute(runs.update().where(runs.c.runtime_owner_id == owner).values(heartbeat_at_ms=at))
+
+
+def beat_until(journal: Journal, owner: str, over: threading.Event, every_s: float = BEAT_S) -> None:
+    """Give signs of life until told to stop; what a thread is for."""
+    while not over.wait(every_s):
+        with suppress(JournalUnusable):  # a database that is away for a moment comes back
+            beat(journal, owner)
 
 
 def deregister(journal: Journal, owner: str) -> None:

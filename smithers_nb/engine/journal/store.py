@@ -138,12 +138,13 @@ def unusable(what: str, error: Exception) -> JournalUnusable:
 
 
 def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
-    query = sa.select(schema.runs.c.runtime_owner_id).where(schema.runs.c.run_id == run_id).with_for_update()
+    query = sa.select(schema.runs.c.runtime_owner_id, schema.runs.c.status).where(schema.runs.c.run_id == run_id).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise RunNotFound(f"no run {run_id!r} in the journal", hint="list the runs that are there with `smithers-nb ps --all`")
     if owner is not None and row.runtime_owner_id != owner:
-        raise ClaimLost(f"run {run_id} is executed by another process now", hint="this execution writes nothing more")
+        now = "executed by another process now" if row.runtime_owner_id else f"{row.status} and no longer executed by this process"
+        raise ClaimLost(f"run {run_id} is {now}", hint="this execution writes nothing more")
 
 
 def _engine(place: Place) -> sa.Engine:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.store import Journal
+    from smithers_nb.model.reason import FailureReason
 
 RUN: Final = "SMITHERS_NB_RUN_ID"
 JOURNAL: Final = "SMITHERS_NB_JOURNAL"
 OWNER: Final = "SMITHERS_NB_OWNER"
 ROOT: Final = "SMITHERS_NB_ROOT"
+
+_BEAT_S: Final = 10.0
+"""Time between signs of life of a person's kernel, which may live for days."""
 
 
 @dataclass
@@ -39,6 +44,7 @@ class ThisRun:
         by_hand: Nobody executes it durably: a person runs cells, or plain papermill does.
         used: Node and iteration of what was called so far.
         reused: Stages whose kept output was given, and when that was made, epoch milliseconds.
+        over: Set when the run has ended with its kernel.
     """
 
     run_id: str
@@ -47,6 +53,7 @@ class ThisRun:
     by_hand: bool = False
     used: set[tuple[str, int]] = field(default_factory=set)
     reused: dict[tuple[str, int], int | None] = field(default_factory=dict)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -94,6 +101,40 @@ def lab_run() -> ThisRun:
     return _by_hand[pid]
 
 
+def end_with_kernel(connection: sa.Connection, run_id: str) -> None:
+    """End a run that nobody executes durably with its kernel, however that ended; a run that is over stays as it is.
+
+    It fails when the kernel ended in the middle of a stage, is finished when nothing in it failed or waits, and cancelled otherwise.
+    """
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal import executions, status
+    from smithers_nb.engine.journal.schema import nodes, runs
+    from smithers_nb.model.vocabulary import TERMINAL_STATUSES
+
+    how: str = connection.execute(sa.select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one()
+    if how not in TERMINAL_STATUSES:
+        reason = _fail_open(connection, run_id)
+        unfinished = sa.select(nodes.c.node_id).where(nodes.c.run_id == run_id, nodes.c.state != "finished")
+        how = "failed" if reason else "finished" if connection.execute(unfinished).first() is None else "cancelled"
+        status.set_status(connection, run_id, how, reason)  # type: ignore[call-overload]  # a pair of the two is checked there
+    executions.end_all(connection, run_id, how)
+
+
+def _fail_open(connection: sa.Connection, run_id: str) -> FailureReason | None:
+    """Fail the stages that the kernel ended in the middle of, and give the reason of the innermost."""
+    from smithers_nb.engine.journal.records import fail_attempt, open_attempts
+    from smithers_nb.engine.reasons import KERNEL_DIED
+    from smithers_nb.model.reason import FailureReason
+
+    reason = None
+    for node, attempt, _ in open_attempts(connection, run_id):
+        message = f"the kernel ended in the middle of {node.node_id!r}"
+        reason = FailureReason(code=KERNEL_DIED, message=message, source=f"node:{node.node_id}")
+        fail_attempt(connection, node, attempt, reason)
+    return reason
+
+
 def _place(url: str) -> Place:
     root = os.environ.get(ROOT)
     return Place(Path(root), url) if root else Place.of(url)
@@ -127,25 +168,21 @@ def _begin(journal: Journal) -> ThisRun:
         executions.begin(connection, executions.want(connection, run_id, queued=True), owner)
         status.set_status(connection, run_id, "running")
     run = ThisRun(run_id, owner, journal, by_hand=True)
+    threading.Thread(target=claims.beat_until, args=(journal, owner, run.over, _BEAT_S), name=f"heartbeat of {run_id}", daemon=True).start()
     atexit.register(_end, run, os.getpid())
     return run
 
 
 def _end(run: ThisRun, pid: int) -> None:
-    """Close a run that ends with its kernel: finished when nothing in it failed or waits."""
+    """Close a run with its kernel."""
     if os.getpid() != pid:
         return
-    import sqlalchemy as sa
+    from smithers_nb.engine.journal import claims
 
-    from smithers_nb.engine.journal import claims, executions, schema, status
-
-    nodes = schema.nodes.c
-    open_ones = sa.select(nodes.node_id).where(nodes.run_id == run.run_id, nodes.state != "finished")
+    run.over.set()
     with suppress(SmithersNbError):  # at the end of a process nobody listens any more
         with run.writing() as connection:
-            over = connection.execute(open_ones).first() is None
-            executions.end(connection, executions.Execution(run.run_id, 1), "finished" if over else "cancelled")
-            status.set_status(connection, run.run_id, "finished" if over else "cancelled")
+            end_with_kernel(connection, run.run_id)
         claims.deregister(run.journal, run.owner)
 
 
