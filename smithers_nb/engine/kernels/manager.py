@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -27,6 +24,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
+from smithers_nb.engine.kernels.folders import private_folder
 from smithers_nb.engine.kernels.launcher import FOLDER, PRELOAD
 from smithers_nb.engine.kernels.prewarm import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.resources import resource
@@ -43,9 +41,6 @@ _ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": ""}
 _LISTENS_S: Final = 10.0
 _GLANCE_S: Final = 0.005
 """How long to wait for the sockets before asking all the same, and how often to look whether something has happened."""
-
-_LONGEST_PARENT: Final = 60
-"""A Unix socket's whole path may have 107 bytes; what follows the parent folder takes about 40."""
 
 
 class LeanKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client has no types
@@ -112,7 +107,8 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         self.environment: Mapping[str, str] = {}
         self.on_start: Callable[[], None] = lambda: None
         self._use_own_spec()
-        self.folder = _private_folder()
+        self._private = private_folder()
+        self.folder = None if self._private is None else self._private.path
         if self.folder is not None:
             self.transport = "ipc"
             self.ip = str(self.folder / "socket")
@@ -139,10 +135,10 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
     async def cleanup_resources(self, restart: bool = False) -> None:
         """Remove the sockets as well, and remember how the process's error stream ended."""
         await super()._async_cleanup_resources(restart=restart)
-        if self.folder is not None and not restart:
+        if self._private is not None and not restart:
             with suppress(OSError):
-                self.last_words = (self.folder / "log").read_text(errors="replace")[-2_000:].strip()
-            shutil.rmtree(self.folder, ignore_errors=True)
+                self.last_words = (self._private.path / "log").read_text(errors="replace")[-2_000:].strip()
+            self._private.remove()
 
     async def _async_pre_start_kernel(self, **options: Any) -> Any:
         if self.provisioner is None:
@@ -174,10 +170,3 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         with suppress(FileNotFoundError):
             self.kernel_spec_manager = KernelSpecManager(kernel_dirs=[str(resource(_SPEC).parent)], ensure_native_kernel=False)
             self.kernel_name = KERNEL_NAME
-
-
-def _private_folder() -> Path | None:
-    """Make a folder that only this user can enter, with a path short enough for sockets."""
-    parents = (tempfile.gettempdir(), "/tmp")  # noqa: S108  # mkdtemp makes it private
-    fitting = next((p for p in parents if len(os.fsencode(p)) <= _LONGEST_PARENT and os.access(p, os.W_OK)), None)
-    return Path(tempfile.mkdtemp(prefix="snb-", dir=fitting)) if fitting and sys.platform != "win32" else None

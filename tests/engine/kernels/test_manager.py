@@ -17,14 +17,14 @@ def test_our_spec_needs_no_installation():
     manager = LeanKernelManager(kernel_name="python3")
     assert manager.kernel_name == KERNEL_NAME
     assert "smithers_nb.engine.kernels.launcher" in manager.kernel_spec.argv
-    manager.folder.rmdir()
+    manager._private.remove()
 
 
 def test_everything_that_is_preloaded_exists():
     """A module that is renamed is not silently left out of what the kernel imports while it waits."""
     named = LeanKernelManager(kernel_name="python3")
     names = named.kernel_spec.env["SMITHERS_NB_PRELOAD"].split()
-    named.folder.rmdir()
+    named._private.remove()
     assert names
     assert [name for name in names if importlib.util.find_spec(name) is None] == []
 
@@ -35,14 +35,14 @@ def test_the_plain_kernel_is_the_fallback(monkeypatch):
     manager = LeanKernelManager(kernel_name="python3")
     assert manager.kernel_name == "python3"
     assert "ipykernel_launcher" in manager.kernel_spec.argv
-    manager.folder.rmdir()
+    manager._private.remove()
 
 
 def test_sockets_are_private():
     """Only this user can enter the folder of the sockets."""
     manager = LeanKernelManager(kernel_name="python3")
     assert manager.folder.stat().st_mode & 0o077 == 0
-    manager.folder.rmdir()
+    manager._private.remove()
 
 
 def test_long_temporary_folders_are_avoided(tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_long_temporary_folders_are_avoided(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(deep))
     manager = LeanKernelManager(kernel_name="python3")
     assert deep not in manager.folder.parents
-    manager.folder.rmdir()
+    manager._private.remove()
 
 
 def test_the_spec_is_valid():
