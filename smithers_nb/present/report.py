@@ -56,9 +56,7 @@ def write_report(notebook: Path | NotebookNode, target: Path, *, title: str = ""
         ReportError: The notebook cannot be read, or the file cannot be written; nothing half-written is left.
     """
     node = redact_notebook(_read(notebook) if isinstance(notebook, Path) else notebook)
-    page = _exporter().page(
-        node, title=title or first_heading(node) or target.stem, subtitle=subtitle, lead=lead.html if lead else None
-    )
+    page = _exporter().page(node, title=title or first_heading(node) or target.stem, subtitle=subtitle, lead=lead.html if lead else None)
     _write(target, page)
     return target
 
