@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BAR = 24
 _FAILED = 1
+_SUSPECTED = "smithers-bug"
 
 batch_options = (
     click.option("--all-failed", is_flag=True, help="Every failed run of the store instead of one; child runs go with their parent."),
@@ -57,11 +58,20 @@ def autopsy_all(  # noqa: PLR0913  # the options of a command
             rows = run_autopsies(run_ids, ask.source, workers=workers, progress=progress, **_given(shared))
     print_rows(rows, ask.fmt, _columns(short_ids(run_ids)), nothing="")
     if ask.fmt == "table":
-        click.echo(f"\nNotebooks and reports  {shown(folder_of(artifacts, 'autopsy'))}")
+        click.echo(f"\nNotebooks and reports  {shown(folder_of(artifacts, 'autopsy'))}" if queue is None else _places(artifacts))
+    if queue is not None and any(row.failure_class == _SUSPECTED for row in rows):
+        note("where the engine is suspected, a person decides whether it is reported; smithers-nb human inbox --database … lists them")
     stopped = [row for row in rows if row.error]
     if stopped:
         note(f"{len(stopped)} of {len(rows)} autopsies failed themselves")
     return _FAILED if stopped else 0
+
+
+def _places(artifacts: str) -> str:
+    from smithers_nb.engine.deposit import folder_of
+    from smithers_nb.engine.triggers import WORKFLOW
+
+    return f"\nNotebooks  {shown(folder_of(artifacts, WORKFLOW))}\nReports    {shown(folder_of(artifacts, 'autopsy'))}"
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

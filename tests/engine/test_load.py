@@ -27,7 +27,7 @@ from tests.engine.durable import Project
 
 pytestmark = pytest.mark.slow
 
-RUNS = int(os.environ.get("SMITHERS_NB_TEST_LOAD", "16"))
+RUNS = int(os.environ.get("SMITHERS_NB_TEST_LOAD", "12"))
 """How many; a hundred and more by hand."""
 
 WORKER = "import sys; from smithers_nb.engine import runtime; runtime._IDLE_S = 1.0; from smithers_nb.cli import main; sys.exit(main())"

@@ -53,6 +53,22 @@ def worker(place):
         return subprocess.Popen(command, cwd=place.root, stdout=log, stderr=log)
 
 
+@pytest.fixture
+def brisk(monkeypatch):
+    """Workers that the batch itself starts end sooner than they usually do."""
+    started = []
+
+    def ensure(place):
+        with Journal.open(place) as journal, journal.reading() as connection:
+            if not known_workers(connection):
+                started.append(worker(place))
+
+    monkeypatch.setattr(runtime, "ensure_worker", ensure)
+    yield
+    for process in started:
+        process.wait(60)
+
+
 def settled(place):
     """Wait until every worker has gone in good order."""
     for _ in range(300):
@@ -140,9 +156,9 @@ def test_asking_twice_is_asking_once(place, failed, tmp_path):
     settled(place)
 
 
-def test_an_autopsy_that_failed_itself_is_begun_again(place, failed, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("brisk")
+def test_an_autopsy_that_failed_itself_is_begun_again(place, failed, tmp_path):
     """A store that was not there is in the row; once it is, asking again repeats what failed under the same id."""
-    monkeypatch.setattr(runtime, "_IDLE_S", 1.0)
     asked = {"source": str(place.root / "moved.db"), "artifacts": tmp_path / "out", "now": NOW}
     (row,) = queued.queue_autopsies(place, failed[:1], **asked)
     assert "moved.db" in row.error
@@ -150,6 +166,22 @@ def test_an_autopsy_that_failed_itself_is_begun_again(place, failed, tmp_path, m
     (again,) = queued.queue_autopsies(place, failed[:1], **asked)
     assert (again.error, again.failure_class is None) == (None, False)
     assert len(rows_of(place, sa.select(runs))) == 1
+    settled(place)
+
+
+@pytest.mark.usefixtures("brisk")
+def test_one_that_waits_for_a_person_has_its_verdict(store, postgres, endpoint, tmp_path):
+    """A suspected bug of the engine parks its autopsy; the batch ends all the same, says what it found, and has sent nothing."""
+    place = Place.of(store("prod-rollout").parent, database=postgres)
+    source = open_source(place.root)
+    (failure,) = queued.failures(source, failed_runs(source))
+    source.close()
+    (row,) = queued.queue_autopsies(place, [failure], source=str(place.root / "smithers.db"), artifacts=tmp_path / "out", now=NOW)
+    assert (row.failure_class, row.error) == ("smithers-bug", None)
+    assert Path(row.notebook).is_file()
+    assert failure.run_id in Path(row.report).read_text("utf-8")
+    assert [one.status for one in rows_of(place, sa.select(runs.c.status))] == ["waiting-approval"]
+    assert endpoint.requests == []
     settled(place)
 
 
