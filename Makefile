@@ -10,7 +10,7 @@ demo: $(VENV)/.core
 	@$(BIN)/smithers-nb demo
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 3 $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
