@@ -143,6 +143,8 @@ def _report(error: Exception, *, debug: bool) -> int:
     if debug:
         raise error
     if isinstance(error, OSError) and error.strerror:
+        if error.filename is None:
+            _let_go_of_output()
         where = "the output" if error.filename is None else os.fsdecode(error.filename)
         return _say(f"{where}: {error.strerror}", code=FAILED)
     kind = type(error).__name__
@@ -161,10 +163,15 @@ def _say(message: str, *, hint: str = "", code: int) -> int:
 
 
 def _reader_has_gone() -> int:
-    """Stop quietly when `| head` has read enough; the interpreter must not complain while it closes either."""
+    """Stop quietly when `| head` has read enough."""
+    _let_go_of_output()
+    return DONE
+
+
+def _let_go_of_output() -> None:
+    """Leave what is still buffered nowhere to go to, or the interpreter would complain while it closes, with an exit code of its own."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
 
 
 def _colour(stream: object = None) -> bool:
