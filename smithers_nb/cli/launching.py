@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.app import CANCELLED, DONE, FAILED, WAITING
+from smithers_nb.cli.app import DONE, WAITING
 from smithers_nb.cli.autopsy import notebook_progress
 from smithers_nb.cli.output import dump, note, print_finding
 from smithers_nb.cli.places import where
 from smithers_nb.cli.sheet import Sheet
 from smithers_nb.errors import ControlRefused
+from smithers_nb.model.vocabulary import exit_code
 
 if TYPE_CHECKING:
     from smithers_nb.cli.options import Asked
     from smithers_nb.engine.control import Pending
     from smithers_nb.engine.place import Place
     from smithers_nb.engine.runner import Outcome
-
-EXIT_CODES = {"finished": DONE, "failed": FAILED, "cancelled": CANCELLED}
-"""Status of a run to exit code; any other waits."""
 
 _FIRST_LINE = 400
 
@@ -51,9 +49,9 @@ def execute(  # noqa: PLR0913  # all but three are options by name
             except KeyboardInterrupt:  # before it has begun, or while it ends
                 outcome = _interrupted(place, run_id)
         status = _told(ask, place, outcome, no_post_failure=no_post_failure)
-        if serve and status not in EXIT_CODES:
+        if serve and exit_code(status) == WAITING:
             status = _linger(place, run_id, status)
-    return EXIT_CODES.get(status, WAITING)
+    return exit_code(status)
 
 
 def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) -> str:

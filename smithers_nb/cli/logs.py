@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.app import DONE, WAITING
+from smithers_nb.cli.app import DONE
 from smithers_nb.cli.events import line_of
-from smithers_nb.cli.launching import EXIT_CODES, commands_for
+from smithers_nb.cli.launching import commands_for
 from smithers_nb.cli.options import Asked, command, run_argument
 from smithers_nb.cli.output import dump, note, record, write_json
 from smithers_nb.cli.places import database_option, runs_of, where
-from smithers_nb.model.vocabulary import is_suspended, is_terminal
+from smithers_nb.model.vocabulary import exit_code, is_suspended, is_terminal
 from smithers_nb.present.text import shown, without_ansi
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def logs(  # noqa: PLR0913  # its options
             printer.shown()
             seen = fresh if fresh.events else seen._replace(status=fresh.status)
     printer.close()
-    return EXIT_CODES.get(seen.status, WAITING) if follow else DONE
+    return exit_code(seen.status) if follow else DONE
 
 
 class _Printer:

@@ -68,11 +68,6 @@ def source_of(notebook: Path, cwd: Path | None = None) -> Source:
     return Source({name: _digest(text) for name, text in cells.items()}, found.digests, tuple(found.files))
 
 
-def notebook_hash(notebook: Path, cwd: Path | None = None) -> str:
-    """Give `source_of(…).hash`."""
-    return source_of(notebook, cwd).hash
-
-
 def mismatches(stored: str | None, current: Source) -> tuple[str, ...]:
     """Say what has changed since a hash was stored, in Smithers' words; nothing when nothing has."""
     if not stored or not current.hash:

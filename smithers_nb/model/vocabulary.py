@@ -16,6 +16,8 @@ Health = Literal["healthy", "blocked", "stuck", "failed", "overBudget"]
 TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"})
 """Run statuses after which the engine does nothing more by itself."""
 
+_EXIT_CODES: Final = {"finished": 0, "failed": 1, "cancelled": 2}
+
 SUSPENDED_PREFIX: Final = "waiting-"
 """A run status with this prefix is parked, also one that this version has never heard of; so is `paused`."""
 
@@ -65,6 +67,11 @@ def event_category(event_type: str) -> str:
 def category_prefixes() -> tuple[tuple[str, str], ...]:
     """List event type prefixes with their group; the first that fits decides."""
     return _CATEGORY_BY_PREFIX
+
+
+def exit_code(status: str) -> int:
+    """Give the exit code of whatever has executed a run: 0 finished, 1 failed, 2 cancelled, 3 for any status that waits."""
+    return _EXIT_CODES.get(status, 3)
 
 
 def is_terminal(status: str) -> bool:

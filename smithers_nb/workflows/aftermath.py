@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from smithers_nb.engine.triggers import WORKFLOW, Failed, Launched, Reason, Skipped, launch
+from smithers_nb.model.vocabulary import exit_code
 
 if TYPE_CHECKING:
     from smithers_nb.engine.place import Place
     from smithers_nb.engine.runner import Outcome
-
-EXIT_CODES: Final = {"finished": 0, "failed": 1, "cancelled": 2}
-"""Status of a run to exit code; any other status is one that waits, 3."""
 
 _SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
 
@@ -139,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     outcome = run_here(place, run_id)
     write_report(place, run_id)
     sys.stdout.write(f"{run_id}: {outcome.status}\n")
-    return EXIT_CODES.get(outcome.status, 3)
+    return exit_code(outcome.status)
 
 
 def _failed(place: Place, run_id: str | None) -> tuple[Failed, bool]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from smithers_nb.engine import deposit
+from smithers_nb.engine.control.submit import base36
 from smithers_nb.engine.stages.this_run import JOURNAL
 from smithers_nb.engine.triggers import WORKFLOW, installed_at
 from smithers_nb.errors import ControlRefused
@@ -44,7 +45,6 @@ _REPORT_S: Final = 15.0
 _AGAIN: Final = frozenset({"failed", "cancelled", "paused"})
 _CHUNK: Final = 400
 _LENGTH: Final = 6
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Failure(NamedTuple):
@@ -64,7 +64,7 @@ class Failure(NamedTuple):
         """Id of its autopsy: that of any post-failure run, but always the same."""
         told = "\0".join((self.store, self.run_id, str(self.failed_at))).encode("utf-8", "surrogatepass")
         digest = int.from_bytes(hashlib.sha256(told).digest(), "big") % 36**_LENGTH
-        return f"{WORKFLOW}-{_base36(self.failed_at)}-{_base36(digest).rjust(_LENGTH, '0')}"
+        return f"{WORKFLOW}-{base36(self.failed_at)}-{base36(digest).rjust(_LENGTH, '0')}"
 
 
 def failures(source: Source, run_ids: Sequence[str]) -> list[Failure]:
@@ -280,11 +280,3 @@ def _told(connection: sa.Connection, run_id: str, suffix: str) -> dict[str, Any]
         if str(told.get("artifact")).endswith(suffix):
             return told
     return {}
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits or "0"

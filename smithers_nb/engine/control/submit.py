@@ -112,7 +112,7 @@ def _write(journal: Journal, run: NewRun) -> None:
 def new_run_id(workflow: str) -> str:
     """Make an id that tells the workflow and sorts by time: `nightly-mb2k9x1p-4f7a0c`."""
     name = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_LONGEST_NAME].rstrip("-") or "run"
-    return f"{name}-{_base36(now_ms())}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
+    return f"{name}-{base36(now_ms())}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
 
 
 def checked_run_id(run_id: str) -> str:
@@ -134,7 +134,8 @@ def _check_limits(cell_timeout_s: float, total_timeout_s: float) -> None:
             raise ParameterError(f"the {name} timeout is {seconds}", hint="give a positive number of seconds")
 
 
-def _base36(number: int) -> str:
+def base36(number: int) -> str:
+    """Write a number as ids have it: digits and small letters."""
     digits = ""
     while number:
         number, digit = divmod(number, 36)

@@ -66,8 +66,10 @@ class Journal:
         Raises:
             JournalUnusable: The journal cannot be read.
         """
-        with self._telling(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._telling(), self.engine.connect() as plain:
+            connection = plain if self.place.file else plain.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def writing(self, run_id: str | None = None, owner: str | None = None) -> Iterator[sa.Connection]:
