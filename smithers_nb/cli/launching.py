@@ -72,11 +72,16 @@ def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) 
     return outcome.status
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Name the signals with which a service manager or a closed terminal ends us; what `nohup` has set aside is respected."""
+    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # not every system has both
+    return [number for number in known if number is not None and signal.getsignal(number) is signal.SIG_DFL]
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let a run end with its terminal, or with whoever stops the service that it is, as with Ctrl-C; `nohup` is respected."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    ours = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    """Let a run end with its terminal, or with whoever stops the service that it is, as with Ctrl-C."""
+    ours = ending_signals()
     for number in ours:
         signal.signal(number, signal.default_int_handler)
     try:

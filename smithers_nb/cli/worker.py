@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE
+from smithers_nb.cli.launching import ending_signals
 from smithers_nb.cli.options import Asked, command
 from smithers_nb.cli.output import note, write_json
 from smithers_nb.cli.places import database_option, place_of
@@ -40,10 +41,7 @@ def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_i
         _tell(ask.fmt, outcome)
         follow(outcome)
 
-    ending = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # `nohup` is respected
-        ending.append(signal.SIGHUP)
-    for number in ending:
+    for number in (signal.SIGINT, *ending_signals()):
         signal.signal(number, lambda *_: stop.set())
     note(f"takes runs of {place.location}; Ctrl-C ends it")
     work(place, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)
