@@ -15,7 +15,7 @@ from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.claims import claim, new_owner, register
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.place import Place
-from smithers_nb.engine.runner import MOST_STARTS, notebook_of
+from smithers_nb.engine.runner import MOST_STARTS, abandon, notebook_of
 from tests.engine.durable import Project, effect, until
 
 
@@ -142,6 +142,25 @@ def test_what_kills_its_process_each_time_is_given_up(project):
     assert project.execute(run_id, execution).status == "failed"
     assert project.error(run_id)["code"] == "AUTO_RESUME_GAVE_UP"
     assert project.lines() == []
+
+
+def test_an_execution_that_was_left_behind_wants_no_second_successor(project):
+    """What a dead process left is wanted again, unless the run has gone on since: then it is just over."""
+    run_id = project.submit("1")
+    with Journal.open(project.place) as journal:
+        with journal.writing(run_id) as connection:
+            left = executions.want(connection, run_id, queued=True)
+            executions.begin(connection, left, "pid:1:dead")
+        abandon(journal, left)
+        with journal.writing(run_id) as connection:
+            again = executions.want(connection, run_id, queued=True)
+            assert again.number == left.number + 1
+            executions.begin(connection, again, "pid:1:dead")
+            third = executions.want(connection, run_id, queued=True)
+            executions.begin(connection, third, "pid:2:alive")
+        abandon(journal, again)
+        with journal.reading() as connection:
+            assert [one.execution for one in executions.unfinished(connection)] == [third]
 
 
 def test_a_notebook_that_is_gone_is_a_reason(project):
