@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from smithers_nb._version import __version__
     from smithers_nb.model.explanation import Explanation
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.project import Project, autopsy, connect
     from smithers_nb.run import Node, Run
-    from smithers_nb.workflows.steps import ask, gate, stage
-
-__version__ = "0.1.0"
+    from smithers_nb.workflows.notebook.api import ask, gate, stage
 
 __all__ = [
     "Explanation",
@@ -42,11 +41,12 @@ _HOMES = {
     "Project": "smithers_nb.project",
     "Run": "smithers_nb.run",
     "Verdict": "smithers_nb.model.verdict",
-    "ask": "smithers_nb.workflows.steps",
+    "__version__": "smithers_nb._version",
+    "ask": "smithers_nb.workflows.notebook.api",
     "autopsy": "smithers_nb.project",
     "connect": "smithers_nb.project",
-    "gate": "smithers_nb.workflows.steps",
-    "stage": "smithers_nb.workflows.steps",
+    "gate": "smithers_nb.workflows.notebook.api",
+    "stage": "smithers_nb.workflows.notebook.api",
 }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
-    from smithers_nb.present.markup import Card
+    from smithers_nb.present.html.markup import Card
 
 _AUTOPSY_OPTIONS = ("--source", "--workflow-path", "--now")
 _RUNS_OPTIONS = ("--source", "--status", "--limit")
@@ -42,7 +42,7 @@ def register(shell: InteractiveShell) -> None:
 
 def _autopsy(line: str) -> Card:
     """Say why a run failed: %autopsy RUN [--source WHERE] [--workflow-path FILE] [--now TIME]."""
-    from smithers_nb.present.cards import verdict_card
+    from smithers_nb.present.html.cards import verdict_card
 
     parser = _Parser("autopsy", add_help=False)
     parser.add_argument("run")
@@ -73,7 +73,7 @@ def _words(line: str) -> list[str]:
 
 
 def _moment(text: str | None) -> int | None:
-    from smithers_nb.model.moment import epoch_ms
+    from smithers_nb.model.timestamps import epoch_ms
 
     if text is None:
         return None
@@ -87,7 +87,7 @@ def _friendly(magic: Any) -> Any:
     """Show an expected error as its line and hint; a traceback of ours would tell a person nothing."""
 
     def run(line: str) -> Any:
-        from smithers_nb.present.pieces import note
+        from smithers_nb.present.html.parts import note
 
         try:
             return magic(line)

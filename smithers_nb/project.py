@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from smithers_nb.model import rows as grain
-from smithers_nb.model.moment import now_ms
-from smithers_nb.present.text import duration, one_line, when
+from smithers_nb.model.timestamps import now_ms
+from smithers_nb.present.html.text import duration, one_line, when
 from smithers_nb.run import Grains, Run, read_frame
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from smithers_nb.diagnosis.gates import GateRounds
-    from smithers_nb.diagnosis.loops import RepairLoop
+    from smithers_nb.diagnosis.history.gate_rounds import GateRounds
+    from smithers_nb.diagnosis.history.repair_loops import RepairLoop
     from smithers_nb.model.verdict import Verdict
-    from smithers_nb.present.markup import Card
-    from smithers_nb.present.widgets import Live
+    from smithers_nb.present.html.markup import Card
+    from smithers_nb.present.widgets.widgets import Live
 
 _BLAMES, _LINK = "Task failed: ", " See https://smithers.sh/reference/"
 _FEW = 500
@@ -108,7 +108,7 @@ class Project(Grains):
             since_ms: Keep runs started at or after this epoch millisecond.
             limit: Keep the newest so many.
         """
-        from smithers_nb.diagnosis.health import run_state
+        from smithers_nb.diagnosis.state.health import run_state
 
         now = self.now
         wanted = {status} if isinstance(status, str) else set(status or ())
@@ -156,25 +156,25 @@ class Project(Grains):
 
     def failure_rows(self, run_id: str | None = None) -> list[grain.FailureRow]:
         """Read the failures of the store, or of one run, as typed rows."""
-        from smithers_nb.diagnosis.failures import failure_rows
+        from smithers_nb.diagnosis.classify.failure_table import failure_rows
 
         return failure_rows(self.source, run_id)
 
     def signatures(self) -> pd.DataFrame:
         """List every kind of failure of the store, the one that hit most runs first; columns as `recurrence.signatures_table`."""
-        from smithers_nb.diagnosis.recurrence import signatures_table
+        from smithers_nb.diagnosis.history.recurrence import signatures_table
 
         return signatures_table(self.failures, self.runs(), attempts=self.attempts, tokens=self.tokens)
 
     def repair_loops(self) -> tuple[RepairLoop, ...]:
         """Find work that is started over and over without getting further."""
-        from smithers_nb.diagnosis.loops import repair_loops
+        from smithers_nb.diagnosis.history.repair_loops import repair_loops
 
         return repair_loops(self.runs(), self.failures)
 
     def gate_rounds(self) -> tuple[GateRounds, ...]:
         """Tell what the gates of each family of workflows said, run by run, and whether that has changed."""
-        from smithers_nb.diagnosis.gates import gate_rounds
+        from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
 
         return gate_rounds(self.runs(), self.outputs, self.approvals)
 
@@ -190,7 +190,7 @@ class Project(Grains):
             One row per run, newest first, with the columns of `workflows.batch.AutopsyRow`; a row whose `error` is there is of an
             autopsy that itself failed.
         """
-        from smithers_nb.workflows.batch import batch_frame, failed_runs, run_autopsies
+        from smithers_nb.workflows.batch.local import batch_frame, failed_runs, run_autopsies
 
         run_ids = failed_runs(self.source, since_ms)
         return batch_frame(run_autopsies(run_ids, self.where, artifacts=artifacts, now=self._now, **options))
@@ -209,8 +209,8 @@ class Project(Grains):
 
     def watch(self) -> Live:
         """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""
-        from smithers_nb.engine.place import Place
-        from smithers_nb.workflows.inbox import watch
+        from smithers_nb.engine.location import Place
+        from smithers_nb.workflows.notebook.widget_callbacks import watch
 
         return watch(Place.of(self.where), lambda: (self.card(), self.now, False))
 
@@ -238,7 +238,7 @@ class Project(Grains):
         return self.run_ids()
 
     def __repr__(self) -> str:
-        from smithers_nb.sources.spelling import without_secrets
+        from smithers_nb.sources.urls import without_secrets
 
         return f"<Project {self.source.location if 'source' in self.__dict__ else without_secrets(str(self.where or '.'))}>"
 
@@ -247,7 +247,7 @@ class Project(Grains):
 
     def card(self) -> Card:
         """Show its newest runs, or say why there is nothing to show."""
-        from smithers_nb.present.pieces import empty
+        from smithers_nb.present.html.parts import empty
 
         runs = self.run_rows()
         if not runs:
@@ -258,9 +258,9 @@ class Project(Grains):
 
 
 def _runs_card(caption: str, runs: Sequence[grain.RunRow], reasons: Mapping[str, str]) -> Card:
-    from smithers_nb.present.markup import Card, h, table, text_table
-    from smithers_nb.present.pieces import state_mark
-    from smithers_nb.present.states import look
+    from smithers_nb.present.html.markup import Card, h, table, text_table
+    from smithers_nb.present.html.parts import state_mark
+    from smithers_nb.present.html.states import look
 
     columns = ("Run", "Workflow", "State", "Started", "Took", "Error")
     cells = [

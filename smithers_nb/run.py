@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from smithers_nb.errors import NodeNotFound
 from smithers_nb.model import rows as grain
 from smithers_nb.model.vocabulary import NOISE_EVENTS, logical_id
-from smithers_nb.present.text import duration, when
+from smithers_nb.present.html.text import duration, when
 from smithers_nb.sources.base import AllBut, Problem, Source
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from smithers_nb.model.verdict import Verdict
-    from smithers_nb.present.figures import Chart
-    from smithers_nb.present.markup import Card
-    from smithers_nb.present.widgets import Live
+    from smithers_nb.present.html.markup import Card
+    from smithers_nb.present.timeline.plotly_figure import Chart
+    from smithers_nb.present.widgets.widgets import Live
     from smithers_nb.project import Project
     from smithers_nb.sources.snapshot import Snapshot
-    from smithers_nb.workflows.autopsy_notebook import AutopsyRecord
-    from smithers_nb.workflows.results import WhyRow
+    from smithers_nb.workflows.autopsy.notebook import AutopsyRecord
+    from smithers_nb.workflows.autopsy.results import WhyRow
 
 N = TypeVar("N", bound=tuple[Any, ...])
 
@@ -97,7 +97,7 @@ class Run(Grains):
     @property
     def row(self) -> grain.RunRow:
         """Its own row, with the state derived at the project's `now`."""
-        from smithers_nb.diagnosis.health import run_state
+        from smithers_nb.diagnosis.state.health import run_state
 
         return self.snapshot.run._replace(state=run_state(self.snapshot.run, self.project.now))
 
@@ -125,13 +125,13 @@ class Run(Grains):
         Args:
             workflow_path: The workflow's file, when it is not where the run was started; tells whether a resume would be refused.
         """
-        from smithers_nb.workflows.why import explain
+        from smithers_nb.workflows.autopsy.why import explain
 
         return explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
 
     def inspect(self) -> dict[str, Any]:
         """Gather it in one dictionary of typed rows and findings: run, nodes, attempts, gates, questions, defects, problems."""
-        from smithers_nb.diagnosis.defects import find_defects
+        from smithers_nb.diagnosis.defects.detectors import find_defects
 
         seen = self.snapshot
         return {
@@ -147,7 +147,7 @@ class Run(Grains):
 
     def autopsy(self, **options: Any) -> Verdict:
         """Find out why it failed, without a notebook; the options are those of `smithers_nb.autopsy`."""
-        from smithers_nb.workflows.autopsy import run_autopsy
+        from smithers_nb.workflows.autopsy.stages import run_autopsy
 
         return run_autopsy(self.project.source, self.id, **{"now": self.project.now} | options)
 
@@ -159,7 +159,7 @@ class Run(Grains):
             NotebookError: A stage failed; the error names what was written all the same.
             ReportError: The report could not be written.
         """
-        from smithers_nb.workflows.autopsy_notebook import run_autopsy_notebook
+        from smithers_nb.workflows.autopsy.notebook import run_autopsy_notebook
 
         return run_autopsy_notebook(self.id, self.project.where, artifacts=artifacts, now=self.project.now, **options)
 
@@ -182,14 +182,14 @@ class Run(Grains):
 
     def timeline(self) -> Chart | Card:
         """Draw its attempts over time, each as a bar of its own, with gates and questions; `.figure()` gives plotly's object."""
-        from smithers_nb.present.figures import timeline_figure
+        from smithers_nb.present.timeline.plotly_figure import timeline_figure
 
         seen = self.snapshot
         return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, now=self.project.now)
 
     def banner(self) -> Card:
         """Say in one glance what state it is in and why."""
-        from smithers_nb.present.cards import banner
+        from smithers_nb.present.html.cards import banner
 
         row, why = self.row, self.why()
         facts = {
@@ -203,18 +203,18 @@ class Run(Grains):
 
     def card(self) -> Card:
         """Show what state it is in, what to do about it, and every attempt."""
-        from smithers_nb.present.cards import command_sheet, stack
-        from smithers_nb.present.tables import timeline_table
+        from smithers_nb.present.html.cards import command_sheet, stack
+        from smithers_nb.present.html.tables import timeline_table
 
         commands = self.why().commands
         return stack(self.banner(), command_sheet(commands) if commands else None, timeline_table(self.snapshot.attempts))
 
     def watch(self) -> Live:
         """Show it as it goes on, with the gates and questions that wait for somebody in it; for notebooks, needs the extra `lab`."""
-        from smithers_nb.engine.place import Place
+        from smithers_nb.engine.location import Place
         from smithers_nb.model.vocabulary import TERMINAL_STATUSES
-        from smithers_nb.present.cards import stack
-        from smithers_nb.workflows.inbox import watch
+        from smithers_nb.present.html.cards import stack
+        from smithers_nb.workflows.notebook.widget_callbacks import watch
 
         def seen() -> tuple[Card, int, bool]:
             run = self.refresh()
@@ -309,7 +309,7 @@ class Node:
         return f"<Node {self.id} of run {self.snapshot.run.run_id}>"
 
     def _repr_html_(self) -> str:
-        from smithers_nb.present.tables import timeline_table
+        from smithers_nb.present.html.tables import timeline_table
 
         return timeline_table(self.attempts)._repr_html_()
 
@@ -318,6 +318,6 @@ def read_frame(source: Source, row: type[Any], run_id: str | None) -> pd.DataFra
     """Read a grain of a store; failures are no grain of it but a diagnosis."""
     if row is not grain.FailureRow:
         return source.frame(row, run_id)
-    from smithers_nb.diagnosis.failures import failures
+    from smithers_nb.diagnosis.classify.failure_table import failures
 
     return failures(source, run_id)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import gzip
 import os
-import runpy
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
+from tests.support import endpoint as endpoints
+from tests.support import journal_runs as written_runs
+from tests.support import postgres as postgres_programs
+from tests.support.data import CORPUS, DATA
+
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure; where CI is set, examples are the same each time
 settings.load_profile("patient")
 
-DATA = Path(__file__).parent / "data"
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so; tests that interrupt would wait for ever
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,11 +64,10 @@ def corpus_store(corpus: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[endpoints.Endpoint]:
     """A real server for bug reports on loopback; no report of a test can go anywhere else."""
-    kinds = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("endpoint.py"))))
-    server = kinds.Endpoint()
-    server.http, server.FILED = kinds.http, kinds.FILED
+    server = endpoints.Endpoint()
+    server.http, server.FILED = endpoints.http, endpoints.FILED
     monkeypatch.setenv("SMITHERS_BUG_ENDPOINT", server.url)
     yield server
     server.close()
@@ -75,15 +76,14 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL, started for the first test that asks and shared by all workers; gives the URL of its database `postgres`."""
-    server = runpy.run_path(str(Path(__file__).with_name("postgres.py")))
-    binaries = server["programs"]()
+    binaries = postgres_programs.programs()
     if binaries is None:
         missing = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
         if os.environ.get("SMITHERS_NB_TEST_POSTGRES") == "required":
             pytest.fail(missing)
         pytest.skip(missing)
     base = tmp_path_factory.getbasetemp()
-    port, lock = server["join"](base.parent if "PYTEST_XDIST_WORKER" in os.environ else base, binaries)
+    port, lock = postgres_programs.join(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base, binaries)
     yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     lock.close()
 
@@ -105,6 +105,6 @@ def postgres(postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def journal_runs() -> SimpleNamespace:
+def journal_runs() -> ModuleType:
     """Ways to write runs into a journal of ours: `write_run`, `live_owner`, `run_ids`."""
-    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("journal_runs.py"))))
+    return written_runs

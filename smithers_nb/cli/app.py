@@ -15,39 +15,39 @@ from pathlib import Path
 
 import click
 
-from smithers_nb import __version__
+from smithers_nb._version import __version__
 from smithers_nb.errors import BugReportError, ControlRefused, SmithersNbError
 
 DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("up", "Run a notebook as a durable run."),
-    "workflow": ("workflow", "Run an installed workflow by its name, or list them."),
-    "init": ("init", "Install the workflow pack into a project."),
-    "demo": ("demo", "Autopsy a failed run of the bundled example store."),
-    "autopsy": ("autopsy", "Find out why a run failed: notebook, report and verdict row."),
-    "why": ("why", "Say what a run failed on or waits for, and what to do."),
-    "ps": ("runs", "List the runs of a store, newest first."),
-    "inspect": ("runs", "Show one run: state, nodes, approvals, questions, defects."),
-    "logs": ("logs", "Print what a run does: its log, and what its notebook shows."),
-    "events": ("events", "Print a run's event log."),
-    "node": ("nodes", "Show one node: attempts, errors, tools, tokens, output."),
-    "output": ("nodes", "Print what a run's nodes produced."),
-    "diff": ("nodes", "Print the file changes a run's nodes made."),
-    "scores": ("nodes", "Print the scores of a run's nodes."),
-    "failures": ("failures", "List failures with class and signature, of a run or the whole store."),
-    "report": ("report", "Write the HTML report of a run and print its path."),
-    "watch": ("watch", "Launch an autopsy for every run that fails in a Smithers project."),
-    "approve": ("people", "Approve what a run asks at a gate."),
-    "deny": ("people", "Deny what a run asks at a gate."),
-    "human": ("people", "See what waits for a person, and answer questions."),
-    "resume": ("control", "Go on with a run that stopped."),
-    "retry-task": ("control", "Try a node of a run again, with what began after it."),
-    "rewind": ("control", "Go back in a run to where a node was finished."),
-    "cancel": ("control", "Stop a run."),
-    "worker": ("worker", "Execute what is queued, until told to stop."),
-    "bug": ("bug", "Report a bug of Smithers, after showing what would be sent."),
-    "classify": ("classify", "Classify error messages read from standard input."),
+    "up": ("run.up", "Run a notebook as a durable run."),
+    "workflow": ("run.workflow", "Run an installed workflow by its name, or list them."),
+    "init": ("run.init", "Install the workflow pack into a project."),
+    "demo": ("investigate.demo", "Autopsy a failed run of the bundled example store."),
+    "autopsy": ("investigate.autopsy", "Find out why a run failed: notebook, report and verdict row."),
+    "why": ("look.why", "Say what a run failed on or waits for, and what to do."),
+    "ps": ("look.runs", "List the runs of a store, newest first."),
+    "inspect": ("look.runs", "Show one run: state, nodes, approvals, questions, defects."),
+    "logs": ("look.logs", "Print what a run does: its log, and what its notebook shows."),
+    "events": ("look.events", "Print a run's event log."),
+    "node": ("look.nodes", "Show one node: attempts, errors, tools, tokens, output."),
+    "output": ("look.nodes", "Print what a run's nodes produced."),
+    "diff": ("look.nodes", "Print the file changes a run's nodes made."),
+    "scores": ("look.nodes", "Print the scores of a run's nodes."),
+    "failures": ("look.failures", "List failures with class and signature, of a run or the whole store."),
+    "report": ("investigate.report", "Write the HTML report of a run and print its path."),
+    "watch": ("investigate.watch", "Launch an autopsy for every run that fails in a Smithers project."),
+    "approve": ("run.decisions", "Approve what a run asks at a gate."),
+    "deny": ("run.decisions", "Deny what a run asks at a gate."),
+    "human": ("run.decisions", "See what waits for a person, and answer questions."),
+    "resume": ("run.control", "Go on with a run that stopped."),
+    "retry-task": ("run.control", "Try a node of a run again, with what began after it."),
+    "rewind": ("run.control", "Go back in a run to where a node was finished."),
+    "cancel": ("run.control", "Stop a run."),
+    "worker": ("run.worker", "Execute what is queued, until told to stop."),
+    "bug": ("investigate.bug", "Report a bug of Smithers, after showing what would be sent."),
+    "classify": ("look.classify", "Classify error messages read from standard input."),
 }
 """Command name: module of `smithers_nb.cli` it lives in, and its line in `--help`."""
 
@@ -154,7 +154,7 @@ def _report(error: Exception, *, debug: bool) -> int:
 
 
 def _say(message: str, *, hint: str = "", code: int) -> int:
-    from smithers_nb.present.text import one_line
+    from smithers_nb.present.html.text import one_line
 
     click.echo(f"{click.style('smithers-nb:', fg='red', bold=True)} {one_line(message, 2_000)}", err=True, color=_colour(sys.stderr))
     if hint:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from smithers_nb.model.moment import epoch_ms, now_ms
+from smithers_nb.model.timestamps import epoch_ms, now_ms
 from smithers_nb.project import Project, connect
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from unicodedata import combining, east_asian_width
 import click
 import orjson
 
-from smithers_nb.present.states import Tone, look
-from smithers_nb.present.text import duration, one_line, when
+from smithers_nb.present.html.states import Tone, look
+from smithers_nb.present.html.text import duration, one_line, when
 from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
-from smithers_nb.sources.json_text import loads
+from smithers_nb.sources.stores.json_text import loads
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
-from smithers_nb.sources.journal import DATABASE, journal_file
-from smithers_nb.sources.journal import SCHEMA as JOURNAL_SCHEMA
-from smithers_nb.sources.moved import ANCHOR, STORE, connection_string, moved_to
-from smithers_nb.sources.smithers import SmithersSource
-from smithers_nb.sources.spelling import POSTGRES, is_postgres, scheme_of, without_secrets
+from smithers_nb.sources.smithers.journal import DATABASE, journal_file
+from smithers_nb.sources.smithers.journal import SCHEMA as JOURNAL_SCHEMA
+from smithers_nb.sources.smithers.migrated import ANCHOR, STORE, connection_string, moved_to
+from smithers_nb.sources.smithers.source import SmithersSource
+from smithers_nb.sources.urls import POSTGRES, is_postgres, scheme_of, without_secrets
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
-    from smithers_nb.sources.postgres import PostgresDatabase
+    from smithers_nb.sources.stores.postgres import PostgresDatabase
 
 
 def open_source(where: str | Path | None = None) -> Source:
@@ -127,7 +127,7 @@ def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
         opened[0].problems.add("project", str(unread))
     if len(opened) == 1:
         return opened[0]
-    from smithers_nb.sources.together import Together
+    from smithers_nb.sources.composite import Together
 
     return Together(*opened)
 
@@ -158,8 +158,8 @@ def _checked(path: Path) -> Source:
 
 
 def _open_dbos_file(path: Path) -> Source:
-    from smithers_nb.sources.dbos import DbosSource
-    from smithers_nb.sources.dbos_tables import SqliteTables
+    from smithers_nb.sources.dbos.source import DbosSource
+    from smithers_nb.sources.dbos.tables import SqliteTables
 
     return DbosSource(SqliteTables(path))
 
@@ -212,8 +212,8 @@ def _open_named(text: str) -> Source:
 
 def _open_postgres_url(url: str) -> Source:
     """Open `postgresql://user@host/database`; `?schema=` names the schema, else the search path and then our journal's are looked at."""
-    from smithers_nb.sources.postgres import PostgresDatabase
-    from smithers_nb.sources.smithers_postgres import PostgresSource
+    from smithers_nb.sources.smithers.postgres import PostgresSource
+    from smithers_nb.sources.stores.postgres import PostgresDatabase
 
     database = PostgresDatabase(url, without_secrets(url))
     try:
@@ -241,14 +241,14 @@ def _open_dbos_url(url: str) -> Source:
                 f"there is no {path}", searched=(str(path),), hint="name the file of the application's system_database_url"
             )
         return _open_dbos_file(path)
-    from smithers_nb.sources.postgres import PostgresDatabase
+    from smithers_nb.sources.stores.postgres import PostgresDatabase
 
     return _open_dbos_database(PostgresDatabase(plain, without_secrets(plain)))
 
 
 def _open_dbos_database(database: PostgresDatabase) -> Source:
-    from smithers_nb.sources.dbos import DbosSource
-    from smithers_nb.sources.dbos_tables import PostgresTables
+    from smithers_nb.sources.dbos.source import DbosSource
+    from smithers_nb.sources.dbos.tables import PostgresTables
 
     return DbosSource(PostgresTables(database))
 

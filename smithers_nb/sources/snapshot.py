@@ -29,8 +29,8 @@ from smithers_nb.model.rows import (
 )
 from smithers_nb.model.vocabulary import NOISE_EVENTS
 from smithers_nb.sources.base import CHILD_MARK, AllBut, Problem, R, Source, resolve_run_id
-from smithers_nb.sources.json_text import as_object
-from smithers_nb.sources.together import store_of
+from smithers_nb.sources.composite import store_of
+from smithers_nb.sources.stores.json_text import as_object
 
 AGENT_EVENT: Final = "AgentEvent"
 _AUTOPSY: Final = "post-failure"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from smithers_nb.agents.record import Record
+from smithers_nb.agents.verification.evidence_index import Record
 from smithers_nb.resources import example_store
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot

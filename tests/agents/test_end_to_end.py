@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.workflows.autopsy_notebook import run_autopsy_notebook
+from smithers_nb.workflows.autopsy.notebook import run_autopsy_notebook
 
 NOW = 1795181301665
 RUN = "order-sync-013"
@@ -66,7 +66,7 @@ def test_wrong_settings_start_nothing(fleet, env, said, tmp_path):
 
 def test_a_long_error_has_plain_words_beside_it(changed):
     """The cards of a long error show plain words and the whole text; those of a simple one show the text alone."""
-    from smithers_nb.workflows.autopsy import bug_gate, gather, investigate, verdict
+    from smithers_nb.workflows.autopsy.stages import bug_gate, gather, investigate, verdict
 
     found = investigate(gather(RUN, changed("SELECT 1"), None, NOW))
     assert found.error_summary == ""

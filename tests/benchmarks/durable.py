@@ -42,8 +42,8 @@ def stages_beside_papermill(folder: str, repeats: str) -> None:
     import papermill
 
     from smithers_nb.engine.kernels.launcher import PRELOAD
-    from smithers_nb.engine.kernels.prewarm import prewarmed
-    from smithers_nb.engine.notebooks import Setting, execute
+    from smithers_nb.engine.kernels.pool import prewarmed
+    from smithers_nb.engine.notebook.executor import Setting, execute
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     project, out = _project(folder), Path(folder) / "out.ipynb"
@@ -67,16 +67,17 @@ def stages_beside_papermill(folder: str, repeats: str) -> None:
 
 def queue_of_runs(folder: str, count: str, url: str) -> None:
     """Queue runs and let two workers take them; every effect is counted."""
-    from smithers_nb.engine import control, runtime
+    from smithers_nb.engine import control
     from smithers_nb.engine.journal import Journal
-    from smithers_nb.engine.journal.claims import known_workers
+    from smithers_nb.engine.journal.leases import known_workers
+    from smithers_nb.engine.workers import worker as workers_worker
 
     project = _project(folder, url)
     notebook = project.notebook(_EFFECT)
     names = [f"n{number}" for number in range(int(count))]
     begun = time.perf_counter()
     for name in names:
-        runtime.enqueue(project.place, control.submit(project.place, notebook, {"name": name}, cwd=project.root))
+        workers_worker.enqueue(project.place, control.submit(project.place, notebook, {"name": name}, cwd=project.root))
     queued, begun = time.perf_counter() - begun, time.perf_counter()
     workers = [_worker(project) for _ in range(2)]
     until, done = begun + _PATIENCE_S, begun
@@ -96,14 +97,15 @@ def queue_of_runs(folder: str, count: str, url: str) -> None:
 
 def decisions(folder: str, count: str, url: str) -> None:
     """Park runs at a gate, decide one after the other, and measure until the cell after the gate begins in a living worker."""
-    from smithers_nb.engine import control, runtime
+    from smithers_nb.engine import control
+    from smithers_nb.engine.workers import worker as workers_worker
 
     project = _project(folder, url)
     notebook = project.notebook("from smithers_nb import gate\ngate('ship', 'Ship it?')", _NEXT)
     worker = _worker(project, keep=True)
     runs = {name: control.submit(project.place, notebook, {"name": name}, cwd=project.root) for name in map(str, range(int(count)))}
     for run_id in runs.values():
-        runtime.enqueue(project.place, run_id)
+        workers_worker.enqueue(project.place, run_id)
     _until(lambda: _statuses(project) == {"waiting-approval": len(runs)})
     took = []
     for name, run_id in runs.items():
@@ -118,8 +120,8 @@ def decisions(folder: str, count: str, url: str) -> None:
 
 
 def _project(folder: str, url: str = "") -> Any:
-    from smithers_nb.engine.place import Place
-    from tests.engine.durable import Project
+    from smithers_nb.engine.location import Place
+    from tests.support.durable import Project
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Project(Place.of(folder, database=url or None))
@@ -129,12 +131,12 @@ def _project(folder: str, url: str = "") -> Any:
 def _executing(project: Any, notebook: Path, times: int) -> Iterator[Callable[..., None]]:
     """Write runs down, and give what executes the next one as a worker does."""
     from smithers_nb.engine import control
-    from smithers_nb.engine.journal import Journal, claims, executions
-    from smithers_nb.engine.runner import execute_run
+    from smithers_nb.engine.execution.run_execution import execute_run
+    from smithers_nb.engine.journal import Journal, executions, leases
 
     left = [control.submit(project.place, notebook, {}, cwd=project.root) for _ in range(times)]
     with Journal.open(project.place) as journal:
-        claims.register(journal, owner := claims.new_owner())
+        leases.register(journal, owner := leases.new_owner())
 
         def execute_next(**options: Any) -> None:
             run_id = left.pop()
@@ -145,7 +147,7 @@ def _executing(project: Any, notebook: Path, times: int) -> Iterator[Callable[..
                 raise SystemExit(f"{outcome.status}: {outcome.reason}")
 
         yield execute_next
-        claims.deregister(journal, owner)
+        leases.deregister(journal, owner)
 
 
 def _in_turn(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

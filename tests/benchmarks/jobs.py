@@ -13,7 +13,7 @@ from tests.benchmarks.measure import ROOT, tell
 def events_frame(path: str) -> None:
     """Our frame of every event."""
     from smithers_nb.model.rows import EventRow
-    from smithers_nb.sources.smithers import SmithersSource
+    from smithers_nb.sources.smithers.source import SmithersSource
 
     frame = SmithersSource(path).frame(EventRow)
     tell(rows=len(frame), columns=sorted(frame.columns))
@@ -49,7 +49,7 @@ def snapshots(big: str, small: str, run_id: str, repeats: str) -> None:
 
 
 def _whole_run(path: str, run_id: str) -> int:
-    from smithers_nb.sources.smithers import SmithersSource
+    from smithers_nb.sources.smithers.source import SmithersSource
     from smithers_nb.sources.snapshot import Snapshot
 
     source = SmithersSource(path)
@@ -64,8 +64,8 @@ def _whole_run(path: str, run_id: str) -> int:
 
 def all_failures(path: str) -> None:
     """Every failure of a store with class and signature."""
-    from smithers_nb.diagnosis.failures import failures
-    from smithers_nb.sources.smithers import SmithersSource
+    from smithers_nb.diagnosis.classify.failure_table import failures
+    from smithers_nb.sources.smithers.source import SmithersSource
 
     frame = failures(SmithersSource(path))
     tell(rows=len(frame), runs=int(frame["run_id"].nunique()), signatures=int(frame["signature"].nunique()))
@@ -75,8 +75,8 @@ def batch_of_autopsies(path: str, count: str, artifacts: str, workers: str) -> N
     """Our batch: notebooks and reports; 0 workers are the usual ones."""
     from pathlib import Path
 
-    from smithers_nb.sources.smithers import SmithersSource
-    from smithers_nb.workflows.batch import default_workers, failed_runs, run_autopsies
+    from smithers_nb.sources.smithers.source import SmithersSource
+    from smithers_nb.workflows.batch.local import default_workers, failed_runs, run_autopsies
 
     run_ids = failed_runs(SmithersSource(path))[: int(count)]
     at_once = int(workers) or default_workers()
@@ -95,8 +95,8 @@ def plain_papermill(path: str, count: str, folder: str) -> None:
 
     import papermill
 
-    from smithers_nb.sources.smithers import SmithersSource
-    from smithers_nb.workflows.batch import failed_runs
+    from smithers_nb.sources.smithers.source import SmithersSource
+    from smithers_nb.workflows.batch.local import failed_runs
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     run_ids = failed_runs(SmithersSource(path))[: int(count)]

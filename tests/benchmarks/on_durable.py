@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.measure import ROOT, Row, in_own_process, seconds
+from tests.benchmarks.measure import Row, in_own_process, seconds
+from tests.support.postgres import join, programs
 
 if TYPE_CHECKING:
     from tests.benchmarks.sizes import Sizes
@@ -76,14 +76,13 @@ def decisions(sizes: Sizes) -> Iterator[Row]:
 def _both() -> Iterator[tuple[str, str]]:
     """Name the databases with their URLs; Postgres only where it is installed."""
     yield "SQLite", ""
-    server = runpy.run_path(str(ROOT / "tests" / "postgres.py"))
-    binaries = server["programs"]()
+    binaries = programs()
     if binaries is None:
         return
     import psycopg
 
     with _folder() as shared:
-        port, lock = server["join"](Path(shared), binaries)
+        port, lock = join(Path(shared), binaries)
         name = f"bench{os.getpid()}_{next(_databases)}"
         with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smithers_nb.diagnosis.blockers import blockers
-from smithers_nb.diagnosis.defects import find_defects
-from smithers_nb.diagnosis.health import health
+from smithers_nb.diagnosis.defects.detectors import find_defects
+from smithers_nb.diagnosis.state.blockers import blockers
+from smithers_nb.diagnosis.state.health import health
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
 
 NOW = 1_800_000_000_000

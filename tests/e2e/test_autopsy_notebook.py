@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from smithers_nb.engine.notebooks import as_bytes, execute
+from smithers_nb.engine.notebook.executor import as_bytes, execute
 from smithers_nb.errors import NotebookError, ParameterError, ReportError, RunNotFailed, RunNotFound, SourceNotFound
 from smithers_nb.resources import EXAMPLE_RUN, example_store, resource
-from smithers_nb.workflows.autopsy import run_autopsy
-from smithers_nb.workflows.autopsy_notebook import run_autopsy_notebook
-from smithers_nb.workflows.parameters import AutopsyParameters
-from smithers_nb.workflows.results import VERDICT_MIMETYPE
+from smithers_nb.workflows.autopsy.notebook import run_autopsy_notebook
+from smithers_nb.workflows.autopsy.parameters import AutopsyParameters
+from smithers_nb.workflows.autopsy.results import VERDICT_MIMETYPE
+from smithers_nb.workflows.autopsy.stages import run_autopsy
 
 NOW = 1795181301665
 NOTEBOOKS = sorted(resource("notebooks").glob("*.ipynb"))
@@ -151,7 +151,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing_half(tmp_path, monkeypat
     """When the disk is full as the report is written, the notebook is there, and no part of a report."""
     import resource as limits
 
-    import smithers_nb.workflows.autopsy_notebook as workflow
+    import smithers_nb.workflows.autopsy.notebook as workflow
 
     real = workflow._write_report
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.engine.durable import until
+from tests.support.durable import until
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [

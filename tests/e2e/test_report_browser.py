@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -10,8 +9,9 @@ from typing import Any, Self
 import pytest
 
 from smithers_nb.engine.control import Pending
-from smithers_nb.present.report import write_report
-from smithers_nb.workflows.live import State, page_of
+from smithers_nb.present.report.report import write_report
+from smithers_nb.workflows.live.page import State, page_of
+from tests.support import sample as invented
 
 CHROMIUM = Path("/usr/bin/chromium")
 AXE = Path(__file__).with_name("axe.min.js")
@@ -35,7 +35,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The two sample notebooks as files."""
-    sample = runpy.run_path(str(Path(__file__).parents[1] / "present" / "sample.py"))
+    sample = vars(invented)
     folder = tmp_path_factory.mktemp("reports")
     return {name: write_report(sample[name](), folder / f"{name}.html") for name in ("harmless", "hostile")}
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
 from smithers_nb.model.rows import RunRow
 from smithers_nb.sources.locate import open_smithers
-from smithers_nb.workflows.pack import install as install_pack
-from smithers_nb.workflows.smithers_pack import install
+from smithers_nb.workflows.pack.install import install as install_pack
+from smithers_nb.workflows.pack.install_smithers import install
 
 FAILS = """/** @jsxImportSource smithers-orchestrator */
 import { createSmithers } from "smithers-orchestrator";

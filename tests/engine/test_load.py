@@ -17,20 +17,21 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smithers_nb.engine import control, runtime
+from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.claims import known_workers
+from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import attempts, runs
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
+from smithers_nb.engine.workers import worker as workers_worker
 from smithers_nb.errors import ControlRefused
-from tests.engine.durable import Project
+from tests.support.durable import Project
 
 pytestmark = pytest.mark.slow
 
 RUNS = int(os.environ.get("SMITHERS_NB_TEST_LOAD", "12"))
 """How many; a hundred and more by hand."""
 
-WORKER = "import sys; from smithers_nb.engine import runtime; runtime._IDLE_S = 1.0; from smithers_nb.cli import main; sys.exit(main())"
+WORKER = "import sys; import smithers_nb.engine.workers.worker as w; w._IDLE_S = 1.0; from smithers_nb.cli import main; sys.exit(main())"
 CELLS = (
     """
 import os, time
@@ -143,7 +144,7 @@ def test_whatever_is_killed_nothing_is_lost_doubled_or_left_behind(project):
         for i in range(RUNS)
     ]
     for run_id in ids:
-        runtime.enqueue(project.place, run_id)
+        workers_worker.enqueue(project.place, run_id)
     crew, chance = [worker(project), worker(project)], random.Random(RUNS)
     killed = until_finished(project, crew, chance)
     for process in crew:

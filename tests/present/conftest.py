@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import pytest
 
+from tests.support import sample as invented
+
 
 @pytest.fixture(scope="session")
-def sample() -> SimpleNamespace:
+def sample() -> ModuleType:
     """The invented run, its rows, its verdict and its notebooks."""
-    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sample.py"))))
+    return invented

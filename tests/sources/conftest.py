@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 
 from smithers_nb.frames import contract
 from smithers_nb.model.rows import GRAINS, FailureRow
+from tests.support.data import SUPPORT
+from tests.support.postgres_stores import copy_to_postgres
 
 KINDS = {"str": str, "int64": int, "Int64": int, "boolean": bool, "Float64": float, "datetime64[ms, UTC]": int}
 READ = tuple(row for row in GRAINS.values() if row is not FailureRow)
@@ -53,10 +54,9 @@ def check_grains() -> Callable[..., None]:
 @pytest.fixture
 def copied(postgres: str) -> Callable[..., str]:
     """Copy an SQLite store into the test's Postgres database, as Smithers' own migration does; gives its URL."""
-    copy = runpy.run_path(str(Path(__file__).with_name("postgres_stores.py")))["copy_to_postgres"]
 
     def run(path: Path, schema: str = "public") -> str:
-        copy(path, postgres, schema)
+        copy_to_postgres(path, postgres, schema)
         return postgres
 
     return run
@@ -64,7 +64,7 @@ def copied(postgres: str) -> Callable[..., str]:
 
 def _run_app(url: str) -> None:
     """Run the real DBOS application of this folder, which dies in the middle of things."""
-    app = Path(__file__).with_name("dbos_app.py")
+    app = SUPPORT / "dbos_app.py"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS")}
     done = subprocess.run([sys.executable, str(app), url], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 9, done.stderr

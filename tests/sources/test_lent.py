@@ -9,7 +9,7 @@ import pytest
 from smithers_nb.errors import SourceNotFound
 from smithers_nb.project import connect
 from smithers_nb.sources.locate import open_source
-from smithers_nb.sources.spelling import lent, without_secrets
+from smithers_nb.sources.urls import lent, without_secrets
 
 SECRET = "postgresql://me:hunter2@db.example:5432/runs?sslmode=require"
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from smithers_nb.engine.control.state import config_of, is_executed, resolve, run_row
+from smithers_nb.engine.control.run_state import config_of, is_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.records import append_event, cancel_attempt, open_attempts
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.errors import ControlRefused
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.location import Place
 
 
 class Cancellation(NamedTuple):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal.schema import events, runs
 from smithers_nb.model.rows import EventRow
 from smithers_nb.model.vocabulary import event_category
-from smithers_nb.sources.json_text import as_object
+from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal import Journal

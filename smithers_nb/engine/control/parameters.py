@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from smithers_nb.engine.notebooks import validated
+from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.errors import ParameterError
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.notebook_file import NotebookFile, Parameter
+    from smithers_nb.engine.notebook.file import NotebookFile, Parameter
 
 _TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None, "Any": Any}
 

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.control.order import begun_last
+from smithers_nb.engine.control.edit_check import check_sources
+from smithers_nb.engine.control.event_order import begun_last
 from smithers_nb.engine.control.resume import go_on
-from smithers_nb.engine.control.sources import check_sources
-from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event, as_json, not_before, set_node
 from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
 from smithers_nb.errors import ControlRefused, NodeNotFound
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.location import Place
 
 _UNDONE: Final = ("failed", "in-progress", "waiting-approval", "waiting-event")
 

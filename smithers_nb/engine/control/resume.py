@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from smithers_nb.engine.control.edit_check import check_sources
 from smithers_nb.engine.control.parameters import checked
-from smithers_nb.engine.control.sources import check_sources
-from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.records import INPUT, QUEUED, Node, append_event, read_output
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
-from smithers_nb.engine.notebook_file import read_notebook
+from smithers_nb.engine.notebook.file import read_notebook
 from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.location import Place
 
 _NOTHING_LEFT: Final = "finished"
 _MOVED: Final = "continued"

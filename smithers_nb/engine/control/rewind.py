@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.control.order import Frame, frames
+from smithers_nb.engine.control.event_order import Frame, frames
 from smithers_nb.engine.control.reset import ResetItem, as_payload, items_of
-from smithers_nb.engine.control.state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.records import Node, append_event
 from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions, time_travel
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.errors import ControlRefused, NodeNotFound
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.location import Place
 
 
 class RewindPlan(NamedTuple):

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from smithers_nb.engine import deposit
+from smithers_nb.engine.artifacts import store
+from smithers_nb.engine.control.edit_check import folder_of, stamp
 from smithers_nb.engine.control.parameters import checked
-from smithers_nb.engine.control.sources import folder_of, stamp
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import NewRun, create_run
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.engine.notebook_file import read_notebook
-from smithers_nb.engine.source_hash import source_of
+from smithers_nb.engine.notebook.file import read_notebook
+from smithers_nb.engine.notebook.source_hash import source_of
 from smithers_nb.errors import ControlRefused, ParameterError
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.location import Place
 
 CELL_TIMEOUT_S: Final = 600.0
 TOTAL_TIMEOUT_S: Final = 1800.0
@@ -75,7 +75,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     found = read_notebook(notebook)
     values = checked(found, parameters, place.root)
     _check_limits(cell_timeout_s, total_timeout_s)
-    deposit.check(artifacts or "")
+    store.check(artifacts or "")
     chosen = new_run_id(found.workflow) if run_id is None else checked_run_id(run_id)
     folder = (cwd or Path.cwd()).absolute()
     config = {
@@ -84,7 +84,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         "hot": hot,
         "postFailure": post_failure,
         "kernel": {"cellTimeoutS": cell_timeout_s, "totalTimeoutS": total_timeout_s},
-        "artifacts": artifacts if artifacts is None or deposit.is_url(artifacts) else str(folder / Path(artifacts).expanduser()),
+        "artifacts": artifacts if artifacts is None or store.is_url(artifacts) else str(folder / Path(artifacts).expanduser()),
         "hidden": hidden or found.settings.get("hidden") is True,
     }
     source = source_of(found.path, folder_of(config))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal.records import Node, append_event, as_json, set_node, write_output
 from smithers_nb.engine.journal.schema import approvals, questions, runs
 from smithers_nb.errors import ControlRefused
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 

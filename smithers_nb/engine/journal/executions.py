@@ -11,7 +11,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.schema import executions
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 
 
 class Execution(NamedTuple):

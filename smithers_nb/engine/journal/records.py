@@ -14,10 +14,10 @@ import orjson
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, runs
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 
 if TYPE_CHECKING:
-    from smithers_nb.model.reason import FailureReason
+    from smithers_nb.model.failure_reason import FailureReason
 
 INPUT: Final = "input"
 """Node id of a run's input among its outputs."""

@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal.records import append_event, as_json, not_before
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.model.moment import now_ms
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
-    from smithers_nb.model.reason import FailureReason
+    from smithers_nb.model.failure_reason import FailureReason
 
 Settled = Literal["running", "finished", "cancelled", "waiting-approval", "waiting-event", "waiting-timer", "waiting-worker", "paused"]
 

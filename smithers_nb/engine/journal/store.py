@@ -14,9 +14,9 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal import schema
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
 from smithers_nb.errors import ClaimLost, JournalUnusable, RunNotFound
-from smithers_nb.sources.sqlite import own
+from smithers_nb.sources.stores.sqlite_file import own
 
 HEAD: Final = "0001"
 """Newest migration in `migrations/versions`; a test compares."""

@@ -24,9 +24,9 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-from smithers_nb.engine.kernels.folders import private_folder
 from smithers_nb.engine.kernels.launcher import FOLDER, PRELOAD
-from smithers_nb.engine.kernels.prewarm import LAUNCHER, KernelPool, NotPrewarmed
+from smithers_nb.engine.kernels.pool import LAUNCHER, KernelPool, NotPrewarmed
+from smithers_nb.engine.kernels.socket_dirs import private_folder
 from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"

@@ -9,7 +9,7 @@ import orjson
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.stages.this_run import ThisRun
+    from smithers_nb.engine.stages.context import ThisRun
 
 
 class Parked(BaseException):  # not an Exception: the `except Exception` of a notebook must not swallow it

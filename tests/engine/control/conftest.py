@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
 from smithers_nb.errors import ControlRefused
-from tests.engine.control.history import Runs, cell, write_notebook
+from tests.support.history import Runs, cell, write_notebook
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_what_a_dead_process_left_open_is_closed(runs, place, monkeypatch) -> No
 
     with runs.journal.writing("r1") as connection:
         records.start_attempt(connection, Node("r1", "load"), kind="stage")
-    monkeypatch.setattr("smithers_nb.engine.journal.claims._is_running", lambda _: False)
+    monkeypatch.setattr("smithers_nb.engine.journal.leases._is_running", lambda _: False)
     assert cancel(place, "r1").result == "cancelled"
     assert [row.state for row in runs.rows("_smithers_attempts")] == ["cancelled"]
     assert [row.outcome for row in runs.rows("_smithers_nb_executions")] == ["cancelled"]

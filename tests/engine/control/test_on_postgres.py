@@ -6,9 +6,9 @@ from pathlib import Path
 
 from smithers_nb.engine.control import answer, cancel, decide, frames_of, pending, reset_plan, resume, retry_task, rewind
 from smithers_nb.engine.control.log import glance
-from smithers_nb.engine.place import Place
-from smithers_nb.workflows.live import state_of
-from tests.engine.control.history import Runs
+from smithers_nb.engine.location import Place
+from smithers_nb.workflows.live.page import state_of
+from tests.support.history import Runs
 
 
 def test_every_operation_works_on_postgres(postgres: str, tmp_path: Path, notebook: Path, refused) -> None:

@@ -9,7 +9,7 @@ import pytest
 from smithers_nb.engine.control import resume, retry_task
 from smithers_nb.engine.control.parameters import Words
 from smithers_nb.errors import AmbiguousRunId, ParameterError, RunNotFound
-from tests.engine.control.history import cell, write_notebook
+from tests.support.history import cell, write_notebook
 
 
 @pytest.mark.parametrize("status", ["waiting-approval", "waiting-event", "paused", "cancelled", "failed", "running"])
@@ -47,7 +47,7 @@ def test_a_dead_process_loses_its_run(runs, place, monkeypatch) -> None:
     """A run that is recorded as running, but whose process is gone, may go on."""
     runs.new()
     runs.execute_elsewhere("r1")
-    monkeypatch.setattr("smithers_nb.engine.journal.claims._is_running", lambda _: False)
+    monkeypatch.setattr("smithers_nb.engine.journal.leases._is_running", lambda _: False)
     assert resume(place, "r1").goes_on
 
 

@@ -12,12 +12,12 @@ import pytest
 from smithers_nb.engine.control import submit
 from smithers_nb.engine.control.parameters import Words, checked, plain_value
 from smithers_nb.engine.control.submit import new_run_id
-from smithers_nb.engine.notebook_file import read_notebook
+from smithers_nb.engine.notebook.file import read_notebook
 from smithers_nb.errors import ParameterError
-from tests.engine.control.history import cell, write_notebook
+from tests.support.history import cell, write_notebook
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.place import Place
+    from smithers_nb.engine.location import Place
 
 
 def test_a_run_is_written_down_with_all_it_needs(place: Place, notebook: Path, runs) -> None:

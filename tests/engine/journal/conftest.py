@@ -10,13 +10,13 @@ import pytest
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal import records as r
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
 
 _BEGIN = """
 import sys, time
 import sqlalchemy as sa
-from smithers_nb.engine.journal import Journal, claims, decisions, executions, records as r, schema, status
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.journal import Journal, leases as claims, decisions, executions, records as r, schema, status
+from smithers_nb.engine.location import Place
 journal = Journal.open(Place.of(sys.argv[1]))
 def meet():
     print("ready", flush=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal import Journal, triggers
+from smithers_nb.engine.journal import Journal, constraints
 from smithers_nb.engine.journal.schema import metadata
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
 from smithers_nb.errors import JournalUnusable
 
 
@@ -46,7 +46,7 @@ def test_failed_migration_leaves_nothing(kind, tmp_path, request, monkeypatch):
     where = f"sqlite:///{tmp_path / 'half.db'}" if kind == "SQLITE" else request.getfixturevalue("postgres")
     place = Place.of(where)
     with monkeypatch.context() as patch:
-        patch.setattr(triggers, kind, (*getattr(triggers, kind), "CREATE NONSENSE"))
+        patch.setattr(constraints, kind, (*getattr(constraints, kind), "CREATE NONSENSE"))
         with pytest.raises(JournalUnusable):
             Journal.open(place)
     unmade = Journal(place)

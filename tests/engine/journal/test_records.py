@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.engine.journal import claims, decisions, schema, status
+from smithers_nb.engine.journal import decisions, leases, schema, status
 from smithers_nb.engine.journal import records as r
 from smithers_nb.errors import RunNotFound
-from smithers_nb.model.reason import FailureReason
+from smithers_nb.model.failure_reason import FailureReason
 
 WHY = FailureReason(code="KeyError", message="'total'", source="node:sum")
 HOSTILE = "a\0b\ud800c\u202e\x1b[31m'; DROP TABLE _smithers_runs; --"
@@ -95,7 +95,7 @@ def test_an_output_replaces_the_one_before(journal, run):
 def test_a_clock_that_goes_backwards(journal, run, monkeypatch):
     """No try and no run ends before it began, however it ends, and the log keeps its order."""
     times = itertools.count(2_000_000_000_000, -1_000)
-    for module in (r, status, decisions, claims):
+    for module in (r, status, decisions, leases):
         monkeypatch.setattr(module, "now_ms", lambda: next(times))
     node = run(journal)
     with journal.writing("r1") as connection:

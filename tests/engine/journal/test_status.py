@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal import decisions, schema, status
 from smithers_nb.engine.journal import records as r
-from smithers_nb.model.reason import FailureReason
+from smithers_nb.model.failure_reason import FailureReason
 
 WHY = FailureReason(code="KeyError", message="'total'", source="node:sum", details={"stack": "Traceback"})
 REASONLESS = [None, "{}", '{"code":"X"}', '{"message":"m"}', '{"code":"","message":""}', '{"code":null,"message":null}']

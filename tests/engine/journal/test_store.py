@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal import Journal, claims, schema, store
+from smithers_nb.engine.journal import Journal, leases, schema, store
 from smithers_nb.engine.journal import records as r
-from smithers_nb.engine.place import Place
+from smithers_nb.engine.location import Place
 from smithers_nb.errors import ClaimLost, JournalUnusable
-from smithers_nb.sources.sqlite import is_owned
+from smithers_nb.sources.stores.sqlite_file import is_owned
 
 
 def count(journal, table=schema.events):
@@ -72,7 +72,7 @@ def test_only_the_owner_writes(journal, run):
     """An execution whose claim is gone is told so before it writes anything; who has no claim may still decide."""
     run(journal)
     with journal.writing("r1") as connection:
-        assert claims.claim(connection, "r1", "pid:1:a")
+        assert leases.claim(connection, "r1", "pid:1:a")
     with journal.writing("r1", "pid:1:a") as connection:
         r.append_event(connection, "r1", "Note")
     with pytest.raises(ClaimLost), journal.writing("r1", "pid:2:b"):
@@ -189,7 +189,7 @@ def failure_of(project):
     """Give the line and the hint of a journal that cannot be written."""
     try:
         with Journal.open(project) as journal:
-            claims.register(journal, "pid:1:a")
+            leases.register(journal, "pid:1:a")
     except JournalUnusable as error:
         return f"{error} / {error.hint}"
     return "written"

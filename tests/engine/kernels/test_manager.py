@@ -66,7 +66,7 @@ def test_slow_modules_are_hidden_for_a_moment_only():
     """While papermill is imported, what it does not need looks absent; afterwards it can be imported as ever."""
     code = (
         "import sys, time\nfrom smithers_nb.engine.kernels.launcher import without_slow_imports\n"
-        "with without_slow_imports():\n    import smithers_nb.engine.kernels.papermill_engine\n"
+        "with without_slow_imports():\n    import smithers_nb.engine.notebook.papermill_engine\n"
         "assert 'pyarrow' not in sys.modules, 'papermill was to do without pyarrow'\n"
         "import pyarrow.fs\nassert pyarrow.fs.LocalFileSystem()\nassert sys.modules.get('rfc3987_syntax', 1) is not None"
     )

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field, field_validator
 
 from smithers_nb.engine import control
-from smithers_nb.engine.journal import Journal, claims, records
+from smithers_nb.engine.journal import Journal, leases, records
 from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, questions, runs
-from smithers_nb.engine.place import Place
-from smithers_nb.engine.stages import Parked, ask, gate, stage, this_run
+from smithers_nb.engine.location import Place
+from smithers_nb.engine.stages import Parked, ask, context, gate, stage
 from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
-from tests.engine.durable import Project, effect
+from tests.support.durable import Project, effect
 
 RUN = "run-1"
 
@@ -46,11 +46,11 @@ class Run:
 
     def again(self):
         """Begin the next execution, as another kernel with another owner."""
-        owner = claims.new_owner()
-        claims.register(self.journal, owner)
+        owner = leases.new_owner()
+        leases.register(self.journal, owner)
         with self.journal.writing(RUN) as connection:
             connection.execute(runs.update().values(runtime_owner_id=owner))
-        for name, value in ((this_run.RUN, RUN), (this_run.JOURNAL, self.place.url), (this_run.OWNER, owner)):
+        for name, value in ((context.RUN, RUN), (context.JOURNAL, self.place.url), (context.OWNER, owner)):
             self.monkeypatch.setenv(name, value)
 
     def rows(self, table):
@@ -286,7 +286,7 @@ def test_an_asynchronous_function_is_refused(run):
 
 def test_who_has_lost_the_run_writes_nothing(run):
     """An execution that another one has replaced can neither begin nor keep a stage."""
-    old = os.environ[this_run.OWNER]
+    old = os.environ[context.OWNER]
 
     def meanwhile():
         run.again()
@@ -294,7 +294,7 @@ def test_who_has_lost_the_run_writes_nothing(run):
 
     with pytest.raises(ClaimLost):
         stage("slow", meanwhile)
-    run.monkeypatch.setenv(this_run.OWNER, old)
+    run.monkeypatch.setenv(context.OWNER, old)
     for call in (lambda: stage("next", lambda: 1), lambda: gate("ok", "Sure?"), lambda: ask("why", "Why?")):
         with pytest.raises(ClaimLost):
             call()
@@ -485,7 +485,7 @@ def test_a_question_is_free_or_a_choice():
 
 def test_an_environment_that_is_half_set_is_told(run):
     """A run without a journal or an owner is a mistake of whoever set it, never a run by hand."""
-    run.monkeypatch.delenv(this_run.OWNER)
+    run.monkeypatch.delenv(context.OWNER)
     with pytest.raises(ParameterError, match="SMITHERS_NB_OWNER"):
         stage("x", lambda: 1)
 
@@ -505,10 +505,10 @@ def by_hand(tmp_path, monkeypatch):
     """A kernel that nobody executes durably, in an empty project."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".smithers_nb").mkdir()
-    monkeypatch.setattr(this_run, "_by_hand", {})
+    monkeypatch.setattr(context, "_by_hand", {})
     yield Place.of(tmp_path)
-    for execution in this_run._by_hand.values():
-        this_run._end(execution, os.getpid())
+    for execution in context._by_hand.values():
+        context._end(execution, os.getpid())
         execution.journal.close()
 
 
@@ -519,12 +519,12 @@ def test_outside_of_an_execution_a_run_is_begun_by_itself():
     assert stage("count", calls, 1) == 1
     assert stage("count", calls, 2) == 1
     assert calls == [1]
-    execution = this_run.lab_run()
+    execution = context.lab_run()
     with execution.journal.reading() as connection:
         row = connection.execute(sa.select(runs)).one()
     assert (row.run_id, row.status, json.loads(row.config_json)["lab"]) == (execution.run_id, "running", True)
     assert row.run_id.startswith("lab-")
-    this_run._end(execution, os.getpid())
+    context._end(execution, os.getpid())
     with execution.journal.reading() as connection:
         assert connection.execute(sa.select(runs.c.status)).scalar() == "finished"
 
@@ -534,7 +534,7 @@ def test_outside_of_an_execution_a_gate_waits_for_a_person_as_well(by_hand):
     for _ in range(2):
         with pytest.raises(Parked):
             gate("deploy", "Deploy?")
-    said = control.decide(by_hand, this_run.lab_run().run_id, approved=True, by="ann")
+    said = control.decide(by_hand, context.lab_run().run_id, approved=True, by="ann")
     assert not said.goes_on
     assert gate("deploy", "Deploy?").decided_by == "ann"
 
@@ -543,8 +543,8 @@ def test_what_was_run_by_hand_is_not_resumed(by_hand):
     """A kernel's own run ended with the kernel: no worker takes it over, and nobody is told that the notebook is gone."""
     with pytest.raises(Parked):
         gate("deploy", "Deploy?")
-    execution = this_run.lab_run()
-    this_run._end(execution, os.getpid())
+    execution = context.lab_run()
+    context._end(execution, os.getpid())
     with pytest.raises(ControlRefused, match="cell by cell") as caught:
         control.resume(by_hand, execution.run_id)
     assert caught.value.code == "RUN_NOT_RESUMABLE"

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from smithers_nb.engine.journal import triggers
+from smithers_nb.engine.journal import constraints
 
 revision = "0001"
 down_revision = None
@@ -23,7 +23,7 @@ def upgrade() -> None:
     _people()
     _marks()
     _own()
-    for statement in triggers.SQLITE if _is_sqlite() else triggers.POSTGRES:
+    for statement in constraints.SQLITE if _is_sqlite() else constraints.POSTGRES:
         op.execute(statement)
 
 

@@ -1,0 +1,130 @@
+"""What of a provider's answer holds: quotes, sentences and commands, each held against the rows.
+
+Gets a proposal and the record; gives the parts that hold and a line for each that was dropped. Prompts ask for the same, but only this
+is relied on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from smithers_nb.agents.verification.command_policy import judged
+from smithers_nb.agents.verification.evidence_index import flat
+from smithers_nb.agents.verification.prose import believable, harmless
+from smithers_nb.diagnosis.failure.origin import where_thrown
+from smithers_nb.diagnosis.failure.stack import Frame
+from smithers_nb.diagnosis.text.quotes import excerpt
+from smithers_nb.redact import redact
+
+if TYPE_CHECKING:
+    from smithers_nb.agents.providers.base import Dossier, Proposal
+    from smithers_nb.agents.verification.evidence_index import Record
+    from smithers_nb.model.verdict import Evidence, Failure
+
+
+class Held(NamedTuple):
+    """What is left of a proposal.
+
+    Attributes:
+        evidence: Quotes that occur in their rows, each once.
+        commands: Lines that may be printed.
+        root_cause: Sentences whose quotations stand in the record; empty when none is left.
+        detail: Advice without anything dangerous.
+        error_summary: The error in plain words.
+        blames_engine: The failure came out of the engine's own code, and a quote leads there.
+        notes: What was dropped and why, one line each.
+    """
+
+    evidence: tuple[Evidence, ...]
+    commands: tuple[str, ...]
+    root_cause: str
+    detail: str
+    error_summary: str
+    blames_engine: bool
+    notes: tuple[str, ...]
+
+
+class Ground(NamedTuple):
+    """What an answer is held against.
+
+    Attributes:
+        dossier: What the provider was given.
+        record: The rows.
+        failure: The failure that it is about.
+        offered: Command lines of the deterministic advice.
+        workflow_path: The run's workflow.
+    """
+
+    dossier: Dossier
+    record: Record
+    failure: Failure
+    offered: Collection[str]
+    workflow_path: str | None
+
+
+def held(proposal: Proposal, ground: Ground) -> Held:
+    """Keep what holds of a proposal.
+
+    Args:
+        proposal: The answer.
+        ground: What it is held against.
+    """
+    dossier, record = ground.dossier, ground.record
+    evidence, notes = _evidence(proposal, record)
+    lines, refused = _commands(proposal, ground)
+    given = flat(json.dumps(dossier.model_dump(by_alias=True), ensure_ascii=False)) + flat("\n".join(_texts(dossier)))
+
+    def occurs(words: str) -> bool:
+        return flat(redact(words)) in given or record.mentions(words)
+
+    cause, unfounded = believable(redact(proposal.root_cause), occurs)
+    detail, dangerous = harmless(redact(proposal.suggestion_detail))
+    plain, made_up = believable(redact(proposal.error_summary), occurs) if dossier.wants_error_summary else ("", [])
+    left_out = [f"left out {what}" for what in dict.fromkeys((*unfounded, *dangerous, *made_up))]
+    return Held(
+        evidence=evidence,
+        commands=lines,
+        root_cause=cause,
+        detail=detail,
+        error_summary=plain,
+        blames_engine=_engine_threw(ground.failure) and any(_names_the_engine(item) for item in evidence),
+        notes=(*notes, *refused, *left_out),
+    )
+
+
+def _evidence(proposal: Proposal, record: Record) -> tuple[tuple[Evidence, ...], list[str]]:
+    kept: dict[tuple[str, str], Evidence] = {}
+    notes = []
+    for item in proposal.evidence:
+        if refusal := record.refusal(item.ref, item.quote):
+            notes.append(f"dropped the evidence {item.ref[:80]}: {refusal}")
+        else:
+            kept[item.ref, item.quote] = item.model_copy(update={"quote": excerpt(item.quote), "note": excerpt(item.note, 200)})
+    return tuple(kept.values()), notes
+
+
+def _commands(proposal: Proposal, ground: Ground) -> tuple[tuple[str, ...], list[str]]:
+    decided = [
+        (line, judged(line, ground.record, offered=ground.offered, workflow_path=ground.workflow_path)) for line in proposal.commands
+    ]
+    notes = [f"dropped the command {excerpt(line, 80)!r}: {one.refusal}" for line, one in decided if one.refusal]
+    return tuple(dict.fromkeys(one.line for _, one in decided if one.line)), notes
+
+
+def _engine_threw(failure: Failure) -> bool:
+    """Tell whether the failure itself came out of the engine; what wraps it, as the error of the run does, always has."""
+    return next((where for link in reversed(failure.chain) if (where := where_thrown(link.stack))), "") == "engine"
+
+
+def _names_the_engine(item: Evidence) -> bool:
+    return Frame("", item.quote.replace("\\", "/"), 0).is_engine
+
+
+def _texts(dossier: Dossier) -> list[str]:
+    """Give the dossier's texts as they are read, without the escapes of JSON."""
+    known = dossier.known
+    lines = [line.text for line in (*dossier.attempts, *dossier.events)]
+    quotes = [item.quote for item in known.evidence]
+    return [dossier.run.error, known.root_cause, known.suggestion_detail, *known.commands, *quotes, *lines, dossier.source]

@@ -1,0 +1,1 @@
+"""Commands that investigate: autopsies, reports, bug reports, watch."""

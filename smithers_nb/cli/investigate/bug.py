@@ -1,0 +1,144 @@
+"""`bug`: tell the makers of Smithers about a bug of it; the report is shown first and sent only when somebody says so."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from smithers_nb.cli.options import Asked, Utf8, command
+from smithers_nb.cli.output import note, print_finding
+from smithers_nb.errors import BugReportEmpty, BugReportNotSent, BugReportUnread, ParameterError, RunNotFailed, SourceError
+from smithers_nb.present.html.text import one_line, shown, visible
+
+if TYPE_CHECKING:
+    from smithers_nb.model.bug_report import BugFiled
+    from smithers_nb.workflows.autopsy.results import Investigation
+
+_AGREED = "send"
+_CANCELLED = 2
+_OPTIONS = (
+    click.argument("text", type=Utf8(), required=False, default="", metavar="[TEXT]"),
+    click.option("--run", "run_id", type=Utf8(), help="The run it is about; its error and the telling events of its log are attached."),
+    click.option("--title", type=Utf8(), default="", help="Title.  [default: what the run failed on, else the beginning of TEXT]"),
+    click.option(
+        "--endpoint", type=Utf8(), help="Address to send it to; SMITHERS_BUG_ENDPOINT goes before.  [default: the makers of Smithers]"
+    ),
+    click.option("--yes", is_flag=True, help="Send it without asking; needed where there is no terminal to ask on."),
+    click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing."),
+)
+
+
+class _Report(NamedTuple):
+    """What would be sent, where it is kept if that fails, and whether the failure looks like a bug of the engine at all."""
+
+    payload: dict[str, Any]
+    root: Path
+    doubt: str = ""
+
+
+@command(
+    "bug",
+    *_OPTIONS,
+    example='smithers-nb bug --run 49315 --dry-run\nsmithers-nb bug "resume replays an error that is fixed" --run 49315',
+)
+def bug(ask: Asked, text: str, *, run_id: str | None, title: str, **sending: Any) -> int | None:
+    """Report a bug of Smithers to its makers.
+
+    Shows exactly what would be sent, without secrets and names of people, then asks. A report that does not arrive is kept in
+    the project's `bug-reports` folder. Nothing is ever sent without a decision.
+    """
+    from smithers_nb.workflows.bugs.endpoint import endpoint_for, refusal
+
+    where = endpoint_for(sending["endpoint"])
+    if wrong := refusal(where):
+        raise ParameterError(f"{one_line(where)} is no endpoint: {wrong}", hint="give --endpoint or SMITHERS_BUG_ENDPOINT an http(s) URL")
+    if not run_id and not text.strip():
+        raise BugReportEmpty("there is nothing to report", hint="say what went wrong, or name the run with --run")
+    report = _about_a_run(ask, run_id, text, title) if run_id else _words_alone(text, title)
+    if sending["dry_run"]:
+        _show(report.payload, line=ask.fmt == "jsonl")
+        note(f"this would be sent to {where}; nothing was sent")
+        return None
+    _show(report.payload, err=True)
+    if not _agreed(where, report, yes=sending["yes"]):
+        note("not sent")
+        return _CANCELLED
+    _file(ask, report, where)
+    return None
+
+
+def _about_a_run(ask: Asked, run_id: str, text: str, title: str) -> _Report:
+    from smithers_nb.workflows.bugs.filing import project_folder
+    from smithers_nb.workflows.bugs.report import compose, findings
+
+    try:
+        with ask.project() as project:
+            snapshot = project.run(run_id).snapshot
+            found = _found(ask, project.source, snapshot.run_id)
+            body, failure = (text, "") if found is None else (text or findings(found), found.failure.message)
+            payload = compose(title=title, body=body, snapshot=snapshot, failure=failure, now=project.now)
+            return _Report(payload, project_folder(project.source.location), _doubt(found))
+    except SourceError as error:
+        raise BugReportUnread(str(error), hint=error.hint) from error
+
+
+def _words_alone(text: str, title: str) -> _Report:
+    from smithers_nb.model.timestamps import now_ms
+    from smithers_nb.workflows.bugs.filing import project_folder
+    from smithers_nb.workflows.bugs.report import compose
+
+    return _Report(compose(title=title, body=text, now=now_ms()), project_folder(None))
+
+
+def _found(ask: Asked, source: Any, run_id: str) -> Investigation | None:
+    """Look at why the run failed; nothing when it did not."""
+    from smithers_nb.workflows.autopsy.stages import gather, investigate
+
+    try:
+        return investigate(gather(run_id, source, now=ask.now), "internal")
+    except RunNotFailed:
+        return None
+
+
+def _doubt(found: Investigation | None) -> str:
+    if found is None:
+        return "this run did not fail"
+    kind = found.classification
+    return "" if kind.failure_class == "smithers-bug" else f"the autopsy classes this failure {kind.failure_class}, not smithers-bug"
+
+
+def _show(payload: dict[str, Any], *, line: bool = False, err: bool = False) -> None:
+    """Print the report itself, every character of it."""
+    from smithers_nb.workflows.bugs.report import written
+
+    click.echo(visible(written(payload, pretty=not line).decode()), err=err)
+
+
+def _agreed(where: str, report: _Report, *, yes: bool) -> bool:
+    """Get the decision of a person: the one given on the command line, or a word typed now."""
+    if report.doubt:
+        note(f"note: {report.doubt}")
+    if yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ParameterError("nothing was sent: there is no terminal to ask on", hint="look at it with --dry-run, then send it with --yes")
+    click.echo(f"This would be sent to {shown(where)}. Type `{_AGREED}` to send it, anything else to leave it: ", nl=False, err=True)
+    return sys.stdin.readline().strip().lower() == _AGREED
+
+
+def _file(ask: Asked, report: _Report, where: str) -> None:
+    from smithers_nb.model.bug_report import BugSaved
+    from smithers_nb.workflows.bugs.filing import file_bug
+
+    result = file_bug(report.payload, endpoint=where, root=report.root)
+    if isinstance(result, BugSaved):
+        hint = f"the report is kept in {result.path}" if result.path else "the report could not be kept either: copy it from above"
+        raise BugReportNotSent(f"the report was not filed: {result.reason}", saved=Path(result.path) if result.path else None, hint=hint)
+    print_finding(result, ask.fmt, lambda: _filed_page(result))
+
+
+def _filed_page(filed: BugFiled) -> list[str]:
+    return [f"Filed  {one_line(filed.id)}", f"See    {shown(filed.url or '-')}", f"At     {shown(filed.endpoint)}"]

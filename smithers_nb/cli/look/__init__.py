@@ -1,0 +1,1 @@
+"""Commands that read: runs, nodes, events, logs, failures, why."""

@@ -1,0 +1,115 @@
+"""`ps` and `inspect`: the runs of a store, and one of them in full."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
+from smithers_nb.cli.output import Column, message, moment, node_name, note, print_finding, print_rows, short_ids, took
+from smithers_nb.cli.text_page import Sheet
+from smithers_nb.diagnosis.failure.order import by_start
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import AttemptRow
+
+_FEW = 20
+_MANY = 60
+_OPTIONS = (
+    click.option("--all", "-a", "everything", is_flag=True, help="Every run, not only the newest."),
+    click.option("--status", "-S", type=Utf8(), multiple=True, help="Only runs of this status or state; may be given several times."),
+    click.option("--limit", "-l", type=click.IntRange(min=1), default=_FEW, show_default=True, help="At most this many, the newest."),
+)
+
+
+@command("ps", *_OPTIONS, now_option, example="smithers-nb ps\nsmithers-nb ps --all --status failed --format jsonl")
+def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> None:
+    """List the runs of a store, newest first.
+
+    The state is derived as of --now: a run that is recorded as running, but whose owner has given no sign of life, is stale or orphaned.
+    On a terminal ids are shortened to what identifies them; piped output has them whole.
+    """
+    with ask.project() as project:
+        rows = project.run_rows(status=status)
+        shown = rows if everything else rows[:limit]
+        short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and sys.stdout.isatty() else {}
+        reasons = project.reasons(shown) if ask.fmt == "table" else {}
+        columns = (
+            Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
+            Column("WORKFLOW", lambda row: row.workflow, spare=1),
+            Column("STATE", lambda row: row.state, state=True),
+            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=2),
+            Column("TOOK", lambda row: took(row.duration_s), spare=3),
+            Column("ERROR", lambda row: message(reasons.get(row.run_id)), grow=True),
+        )
+        print_rows(
+            shown,
+            ask.fmt,
+            columns,
+            nothing=f"no such runs in {project.source.location}" if status else f"no runs in {project.source.location}",
+        )
+        if len(shown) < len(rows):
+            note(f"{len(rows) - len(shown):,} older runs are not shown; --all shows them")
+
+
+@command(
+    "inspect", run_argument, now_option, example="smithers-nb inspect 49315\nsmithers-nb inspect 49315 --format json | jq '.nodes[].state'"
+)
+def inspect(ask: Asked, run: str) -> None:
+    """Show one run: its state, nodes, attempts, gates, questions, defects, and what could not be read."""
+    with ask.project() as project:
+        found = project.run(run).inspect()
+        print_finding(found, ask.fmt, lambda: _page(found))
+
+
+def _page(found: dict[str, Any]) -> Iterable[str]:
+    run = found["run"]
+    sheet = Sheet()
+    sheet.headline(run.state, run.workflow or "workflow", run.run_id)
+    sheet.blank()
+    sheet.prose("Status", run.status if run.status != run.state else "")
+    sheet.prose("Started", f"{moment(run.started_at)} UTC" if run.started_at else "")
+    sheet.prose("Took", took(run.duration_s) if run.duration_s is not None else "")
+    sheet.verbatim("File", [run.workflow_path] if run.workflow_path else [])
+    sheet.verbatim("Parent", [run.parent_run_id] if run.parent_run_id else [])
+    sheet.prose("Error", ": ".join(part for part in (run.error_code, message(run.error_message)) if part))
+    _nodes(sheet, found["nodes"], found["attempts"])
+    _people(sheet, found)
+    sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])
+    sheet.prose("Noticed", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
+    sheet.prose("Not readable", *(f"{problem.where}: {problem.what}" for problem in found["problems"]))
+    return sheet.lines
+
+
+def _nodes(sheet: Sheet, nodes: list[Any], attempts: list[AttemptRow]) -> None:
+    tries: dict[tuple[str, int], list[AttemptRow]] = {}
+    for attempt in attempts:
+        tries.setdefault((attempt.node_id, attempt.iteration), []).append(attempt)
+    urgent = sorted(nodes, key=lambda node: node.state in {"finished", "skipped"}) if len(nodes) > _MANY else nodes
+    sheet.blank()
+    sheet.states("Nodes", [_node_line(node, tries.get((node.node_id, node.iteration), [])) for node in urgent[:_MANY]])
+    if len(nodes) > _MANY:
+        sheet.prose("", f"… and {len(nodes) - _MANY:,} more; --format json shows them")
+
+
+def _node_line(node: Any, tries: list[AttemptRow]) -> tuple[str, str, str, str]:
+    newest = max(tries, key=by_start, default=None)
+    number = f"attempt {newest.attempt}" if newest else ""
+    error = newest.error_message if newest and newest.state != "finished" else ""
+    return node.state, node_name(node), number, error or (node.label if node.label and node.label != node.node_id else "")
+
+
+def _people(sheet: Sheet, found: dict[str, Any]) -> None:
+    sheet.blank()
+    sheet.states(
+        "Gates",
+        [
+            (a.status, node_name(a), a.title or "", " ".join(p for p in (f"by {a.decided_by}" if a.decided_by else "", a.note) if p))
+            for a in found["approvals"]
+        ],
+    )
+    sheet.states("Questions", [(q.status, node_name(q), q.prompt or "", q.answer or "") for q in found["questions"]])
+    sheet.blank()

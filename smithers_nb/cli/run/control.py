@@ -1,0 +1,216 @@
+"""`resume`, `cancel`, `retry-task`, `rewind`: what people do to a run that does not go as it should."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.app import DONE
+from smithers_nb.cli.options import Asked, command, node_argument, run_argument
+from smithers_nb.cli.output import note, print_finding
+from smithers_nb.cli.run.execute import execute
+from smithers_nb.cli.run_options import (
+    accept_option,
+    by_option,
+    database_option,
+    detach_option,
+    force_option,
+    login,
+    quiet_option,
+    runs_of,
+    where,
+)
+from smithers_nb.cli.text_page import Sheet
+from smithers_nb.errors import ControlRefused
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.control.event_order import Frame
+    from smithers_nb.engine.control.reset import ResetItem
+    from smithers_nb.engine.location import Place
+
+_YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
+
+
+@command(
+    "resume",
+    run_argument,
+    detach_option,
+    force_option,
+    accept_option,
+    quiet_option,
+    database_option,
+    example="smithers-nb resume nightly-1\nsmithers-nb resume nightly-1 --accept-workflow-change --detach",
+)
+def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int:
+    """Go on with a run that failed, was cancelled, is paused, waits, or lost its process.
+
+    Its notebook is executed from the beginning; stages that are finished give what they gave before. A run whose notebook was edited
+    since is refused, unless --accept-workflow-change says that this is meant.
+    """
+    return resumed(ask, runs_of(ask, database), run, **options)
+
+
+def resumed(  # noqa: PLR0913  # the options of two commands
+    ask: Asked,
+    place: Place,
+    run: str,
+    *,
+    detach: bool,
+    no_post_failure: bool,
+    force: bool,
+    accept_workflow_change: bool,
+    notebook: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    serve: bool = False,
+) -> int:
+    """Resume a run and execute it."""
+    from smithers_nb.engine.control import resume as go_on
+
+    found = go_on(
+        place,
+        run,
+        notebook=notebook,
+        parameters=parameters,
+        accept_workflow_change=accept_workflow_change,
+        force=force,
+        here=not detach,
+    )
+    if not found.goes_on:
+        print_finding({"run_id": found.run_id, "status": found.status, "reason": None}, ask.fmt, tuple)
+        if ask.fmt == "table":
+            note(f"run {found.run_id} is {found.status}: there is nothing left to do")
+        return DONE
+    return execute(ask, place, found.run_id, detach=detach, no_post_failure=no_post_failure, serve=serve)
+
+
+@command("cancel", run_argument, by_option, database_option, example="smithers-nb cancel nightly-1")
+def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int:
+    """Stop a run: a live one within a second, one that waits at once."""
+    from smithers_nb.engine.control import cancel as stop
+
+    done = stop(runs_of(ask, database), run, by=by or login())
+    told = {"requested": "is asked to stop", "cancelled": "is cancelled"}[done.result]
+    print_finding(done._asdict(), ask.fmt, lambda: [f"{done.run_id} {told}"])
+    return DONE
+
+
+@command(
+    "retry-task",
+    run_argument,
+    node_argument,
+    click.option("--iteration", type=click.IntRange(min=0), default=0, help="Its round of a loop, from 0."),
+    click.option("--no-deps", is_flag=True, help="Only this node, not what began after it."),
+    _YES,
+    detach_option,
+    force_option,
+    accept_option,
+    quiet_option,
+    database_option,
+    example="smithers-nb retry-task nightly-1 load\nsmithers-nb retry-task nightly-1 load --yes --detach",
+)
+def retry_task(  # noqa: PLR0913  # its options
+    ask: Asked,
+    run: str,
+    node: str,
+    *,
+    iteration: int,
+    no_deps: bool,
+    yes: bool,
+    detach: bool,
+    force: bool,
+    accept_workflow_change: bool,
+    no_post_failure: bool,
+    database: str | None,
+) -> int:
+    """Try a node again, with everything that began after it.
+
+    Says first what is reset: outputs are dropped, and what somebody decided after the node began is asked again. On a terminal it asks
+    before it does so.
+    """
+    from smithers_nb.engine import control
+
+    place = runs_of(ask, database)
+    plan = control.reset_plan(place, run, node, iteration, deps=not no_deps)
+    _confirm("This resets", plan.items, yes=yes, needed=False)
+    done = control.retry_task(
+        place,
+        plan.run_id,
+        node,
+        iteration,
+        deps=not no_deps,
+        accept_workflow_change=accept_workflow_change,
+        force=force,
+        here=not detach,
+    )
+    return execute(ask, place, done.run_id, detach=detach, no_post_failure=no_post_failure)
+
+
+@command(
+    "rewind",
+    run_argument,
+    _FRAME,
+    _YES,
+    force_option,
+    database_option,
+    example="smithers-nb rewind nightly-1\nsmithers-nb rewind nightly-1 load --yes",
+)
+def rewind(  # noqa: PLR0913  # its options
+    ask: Asked, run: str, frame: str | None, *, yes: bool, force: bool, database: str | None
+) -> int:
+    """Go back to the state right after a node was finished; without one, list the states there are.
+
+    What came later is taken out of the run, its log stays whole. The run is paused then; `resume` continues it.
+    """
+    from smithers_nb.engine import control
+
+    place = runs_of(ask, database)
+    if frame is None:
+        _print_frames(ask, control.frames_of(place, run))
+        return DONE
+    plan = control.rewind_plan(place, run, frame)
+    _confirm(f"This goes back from frame {plan.came_from} to {plan.goes_to} and takes out", plan.items, yes=yes, needed=True)
+    done = control.rewind(place, plan.run_id, frame, caller=login(), force=force)
+    found = {"run_id": done.run_id, "from_frame_no": done.came_from, "to_frame_no": done.goes_to, "removed_nodes": _rows(done.items)}
+    command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, place)}"
+    print_finding(found, ask.fmt, lambda: [f"{done.run_id} is back at frame {done.goes_to}; go on with: {command}"])
+    return DONE
+
+
+def _print_frames(ask: Asked, frames: list[Frame]) -> None:
+    from smithers_nb.cli.output import Column, print_rows
+
+    columns = (
+        Column("FRAME", lambda row: row["frame"]),
+        Column("AFTER", lambda row: row["node_id"] + (f"#{row['iteration']}" if row["iteration"] else ""), grow=True),
+    )
+    rows = [{"frame": frame.number, "node_id": frame.node.node_id, "iteration": frame.node.iteration} for frame in frames]
+    print_rows(rows, ask.fmt, columns, nothing="nothing is finished in this run; frame 0 is its beginning")
+
+
+def _confirm(what: str, items: Iterable[ResetItem], *, yes: bool, needed: bool) -> None:
+    """Show what is taken back, and ask when somebody can answer; where nobody can, some things need --yes."""
+    sheet = Sheet()
+    sheet.heading(what)
+    sheet.states("", [(item.state, item.node.node_id, _withdrawn(item)) for item in items])
+    for line in sheet.lines:
+        click.echo(line, err=True)
+    if yes:
+        return
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm("Go on?", abort=True, err=True)
+    elif needed:
+        raise ControlRefused("nobody is there to confirm this", code="CONFIRMATION_REQUIRED", hint="add --yes")
+
+
+def _withdrawn(item: ResetItem) -> str:
+    return f"{item.withdrawn}: is asked again" if item.withdrawn else ""
+
+
+def _rows(items: Iterable[ResetItem]) -> list[dict[str, Any]]:
+    return [{"node_id": item.node.node_id, "iteration": item.node.iteration, "state": item.state} for item in items]

@@ -1,0 +1,199 @@
+"""How a run is executed from the command line, and what is said at its end.
+
+`up`, `workflow run`, `resume` and `retry-task` end here: in the foreground with progress and an outcome, or handed to a worker.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.app import DONE, WAITING
+from smithers_nb.cli.investigate.autopsy import notebook_progress
+from smithers_nb.cli.output import dump, note, print_finding
+from smithers_nb.cli.run_options import where
+from smithers_nb.cli.text_page import Sheet
+from smithers_nb.errors import ControlRefused
+from smithers_nb.model.vocabulary import exit_code
+
+if TYPE_CHECKING:
+    from smithers_nb.cli.options import Asked
+    from smithers_nb.engine.control import Pending
+    from smithers_nb.engine.execution.run_execution import Outcome
+    from smithers_nb.engine.location import Place
+
+_FIRST_LINE = 400
+
+
+def execute(  # noqa: PLR0913  # all but three are options by name
+    ask: Asked, place: Place, run_id: str, *, detach: bool, no_post_failure: bool = False, serve: bool = False
+) -> int:
+    """Execute a run that was made ready, here or by a worker, and say how it ended.
+
+    Returns:
+        The exit code.
+    """
+    if detach:
+        return _hand_to_worker(ask, place, run_id)
+    from smithers_nb.engine.workers.worker import run_here
+
+    with _served(place, run_id, serve=serve), _interruptible():
+        with notebook_progress() as progress:
+            try:
+                outcome = run_here(place, run_id, progress=progress)
+            except KeyboardInterrupt:  # before it has begun, or while it ends
+                outcome = _interrupted(place, run_id)
+        status = _told(ask, place, outcome, no_post_failure=no_post_failure)
+        if serve and exit_code(status) == WAITING:
+            status = _linger(place, run_id, status)
+    return exit_code(status)
+
+
+def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) -> str:
+    """Say how an execution ended, have a failure looked into, and give the status."""
+    from smithers_nb.workflows.triggers.on_run_end import after_run, write_report
+
+    run_id = outcome.run_id
+    if outcome.status == "running":
+        raise ControlRefused(
+            f"run {run_id} is still running: another process executes it",
+            code="RUN_STILL_RUNNING",
+            hint=f"watch it: smithers-nb logs {run_id} --follow",
+        )
+    write_report(place, run_id)
+    tell(ask, place, outcome)
+    if outcome.status == "failed":
+        after_run(place, run_id, disabled=no_post_failure)
+    return outcome.status
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Name the signals with which a service manager or a closed terminal ends us; what `nohup` has set aside is respected."""
+    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # not every system has both
+    return [number for number in known if number is not None and signal.getsignal(number) is signal.SIG_DFL]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a run end with its terminal, or with whoever stops the service that it is, as with Ctrl-C."""
+    ours = ending_signals()
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupted(place: Place, run_id: str) -> Outcome:
+    """Stop a run whose execution was interrupted where it could not stop by itself, and say how it stands."""
+    from smithers_nb.engine.control import cancel
+    from smithers_nb.engine.control.run_state import status_of
+    from smithers_nb.engine.execution.run_execution import Outcome
+
+    with suppress(ControlRefused):  # it is over already
+        cancel(place, run_id, by="Ctrl-C")
+    status = status_of(place, run_id)
+    return Outcome(run_id, "cancelled" if status == "running" else status)  # one that runs ends with this process
+
+
+def _linger(place: Place, run_id: str, status: str) -> str:
+    """Keep the live page while the run waits, until it is over or Ctrl-C."""
+    from smithers_nb.workflows.live.page import wait_for_end
+
+    note("the live page stays until the run is over; Ctrl-C ends it, and the run goes on waiting")
+    try:
+        return wait_for_end(place, run_id)
+    except KeyboardInterrupt:
+        return status
+
+
+def tell(ask: Asked, place: Place, outcome: Outcome) -> None:
+    """Print how an execution ended, and what can be done next."""
+    from smithers_nb.engine.control import pending
+
+    asked = pending(place, outcome.run_id) if outcome.status.startswith("waiting-") else []
+    found = {
+        "run_id": outcome.run_id,
+        "status": outcome.status,
+        "notebook": str(outcome.notebook) if outcome.notebook else None,
+        "reason": outcome.reason.model_dump(exclude={"details"}) if outcome.reason else None,
+        "waiting_for": [dump(item) for item in asked],
+    }
+    print_finding(found, ask.fmt, lambda: _page(ask, place, outcome, asked))
+
+
+def commands_for(item: Pending, options: str = "") -> list[str]:
+    """Write the commands that decide a gate or answer a question."""
+    run = shlex.quote(item.run_id)
+    if item.request_id is None:
+        node = f" --node {shlex.quote(item.node_id)}" + (f" --iteration {item.iteration}" if item.iteration else "")
+        return [f"smithers-nb approve {run}{node}{options}", f"smithers-nb deny {run}{node}{options}"]
+    example = {"confirm": "true", "json": "JSON"}.get(item.kind, '"…"')
+    if item.options:
+        import orjson
+
+        example = orjson.dumps(item.options[0]).decode()
+    return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
+
+
+def _page(ask: Asked, place: Place, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
+    options = where(ask, place)
+    sheet = Sheet()
+    sheet.headline(outcome.status, outcome.run_id)
+    if outcome.reason is not None:
+        node = outcome.reason.source.removeprefix("node:")
+        sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {_first_line(outcome.reason.message)}")
+    for item in asked:
+        sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
+    sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
+    for item in asked:
+        sheet.commands("", commands_for(item, options))
+    sheet.commands("", _next(ask, place, outcome))
+    return sheet.lines
+
+
+def _next(ask: Asked, place: Place, outcome: Outcome) -> list[str]:
+    run, options = shlex.quote(outcome.run_id), where(ask, place)
+    if outcome.status == "failed":
+        return [f"smithers-nb why {run}{where(ask, place, flag='--source')}"]
+    if outcome.status == "cancelled":
+        return [f"smithers-nb resume {run}{options}"]
+    if outcome.status == "paused":
+        edited = outcome.reason is not None and outcome.reason.code == "RESUME_METADATA_MISMATCH"
+        return [f"smithers-nb resume {run}{' --accept-workflow-change' if edited else ''}{options}"]
+    return []
+
+
+def _first_line(message: str) -> str:
+    return next((line for line in message.splitlines() if line.strip()), "")[:_FIRST_LINE]
+
+
+def _hand_to_worker(ask: Asked, place: Place, run_id: str) -> int:
+    from smithers_nb.engine.control.run_state import status_of
+    from smithers_nb.engine.execution.run_execution import notebook_of
+    from smithers_nb.engine.workers.worker import enqueue, ensure_worker
+
+    enqueue(place, run_id)
+    ensure_worker(place)
+    if ask.fmt == "table":
+        click.echo(run_id)
+        note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, place)}`")
+    else:
+        found = {"run_id": run_id, "status": status_of(place, run_id), "notebook": str(notebook_of(place, run_id)), "detached": True}
+        print_finding(found, ask.fmt, tuple)
+    return DONE
+
+
+def _served(place: Place, run_id: str, *, serve: bool) -> Any:
+    if not serve:
+        return nullcontext()
+    from smithers_nb.workflows.live.page import serving
+
+    return serving(place, run_id, on_ready=lambda url: note(f"live page: {url}"))

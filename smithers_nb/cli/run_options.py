@@ -1,0 +1,139 @@
+"""What commands that act on runs share: in which project, in whose name, with which values."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from smithers_nb.cli.options import Asked, Utf8
+from smithers_nb.errors import ParameterError, RunNotFound
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.location import Place
+
+database_option = click.option(
+    "--database",
+    type=Utf8(),
+    metavar="URL",
+    help="Shared Postgres database of the runs, postgresql://…  [default: SMITHERS_NB_DATABASE, else the project's own files]",
+)
+detach_option = click.option("--detach", "-d", is_flag=True, help="Leave it to a worker in the background, print the run's id and return.")
+accept_option = click.option(
+    "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep what they gave."
+)
+force_option = click.option("--force", is_flag=True, help="Take over from a process that has started the run but does not begin.")
+quiet_option = click.option("--no-post-failure", is_flag=True, help="Launch no autopsy when the run fails.")
+by_option = click.option("--by", type=Utf8(), metavar="NAME", help="In whose name.  [default: your login]")
+parameter_options = (
+    click.option(
+        "--parameter",
+        "-p",
+        "pairs",
+        nargs=2,
+        type=Utf8(),
+        multiple=True,
+        metavar="NAME VALUE",
+        help="A parameter of the notebook; repeatable.",
+    ),
+    click.option(
+        "--parameters-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Parameters as a YAML or JSON object; -p overrides it.",
+    ),
+    click.option("--input", "-i", "document", type=Utf8(), metavar="JSON", help="Parameters as one JSON object; -p overrides it."),
+)
+
+
+def place_of(ask: Asked, database: str | None = None) -> Place:
+    """Find the project that a command is about."""
+    from smithers_nb.engine.location import Place
+
+    return Place.of(ask.source, database=database)
+
+
+def runs_of(ask: Asked, database: str | None = None) -> Place:
+    """Find the project whose runs a command is about; unlike starting a run, asking for one makes no folder a project.
+
+    Raises:
+        RunNotFound: No notebook has been run there.
+    """
+    place = place_of(ask, database)
+    if not has_runs(place):
+        hint = "`smithers-nb up FILE.ipynb` runs one; `smithers-nb ps` lists runs of every kind"
+        raise RunNotFound(f"no notebook has been run in {place.root}", hint=hint)
+    return place
+
+
+def has_runs(place: Place) -> bool:
+    """Tell whether there is a journal."""
+    return place.file is None or place.file.exists()
+
+
+def where(ask: Asked, place: Place, *, flag: str = "--database") -> str:
+    """Write the options that a follow-up command needs to find the same runs; commands that only read know a database as `--source`.
+
+    A password is never among them.
+    """
+    source = f" --source {shlex.quote(ask.source)}" if ask.source else ""
+    known = os.environ.get("SMITHERS_NB_DATABASE", "").replace("postgres://", "postgresql://", 1)
+    if place.file is not None or place.url in (known, ask.source):
+        return source
+    parts = urlsplit(place.url)
+    named = '"$SMITHERS_NB_DATABASE"' if parts.password or parts.query else shlex.quote(place.url)
+    return f"{source} {flag} {named}"
+
+
+def login() -> str:
+    """Name the person at the keyboard."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"uid:{os.getuid()}"
+
+
+def given_parameters(pairs: tuple[tuple[str, str], ...], parameters_file: Path | None, document: str | None) -> dict[str, Any]:
+    """Put the parameters of a command line together: file, then --input, then each -p.
+
+    Raises:
+        ParameterError: One of them is no object.
+    """
+    from smithers_nb.engine.control.parameters import Words
+
+    found: dict[str, Any] = {}
+    if parameters_file is not None:
+        found |= _object(_yaml(parameters_file), str(parameters_file))
+    if document is not None:
+        found |= _object(_json(document), "--input")
+    return found | {name: Words(value) for name, value in pairs}
+
+
+def _yaml(file: Path) -> Any:
+    import yaml  # type: ignore[import-untyped]  # it ships no types
+
+    try:
+        return yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        raise ParameterError(f"{file} is neither YAML nor JSON: {error}", hint="write one NAME: VALUE per line") from None
+
+
+def _json(text: str) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ParameterError(f"--input is no JSON: {error}", hint="""quote it for the shell: --input '{"name": "value"}'""") from None
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ParameterError(f"{what} is no object of names and values", hint="give one name and value for each parameter")
+    return value

@@ -1,0 +1,1 @@
+"""What to tell a person: root cause, suggestion, error summary."""

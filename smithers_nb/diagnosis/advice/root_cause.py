@@ -1,0 +1,238 @@
+"""The root cause in one to three plain sentences.
+
+Gets the failure, its class and what the engine recorded wrongly; gives text that names the task, quotes the error in its own words
+and says why, how persistently, and what else went down with it. Pure: no clock, no store, no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
+from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.diagnosis.text.excerpt import abridged, telling, telling_line
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
+
+_MOST_NAMES: Final = 4
+_KINDS: Final = {"cell": "Cell", "stage": "Stage"}
+_CLIENT_ERROR, _LAST_STATUS = 400, 599
+_LOCAL: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")  # noqa: S104 - words to leave out, not a place to listen
+_NODE_KEY: Final = re.compile(r"^(?P<node>.+)::(?P<iteration>\d+)$")
+
+_TOLD: Final = (
+    ("path", "path"),
+    ("url", "service"),
+    ("address", "address"),
+    ("port", "port"),
+    ("hostname", "host"),
+    ("statusCode", "HTTP status"),
+    ("module", "module"),
+    ("specifier", "module"),
+    ("command", "command"),
+    ("cmd", "command"),
+    ("status", "exit code"),
+    ("exitCode", "exit code"),
+    ("signal", "signal"),
+)
+"""Details of an error that say where to look, with the words for them, in the order in which they are told."""
+
+_PRINTED: Final = (("stderr", "It printed"), ("logTail", "The log says"), ("responseBody", "The server answered"))
+_ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
+
+
+def root_cause(
+    failure: Failure, classification: Classification, defects: Sequence[Defect] = (), seen_here: Sequence[Observation] = ()
+) -> str:
+    """Say what happened and why.
+
+    Args:
+        failure: The failure that mattered.
+        classification: Its class; the reason of the rule that decided becomes the second sentence.
+        defects: What the engine recorded wrongly; only those that change how the failure has to be read are told.
+        seen_here: What a look at this machine showed; told when it means something, that is, when the run's folder is here.
+    """
+    here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
+    told = [
+        _what_happened(failure),
+        *_place(failure),
+        *_why(failure, classification),
+        *_aside(failure),
+        *_misrecorded(failure, defects),
+        *here,
+    ]
+    return " ".join(_sentence(text) for text in told if text)
+
+
+def summary(classification: Classification, failure: Failure, suggestion: str) -> str:
+    """Put the verdict in one line: class, confidence, suggestion, and what failed."""
+    error = telling(failure.message, 120) or "no error is recorded"
+    failed = f"{failure.node_id or 'the run'}: {error}"
+    return f"{classification.failure_class} ({classification.confidence}): {suggestion} — {failed}"
+
+
+def _what_happened(failure: Failure) -> str:
+    if failure.kind == "denied":
+        return _denial(failure)
+    if failure.kind == "none":
+        return _unexplained(failure)
+    words = _error_words(failure)
+    if failure.node_id is None:
+        return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
+    return f"{_subject(failure)} {_how_often(failure)}: {words}"
+
+
+def _unexplained(failure: Failure) -> str:
+    where = f" Task {failure.node_id} is marked failed." if failure.node_id else ""
+    return f"Run {failure.run_id} failed, but the store holds no error that says why.{where}"
+
+
+def _named_by_key(failure: Failure) -> str:
+    """Name the node that an error of the engine itself happened over, which only its key (`node::iteration`) tells."""
+    key = _NODE_KEY.match(str(failure.details.get("key") or ""))
+    if key is None:
+        return ""
+    return f", while the engine was at {key['node']}" + (f" in iteration {key['iteration']}" if key["iteration"] != "0" else "")
+
+
+def _denial(failure: Failure) -> str:
+    details = failure.details
+    title = f" ({telling(str(details['title']), 120)})" if details.get("title") else ""
+    note = f"with the note: {telling(str(details['note']))}" if details.get("note") else "without a note"
+    who = details.get("decidedBy") or "somebody"
+    return f"Approval {failure.node_id}{title} was denied by {who} {note}. That is a decision, not a fault"
+
+
+def _subject(failure: Failure) -> str:
+    iteration = f" in iteration {failure.iteration}" if failure.iteration else ""
+    child = f" of child run {failure.run_id}" if failure.parents else ""
+    agent = f" (agent {failure.agent}{f', {failure.model}' if failure.model else ''})" if failure.agent else ""
+    kind = _KINDS.get(failure.task_kind or "", "Task")
+    label = f" “{telling(failure.label, 60)}”" if failure.label else ""
+    return f"{kind} {failure.node_id}{label}{iteration}{child}{agent}"
+
+
+def _how_often(failure: Failure) -> str:
+    if failure.attempts > 1:
+        return f"failed {failure.attempts} times{', each time in the same way' if failure.persistent else ''}"
+    return "failed"
+
+
+def _error_words(failure: Failure) -> str:
+    """Quote the outermost error that says something, and the innermost where it says something else."""
+    chain = failure.chain
+    links = [link for link in chain if not says_nothing(link.message)] or list(chain)
+    if not links:
+        return "no message was recorded"
+    head, last = links[0], links[-1]
+    first = _one_error(head)
+    if failure.kind == "agent-event" and last is not head:
+        return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{telling(last.message, 120)}”)"
+    if last is head or is_wrapper(last) or last.message in head.message or telling(last.message) in f"{head.message} {first}":
+        return first
+    return f"{first.rstrip('.')}; caused by {_one_error(last)}"
+
+
+def _one_error(link: Link) -> str:
+    name = link.code or (link.name if link.name not in {"Error", "SmithersError"} else None)
+    message = telling(link.message) or "no message was recorded"
+    return message if not name or name in message else f"{name}: {message}"
+
+
+def _place(failure: Failure) -> Iterator[str]:
+    """Add what the error says besides its message, unless the message has it already."""
+    said = " ".join(link.message for link in failure.chain)
+    facts = [fact for fact in _facts(failure.details) if fact[1] not in said]
+    told = [f"{words} {value}" for at, (words, value) in enumerate(facts) if not any(value in other for _, other in facts[:at])]
+    frame = own_frame(failure.chain)
+    if frame:
+        told.append(f"thrown at {frame.place}")
+    if told and failure.kind != "denied":
+        yield _capital(", ".join(told))
+    yield from _printed(failure, said)
+
+
+def _facts(details: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, words in _TOLD:
+        value = details.get(key)
+        if value in (None, "", False) or not isinstance(value, str | int | float) or (key == "status" and not isinstance(value, int)):
+            continue  # a child run's status is a word, not an exit code
+        if key == "status" and _CLIENT_ERROR <= int(value) <= _LAST_STATUS:
+            yield "HTTP status", str(value)
+        elif key != "url" or "://" not in str(value):
+            yield ("URL" if "://" in str(value) else words), abridged(_without_login(str(value)), 160)
+        elif not (details.get("statusCode") and _host(value).startswith(_LOCAL)):
+            yield words, _host(value)
+
+
+def _host(url: object) -> str:
+    return urlsplit(str(url)).netloc.rpartition("@")[2]
+
+
+def _without_login(text: str) -> str:
+    return text.replace(f"{urlsplit(text).netloc.rpartition('@')[0]}@", "") if "://" in text and "@" in urlsplit(text).netloc else text
+
+
+def _printed(failure: Failure, said: str) -> Iterator[str]:
+    """Quote the line of a log, an error stream or a server's answer that tells most, unless the message has it already."""
+    for key, words in _PRINTED:
+        text = str(failure.details.get(key) or "")
+        answer = _ANSWER.search(text)  # an answer in JSON is told by its message
+        telling = telling_line(answer.group(1) if answer else text)
+        if telling and _letters(telling) not in _letters(said):
+            yield f"{words}: {abridged(' '.join(telling.split()), 200)}"
+            return
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W\d_]+", "", text).casefold()
+
+
+def _why(failure: Failure, classification: Classification) -> Iterator[str]:
+    if failure.kind != "denied" and classification.reason:
+        yield _capital(classification.reason)
+    yield from (f"Not the {text}" for text in classification.exonerated)
+
+
+def _aside(failure: Failure) -> Iterator[str]:
+    if failure.collateral:
+        names = ", ".join(failure.collateral[:_MOST_NAMES])
+        more = f" and {len(failure.collateral) - _MOST_NAMES} more" if len(failure.collateral) > _MOST_NAMES else ""
+        yield f"{names}{more} failed as well, which is not the cause"
+
+
+_CHANGES_THE_READING: Final = frozenset(
+    {
+        "broken-stream-as-invalid-output",
+        "cause-not-recorded",
+        "deadlock-on-finished-task",
+        "error-only-in-agent-events",
+        "failure-recorded-as-cancellation",
+        "garbled-prompt",
+        "heartbeat-timeout-after-answer",
+        "ran-before-approval",
+        "stale-error-replayed",
+    }
+)
+
+
+def _misrecorded(failure: Failure, defects: Sequence[Defect]) -> Iterator[str]:
+    """Tell what the engine recorded wrongly, unless the words above have shown it already."""
+    shown = {"error-only-in-agent-events"} if failure.kind == "agent-event" else set()
+    shown |= {"cause-not-recorded"} if failure.node_id and failure.kind != "none" else set()
+    for defect in defects:
+        if defect.kind in _CHANGES_THE_READING - shown:
+            about_the_task = failure.node_id and defect.summary.startswith(f"{failure.node_id} ")
+            yield f"Task {defect.summary}" if about_the_task else _capital(defect.summary)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

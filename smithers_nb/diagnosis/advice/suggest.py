@@ -1,0 +1,307 @@
+"""One suggestion, and the commands that carry it out.
+
+Gets what was found out about a failure and gives back exactly one thing to do. The commands are printed for the engine that
+owns the run and are never run by us. A suggestion that already failed for the same signature is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from smithers_nb.diagnosis.engines.base import Cli, Engine, engine_of
+from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
+from smithers_nb.diagnosis.engines.workflow_edits import was_edited
+from smithers_nb.diagnosis.engines.working_directory import commands_folder
+from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.diagnosis.text.excerpt import telling
+from smithers_nb.model.verdict import Advice, Classification, Failure
+from smithers_nb.sources.stores.json_text import as_object
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import ResetPreview
+    from smithers_nb.model.vocabulary import Suggestion
+    from smithers_nb.sources.snapshot import Snapshot
+
+_INSTEAD: dict[Suggestion, Suggestion] = {
+    "retry": "escalate",
+    "resume": "retry",
+    "rewind": "escalate",
+    "edit-workflow-and-reset": "escalate",
+    "fix-environment": "escalate",
+    "escalate": "escalate",
+}
+"""What to suggest when a suggestion was followed before and the same failure came back."""
+
+
+def advise(
+    snapshot: Snapshot,
+    failure: Failure,
+    classification: Classification,
+    *,
+    tried: Collection[Suggestion] = frozenset(),
+    workflow_path: str | None = None,
+) -> Advice:
+    """Suggest one thing to do about a failure.
+
+    Args:
+        snapshot: The run that was asked about; the failure may lie in one of its child runs.
+        failure: The failure that mattered.
+        classification: Its class and the suggestion its rule makes.
+        tried: Suggestions that were followed before and after which the same signature came back.
+        workflow_path: The workflow's file, when the caller knows better than the store.
+
+    Returns:
+        The suggestion, its detail in plain words, and commands that run as printed in the run's project folder.
+    """
+    case = _case(snapshot, failure, workflow_path)
+    wanted = _choose(case, classification)
+    chosen = _INSTEAD[wanted] if wanted in tried and wanted != "fix-environment" else wanted
+    detail, lines = _SAY[chosen](case)
+    if chosen != wanted:
+        detail = f"`{wanted}` was tried before and the same failure came back. {detail}"
+    if case.edited:
+        detail, lines = f"{detail} {_of_the_edit(case, lines)}", [case.cli.accepting_change(command) for command in lines]
+    where = commands_folder(snapshot) if lines else None
+    return Advice(suggestion=chosen, detail=f"{detail} {where}" if where else detail, commands=tuple(dict.fromkeys(lines)))
+
+
+def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
+    """Name the node of the run that was asked about which a failure, possibly in a child run, belongs to."""
+    run_id = snapshot.run.run_id
+    if failure.run_id == run_id:
+        return (failure.node_id, failure.iteration) if failure.node_id else None
+    below = (*failure.parents, failure.run_id)
+    child = below[below.index(run_id) + 1] if run_id in below[:-1] else failure.run_id
+    node_id, _, iteration = child.removeprefix(f"{run_id}:child:").rpartition(":")
+    if node_id and iteration.isdigit():
+        return node_id, int(iteration)
+    return None
+
+
+class _Case(NamedTuple):
+    """What a suggestion may depend on.
+
+    Attributes:
+        owner: The node of the run that was asked about which the failure belongs to.
+        preview: What a retry-task of it resets.
+        effects: Nodes whose side effect a retry-task would repeat.
+        edited: The workflow was edited since the run was started.
+    """
+
+    snapshot: Snapshot
+    failure: Failure
+    path: str | None
+    owner: tuple[str, int] | None
+    preview: ResetPreview | None
+    effects: tuple[str, ...]
+    edited: bool
+
+    @property
+    def run_id(self) -> str:
+        return self.snapshot.run.run_id
+
+    @property
+    def engine(self) -> Engine:
+        return engine_of(self.snapshot)
+
+    @property
+    def cli(self) -> Cli:
+        return self.engine.cli
+
+    @property
+    def resume(self) -> str:
+        return self.cli.resume(self.path, self.run_id)
+
+    @property
+    def is_unsafe(self) -> bool:
+        """The node that failed has begun something outside the run."""
+        return self.owner is not None and self.owner[0] in self.effects
+
+
+def _case(snapshot: Snapshot, failure: Failure, workflow_path: str | None) -> _Case:
+    owner = owner_in(snapshot, failure)
+    preview = reset_preview(snapshot, *owner) if owner else None
+    effects = repeated_effects(snapshot, preview) if preview else ()
+    edited = was_edited(snapshot.run, Path(workflow_path) if workflow_path else None) is True
+    return _Case(snapshot, failure, workflow_path or snapshot.run.workflow_path, owner, preview, effects, edited)
+
+
+def _choose(case: _Case, classification: Classification) -> Suggestion:
+    if case.snapshot.run.status == "waiting-quota":
+        return "resume"
+    if case.failure.kind in {"denied", "none"} or (classification.suggestion == "retry" and case.is_unsafe):
+        return "escalate"
+    return classification.suggestion
+
+
+def _retry(case: _Case) -> tuple[str, list[str]]:
+    if case.owner is None or case.preview is None:
+        return "The failure looks transient; continue the run.", [case.resume]
+    if not case.engine.replays:
+        return f"The failure looks transient, so {case.owner[0]} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
+    node_id, attempts = case.owner[0], case.failure.attempts
+    used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
+    detail = (
+        f"The failure looks transient, so a new attempt may succeed. {used}: a resume would only replay the recorded error, "
+        f"`retry-task` grants new attempts. It {case.preview.summary}."
+    )
+    return _with_new_attempts(case, case.owner, detail)
+
+
+def _with_new_attempts(case: _Case, owner: tuple[str, int], detail: str) -> tuple[str, list[str]]:
+    """Add the retry-task, what must come before it, and the side effects that it repeats."""
+    lines = [case.cli.retry_task(case.path, case.run_id, *owner)]
+    if _is_active(case.snapshot.run.status):
+        detail += " The run is still going: let it end or cancel it first, before that a retry-task is refused."
+        lines.insert(0, case.cli.cancel(case.run_id))
+    if case.effects:
+        detail += f" Look out: {', '.join(case.effects)} did something outside the run, and that is done again."
+    return detail, lines
+
+
+def _is_active(status: str) -> bool:
+    """Tell whether Smithers refuses a retry-task because a run may still move by itself."""
+    return status == "running" or status.startswith("waiting-")
+
+
+def _resume(case: _Case) -> tuple[str, list[str]]:
+    reset = case.failure.details.get("quotaResetAtMs") or case.failure.details.get("resetAtMs")
+    when = f" after {_utc(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
+    detail = f"The run can continue from where it stopped{when}; finished tasks do not run again."
+    return detail, [case.resume]
+
+
+def _rewind(case: _Case) -> tuple[str, list[str]]:
+    frame = next((travel.to_frame for travel in reversed(case.snapshot.time_travel) if travel.to_frame >= 0), 0)
+    detail = f"State after frame {frame} is bad; go back to it, then continue. Later attempts and outputs are dropped."
+    return detail, [case.cli.rewind(case.run_id, frame), case.cli.resume(case.path, case.run_id, force=True)]
+
+
+def _fix_environment(case: _Case) -> tuple[str, list[str]]:
+    blamed = _what_to_fix(case.failure)
+    if case.owner is None or case.preview is None:
+        force = case.failure.code == "AUTO_RESUME_GAVE_UP"
+        return f"Fix {blamed}, then continue the run.", [case.cli.resume(case.path, case.run_id, force=force)]
+    if case.is_unsafe:
+        return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
+    if not case.engine.replays:
+        return f"Fix {blamed}, then go on with the run. {case.engine.goes_on}", [case.resume]
+    detail = (
+        f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
+        f"`retry-task` {case.preview.summary}."
+    )
+    return _with_new_attempts(case, case.owner, detail)
+
+
+def _edit(case: _Case) -> tuple[str, list[str]]:
+    frame = own_frame(case.failure.chain)
+    file = (case.path or "the workflow").replace("\\", "/").rpartition("/")[2]
+    place = f"{frame.place} of {file}" if frame and frame.is_cell else frame.place if frame else file
+    kind = case.failure.task_kind if case.failure.task_kind in {"cell", "stage"} else "task"
+    what = f"the {kind} `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
+    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)}"
+    if not case.engine.replays:
+        return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
+    detail += " Then start a fresh run"
+    detail += "." if case.edited else "; an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
+    if case.is_unsafe:
+        return f"{detail} {_of_the_effect(case)}", [_look(case), _afresh(case)]
+    if _is_active(case.snapshot.run.status):
+        return f"{detail} End this one first.", [case.cli.cancel(case.run_id), _afresh(case)]
+    return detail, [_afresh(case)]
+
+
+def _escalate(case: _Case) -> tuple[str, list[str]]:
+    failure = case.failure
+    if failure.kind == "denied":
+        who = failure.details.get("decidedBy") or "somebody"
+        detail = f"{who} denied {failure.node_id}; talk to them before anything is run again."
+        return detail, [case.cli.inspect(case.run_id)]
+    lines = [case.cli.inspect(case.run_id), case.cli.events(case.run_id)]
+    if failure.node_id:
+        lines.insert(1, _look(case))
+    detail = f"A person must decide: {_why_escalate(failure)}"
+    return (f"{detail} {_of_the_effect(case)}", [*lines, _afresh(case)]) if case.is_unsafe else (detail, lines)
+
+
+def _why_escalate(failure: Failure) -> str:
+    if failure.kind == "none" or not failure.message:
+        return "the store does not say what went wrong; look at the attempts, the events and the engine's log."
+    return f"look at {failure.node_id or 'the run'} and its error: {_in_a_sentence(failure.message)}"
+
+
+def _of_the_effect(case: _Case) -> str:
+    """Say why a task with a side effect gets no retry-task."""
+    return (
+        f"{case.failure.node_id} does something outside the run and had begun it: look whether it happened. If it did not, start a fresh "
+        "run, which does it again; a `retry-task` would repeat it too, and Smithers 0.32 then fails on its own journal."
+    )
+
+
+def _of_the_edit(case: _Case, lines: list[str]) -> str:
+    """Say what it means that the workflow is not the one the run was started with."""
+    name = (case.path or "The workflow").replace("\\", "/").rpartition("/")[2]
+    if all(case.cli.accepting_change(command) == command for command in lines):
+        return f"{name} was edited since this run was started: if that was the repair, only look at it and start the fresh run."
+    return (
+        f"{name} was edited since this run was started, so the command has `--accept-workflow-change`: you then answer for that the tasks "
+        "that are finished still fit the new text."
+    )
+
+
+def _look(case: _Case) -> str:
+    return case.cli.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
+
+
+def _afresh(case: _Case) -> str:
+    return case.cli.fresh_run(case.path, _input_of(case.snapshot))
+
+
+_SAY: Final = {
+    "retry": _retry,
+    "resume": _resume,
+    "rewind": _rewind,
+    "fix-environment": _fix_environment,
+    "edit-workflow-and-reset": _edit,
+    "escalate": _escalate,
+}
+
+
+_NAMED_BY = (
+    ("path", "{}"),
+    ("url", "the service at {}"),
+    ("address", "the service at {}"),
+    ("command", "the command {}"),
+    ("logFile", "the start-up failure in {}"),
+)
+
+
+def _what_to_fix(failure: Failure) -> str:
+    """Name the thing in the environment that the error is about, as precisely as the error does."""
+    error = telling(failure.message).rstrip(".")
+    details = failure.details
+    for key, words in _NAMED_BY:
+        if details.get(key):
+            port = f":{details['port']}" if key == "address" and details.get("port") else ""
+            return f"{words.format(details[key])}{port} ({error})"
+    return f"what the error names ({error})"
+
+
+def _in_a_sentence(message: str) -> str:
+    """Say an error in one line that ends a sentence."""
+    line = telling(message)
+    return line if line.endswith((".", "!", "?", "…")) else f"{line}."
+
+
+def _input_of(snapshot: Snapshot) -> dict[str, Any] | None:
+    row = next((o.row for o in snapshot.outputs if o.node_id == "input"), None)
+    given = {key: item for key, item in as_object(row).items() if item is not None}
+    payload = given.get("payload")
+    return (as_object(payload) if set(given) == {"payload"} and isinstance(payload, str) else given) or None
+
+
+def _utc(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

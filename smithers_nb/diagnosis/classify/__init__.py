@@ -1,0 +1,1 @@
+"""Whose fault a failure is, by the rules in rules/*.toml."""

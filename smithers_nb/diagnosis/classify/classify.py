@@ -1,0 +1,240 @@
+"""Whose fault a failure is, how sure that is, and by which rule.
+
+Gets one error message, or a whole `Failure` with its cause chain and the history of its attempts; asks the rule packs what they
+recognise; adds up what they say for each class, and gives the class that is ahead. How far it is ahead is the confidence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
+from smithers_nb.diagnosis.failure.origin import where_thrown
+from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
+from smithers_nb.model.verdict import Classification, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from smithers_nb.model.vocabulary import Confidence, FailureClass
+
+_HEAD: Final = 6000
+_TAIL: Final = 2000
+_SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
+"""Confidence, the least weight of the deciding rule, its least lead over the next class."""
+
+_NOT_SURE: Final = 6.0
+"""Weight of a rule that was made for another kind of task."""
+
+_NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\.sh/reference/errors\S*|(?<=^Task failed: )\S+|\s+")
+_CODE_WORD: Final = re.compile(
+    r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
+)
+_STATUS: Final = re.compile(
+    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered|returned|responded with|response|got)"
+    r"['\"]?[ :=(\[]{1,3}([1-5]\d\d)\b(?!\.\d)"
+    r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
+    r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway"
+    r"|service unavailable|gateway time-?out)"
+    r"|^(?:[\w.]*error: )?([45]\d\d) [\"{a-z]"
+)
+_MODEL: Final = re.compile(
+    r"\bllm|\bmodels?\b|openai|anthropic|claude|\bgpt|gemini|codex|mistral|bedrock|ollama|openrouter|deepseek|\bai_[a-z]|completions?\b|\bagent\b"
+    r"|tokens? per min|overloaded_error"
+)
+"""Words by which a task without an agent shows that it talks to a model by itself."""
+
+_TECHNICAL: Final = re.compile(
+    r"\bexit|\bcode\b|command|://|:\d{2,5}\b|[a-z]_[a-z]|[/\\][a-z]|\.(?:sh|py|[jt]sx?|exe)\b|\be(?:conn|not|acces|perm|nos|mfile|addr|pipe|timed|ai_)"
+    r"|error|exception|fatal|https?\b|stderr|environment|connect|dns|\bapi\b|\bgit\b"
+)
+"""Signs that a message quotes a program, a system call or a server."""
+
+_FIRST_ERROR_STATUS: Final = 400
+_QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
+_OWN_CODE: Final = {"cell": "compute", "stage": "compute"}
+"""Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
+
+_SPOKEN_DETAILS: Final = ("responseBody", "stderr")
+_ANSWER_DETAILS: Final = ("text", "response", "textPreview")
+
+_NOTHING: Final = Classification(
+    failure_class="unknown",
+    confidence="low",
+    rule="none",
+    reason="the error says nothing that points to a cause",
+    suggestion="escalate",
+)
+_DENIED: Final = Classification(
+    failure_class="unknown",
+    confidence="medium",
+    rule="denied",
+    reason="a person denied the approval, which is a decision and no fault",
+    suggestion="escalate",
+)
+
+
+def classify_message(
+    message: str,
+    code: str | None = None,
+    *,
+    stack: str = "",
+    details: Mapping[str, object] | None = None,
+    task_kind: str | None = None,
+) -> Classification:
+    """Classify one error by what it says.
+
+    Args:
+        message: Its text; whatever its length, only the beginning and the end are looked at.
+        code: Its error code (`ENOENT`, `INVALID_OUTPUT`) or, without one, its class (`TypeError`).
+        stack: Its stack, when there is one.
+        details: What else the error says: `statusCode`, `code`, `responseBody`, ….
+        task_kind: `agent`, `compute`, … when known.
+    """
+    case = read_case([message], [code or ""], [stack], details or {}, task_kind or "")
+    return weigh([_without_a_model(rule, case) for rule in matching_rules(case)], doubt=_in_the_authors_words(case))
+
+
+def classify(failure: Failure) -> Classification:
+    """Classify a failure by its whole cause chain, its details and how its attempts went.
+
+    A code that only wraps another error says next to nothing; the same failure on every one of several attempts turns a guess that
+    it would pass into its opposite; the engine is blamed only when its own code threw, or its own tables are named.
+    """
+    if failure.kind == "denied":
+        return _DENIED
+    case = read_case(
+        [link.message for link in failure.chain],
+        [link.code or link.name or "" for link in failure.chain],
+        [link.stack for link in reversed(failure.chain)],
+        failure.details,
+        failure.task_kind or "",
+    )
+    rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
+    return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
+
+
+def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[str], details: Mapping[str, object], kind: str) -> Case:
+    """Bring everything known about one error into the form that rules ask for."""
+    spoken = [str(details[key]) for key in _SPOKEN_DETAILS if details.get(key)]
+    clean = " | ".join(dict.fromkeys(_clean(text) for text in (*messages, *spoken) if text))
+    thrown = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
+    thrown |= {python_exception(text).partition(":")[0].rpartition(".")[2] for text in messages if TRACEBACK in text}
+    found = set(thrown)
+    found.update(_CODE_WORD.findall(clean))
+    found.update(_answer_words(details))
+    if "KeyError" in thrown and any(map(reads_environment, stacks)):
+        found.add("MISSING_VARIABLE")
+    if isinstance(details.get("code"), str):
+        found.add(str(details["code"]))
+    text = clean.lower()
+    return Case(
+        text=text,
+        codes=frozenset(found & known_codes()),
+        thrown=frozenset(thrown),
+        status=frozenset(_statuses(text, details)),
+        where=next((where for stack in stacks if (where := where_thrown(stack))), ""),
+        kind=_OWN_CODE.get(kind, kind),
+    )
+
+
+def weigh(matches: Sequence[Rule], *, doubt: bool = False) -> Classification:
+    """Add up what the rules say for each class, and give the class that is ahead.
+
+    Several rules of one class often see the same words, so each further one counts half of the one before. Where there is doubt, by
+    itself or because of a rule, no verdict is sure.
+    """
+    ranked = sorted(matches, key=lambda rule: -rule.weight)
+    scores: dict[FailureClass, float] = {}
+    counted: dict[FailureClass, int] = {}
+    for rule in ranked:
+        counted[rule.failure_class] = counted.get(rule.failure_class, -1) + 1
+        scores[rule.failure_class] = scores.get(rule.failure_class, 0.0) + rule.weight / 2 ** counted[rule.failure_class]
+    if not scores:
+        return _NOTHING
+    (winner, score), *others = sorted(scores.items(), key=lambda item: -item[1])
+    best = next(rule for rule in ranked if rule.failure_class == winner)
+    return Classification(
+        failure_class=winner,
+        confidence=_confidence(best, score - (others[0][1] if others else 0.0), doubt=doubt or any(rule.doubt for rule in matches)),
+        rule=best.name,
+        reason=best.reason,
+        suggestion=best.suggestion,
+        exonerated=_EXONERATED if winner == "smithers-bug" else (),
+    )
+
+
+_EXONERATED: Final = (
+    "workflow: no frame of the workflow's own code stands before the engine's, and no rule of its structure is broken",
+    "environment: no system call, network, credential, disk or provider error is part of the chain",
+)
+
+
+def _confidence(best: Rule, lead: float, *, doubt: bool) -> Confidence:
+    if best.failure_class == "unknown":
+        return "low"
+    for confidence, weight, margin in _SURE[doubt:]:
+        if best.weight >= weight and lead >= margin:
+            return confidence
+    return "low"
+
+
+def _in_the_authors_words(case: Case) -> bool:
+    """Tell a message that a person wrote into the workflow, in words of their trade, from one that quotes a program."""
+    return not (case.thrown - {"Error"}) and case.where == "workflow" and case.kind == "compute" and not _TECHNICAL.search(case.text)
+
+
+def _without_a_model(rule: Rule, case: Case) -> Rule:
+    """Take a fault that looks like a provider's for some other server's, when the task has no agent and nothing names a model."""
+    if rule.failure_class != "agent-flake" or case.kind in {"", "agent"} or _MODEL.search(case.text):
+        return rule
+    weight = min(rule.weight, _NOT_SURE)
+    return replace(rule, failure_class="environment", suggestion=rule.elsewhere or "fix-environment", weight=weight, when_repeated="")
+
+
+def _repeated(rule: Rule) -> Rule:
+    if not rule.when_repeated:
+        return rule
+    suggestion = "edit-workflow-and-reset" if rule.when_repeated == "workflow-bug" else rule.suggestion
+    reason = f"{rule.reason}, on every attempt alike"
+    return replace(rule, failure_class=rule.when_repeated, suggestion=suggestion, reason=reason, doubt=True)
+
+
+def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
+    if rule.failure_class != "smithers-bug" or rule.engine:
+        return rule
+    # What crashed is the agent's tool or somebody's library, not the engine that reports it
+    return replace(rule, failure_class="agent-flake", suggestion="retry", doubt=True) if case.kind == "agent" else None
+
+
+def _clean(text: str) -> str:
+    cut = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
+    return _NOISE.sub(_noise, cut).strip().translate(_QUOTES)
+
+
+def _noise(match: re.Match[str]) -> str:
+    return " " if match[0].isspace() else ""
+
+
+def _statuses(text: str, details: Mapping[str, object]) -> Iterator[int]:
+    for key in ("statusCode", "status", "httpStatus"):
+        value = details.get(key)
+        if isinstance(value, int) and value >= _FIRST_ERROR_STATUS:
+            yield value
+    yield from (int(next(filter(None, groups))) for groups in _STATUS.findall(text))
+
+
+def _answer_words(details: Mapping[str, object]) -> Iterator[str]:
+    """Say in one word what a rejected answer looked like: whole JSON that breaks the schema, or cut off in the middle."""
+    answer = next((str(details[key]).strip() for key in _ANSWER_DETAILS if details.get(key)), "")
+    if answer[:1] not in {"{", "["}:
+        return
+    try:
+        json.loads(answer)
+    except ValueError:
+        yield "ANSWER_CUT_OFF"
+    else:
+        yield "ANSWER_WHOLE_JSON"

@@ -1,0 +1,240 @@
+"""Every failure of a whole store, with class and signature, in one pass.
+
+Gets a source and reads each grain once, whatever the number of runs; gives one row per attempt that failed (those that a retry-task
+set aside included), per run that failed without one, and per gate whose denial failed a run. A classification is computed once per
+kind of failure, not once per failure, so that thousands of runs take a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from smithers_nb.diagnosis.classify.classify import classify
+from smithers_nb.diagnosis.failure.agent_errors import hidden_error, is_generic
+from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error
+from smithers_nb.diagnosis.failure.order import by_start
+from smithers_nb.diagnosis.failure.root_failure import attempt_signature, denial, error_bearing, is_of_the_run_itself, was_masked
+from smithers_nb.diagnosis.failure.signature import signature
+from smithers_nb.diagnosis.failure.stack import stack_frames
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, FailureRow, NodeRow, RunRow
+from smithers_nb.model.verdict import Classification, Failure, Link
+from smithers_nb.sources.stores.json_text import dump
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from smithers_nb.sources.base import Source
+
+_NodeKey = tuple[str, str, int]
+_KindOfFailure = tuple[object, ...]
+_BLAMES = "Task failed: "
+
+
+def failures(source: Source, run_id: str | None = None, *, now: int | None = None) -> pd.DataFrame:
+    """Read every failure as a frame, in the order of run, time, node and attempt.
+
+    Args:
+        source: Where the runs live.
+        run_id: Exact id of one run, or None for the whole store.
+        now: Leave out what happened after this epoch millisecond.
+
+    Returns:
+        The columns of `FailureRow`.
+
+    Raises:
+        SourceVanished: The store is gone.
+    """
+    from smithers_nb.frames import frame_from_rows
+
+    rows = failure_rows(source, run_id)
+    return frame_from_rows(FailureRow, [row for row in rows if now is None or (row.at or 0) <= now])
+
+
+def failure_rows(source: Source, run_id: str | None = None) -> list[FailureRow]:
+    """Read the same as `failures` as typed rows."""
+    found = [*_of_attempts(source, run_id)]
+    found += _of_runs(source, run_id, found)
+    classified: dict[_KindOfFailure, Classification] = {}
+    rows = [_row(failure, _classify(failure, classified)) for failure in found]
+    rows = _explained_by_children(rows)
+    return sorted(rows, key=lambda row: (row.run_id, row.at or 0, row.node_id or "", row.attempt or 0))
+
+
+class _Found(NamedTuple):
+    """A failure before it has a class: what rules may look at, and what only the row says."""
+
+    failure: Failure
+    source: str
+    persistent: bool | None
+    stands: bool = True
+
+
+def _of_attempts(source: Source, run_id: str | None) -> Iterator[_Found]:
+    attempts = error_bearing(source.rows(AttemptRow, run_id, only={"state": ["failed", "cancelled"]}))
+    finished = {(n.run_id, n.node_id, n.iteration) for n in source.rows(NodeRow, run_id, only={"state": ["finished"]})}
+    parsed = {_key(a): parse_error(a.error) for a in attempts}
+    said = _said_by_agents(source, run_id, attempts, parsed)
+    by_node: dict[_NodeKey, list[AttemptRow]] = {}
+    for attempt in attempts:
+        by_node.setdefault(_key(attempt)[:3], []).append(attempt)
+    for key, tries in by_node.items():
+        signatures = tuple(attempt_signature(a) for a in sorted(tries, key=by_start))
+        same = len(set(signatures)) == 1 and key not in finished
+        for attempt, own in zip(sorted(tries, key=by_start), signatures, strict=True):
+            failure = _failure(attempt, said.get(_key(attempt), parsed[_key(attempt)]), tries, own, signatures if same else (own,))
+            persistent = same if len(tries) > 1 or key in finished else None
+            where = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
+            yield _Found(failure, where, persistent, stands=key not in finished)
+
+
+def _failure(attempt: AttemptRow, parsed: ParsedError, tries: list[AttemptRow], own: str, signatures: tuple[str, ...]) -> Failure:
+    stored = Link(name=attempt.error_name, code=attempt.error_code, message=attempt.error_message or "")
+    return Failure(
+        run_id=attempt.run_id,
+        node_id=attempt.node_id,
+        iteration=attempt.iteration,
+        attempt=attempt.attempt,
+        at=attempt.finished_at or attempt.started_at,
+        kind="masked-cancel" if was_masked(attempt) else "attempt",
+        chain=parsed.chain or (stored,),
+        details=parsed.details,
+        attempts=len(tries),
+        max_attempts=None if attempt.retries is None else attempt.retries + 1,
+        signatures=signatures if len(signatures) > 1 else (own,),
+        task_kind=attempt.kind,
+        agent=attempt.engine or attempt.agent,
+        model=attempt.model,
+    )
+
+
+def _said_by_agents(
+    source: Source, run_id: str | None, attempts: Iterable[AttemptRow], parsed: dict[tuple[str, str, int, int], ParsedError]
+) -> dict[tuple[str, str, int, int], ParsedError]:
+    """Read, for attempts whose error says nothing, what only the agent's event stream kept; one query for all of them."""
+    mute = [a for a in attempts if a.kind in {None, "agent"} and is_generic(_head(parsed[_key(a)]))]
+    if not mute:
+        return {}
+    events: dict[str, list[EventRow]] = {}
+    for event in source.rows(EventRow, run_id, only={"type": ["AgentEvent"], "run_id": sorted({a.run_id for a in mute})}):
+        events.setdefault(event.run_id, []).append(event)
+    said = {}
+    for attempt in mute:
+        record = parsed[_key(attempt)]
+        if hidden := hidden_error(events.get(attempt.run_id, ()), attempt, _head(record)):
+            code = record.chain[0].code if record.chain else None
+            said[_key(attempt)] = ParsedError((Link(code=code, message=hidden.quote), *record.chain), record.details)
+    return said
+
+
+def _of_runs(source: Source, run_id: str | None, found: Iterable[_Found]) -> Iterator[_Found]:
+    """Describe runs that failed by themselves: a structural error, a denied gate, or nothing that is recorded."""
+    failing: dict[str, set[str]] = {}
+    for one in found:
+        if one.stands:
+            failing.setdefault(one.failure.run_id, set()).add(one.failure.node_id or "")
+    mute = []
+    for run in source.rows(RunRow, run_id, only={"status": ["failed"]}):
+        named = failing.get(run.run_id, set())
+        if is_of_the_run_itself(run, named):
+            yield _of_run(run)
+        elif not _is_explained(run, named):
+            mute.append(run)
+    denied = {a.run_id: a for a in source.rows(ApprovalRow, run_id, only={"status": ["denied"]})} if mute else {}
+    for run in mute:
+        yield _of_denial(denied[run.run_id]) if run.run_id in denied else _of_run(run)
+
+
+def _is_explained(run: RunRow, failing: set[str]) -> bool:
+    """Tell whether one of the failing nodes is the one that the run blames; a run that blames none takes any."""
+    blamed = run.error_message or ""
+    return any(f"{_BLAMES}{node_id}" in blamed for node_id in failing) if blamed.startswith(_BLAMES) else bool(failing)
+
+
+def _of_run(run: RunRow) -> _Found:
+    parsed = parse_error(run.error)
+    node = parsed.details.get("nodeId")
+    chain = parsed.chain or (Link(code=run.error_code, message=run.error_message or ""),)
+    failure = Failure(
+        run_id=run.run_id,
+        node_id=node if isinstance(node, str) else None,
+        at=run.finished_at,
+        kind="run" if run.error else "none",
+        chain=chain,
+        details=parsed.details,
+        signatures=(signature(chain[0].message, chain[0].code or chain[0].name),),
+    )
+    return _Found(failure, f"run:{run.run_id}", persistent=None)
+
+
+def _of_denial(approval: ApprovalRow) -> _Found:
+    return _Found(denial(approval), f"approval:{approval.node_id}/{approval.iteration}", persistent=None)
+
+
+def _classify(found: _Found, classified: dict[_KindOfFailure, Classification]) -> Classification:
+    failure = found.failure
+    kind = (
+        failure.kind,
+        failure.signatures,
+        signature(failure.chain[0].message),
+        tuple((link.code, link.name, _thrown_in(link.stack)) for link in failure.chain),
+        failure.details.get("statusCode"),
+        failure.task_kind,
+        failure.agent,
+    )
+    if kind not in classified:
+        classified[kind] = classify(failure)
+    return classified[kind]
+
+
+@lru_cache(maxsize=1024)
+def _thrown_in(stack: str) -> tuple[tuple[bool, bool], ...]:
+    return tuple((frame.is_own, frame.is_engine) for frame in stack_frames(stack))
+
+
+def _row(found: _Found, classification: Classification) -> FailureRow:
+    failure = found.failure
+    on_node = failure.attempt is not None or failure.kind == "denied"
+    return FailureRow(
+        run_id=failure.run_id,
+        node_id=failure.node_id,
+        iteration=failure.iteration if on_node else None,
+        attempt=failure.attempt,
+        at=failure.at,
+        code=failure.code,
+        failure_class=classification.failure_class,
+        confidence=classification.confidence,
+        message=failure.message or None,
+        source=found.source,
+        signature=failure.signatures[0],
+        persistent=found.persistent,
+        rule=classification.rule,
+        details=dump(failure.details) if failure.details else None,
+    )
+
+
+def _explained_by_children(rows: list[FailureRow]) -> list[FailureRow]:
+    """Give a failure that only says that a child run failed the class of what failed there."""
+    inner: dict[str, FailureRow] = {}
+    for row in sorted(rows, key=lambda row: row.at or 0):
+        inner.setdefault(row.run_id, row)
+    return [_as_child(row, inner) for row in rows]
+
+
+def _as_child(row: FailureRow, inner: dict[str, FailureRow]) -> FailureRow:
+    child = orjson.loads(row.details).get("childRunId") if row.details and '"childRunId"' in row.details else None
+    cause = inner.get(child) if isinstance(child, str) and child != row.run_id else None
+    if cause is None:
+        return row
+    return row._replace(failure_class=cause.failure_class, confidence=cause.confidence, rule=cause.rule)
+
+
+def _key(attempt: AttemptRow) -> tuple[str, str, int, int]:
+    return attempt.run_id, attempt.node_id, attempt.iteration, attempt.attempt
+
+
+def _head(parsed: ParsedError) -> str:
+    return parsed.chain[0].message if parsed.chain else ""

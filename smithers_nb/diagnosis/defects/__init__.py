@@ -1,0 +1,1 @@
+"""What the engine recorded wrongly or let happen."""

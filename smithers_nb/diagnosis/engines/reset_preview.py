@@ -1,0 +1,124 @@
+"""What `retry-task` would reset, before anybody runs it, and which side effects would be done again by that.
+
+Source: Smithers 0.32, `retry-task` with its default `--deps`: besides the target it resets every node whose last attempt
+started after the target's, every node of a later loop iteration, and the child runs of whatever it resets. Siblings that
+merely started later are hit as well, which is why people are surprised by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.model.verdict import ResetNode, ResetPreview
+from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.sources.stores.json_text import as_object
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import NodeRow
+    from smithers_nb.sources.snapshot import Snapshot
+
+_Key = tuple[str, int]
+
+_PARKED: Final = frozenset({"waiting-approval", "waiting-event", "waiting-timer", "waiting-quota", "waiting-bound", "bound-stale"})
+_CHILD_TARGETS: Final = _PARKED | {"failed", "cancelled", "in-progress"}
+_OVER: Final = frozenset({"finished", "continued"})
+_RESETTABLE: Final = _PARKED | _OVER | {"failed", "cancelled", "canceled", "paused"}
+_DEEPEST: Final = 8
+
+
+def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> ResetPreview:
+    """Work out which nodes `retry-task --node-id NODE --iteration I` sets back to pending.
+
+    Args:
+        snapshot: The run that owns the node.
+        node_id: The target.
+        iteration: Its loop iteration.
+
+    Returns:
+        The target and everything that goes with it, in the order in which the engine started them.
+    """
+    hit = _reset_with(snapshot, (node_id, iteration))
+    hit.sort(key=lambda n: n.why != "target")
+    nodes = (*hit, *_of_children(snapshot, hit, _DEEPEST))
+    return ResetPreview(run_id=snapshot.run.run_id, node_id=node_id, iteration=iteration, nodes=nodes)
+
+
+def repeated_effects(snapshot: Snapshot, preview: ResetPreview) -> tuple[str, ...]:
+    """Name the nodes of a preview that began something outside the run which would be done a second time.
+
+    The engine keeps a journal of side effects and tools; one that may be repeated without harm is none of them.
+    """
+    runs = {run.run_id: run for run in _family(snapshot, _DEEPEST)}
+    begun = {
+        (call.run_id, call.node_id, call.iteration)
+        for run_id in {node.run_id for node in preview.nodes}
+        for call in (runs[run_id].tool_calls if run_id in runs else ())
+        if call.side_effect and not call.idempotent
+    }
+    return tuple(dict.fromkeys(node.node_id for node in preview.nodes if (node.run_id, node.node_id, node.iteration) in begun))
+
+
+def _reset_with(snapshot: Snapshot, target: _Key) -> list[ResetNode]:
+    """List the nodes of one run that go with a target, itself included."""
+    started = sorted(snapshot.attempts, key=lambda a: (a.started_at or 0, a.node_id, a.iteration, a.attempt))
+    order = {(a.node_id, a.iteration): position for position, a in enumerate(started)}
+    changed_at = next((n.updated_at or 0 for n in snapshot.nodes if (n.node_id, n.iteration) == target), 0)
+    nodes = sorted(snapshot.nodes, key=lambda n: order.get((n.node_id, n.iteration), len(order)))
+    return [_reset(node, why) for node in nodes if (why := _why(node, target, order, changed_at))]
+
+
+def _why(node: NodeRow, target: _Key, order: dict[_Key, int], target_updated_at: int) -> str:
+    key = (node.node_id, node.iteration)
+    if key == target:
+        return "target"
+    if node.iteration > target[1]:
+        return "later iteration"
+    if target in order and key in order:
+        return "started after the target" if order[key] > order[target] else ""
+    return "changed after the target" if (node.updated_at or 0) > target_updated_at else ""
+
+
+def _of_children(snapshot: Snapshot, hit: Iterable[ResetNode], depth: int) -> Iterator[ResetNode]:
+    """List the nodes of child runs that go with their owner, and of those runs' own children."""
+    owners = {(node.node_id, node.iteration) for node in hit}
+    for child in snapshot.children if depth else ():
+        owner = _owner(snapshot, child)
+        named = as_object(child.run.config).get("subflowWorkspaceParentRunId") == snapshot.run.run_id
+        if child.run.status not in _RESETTABLE or not (owner in owners if owner else named):
+            continue
+        why = f"child run of {owner[0]}" if owner else f"child run {child.run.run_id}"
+        gone = [_reset(node, why) for node in _in_child(child)]
+        yield from gone
+        yield from _of_children(child, gone, depth - 1)
+
+
+def _in_child(child: Snapshot) -> list[NodeRow]:
+    """Choose what is reset in a child: all of a finished one; of another what failed or is parked, with what started later."""
+    if child.run.status in _OVER:
+        return child.nodes
+    keys = {(n.node_id, n.iteration) for node in child.nodes if node.state in _CHILD_TARGETS for n in _reset_with(child, _key(node))}
+    if not keys and child.run.status in _PARKED | {"paused"}:
+        return [node for node in child.nodes if node.state == "pending"]
+    return [node for node in child.nodes if _key(node) in keys]
+
+
+def _owner(snapshot: Snapshot, child: Snapshot) -> _Key | None:
+    """Read the node that launched a child off the id that the engine made for it."""
+    prefix = f"{snapshot.run.run_id}{CHILD_MARK}"
+    owner, _, iteration = child.run.run_id.removeprefix(prefix).rpartition(":")
+    return (owner, int(iteration)) if child.run.run_id.startswith(prefix) and owner and iteration.isdecimal() else None
+
+
+def _family(snapshot: Snapshot, depth: int) -> Iterator[Snapshot]:
+    yield snapshot
+    for child in snapshot.children if depth else ():
+        yield from _family(child, depth - 1)
+
+
+def _reset(node: NodeRow, why: str) -> ResetNode:
+    return ResetNode(run_id=node.run_id, node_id=node.node_id, iteration=node.iteration, state=node.state, why=why)
+
+
+def _key(node: NodeRow) -> _Key:
+    return node.node_id, node.iteration

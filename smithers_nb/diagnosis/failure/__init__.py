@@ -1,0 +1,1 @@
+"""The failure that mattered, and where it came from."""

@@ -1,0 +1,73 @@
+"""Errors that only an agent's event stream kept.
+
+Agent CLIs report some failures as ordinary text (`API Error: 529 …` as an assistant message); the engine then stores only
+`Claude run failed`. This module gets the agent events of an attempt and gives back the text that says what happened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from smithers_nb.diagnosis.failure.error_chain import says_nothing
+from smithers_nb.diagnosis.text.quotes import quoted
+from smithers_nb.sources.stores.json_text import as_object
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import AttemptRow, EventRow
+    from smithers_nb.model.verdict import Evidence
+
+_GENERIC = re.compile(
+    r"(?:\w+ )?(?:run|agent|process|CLI|command|turn|session)\b.{0,20}?(?:failed|errored)\W*"
+    r"|(?:[\w-]+ )?(?:[\w-]+ )?exited with (?:code|status) -?\d+\W*",
+    re.IGNORECASE,
+)
+_LOOKS_LIKE_ERROR = re.compile(
+    r"\berror\b|\bfail|\b[45]\d\d\b|denied|refused|unauthori[sz]ed|forbidden|invalid|expired|exception|traceback|fatal|panic"
+    r"|not (?:found|logged in|authenticated|trusted|supported)|limit|quota|credit|overloaded|timed? ?out|disconnected"
+    r"|unknown (?:option|argument|command)|cannot|can't|unable",
+    re.IGNORECASE,
+)
+_BENIGN = re.compile(r"state db missing rollout path|^warn(?:ing)?\b|deprecat|experimental", re.IGNORECASE)
+"""Lines that agent CLIs print on every run; never the cause (reported against Smithers as noise in failures)."""
+
+_LONG = 2_000
+_LAST_WORDS = 200
+"""An agent that fails says why in a line; a longer last text is its work, not its error. Characters."""
+
+
+def is_generic(message: str) -> bool:
+    """Tell whether a stored message only says that the agent did not succeed."""
+    return says_nothing(message) or bool(_GENERIC.fullmatch(message.strip()))
+
+
+def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: str) -> Evidence | None:
+    """Find what an agent said when it failed, if the stored message does not say it.
+
+    Args:
+        agent_events: `AgentEvent` rows of the run.
+        attempt: The failed attempt.
+        stored: Its stored error message.
+
+    Returns:
+        The telling text with a reference to its event, or None when the stored message says enough or no text says more.
+    """
+    if not is_generic(stored):
+        return None
+    own = [e for e in agent_events if (e.node_id, e.iteration or 0, e.attempt) == (attempt.node_id, attempt.iteration, attempt.attempt)]
+    said = [
+        (event.seq, text) for event in reversed(own) for text in _texts(event.payload) if not is_generic(text) and not _BENIGN.search(text)
+    ]
+    telling = next(((seq, text) for seq, text in said if _LOOKS_LIKE_ERROR.search(text)), None)
+    last_words = said[0] if said and len(said[0][1]) <= _LAST_WORDS else None
+    found = telling or last_words
+    return quoted(f"event:{found[0]}", found[1], "said by the agent, not kept in the attempt's error", _LONG) if found else None
+
+
+def _texts(payload: str | None) -> list[str]:
+    event = as_object(payload).get("event")
+    if not isinstance(event, dict):
+        return []
+    found = [event.get("error"), event.get("message"), event.get("answer"), event.get("text")]
+    return [text.strip() for text in found if isinstance(text, str) and text.strip()]

@@ -1,0 +1,176 @@
+"""What an error record says, as a chain of causes.
+
+Stores keep errors as JSON of a JavaScript error with `cause`, `lastError` or `errors` inside, sometimes as a bare string and
+sometimes as garbage. The chain starts at the outermost error that says something: wrappers such as `Task failed: X` are
+left out, because every failed task has the same one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from smithers_nb.diagnosis.failure.stack import causes, stack_frames
+from smithers_nb.diagnosis.text.quotes import excerpt
+from smithers_nb.model.verdict import Link
+from smithers_nb.redact import redact, redact_value
+from smithers_nb.sources.stores.json_text import loads
+
+WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
+"""Codes that only say that something else failed (reference: Smithers' scheduler and subflows)."""
+
+_WRAPPER_MESSAGE = re.compile(r"Task failed: |Subflow \S+ failed because child run |child run \S+ ended with status ")
+_SAYS_NOTHING = frozenset({"", "undefined", "null", "[object Object]", "Error", "unknown error", "Unknown error"})
+_DOCS_SUFFIX = re.compile(r"\s*See https://smithers\.sh/\S+\s*$")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_MAX_DEPTH = 8
+_MAX_TEXT = 20_000
+_DETAIL_TEXT = 2_000
+_OWN_WORDS = 400
+_NOT_DETAILS = frozenset(
+    {"name", "code", "message", "stack", "summary", "docsUrl", "cause", "lastError", "errors", "details", "output", "diagnostics"}
+    | {"requestBodyValues", "responseHeaders", "logTail"}
+)
+
+
+class ParsedError(NamedTuple):
+    """An error record: its chain of causes and what else it says.
+
+    `details` holds scalars of every link, the outermost winning: `statusCode`, `path`, `errno`, `childRunId`, …
+    """
+
+    chain: tuple[Link, ...]
+    details: dict[str, Any]
+
+
+@lru_cache(maxsize=64)
+def parse_error(record: str | None) -> ParsedError:
+    """Read an error record of a store; text that is not JSON is its own message.
+
+    The attempts of a task mostly fail with the same record, so the last few are remembered; nobody changes what is returned.
+    """
+    if not record:
+        return ParsedError((), {})
+    try:
+        value = loads(record)
+    except orjson.JSONDecodeError:
+        return ParsedError((Link(message=clean_message(record)),), {})
+    chain: list[Link] = []
+    details: dict[str, Any] = {}
+    for error in _unfold(value):
+        details = {**_details(error), **details}
+        link = _link(error)
+        if link and not is_wrapper(link):
+            chain += [link, *_python_causes(link)]
+    return ParsedError(tuple(chain), details)
+
+
+def _python_causes(link: Link) -> Iterator[Link]:
+    """Yield the exceptions that a Python error came of, which only its traceback tells; stacks inside of a library say nothing more."""
+    for thrown in causes(link.stack):
+        stack = thrown.stack if any(frame.is_own for frame in stack_frames(thrown.stack)) else ""
+        yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=stack)
+
+
+def is_wrapper(link: Link) -> bool:
+    """Tell whether an error only says that another one happened."""
+    return link.code in WRAPPER_CODES and bool(_WRAPPER_MESSAGE.match(link.message))
+
+
+def says_nothing(message: str) -> bool:
+    """Tell whether a message carries no information at all."""
+    return message.strip() in _SAYS_NOTHING
+
+
+def clean_message(message: object) -> str:
+    """Take out secrets and the pointer to Smithers' error reference that its messages end with; cut what nobody will read."""
+    return _DOCS_SUFFIX.sub("", excerpt(str(message), _MAX_TEXT)).strip()
+
+
+def _unfold(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield an error and its causes from the outside in."""
+    for _ in range(_MAX_DEPTH):
+        if isinstance(value, str):
+            yield {"message": value}
+            return
+        if not isinstance(value, dict):
+            return
+        yield value
+        inner = value.get("details")
+        child = inner.get("childError") if isinstance(inner, dict) else None
+        value = value.get("cause") or value.get("lastError") or _last(value.get("errors")) or child
+        if value is None:
+            return
+
+
+def _both_ends(stack: str) -> str:
+    """Shorten a stack in its middle: JavaScript has what threw at its beginning, Python at its end."""
+    return stack if len(stack) <= _MAX_TEXT else f"{stack[: _MAX_TEXT // 2]}\n…\n{stack[-_MAX_TEXT // 2 :]}"
+
+
+def _last(errors: object) -> object:
+    return errors[-1] if isinstance(errors, list) and errors else None
+
+
+def _link(error: Mapping[str, Any]) -> Link | None:
+    message = clean_message(error.get("message") or error.get("summary") or "")
+    message = f"{message}: {issues}" if (issues := _issues(error)) and issues not in message else message
+    name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
+    if not (message or name or code):
+        message = _own_words(error)
+    if not (message or name or code):
+        return None
+    stack = _both_ends(redact(_ANSI.sub("", str(error.get("stack") or ""))))
+    return Link(name=name, code=code, message=message, stack=stack)
+
+
+def _own_words(error: Mapping[str, Any]) -> str:
+    """Say what a thrown object that is no Error holds; its own keys are all there is."""
+    own = {key: value for key, value in error.items() if key not in _NOT_DETAILS and isinstance(value, str | int | float)}
+    return excerpt(orjson.dumps(redact_value(own)).decode("utf-8", "replace"), _OWN_WORDS) if own else ""
+
+
+def _issues(error: Mapping[str, Any]) -> str:
+    """Say which fields a schema rejected, when only the details know (`issues` of a Zod error)."""
+    inner = error.get("details")
+    issues = inner.get("issues") if isinstance(inner, dict) else None
+    told = (
+        [f"{'.'.join(map(str, issue.get('path') or []))}: {issue.get('message')}" for issue in issues or [] if isinstance(issue, dict)]
+        if isinstance(issues, list)
+        else []
+    )
+    return "; ".join(told[:5])
+
+
+def _details(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the scalars of an error, those of its `details` object included, and what a child process printed."""
+    inner = error.get("details")
+    found = {**error, **inner} if isinstance(inner, dict) else error
+    scalars = {
+        key: excerpt(value, _DETAIL_TEXT) if isinstance(value, str) else value
+        for key, value in redact_value({key: value for key, value in found.items() if not isinstance(value, dict | list)}).items()
+        if key not in _NOT_DETAILS and isinstance(value, str | int | float | bool) and value != ""
+    }
+    for stream in ("stderr", "stdout"):
+        if text := _buffer_text(found.get(stream)):
+            scalars[stream] = redact(text)[-_DETAIL_TEXT:]
+    return {**scalars, **_log_tail(found)}
+
+
+def _buffer_text(value: object) -> str:
+    """Decode a Node Buffer that was serialised as {"0": 47, …} or {"type": "Buffer", "data": […]}."""
+    if not isinstance(value, dict):
+        return ""
+    numbers = value.get("data") if value.get("type") == "Buffer" else list(value.values())
+    if not isinstance(numbers, list) or not all(isinstance(n, int) and 0 <= n < 256 for n in numbers):  # noqa: PLR2004 - bytes
+        return ""
+    return bytes(numbers).decode("utf-8", "replace").strip()
+
+
+def _log_tail(found: Mapping[str, Any]) -> dict[str, str]:
+    tail = found.get("logTail")
+    return {"logTail": redact(tail)[-_DETAIL_TEXT:]} if isinstance(tail, str) and tail else {}

@@ -1,0 +1,1 @@
+"""What other runs of the store tell about this one."""

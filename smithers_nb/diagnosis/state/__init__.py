@@ -1,0 +1,1 @@
+"""How a run stands: its health, progress, blockers, and what it waits for."""

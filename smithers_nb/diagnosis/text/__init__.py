@@ -1,0 +1,1 @@
+"""Text from rows: quotes, excerpts, durations and naming conventions."""

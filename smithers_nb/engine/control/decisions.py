@@ -1,0 +1,219 @@
+"""What people say to runs: decisions at gates and answers to questions, each followed by the next execution.
+
+What follows is asked for in the transaction of the decision, so neither exists without the other; whoever calls starts a worker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.control.run_state import config_of, resolve, run_row
+from smithers_nb.engine.journal import Journal, decisions, executions
+from smithers_nb.engine.journal.records import Node
+from smithers_nb.engine.journal.schema import approvals, questions, runs
+from smithers_nb.errors import ControlRefused, ParameterError
+from smithers_nb.model.vocabulary import TERMINAL_STATUSES
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.decisions import Answer, Decision
+    from smithers_nb.engine.location import Place
+
+_PROBLEMS: Final = 8
+"""How many fields of an answer that do not fit are named."""
+
+
+class Pending(NamedTuple):
+    """One thing that waits for a person.
+
+    Attributes:
+        kind: `gate`, or the kind of a question: `ask`, `confirm`, `select`, `json`.
+        request_id: Id of a question; None for a gate.
+        prompt: What is asked.
+        summary: Why, at a gate.
+        options: What can be chosen.
+        answer_schema: JSON Schema of the answer to a question.
+        requested_at: Epoch milliseconds.
+    """
+
+    run_id: str
+    workflow: str
+    kind: str
+    node_id: str
+    iteration: int
+    request_id: str | None
+    prompt: str
+    summary: str
+    options: list[str] | None
+    answer_schema: Any
+    requested_at: int | None
+
+
+class Said(NamedTuple):
+    """What a person said, and what comes of it.
+
+    Attributes:
+        goes_on: Whether the run is executed again for it.
+    """
+
+    node: Node
+    said: Decision | Answer
+    goes_on: bool
+
+
+def decide(  # noqa: PLR0913  # all but two are options by name
+    place: Place,
+    run_id: str,
+    node_id: str | None = None,
+    *,
+    approved: bool,
+    by: str,
+    note: str | None = None,
+    iteration: int | None = None,
+    go_on: bool = True,
+) -> Said:
+    """Decide a gate, once.
+
+    Args:
+        place: Where the journal is.
+        run_id: The run; a unique beginning is enough.
+        node_id: The gate; not needed when only one waits.
+        approved: The decision.
+        by: Who decides.
+        note: In what words.
+        iteration: Round of a loop, when several are asked at once.
+        go_on: Ask for the next execution as well.
+
+    Raises:
+        RunNotFound: There is no such run.
+        ControlRefused: `NO_PENDING_APPROVALS`, `AMBIGUOUS` or `ALREADY_DECIDED`.
+    """
+    with Journal.open(place) as journal:
+        found = resolve(journal, run_id)
+        with journal.writing(found) as connection:
+            node = _gate(connection, found, node_id, iteration)
+            said = decisions.decide(connection, node, approved=approved, by=by, note=note)
+            return Said(node, said, _continue(connection, found) if go_on else False)
+
+
+def answer(place: Place, request_id: str, value: Any, *, by: str, go_on: bool = True) -> Said:
+    """Answer a question, once.
+
+    Args:
+        place: Where the journal is.
+        request_id: Its id, as `pending` lists it.
+        value: The answer, a JSON value that fits the question's schema and options.
+        by: Who answers.
+        go_on: Ask for the next execution as well.
+
+    Raises:
+        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, or the run is over.
+        ParameterError: The answer does not fit; nothing was written.
+    """
+    with Journal.open(place) as journal:
+        with journal.reading() as connection:
+            row = connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).first()
+        if row is None:
+            raise ControlRefused(
+                f"there is no question {request_id!r}", code="NO_SUCH_QUESTION", hint="list them with `smithers-nb human inbox`"
+            )
+        if row.status == "pending":
+            _check_answer(row, value)
+        with journal.writing(row.run_id) as connection:
+            said = decisions.answer(connection, request_id, value, by=by)
+            return Said(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
+
+
+def pending(place: Place, run_id: str | None = None) -> list[Pending]:
+    """List what waits for a person, oldest first; what belongs to a run that is over is left out."""
+    with Journal.open(place) as journal:
+        wanted = resolve(journal, run_id) if run_id else None
+        with journal.reading() as connection:
+            found = [*_gates(connection, wanted), *_questions(connection, wanted)]
+    return sorted(found, key=lambda item: (item.requested_at or 0, item.run_id, item.node_id))
+
+
+def _gates(connection: sa.Connection, run_id: str | None) -> list[Pending]:
+    query = sa.select(approvals, runs.c.workflow_name).join(runs, runs.c.run_id == approvals.c.run_id)
+    rows = connection.execute(query.where(approvals.c.status == "requested", *_open(run_id)))
+    return [_as_gate(row, orjson.loads(row.request_json or "{}")) for row in rows]
+
+
+def _as_gate(row: sa.Row[Any], request: dict[str, Any]) -> Pending:
+    title, summary = str(request.get("title") or row.node_id), str(request.get("summary") or "")
+    about = (row.run_id, row.workflow_name, "gate", row.node_id, row.iteration)
+    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms)
+
+
+def _questions(connection: sa.Connection, run_id: str | None) -> list[Pending]:
+    query = sa.select(questions, runs.c.workflow_name).join(runs, runs.c.run_id == questions.c.run_id)
+    rows = connection.execute(query.where(questions.c.status == "pending", *_open(run_id)))
+    return [_as_question(row) for row in rows]
+
+
+def _as_question(row: sa.Row[Any]) -> Pending:
+    options, schema = (orjson.loads(text) if text else None for text in (row.options_json, row.schema_json))
+    about = (row.run_id, row.workflow_name, row.kind, row.node_id, row.iteration)
+    return Pending(*about, row.request_id, row.prompt, "", options, schema, row.requested_at_ms)
+
+
+def _open(run_id: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    going_on = runs.c.status.not_in(TERMINAL_STATUSES)
+    return (going_on,) if run_id is None else (going_on, runs.c.run_id == run_id)
+
+
+def _gate(connection: sa.Connection, run_id: str, node_id: str | None, iteration: int | None) -> Node:
+    """Choose the gate that is meant."""
+    query = sa.select(approvals.c.node_id, approvals.c.iteration, approvals.c.status).where(approvals.c.run_id == run_id)
+    rows = connection.execute(query.order_by(approvals.c.requested_at_ms)).all()
+    fitting = [row for row in rows if node_id in (None, row.node_id) and iteration in (None, row.iteration)]
+    waiting = [row for row in fitting if row.status == "requested"]
+    chosen = waiting if waiting or node_id is None else fitting[-1:]
+    if not chosen:
+        where = "" if node_id is None else f" at {node_id!r}"
+        raise ControlRefused(
+            f"run {run_id} asks for no decision{where}", code="NO_PENDING_APPROVALS", hint=_what_instead(connection, run_id)
+        )
+    if len(chosen) > 1:
+        names = ", ".join(f"{row.node_id}" + (f"#{row.iteration}" if row.iteration else "") for row in chosen)
+        raise ControlRefused(f"run {run_id} asks for several decisions: {names}", code="AMBIGUOUS", hint="say which: --node NODE")
+    return Node(run_id, chosen[0].node_id, chosen[0].iteration)
+
+
+def _what_instead(connection: sa.Connection, run_id: str) -> str:
+    row = connection.execute(
+        sa.select(questions.c.request_id).where(questions.c.run_id == run_id, questions.c.status == "pending").limit(1)
+    ).first()
+    if row is not None:
+        return f"it asks a question: smithers-nb human answer {row.request_id} --value JSON"
+    decided = sa.select(approvals).where(approvals.c.run_id == run_id, approvals.c.decided_at_ms.is_not(None))
+    last = connection.execute(decided.order_by(approvals.c.decided_at_ms.desc()).limit(1)).first()
+    said = "" if last is None else f"; {last.node_id!r} was {last.status} by {last.decided_by}"
+    return f"its status is {run_row(connection, run_id).status}{said}"
+
+
+def _continue(connection: sa.Connection, run_id: str) -> bool:
+    """Ask for the next execution; a run of a person's own kernel has none: it lives and ends there."""
+    if config_of(run_row(connection, run_id)).get("lab"):
+        return False
+    executions.want(connection, run_id)
+    return True
+
+
+def _check_answer(row: sa.Row[Any], value: Any) -> None:
+    options = orjson.loads(row.options_json) if row.options_json else None
+    if options and value not in options:
+        raise ParameterError(f"{str(value)[:60]!r} is none of the choices", hint=f"choose one of {', '.join(map(repr, options))[:400]}")
+    if not row.schema_json:
+        return
+    import jsonschema  # type: ignore[import-untyped]  # it ships no types
+
+    schema = orjson.loads(row.schema_json)
+    found = sorted(
+        jsonschema.validators.validator_for(schema)(schema).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
+    )
+    if found:
+        lines = [f"{'.'.join(map(str, error.absolute_path)) or 'the answer'}: {error.message[:300]}" for error in found[:_PROBLEMS]]
+        raise ParameterError("\n".join(lines), hint=f"the answer has to fit {orjson.dumps(schema).decode()[:400]}")

@@ -1,0 +1,92 @@
+"""What every operation has to know of a run first: which one it is, how it stands, and whether somebody executes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal.leases import STALE_S, known_workers
+from smithers_nb.engine.journal.schema import runs
+from smithers_nb.errors import AmbiguousRunId, ControlRefused, RunNotFound
+from smithers_nb.model.timestamps import now_ms
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.location import Place
+
+_MOST: Final = 20
+
+
+def resolve(journal: Journal, given: str) -> str:
+    """Find the one run whose id is, or begins with, what was given.
+
+    Raises:
+        RunNotFound: No run does.
+        AmbiguousRunId: Several do.
+    """
+    begins = sa.func.substr(runs.c.run_id, 1, len(given)) == given  # not LIKE, for which SQLite's letters have no case
+    query = sa.select(runs.c.run_id).where(begins).order_by(runs.c.run_id).limit(_MOST)
+    with journal.reading() as connection:
+        if given and connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == given)).first():
+            return given
+        found: list[str] = list(connection.execute(query).scalars()) if given else []
+    if not found:
+        hint = "`smithers-nb ps --all` lists the runs; one of Smithers is operated by the commands that `smithers-nb why RUN` prints"
+        raise RunNotFound(f"no run {given!r} in {journal.place.location}", hint=hint)
+    if len(found) > 1:
+        listed = ", ".join(found[:5]) + (" …" if len(found) > 5 else "")  # noqa: PLR2004  # enough to see how they differ
+        raise AmbiguousRunId(f"run id {given!r} is ambiguous: {listed}", candidates=found, hint="give more characters of the id")
+    return found[0]
+
+
+def run_row(connection: sa.Connection, run_id: str) -> sa.Row[Any]:
+    """Read a run's row."""
+    row: sa.Row[Any] = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
+    return row
+
+
+def status_of(place: Place, run_id: str) -> str:
+    """Read how a run stands.
+
+    Raises:
+        JournalUnusable: The journal cannot be read.
+    """
+    with Journal.open(place) as journal, journal.reading() as connection:
+        return str(run_row(connection, run_id).status)
+
+
+def config_of(row: sa.Row[Any]) -> dict[str, Any]:
+    """Read how a run was launched."""
+    return dict(orjson.loads(row.config_json or "{}"))
+
+
+def is_executed(connection: sa.Connection, row: sa.Row[Any]) -> bool:
+    """Tell whether a process that is alive executes a run."""
+    if row.runtime_owner_id is None:
+        return False
+    return any(worker.owner == row.runtime_owner_id and worker.is_alive(now_ms()) for worker in known_workers(connection))
+
+
+def is_taken(connection: sa.Connection, run_id: str) -> bool:
+    """Tell whether somebody is about to execute a run: it was queued a moment ago and has not begun."""
+    at = executions.queued_at(connection, run_id)
+    return at is not None and abs(now_ms() - at) < STALE_S * 1000
+
+
+def refuse_while_executed(connection: sa.Connection, row: sa.Row[Any], *, force: bool = False) -> None:
+    """Let nobody touch what a live process works on.
+
+    Raises:
+        ControlRefused: `RUN_OWNER_ALIVE` or `RUN_STILL_RUNNING`.
+    """
+    stop = f"stop it first: smithers-nb cancel {row.run_id}"
+    if is_executed(connection, row):
+        raise ControlRefused(f"run {row.run_id} is executed by a live process ({row.runtime_owner_id})", code="RUN_OWNER_ALIVE", hint=stop)
+    if not force and is_taken(connection, row.run_id):
+        raise ControlRefused(
+            f"run {row.run_id} is still running: somebody else has just started it",
+            code="RUN_STILL_RUNNING",
+            hint="watch it with `smithers-nb logs --follow`; --force takes it over if nothing happens",
+        )

@@ -1,0 +1,1 @@
+"""One execution of one run, from its claim to its outcome."""

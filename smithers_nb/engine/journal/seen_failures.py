@@ -1,0 +1,82 @@
+"""Failures in stores of others, each looked into once: noticed by compare-and-set, then launched.
+
+Between the two its noticer may die. Whoever finds that launches it again under the same id, which changes nothing when it was launched
+after all.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from smithers_nb.engine.journal.leases import Worker, host
+from smithers_nb.engine.journal.schema import noticed
+from smithers_nb.model.timestamps import now_ms
+
+_INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class Noticed(NamedTuple):
+    """One failure of one run; a run that is retried and fails again has another time, so it is another failure.
+
+    Attributes:
+        store: What tells the store from others, also when it is moved.
+        failed_at_ms: When the run failed, epoch milliseconds.
+    """
+
+    store: str
+    run_id: str
+    failed_at_ms: int
+
+
+def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> tuple[str, bool]:
+    """Take a failure, in a transaction of `Journal.writing`.
+
+    Args:
+        connection: The transaction.
+        failure: What has failed.
+        autopsy_run_id: Id for its autopsy, used when nobody has noticed it before.
+
+    Returns:
+        Id of its autopsy, and whether it is the caller who has to launch it; somebody else has done that or is about to otherwise.
+    """
+    mine = {"noticed_by": f"{host()} {os.getpid()}", "noticed_at_ms": now_ms()}
+    insert = _INSERTS[connection.dialect.name](noticed).on_conflict_do_nothing().returning(noticed.c.run_id)
+    if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).first() is not None:
+        return autopsy_run_id, True
+    row = connection.execute(sa.select(noticed).where(*_is(failure)).with_for_update()).one()
+    if row.launched_at_ms is not None or _still_at_it(row):
+        return row.autopsy_run_id, False
+    connection.execute(noticed.update().where(*_is(failure)).values(mine))
+    return row.autopsy_run_id, True
+
+
+def mark_launched(connection: sa.Connection, failure: Noticed) -> None:
+    """Write that the autopsy of a failure is on its way."""
+    connection.execute(noticed.update().where(*_is(failure)).values(launched_at_ms=now_ms()))
+
+
+def unlaunched(connection: sa.Connection, store: str) -> list[Noticed]:
+    """List the failures of a store whose noticer has not launched anything yet."""
+    columns = (noticed.c[name] for name in Noticed._fields)
+    query = sa.select(*columns).where(noticed.c.store == store, noticed.c.launched_at_ms.is_(None))
+    return [Noticed(*row) for row in connection.execute(query)]
+
+
+def known(connection: sa.Connection, store: str, since_ms: int) -> set[Noticed]:
+    """List the failures of a store at or after a time that are dealt with."""
+    columns = (noticed.c[name] for name in Noticed._fields)
+    query = sa.select(*columns).where(noticed.c.store == store, noticed.c.failed_at_ms >= since_ms, noticed.c.launched_at_ms.is_not(None))
+    return {Noticed(*row) for row in connection.execute(query)}
+
+
+def _still_at_it(row: sa.Row[Any]) -> bool:
+    where, _, pid = str(row.noticed_by).rpartition(" ")
+    return Worker(str(row.noticed_by), where, int(pid), int(row.noticed_at_ms), None).is_alive(now_ms())
+
+
+def _is(failure: Noticed) -> tuple[sa.ColumnElement[bool], ...]:
+    return noticed.c.store == failure.store, noticed.c.run_id == failure.run_id, noticed.c.failed_at_ms == failure.failed_at_ms

@@ -1,0 +1,104 @@
+"""Where durable runs live: a project folder with `.smithers_nb/`, or a Postgres database by URL.
+
+Everything that has to find the journal, the engine's own database, installed workflows or saved notebooks asks a `Place`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from smithers_nb.errors import ParameterError
+from smithers_nb.sources.smithers.journal import DATABASE, FOLDER
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project and the database of its runs.
+
+    Attributes:
+        root: The project's folder; notebooks run there.
+        url: `sqlite:////…/journal.db` or `postgresql://…`, with whatever password it has.
+    """
+
+    root: Path
+    url: str
+
+    @classmethod
+    def of(cls, where: str | Path | None = None, *, database: str | None = None) -> Place:
+        """Find the project that a folder belongs to.
+
+        Args:
+            where: A folder, searched upwards for `.smithers_nb/`, then `.smithers/` or `smithers.db`; itself when none has one.
+                Also the URL of a journal. None is the current folder.
+            database: URL of a shared database; `SMITHERS_NB_DATABASE` by default.
+
+        Raises:
+            ParameterError: The URL is of no database that can hold runs.
+        """
+        text = "." if where is None else os.fspath(where)
+        if "://" in text:
+            return cls._of_url(text)
+        root = _project(Path(text).expanduser().absolute())
+        shared = database or os.environ.get(DATABASE)
+        return cls(root, _checked(shared)) if shared else cls(root, f"sqlite:///{root / FOLDER / 'journal.db'}")
+
+    @classmethod
+    def _of_url(cls, url: str) -> Place:
+        if url.startswith("sqlite:"):
+            file = Path(url.removeprefix("sqlite:///")).absolute()
+            root = file.parent.parent if file.parent.name == FOLDER else file.parent
+            return cls(root, f"sqlite:///{file}")
+        return cls(_project(Path.cwd()), _checked(url))
+
+    @property
+    def file(self) -> Path | None:
+        """The journal's file; None in Postgres."""
+        return Path(self.url.removeprefix("sqlite:///")) if self.url.startswith("sqlite:") else None
+
+    @property
+    def engine_url(self) -> str:
+        """URL of the durable engine's own database: a file beside the journal, or the same Postgres database."""
+        return self.url if self.file is None else f"sqlite:///{self.file.with_name('dbos.db')}"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of everything that we keep in the project: `.smithers_nb`."""
+        return self.root / FOLDER
+
+    @property
+    def workflows(self) -> Path:
+        """Folder of the installed workflows."""
+        return self.folder / "workflows"
+
+    @property
+    def location(self) -> str:
+        """The database as shown to people, without secrets."""
+        if self.file is not None:
+            return str(self.file)
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _project(folder: Path) -> Path:
+    for marks in ((FOLDER,), (".smithers", "smithers.db")):
+        for place in (folder, *folder.parents):
+            if any((place / mark).exists() for mark in marks):
+                return place
+    return folder
+
+
+def _checked(url: str) -> str:
+    scheme = url.partition("://")[0]
+    if scheme not in ("postgresql", "postgres", "sqlite"):
+        raise ParameterError(
+            f"{scheme}: is no database that can hold runs", hint="give postgresql://USER@HOST/DATABASE, or leave it out for SQLite"
+        )
+    try:
+        _ = urlsplit(url).port
+    except ValueError:  # its message would show a part of the password
+        hint = "give postgresql://USER@HOST:PORT/DATABASE, with / @ : [ ] of a password written as %2F %40 %3A %5B %5D"
+        raise ParameterError("the URL of the database has no host and port that can be read", hint=hint) from None
+    return url.replace("postgres://", "postgresql://", 1)

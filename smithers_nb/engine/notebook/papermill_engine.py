@@ -1,0 +1,233 @@
+"""The seam to papermill: an engine that runs a notebook on a lean kernel and can be watched and stopped from another thread.
+
+A `Session` lives for one execution. It knows the notebook as it grows, the cell that is running and the kernel, so that whoever
+started the execution can save what there is, say which cell hung, and end a kernel that does not end by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import ensure_event_loop
+from nbclient.exceptions import CellTimeoutError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
+from papermill.log import logger
+
+from smithers_nb.engine.kernels.manager import OURS, LeanKernelManager
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.kernels.pool import KernelPool
+    from smithers_nb.engine.notebook.executor import Setting
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
+
+_ENGINE: Final = "smithers-nb"
+_START_TIMEOUT_S: Final = 60
+
+
+class Session:
+    """One execution of one notebook.
+
+    Attributes:
+        running: The cell that was begun last.
+        node: The notebook with the outputs it has so far; None until the parameters are in.
+        started: Set when the kernel's process has been started.
+        pool: Where its kernel comes from when it is to start fast.
+    """
+
+    def __init__(
+        self,
+        cell_timeout_s: float,
+        deadline: float,
+        started: threading.Event,
+        on_cell: Callable[[Session, int], None],
+        setting: Setting,
+    ) -> None:
+        self.node: Any = None
+        self.pool: KernelPool | None = None
+        self.started = started
+        self.running: Any = None
+        self._cell_timeout_s = cell_timeout_s
+        self._deadline = deadline
+        self._on_cell = on_cell
+        self._setting = setting
+        self._kernel: LeanKernelManager | None = None
+        self._stopped = False
+
+    def execute(self, node: Any, parameters: dict[str, Any]) -> None:
+        """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
+        with _silenced(logger), _own_event_loop():
+            kernel, language = _kernel_of(node)
+            execute_notebook(
+                node, None, parameters, engine_name=_ENGINE, kernel_name=kernel, language=language, progress_bar=False, session=self
+            )
+
+    def run_cells(self, manager: Any, kernel_name: str) -> None:
+        """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
+        self.node = manager.nb
+        from smithers_nb.engine.notebook.executor import Editor
+
+        if isinstance(self._setting.observer, Editor):
+            self._setting.observer.opened(self.node)
+        client = PapermillNotebookClient(
+            manager,
+            kernel_name=kernel_name,
+            kernel_manager_class=LeanKernelManager,
+            startup_timeout=_START_TIMEOUT_S,
+            timeout_func=self._time_left,
+            log=logger,
+            on_cell_start=self._begin,
+            on_cell_execute=self._sent,
+            on_cell_executed=self._answered,
+        )
+        self._kernel = client.create_kernel_manager()
+        self._kernel.on_start = self.started.set
+        self._kernel.pool = self.pool
+        self._kernel.cwd = self._setting.cwd
+        self._kernel.environment = self._setting.environment
+        if not self._stopped:
+            client.execute()
+
+    def stop(self) -> None:
+        """End the kernel at once, from any thread; the execution then fails by itself."""
+        self._stopped = True
+        if self._kernel is not None:
+            self._kernel.kill_now()
+
+    @property
+    def kernel_log(self) -> str:
+        """What the kernel's process wrote to its error stream."""
+        return self._kernel.last_words if self._kernel is not None else ""
+
+    def mark(self, name: str, message: str) -> None:
+        """Write an error into the cell that was running, where a reader will look for it."""
+        from nbformat.v4 import new_output
+
+        cells = self.node.cells if self.node is not None else []
+        cell = self.running if self.running is not None else next((c for c in cells if c.cell_type == "code"), None)
+        if cell is not None:
+            # a kernel that is ended because its time is up says KeyboardInterrupt, which would mislead
+            cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
+            cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
+            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+
+    def _time_left(self, _cell: Any) -> float:
+        return max(0.01, min(self._cell_timeout_s, self._deadline - time.monotonic()))
+
+    def _sent(self, cell: Any, cell_index: int) -> None:
+        if self._setting.observer is not None:
+            self._setting.observer.begun(cell, cell_index)
+
+    def _answered(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
+        said = execute_reply["content"]
+        if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
+            cell.outputs.append(_error_of(said, cell))
+        if self._setting.observer is not None:
+            self._setting.observer.ended(cell, cell_index)
+
+    def _begin(self, cell: Any, cell_index: int) -> None:
+        self.running = cell
+        self._on_cell(self, cell_index)
+
+
+class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
+    """Hands the cells to the session that asked for them."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, session: Session, **_: Any) -> None:
+        """Do what papermill asks an engine to do."""
+        session.run_cells(nb_man, kernel_name)
+
+
+def _error_of(reply: dict[str, Any], cell: Any) -> Any:
+    """Make the error output that a kernel owes: IPython prints an exception group as text and only its answer names it."""
+    from nbformat.v4 import new_output
+
+    printed = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stderr"]
+    name, value = str(reply.get("ename") or "Error"), str(reply.get("evalue") or "")
+    return new_output("error", ename=name, evalue=value, traceback=reply.get("traceback") or printed[-1:] or [f"{name}: {value}"])
+
+
+def _kernel_of(node: Any) -> tuple[str, str]:
+    """Name the kernel and the language of a notebook; one that names neither, or a Python that is not installed here, gets ours."""
+    spec = node.metadata.get("kernelspec", {})
+    language = str(spec.get("language") or node.metadata.get("language_info", {}).get("name") or "python")
+    name = str(spec.get("name") or "")
+    if not name or (language == "python" and name not in OURS and name not in KernelSpecManager().find_kernel_specs()):
+        name = OURS[0]
+    return name, language
+
+
+papermill_engines.register(_ENGINE, _Engine)
+
+
+def is_of_a_cell(error: BaseException | None) -> bool:
+    """Tell an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
+    return isinstance(error, PapermillExecutionError)
+
+
+def in_words(error: BaseException, session: Session, deadline: float) -> tuple[str, str]:
+    """Give the name and the message of what ended an execution."""
+    if isinstance(error, PapermillExecutionError):
+        return error.ename, error.evalue
+    if time.monotonic() >= deadline:
+        return "Timeout", "the notebook took longer than it was given"
+    if isinstance(error, CellTimeoutError):
+        return "Timeout", "the cell took longer than it was given"
+    log = session.kernel_log.splitlines()
+    said = f"; its last words: {log[-1]}" if log else ""
+    name = type(error).__name__
+    return name, f"the kernel died{said}" if name == "DeadKernelError" or "Kernel died" in str(error) else str(error) or name
+
+
+@contextmanager
+def _silenced(log: logging.Logger) -> Iterator[None]:
+    """Keep papermill from telling every step; what matters is raised. Notebooks that run at once share its log."""
+    with _quiet.lock:
+        if _quiet.wanted == 0:
+            _quiet.before = log.level
+            log.setLevel(logging.CRITICAL + 1)
+        _quiet.wanted += 1
+    try:
+        yield
+    finally:
+        with _quiet.lock:
+            _quiet.wanted -= 1
+            if _quiet.wanted == 0:
+                log.setLevel(_quiet.before)
+
+
+class _Quiet:
+    """How many executions want papermill's log to be quiet, and how loud it was before the first of them."""
+
+    lock = threading.Lock()
+    wanted = 0
+    before = logging.NOTSET
+
+
+_quiet: Final = _Quiet()
+
+
+@contextmanager
+def _own_event_loop() -> Iterator[None]:
+    """Let nothing that nbclient leaves running when a cell is cut off outlive the execution."""
+    loop = ensure_event_loop()  # the one that nbclient will use in this thread
+    try:
+        yield
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()

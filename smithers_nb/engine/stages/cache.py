@@ -1,0 +1,91 @@
+"""What an earlier execution of a run has kept of a stage, and whether it can still be used.
+
+A kept output that is of another schema than the one asked for now is refused, never silently made again: somebody has to say which
+of the two is meant. The refusal is a failed attempt of the stage, so the run says why it failed; the output stays.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.records import append_event, fail_attempt, set_node, start_attempt
+from smithers_nb.engine.journal.schema import attempts, nodes, outputs, runs
+from smithers_nb.errors import ControlRefused
+from smithers_nb.model.failure_reason import FailureReason
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.stages.codec import Shape
+
+
+class Kept(NamedTuple):
+    """The output that an earlier execution kept.
+
+    Attributes:
+        schema_name: Name of its schema.
+        digest: Fingerprint of its schema; None when that is not known.
+        state: State of its node now.
+        made_at: When it was made, epoch milliseconds; None when that is not known.
+    """
+
+    row: dict[str, Any]
+    schema_name: str
+    digest: str | None
+    state: str | None
+    made_at: int | None
+
+
+def kept_of(connection: sa.Connection, node: Node) -> Kept | None:
+    """Read what was kept; None when the stage has never finished, or was reset."""
+    query = (
+        sa.select(outputs.c.row_json, outputs.c.schema_name, nodes.c.state)
+        .join_from(outputs, nodes, sa.and_(*(nodes.c[name] == outputs.c[name] for name in node._fields)), isouter=True)
+        .where(*node.key(outputs))
+    )
+    found = connection.execute(query).first()
+    if found is None:
+        return None
+    finished = sa.select(attempts.c.meta_json, attempts.c.finished_at_ms).where(*node.key(attempts), attempts.c.state == "finished")
+    made = connection.execute(finished.order_by(attempts.c.attempt.desc())).first()
+    meta = orjson.loads(made.meta_json or "{}") if made else {}
+    at = made.finished_at_ms if made else None
+    return Kept(orjson.loads(found.row_json), found.schema_name, meta.get("schemaDigest"), found.state, at)
+
+
+def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any | ControlRefused:
+    """Give the kept output as a value, or the refusal that the caller has to raise after this transaction."""
+    refusal = None
+    if kept.digest not in (None, shape.digest) and _is_hot(connection, node.run_id):
+        refusal = _refusal(node, kept, shape, "SCHEMA_CHANGE_HOT", "the schema of a finished stage was changed while the run is hot")
+        append_event(connection, node.run_id, "WorkflowReloadUnsafe", {"reason": str(refusal), "nodeId": node.node_id})
+    else:
+        try:
+            value = shape.unpack(kept.row)
+        except ValueError as error:
+            refusal = _refusal(node, kept, shape, "INVALID_OUTPUT", str(error))
+    if refusal is None:
+        if kept.state != "finished":  # it was refused before, and somebody has put the schema back
+            set_node(connection, node, "finished")
+        return value
+    reason = FailureReason(code=refusal.code, message=str(refusal), source=f"node:{node.node_id}", details={"name": "ControlRefused"})
+    fail_attempt(connection, node, start_attempt(connection, node, kind="stage"), reason)
+    return refusal
+
+
+def _refusal(node: Node, kept: Kept, shape: Shape, code: str, why: str) -> ControlRefused:
+    reset = f"smithers-nb retry-task {shlex.quote(node.run_id)} --node {shlex.quote(node.node_id)}"
+    reset += f" --iteration {node.iteration}" if node.iteration else ""
+    return ControlRefused(
+        f"the kept output of stage {node.node_id!r} ({kept.schema_name}) is not what it shall give now ({shape.name}): {why}",
+        code=code,
+        hint=f"undo the change, or make the output again: {reset}",
+    )
+
+
+def _is_hot(connection: sa.Connection, run_id: str) -> bool:
+    text = connection.execute(sa.select(runs.c.config_json).where(runs.c.run_id == run_id)).scalar()
+    return orjson.loads(text or "{}").get("hot") is True

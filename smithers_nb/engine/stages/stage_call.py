@@ -1,0 +1,145 @@
+"""One call of a stage: what was kept is used, else an attempt begins, and ends in one transaction with what it gave.
+
+A crash between the end of the function and that transaction leaves an open attempt and no output; so the function runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import orjson
+
+from smithers_nb.engine.stages.parked import Parked
+from smithers_nb.errors import ControlRefused, ParameterError, StageError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.stages.codec import Shape
+    from smithers_nb.engine.stages.context import ThisRun
+    from smithers_nb.model.failure_reason import FailureReason
+
+KIND: Final = "stage"
+"""Kind of the attempts of stages."""
+
+_MESSAGE, _STACK = 10_000, 20_000  # characters that are kept of an error
+_STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
+
+
+class StageCall:
+    """One call of `stage`, which may take several attempts."""
+
+    def __init__(self, run: ThisRun, node_id: str, iteration: int, shape: Shape, label: str | None) -> None:
+        self.run = run
+        self.node_id = node_id
+        self.iteration = iteration
+        self.shape = shape
+        self.label = label
+
+    def once(self, step: Callable[[], Any]) -> Any:
+        """Give the kept output, or take the step."""
+        from smithers_nb.engine.journal.records import start_attempt
+        from smithers_nb.engine.stages.cache import kept_of, use
+
+        meta = {"schema": self.shape.name, "schemaDigest": self.shape.digest}
+        with self.run.writing() as connection:
+            node = node_of(connection, self.run, self.node_id, self.iteration)
+            kept = kept_of(connection, node)
+            if kept is None:
+                attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta)
+            else:
+                value = use(connection, node, kept, self.shape)
+        if kept is None:
+            return self._try(node, attempt, step)
+        if isinstance(value, ControlRefused):
+            raise value
+        self.run.reused[self.node_id, self.iteration] = kept.made_at
+        return value
+
+    def _try(self, node: Node, attempt: int, step: Callable[[], Any]) -> Any:
+        from smithers_nb.engine.journal.records import cancel_attempt, fail_attempt, finish_attempt, write_output
+
+        try:
+            row = self._packed(step())
+            value = self._unpacked(row)
+        except (*_STOPPED, Parked) as stop:
+            with self.run.writing() as connection:
+                cancel_attempt(connection, node, attempt, f"parked at {stop.node_id}" if isinstance(stop, Parked) else "interrupted")
+            raise
+        except BaseException as error:
+            with self.run.writing() as connection:
+                fail_attempt(connection, node, attempt, _reason(error, node))
+            raise
+        with self.run.writing() as connection:
+            write_output(connection, node, self.shape.name, row)
+            finish_attempt(connection, node, attempt)
+        return value
+
+    def _packed(self, value: Any) -> dict[str, Any]:
+        try:
+            return self.shape.pack(value)
+        except ValueError as error:
+            raise self._invalid(str(error)) from None
+
+    def _unpacked(self, row: Mapping[str, Any]) -> Any:
+        try:  # what could not be read later must not be kept
+            return self.shape.unpack(row)
+        except ValueError as error:
+            raise self._invalid(f"it could not be read back from JSON: {error}") from None
+
+    def _invalid(self, why: str) -> StageError:
+        return StageError(
+            f"stage {self.node_id!r} did not give {self.shape.described}: {why}",
+            code="INVALID_OUTPUT",
+            hint="return what the schema says, or change the schema",
+        )
+
+
+def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> Node:
+    """Give the key of a node; a stage must not be called like the cell that it stands in, which is a node of its own."""
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.journal.schema import attempts
+
+    mine = (attempts.c.run_id == run.run_id, attempts.c.node_id == node_id, attempts.c.iteration == iteration)
+    texts = connection.execute(sa.select(attempts.c.meta_json).where(*mine)).scalars()
+    if any(orjson.loads(text or "{}").get("kind") == "cell" for text in texts):
+        raise ParameterError(f"{node_id!r} is the id of a cell of this notebook", hint="give the stage another id")
+    return Node(run.run_id, node_id, iteration)
+
+
+def _reason(error: BaseException, node: Node) -> FailureReason:
+    """Say why a stage failed."""
+    from smithers_nb.model.failure_reason import FailureReason
+
+    name, code = type(error).__name__, getattr(error, "code", None)
+    stack = "".join(traceback.format_exception(error))
+    return FailureReason(
+        code=code if isinstance(code, str) and code else name,
+        message=_text(error)[:_MESSAGE] or f"{name} without a message",
+        source=f"node:{node.node_id}",
+        details={"name": name, "stack": stack[-_STACK:], **_cell()},
+    )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # whatever the `__str__` of somebody's exception does
+        return ""
+
+
+def _cell() -> dict[str, str]:
+    """Name the cell that runs, where the front-end says which one it is."""
+    try:
+        from IPython.core.getipython import get_ipython
+
+        header = cast("Any", get_ipython()).parent_header
+        return {"cell": str(header["metadata"]["cellId"])}
+    except (ImportError, AttributeError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,1 @@
+"""Processes that execute runs: DBOS, the worker loop, and recovery."""

@@ -1,0 +1,1 @@
+"""Building blocks of every page: markup, cards, tables and the theme."""

@@ -1,0 +1,163 @@
+"""What a person is asked and has said, as static cards: gates before and after the decision, questions.
+
+The live twins are in `widgets`; they show these cards and put the controls below them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from smithers_nb.present.html.cards import command_sheet, details, stack
+from smithers_nb.present.html.markup import Card, Html, h, table, text_table
+from smithers_nb.present.html.parts import state_mark
+from smithers_nb.present.html.text import one_line, shown, when
+
+_SHORT = 400
+
+
+class Decided(NamedTuple):
+    """What was decided at a gate.
+
+    Attributes:
+        at: Epoch milliseconds.
+    """
+
+    approved: bool
+    by: str
+    at: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class GateRequest:
+    """What a gate asks.
+
+    Attributes:
+        details: What the decision is about, name to value.
+        effects: What follows, such as `("Approve", "the run goes on")`.
+        commands: How to decide elsewhere: commands, each with what it does.
+        run_id: The run that waits.
+    """
+
+    title: str
+    summary: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    effects: Sequence[tuple[str, str]] = ()
+    commands: Sequence[tuple[str, str]] = ()
+    run_id: str = ""
+
+
+@dataclass(frozen=True)
+class QuestionRequest:
+    """What a question asks.
+
+    Attributes:
+        schema: JSON schema of the answer; empty when anything goes.
+        options: What can be chosen; None for a free answer.
+        commands: How to answer elsewhere: commands, each with what it does.
+        run_id: The run that waits.
+    """
+
+    prompt: str
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    options: Sequence[str] | None = None
+    commands: Sequence[tuple[str, str]] = ()
+    run_id: str = ""
+
+
+def gate_asked(request: GateRequest, *, commands: bool = True) -> Card:
+    """Show a gate that waits: what is asked, about what, what follows, and the commands that decide it."""
+    head = _head("gate", request.title, "waits for a decision")
+    effects = h("dl", *(h("div", h("dt", name), h("dd", what)) for name, what in request.effects)) if request.effects else None
+    page = h(
+        "section",
+        head,
+        h("p", shown(request.summary, 2_000), class_="snb-reason") if request.summary else None,
+        effects,
+        h("p", "Run ", h("code", request.run_id), class_="snb-muted") if request.run_id else None,
+        class_="snb snb-card snb-gate snb-warn",
+        role="group",
+        aria_label=f"Gate: {one_line(request.title, 240)}",
+    )
+    lines = [
+        f"◆ {one_line(request.title, 240)} (waits for a decision)",
+        *([shown(request.summary, 2_000)] if request.summary else []),
+        *(f"  {name}: {what}" for name, what in request.effects),
+    ]
+    return stack(Card(page, "\n".join(lines)), *_about(request.details), _commands(request.commands) if commands else None)
+
+
+def gate_decided(title: str, decided: Decided) -> Card:
+    """Show a gate after the decision: who, when, in what words."""
+    word, state = ("Approved", "approved") if decided.approved else ("Denied", "denied")
+    told = f"{word} by {one_line(decided.by)} on {when(decided.at)}"
+    page = h(
+        "section",
+        _head(state, title),
+        h("p", told),
+        h("blockquote", shown(decided.note, 2_000)) if decided.note else None,
+        class_=f"snb snb-card snb-{'good' if decided.approved else 'bad'}",
+        role="group",
+        aria_label=f"{word}: {one_line(title, 240)}",
+    )
+    return Card(page, f"◆ {one_line(title, 240)}\n{told}{f': {shown(decided.note, 2_000)}' if decided.note else ''}")
+
+
+def question_asked(request: QuestionRequest, *, commands: bool = True) -> Card:
+    """Show a question that waits: what is asked, what can be answered, and the command that answers it."""
+    prompt, *rest = shown(request.prompt, 4_000).split("\n", 1)
+    answer = h("p", "One of: ", *(h("code", option, class_="snb-chip") for option in request.options)) if request.options else None
+    page = h(
+        "section",
+        _head("question", prompt, "waits for an answer"),
+        h("p", rest[0], class_="snb-reason") if rest else None,
+        answer,
+        h("p", "Run ", h("code", request.run_id), class_="snb-muted") if request.run_id else None,
+        class_="snb snb-card snb-gate snb-warn",
+        role="group",
+        aria_label=f"Question: {one_line(prompt, 240)}",
+    )
+    lines = [f"? {prompt} (waits for an answer)", *rest, *([f"  one of: {', '.join(request.options)}"] if request.options else [])]
+    return stack(Card(page, "\n".join(lines)), _commands(request.commands) if commands else None)
+
+
+def question_answered(prompt: str, answer: Any, *, by: str = "") -> Card:
+    """Show a question after the answer."""
+    told = f"Answered{f' by {one_line(by)}' if by else ''}: {shown(answer, 2_000)}"
+    page = h("section", _head("answered", prompt.split("\n", 1)[0]), h("p", told), class_="snb snb-card snb-good", role="group")
+    return Card(page, f"? {one_line(prompt.split(chr(10), 1)[0], 240)}\n{told}")
+
+
+def _head(state: str, title: str, word: str = "") -> Html:
+    chip = h("span", word, class_="snb-chip") if word else None
+    return h("p", state_mark(state), h("strong", one_line(title, 240)), chip, class_="snb-title")
+
+
+def _about(about: Mapping[str, Any]) -> list[Card]:
+    """Show what a decision is about: short values in a table, long and nested ones folded."""
+    short = [(name, value) for name, value in about.items() if _is_short(value)]
+    cards = [_details_table(short)] if short else []
+    return [*cards, *(details(str(name), _as_text(value)) for name, value in about.items() if not _is_short(value))]
+
+
+def _details_table(rows: Sequence[tuple[str, Any]]) -> Card:
+    page = h("div", table("What it is about", ("Name", "Value"), ((name, shown(value, _SHORT)) for name, value in rows)), class_="snb")
+    return Card(page, text_table(("Name", "Value"), rows))
+
+
+def _is_short(value: Any) -> bool:
+    return not isinstance(value, (dict, list)) and len(str(value)) <= _SHORT and "\n" not in str(value)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    import json
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _commands(commands: Sequence[tuple[str, str]]) -> Card | None:
+    return command_sheet(commands, title="In a terminal") if commands else None

@@ -1,0 +1,1 @@
+"""The HTML report: one self-contained file made from an executed notebook."""

@@ -1,0 +1,268 @@
+"""Live twins of what a person is asked: a gate with buttons, a question with a form, a run that shows itself again and again.
+
+Made of ipywidgets (the extra `lab`). What happens on a click is a callback of the caller, and what a callback refuses is shown in place.
+Every widget carries its static card, so a saved notebook, a report and a terminal say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from smithers_nb.errors import SmithersNbError
+from smithers_nb.present.html.decision_cards import (
+    Decided,
+    GateRequest,
+    QuestionRequest,
+    gate_asked,
+    gate_decided,
+    question_answered,
+    question_asked,
+)
+from smithers_nb.present.html.markup import Card, h
+from smithers_nb.present.html.parts import note
+from smithers_nb.present.html.text import one_line, when
+from smithers_nb.present.html.theme import style_block
+from smithers_nb.present.widgets.forms import form_of
+
+EVERY_S: Final = 2.0
+"""Seconds between two looks at what others have decided."""
+
+_LINES: Final = 12
+_WIDE: Final = {"width": "auto", "max_width": "46em"}
+# Fields are sent when they are left (`continuous_update=False`): sent with every key, the last ones may come after the click.
+
+
+@dataclass(repr=False)
+class Live:
+    """A widget and its static twin.
+
+    Attributes:
+        box: The ipywidgets widget.
+        card: The twin as it is now.
+    """
+
+    box: Any
+    card: Card
+    _task: Any = field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        return self.card.text
+
+    def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
+        del include, exclude  # all forms are small, and IPython filters by itself
+        return {**self.box._repr_mimebundle_(), **self.card._repr_mimebundle_()}
+
+    def every(self, seconds: float, look: Callable[[], bool]) -> None:
+        """Call `look` again and again until it says True; where no event loop runs, never."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._task = loop.create_task(_again(seconds, look))
+
+
+class GateCallbacks(NamedTuple):
+    """What a gate's buttons do.
+
+    Attributes:
+        decide: Takes the decision and the note; raises a `SmithersNbError` when it is refused.
+        look: What is decided by now; None while nothing is.
+        after: Said once it is decided.
+    """
+
+    decide: Callable[[bool, str | None], Decided]
+    look: Callable[[], Decided | None]
+    after: str = ""
+
+
+def gate_widget(request: GateRequest, callbacks: GateCallbacks, *, who: str) -> Live:
+    """Let a person decide: title, summary, details, a note, Approve and Deny.
+
+    Args:
+        request: What is asked.
+        callbacks: What the buttons do.
+        who: In whose name the decision is written; shown before it is taken.
+    """
+    import ipywidgets as widgets
+
+    note_field = widgets.Text(description="Note", placeholder="why, in your words (optional)", layout=_WIDE, continuous_update=False)
+    approve = widgets.Button(description="Approve", button_style="success", icon="check", tooltip=f"Approve: {request.title}")
+    deny = widgets.Button(description="Deny", button_style="danger", icon="times", tooltip=f"Deny: {request.title}")
+    asked = _Asked(
+        gate_asked(request, commands=False),
+        [widgets.HTML(_line(f"You decide as {who}.")), note_field, widgets.HBox([approve, deny])],
+        lambda: None if (found := callbacks.look()) is None else gate_decided(request.title, found),
+        callbacks.after,
+    )
+    for button in (approve, deny):
+        asked.on(button, lambda chosen: callbacks.decide(chosen is approve, note_field.value.strip() or None))
+    return asked.live(gate_asked(request))
+
+
+class QuestionCallbacks(NamedTuple):
+    """What a question's form does.
+
+    Attributes:
+        answer: Takes the answer as JSON; raises a `SmithersNbError` when it does not fit or somebody was first.
+        look: Who has answered what by now; None while nobody has.
+        after: Said once it is answered.
+    """
+
+    answer: Callable[[Any], None]
+    look: Callable[[], tuple[Any, str] | None]
+    after: str = ""
+
+
+def question_widget(request: QuestionRequest, callbacks: QuestionCallbacks, *, who: str) -> Live:
+    """Let a person answer, with a form made from the JSON schema of the answer.
+
+    Args:
+        request: What is asked.
+        callbacks: What the button does.
+        who: In whose name the answer is written; shown before it is given.
+    """
+    import ipywidgets as widgets
+
+    form = form_of(request.schema, request.options)
+    send = widgets.Button(description="Answer", button_style="primary", icon="check", tooltip="Send the answer")
+    asked = _Asked(
+        question_asked(request, commands=False),
+        [widgets.HTML(_line(f"You answer as {who}. {form.hint}")), form.widget, send],
+        lambda: None if (found := callbacks.look()) is None else question_answered(request.prompt, found[0], by=found[1]),
+        callbacks.after,
+    )
+    asked.on(send, lambda _: callbacks.answer(form.read()))
+    return asked.live(question_asked(request))
+
+
+class Watched(NamedTuple):
+    """What a watched run or project looks like at one moment.
+
+    Attributes:
+        card: State and timeline.
+        waiting: What waits for a person: a key that tells one from another, and how its widget is made.
+        at: When, epoch milliseconds.
+        over: Nothing more will change.
+    """
+
+    card: Card
+    waiting: Sequence[tuple[str, Callable[[], Live]]]
+    at: int
+    over: bool = False
+
+
+def watch_widget(look: Callable[[], Watched], *, every_s: float = EVERY_S) -> Live:
+    """Show a run or a project as it goes on, with the gates and questions that wait in it.
+
+    What somebody has typed into a note stays while the rest is drawn again.
+
+    Args:
+        look: Reads what is to be shown.
+        every_s: Seconds between two looks.
+    """
+    import ipywidgets as widgets
+
+    page, inbox, stamp = widgets.HTML(), widgets.VBox([]), widgets.HTML()
+    refresh = widgets.Button(description="Refresh", icon="refresh", tooltip="Look again now")
+    live = Live(widgets.VBox([widgets.HBox([refresh, stamp]), page, inbox]), note("Nothing was read yet."))
+    open_ones: dict[str, Live] = {}
+
+    def show() -> bool:
+        seen = look()
+        live.card, page.value = seen.card, _page(seen.card)
+        stamp.value = _line(f"as of {when(seen.at)}")
+        wanted = {key: open_ones.get(key) or make() for key, make in seen.waiting}
+        if list(wanted) != list(open_ones):
+            open_ones.clear()
+            open_ones.update(wanted)
+            inbox.children = [one.box for one in wanted.values()]
+        return seen.over
+
+    def again() -> bool:
+        try:
+            return show()
+        except SmithersNbError as error:
+            stamp.value = _refused(error)
+            return False
+
+    refresh.on_click(lambda _: again())
+    if not again():
+        live.every(every_s, again)
+    return live
+
+
+class _Asked:
+    """What a gate and a question have in common: a card, controls below it, and a card instead once somebody has said something."""
+
+    def __init__(self, card: Card, controls: list[Any], look: Callable[[], Card | None], after: str) -> None:
+        import ipywidgets as widgets
+
+        self._page, self._said = widgets.HTML(_page(card)), widgets.HTML()
+        self._controls = widgets.VBox(controls)
+        self._look, self._after = look, after
+        self._buttons: list[Any] = []
+        self._live: Live | None = None
+
+    def on(self, button: Any, act: Callable[[Any], object]) -> None:
+        """Let a button act; what is refused is shown, and what was said meanwhile by somebody else as well."""
+        self._buttons.append(button)
+
+        def click(chosen: Any) -> None:
+            self._enable(False)
+            try:
+                act(chosen)
+            except SmithersNbError as error:
+                self._said.value = _refused(error)
+            else:
+                self._said.value = _line(self._after)
+            self._enable(not self.show())
+
+        button.on_click(click)
+
+    def live(self, twin: Card) -> Live:
+        """Put it together, and look from time to time whether somebody else has said something."""
+        import ipywidgets as widgets
+
+        self._live = Live(widgets.VBox([self._page, self._controls, self._said]), twin)
+        self._live.every(EVERY_S, self.show)
+        return self._live
+
+    def show(self) -> bool:
+        """Show what was said; False while nothing was, or while it cannot be read."""
+        card = None
+        with suppress(SmithersNbError):
+            card = self._look()
+        if card is None:
+            return False
+        self._page.value, self._controls.layout.display = _page(card), "none"
+        self._said.value = self._said.value or _line(self._after)
+        if self._live is not None:
+            self._live.card = card
+        return True
+
+    def _enable(self, on: bool) -> None:
+        for button in self._buttons:
+            button.disabled = not on
+
+
+async def _again(seconds: float, look: Callable[[], bool]) -> None:
+    while not look():  # noqa: ASYNC110  # what is waited for happens in another process
+        await asyncio.sleep(seconds)
+
+
+def _page(card: Card) -> str:
+    return style_block() + card.html
+
+
+def _line(text: str) -> str:
+    return style_block() + h("p", one_line(text, 600), class_="snb snb-muted", role="status") if text else ""
+
+
+def _refused(error: SmithersNbError) -> str:
+    lines = [note(line, state="failed") for line in str(error).splitlines()[:_LINES]]
+    hint = h("p", one_line(error.hint, 600), class_="snb snb-muted") if error.hint else None
+    return style_block() + h("div", *lines, hint, role="alert")

@@ -1,0 +1,1 @@
+"""The system database of a DBOS application, read as runs."""

@@ -1,0 +1,86 @@
+"""Inputs, outputs and errors as DBOS stores them: portable JSON, or a pickle in base64 that is read and never run."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final
+
+from smithers_nb.sources.dbos.pickles import NotReadable, Thing, plain, read
+from smithers_nb.sources.stores.json_text import dump, parse
+
+_RETRIES: Final = "DBOSMaxStepRetriesExceeded"
+_QUOTED: Final = frozenset({"KeyError"})
+_NUMBERED: Final = frozenset(
+    {"OSError", "IOError", "FileNotFoundError", "PermissionError", "FileExistsError", "IsADirectoryError", "NotADirectoryError"}
+    | {"ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError", "BlockingIOError", "TimeoutError"}
+)
+_SHOWN: Final = 2_000
+
+
+def value_of(text: Any, serialization: Any) -> Any:
+    """Decode a stored value to what JSON can hold; what cannot be told is the stored text itself, cut."""
+    value = _decoded(text, serialization)
+    return plain(value)
+
+
+def errors_of(text: Any, serialization: Any) -> list[dict[str, Any]]:
+    """Decode a stored error: one record `{name, message, code?, details?}`, or one for each attempt of a step that was retried."""
+    if text is None:
+        return []
+    value = _decoded(text, serialization)
+    if isinstance(value, Thing) and value.kind == _RETRIES and (tries := _tries(value)):
+        return tries
+    return [_record(value)]
+
+
+def _decoded(text: Any, serialization: Any) -> Any:
+    if not isinstance(text, str | bytes):
+        return text
+    stored = text if isinstance(text, str) else text.decode("utf-8", "replace")
+    if serialization != "py_pickle":
+        parsed = parse(stored)
+        if parsed is not None or stored == "null":
+            return parsed
+    try:
+        return read(base64.b64decode(stored, validate=True))
+    except (NotReadable, binascii.Error, ValueError):
+        return stored[:_SHOWN]
+
+
+def _record(value: Any) -> dict[str, Any]:
+    if isinstance(value, Thing):
+        state = plain(value.state)
+        record: dict[str, Any] = {"name": value.kind, "message": _message(value)}
+        if isinstance(state, dict) and isinstance(code := state.get("dbos_error_code") or state.get("code"), str | int):
+            record["details"] = {"errorCode": code}
+        return record
+    if isinstance(value, dict):  # portable JSON
+        record = {"name": str(value.get("name") or "Error"), "message": str(value.get("message") or "")}
+        details = {"errorCode": value.get("code"), "data": plain(value.get("data"))}
+        known = {name: item for name, item in details.items() if item is not None}
+        return record | ({"details": known} if known else {})
+    return {"name": "Error", "message": str(plain(value))}
+
+
+def _tries(value: Thing) -> list[dict[str, Any]]:
+    """Take the error of each attempt out of the one that says that there were too many."""
+    inner = next((item for item in (*value.args, *value.state.values()) if isinstance(item, list)), [])
+    return [_record(error) for error in inner if isinstance(error, Thing)][:_SHOWN]
+
+
+def _message(value: Thing) -> str:
+    """Say what `str()` of the exception would."""
+    args = [plain(item) for item in value.args]
+    if not args and isinstance(told := value.state.get("message"), str):
+        return told
+    if value.kind in _NUMBERED and len(args) > 1:
+        path = f": {args[2]!r}" if len(args) > 2 and args[2] is not None else ""  # noqa: PLR2004 - errno, text, path
+        return f"[Errno {args[0]}] {args[1]}{path}"
+    if len(args) == 1:
+        return repr(args[0]) if value.kind in _QUOTED else _text(args[0])
+    return ", ".join(map(_text, args))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else dump(value) or ""

@@ -1,0 +1,1 @@
+"""A Smithers store, read as runs; our own journal has the same tables."""

@@ -1,0 +1,146 @@
+"""The task graph of a run: the last render frame, put together from its keyframe and the changes since.
+
+The engine stores the rendered tree as a keyframe now and then and as changes in between (`set`, `insert`, `remove` at a path). The
+order of tasks follows from the elements around them exactly as its scheduler walks them: children of a sequence wait for one
+another, children of a parallel, a loop or a plain group do not, and what an asynchronous wait holds up is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.model.rows import TaskRow
+from smithers_nb.sources.smithers.query import Wanted, known_columns
+from smithers_nb.sources.smithers.task_order import Element, order_of
+from smithers_nb.sources.stores.json_text import dump, parse, text_or_none, whole
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.smithers.source import SmithersSource
+
+_FRAMES: Final = "_smithers_frames"
+_KIND_BY_TAG: Final = {
+    "smithers:subflow": "subflow",
+    "smithers:sandbox": "sandbox",
+    "smithers:wait-for-event": "wait",
+    "smithers:timer": "timer",
+}
+
+
+class BadChange(ValueError):
+    """A change that does not fit the tree it should change."""
+
+
+def tasks(source: SmithersSource, wanted: Wanted) -> list[TaskRow]:
+    """Read the tasks of one run, or of every run, as last rendered."""
+    if not {"run_id", "frame_no", "xml_json"} <= set(source.schema.get(_FRAMES, ())):
+        return []
+    rows: list[TaskRow] = []
+    for run_id, frames in groupby(_last_frames(source, wanted.run_id), key=lambda cells: str(cells[0])):
+        tree, index, bad = None, None, ""
+        for _, number, encoding, content, task_index in frames:
+            index = parsed if isinstance(parsed := parse(task_index), list) else index
+            try:
+                tree = render(tree, content, encoding)
+            except BadChange as error:
+                bad = bad or f"frame {number}: {error}"
+        if bad:
+            source.problems.add(f"{_FRAMES} {run_id}", bad)
+        rows += _rows(run_id, tree, index or [])
+    return rows
+
+
+def render(tree: Any, content: Any, encoding: Any) -> Any:
+    """Give the tree of a frame from the tree before it.
+
+    Raises:
+        BadChange: The frame is no JSON, or one of its changes names a place that does not exist; the tree keeps the changes before.
+    """
+    value = parse(content)
+    if encoding != "delta":
+        if not isinstance(value, dict):
+            raise BadChange("the frame is not a JSON tree")
+        return value
+    if not isinstance(value, dict) or value.get("version") != 1 or not isinstance(value.get("ops"), list):
+        raise BadChange("the frame is not a list of changes of version 1")
+    for change in value["ops"]:
+        tree = _changed(tree, change)
+    return tree
+
+
+def _last_frames(source: SmithersSource, run_id: str | None) -> Iterator[tuple[Any, ...]]:
+    """Read, per run, the newest complete frame and the changes after it."""
+    names = ("run_id", "frame_no", "encoding", "xml_json", "task_index_json")
+    has = source.schema[_FRAMES]
+    columns = ", ".join(known_columns(f"f.[{name}]", has) if name in has else "NULL" for name in names)
+    complete = f"SELECT max(frame_no) FROM {_FRAMES} WHERE run_id = f.run_id"
+    complete += " AND encoding <> 'delta'" if "encoding" in has else ""
+    where, params = ("", ()) if run_id is None else ("f.run_id = ? AND ", (run_id,))
+    sql = f"SELECT {columns} FROM {_FRAMES} AS f WHERE {where}f.frame_no >= ({complete}) ORDER BY f.run_id, f.frame_no"
+    return iter(source.fetch(_FRAMES, sql, params))
+
+
+def _changed(tree: Any, change: Any) -> Any:
+    try:
+        kind, path, value = change["op"], change["path"], change.get("value")
+        if not path:
+            return None if kind == "remove" else value
+        parent = tree
+        for step in path[:-1]:
+            parent = parent[step]
+        _CHANGES[kind](parent, path[-1], value)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise BadChange(f"a change does not fit the frame before it: {error!r}") from error
+    return tree
+
+
+def _set(parent: Any, key: Any, value: Any) -> None:
+    if isinstance(parent, list) and key == len(parent):
+        parent.append(value)
+    else:
+        parent[key] = value
+
+
+def _insert(parent: list[Any], key: int, value: Any) -> None:
+    parent.insert(key, value)
+
+
+def _remove(parent: Any, key: Any, _: Any) -> None:
+    del parent[key]
+
+
+_CHANGES: Final = {"set": _set, "insert": _insert, "remove": _remove}
+
+
+def _rows(run_id: str, tree: Any, index: Iterable[Any]) -> list[TaskRow]:
+    """Join the elements of the tree with the index of tasks, which knows loop scopes, iterations and attempts allowed."""
+    listed = [entry for entry in index if isinstance(entry, dict) and isinstance(entry.get("nodeId"), str)]
+    elements = order_of(tree, [entry["nodeId"] for entry in listed])
+    known = {entry["nodeId"] for entry in listed}
+    unlisted = [{"nodeId": node_id} for node_id in elements if node_id not in known]
+    return [_row(run_id, place, entry, elements.get(entry["nodeId"])) for place, entry in enumerate(listed + unlisted)]
+
+
+def _row(run_id: str, place: int, entry: Mapping[str, Any], element: Element | None) -> TaskRow:
+    return TaskRow(
+        run_id=run_id,
+        node_id=entry["nodeId"],
+        iteration=whole(entry.get("iteration")) or 0,
+        ordinal=place if (ordinal := whole(entry.get("ordinal"))) is None else ordinal,
+        kind=_kind(entry, element),
+        max_attempts=whole(entry.get("maxAttempts")),
+        depends_on=None if element is None else dump(element.depends_on),
+        within=None if element is None else dump(element.within),
+        props=None if element is None else dump(element.props),
+    )
+
+
+def _kind(entry: Mapping[str, Any], element: Element | None) -> str | None:
+    """Name the kind; the index calls gates `compute` or `static`, only the element tells."""
+    listed = text_or_none(entry.get("kind"))
+    if element is None:
+        return listed
+    if element.props.get("needsApproval") in {"true", True} and listed != "human":
+        return "approval"
+    return listed or _KIND_BY_TAG.get(element.tag)

@@ -1,0 +1,1 @@
+"""Databases opened without disturbing them: SQLite, Arrow bulk reads, Postgres."""

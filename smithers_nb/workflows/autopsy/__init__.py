@@ -1,0 +1,1 @@
+"""The post-failure autopsy: gather, investigate, bug gate, verdict."""

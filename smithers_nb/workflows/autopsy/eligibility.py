@@ -1,0 +1,43 @@
+"""Whether a run is one for an autopsy; asked before anything costly is started for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.diagnosis.state.health import run_state
+from smithers_nb.errors import RunNotFailed
+from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.snapshot import Snapshot
+
+_KNOWN: Final = TERMINAL_STATUSES | {"running"}
+
+
+def refuse_unless_failed(snapshot: Snapshot, now: int) -> None:
+    """Stop an autopsy of something that did not die.
+
+    Args:
+        snapshot: The run. One that the engine filed as cancelled although it failed is let through, and so is one of a status
+            that nobody knows but with an error on it.
+        now: Epoch milliseconds, to say what state it is in.
+
+    Raises:
+        RunNotFailed: It says what state the run is in and what to do instead.
+    """
+    run = snapshot.run
+    unheard_of = run.status not in _KNOWN and not is_suspended(run.status)
+    if run.status == "failed" or (run.status == "cancelled" and _is_masked(snapshot)) or (unheard_of and run.error):
+        return
+    state = run_state(run, now)
+    shown = state if state == run.status else f"{run.status} ({state})"
+    raise RunNotFailed(
+        f"run {run.run_id} did not fail: it is {shown}",
+        hint=f"ask `smithers-nb why {run.run_id}` what it waits for, or which of its tasks failed on the way",
+    )
+
+
+def _is_masked(snapshot: Snapshot) -> bool:
+    from smithers_nb.diagnosis.failure.root_failure import find_failure
+
+    return find_failure(snapshot).kind == "masked-cancel"

@@ -1,0 +1,215 @@
+"""What the stages of the autopsy give each other: plain rows that show themselves.
+
+A row holds everything the next stage and a reader need and nothing that is open, so it can be stored and read back. In a notebook it
+is a card, in a terminal text; how it looks is in `views`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field, PrivateAttr
+
+from smithers_nb.model.bug_report import BugOutcome
+from smithers_nb.model.explanation import Explanation
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
+from smithers_nb.model.verdict import (
+    Advice,
+    Authors,
+    Change,
+    Classification,
+    Defect,
+    Evidence,
+    Failure,
+    Finding,
+    LastGoodRun,
+    Observation,
+    Recurrence,
+    Verdict,
+)
+from smithers_nb.sources.base import Source
+
+if TYPE_CHECKING:
+    from smithers_nb.present.html.markup import Card
+
+VERDICT_MIMETYPE: Final = "application/vnd.smithers-nb.verdict+json"
+"""A cell that displays a verdict carries the row itself under this type, for whoever reads the executed notebook."""
+
+
+class Shown(Finding):
+    """A finding that displays itself: HTML in notebooks and reports, text in terminals."""
+
+    def card(self) -> Card:
+        """Lay it out for a person."""
+        from smithers_nb.workflows.autopsy.views import view_of
+
+        return view_of(self)
+
+    def _repr_html_(self) -> str:
+        return self.card()._repr_html_()
+
+    def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
+        del include, exclude  # IPython filters by itself
+        return {"text/html": self._repr_html_(), "text/plain": self.card().text}
+
+
+class EventLine(Finding):
+    """One line of the run's log."""
+
+    seq: int = Field(description="position in the run")
+    at: int | None = Field(default=None, description="epoch milliseconds")
+    type: str
+    node_id: str | None = None
+    text: str = Field(default="", description="what it says besides, cut and redacted")
+
+
+class Gathered(Shown):
+    """What the store says about the run, before anybody judges it."""
+
+    target_run_id: str
+    source: str = Field(description="where it was read: path or URL")
+    workflow: str | None = None
+    workflow_path: str | None = Field(default=None, description="file that the run was started from, or that the caller named")
+    recorded_path: str | None = Field(default=None, description="file that the run was started from, as the store has it")
+    status: str
+    state: str = Field(description="derived state at `now`")
+    started_at: int | None = Field(default=None, description="epoch milliseconds")
+    finished_at: int | None = Field(default=None, description="epoch milliseconds")
+    run_error: str = Field(default="", description="message of the run-level error, often only a wrapper")
+    last_events: tuple[EventLine, ...] = Field(default=(), description="the end of the log, without heartbeats, at most eighty")
+    workflow_source: str = Field(default="", description="text of the workflow's file, redacted, at most 20,000 characters")
+    smithers_version: str = Field(default="", description="newest migration of the store")
+    now: int = Field(description="time to judge at, epoch milliseconds")
+    problems: tuple[str, ...] = Field(default=(), description="what could not be read")
+
+    _opened: Source | None = PrivateAttr(default=None)
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return f"{self.workflow or 'workflow'} {self.target_run_id}: {self.state}"
+
+    def read_from(self, source: Source) -> Gathered:
+        """Remember the open source, so that the next stage need not open it again."""
+        self._opened = source
+        return self
+
+    def open(self) -> Source:
+        """Give the source that this was read from; it is opened again when this row comes out of a file.
+
+        Raises:
+            SourceError: It cannot be read any more.
+        """
+        from smithers_nb.sources.locate import open_source
+
+        return self._opened or open_source(self.source)
+
+    def __repr__(self) -> str:
+        return f"Gathered({self.summary!r}, {len(self.last_events)} events)"
+
+
+class Investigation(Shown):
+    """What failed, why, and what history says about it."""
+
+    target_run_id: str
+    workflow: str | None = None
+    root_cause: str
+    failure: Failure
+    classification: Classification
+    advice: Advice
+    defects: tuple[Defect, ...] = ()
+    last_good_run: LastGoodRun | None = None
+    changed_since: tuple[Change, ...] = ()
+    recurrence: Recurrence = Recurrence()
+    seen_here: tuple[Observation, ...] = Field(default=(), description="what a look at this machine showed")
+    attempts: tuple[AttemptRow, ...] = Field(default=(), description="every attempt of the run, and of the child run that failed")
+    approvals: tuple[ApprovalRow, ...] = Field(default=(), description="gates of the run")
+    questions: tuple[QuestionRow, ...] = Field(default=(), description="questions to people")
+    milestones: tuple[EventRow, ...] = Field(default=(), description="starts, restarts, resets and rewinds, without their payload")
+    smithers_version: str = ""
+    problems: tuple[str, ...] = ()
+    error_summary: str = Field(default="", description="a long or ever changing error in plain words, to stand beside it")
+    authors: Authors = Authors()
+    provider_notes: tuple[str, ...] = Field(default=(), description="what a provider said that was not taken, and why")
+
+    @property
+    def signature(self) -> str:
+        """Fingerprint of the failure; empty when no error is recorded."""
+        return self.failure.signatures[-1] if self.failure.signatures else ""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Every quote, each row once."""
+        quotes = (*self.failure.evidence, *(e for defect in self.defects for e in defect.evidence))
+        return tuple({(quote.ref, quote.quote): quote for quote in quotes}.values())
+
+    def timeline(self) -> Any:
+        """Draw every attempt as a bar of its own; a plotly figure with a twin that needs no script."""
+        from smithers_nb.workflows.autopsy.views import timeline_of
+
+        return timeline_of(self)
+
+    def changes(self) -> Card:
+        """Show what differs from the last good run."""
+        from smithers_nb.present.html.cards import changes_table
+
+        return changes_table(self.changed_since, self.last_good_run)
+
+    def occurrences(self) -> Card:
+        """Show how often this failure occurred in the whole store."""
+        from smithers_nb.present.html.cards import recurrence_table
+
+        return recurrence_table(self.recurrence)
+
+    def proof(self) -> Card:
+        """List the quotes that all this rests on, each with its row."""
+        from smithers_nb.present.html.cards import evidence_list
+
+        return evidence_list(self.evidence)
+
+    def __repr__(self) -> str:
+        found = self.classification
+        return f"Investigation({self.target_run_id!r}, {found.failure_class!r}, confidence {found.confidence!r})"
+
+
+class GateCard(Shown):
+    """What a person is asked before a bug of the engine is reported; making the card sends nothing."""
+
+    target_run_id: str
+    needed: bool = Field(description="the engine itself is suspected")
+    payload: dict[str, Any] | None = Field(default=None, description="exactly what would be sent; none when there is nothing to ask")
+    endpoint: str = Field(default="", description="where it would be sent")
+    title: str = Field(default="", description="title that a report would have")
+    body: str = Field(default="", description="text that a report would have, redacted")
+    reason: str = Field(description="why this would be asked, or why there is nothing to ask")
+
+    def __repr__(self) -> str:
+        return f"GateCard({self.target_run_id!r}, needed={self.needed})"
+
+
+class ReportRow(Shown, BugOutcome):
+    """What became of the report, or how to file it by hand where nobody is asked."""
+
+    command: str = Field(default="", description="what files it by hand; empty when it is settled")
+
+    def __repr__(self) -> str:
+        return f"ReportRow(filed={self.filed}, {self.detail!r})"
+
+
+class WhyRow(Shown, Explanation):
+    """Why a run is in the state it is in; shows itself."""
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.run_id!r}, {self.state!r}, {self.summary!r})"
+
+
+class VerdictRow(Shown, Verdict):
+    """The verdict, with its row beside what a person sees."""
+
+    def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
+        row = self.model_dump(mode="json", by_alias=True)
+        return {**super()._repr_mimebundle_(include, exclude), VERDICT_MIMETYPE: row}
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.target_run_id!r}, {self.failure_class!r}, {self.confidence!r}, {self.suggestion!r})"

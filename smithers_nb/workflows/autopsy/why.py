@@ -1,0 +1,93 @@
+"""Why a run is in the state it is in: the quick answer, without a notebook and without pandas.
+
+Gets the snapshot of one run and gives an explanation. A failure is looked for whenever something failed, also in a run that is
+still going or says it has finished; blockers are looked for while the run is not over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from smithers_nb.diagnosis.advice.root_cause import root_cause
+from smithers_nb.diagnosis.advice.suggest import advise, owner_in
+from smithers_nb.diagnosis.classify.classify import classify
+from smithers_nb.diagnosis.defects.detectors import find_defects
+from smithers_nb.diagnosis.engines.base import engine_of
+from smithers_nb.diagnosis.engines.reset_preview import reset_preview
+from smithers_nb.diagnosis.engines.working_directory import commands_folder
+from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.past_advice import tried_in_vain
+from smithers_nb.diagnosis.state.blockers import blockers
+from smithers_nb.diagnosis.state.health import health, run_state
+from smithers_nb.workflows.autopsy.results import WhyRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from smithers_nb.model.verdict import Defect, Failure, ResetPreview
+    from smithers_nb.sources.snapshot import Snapshot
+
+_BROKEN = frozenset({"failed", "stuck"})
+
+
+def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) -> WhyRow:
+    """Explain what a run failed on or waits for, and what to do.
+
+    Args:
+        snapshot: The run.
+        now: Judge as of this epoch millisecond.
+        workflow_path: The workflow's file, when the caller knows better than the store.
+    """
+    run = snapshot.run
+    bucket, reason = health(snapshot, now)
+    defects = tuple(find_defects(snapshot, now))
+    failure = find_failure(snapshot) if bucket in _BROKEN else None
+    waits = blockers(snapshot, now, workflow_path=workflow_path)
+    if failure is not None and failure.kind == "none" and run.status != "failed":
+        failure = None
+    known = WhyRow(
+        run_id=run.run_id,
+        workflow=run.workflow,
+        status=run.status,
+        state=run_state(run, now),
+        summary=reason,
+        blockers=waits,
+        folder=str(commands_folder(snapshot) or ""),
+        failed_nodes=_failed_nodes(snapshot),
+        defects=defects,
+    )
+    if failure is not None:
+        known = known.model_copy(update=_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
+    return known.model_copy(update={"problems": tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems)})
+
+
+class _Asked(NamedTuple):
+    now: int
+    workflow_path: Path | None
+
+
+def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], asked: _Asked) -> dict[str, object]:
+    classification = classify(failure)
+    signature = failure.signatures[-1] if failure.signatures else ""
+    tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
+    path = None if asked.workflow_path is None else str(asked.workflow_path)
+    return {
+        "summary": root_cause(failure, classification, defects),
+        "failure": failure,
+        "classification": classification,
+        "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path),
+        "reset_preview": _preview(snapshot, failure),
+    }
+
+
+def _preview(snapshot: Snapshot, failure: Failure) -> ResetPreview | None:
+    """Work out what a retry-task of the node that failed would set back, where nothing less tries it again."""
+    if not engine_of(snapshot).replays:
+        return None
+    owner = owner_in(snapshot, failure)
+    known = {(node.node_id, node.iteration) for node in snapshot.nodes}
+    return reset_preview(snapshot, *owner) if owner in known and owner is not None else None
+
+
+def _failed_nodes(snapshot: Snapshot) -> tuple[str, ...]:
+    return tuple(f"{node.node_id}{f'#{node.iteration}' if node.iteration else ''}" for node in snapshot.nodes if node.state == "failed")

@@ -1,0 +1,284 @@
+"""Many autopsies through the queue of a shared database: workers on any machine take them, each of them once.
+
+`queue_autopsies` writes one durable autopsy down per failure, waits until workers have ended them all, and gives the rows that
+`batch.run_autopsies` gives. The id of an autopsy follows from the failure, so asking for one twice, from anywhere, is asking once;
+what has ended is not repeated, only what failed itself is begun again. Paths mean the same file for every worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+
+from smithers_nb.engine.artifacts import store as artifacts_store
+from smithers_nb.engine.control.submit import base36
+from smithers_nb.engine.stages.context import JOURNAL
+from smithers_nb.errors import ControlRefused
+from smithers_nb.model.rows import RunRow
+from smithers_nb.resources import resource
+from smithers_nb.sources.urls import lent
+from smithers_nb.workflows.batch.local import AutopsyRow
+from smithers_nb.workflows.triggers.launch import WORKFLOW, installed_at
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.location import Place
+    from smithers_nb.sources.base import Source
+    from smithers_nb.workflows.batch.local import BatchProgress
+
+_NOTEBOOK: Final = "notebooks/autopsy.ipynb"
+_POLL_S: Final = 0.3
+_CHECK_S: Final = 5.0
+"""How often to look for ended autopsies, and whether there is a worker at all."""
+
+_REPORT_S: Final = 15.0
+"""How long to wait for the report of an autopsy that has ended."""
+
+_AGAIN: Final = frozenset({"failed", "cancelled", "paused"})
+_CHUNK: Final = 400
+_LENGTH: Final = 6
+
+
+class Failure(NamedTuple):
+    """A failed run of a store.
+
+    Attributes:
+        failed_at: When it ended, epoch milliseconds; a run that fails again has failed another time.
+        store: What tells its store from others.
+    """
+
+    run_id: str
+    failed_at: int
+    store: str
+
+    @property
+    def autopsy_id(self) -> str:
+        """Id of its autopsy: that of any post-failure run, but always the same."""
+        told = "\0".join((self.store, self.run_id, str(self.failed_at))).encode("utf-8", "surrogatepass")
+        digest = int.from_bytes(hashlib.sha256(told).digest(), "big") % 36**_LENGTH
+        return f"{WORKFLOW}-{base36(self.failed_at)}-{base36(digest).rjust(_LENGTH, '0')}"
+
+
+def failures(source: Source, run_ids: Sequence[str]) -> list[Failure]:
+    """Say of failed runs when they failed and where they live; others are left out."""
+    known = {run.run_id: run for run in source.rows(RunRow, only={"status": ["failed"]})}
+    found = ((run_id, known[run_id]) for run_id in dict.fromkeys(run_ids) if run_id in known)
+    return [Failure(run_id, run.finished_at or run.started_at or run.created_at or 0, source.location) for run_id, run in found]
+
+
+def for_workers(source: Source, given: str | None, place: Place) -> str:
+    """Name a store so that every worker finds it: by its absolute path, which has to be the same for them, or by its URL.
+
+    Args:
+        source: The store.
+        given: What the caller named it by; None for the current folder.
+        place: The project; when the store is in its shared database, a worker takes the URL that it has itself, with its password.
+    """
+    if Path(source.location).exists():
+        return str(Path(source.location).absolute())
+    if given is None or Path(given).exists():
+        return str(Path(given or ".").absolute())
+    return f"env:{JOURNAL}" if given == place.url else lent(given)
+
+
+def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
+    place: Place,
+    failed: Sequence[Failure],
+    *,
+    source: str,
+    artifacts: str | Path = "artifacts",
+    now: int | None = None,
+    provider: str | None = None,
+    progress: BatchProgress | None = None,
+) -> list[AutopsyRow]:
+    """Have workers look into failed runs, and wait for them.
+
+    Args:
+        place: The project and its shared database.
+        failed: The failures; what `failures` gives.
+        source: Where they live, as every worker finds it: an absolute path or a URL.
+        artifacts: Folder or URL that gets `post-failure/AUTOPSY.ipynb` and `autopsy/RUN.html` for each.
+        now: Judge as of this time, epoch milliseconds; the clock of the worker by default.
+        provider: Who investigates.
+        progress: Told after each autopsy, in the thread that called.
+
+    Returns:
+        One row per failure, in their order. One that waits for a person has its verdict as far as it got.
+
+    Raises:
+        ParameterError: Artifacts cannot go there, or a parameter is wrong.
+        JournalUnusable: The database cannot be used.
+        KeyboardInterrupt: Those queued stay so; asking again goes on with them.
+    """
+    from smithers_nb.engine.journal import Journal
+
+    artifacts_store.check(artifacts)
+    where = str(artifacts) if artifacts_store.is_url(artifacts) else str(Path(artifacts).absolute())
+    given = {"source": source, "provider": provider, "now": now}
+    todo = {one.autopsy_id: one for one in failed}
+    with Journal.open(place) as journal:
+        for run_id, one in todo.items():
+            _ask_for(
+                place, run_id, {"target_run_id": one.run_id, **{name: value for name, value in given.items() if value is not None}}, where
+            )
+        rows: dict[str, AutopsyRow] = {}
+        for run_id in _ended(place, journal, list(todo)):
+            rows[run_id] = row = _row(journal, run_id, todo[run_id])
+            if progress is not None:
+                progress(len(rows), len(todo), row)
+    return [rows[one.autopsy_id] for one in failed]
+
+
+def _ask_for(place: Place, run_id: str, parameters: Mapping[str, Any], artifacts: str) -> None:
+    """Write an autopsy down and queue it; one that is there already is begun again only when it did not end well."""
+    from smithers_nb.engine import control
+    from smithers_nb.engine.workers import worker
+
+    installed = installed_at(place)
+    notebook = installed if installed.is_file() else resource(_NOTEBOOK)
+    try:
+        control.submit(place, notebook, parameters, run_id=run_id, post_failure=False, hidden=True, cwd=place.root, artifacts=artifacts)
+    except ControlRefused as error:
+        if error.code != "RUN_EXISTS":
+            raise
+        with suppress(ControlRefused):  # somebody works on it, or it is over
+            _again(place, run_id)
+        return
+    worker.enqueue(place, run_id)
+
+
+def _again(place: Place, run_id: str) -> None:
+    from smithers_nb.engine import control
+    from smithers_nb.engine.journal.records import QUEUED
+    from smithers_nb.engine.workers import worker
+
+    status = _status(place, run_id)
+    if status == QUEUED:  # whoever wrote it down ended before it was queued
+        worker.enqueue(place, run_id)
+    elif status in _AGAIN:
+        control.resume(place, run_id)
+
+
+def _status(place: Place, run_id: str) -> str:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.schema import runs
+
+    with Journal.open(place) as journal, journal.reading() as connection:
+        return str(connection.execute(sa.select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one())
+
+
+def _ended(place: Place, journal: Journal, run_ids: Sequence[str]) -> Iterator[str]:
+    """Give each run as soon as nobody has to execute it any more; see to it that there is a worker."""
+    from smithers_nb.engine.workers.worker import ensure_worker
+
+    left, looked_at = dict.fromkeys(run_ids), 0.0
+    while left:
+        if time.monotonic() - looked_at > _CHECK_S:
+            looked_at = time.monotonic()
+            ensure_worker(place)
+        with journal.reading() as connection:
+            going = {run_id for chunk in _chunks(list(left)) for run_id in _under_way(connection, chunk)}
+        for run_id in [run_id for run_id in left if run_id not in going]:
+            del left[run_id]
+            yield run_id
+        if left:
+            time.sleep(_POLL_S)
+
+
+def _under_way(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal.schema import executions
+
+    query = sa.select(executions.c.run_id).where(executions.c.run_id.in_(run_ids), executions.c.outcome.is_(None))
+    return list(connection.execute(query).scalars())
+
+
+def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (run_ids[start : start + _CHUNK] for start in range(0, len(run_ids), _CHUNK))
+
+
+def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
+    """Say what an autopsy came to, from what it kept."""
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal.schema import executions, runs
+
+    report = _report(journal, run_id)
+    with journal.reading() as connection:
+        run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
+        found = _verdict(connection, run_id)
+        columns = executions.c.started_at_ms, executions.c.finished_at_ms, executions.c.notebook
+        done = connection.execute(sa.select(*columns).where(executions.c.run_id == run_id).order_by(executions.c.number)).all()
+        brought = _told(connection, run_id, ".ipynb")
+        notebook = brought.get("kept") or brought.get("artifact") or (done[-1].notebook if done else None)
+    took = sum((one.finished_at_ms - one.started_at_ms) / 1000 for one in done if one.finished_at_ms and one.started_at_ms)
+    told = orjson.loads(run.error_json).get("message") if run.error_json else None
+    return AutopsyRow(
+        run_id=failure.run_id,
+        failure_class=found.get("failureClass"),
+        confidence=found.get("confidence"),
+        suggestion=found.get("suggestion"),
+        signature=found.get("signature"),
+        root_cause=found.get("rootCause"),
+        notebook=notebook,
+        report=report,
+        duration_s=round(took, 3),
+        error=None if found else told or f"it is {run.status}",
+    )
+
+
+def _verdict(connection: sa.Connection, run_id: str) -> dict[str, Any]:
+    """Read the verdict; of an autopsy that waits for a person, what it would be if nothing were reported."""
+    from smithers_nb.engine.journal.records import Node, read_output
+    from smithers_nb.workflows.autopsy import stages
+    from smithers_nb.workflows.autopsy.durable import INVESTIGATE, OUTPUT, PROPOSE
+    from smithers_nb.workflows.autopsy.results import GateCard, Investigation
+
+    row = read_output(connection, Node(run_id, OUTPUT))
+    if row is not None:
+        return dict(row)
+    found, card = (read_output(connection, Node(run_id, node)) for node in (INVESTIGATE, PROPOSE))
+    if found is None or card is None:
+        return {}
+    return stages.verdict(Investigation.model_validate(found), GateCard.model_validate(card)).model_dump(mode="json", by_alias=True)
+
+
+def _report(journal: Journal, run_id: str) -> str | None:
+    """Wait for the report, which a worker writes when the autopsy has ended; None when it could not be written."""
+    until = time.monotonic() + _REPORT_S
+    while time.monotonic() < until:
+        with journal.reading() as connection:
+            told = _told(connection, run_id, ".html")
+        if told:
+            return None if "error" in told else str(told["artifact"])
+        time.sleep(_POLL_S)
+    return None
+
+
+def _told(connection: sa.Connection, run_id: str, suffix: str) -> dict[str, Any]:
+    """Read what the log of a run says last about an artifact; empty when it says nothing since the last execution began."""
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.artifacts.delivery import NOT_WRITTEN, WRITTEN
+    from smithers_nb.engine.journal.schema import events
+
+    types = (WRITTEN, NOT_WRITTEN, "ExecutionStarted")
+    query = sa.select(events.c.type, events.c.payload_json).where(events.c.run_id == run_id, events.c.type.in_(types))
+    for event in connection.execute(query.order_by(events.c.seq.desc())):
+        told: dict[str, Any] = orjson.loads(event.payload_json)
+        if event.type == "ExecutionStarted":
+            break
+        if str(told.get("artifact")).endswith(suffix):
+            return told
+    return {}

@@ -1,0 +1,151 @@
+"""A batch of autopsies dealt out to several processes, each with kernels of its own.
+
+Every process gets as many runs as it can work on at once, and another one for each row that it gives back. It reads JSON lines from
+its input and writes them to its output; when its input closes, because the batch is over, was interrupted or was killed, it ends what it
+is doing and itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any, Final
+
+from smithers_nb.workflows.batch.local import PER_PROCESS, AutopsyRow, Bench, row_of_error
+
+_END_S: Final = 15.0
+
+
+def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
+    """Do the autopsies in several processes; gives each row with its place in `todo` as soon as there is one."""
+    left = iter(enumerate(todo))
+    lock = threading.Lock()
+    done: queue.SimpleQueue[tuple[int, AutopsyRow] | None] = queue.SimpleQueue()
+
+    def next_one() -> tuple[int, str] | None:
+        with lock:
+            return next(left, None)
+
+    hands: list[_Hand] = []
+    try:
+        for seats in _dealt_out(workers):
+            hand = _Hand(options, seats)
+            hands.append(hand)
+            threading.Thread(target=hand.work, args=(next_one, done), name="crew", daemon=True).start()
+        over = 0
+        while over < len(hands):
+            got = done.get()
+            if got is None:
+                over += 1
+            else:
+                yield got
+        for index, run_id in left:  # nobody is left to do them
+            yield index, row_of_error(run_id, RuntimeError("every process of the batch has ended"), 0.0)
+    finally:
+        for hand in hands:
+            hand.end()
+
+
+def _dealt_out(workers: int) -> list[int]:
+    """Say how many notebooks at once each process does: as few processes as that takes, all of them about as busy."""
+    processes = math.ceil(workers / PER_PROCESS)
+    return [workers // processes + (place < workers % processes) for place in range(processes)]
+
+
+class _Hand:
+    """One process and what it is working on."""
+
+    def __init__(self, options: dict[str, Any], seats: int) -> None:
+        self._seats = seats
+        self._given: dict[int, str] = {}
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", __spec__.name if __name__ == "__main__" else __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+        self._say({"options": options, "seats": seats})
+
+    def work(self, next_one: Any, done: queue.SimpleQueue[tuple[int, AutopsyRow] | None]) -> None:
+        """Keep its seats taken until nothing is left, then say that it is over with None."""
+        try:
+            for _ in range(self._seats):
+                self._give(next_one())
+            while self._given and (line := self._output.readline()):
+                index, row = json.loads(line)
+                del self._given[index]
+                done.put((index, AutopsyRow(*row)))
+                self._give(next_one())
+        except (OSError, ValueError):
+            pass  # it died: what it was given is told below, the others go on
+        finally:
+            for index, run_id in self._given.items():
+                done.put((index, row_of_error(run_id, RuntimeError("the process that worked on it ended"), 0.0)))
+            done.put(None)
+
+    def end(self) -> None:
+        """Close its input and wait until it is gone."""
+        with suppress(OSError):
+            self._input.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def _give(self, one: tuple[int, str] | None) -> None:
+        if one is not None:
+            self._given[one[0]] = one[1]
+            self._say(one)
+
+    def _say(self, message: Any) -> None:
+        self._input.write(json.dumps(message) + "\n")
+        self._input.flush()
+
+    @property
+    def _input(self) -> IO[str]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def _output(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+
+def main() -> None:
+    """Be one of the processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the one that deals out, which then closes our input
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else is printed must not get between the answers
+    lock = threading.Lock()
+    first = json.loads(sys.stdin.readline())
+
+    def answer(index: int, done: Future[AutopsyRow]) -> None:
+        if done.cancelled():
+            return
+        with lock, suppress(OSError):
+            answers.write(json.dumps([index, done.result()]) + "\n")
+            answers.flush()
+
+    with Bench(first["options"], first["seats"]) as bench:
+        for line in sys.stdin:
+            index, run_id = json.loads(line)
+            bench.submit(run_id).add_done_callback(partial(answer, index))
+
+
+if __name__ == "__main__":
+    main()

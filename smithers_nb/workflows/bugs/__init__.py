@@ -1,0 +1,1 @@
+"""Bug reports: written, scrubbed, shown, approved and sent."""

@@ -1,0 +1,1 @@
+"""What notebooks call: `stage`, `gate` and `ask`, with their widgets in JupyterLab."""

@@ -1,0 +1,167 @@
+"""`stage`, `gate` and `ask` as a notebook calls them: the engine's calls, with something to look at.
+
+A gate that waits shows its card before the execution ends there; before a person in JupyterLab it shows the same as a widget, and "Run all"
+stops at it. Nothing but a person's decision lets it pass: running all cells does not, and neither does time.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal
+
+from smithers_nb.engine import stages
+from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest, gate_asked, gate_decided, question_asked
+from smithers_nb.present.html.parts import note
+from smithers_nb.present.html.text import when
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.decisions import Decision
+    from smithers_nb.engine.stages import Parked
+    from smithers_nb.present.widgets.widgets import Live
+
+__all__ = ["ask", "gate", "show", "stage", "who"]
+
+_AGAIN = "Run this cell again to go on."
+
+
+@wraps(stages.stage)
+def stage(node_id: str, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """Run a step once per run and keep its output; see `engine.stages.stage`."""
+    value = stages.stage(node_id, fn, *args, **options)
+    run = stages.current() or stages.lab_run()
+    made_at = run.reused.pop((node_id, options.get("iteration", 0)), None)
+    if run.by_hand and made_at is not None:
+        show(note(f"{node_id} was not run again: its output of {when(made_at)} is kept. To begin anew, restart the kernel."))
+    return value
+
+
+def gate(  # noqa: PLR0913  # a request is what it is
+    node_id: str,
+    title: str,
+    summary: str = "",
+    details: Mapping[str, Any] | None = None,
+    *,
+    iteration: int = 0,
+    on_deny: Literal["continue", "fail"] = "continue",
+) -> Decision:
+    """Let a person decide; see `engine.stages.gate`."""
+    try:
+        decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny)
+    except stages.Parked as parked:
+        request = GateRequest(title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
+        _show_gate(parked, request)
+        raise
+    show(gate_decided(title, _decided(decision)))
+    return decision
+
+
+def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None = None, *, iteration: int = 0) -> Any:
+    """Ask a person a question; see `engine.stages.ask`."""
+    try:
+        return stages.ask(node_id, prompt, schema, options, iteration=iteration)
+    except stages.Parked as parked:
+        told = parked.request
+        _show_question(
+            parked, QuestionRequest(told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
+        )
+        raise
+
+
+def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
+    """Say what follows from approving a gate and from denying it."""
+    denied = "the run fails" if on_deny == "fail" else "the run goes on and is told of the denial"
+    return ("Approve", "the run goes on"), ("Deny", denied)
+
+
+def show(what: Any) -> None:
+    """Show a card or a widget; where nothing displays, its text."""
+    from IPython.core.getipython import get_ipython
+
+    if get_ipython() is None:
+        print(what)  # noqa: T201  # a script has nothing else
+        return
+    from IPython.display import display
+
+    display(what)
+
+
+def who() -> str:
+    """Name the person at this kernel, as it is written beside a decision: user and machine."""
+    user = os.environ.get("JUPYTERHUB_USER")
+    if not user:
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError):  # a user id without a name
+            user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _show_gate(parked: Parked, request: GateRequest) -> None:
+    show(_gate_widget(parked, request) if _is_before_a_person(parked) else gate_asked(request))
+
+
+def _show_question(parked: Parked, request: QuestionRequest) -> None:
+    show(_question_widget(parked, request) if _is_before_a_person(parked) else question_asked(request))
+
+
+def _gate_widget(parked: Parked, request: GateRequest) -> Live:
+    from smithers_nb.present.widgets.widgets import gate_widget
+    from smithers_nb.workflows.notebook.widget_callbacks import gate_callbacks
+
+    run = parked.run
+    return gate_widget(request, gate_callbacks(run.journal.place, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=who())
+
+
+def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
+    from smithers_nb.present.widgets.widgets import question_widget
+    from smithers_nb.workflows.notebook.widget_callbacks import question_callbacks
+
+    return question_widget(request, question_callbacks(parked.run.journal.place, parked.request["request_id"], _AGAIN), who=who())
+
+
+def _is_before_a_person(parked: Parked) -> bool:
+    """Tell whether somebody can click: a front-end that takes input, in a kernel that has widgets."""
+    from IPython.core.getipython import get_ipython
+
+    takes_input = False
+    with suppress(AttributeError, KeyError, TypeError):
+        takes_input = bool(get_ipython().kernel.get_parent()["content"]["allow_stdin"])
+    if not (parked.run.by_hand and takes_input):
+        return False
+    from importlib.util import find_spec
+
+    return find_spec("ipywidgets") is not None
+
+
+def _gate_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
+    if _ends_with_its_kernel(parked):
+        return _RUN_IT
+    where = shlex.join([parked.run.run_id, "--node", parked.node_id])
+    where += f" --iteration {parked.iteration}" if parked.iteration else ""
+    return (f"smithers-nb approve {where}", "approve"), (f"smithers-nb deny {where}", "deny")
+
+
+def _question_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
+    if _ends_with_its_kernel(parked):
+        return _RUN_IT
+    return ((f"smithers-nb human answer {shlex.quote(parked.request['request_id'])} --value JSON", "answer"),)
+
+
+_RUN_IT = (
+    ("smithers-nb up NOTEBOOK.ipynb", "this notebook is not executed durably, so it ends here; run so, it goes on after the decision"),
+)
+
+
+def _ends_with_its_kernel(parked: Parked) -> bool:
+    """Tell whether nobody can decide any more once this cell has failed: plain papermill ends the kernel then."""
+    return parked.run.by_hand and not _is_before_a_person(parked)
+
+
+def _decided(decision: Decision) -> Decided:
+    return Decided(decision.approved, decision.decided_by, decision.decided_at, decision.note)

@@ -1,0 +1,113 @@
+"""What the widgets of gates and questions do: read and write the journal, in the name of the person at the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from smithers_nb.engine import control
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.decisions import answer_of, decision_of
+from smithers_nb.engine.journal.records import Node
+from smithers_nb.engine.journal.schema import approvals
+from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest
+from smithers_nb.present.widgets.widgets import GateCallbacks, Live, QuestionCallbacks, Watched, gate_widget, question_widget, watch_widget
+from smithers_nb.sources.stores.json_text import as_object
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.control.decisions import Pending
+    from smithers_nb.engine.location import Place
+    from smithers_nb.present.html.markup import Card
+
+
+def gate_callbacks(place: Place, run_id: str, node_id: str, iteration: int, after: str = "") -> GateCallbacks:
+    """Let buttons decide a gate of a journal."""
+
+    def look() -> Decided | None:
+        with Journal.open(place) as journal, journal.reading() as connection:
+            found = decision_of(connection, Node(run_id, node_id, iteration))
+        return None if found is None else Decided(found.approved, found.decided_by, found.decided_at, found.note)
+
+    def decide(approved: bool, note: str | None) -> Decided:
+        from smithers_nb.workflows.notebook.api import who
+
+        said = control.decide(place, run_id, node_id, approved=approved, by=who(), note=note, iteration=iteration)
+        _go_on(place, said)
+        return Decided(said.said.approved, said.said.decided_by, said.said.decided_at, said.said.note)  # type: ignore[union-attr]  # a gate's
+
+    return GateCallbacks(decide, look, after)
+
+
+def question_callbacks(place: Place, request_id: str, after: str = "") -> QuestionCallbacks:
+    """Let a form answer a question of a journal."""
+
+    def look() -> tuple[Any, str] | None:
+        with Journal.open(place) as journal, journal.reading() as connection:
+            found = answer_of(connection, request_id)
+        return None if found is None else (found.value, found.answered_by)
+
+    def answer(value: Any) -> None:
+        from smithers_nb.workflows.notebook.api import who
+
+        _go_on(place, control.answer(place, request_id, value, by=who()))
+
+    return QuestionCallbacks(answer, look, after)
+
+
+def watch(place: Place, seen: Callable[[], tuple[Card, int, bool]], run_id: str | None = None) -> Live:
+    """Show a run, or a whole project, as it goes on, with what waits for a person in it.
+
+    Args:
+        place: Where its journal is.
+        seen: Reads the card to show, the time of it in epoch milliseconds, and whether everything is over.
+        run_id: Only what waits in this run.
+    """
+
+    def look() -> Watched:
+        card, at, over = seen()
+        waiting = [] if over or not _has_journal(place) else [(_key(item), _maker(place, item)) for item in control.pending(place, run_id)]
+        return Watched(card, waiting, at, over)
+
+    return watch_widget(look)
+
+
+def _has_journal(place: Place) -> bool:
+    """Looking at runs of Smithers must not begin a journal of our own."""
+    return place.file is None or place.file.exists()
+
+
+def _key(item: Pending) -> str:
+    return f"{item.run_id}:{item.node_id}:{item.iteration}:{item.requested_at}:{item.prompt}"
+
+
+def _maker(place: Place, item: Pending) -> Callable[[], Live]:
+    from smithers_nb.workflows.notebook.api import effects, who
+
+    if item.request_id is not None:
+        asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id)
+        answers = question_callbacks(place, item.request_id)
+        return lambda: question_widget(asked, answers, who=who())
+    request = _request(place, item)
+    about = request.get("details")
+    gate = GateRequest(
+        item.prompt, item.summary, about if isinstance(about, dict) else {}, effects(str(request.get("onDeny"))), (), item.run_id
+    )
+    decisions = gate_callbacks(place, item.run_id, item.node_id, item.iteration)
+    return lambda: gate_widget(gate, decisions, who=who())
+
+
+def _request(place: Place, item: Pending) -> dict[str, Any]:
+    """Read what a decision is about: nobody should decide without having seen it."""
+    same = Node(item.run_id, item.node_id, item.iteration).key(approvals)
+    with Journal.open(place) as journal, journal.reading() as connection:
+        return as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}")
+
+
+def _go_on(place: Place, said: control.Said) -> None:
+    """Start a worker for what was asked for with the decision; a run of a person's own kernel asks for nothing."""
+    if said.goes_on:
+        from smithers_nb.engine.workers.worker import ensure_worker
+
+        ensure_worker(place)

@@ -1,0 +1,1 @@
+"""The workflow pack: installed into our projects and into Smithers projects."""

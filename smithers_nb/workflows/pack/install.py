@@ -1,0 +1,157 @@
+"""The workflows of a project: the pack that `init` installs, and whatever else lies in `.smithers_nb/workflows`.
+
+What was installed is remembered by its fingerprint, so a file that nobody has edited is renewed by a newer version, and one that
+somebody has edited is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+import orjson
+
+from smithers_nb.artifacts import write_whole
+from smithers_nb.errors import ParameterError
+from smithers_nb.resources import resource
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.location import Place
+
+_PACK: Final = "templates/pack/pack.toml"
+_MANIFEST: Final = ".installed.json"
+_IGNORED: Final = "# made by smithers-nb; the workflows are yours to keep\n*.db\n*.db-*\nruns/\nlogs/\n*.log\n"
+
+Done: TypeAlias = Literal["installed", "renewed", "replaced", "unchanged", "kept"]
+
+
+class Packed(NamedTuple):
+    """A workflow of the pack.
+
+    Attributes:
+        file: Its notebook in this installation.
+        system: Whether listings leave it out.
+    """
+
+    id: str
+    file: str
+    system: bool = False
+
+
+class Installed(NamedTuple):
+    """What was done about one file.
+
+    Attributes:
+        done: `installed` where none was; `renewed`, an older one of ours that nobody edited; `replaced`, an edited one, by force;
+            `unchanged`; `kept`, because it was edited.
+    """
+
+    file: Path
+    done: Done
+
+
+class Workflow(NamedTuple):
+    """A workflow that can be run by its name.
+
+    Attributes:
+        id: Its name: that of its file.
+        title: What it says it does.
+        parameters: Names it takes.
+        system: Whether it is one of the system's own.
+        file: Its notebook.
+    """
+
+    id: str
+    title: str
+    parameters: list[str]
+    system: bool
+    file: Path
+
+
+def pack() -> list[Packed]:
+    """List what the pack holds."""
+    return [Packed(**entry) for entry in tomllib.loads(resource(_PACK).read_text("utf-8"))["workflow"]]
+
+
+def install(place: Place, *, force: bool = False) -> list[Installed]:
+    """Install the pack into a project; doing it again changes nothing.
+
+    Args:
+        place: The project.
+        force: Also replace files that were edited.
+
+    Raises:
+        OSError: A file could not be written.
+    """
+    known = _manifest(place)
+    done = [_install(place, entry, known, force=force) for entry in pack()]
+    manifest = orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    write_whole(place.workflows / _MANIFEST, manifest)
+    ignored = place.folder / ".gitignore"
+    if not ignored.exists():
+        write_whole(ignored, _IGNORED.encode())
+        done.append(Installed(ignored, "installed"))
+    return done
+
+
+def installed_workflows(place: Place, *, system: bool = False) -> list[Workflow]:
+    """List the workflows of a project by name; those of the system only when asked for."""
+    own = {entry.id for entry in pack() if entry.system}
+    files = sorted(place.workflows.glob("*.ipynb")) if place.workflows.is_dir() else []
+    found = [_workflow(file, is_system=file.stem in own) for file in files if not file.name.startswith(".")]
+    return [workflow for workflow in found if system or not workflow.system]
+
+
+def workflow_file(place: Place, workflow: str) -> Path:
+    """Find the notebook of a workflow by its name, those of the system included.
+
+    Raises:
+        ParameterError: There is none of that name.
+    """
+    known = {found.id: found.file for found in installed_workflows(place, system=True)}
+    if workflow in known:
+        return known[workflow]
+    hint = (
+        f"there are {', '.join(known)}" if known else "`smithers-nb init` installs the pack; `smithers-nb up FILE.ipynb` runs any notebook"
+    )
+    raise ParameterError(f"no workflow {workflow[:80]!r} in {place.workflows}", hint=hint)
+
+
+def _install(place: Place, entry: Packed, known: dict[str, str], *, force: bool) -> Installed:
+    file, content = place.workflows / f"{entry.id}.ipynb", resource(entry.file).read_bytes()
+    new, old = _digest(content), _digest(file.read_bytes()) if file.exists() else None
+    done: Done = "installed"
+    if old is not None:
+        done = "unchanged" if old == new else "renewed" if old == known.get(file.name) else "replaced" if force else "kept"
+    if done in ("installed", "renewed", "replaced"):
+        write_whole(file, content)
+    if done != "kept":
+        known[file.name] = new
+    return Installed(file, done)
+
+
+def _workflow(file: Path, *, is_system: bool) -> Workflow:
+    from smithers_nb.engine.notebook.file import read_notebook
+
+    try:
+        found = read_notebook(file)
+    except ParameterError as error:
+        return Workflow(file.stem, f"cannot be run: {error}", [], is_system, file)
+    title = found.settings.get("title")
+    hidden = is_system or found.settings.get("hidden") is True
+    return Workflow(file.stem, title if isinstance(title, str) else "", list(found.parameters or {}), hidden, file)
+
+
+def _manifest(place: Place) -> dict[str, str]:
+    """Read what was installed before; a manifest that cannot be read knows nothing, so nothing is overwritten."""
+    try:
+        found = orjson.loads((place.workflows / _MANIFEST).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,135 @@
+"""Our `post-failure` workflow in a Smithers project: Smithers' own trigger launches it, and its verdict comes from `smithers-nb`.
+
+Smithers looks for a workflow in the nearest `.smithers/workflows` before it looks anywhere else, so a file there is all it takes. The
+first line of ours carries a fingerprint of the rest; a file whose fingerprint fits nobody has edited, and it may be renewed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from smithers_nb.artifacts import write_whole
+from smithers_nb.errors import ParameterError
+from smithers_nb.resources import resource
+from smithers_nb.sources.smithers.migrated import ANCHOR, STORE
+
+_TEMPLATE: Final = "templates/smithers/post-failure.tsx"
+_COMMAND: Final = '["@@COMMAND@@"]'
+_MARK: Final = "// smithers-nb: "
+_LIBRARY: Final = "node_modules/smithers-orchestrator"
+
+_SHIPPED: Final = "node_modules/@smithers-orchestrator/cli/src/seeded-workflow-pack.generated.js"
+"""Where the engine keeps the texts of the workflows that its own `init` writes."""
+
+Done: TypeAlias = Literal["written", "renewed", "replaced", "unchanged", "kept"]
+
+
+class Installed(NamedTuple):
+    """What an installation did.
+
+    Attributes:
+        path: The workflow's file.
+        done: `written` where none was; `renewed` over one that nobody had edited, ours or Smithers' own; `replaced` by force;
+            `unchanged`; `kept` when somebody has edited or written it.
+        backup: Copy of a file that was replaced and was not ours as we left it.
+        note: What a person should know; empty when all is well.
+    """
+
+    path: Path
+    done: Done
+    backup: Path | None = None
+    note: str = ""
+
+
+def install(project: str | Path | None = None, *, force: bool = False) -> Installed:
+    """Put our `post-failure` workflow into a Smithers project.
+
+    Args:
+        project: A folder of it, searched upwards like Smithers does; the current folder by default.
+        force: Replace a file that was edited, or that somebody else has written; the old one is kept beside it.
+
+    Raises:
+        ParameterError: There is no Smithers project.
+        OSError: The file could not be written.
+    """
+    root = smithers_root(Path.cwd() if project is None else Path(project).expanduser().absolute())
+    path, text = _file(root), rendered()
+    note = "" if _above(path, _LIBRARY) else "smithers-orchestrator is not installed there yet: run `bun add smithers-orchestrator` first"
+    found = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    if found == text:
+        return Installed(path, "unchanged", note=note)
+    if found is None or _is_untouched(found):
+        write_whole(path, text.encode())
+        return Installed(path, "written" if found is None else "renewed", note=note)
+    shipped = _is_shipped(found, path)
+    if not (force or shipped):
+        whose = "one of ours that was edited" if found.startswith(_MARK) else "one that is not ours"
+        return Installed(path, "kept", note=f"there is {whose}; --force replaces it and keeps a copy")
+    backup = path.with_name(f"{path.name}.{hashlib.sha256(found.encode()).hexdigest()[:8]}.bak")
+    write_whole(backup, path.read_bytes())
+    write_whole(path, text.encode())
+    return Installed(path, "renewed" if shipped else "replaced", backup, note or f"the one before is kept as {backup.name}")
+
+
+def is_installed(folder: Path) -> bool:
+    """Tell whether Smithers' own trigger launches our autopsy in a project, edited or not."""
+    try:
+        with _file(smithers_root(folder)).open(encoding="utf-8", errors="replace") as file:
+            return file.readline().startswith(_MARK)
+    except (ParameterError, OSError):
+        return False
+
+
+def smithers_root(folder: Path) -> Path:
+    """Find the project that a folder belongs to: the nearest one with `.smithers/`, else the nearest with a store.
+
+    Raises:
+        ParameterError: There is none.
+    """
+    above = [place for place in (folder, *folder.parents) if ANCHOR not in place.parts]
+    for mark in (ANCHOR, STORE):
+        for place in above:
+            if (place / mark).exists():
+                return place
+    raise ParameterError(
+        f"{folder} is in no Smithers project: neither it nor a folder above has {ANCHOR}/ or {STORE}",
+        hint="run `bunx smithers-orchestrator init` there first, or name the project's folder",
+    )
+
+
+def rendered(command: list[str] | None = None) -> str:
+    """Write the workflow's file.
+
+    Args:
+        command: How it calls `smithers-nb`; this very installation by default.
+    """
+    called = [sys.executable, "-P", "-m", "smithers_nb"] if command is None else command
+    body = resource(_TEMPLATE).read_text(encoding="utf-8").replace(_COMMAND, json.dumps(called))
+    return f"{_MARK}{_fingerprint(body)}\n{body}"
+
+
+def _file(root: Path) -> Path:
+    return root / ANCHOR / "workflows" / "post-failure.tsx"
+
+
+def _is_untouched(text: str) -> bool:
+    head, _, body = text.partition("\n")
+    return head == f"{_MARK}{_fingerprint(body)}"
+
+
+def _fingerprint(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _is_shipped(text: str, path: Path) -> bool:
+    """Tell Smithers' own workflow, as its `init` wrote it, from one that somebody has edited."""
+    shipped = _above(path, _SHIPPED)
+    return shipped is not None and json.dumps(text, ensure_ascii=False) in shipped.read_text(encoding="utf-8", errors="replace")
+
+
+def _above(path: Path, name: str) -> Path | None:
+    return next((place / name for place in path.parents if (place / name).exists()), None)

@@ -1,0 +1,216 @@
+"""Whether the autopsy of a failed run is launched, and the launch itself.
+
+The guards stand in Smithers' order and are data; the first that holds is the reason for launching nothing. A launch writes the autopsy
+down as a durable run, then starts a process of its own for it, which outlives the one that launches. A failure that several may notice,
+such as two `watch` commands, is claimed first, so it is looked into once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+
+from smithers_nb.artifacts import safe_name
+from smithers_nb.engine.control.submit import new_run_id, submit
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.seen_failures import Noticed, mark_launched, notice
+from smithers_nb.engine.stages.context import JOURNAL, ROOT
+from smithers_nb.errors import ControlRefused
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.location import Place
+
+Reason: TypeAlias = Literal["no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "not-installed", "spawn-failed"]
+REASONS: Final = get_args(Reason)
+
+WORKFLOW: Final = "post-failure"
+OPT_OUT: Final = "SMITHERS_POST_FAILURE"
+OPS_WORKFLOWS: Final = frozenset({WORKFLOW, "triage-run", "monitor", "monitor-smithers", "init"})
+"""Workflows that look into runs themselves: their own failures are never looked into, so autopsies do not recurse."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that failed, as far as whoever noticed it knows it.
+
+    Attributes:
+        run_id: None when the failure came before there was a run.
+        workflow: Name of its workflow.
+        workflow_path: Its file.
+        source: Store that it lives in, as `sources.open_source` takes it.
+    """
+
+    run_id: str | None
+    workflow: str | None = None
+    workflow_path: str | None = None
+    source: str | None = None
+
+    @property
+    def is_ops(self) -> bool:
+        """Tell whether its workflow is one of the ops workflows, by its name or by the name of its file."""
+        stem = Path(self.workflow_path).name.partition(".")[0] if self.workflow_path else ""
+        return not OPS_WORKFLOWS.isdisjoint({self.workflow or "", stem})
+
+
+class Launched(NamedTuple):
+    """An autopsy is on its way.
+
+    Attributes:
+        log_file: What its process prints.
+    """
+
+    autopsy_run_id: str
+    log_file: Path
+
+
+class Skipped(NamedTuple):
+    """No autopsy was launched.
+
+    Attributes:
+        detail: What a person would want to know besides; empty when the reason says it all.
+    """
+
+    reason: Reason
+    detail: str = ""
+
+
+_PROGRAM: Final = "smithers_nb.workflows.triggers.on_run_end"
+"""Module that executes one autopsy; a layer above this one, so it is known by name only."""
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+class _Case(NamedTuple):
+    failed: Failed
+    disabled: bool
+    environment: Mapping[str, str]
+    notebook: Path
+
+
+_GUARDS: Final[tuple[tuple[Reason, Callable[[_Case], bool]], ...]] = (
+    ("no-run-id", lambda case: not case.failed.run_id),
+    ("flag-disabled", lambda case: case.disabled),
+    ("env-disabled", lambda case: case.environment.get(OPT_OUT, "").strip() == "0"),
+    ("ops-workflow", lambda case: case.failed.is_ops),
+    ("not-installed", lambda case: not case.notebook.is_file()),
+)
+
+
+def installed_at(place: Place) -> Path:
+    """Name the notebook that is launched: the one that `smithers-nb init` has put into the project."""
+    return place.workflows / f"{WORKFLOW}.ipynb"
+
+
+def refusal(place: Place, failed: Failed, *, disabled: bool = False, environment: Mapping[str, str] | None = None) -> Reason | None:
+    """Say why no autopsy is launched, None when one is."""
+    case = _Case(failed, disabled, os.environ if environment is None else environment, installed_at(place))
+    return next((reason for reason, holds in _GUARDS if holds(case)), None)
+
+
+def launch(
+    place: Place,
+    failed: Failed,
+    *,
+    disabled: bool = False,
+    environment: Mapping[str, str] | None = None,
+    autopsy_run_id: str | None = None,
+) -> Launched | Skipped:
+    """Look into a failed run: a durable run of the installed notebook, in a process of its own.
+
+    Args:
+        place: The project; its pack is what is launched, its journal what it is written down in.
+        failed: The run.
+        disabled: The user asked for none.
+        environment: Environment that is asked for the opt-out and handed on; that of this process by default.
+        autopsy_run_id: Id of the autopsy. Launching one again under its id changes nothing, so a launch that was cut off can be repeated.
+
+    Returns:
+        Where it runs, or why it does not; never an exception.
+    """
+    environment = dict(os.environ if environment is None else environment)
+    reason = refusal(place, failed, disabled=disabled, environment=environment)
+    if reason is not None:
+        return Skipped(reason)
+    run_id = autopsy_run_id or new_run_id(WORKFLOW)
+    try:
+        _write_down(place, failed, run_id)
+        return Launched(run_id, _start(place, run_id, environment))
+    except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
+        return Skipped("spawn-failed", f"{type(error).__name__}: {error}")
+
+
+def launch_once(place: Place, failed: Failed, store: str, failed_at_ms: int) -> tuple[Launched | Skipped, bool]:
+    """Look into a failure in another store, unless somebody has noticed it before.
+
+    Args:
+        place: The project.
+        failed: The run.
+        store: What tells its store from others.
+        failed_at_ms: When it failed, epoch milliseconds; a run that fails again has another time.
+
+    Returns:
+        The autopsy, and whether it is this call that launched it.
+
+    Raises:
+        JournalUnusable: What was noticed cannot be remembered, so nothing is launched.
+    """
+    reason = refusal(place, failed)
+    if reason is not None or failed.run_id is None:
+        return Skipped(reason or "no-run-id"), False
+    failure = Noticed(store, failed.run_id, failed_at_ms)
+    with Journal.open(place) as journal:
+        with journal.writing() as connection:
+            run_id, is_mine = notice(connection, failure, new_run_id(WORKFLOW))
+        if not is_mine:
+            return Launched(run_id, _log_of(place, run_id)), False
+        done = launch(place, failed, autopsy_run_id=run_id)
+        if isinstance(done, Launched):
+            with journal.writing() as connection:
+                mark_launched(connection, failure)
+        return done, isinstance(done, Launched)
+
+
+def under_way() -> int:
+    """Count the autopsies that this process has started and that have not ended."""
+    _started[:] = [child for child in _started if child.poll() is None]  # nobody else asks how they ended
+    return len(_started)
+
+
+def _write_down(place: Place, failed: Failed, run_id: str) -> None:
+    ours = str(place.file) if place.file else f"env:{JOURNAL}"  # what its kernel has in its environment, password and all
+    parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or ours}
+    if failed.workflow_path and Path(failed.workflow_path).is_file():
+        parameters["workflow_path"] = str(Path(failed.workflow_path).absolute())
+    try:
+        submit(place, installed_at(place), parameters, run_id=run_id, post_failure=False, hidden=True, cwd=place.root)
+    except ControlRefused as error:
+        if error.code != "RUN_EXISTS":
+            raise
+
+
+def _start(place: Place, run_id: str, environment: Mapping[str, str]) -> Path:
+    """Start the process, in a session of its own so that nothing that ends this one ends it."""
+    log_file = _log_of(place, run_id)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    under_way()
+    with log_file.open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603  # our own program, by its full path
+            [sys.executable, "-P", "-m", _PROGRAM, run_id],
+            cwd=place.root,
+            env={**environment, OPT_OUT: "0", ROOT: str(place.root), JOURNAL: place.url},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    _started.append(child)
+    return log_file
+
+
+def _log_of(place: Place, run_id: str) -> Path:
+    return place.folder / "logs" / f"{safe_name(run_id)}.log"

@@ -1,0 +1,1 @@
+"""Real servers, stores and projects that tests use; imported, never collected."""
