@@ -12,7 +12,7 @@ from typing import Final
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _DOTS: Final = re.compile(r"\.{2,}|^[.-]|\.$|^$")
-_LONGEST: Final = 120
+_MAX_LENGTH: Final = 120
 """File names may have 255 bytes; suffixes and temporary names need some of them."""
 
 
@@ -30,7 +30,7 @@ def artifact_path(artifacts: Path, kind: str, run_id: str, suffix: str) -> Path:
 
 def safe_name(run_id: str) -> str:
     """Turn an id into a file name: the same id always gives the same one, and no two ids share one."""
-    name = _DOTS.sub("_", _UNSAFE.sub("_", run_id))[:_LONGEST]
+    name = _DOTS.sub("_", _UNSAFE.sub("_", run_id))[:_MAX_LENGTH]
     if name == run_id:
         return name
     return f"{name}-{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

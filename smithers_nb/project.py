@@ -209,10 +209,10 @@ class Project(Grains):
 
     def watch(self) -> Live:
         """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""
-        from smithers_nb.engine.location import Place
+        from smithers_nb.engine.location import Location
         from smithers_nb.workflows.notebook.widget_callbacks import watch
 
-        return watch(Place.of(self.where), lambda: (self.card(), self.now, False))
+        return watch(Location.of(self.where), lambda: (self.card(), self.now, False))
 
     def close(self) -> None:
         """Let go of the store."""

@@ -211,7 +211,7 @@ class Run(Grains):
 
     def watch(self) -> Live:
         """Show it as it goes on, with the gates and questions that wait for somebody in it; for notebooks, needs the extra `lab`."""
-        from smithers_nb.engine.location import Place
+        from smithers_nb.engine.location import Location
         from smithers_nb.model.vocabulary import TERMINAL_STATUSES
         from smithers_nb.present.html.cards import stack
         from smithers_nb.workflows.notebook.widget_callbacks import watch
@@ -221,7 +221,7 @@ class Run(Grains):
             drawn: Any = run.timeline()
             return stack(run.card(), getattr(drawn, "twin", drawn)), run.project.now, run.row.status in TERMINAL_STATUSES
 
-        return watch(Place.of(self.project.where), seen, self.id)
+        return watch(Location.of(self.project.where), seen, self.id)
 
     def refresh(self) -> Run:
         """Give the run as it is now, with nothing read yet."""

@@ -27,7 +27,7 @@ FINISHED = "order-sync-004"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def location(tmp_path_factory) -> Path:
     """The bundled example store, unpacked once."""
     target = tmp_path_factory.mktemp("example") / "smithers.db"
     target.write_bytes(gzip.decompress(resource("templates/example/smithers.db.gz").read_bytes()))
@@ -35,8 +35,8 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def project(place):
-    with connect(place) as opened:
+def project(location):
+    with connect(location) as opened:
         yield opened
 
 
@@ -48,9 +48,9 @@ def test_connecting_reads_nothing(tmp_path: Path) -> None:
         project.runs()
 
 
-def test_a_folder_is_searched_upwards(place: Path) -> None:
+def test_a_folder_is_searched_upwards(location: Path) -> None:
     """A folder below the store's is as good as the store."""
-    below = place.parent / "a" / "b"
+    below = location.parent / "a" / "b"
     below.mkdir(parents=True)
     with connect(below) as project:
         assert FAILED in project
@@ -83,12 +83,12 @@ def test_reasons_name_the_task_and_its_error(project: Project) -> None:
     assert set(reasons) == {row.run_id for row in project.run_rows() if row.error_message}
 
 
-def test_states_are_derived_at_the_given_time(place: Path) -> None:
+def test_states_are_derived_at_the_given_time(location: Path) -> None:
     """A run whose engine was killed is running a second later and not much later any more."""
-    heartbeat = next(row for row in connect(place).run_rows() if row.status == "running").heartbeat_at
-    run_id = next(row.run_id for row in connect(place).run_rows() if row.status == "running")
-    assert connect(place, now=heartbeat + 1_000).run(run_id).row.state == "running"
-    assert connect(place, now=heartbeat + 3_600_000).run(run_id).row.state in {"stale", "orphaned"}
+    heartbeat = next(row for row in connect(location).run_rows() if row.status == "running").heartbeat_at
+    run_id = next(row.run_id for row in connect(location).run_rows() if row.status == "running")
+    assert connect(location, now=heartbeat + 1_000).run(run_id).row.state == "running"
+    assert connect(location, now=heartbeat + 3_600_000).run(run_id).row.state in {"stale", "orphaned"}
 
 
 def test_a_run_is_found_by_a_beginning_of_its_id(project: Project) -> None:
@@ -138,12 +138,12 @@ def test_each_grain_is_a_frame_of_its_contract(project: Project, name: str) -> N
     assert len(all_) >= len(mine)
 
 
-def test_one_run_needs_no_pandas(place: Path) -> None:
+def test_one_run_needs_no_pandas(location: Path) -> None:
     """Explaining, inspecting and reading events of a run loads neither pandas nor Arrow."""
     code = f"""
 import sys
 from smithers_nb import connect
-run = connect({str(place)!r}).run({FAILED!r})
+run = connect({str(location)!r}).run({FAILED!r})
 run.why(); run.inspect(); run.event_rows(); run.node("normalize").inspect()
 print([name for name in ("pandas", "pyarrow", "numpy", "plotly") if name in sys.modules])
 """
@@ -215,11 +215,11 @@ def test_objects_display_themselves(project: Project) -> None:
     assert repr(project.run(FAILED)).startswith("<Run order-sync-013 of <Project ")
 
 
-def test_hostile_names_are_only_text(place: Path, tmp_path: Path) -> None:
+def test_hostile_names_are_only_text(location: Path, tmp_path: Path) -> None:
     """Markup in ids and errors is shown, not obeyed."""
     import sqlite3
 
-    copy = shutil.copyfile(place, tmp_path / "smithers.db")
+    copy = shutil.copyfile(location, tmp_path / "smithers.db")
     with sqlite3.connect(copy) as store:
         store.execute("UPDATE _smithers_runs SET workflow_name = '<script>alert(1)</script>' WHERE run_id = ?", (FAILED,))
     store.close()
@@ -242,11 +242,11 @@ def test_the_banner_says_what_failed(project: Project) -> None:
     assert "normalize" in banner.text
 
 
-def test_autopsy_takes_a_run_or_an_id(project: Project, place: Path) -> None:
+def test_autopsy_takes_a_run_or_an_id(project: Project, location: Path) -> None:
     """Both ways give the same verdict."""
     now = 1_800_000_000_000
-    assert autopsy(project.run(FAILED), now=now) == autopsy(FAILED, place, now=now)
-    assert autopsy(FAILED, place).failure_class == "workflow-bug"
+    assert autopsy(project.run(FAILED), now=now) == autopsy(FAILED, location, now=now)
+    assert autopsy(FAILED, location).failure_class == "workflow-bug"
 
 
 @pytest.mark.parametrize("run_id", [FAILED, "order-sync-010", "pr-review-033", "release-gate-043"])
@@ -257,10 +257,10 @@ def test_why_and_autopsy_agree(project: Project, run_id: str) -> None:
     assert (why.advice.suggestion, why.advice.commands) == (verdict.suggestion, verdict.commands)
 
 
-def test_autopsy_of_a_run_that_did_not_fail_is_refused(place: Path) -> None:
+def test_autopsy_of_a_run_that_did_not_fail_is_refused(location: Path) -> None:
     """A finished run has nothing to autopsy, and the error says so."""
     with pytest.raises(RunNotFailed, match="did not fail"):
-        autopsy(FINISHED, place)
+        autopsy(FINISHED, location)
 
 
 def test_problems_are_listed(project: Project) -> None:
@@ -269,9 +269,9 @@ def test_problems_are_listed(project: Project) -> None:
     assert isinstance(project.run(FAILED), Run)
 
 
-def test_the_whole_store_is_looked_over(place: Path) -> None:
+def test_the_whole_store_is_looked_over(location: Path) -> None:
     """Kinds of failure, repair loops and gate results of all runs come from one object."""
-    with connect(place) as project:
+    with connect(location) as project:
         kinds = project.signatures()
         assert kinds["runs"].iloc[0] == kinds["runs"].max() >= 3
         assert {"first_at", "last_at", "streak"} <= set(kinds.columns)

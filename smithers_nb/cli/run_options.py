@@ -15,7 +15,7 @@ from smithers_nb.cli.options import Asked, Utf8
 from smithers_nb.errors import ParameterError, RunNotFound
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 database_option = click.option(
     "--database",
@@ -50,42 +50,42 @@ parameter_options = (
 )
 
 
-def place_of(ask: Asked, database: str | None = None) -> Place:
+def location_of(ask: Asked, database: str | None = None) -> Location:
     """Find the project that a command is about."""
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
-    return Place.of(ask.source, database=database)
+    return Location.of(ask.source, database=database)
 
 
-def runs_of(ask: Asked, database: str | None = None) -> Place:
+def runs_of(ask: Asked, database: str | None = None) -> Location:
     """Find the project whose runs a command is about; unlike starting a run, asking for one makes no folder a project.
 
     Raises:
         RunNotFound: No notebook has been run there.
     """
-    place = place_of(ask, database)
-    if not has_runs(place):
+    location = location_of(ask, database)
+    if not has_runs(location):
         hint = "`smithers-nb up FILE.ipynb` runs one; `smithers-nb ps` lists runs of every kind"
-        raise RunNotFound(f"no notebook has been run in {place.root}", hint=hint)
-    return place
+        raise RunNotFound(f"no notebook has been run in {location.root}", hint=hint)
+    return location
 
 
-def has_runs(place: Place) -> bool:
+def has_runs(location: Location) -> bool:
     """Tell whether there is a journal."""
-    return place.file is None or place.file.exists()
+    return location.file is None or location.file.exists()
 
 
-def where(ask: Asked, place: Place, *, flag: str = "--database") -> str:
+def where(ask: Asked, location: Location, *, flag: str = "--database") -> str:
     """Write the options that a follow-up command needs to find the same runs; commands that only read know a database as `--source`.
 
     A password is never among them.
     """
     source = f" --source {shlex.quote(ask.source)}" if ask.source else ""
     known = os.environ.get("SMITHERS_NB_DATABASE", "").replace("postgres://", "postgresql://", 1)
-    if place.file is not None or place.url in (known, ask.source):
+    if location.file is not None or location.url in (known, ask.source):
         return source
-    parts = urlsplit(place.url)
-    named = '"$SMITHERS_NB_DATABASE"' if parts.password or parts.query else shlex.quote(place.url)
+    parts = urlsplit(location.url)
+    named = '"$SMITHERS_NB_DATABASE"' if parts.password or parts.query else shlex.quote(location.url)
     return f"{source} {flag} {named}"
 
 

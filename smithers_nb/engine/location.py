@@ -1,6 +1,6 @@
 """Where durable runs live: a project folder with `.smithers_nb/`, or a Postgres database by URL.
 
-Everything that has to find the journal, the engine's own database, installed workflows or saved notebooks asks a `Place`.
+Everything that has to find the journal, the engine's own database, installed workflows or saved notebooks asks a `Location`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from smithers_nb.sources.smithers.journal import DATABASE, FOLDER
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A project and the database of its runs.
 
     Attributes:
@@ -27,7 +27,7 @@ class Place:
     url: str
 
     @classmethod
-    def of(cls, where: str | Path | None = None, *, database: str | None = None) -> Place:
+    def of(cls, where: str | Path | None = None, *, database: str | None = None) -> Location:
         """Find the project that a folder belongs to.
 
         Args:
@@ -46,7 +46,7 @@ class Place:
         return cls(root, _checked(shared)) if shared else cls(root, f"sqlite:///{root / FOLDER / 'journal.db'}")
 
     @classmethod
-    def _of_url(cls, url: str) -> Place:
+    def _of_url(cls, url: str) -> Location:
         if url.startswith("sqlite:"):
             file = Path(url.removeprefix("sqlite:///")).absolute()
             root = file.parent.parent if file.parent.name == FOLDER else file.parent
@@ -84,9 +84,9 @@ class Place:
 
 def _project(folder: Path) -> Path:
     for marks in ((FOLDER,), (".smithers", "smithers.db")):
-        for place in (folder, *folder.parents):
-            if any((place / mark).exists() for mark in marks):
-                return place
+        for location in (folder, *folder.parents):
+            if any((location / mark).exists() for mark in marks):
+                return location
     return folder
 
 

@@ -100,7 +100,7 @@ def fits(row: Any, only: Only | None) -> bool:
 CHILD_MARK = ":child:"
 """Stands in the id of a child run between its parent's id and the node that launched it."""
 
-_MOST_IDS = 1_000
+_MAX_IDS = 1_000
 
 
 def resolve_run_id(source: Source, prefix: str) -> str:
@@ -110,7 +110,7 @@ def resolve_run_id(source: Source, prefix: str) -> str:
         RunNotFound: No run does.
         AmbiguousRunId: Several do, and none is exactly `prefix`.
     """
-    found = source.run_ids(prefix, _MOST_IDS)
+    found = source.run_ids(prefix, _MAX_IDS)
     if prefix in found:
         return prefix
     found = [run_id for run_id in found if not run_id.startswith(f"{found[0]}{CHILD_MARK}")]

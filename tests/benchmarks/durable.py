@@ -77,7 +77,7 @@ def queue_of_runs(folder: str, count: str, url: str) -> None:
     names = [f"n{number}" for number in range(int(count))]
     begun = time.perf_counter()
     for name in names:
-        workers_worker.enqueue(project.place, control.submit(project.place, notebook, {"name": name}, cwd=project.root))
+        workers_worker.enqueue(project.location, control.submit(project.location, notebook, {"name": name}, cwd=project.root))
     queued, begun = time.perf_counter() - begun, time.perf_counter()
     workers = [_worker(project) for _ in range(2)]
     until, done = begun + _PATIENCE_S, begun
@@ -89,7 +89,7 @@ def queue_of_runs(folder: str, count: str, url: str) -> None:
     for worker in workers:
         worker.kill()
     effects = Counter(project.lines())
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         left = len(known_workers(connection))
     lost, doubled = len(set(names) - set(effects)), sum(times > 1 for times in effects.values())
     tell(done=len(effects), lost=lost, doubled=doubled, seconds=done - begun, queued=queued, left=left, statuses=_statuses(project))
@@ -103,15 +103,15 @@ def decisions(folder: str, count: str, url: str) -> None:
     project = _project(folder, url)
     notebook = project.notebook("from smithers_nb import gate\ngate('ship', 'Ship it?')", _NEXT)
     worker = _worker(project, keep=True)
-    runs = {name: control.submit(project.place, notebook, {"name": name}, cwd=project.root) for name in map(str, range(int(count)))}
+    runs = {name: control.submit(project.location, notebook, {"name": name}, cwd=project.root) for name in map(str, range(int(count)))}
     for run_id in runs.values():
-        workers_worker.enqueue(project.place, run_id)
+        workers_worker.enqueue(project.location, run_id)
     _until(lambda: _statuses(project) == {"waiting-approval": len(runs)})
     took = []
     for name, run_id in runs.items():
         time.sleep(0.3 + int(name) % 7 / 10)  # decisions fall anywhere between two looks of the worker
         begun = time.time()
-        control.decide(project.place, run_id, approved=True, by="bench", note="")
+        control.decide(project.location, run_id, approved=True, by="bench", note="")
         took.append(_until(lambda name=name: _told(project).get(name)) - begun)
     worker.terminate()
     worker.wait(60)
@@ -120,11 +120,11 @@ def decisions(folder: str, count: str, url: str) -> None:
 
 
 def _project(folder: str, url: str = "") -> Any:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from tests.support.durable import Project
 
     Path(folder).mkdir(parents=True, exist_ok=True)
-    return Project(Place.of(folder, database=url or None))
+    return Project(Location.of(folder, database=url or None))
 
 
 @contextmanager
@@ -134,8 +134,8 @@ def _executing(project: Any, notebook: Path, times: int) -> Iterator[Callable[..
     from smithers_nb.engine.execution.run_execution import execute_run
     from smithers_nb.engine.journal import Journal, executions, leases
 
-    left = [control.submit(project.place, notebook, {}, cwd=project.root) for _ in range(times)]
-    with Journal.open(project.place) as journal:
+    left = [control.submit(project.location, notebook, {}, cwd=project.root) for _ in range(times)]
+    with Journal.open(project.location) as journal:
         leases.register(journal, owner := leases.new_owner())
 
         def execute_next(**options: Any) -> None:
@@ -162,7 +162,7 @@ def _in_turn(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
 
 
 def _worker(project: Any, *, keep: bool = False) -> subprocess.Popen[bytes]:
-    url = [] if project.place.file else ["--database", project.place.url]
+    url = [] if project.location.file else ["--database", project.location.url]
     command = [sys.executable, "-c", _WORKER, "worker", *url, *([] if keep else ["--until-idle"])]
     with Path(os.devnull).open("wb") as nowhere:
         return subprocess.Popen(command, cwd=project.root, stdout=nowhere, stderr=nowhere, env=environment())
@@ -174,7 +174,7 @@ def _statuses(project: Any) -> dict[str, int]:
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.schema import runs
 
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         return dict(Counter(connection.execute(sa.select(runs.c.status)).scalars()))
 
 

@@ -80,11 +80,11 @@ def test_a_folder_without_a_store(cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\x00" + b"\xff" * 500])
 def test_a_file_that_is_no_store(cli, tmp_path: Path, content: bytes) -> None:
     """Zero bytes, text and garbage are refused by name."""
-    place = tmp_path / "smithers.db"
-    place.write_bytes(content)
-    answer = cli("ps", "--source", place)
+    location = tmp_path / "smithers.db"
+    location.write_bytes(content)
+    answer = cli("ps", "--source", location)
     assert answer.code == 4
-    assert str(place) in complaint(answer)
+    assert str(location) in complaint(answer)
 
 
 def test_an_unknown_kind_of_source(cli) -> None:

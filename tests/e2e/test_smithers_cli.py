@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.model.rows import RunRow
 from smithers_nb.sources.locate import open_smithers
 from smithers_nb.workflows.pack.install import install as install_pack
@@ -69,7 +69,7 @@ def smithers(tmp_path):
     found, bun = os.environ.get("SMITHERS_BIN") or shutil.which("smithers"), shutil.which("bun")
     if found is None or bun is None:
         pytest.skip("no Smithers CLI: set SMITHERS_BIN, or put smithers and bun on PATH")
-    library = next((place for place in Path(found).absolute().parents if place.name == "node_modules"), None)
+    library = next((location for location in Path(found).absolute().parents if location.name == "node_modules"), None)
     if library is None:
         pytest.skip("the Smithers CLI lies in no node_modules folder")
     return Smithers(tmp_path, [bun, found], library)
@@ -112,7 +112,7 @@ def test_a_person_decides_about_a_report(smithers, store, endpoint, word, sent):
 def test_a_handed_over_run_is_looked_into_by_our_pack(smithers):
     """`smithers-nb up FILE.tsx` where our pack is installed: Smithers' exit code, our line, one autopsy in our journal, none in theirs."""
     (smithers.folder / "fail.tsx").write_text(FAILS)
-    install_pack(Place.of(smithers.folder))
+    install_pack(Location.of(smithers.folder))
     path = f"{Path(smithers.command[1]).parent}{os.pathsep}{Path(smithers.command[0]).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if name != "SMITHERS_POST_FAILURE"}
     command = [sys.executable, "-m", "smithers_nb", "up", "fail.tsx"]

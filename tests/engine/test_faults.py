@@ -12,7 +12,7 @@ from smithers_nb.engine.control import decide, submit
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import INPUT, Node, read_output
 from smithers_nb.engine.journal.store import unusable
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers import worker
 from smithers_nb.errors import ControlRefused, JournalUnusable, ParameterError
 from tests.support.durable import Project, effect, until
@@ -23,7 +23,7 @@ _GATE = "from smithers_nb import gate\n"
 @pytest.fixture
 def project(tmp_path):
     """An empty project."""
-    return Project(Place.of(tmp_path))
+    return Project(Location.of(tmp_path))
 
 
 @pytest.mark.parametrize("message", ["", "[1]", '{"node_id": "g", "status": "finished"}', '{"node_id": ["g"]}'])
@@ -48,7 +48,7 @@ def test_a_run_that_asks_is_not_finished(project, cell):
     run_id = project.submit(cell)
     assert project.execute(run_id).status == "waiting-approval"
     assert project.execute(run_id).status == "waiting-approval"
-    decide(project.place, run_id, approved=True, by="ann", go_on=False)
+    decide(project.location, run_id, approved=True, by="ann", go_on=False)
     assert project.execute(run_id).status == "finished"
 
 
@@ -66,21 +66,21 @@ def test_a_notebook_may_end_itself(project):
 
 def test_a_damaged_engine_database_is_told_in_one_line(project, capfd):
     """Whoever starts a run is told which file cannot be used; the run waits, and goes on once the file is out of the way."""
-    file = project.place.file.with_name("dbos.db")
+    file = project.location.file.with_name("dbos.db")
     run_id = project.submit(effect("done"))
     file.write_text("no database")
     with pytest.raises(JournalUnusable, match=r"dbos\.db cannot be used: file is not a database"):
-        worker.run_here(project.place, run_id)
+        worker.run_here(project.location, run_id)
     assert project.run(run_id).status == "waiting-worker"
     file.unlink()
-    assert worker.run_here(project.place, run_id).status == "finished"
+    assert worker.run_here(project.location, run_id).status == "finished"
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_engine_database_that_goes_away_changes_no_outcome(project, capfd):
     """A run that ended in the journal has ended, whatever the durable engine can or cannot write down."""
     run_id = project.submit("import pathlib\nfor file in pathlib.Path('.smithers_nb').glob('dbos.db*'):\n    file.unlink()", effect("done"))
-    assert worker.run_here(project.place, run_id).status == "finished"
+    assert worker.run_here(project.location, run_id).status == "finished"
     assert project.lines() == ["done"]
     assert capfd.readouterr().err == ""
 
@@ -90,18 +90,18 @@ def test_what_the_engine_has_heard_of_is_executed_all_the_same(project, outlived
     """Neither a queue that nobody serves nor a database that outlived its journal keeps a foreground run from being executed, once."""
     from dbos import DBOS, SetWorkflowID
 
-    with Journal.open(project.place) as journal, worker._engine(journal), SetWorkflowID("run-1:1"):
+    with Journal.open(project.location) as journal, worker._engine(journal), SetWorkflowID("run-1:1"):
         if outlived == "queued":
             DBOS.enqueue_workflow("notebooks", worker._workflow(), "run-1", 1)
         else:
             project.submit(effect("other"), run_id="run-1")
             DBOS.start_workflow(worker._workflow(), "run-1", 1).get_result()
     if outlived == "success":
-        for file in project.place.file.parent.glob("journal.db*"):
+        for file in project.location.file.parent.glob("journal.db*"):
             file.unlink()
         project.root.joinpath("effects").unlink(missing_ok=True)
     run_id = project.submit(effect("done"), run_id="run-1")
-    assert worker.run_here(project.place, run_id).status == "finished"
+    assert worker.run_here(project.location, run_id).status == "finished"
     assert project.lines() == ["done"]
 
 
@@ -125,7 +125,7 @@ def test_a_run_ends_with_its_terminal_or_its_service(project, number):
 def test_a_malformed_url_is_told_without_its_password(url):
     """Whoever mistypes the URL of a database reads what is wrong, in one line and without any part of the password."""
     with pytest.raises(ParameterError, match="no host and port") as told:
-        Place.of(database=url)
+        Location.of(database=url)
     assert not any(part in f"{told.value} {told.value.hint}" for part in ("secret", "cret", "'se'"))
 
 
@@ -138,9 +138,9 @@ def test_no_cell_takes_the_place_of_the_parameters(project):
     """A cell whose id is `input` leaves the run's parameters as they are: a later execution still gets them."""
     notebook = project.notebook("name * 2", "print(name)")
     notebook.write_text(notebook.read_text("utf-8").replace('"step-1"', '"input"'), "utf-8")
-    run_id = submit(project.place, notebook, {"name": "ann"}, cwd=project.root)
+    run_id = submit(project.location, notebook, {"name": "ann"}, cwd=project.root)
     assert project.execute(run_id).status == "finished"
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         assert read_output(connection, Node(run_id, INPUT))["name"] == "ann"
 
 
@@ -148,7 +148,7 @@ def test_cells_that_share_an_id_keep_theirs_apart(project, capfd):
     """Cells without an id of their own get the same ones in every execution, so that a node has one history; nobody is warned."""
     notebook = project.notebook("1", "2")
     notebook.write_text(notebook.read_text("utf-8").replace('"step-2"', '"step-1"'), "utf-8")
-    run_id = submit(project.place, notebook, {}, cwd=project.root)
+    run_id = submit(project.location, notebook, {}, cwd=project.root)
     assert {project.execute(run_id).status for _ in range(2)} == {"finished"}
     assert project.states(run_id).keys() == {"parameters", "step-1", "cell-3"}
     assert capfd.readouterr().err == ""
@@ -158,7 +158,7 @@ def test_who_decides_second_is_told_what_the_first_has_decided(project):
     """The second of two people who name no gate reads which gate was decided, how and by whom."""
     run_id = project.submit(_GATE + "gate('g', 'Go on?')")
     project.execute(run_id)
-    decide(project.place, run_id, approved=False, by="ann")
+    decide(project.location, run_id, approved=False, by="ann")
     with pytest.raises(ControlRefused) as told:
-        decide(project.place, run_id, approved=True, by="bob")
+        decide(project.location, run_id, approved=True, by="bob")
     assert "'g' was denied by ann" in told.value.hint

@@ -21,7 +21,7 @@ from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import attempts, runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers import worker as workers_worker
 from smithers_nb.errors import ControlRefused
 from tests.support.durable import Project
@@ -55,7 +55,7 @@ def project(request):
     url = request.getfixturevalue("postgres") if request.param == "postgres" else None
     root = Path(tempfile.mkdtemp(prefix="snl-", dir="/tmp"))
     (root / "t").mkdir()
-    yield Project(Place.of(root, database=url))
+    yield Project(Location.of(root, database=url))
     for pid in processes(root):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ def project(request):
 
 def worker(project):
     """Start a worker as people do; what its kernels need for themselves is in `t`."""
-    url = [] if project.place.file else ["--database", project.place.url]
+    url = [] if project.location.file else ["--database", project.location.url]
     command = [sys.executable, "-c", WORKER, "worker", "--until-idle", *url]
     with (project.root / "log").open("ab") as log:
         return subprocess.Popen(command, cwd=project.root, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(project.root / "t")})
@@ -87,15 +87,15 @@ def processes(folder):
 
 def statuses(project):
     """Read the status of every run."""
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         return {row.run_id: row.status for row in connection.execute(sa.select(runs.c.run_id, runs.c.status))}
 
 
 def workflow_statuses(project):
     """Read the statuses of the durable engine."""
-    url = sa.make_url(project.place.engine_url)
-    engine = sa.create_engine(url.set(drivername="postgresql+psycopg") if project.place.file is None else url)
-    table = "dbos.workflow_status" if project.place.file is None else "workflow_status"
+    url = sa.make_url(project.location.engine_url)
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg") if project.location.file is None else url)
+    table = "dbos.workflow_status" if project.location.file is None else "workflow_status"
     with engine.connect() as connection:
         found = set(connection.execute(sa.text(f"SELECT status FROM {table} WHERE name = 'execute_notebook'")).scalars())
     engine.dispose()
@@ -131,7 +131,7 @@ def until_finished(project, crew, chance):
         for run_id, status in statuses(project).items():
             if status == "failed":
                 try:
-                    control.resume(project.place, run_id)
+                    control.resume(project.location, run_id)
                 except ControlRefused:
                     continue  # somebody has it already
     return killed
@@ -140,11 +140,11 @@ def until_finished(project, crew, chance):
 def test_whatever_is_killed_nothing_is_lost_doubled_or_left_behind(project):
     """Every run ends finished with each stage kept once; no worker, process or socket remains, and the durable engine has ended all."""
     ids = [
-        control.submit(project.place, project.notebook(*CELLS), {"name": f"n{i}"}, cwd=project.root, post_failure=False)
+        control.submit(project.location, project.notebook(*CELLS), {"name": f"n{i}"}, cwd=project.root, post_failure=False)
         for i in range(RUNS)
     ]
     for run_id in ids:
-        workers_worker.enqueue(project.place, run_id)
+        workers_worker.enqueue(project.location, run_id)
     crew, chance = [worker(project), worker(project)], random.Random(RUNS)
     killed = until_finished(project, crew, chance)
     for process in crew:
@@ -159,7 +159,7 @@ def test_whatever_is_killed_nothing_is_lost_doubled_or_left_behind(project):
             assert [row.state for row in mine].count("finished") == 1, (run_id, word)
             # a stage whose kernel died before it was kept is tried again; that is the only way to a second effect
             assert 1 <= effects[f"n{number}:{word}"] <= len(mine), (run_id, word)
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         assert known_workers(connection) == []
     assert workflow_statuses(project) == {"SUCCESS"}
     assert processes(project.root) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import AmbiguousRunId, SourceError
 from smithers_nb.frames import contract
 from smithers_nb.model.rows import GRAINS, AttemptRow, FailureRow, RunRow
@@ -25,7 +25,7 @@ def project(store, journal_runs, monkeypatch):
     """Make a project in which Smithers ran a workflow and we ran a notebook."""
     monkeypatch.setattr(reading, "_owned", set())
     root = store("invoice-rollup").parent
-    with Journal.open(Place.of(root)) as journal:
+    with Journal.open(Location.of(root)) as journal:
         journal_runs.write_run(journal, "ours-1")
     reading._owned.clear()
     return root
@@ -76,7 +76,7 @@ def test_snapshot_stays_in_one_store(project, theirs):
 
 def test_ids_resolve_over_both(project, theirs, journal_runs):
     """A beginning that runs of both stores share is ambiguous."""
-    with Journal.open(Place.of(project)) as journal:
+    with Journal.open(Location.of(project)) as journal:
         journal_runs.write_run(journal, f"{theirs[:4]}-of-ours")
     with pytest.raises(AmbiguousRunId):
         resolve_run_id(open_source(project), theirs[:4])
@@ -84,7 +84,7 @@ def test_ids_resolve_over_both(project, theirs, journal_runs):
 
 def test_the_same_id_in_both_is_said(project, theirs, journal_runs):
     """Of two runs with one id Smithers' is shown, and that there is another one is a problem of what is read."""
-    with Journal.open(Place.of(project)) as journal:
+    with Journal.open(Location.of(project)) as journal:
         journal_runs.write_run(journal, theirs)
     found = Snapshot(open_source(project), theirs)
     assert found.source.kind == "smithers"
@@ -120,7 +120,7 @@ def test_shared_journal_beside_a_store(store, postgres, journal_runs, monkeypatc
     """With a shared database in the environment the project's journal is that one."""
     root = store("invoice-rollup").parent
     monkeypatch.setenv("SMITHERS_NB_DATABASE", postgres)
-    with Journal.open(Place.of(root)) as journal:
+    with Journal.open(Location.of(root)) as journal:
         journal_runs.write_run(journal, "ours-1")
     source = open_source(root)
     assert {row.run_id: member.kind for member in source.members for row in member.rows(RunRow)}["ours-1"] == "journal"
@@ -129,8 +129,8 @@ def test_shared_journal_beside_a_store(store, postgres, journal_runs, monkeypatc
 
 def test_project_lists_both_newest_first(project, theirs):
     """`ps` shows the runs of both by the time they started."""
-    with connect(project) as place:
-        assert [row.run_id for row in place.run_rows()] == ["ours-1", theirs]
-        assert [run.id for run in place] == ["ours-1", theirs]
-        assert len(place.failures) == len(place.failure_rows())
-        assert set(place.failures["run_id"]) == {"ours-1", theirs}
+    with connect(project) as location:
+        assert [row.run_id for row in location.run_rows()] == ["ours-1", theirs]
+        assert [run.id for run in location] == ["ours-1", theirs]
+        assert len(location.failures) == len(location.failure_rows())
+        assert set(location.failures["run_id"]) == {"ours-1", theirs}

@@ -20,31 +20,31 @@ from smithers_nb.engine.journal import Journal, executions, leases
 from smithers_nb.engine.journal.schema import attempts, events, nodes, runs
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _WORKER = """
 import sys
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers import worker as runtime
 from smithers_nb.engine.workers.worker import run_here, work
 runtime._IDLE_S = 1.0
-place = Place.of(sys.argv[1], database=sys.argv[2] or None)
+location = Location.of(sys.argv[1], database=sys.argv[2] or None)
 if len(sys.argv) > 3:
-    print(run_here(place, sys.argv[3]).status, flush=True)
+    print(run_here(location, sys.argv[3]).status, flush=True)
 else:
-    work(place, concurrency=1, until_idle=True, on_outcome=lambda outcome: print(outcome.run_id, outcome.status, flush=True))
+    work(location, concurrency=1, until_idle=True, on_outcome=lambda outcome: print(outcome.run_id, outcome.status, flush=True))
 """
 
 
 class Project(NamedTuple):
     """A project folder with a journal."""
 
-    place: Place
+    location: Location
 
     @property
     def root(self) -> Path:
         """Its folder."""
-        return self.place.root
+        return self.location.root
 
     def notebook(self, *cells: str, name: str = "job", metadata: dict[str, Any] | None = None) -> Path:
         """Write a notebook; the first cell takes `name` and `count`."""
@@ -57,11 +57,11 @@ class Project(NamedTuple):
 
     def submit(self, *cells: str, **options: Any) -> str:
         """Write a notebook down as a run that nobody has begun."""
-        return control.submit(self.place, self.notebook(*cells), options.pop("parameters", {}), cwd=self.root, **options)
+        return control.submit(self.location, self.notebook(*cells), options.pop("parameters", {}), cwd=self.root, **options)
 
     def execute(self, run_id: str, execution: executions.Execution | None = None, **options: Any) -> Outcome:
         """Execute a run once in this process, without the durable engine."""
-        with Journal.open(self.place) as journal:
+        with Journal.open(self.location) as journal:
             owner = leases.new_owner()
             leases.register(journal, owner)
             if execution is None:
@@ -74,13 +74,13 @@ class Project(NamedTuple):
 
     def process(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a worker, or with a run id a process that executes that run in the foreground."""
-        url = "" if self.place.file else self.place.url
+        url = "" if self.location.file else self.location.url
         command = [sys.executable, "-c", _WORKER, str(self.root), url, *arguments]
         return subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "default"})
 
     def rows(self, table: sa.Table, run_id: str) -> list[Any]:
         """Read all rows of a run."""
-        with Journal.open(self.place) as journal, journal.reading() as connection:
+        with Journal.open(self.location) as journal, journal.reading() as connection:
             return list(connection.execute(sa.select(table).where(table.c.run_id == run_id)))
 
     def run(self, run_id: str) -> Any:

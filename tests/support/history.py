@@ -17,7 +17,7 @@ from smithers_nb.engine.journal.status import set_status
 from smithers_nb.model.failure_reason import FailureReason
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 
 def cell(source: str, *, name: str | None = None, tags: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -34,13 +34,13 @@ def write_notebook(path: Path, *cells: dict[str, Any], settings: dict[str, Any] 
 class Runs:
     """Runs of one notebook, with a history that tests write."""
 
-    def __init__(self, place: Place, notebook: Path) -> None:
-        self.place = place
+    def __init__(self, location: Location, notebook: Path) -> None:
+        self.location = location
         self.notebook = notebook
-        self.journal = Journal.open(place)
+        self.journal = Journal.open(location)
 
     def new(self, run_id: str = "r1", **options: Any) -> str:
-        return submit(self.place, self.notebook, {}, run_id=run_id, **options)
+        return submit(self.location, self.notebook, {}, run_id=run_id, **options)
 
     def did(self, run_id: str, *names: str) -> None:
         """Write that nodes ran and finished, one after the other."""

@@ -18,8 +18,8 @@ REASON = FailureReason(
 def write_run(journal, run_id, *, workflow="nightly", failed=True, **config):
     """Write a run with every kind of record: cells, stages, a gate, a question, an output, a diff, a score, a rewind, a child."""
     with journal.writing() as connection:
-        config = {"rootDir": str(journal.place.root), **config}
-        path = str(journal.place.root / f"{workflow}.ipynb")
+        config = {"rootDir": str(journal.location.root), **config}
+        path = str(journal.location.root / f"{workflow}.ipynb")
         records.create_run(connection, records.NewRun(run_id, workflow, path, "hash", {"day": 3, "who": "ann"}, config))
     with journal.writing(run_id) as connection:
         status.set_status(connection, run_id, "running")

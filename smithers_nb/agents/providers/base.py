@@ -18,8 +18,8 @@ from smithers_nb.model.vocabulary import Confidence, FailureClass, Suggestion
 if TYPE_CHECKING:
     from smithers_nb.agents.verification.evidence_index import Record
 
-_MOST_QUOTES: Final = 40
-_MOST_COMMANDS: Final = 20
+_MAX_QUOTES: Final = 40
+_MAX_COMMANDS: Final = 20
 _TEXT: Final = 6_000
 
 
@@ -86,9 +86,9 @@ class Proposal(BaseModel):
     confidence: Annotated[Confidence, BeforeValidator(_lowered)]
     suggestion: Annotated[Suggestion, BeforeValidator(_lowered)]
     suggestion_detail: str = Field(default="", max_length=_TEXT, description="how to carry the suggestion out, in plain words")
-    commands: tuple[str, ...] = Field(default=(), max_length=_MOST_COMMANDS, description="lines as in the dossier's own commands")
+    commands: tuple[str, ...] = Field(default=(), max_length=_MAX_COMMANDS, description="lines as in the dossier's own commands")
     evidence: tuple[Evidence, ...] = Field(
-        default=(), max_length=_MOST_QUOTES, description="references of rows, each with words copied from that row"
+        default=(), max_length=_MAX_QUOTES, description="references of rows, each with words copied from that row"
     )
     error_summary: str = Field(default="", max_length=_TEXT, description="the error in plain words, when `wantsErrorSummary` is true")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from smithers_nb.agents.verification.evidence_index import Record
 
 _FAILED: Final = "failed to return valid structured JSON"
-_MOST_TRIES: Final = 2_000
+_MAX_TRIES: Final = 2_000
 _HINT: Final = "unset AGENT_MODEL, increase AGENT_TIMEOUT_SECONDS, or verify CODING_AGENT_CMD"
 
 
@@ -86,7 +86,7 @@ def _objects(output: str) -> Iterator[dict[str, Any]]:
     decoder = json.JSONDecoder()
     found: list[dict[str, Any]] = []
     at = 0
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         at = output.find("{", at)
         if at < 0:
             break

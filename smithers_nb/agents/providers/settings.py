@@ -38,7 +38,7 @@ _URL: Final = "https://api.openai.com/v1"
 _MODEL: Final = "gpt-4.1-mini"
 _COMMAND: Final = "codex exec --skip-git-repo-check --sandbox read-only -"
 _TIMEOUT_S: Final = 120.0
-_LONGEST_S: Final = 540.0
+_MAX_S: Final = 540.0
 """A cell of the notebook has ten minutes; whoever is slower would take the whole autopsy down."""
 _OTHERWISE: Final = "or switch the provider (AGENT_PROVIDER) to {} or internal"
 
@@ -179,10 +179,8 @@ def _timeout(env: Mapping[str, str]) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= _LONGEST_S:
-        raise ParameterError(
-            f"AGENT_TIMEOUT_SECONDS: {text[:40]!r} is not a number of seconds up to {_LONGEST_S:g}", hint="120 is the default"
-        )
+    if not 0 < seconds <= _MAX_S:
+        raise ParameterError(f"AGENT_TIMEOUT_SECONDS: {text[:40]!r} is not a number of seconds up to {_MAX_S:g}", hint="120 is the default")
     return seconds
 
 

@@ -20,8 +20,8 @@ CALLS: Final = 16
 
 _ROW: Final = 6_000
 _EVENT: Final = 300
-_MOST_EVENTS: Final = 60
-_MOST_LINES: Final = 200
+_MAX_EVENTS: Final = 60
+_MAX_LINES: Final = 200
 
 
 class Tools:
@@ -65,7 +65,7 @@ class Tools:
             after: How many numbers on.
         """
         run = run_id or self._record.snapshot.run_id
-        found = self._record.events(run, around - max(0, before), around + max(0, after))[:_MOST_EVENTS]
+        found = self._record.events(run, around - max(0, before), around + max(0, after))[:_MAX_EVENTS]
         return _data([self._event(run, event.seq) for event in found])
 
     def source_lines(self, first: int, last: int) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Tools:
         if not lines:
             return {"not_found": "the workflow's file is not at hand"}
         start = max(1, first)
-        found = lines[start - 1 : max(start, min(last, start + _MOST_LINES - 1))]
+        found = lines[start - 1 : max(start, min(last, start + _MAX_LINES - 1))]
         return _data([f"source:{name}:{start + at}  {line}" for at, line in enumerate(found)])
 
     def _event(self, run_id: str, seq: int) -> str:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _DEEPEST: Final = 8
-_MOST_RUNS: Final = 50
-_LONGEST: Final = 1_000_000
+_MAX_RUNS: Final = 50
+_MAX_LENGTH: Final = 1_000_000
 _DIGITS: Final = 15
 _SHORTEST_QUOTE: Final = 8
 """Characters that a quote needs to prove anything, unless the row says no more than that."""
@@ -57,7 +57,7 @@ class Record:
     @cached_property
     def runs(self) -> Mapping[str, Snapshot]:
         """The run and its child runs by id."""
-        return {one.run_id: one for one, _ in zip(_family(self.snapshot, _DEEPEST), range(_MOST_RUNS), strict=False)}
+        return {one.run_id: one for one, _ in zip(_family(self.snapshot, _DEEPEST), range(_MAX_RUNS), strict=False)}
 
     @cached_property
     def nodes(self) -> frozenset[tuple[str, str, int]]:
@@ -70,7 +70,7 @@ class Record:
             found = self._read(ref)
             self._texts[ref] = _said(found) if isinstance(found, dict) else found
             if isinstance(found, dict):  # a quote may have been copied out of JSON, as the lines of the log are told in it
-                self._json[ref] = (dump(found) or "")[:_LONGEST]
+                self._json[ref] = (dump(found) or "")[:_MAX_LENGTH]
         return self._texts[ref]
 
     def refusal(self, ref: str, quote: str) -> str:
@@ -120,7 +120,7 @@ class Record:
 
     def _source_line(self, key: str) -> int | None:
         name, _, number = key.rpartition(":")
-        line = int(number) if number.isdecimal() and len(number) < len(str(_LONGEST)) else 0
+        line = int(number) if number.isdecimal() and len(number) < len(str(_MAX_LENGTH)) else 0
         return line if name == self.source_name and 0 < line <= len(self.source_lines) else None
 
     def _around(self, ref: str) -> str:
@@ -165,7 +165,7 @@ def _fields(row: Any) -> dict[str, Any]:
 
 def _said(fields: dict[str, Any]) -> str:
     """Write a row as lines of `name: value`."""
-    return "\n".join(f"{name}: {value}" for name, value in _leaves("", fields))[:_LONGEST]
+    return "\n".join(f"{name}: {value}" for name, value in _leaves("", fields))[:_MAX_LENGTH]
 
 
 def _opened(value: Any) -> Any:

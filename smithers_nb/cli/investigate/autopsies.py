@@ -83,12 +83,12 @@ def _queue(ask: Asked, source: Source, run_ids: list[str], database: str | None)
     from functools import partial
     from pathlib import Path
 
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.batch.distributed import failures, for_workers, queue_autopsies
 
     folder = None if ask.source is None or "://" in ask.source else Path(ask.source)
-    place = Place.of(folder.parent if folder is not None and folder.is_file() else folder, database=database)
-    return partial(queue_autopsies, place, failures(source, run_ids), source=for_workers(source, ask.source, place))
+    location = Location.of(folder.parent if folder is not None and folder.is_file() else folder, database=database)
+    return partial(queue_autopsies, location, failures(source, run_ids), source=for_workers(source, ask.source, location))
 
 
 def _columns(short: dict[str, str]) -> tuple[Column, ...]:

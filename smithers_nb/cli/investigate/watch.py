@@ -17,7 +17,7 @@ from smithers_nb.model.timestamps import now_ms
 from smithers_nb.present.html.text import one_line
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.triggers.watch import Seen, Watcher
 
 _LEAST_S = 0.2
@@ -46,15 +46,15 @@ def watch(ask: Asked, project: Path | None, *, once: bool, interval: float, sinc
     The store is only read. Each failure is looked into once, also with several watchers and after a restart; a run that is tried
     again and fails again is a new failure. Ctrl-C ends it, and autopsies under way go on.
     """
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.pack.install_smithers import smithers_root
     from smithers_nb.workflows.triggers.watch import Watcher
 
     folder = smithers_root(_folder(project or Path(ask.source or ".")))
-    place = Place.of(folder)
-    if not _may_launch(place):
+    location = Location.of(folder)
+    if not _may_launch(location):
         return
-    watcher = Watcher(place, folder, since_ms=now_ms() if since is None else since)
+    watcher = Watcher(location, folder, since_ms=now_ms() if since is None else since)
     if ask.fmt == "table":
         note(f"watching {folder}")
     _look_once(watcher, ask) if once else _look_for_ever(watcher, ask, interval)
@@ -67,14 +67,14 @@ def _folder(named: Path) -> Path:
     return found if found.is_dir() else found.parent
 
 
-def _may_launch(place: Place) -> bool:
+def _may_launch(location: Location) -> bool:
     from smithers_nb.workflows.triggers.launch import OPT_OUT, WORKFLOW, Failed, installed_at, refusal
 
-    reason = refusal(place, Failed("any"))
+    reason = refusal(location, Failed("any"))
     if reason == "not-installed":
         raise ParameterError(
-            f"the {WORKFLOW} workflow is not installed: there is no {installed_at(place)}",
-            hint=f"run `smithers-nb init` in {place.root} first",
+            f"the {WORKFLOW} workflow is not installed: there is no {installed_at(location)}",
+            hint=f"run `smithers-nb init` in {location.root} first",
         )
     if reason == "env-disabled":
         note(f"{OPT_OUT}=0: no autopsies are launched, so there is nothing to watch for")

@@ -19,7 +19,7 @@ from smithers_nb.model.vocabulary import exit_code, is_suspended, is_terminal
 from smithers_nb.present.html.text import shown, without_ansi
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.model.rows import EventRow
 
 _POLL_S = 0.5
@@ -44,10 +44,10 @@ def logs(  # noqa: PLR0913  # its options
     from smithers_nb.engine.execution.run_execution import notebook_of
     from smithers_nb.engine.journal import Journal
 
-    place = runs_of(ask, database)
-    with Journal.open(place) as journal:
+    location = runs_of(ask, database)
+    with Journal.open(location) as journal:
         run_id = resolve(journal, run)
-        printer = _Printer(ask.fmt, None if no_output else notebook_of(place, run_id))
+        printer = _Printer(ask.fmt, None if no_output else notebook_of(location, run_id))
         seen = glance(journal, run_id)
         printer.log(seen.events[-lines:] if lines else [] if lines == 0 else seen.events)
         printer.shown(silently=lines == 0)
@@ -55,7 +55,7 @@ def logs(  # noqa: PLR0913  # its options
         while follow and not is_terminal(seen.status):
             if is_suspended(seen.status) and told != seen.status:
                 told = seen.status
-                _say_what_is_asked(ask, place, run_id, seen.status)
+                _say_what_is_asked(ask, location, run_id, seen.status)
             time.sleep(_POLL_S)
             newest = seen.events[-1].seq if seen.events else -1
             fresh = glance(journal, run_id, newest)
@@ -129,11 +129,11 @@ def _text(output: dict[str, Any]) -> str:
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _say_what_is_asked(ask: Asked, place: Place, run_id: str, status: str) -> None:
+def _say_what_is_asked(ask: Asked, location: Location, run_id: str, status: str) -> None:
     from smithers_nb.engine.control import pending
 
     note(f"run {run_id} is {status}")
-    for item in pending(place, run_id):
+    for item in pending(location, run_id):
         note(f"{item.node_id}: {item.prompt}")
-        for line in commands_for(item, where(ask, place)):
+        for line in commands_for(item, where(ask, location)):
             note(f"  {line}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _GIVEN_UP, _HELD_UP = frozenset({"retries-exhausted", "task-failed"}), "dependency-failed"
 _EDITED = "workflow-changed"
-_MOST_NAMES = 8
+_MAX_NAMES = 8
 
 
 @command(
@@ -84,8 +84,8 @@ def _not_told_yet(why: Explanation) -> list[str]:
 
 
 def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
+    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
 def _attempts(failure: Failure) -> str:

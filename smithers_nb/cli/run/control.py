@@ -31,7 +31,7 @@ from smithers_nb.errors import ControlRefused
 if TYPE_CHECKING:
     from smithers_nb.engine.control.event_order import Frame
     from smithers_nb.engine.control.reset import ResetItem
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 _FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
@@ -58,7 +58,7 @@ def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int
 
 def resumed(  # noqa: PLR0913  # the options of two commands
     ask: Asked,
-    place: Place,
+    location: Location,
     run: str,
     *,
     detach: bool,
@@ -73,7 +73,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
     from smithers_nb.engine.control import resume as go_on
 
     found = go_on(
-        place,
+        location,
         run,
         notebook=notebook,
         parameters=parameters,
@@ -86,7 +86,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
         if ask.fmt == "table":
             note(f"run {found.run_id} is {found.status}: there is nothing left to do")
         return DONE
-    return execute(ask, place, found.run_id, detach=detach, no_post_failure=no_post_failure, serve=serve)
+    return execute(ask, location, found.run_id, detach=detach, no_post_failure=no_post_failure, serve=serve)
 
 
 @command("cancel", run_argument, by_option, database_option, example="smithers-nb cancel nightly-1")
@@ -135,11 +135,11 @@ def retry_task(  # noqa: PLR0913  # its options
     """
     from smithers_nb.engine import control
 
-    place = runs_of(ask, database)
-    plan = control.reset_plan(place, run, node, iteration, deps=not no_deps)
+    location = runs_of(ask, database)
+    plan = control.reset_plan(location, run, node, iteration, deps=not no_deps)
     _confirm("This resets", plan.items, yes=yes, needed=False)
     done = control.retry_task(
-        place,
+        location,
         plan.run_id,
         node,
         iteration,
@@ -148,7 +148,7 @@ def retry_task(  # noqa: PLR0913  # its options
         force=force,
         here=not detach,
     )
-    return execute(ask, place, done.run_id, detach=detach, no_post_failure=no_post_failure)
+    return execute(ask, location, done.run_id, detach=detach, no_post_failure=no_post_failure)
 
 
 @command(
@@ -169,15 +169,15 @@ def rewind(  # noqa: PLR0913  # its options
     """
     from smithers_nb.engine import control
 
-    place = runs_of(ask, database)
+    location = runs_of(ask, database)
     if frame is None:
-        _print_frames(ask, control.frames_of(place, run))
+        _print_frames(ask, control.frames_of(location, run))
         return DONE
-    plan = control.rewind_plan(place, run, frame)
+    plan = control.rewind_plan(location, run, frame)
     _confirm(f"This goes back from frame {plan.came_from} to {plan.goes_to} and takes out", plan.items, yes=yes, needed=True)
-    done = control.rewind(place, plan.run_id, frame, caller=login(), force=force)
+    done = control.rewind(location, plan.run_id, frame, caller=login(), force=force)
     found = {"run_id": done.run_id, "from_frame_no": done.came_from, "to_frame_no": done.goes_to, "removed_nodes": _rows(done.items)}
-    command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, place)}"
+    command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, location)}"
     print_finding(found, ask.fmt, lambda: [f"{done.run_id} is back at frame {done.goes_to}; go on with: {command}"])
     return DONE
 

@@ -12,14 +12,14 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, Utf8, command, group, maybe_run_argument, run_argument
 from smithers_nb.cli.output import moment, note, print_finding, write_json
 from smithers_nb.cli.run.execute import commands_for
-from smithers_nb.cli.run_options import by_option, database_option, has_runs, login, place_of, runs_of, where
+from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of, login, runs_of, where
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ParameterError
 from smithers_nb.present.html.text import one_line
 
 if TYPE_CHECKING:
     from smithers_nb.engine.control import Pending, Said
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _STAY = click.option("--no-continue", is_flag=True, help="Only write it down; `resume` continues the run later.")
 _OPTIONS = (
@@ -61,9 +61,9 @@ def _decide(  # noqa: PLR0913  # the options of two commands
 ) -> int:
     from smithers_nb.engine.control import decide
 
-    place = runs_of(ask, database)
-    said = decide(place, run, node, approved=approved, by=by or login(), note=note, iteration=iteration, go_on=not no_continue)
-    _follow(ask, place, said, "approved" if approved else "denied")
+    location = runs_of(ask, database)
+    said = decide(location, run, node, approved=approved, by=by or login(), note=note, iteration=iteration, go_on=not no_continue)
+    _follow(ask, location, said, "approved" if approved else "denied")
     return DONE
 
 
@@ -77,15 +77,15 @@ def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
     """List the gates and questions of notebook runs that wait for a person, oldest first, of one run or of all."""
     from smithers_nb.engine.control import pending
 
-    place = place_of(ask, database)
-    found = pending(place, run) if has_runs(place) else []
+    location = location_of(ask, database)
+    found = pending(location, run) if has_runs(location) else []
     if ask.fmt == "json":
         write_json([_row(item) for item in found])
     elif ask.fmt == "jsonl":
         for item in found:
             write_json(_row(item), line=True)
     else:
-        for line in _page(found, where(ask, place)):
+        for line in _page(found, where(ask, location)):
             click.echo(line)
         if not found:
             note("no notebook run waits for a person")
@@ -113,26 +113,26 @@ def answer(  # noqa: PLR0913  # its options
     """Answer a question of a run, and let it go on. What does not fit the question is refused before anything is written."""
     from smithers_nb.engine.control import answer as say
 
-    place = runs_of(ask, database)
-    said = say(place, request, _value(place, request, value), by=by or login(), go_on=not no_continue)
-    _follow(ask, place, said, "answered")
+    location = runs_of(ask, database)
+    said = say(location, request, _value(location, request, value), by=by or login(), go_on=not no_continue)
+    _follow(ask, location, said, "answered")
     return DONE
 
 
 human = group("human", inbox, answer, help="See what waits for a person, and answer questions.")
 
 
-def _follow(ask: Asked, place: Place, said: Said, word: str) -> None:
+def _follow(ask: Asked, location: Location, said: Said, word: str) -> None:
     """Say what was written, and have somebody continue the run."""
     run_id, node_id, iteration = said.node
-    then = f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, place)}" if said.goes_on else ""
+    then = f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}" if said.goes_on else ""
     if said.goes_on:
         from smithers_nb.engine.control.edit_check import is_edited
         from smithers_nb.engine.workers.worker import ensure_worker
 
-        ensure_worker(place)
-        if is_edited(place, run_id):
-            command = f"smithers-nb resume {shlex.quote(run_id)} --accept-workflow-change{where(ask, place)}"
+        ensure_worker(location)
+        if is_edited(location, run_id):
+            command = f"smithers-nb resume {shlex.quote(run_id)} --accept-workflow-change{where(ask, location)}"
             then = f"; the notebook was edited since the run began, so the run is paused; go on with it as it is now: {command}"
     found = {"run_id": run_id, "node_id": node_id, "iteration": iteration, "result": word, "continues": said.goes_on}
     print_finding(found, ask.fmt, lambda: [f"{node_id} of {run_id} is {word}{then}"])
@@ -156,7 +156,7 @@ def _row(item: Pending) -> dict[str, Any]:
     return dump(item._asdict())  # type: ignore[no-any-return]  # a dict gives a dict
 
 
-def _value(place: Place, request: str, given: str | None) -> Any:
+def _value(location: Location, request: str, given: str | None) -> Any:
     """Read the answer: as given, from standard input, or from the person at the terminal."""
     if given is not None:
         return _json(sys.stdin.read() if given == "-" else given)
@@ -164,7 +164,7 @@ def _value(place: Place, request: str, given: str | None) -> Any:
         raise ParameterError("no answer is given", hint="give it as JSON: --value JSON, or --value - to read it from standard input")
     from smithers_nb.engine.control import pending
 
-    asked = next((item for item in pending(place) if item.request_id == request), None)
+    asked = next((item for item in pending(location) if item.request_id == request), None)
     if asked is None:
         return None  # there is no such question any more, which the answer will be told
     choices = f" ({', '.join(asked.options)})" if asked.options else ""

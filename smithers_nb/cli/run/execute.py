@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from smithers_nb.cli.options import Asked
     from smithers_nb.engine.control import Pending
     from smithers_nb.engine.execution.run_execution import Outcome
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _FIRST_LINE = 400
 
 
 def execute(  # noqa: PLR0913  # all but three are options by name
-    ask: Asked, place: Place, run_id: str, *, detach: bool, no_post_failure: bool = False, serve: bool = False
+    ask: Asked, location: Location, run_id: str, *, detach: bool, no_post_failure: bool = False, serve: bool = False
 ) -> int:
     """Execute a run that was made ready, here or by a worker, and say how it ended.
 
@@ -39,22 +39,22 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         The exit code.
     """
     if detach:
-        return _hand_to_worker(ask, place, run_id)
+        return _hand_to_worker(ask, location, run_id)
     from smithers_nb.engine.workers.worker import run_here
 
-    with _served(place, run_id, serve=serve), _interruptible():
+    with _served(location, run_id, serve=serve), _interruptible():
         with notebook_progress() as progress:
             try:
-                outcome = run_here(place, run_id, progress=progress)
+                outcome = run_here(location, run_id, progress=progress)
             except KeyboardInterrupt:  # before it has begun, or while it ends
-                outcome = _interrupted(place, run_id)
-        status = _told(ask, place, outcome, no_post_failure=no_post_failure)
+                outcome = _interrupted(location, run_id)
+        status = _told(ask, location, outcome, no_post_failure=no_post_failure)
         if serve and exit_code(status) == WAITING:
-            status = _linger(place, run_id, status)
+            status = _linger(location, run_id, status)
     return exit_code(status)
 
 
-def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) -> str:
+def _told(ask: Asked, location: Location, outcome: Outcome, *, no_post_failure: bool) -> str:
     """Say how an execution ended, have a failure looked into, and give the status."""
     from smithers_nb.workflows.triggers.on_run_end import after_run, write_report
 
@@ -65,10 +65,10 @@ def _told(ask: Asked, place: Place, outcome: Outcome, *, no_post_failure: bool) 
             code="RUN_STILL_RUNNING",
             hint=f"watch it: smithers-nb logs {run_id} --follow",
         )
-    write_report(place, run_id)
-    tell(ask, place, outcome)
+    write_report(location, run_id)
+    tell(ask, location, outcome)
     if outcome.status == "failed":
-        after_run(place, run_id, disabled=no_post_failure)
+        after_run(location, run_id, disabled=no_post_failure)
     return outcome.status
 
 
@@ -91,34 +91,34 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _interrupted(place: Place, run_id: str) -> Outcome:
+def _interrupted(location: Location, run_id: str) -> Outcome:
     """Stop a run whose execution was interrupted where it could not stop by itself, and say how it stands."""
     from smithers_nb.engine.control import cancel
     from smithers_nb.engine.control.run_state import status_of
     from smithers_nb.engine.execution.run_execution import Outcome
 
     with suppress(ControlRefused):  # it is over already
-        cancel(place, run_id, by="Ctrl-C")
-    status = status_of(place, run_id)
+        cancel(location, run_id, by="Ctrl-C")
+    status = status_of(location, run_id)
     return Outcome(run_id, "cancelled" if status == "running" else status)  # one that runs ends with this process
 
 
-def _linger(place: Place, run_id: str, status: str) -> str:
+def _linger(location: Location, run_id: str, status: str) -> str:
     """Keep the live page while the run waits, until it is over or Ctrl-C."""
     from smithers_nb.workflows.live.page import wait_for_end
 
     note("the live page stays until the run is over; Ctrl-C ends it, and the run goes on waiting")
     try:
-        return wait_for_end(place, run_id)
+        return wait_for_end(location, run_id)
     except KeyboardInterrupt:
         return status
 
 
-def tell(ask: Asked, place: Place, outcome: Outcome) -> None:
+def tell(ask: Asked, location: Location, outcome: Outcome) -> None:
     """Print how an execution ended, and what can be done next."""
     from smithers_nb.engine.control import pending
 
-    asked = pending(place, outcome.run_id) if outcome.status.startswith("waiting-") else []
+    asked = pending(location, outcome.run_id) if outcome.status.startswith("waiting-") else []
     found = {
         "run_id": outcome.run_id,
         "status": outcome.status,
@@ -126,7 +126,7 @@ def tell(ask: Asked, place: Place, outcome: Outcome) -> None:
         "reason": outcome.reason.model_dump(exclude={"details"}) if outcome.reason else None,
         "waiting_for": [dump(item) for item in asked],
     }
-    print_finding(found, ask.fmt, lambda: _page(ask, place, outcome, asked))
+    print_finding(found, ask.fmt, lambda: _page(ask, location, outcome, asked))
 
 
 def commands_for(item: Pending, options: str = "") -> list[str]:
@@ -143,8 +143,8 @@ def commands_for(item: Pending, options: str = "") -> list[str]:
     return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
 
 
-def _page(ask: Asked, place: Place, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
-    options = where(ask, place)
+def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
+    options = where(ask, location)
     sheet = Sheet()
     sheet.headline(outcome.status, outcome.run_id)
     if outcome.reason is not None:
@@ -155,14 +155,14 @@ def _page(ask: Asked, place: Place, outcome: Outcome, asked: list[Pending]) -> I
     sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
     for item in asked:
         sheet.commands("", commands_for(item, options))
-    sheet.commands("", _next(ask, place, outcome))
+    sheet.commands("", _next(ask, location, outcome))
     return sheet.lines
 
 
-def _next(ask: Asked, place: Place, outcome: Outcome) -> list[str]:
-    run, options = shlex.quote(outcome.run_id), where(ask, place)
+def _next(ask: Asked, location: Location, outcome: Outcome) -> list[str]:
+    run, options = shlex.quote(outcome.run_id), where(ask, location)
     if outcome.status == "failed":
-        return [f"smithers-nb why {run}{where(ask, place, flag='--source')}"]
+        return [f"smithers-nb why {run}{where(ask, location, flag='--source')}"]
     if outcome.status == "cancelled":
         return [f"smithers-nb resume {run}{options}"]
     if outcome.status == "paused":
@@ -175,25 +175,25 @@ def _first_line(message: str) -> str:
     return next((line for line in message.splitlines() if line.strip()), "")[:_FIRST_LINE]
 
 
-def _hand_to_worker(ask: Asked, place: Place, run_id: str) -> int:
+def _hand_to_worker(ask: Asked, location: Location, run_id: str) -> int:
     from smithers_nb.engine.control.run_state import status_of
     from smithers_nb.engine.execution.run_execution import notebook_of
     from smithers_nb.engine.workers.worker import enqueue, ensure_worker
 
-    enqueue(place, run_id)
-    ensure_worker(place)
+    enqueue(location, run_id)
+    ensure_worker(location)
     if ask.fmt == "table":
         click.echo(run_id)
-        note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, place)}`")
+        note(f"in the background; watch it with `smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}`")
     else:
-        found = {"run_id": run_id, "status": status_of(place, run_id), "notebook": str(notebook_of(place, run_id)), "detached": True}
+        found = {"run_id": run_id, "status": status_of(location, run_id), "notebook": str(notebook_of(location, run_id)), "detached": True}
         print_finding(found, ask.fmt, tuple)
     return DONE
 
 
-def _served(place: Place, run_id: str, *, serve: bool) -> Any:
+def _served(location: Location, run_id: str, *, serve: bool) -> Any:
     if not serve:
         return nullcontext()
     from smithers_nb.workflows.live.page import serving
 
-    return serving(place, run_id, on_ready=lambda url: note(f"live page: {url}"))
+    return serving(location, run_id, on_ready=lambda url: note(f"live page: {url}"))

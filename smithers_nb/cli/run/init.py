@@ -48,17 +48,17 @@ def init(ask: Asked, folder: Path | None, *, force: bool, smithers: bool) -> int
 
 def _project() -> Path:
     """Find the project as every other command does, so that they use what is installed."""
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
-    return Place.of().root
+    return Location.of().root
 
 
 def _ours(root: Path, *, force: bool) -> list[dict[str, Any]]:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.pack.install import install
 
     folder = root.expanduser().absolute()
-    return [{"file": str(item.file), "done": item.done} for item in install(Place(folder, Place.of(folder).url), force=force)]
+    return [{"file": str(item.file), "done": item.done} for item in install(Location(folder, Location.of(folder).url), force=force)]
 
 
 def _smithers(root: Path, *, force: bool) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.errors import ParameterError
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _SWITCHES = {
     "detach": "--detach",
@@ -52,15 +52,15 @@ def hand_over(file: Path, *, pairs: tuple[tuple[str, str], ...], parameters_file
     return code
 
 
-def _our_trigger(options: dict[str, Any]) -> Place | None:
+def _our_trigger(options: dict[str, Any]) -> Location | None:
     """Give the project whose autopsy looks into a failure: where our pack is installed and Smithers' own trigger does not launch ours."""
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.pack.install_smithers import is_installed
     from smithers_nb.workflows.triggers.launch import installed_at
 
-    place = Place.of()
+    location = Location.of()
     leave = options.get("no_post_failure") or options.get("detach") or is_installed(Path.cwd())
-    return None if leave or not installed_at(place).is_file() else place
+    return None if leave or not installed_at(location).is_file() else location
 
 
 def smithers_cli(file: Path) -> list[str] | None:

@@ -15,8 +15,8 @@ from smithers_nb.cli.run_options import (
     detach_option,
     force_option,
     given_parameters,
+    location_of,
     parameter_options,
-    place_of,
     quiet_option,
     runs_of,
 )
@@ -82,9 +82,9 @@ def start(  # noqa: PLR0913  # the options of two commands
     """Start a new run of a notebook and execute it."""
     from smithers_nb.engine.control import submit
 
-    place = place_of(ask, database)
+    location = location_of(ask, database)
     started = submit(
-        place,
+        location,
         file,
         given_parameters(pairs, parameters_file, document),
         run_id=run_id,
@@ -94,7 +94,7 @@ def start(  # noqa: PLR0913  # the options of two commands
         cell_timeout_s=cell_timeout,
         total_timeout_s=timeout,
     )
-    return execute(ask, place, started, detach=detach, no_post_failure=no_post_failure, serve=serve)
+    return execute(ask, location, started, detach=detach, no_post_failure=no_post_failure, serve=serve)
 
 
 def go_on(  # noqa: PLR0913  # the options of `up` that a resume has

@@ -12,7 +12,7 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, command
 from smithers_nb.cli.output import note, write_json
 from smithers_nb.cli.run.execute import ending_signals
-from smithers_nb.cli.run_options import database_option, place_of
+from smithers_nb.cli.run_options import database_option, location_of
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.run_execution import Outcome
@@ -34,8 +34,8 @@ def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_i
     from smithers_nb.engine.workers.worker import work
     from smithers_nb.workflows.triggers.on_run_end import on_outcome
 
-    place, stop = place_of(ask, database), threading.Event()
-    follow = on_outcome(place)
+    location, stop = location_of(ask, database), threading.Event()
+    follow = on_outcome(location)
 
     def ended(outcome: Outcome) -> None:
         _tell(ask.fmt, outcome)
@@ -43,8 +43,8 @@ def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_i
 
     for number in (signal.SIGINT, *ending_signals()):
         signal.signal(number, lambda *_: stop.set())
-    note(f"takes runs of {place.location}; Ctrl-C ends it")
-    work(place, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)
+    note(f"takes runs of {location.location}; Ctrl-C ends it")
+    work(location, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)
     return DONE
 
 

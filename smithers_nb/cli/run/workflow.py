@@ -9,7 +9,7 @@ import click
 from smithers_nb.cli.options import Asked, Utf8, command, group
 from smithers_nb.cli.output import Column, print_rows
 from smithers_nb.cli.run.up import run_options, start
-from smithers_nb.cli.run_options import place_of
+from smithers_nb.cli.run_options import location_of
 
 
 @command(
@@ -22,7 +22,7 @@ def run(ask: Asked, workflow: str, **options: Any) -> int:
     """Run an installed workflow by its name, as `up` runs a file."""
     from smithers_nb.workflows.pack.install import workflow_file
 
-    return start(ask, workflow_file(place_of(ask, options["database"]), workflow), **options)
+    return start(ask, workflow_file(location_of(ask, options["database"]), workflow), **options)
 
 
 @command(
@@ -34,14 +34,14 @@ def listed(ask: Asked, *, system: bool) -> None:
     """List the installed workflows, with what they take."""
     from smithers_nb.workflows.pack.install import installed_workflows
 
-    place = place_of(ask)
+    location = location_of(ask)
     columns = (
         Column("WORKFLOW", lambda row: row["id"]),
         Column("WHAT IT DOES", lambda row: row["title"], grow=True),
         Column("PARAMETERS", lambda row: ", ".join(row["parameters"]), spare=1),
     )
-    rows = [{**found._asdict(), "file": str(found.file)} for found in installed_workflows(place, system=system)]
-    print_rows(rows, ask.fmt, columns, nothing=f"no workflows in {place.workflows}; `smithers-nb init` installs the pack")
+    rows = [{**found._asdict(), "file": str(found.file)} for found in installed_workflows(location, system=system)]
+    print_rows(rows, ask.fmt, columns, nothing=f"no workflows in {location.workflows}; `smithers-nb init` installs the pack")
 
 
 workflow = group("workflow", run, listed, help="Run an installed workflow by its name, or list them.")

@@ -24,7 +24,7 @@ _OFTEN: Final = 3
 _FEW_LINES: Final = 3
 _QUOTE: Final = 140
 _WORD: Final = re.compile(r"[^\W\d_]{3}")
-_MOST_LINES: Final = 5_000
+_MAX_LINES: Final = 5_000
 _KILO: Final = 1_000
 
 
@@ -51,7 +51,7 @@ def error_summary(failure: Failure, attempts: Sequence[AttemptRow] = ()) -> str:
 
 def _of_text(message: str) -> list[str]:
     """Describe one long text: its size, its most telling line, what repeats, and how it begins and ends."""
-    lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()][:_MOST_LINES]
+    lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()][:_MAX_LINES]
     size = f"{len(message) / _KILO:,.1f} kB" if len(message) >= _KILO else f"{len(message)} characters"
     told = [f"The error text has {len(lines):,} {'lines' if len(lines) > 1 else 'line'} ({size})."]
     kinds = [signature(line) for line in lines]

@@ -18,7 +18,7 @@ from smithers_nb.diagnosis.text.excerpt import abridged, telling, telling_line
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
-_MOST_NAMES: Final = 4
+_MAX_NAMES: Final = 4
 _KINDS: Final = {"cell": "Cell", "stage": "Stage"}
 _CLIENT_ERROR, _LAST_STATUS = 400, 599
 _LOCAL: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")  # noqa: S104 - words to leave out, not a place to listen
@@ -200,8 +200,8 @@ def _why(failure: Failure, classification: Classification) -> Iterator[str]:
 
 def _aside(failure: Failure) -> Iterator[str]:
     if failure.collateral:
-        names = ", ".join(failure.collateral[:_MOST_NAMES])
-        more = f" and {len(failure.collateral) - _MOST_NAMES} more" if len(failure.collateral) > _MOST_NAMES else ""
+        names = ", ".join(failure.collateral[:_MAX_NAMES])
+        more = f" and {len(failure.collateral) - _MAX_NAMES} more" if len(failure.collateral) > _MAX_NAMES else ""
         yield f"{names}{more} failed as well, which is not the cause"
 
 

@@ -19,8 +19,8 @@ from smithers_nb.model.verdict import Observation
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Failure
 
-_MOST: Final = 5
-_LONGEST_PATH: Final = 1024
+_MAX_COUNT: Final = 5
+_MAX_PATH: Final = 1024
 _TEXT: Final = 8_000
 _COMMANDS: Final = (
     re.compile(r"(?:spawn|posix_spawn) '?(?P<found>[\w.+-]{1,64})'? ENOENT"),
@@ -100,7 +100,7 @@ def probe(failure: Failure, *, root: str | None = None, enabled: bool = True) ->
                 about=about, subject=subject, text=f"now, on this machine: {what}", confirms=confirms, meaningful=here is not None
             )
             seen.setdefault((about, subject), found)
-    return tuple(seen.values())[:_MOST]
+    return tuple(seen.values())[:_MAX_COUNT]
 
 
 def _commands(complaint: Complaint) -> Iterator[tuple[str, str, bool | None]]:
@@ -178,7 +178,7 @@ _LOOKS: Final[tuple[tuple[str, Look], ...]] = (
 def _named(patterns: Iterable[re.Pattern[str]], text: str) -> list[str]:
     """Collect what patterns find in a text, each once, in the order of the patterns."""
     found = [match["found"] for pattern in patterns for match in pattern.finditer(text)]
-    return list(dict.fromkeys(found))[:_MOST]
+    return list(dict.fromkeys(found))[:_MAX_COUNT]
 
 
 def _paths_named(complaint: Complaint) -> list[Path]:
@@ -188,7 +188,7 @@ def _paths_named(complaint: Complaint) -> list[Path]:
         names.append(complaint.path)
     found: list[Path] = []
     for name in dict.fromkeys(names):
-        if "\0" in name or name.startswith("//") or len(name) > _LONGEST_PATH:
+        if "\0" in name or name.startswith("//") or len(name) > _MAX_PATH:
             continue
         path = Path(name)
         if not path.is_absolute():

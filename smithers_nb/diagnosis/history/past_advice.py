@@ -36,8 +36,8 @@ _TIMES_BEFORE_GIVEN_UP: Final[dict[Step, int]] = {"new-run": 3, "new-run-after-e
 """A new run with the same input may be a schedule, and a first edit may have missed: one of them proves nothing."""
 
 _TELLING: Final = ("RunStarted", "RunFailed", "RunFinished", "RetryTaskStarted", "TimeTravelJumped")
-_MOST_RUNS: Final = 10
-_LONGEST_AGO_MS: Final = 90 * 86_400_000
+_MAX_RUNS: Final = 10
+_MAX_AGE_MS: Final = 90 * 86_400_000
 _NEVER: Final = 2**62
 
 
@@ -227,7 +227,7 @@ def _outcome_of(run: RunRow, failures: Iterable[FailureRow], signature: str) -> 
 
 def _failures_in(source: Source, run_id: str, now: int) -> Iterator[FailureRow]:
     """Read what failed in a run and in its children."""
-    for one in (run_id, *source.run_ids(f"{run_id}{CHILD_MARK}", _MOST_RUNS)):
+    for one in (run_id, *source.run_ids(f"{run_id}{CHILD_MARK}", _MAX_RUNS)):
         yield from (row for row in failure_rows(source, one) if (row.at or 0) <= now)
 
 
@@ -238,10 +238,10 @@ def _same_input(source: Source, run: RunRow) -> Iterator[RunRow]:
         yield run
         return
     began = run.created_at or run.started_at or 0
-    found = source.rows(RunRow, only={"workflow": [run.workflow]}, since_ms=began - _LONGEST_AGO_MS)
+    found = source.rows(RunRow, only={"workflow": [run.workflow]}, since_ms=began - _MAX_AGE_MS)
     found.sort(key=lambda row: row.created_at or row.started_at or 0)
     place = next((i for i, row in enumerate(found) if row.run_id == run.run_id), 0)
-    for row in found[max(place - _MOST_RUNS, 0) : place + _MOST_RUNS + 1]:
+    for row in found[max(place - _MAX_RUNS, 0) : place + _MAX_RUNS + 1]:
         if row.run_id == run.run_id or _input_of(source, row.run_id) == wanted:
             yield row
 

@@ -32,9 +32,9 @@ _AMOUNT: Final = re.compile(r"(\d{1,4}) ?(day|hour|minute|second)s?", re.IGNOREC
 _TRY_AGAIN_IN: Final = re.compile(
     rf"(?:try again|resets?|retry) (?:in|after) {_AMOUNT.pattern}(?:,? (?:and )?{_AMOUNT.pattern})*", re.IGNORECASE
 )
-_LONGEST_MESSAGE: Final = 4_000
+_MAX_MESSAGE: Final = 4_000
 _FIRST_DELAY_MS: Final = 1_000
-_LONGEST_DELAY_MS: Final = 300_000
+_MAX_DELAY_MS: Final = 300_000
 _LONG_MS: Final = 15 * 60_000
 _QUOTA: Final = "AGENT_QUOTA_EXCEEDED"
 _PROGRAMMING_ERRORS: Final = frozenset({"TypeError", "ReferenceError", "RangeError", "SyntaxError", "EvalError", "URIError"})
@@ -179,7 +179,7 @@ def quota_resets_at(snapshot: Snapshot) -> int | None:
     if isinstance(reset, int | float):
         return int(reset)
     refused = max((a for a in snapshot.attempts if a.error_code == _QUOTA), key=by_start, default=None)
-    said = _TRY_AGAIN_IN.search((refused.error_message or "")[:_LONGEST_MESSAGE]) if refused else None
+    said = _TRY_AGAIN_IN.search((refused.error_message or "")[:_MAX_MESSAGE]) if refused else None
     if refused is None or refused.finished_at is None or said is None:
         return None
     return refused.finished_at + sum(int(count) * _UNITS_MS[unit.lower()] for count, unit in _AMOUNT.findall(said[0]))
@@ -232,7 +232,7 @@ def _next_try(snapshot: Snapshot, last: AttemptRow) -> int:
     number = min(max(last.attempt, 1), 32)
     grown = {"linear": first * number, "exponential": first << (number - 1)}
     delay = grown.get(str(policy.get("backoff", "fixed" if policy else "exponential")), first)
-    return (last.finished_at or last.started_at or 0) + min(delay, _LONGEST_DELAY_MS)
+    return (last.finished_at or last.started_at or 0) + min(delay, _MAX_DELAY_MS)
 
 
 def _heard_of(attempt: AttemptRow) -> int | None:

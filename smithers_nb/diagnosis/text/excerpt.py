@@ -15,7 +15,7 @@ from smithers_nb.diagnosis.failure.stack import python_exception
 from smithers_nb.sources.stores.json_text import is_deep
 
 LIMIT: Final = 300
-_LONGEST: Final = 20_000
+_MAX_LENGTH: Final = 20_000
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*(?:[ -/]*[@-~]|$)")
 _STRONG: Final = re.compile(
     r"\b(?:fatal|panic|error ?\[?[A-Z]{0,2}\d{2,5}|FAIL(?:ED)?|CONFLICT|denied|refused|rejected|[Nn]ot found|[Nn]o such"
@@ -52,7 +52,7 @@ _STRONGEST, _LAST = 4, 2
 
 def telling(message: str, limit: int = LIMIT) -> str:
     """Say an error message in one line of at most about `limit` characters."""
-    text = _plain(_COLOURS.sub("", message[:_LONGEST]).replace("\r", "\n"))
+    text = _plain(_COLOURS.sub("", message[:_MAX_LENGTH]).replace("\r", "\n"))
     lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
     if exception := python_exception(text):
         return _around_traceback(lines, " ".join(exception.split()), limit)
@@ -80,7 +80,7 @@ def abridged(line: str, limit: int) -> str:
 
 def telling_line(text: str) -> str:
     """Choose the one line of a log or an answer that tells most; empty when none does."""
-    plain = _plain(_COLOURS.sub("", text[:_LONGEST]))
+    plain = _plain(_COLOURS.sub("", text[:_MAX_LENGTH]))
     if exception := python_exception(plain):
         return exception
     lines = [line.strip() for line in plain.splitlines() if line.strip()]

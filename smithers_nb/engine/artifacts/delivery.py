@@ -72,10 +72,10 @@ def deliver(journal: Journal, run_id: str, owner: str, what: Delivery) -> str | 
         content = what.notebook.read_bytes()
         where = store.put(what.artifacts, what.kind, run_id, what.notebook.suffix, content)
     except (SmithersNbError, OSError) as error:
-        place = store.address(what.artifacts, what.kind, run_id, what.notebook.suffix)
+        location = store.address(what.artifacts, what.kind, run_id, what.notebook.suffix)
         _log.warning("run %s: its notebook stays at %s: %s", run_id, what.notebook, error)
         with journal.writing(run_id, owner) as connection:
-            append_event(connection, run_id, NOT_WRITTEN, {"artifact": place, "error": str(error), "kept": str(what.notebook)})
+            append_event(connection, run_id, NOT_WRITTEN, {"artifact": location, "error": str(error), "kept": str(what.notebook)})
         return None
     with journal.writing(run_id, owner) as connection:
         append_event(connection, run_id, WRITTEN, {"artifact": where, "bytes": len(content)})

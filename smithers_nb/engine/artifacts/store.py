@@ -32,7 +32,7 @@ _WAITS_S: Final = (0.5, 2.0)
 _FINAL: Final = (NotImplementedError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, TypeError)
 """What another try does not change."""
 
-_LONGEST: Final = 300
+_MAX_LENGTH: Final = 300
 
 
 def is_url(artifacts: str | Path) -> bool:
@@ -64,9 +64,9 @@ def put(artifacts: str | Path, kind: str, run_id: str, suffix: str, content: byt
         except OSError as error:
             raise _not_written(str(path), error) from error
         return str(path)
-    place, name = address(artifacts, kind, run_id, suffix), artifact_path(Path(), safe_name(kind), run_id, suffix).as_posix()
-    _with_patience(lambda: _write(*_file_system(str(artifacts)), name, content), place)
-    return place
+    location, name = address(artifacts, kind, run_id, suffix), artifact_path(Path(), safe_name(kind), run_id, suffix).as_posix()
+    _with_patience(lambda: _write(*_file_system(str(artifacts)), name, content), location)
+    return location
 
 
 def address(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> str:
@@ -139,7 +139,7 @@ def _write(files: Any, root: str, name: str, content: bytes) -> None:
         raise
 
 
-def _with_patience(step: Callable[[], object], place: str) -> None:
+def _with_patience(step: Callable[[], object], location: str) -> None:
     for wait in (*_WAITS_S, None):
         try:
             step()
@@ -147,18 +147,18 @@ def _with_patience(step: Callable[[], object], place: str) -> None:
             raise
         except Exception as error:  # noqa: BLE001  # each file system has errors of its own
             if wait is None or isinstance(error, _FINAL):
-                raise _not_written(place, error) from None
+                raise _not_written(location, error) from None
             time.sleep(wait)
         else:
             return
 
 
-def _not_written(place: str, error: Exception) -> ArtifactsNotWritten:
+def _not_written(location: str, error: Exception) -> ArtifactsNotWritten:
     return ArtifactsNotWritten(
-        f"{place} could not be written: {_in_a_line(error)}", hint="check that this machine may write there, or name another place"
+        f"{location} could not be written: {_in_a_line(error)}", hint="check that this machine may write there, or name another place"
     )
 
 
 def _in_a_line(error: Exception) -> str:
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return " ".join(redact(text).split())[:_LONGEST]
+    return " ".join(redact(text).split())[:_MAX_LENGTH]

@@ -16,7 +16,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 
 class Cancellation(NamedTuple):
@@ -26,11 +26,11 @@ class Cancellation(NamedTuple):
     result: Literal["requested", "cancelled"]
 
 
-def cancel(place: Place, run_id: str, *, by: str = "cli") -> Cancellation:
+def cancel(location: Location, run_id: str, *, by: str = "cli") -> Cancellation:
     """Stop a run; what it waits for can no longer be decided.
 
     Args:
-        place: Where its journal is.
+        location: Where its journal is.
         run_id: Its id; a unique beginning is enough.
         by: Who stops it, for the log.
 
@@ -38,7 +38,7 @@ def cancel(place: Place, run_id: str, *, by: str = "cli") -> Cancellation:
         RunNotFound: There is no such run.
         ControlRefused: `RUN_NOT_CANCELLABLE`, it is over.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
             row = run_row(connection, found)

@@ -19,7 +19,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Answer, Decision
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _PROBLEMS: Final = 8
 """How many fields of an answer that do not fit are named."""
@@ -64,7 +64,7 @@ class Said(NamedTuple):
 
 
 def decide(  # noqa: PLR0913  # all but two are options by name
-    place: Place,
+    location: Location,
     run_id: str,
     node_id: str | None = None,
     *,
@@ -77,7 +77,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
     """Decide a gate, once.
 
     Args:
-        place: Where the journal is.
+        location: Where the journal is.
         run_id: The run; a unique beginning is enough.
         node_id: The gate; not needed when only one waits.
         approved: The decision.
@@ -90,7 +90,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         RunNotFound: There is no such run.
         ControlRefused: `NO_PENDING_APPROVALS`, `AMBIGUOUS` or `ALREADY_DECIDED`.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
             node = _gate(connection, found, node_id, iteration)
@@ -98,11 +98,11 @@ def decide(  # noqa: PLR0913  # all but two are options by name
             return Said(node, said, _continue(connection, found) if go_on else False)
 
 
-def answer(place: Place, request_id: str, value: Any, *, by: str, go_on: bool = True) -> Said:
+def answer(location: Location, request_id: str, value: Any, *, by: str, go_on: bool = True) -> Said:
     """Answer a question, once.
 
     Args:
-        place: Where the journal is.
+        location: Where the journal is.
         request_id: Its id, as `pending` lists it.
         value: The answer, a JSON value that fits the question's schema and options.
         by: Who answers.
@@ -112,7 +112,7 @@ def answer(place: Place, request_id: str, value: Any, *, by: str, go_on: bool = 
         ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, or the run is over.
         ParameterError: The answer does not fit; nothing was written.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         with journal.reading() as connection:
             row = connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).first()
         if row is None:
@@ -126,9 +126,9 @@ def answer(place: Place, request_id: str, value: Any, *, by: str, go_on: bool = 
             return Said(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
 
 
-def pending(place: Place, run_id: str | None = None) -> list[Pending]:
+def pending(location: Location, run_id: str | None = None) -> list[Pending]:
     """List what waits for a person, oldest first; what belongs to a run that is over is left out."""
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         wanted = resolve(journal, run_id) if run_id else None
         with journal.reading() as connection:
             found = [*_gates(connection, wanted), *_questions(connection, wanted)]

@@ -20,7 +20,7 @@ from smithers_nb.errors import ControlRefused
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _SHOWN: Final = 5
 
@@ -63,9 +63,9 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
     append_event(connection, row.run_id, "RunWorkflowChangeAccepted", told)
 
 
-def is_edited(place: Place, run_id: str) -> bool:
+def is_edited(location: Location, run_id: str) -> bool:
     """Tell whether a run will be paused because its notebook was edited, as far as that can be seen from here."""
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         row = run_row(connection, run_id)
     config = config_of(row)
     labels = mismatches(row.workflow_hash, source_of(Path(row.workflow_path or ""), folder_of(config)))

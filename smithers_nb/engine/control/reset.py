@@ -25,7 +25,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _UNDONE: Final = ("failed", "in-progress", "waiting-approval", "waiting-event")
 
@@ -50,21 +50,21 @@ class ResetPlan(NamedTuple):
     items: tuple[ResetItem, ...]
 
 
-def reset_plan(place: Place, run_id: str, node_id: str, iteration: int = 0, *, deps: bool = True) -> ResetPlan:
+def reset_plan(location: Location, run_id: str, node_id: str, iteration: int = 0, *, deps: bool = True) -> ResetPlan:
     """Say what `retry_task` would reset, and change nothing.
 
     Raises:
         RunNotFound: There is no such run.
         NodeNotFound: The run has no such node.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.reading() as connection:
             return _plan(connection, Node(found, node_id, iteration), deps=deps)
 
 
 def retry_task(  # noqa: PLR0913  # all but three are options by name
-    place: Place,
+    location: Location,
     run_id: str,
     node_id: str,
     iteration: int = 0,
@@ -77,7 +77,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
     """Reset a task and what began after it, and ask for the next execution.
 
     Args:
-        place: Where the journal is.
+        location: Where the journal is.
         run_id: The run; a unique beginning is enough.
         node_id: The target.
         iteration: Its round of a loop, from 0.
@@ -94,7 +94,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
         NodeNotFound: The run has no such node.
         ControlRefused: `RUN_OWNER_ALIVE`, `RUN_STILL_RUNNING` or `RESUME_METADATA_MISMATCH`; nothing was reset.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
             row = run_row(connection, found)

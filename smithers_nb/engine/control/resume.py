@@ -19,7 +19,7 @@ from smithers_nb.errors import ControlRefused
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _NOTHING_LEFT: Final = "finished"
 _MOVED: Final = "continued"
@@ -40,7 +40,7 @@ class Resumption(NamedTuple):
 
 
 def resume(  # noqa: PLR0913  # all but two are options by name
-    place: Place,
+    location: Location,
     run_id: str,
     *,
     notebook: str | Path | None = None,
@@ -52,7 +52,7 @@ def resume(  # noqa: PLR0913  # all but two are options by name
     """Ask for another execution of a run that failed, was cancelled, waits, is paused, or whose process died.
 
     Args:
-        place: Where its journal is.
+        location: Where its journal is.
         run_id: Its id; a unique beginning is enough.
         notebook: Its notebook, when the caller wants to be sure that it is this one.
         parameters: Its parameters, when the caller wants to be sure that they are the same.
@@ -65,14 +65,14 @@ def resume(  # noqa: PLR0913  # all but two are options by name
         ControlRefused: `RUN_OWNER_ALIVE`, `RUN_STILL_RUNNING`, `RUN_NOT_RESUMABLE`, `RESUME_METADATA_MISMATCH` or `RESUME_INPUT_MISMATCH`.
         JournalUnusable: The journal cannot be written.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
             row = run_row(connection, found)
             if row.status == _MOVED:
                 raise ControlRefused(f"run {found} went on as another run", code="RUN_NOT_RESUMABLE", hint="resume that one")
             _same_notebook(row, notebook)
-            _same_input(connection, row, parameters, place)
+            _same_input(connection, row, parameters, location)
             if row.status == _NOTHING_LEFT:
                 return Resumption(found, row.status, goes_on=False)
             refuse_while_executed(connection, row, force=force)
@@ -100,11 +100,11 @@ def _same_notebook(row: sa.Row[Any], notebook: str | Path | None) -> None:
     )
 
 
-def _same_input(connection: sa.Connection, row: sa.Row[Any], parameters: Mapping[str, Any] | None, place: Place) -> None:
+def _same_input(connection: sa.Connection, row: sa.Row[Any], parameters: Mapping[str, Any] | None, location: Location) -> None:
     if not parameters:
         return
     had = read_output(connection, Node(row.run_id, INPUT)) or {}
-    given = checked(read_notebook(row.workflow_path), parameters, place.root)
+    given = checked(read_notebook(row.workflow_path), parameters, location.root)
     others = [name for name, value in given.items() if had.get(name, _ABSENT) != value]
     if others:
         raise ControlRefused(

@@ -22,7 +22,7 @@ from smithers_nb.errors import ControlRefused, NodeNotFound
 from smithers_nb.model.timestamps import now_ms
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 
 class RewindPlan(NamedTuple):
@@ -40,7 +40,7 @@ class RewindPlan(NamedTuple):
     items: tuple[ResetItem, ...]
 
 
-def rewind_plan(place: Place, run_id: str, frame_or_node: int | str) -> RewindPlan:
+def rewind_plan(location: Location, run_id: str, frame_or_node: int | str) -> RewindPlan:
     """Say what `rewind` would take back, and change nothing.
 
     Raises:
@@ -48,25 +48,25 @@ def rewind_plan(place: Place, run_id: str, frame_or_node: int | str) -> RewindPl
         NodeNotFound: No such node was finished in it.
         ControlRefused: `FRAME_OUT_OF_RANGE`.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.reading() as connection:
             return _plan(connection, found, frame_or_node)
 
 
-def frames_of(place: Place, run_id: str) -> list[Frame]:
+def frames_of(location: Location, run_id: str) -> list[Frame]:
     """List the frames of a run, oldest first."""
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.reading() as connection:
             return frames(connection, found)
 
 
-def rewind(place: Place, run_id: str, frame_or_node: int | str, *, caller: str = "cli", force: bool = False) -> RewindPlan:
+def rewind(location: Location, run_id: str, frame_or_node: int | str, *, caller: str = "cli", force: bool = False) -> RewindPlan:
     """Go back to a frame, by its number or by the node that was finished with it.
 
     Args:
-        place: Where the journal is.
+        location: Where the journal is.
         run_id: The run; a unique beginning is enough.
         frame_or_node: Number of the frame, or a node's id.
         caller: Who does it, for the audit.
@@ -81,7 +81,7 @@ def rewind(place: Place, run_id: str, frame_or_node: int | str, *, caller: str =
         ControlRefused: `FRAME_OUT_OF_RANGE`, `RUN_OWNER_ALIVE` or `RUN_STILL_RUNNING`.
     """
     began = time.monotonic()
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
             plan = _plan(connection, found, frame_or_node)

@@ -14,9 +14,9 @@ from smithers_nb.errors import AmbiguousRunId, ControlRefused, RunNotFound
 from smithers_nb.model.timestamps import now_ms
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
-_MOST: Final = 20
+_MAX_COUNT: Final = 20
 
 
 def resolve(journal: Journal, given: str) -> str:
@@ -27,14 +27,14 @@ def resolve(journal: Journal, given: str) -> str:
         AmbiguousRunId: Several do.
     """
     begins = sa.func.substr(runs.c.run_id, 1, len(given)) == given  # not LIKE, for which SQLite's letters have no case
-    query = sa.select(runs.c.run_id).where(begins).order_by(runs.c.run_id).limit(_MOST)
+    query = sa.select(runs.c.run_id).where(begins).order_by(runs.c.run_id).limit(_MAX_COUNT)
     with journal.reading() as connection:
         if given and connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == given)).first():
             return given
         found: list[str] = list(connection.execute(query).scalars()) if given else []
     if not found:
         hint = "`smithers-nb ps --all` lists the runs; one of Smithers is operated by the commands that `smithers-nb why RUN` prints"
-        raise RunNotFound(f"no run {given!r} in {journal.place.location}", hint=hint)
+        raise RunNotFound(f"no run {given!r} in {journal.location.location}", hint=hint)
     if len(found) > 1:
         listed = ", ".join(found[:5]) + (" …" if len(found) > 5 else "")  # noqa: PLR2004  # enough to see how they differ
         raise AmbiguousRunId(f"run id {given!r} is ambiguous: {listed}", candidates=found, hint="give more characters of the id")
@@ -47,13 +47,13 @@ def run_row(connection: sa.Connection, run_id: str) -> sa.Row[Any]:
     return row
 
 
-def status_of(place: Place, run_id: str) -> str:
+def status_of(location: Location, run_id: str) -> str:
     """Read how a run stands.
 
     Raises:
         JournalUnusable: The journal cannot be read.
     """
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         return str(run_row(connection, run_id).status)
 
 

@@ -23,18 +23,18 @@ from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.model.timestamps import now_ms
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 CELL_TIMEOUT_S: Final = 600.0
 TOTAL_TIMEOUT_S: Final = 1800.0
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _DIGITS: Final = string.digits + string.ascii_lowercase
-_LONGEST_NAME: Final = 40
+_MAX_NAME: Final = 40
 
 
 def submit(  # noqa: PLR0913  # all but three are options by name
-    place: Place,
+    location: Location,
     notebook: str | Path,
     parameters: Mapping[str, Any],
     *,
@@ -51,7 +51,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     """Write down a run that is about to start; `runtime.run_here` or `runtime.enqueue` starts it.
 
     Args:
-        place: Where its journal is.
+        location: Where its journal is.
         notebook: The notebook's file.
         parameters: Its parameters by name: JSON values, or `Words` of a command line.
         run_id: Its id; one that sorts by time by default.
@@ -73,13 +73,13 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         JournalUnusable: The journal cannot be written.
     """
     found = read_notebook(notebook)
-    values = checked(found, parameters, place.root)
+    values = checked(found, parameters, location.root)
     _check_limits(cell_timeout_s, total_timeout_s)
     store.check(artifacts or "")
     chosen = new_run_id(found.workflow) if run_id is None else checked_run_id(run_id)
     folder = (cwd or Path.cwd()).absolute()
     config = {
-        "rootDir": str(place.root),
+        "rootDir": str(location.root),
         "cwd": str(folder),
         "hot": hot,
         "postFailure": post_failure,
@@ -89,7 +89,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     }
     source = source_of(found.path, folder_of(config))
     run = NewRun(chosen, found.workflow, str(found.path), source.hash, values, stamp(config, source), parent_run_id)
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         _write(journal, run)
     return chosen
 
@@ -111,7 +111,7 @@ def _write(journal: Journal, run: NewRun) -> None:
 
 def new_run_id(workflow: str) -> str:
     """Make an id that tells the workflow and sorts by time: `nightly-mb2k9x1p-4f7a0c`."""
-    name = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_LONGEST_NAME].rstrip("-") or "run"
+    name = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_MAX_NAME].rstrip("-") or "run"
     return f"{name}-{base36(now_ms())}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
 
 

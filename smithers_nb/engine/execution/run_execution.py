@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.executions import Execution
     from smithers_nb.engine.kernels.pool import KernelPool
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.engine.notebook.executor import Observer
     from smithers_nb.engine.notebook.papermill_engine import Progress
     from smithers_nb.errors import Stop
 
-MOST_STARTS: Final = 4
+MAX_STARTS: Final = 4
 """How often an execution may be begun: one that took its process down each time is given up."""
 
 PARKED: Final = "Parked"
@@ -73,9 +73,9 @@ class Outcome(NamedTuple):
     reason: FailureReason | None = None
 
 
-def notebook_of(place: Place, run_id: str) -> Path:
+def notebook_of(location: Location, run_id: str) -> Path:
     """Where the executed notebook of a run is, as far as it got: `.smithers_nb/runs/RUN/notebook.ipynb`."""
-    return place.folder / "runs" / safe_name(run_id) / "notebook.ipynb"
+    return location.folder / "runs" / safe_name(run_id) / "notebook.ipynb"
 
 
 def execute_run(
@@ -149,7 +149,7 @@ def _take(journal: Journal, execution: Execution, owner: str) -> _Taken | Outcom
         starts = executions.begin(connection, execution, owner)
         if run.cancel_requested_at_ms is not None:
             return _settle(connection, execution, Outcome(run_id, "cancelled"))
-        if starts > MOST_STARTS:
+        if starts > MAX_STARTS:
             message = f"the process that executed it died {starts - 1} times in a row, so it is not begun again"
             return _settle(
                 connection, execution, Outcome(run_id, "failed", None, FailureReason(code=GAVE_UP, message=message, source="engine"))
@@ -179,7 +179,7 @@ class _Running:
         self.run_id = execution.run_id
         self.owner = owner
         self.taken = taken
-        self.output = notebook_of(journal.place, execution.run_id)
+        self.output = notebook_of(journal.location, execution.run_id)
         self.recorder = CellRecorder(journal, execution.run_id, owner, taken.since, taken.limit("cellTimeoutS", _CELL_S))
 
     def to_its_end(self, kernels: KernelPool | None, progress: Progress | None) -> Outcome:
@@ -224,8 +224,8 @@ class _Running:
         return HotObserver(self.recorder, self.journal, self.run_id, self.owner, self.taken.path)
 
     def _environment(self) -> dict[str, str]:
-        place = self.journal.place
-        return {RUN: self.run_id, JOURNAL: place.url, OWNER: self.owner, ROOT: str(place.root), **_preload(self.taken.path)}
+        location = self.journal.location
+        return {RUN: self.run_id, JOURNAL: location.url, OWNER: self.owner, ROOT: str(location.root), **_preload(self.taken.path)}
 
     def _changed_source(self) -> FailureReason | None:
         """Say how the notebook differs from the one that was begun; None when it does not, or when it may."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal import schema
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import ClaimLost, JournalUnusable, RunNotFound
 from smithers_nb.sources.stores.sqlite_file import own
 
@@ -28,29 +28,29 @@ class Journal:
     """Our own store of runs, open for reading and writing.
 
     Attributes:
-        place: Where it is.
+        location: Where it is.
         engine: SQLAlchemy's engine, for the modules of this package.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.engine = _engine(place)
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self.engine = _engine(location)
 
     @classmethod
-    def open(cls, where: Place | str | Path | None = None) -> Journal:
+    def open(cls, where: Location | str | Path | None = None) -> Journal:
         """Open the journal of a place, made when it is not there and brought to the newest schema when it is older.
 
         Args:
-            where: A `Place`, or what `Place.of` takes: a folder, a journal's URL, None for the current folder.
+            where: A `Location`, or what `Location.of` takes: a folder, a journal's URL, None for the current folder.
 
         Raises:
             JournalUnusable: It cannot be opened: locked, read-only, damaged, no room, no server.
         """
-        place = where if isinstance(where, Place) else Place.of(where)
+        location = where if isinstance(where, Location) else Location.of(where)
         try:
-            journal = cls(place)
+            journal = cls(location)
         except OSError as error:  # its folder cannot be made
-            raise unusable(f"the journal {place.location}", error) from error
+            raise unusable(f"the journal {location.location}", error) from error
         try:
             with journal._telling():
                 journal._bring_up_to_date()
@@ -67,7 +67,7 @@ class Journal:
             JournalUnusable: The journal cannot be read.
         """
         with self._telling(), self.engine.connect() as plain:
-            connection = plain if self.place.file else plain.execution_options(isolation_level="REPEATABLE READ")
+            connection = plain if self.location.file else plain.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
@@ -107,7 +107,7 @@ class Journal:
             return
         if found is not None and found > HEAD:
             raise JournalUnusable(
-                f"{self.place.location} was written by a newer version of smithers-nb (schema {found})", hint="upgrade smithers-nb"
+                f"{self.location.location} was written by a newer version of smithers-nb (schema {found})", hint="upgrade smithers-nb"
             )
         from smithers_nb.engine.journal.migrations import migrate
 
@@ -128,7 +128,7 @@ class Journal:
         except sa.exc.IntegrityError:
             raise  # a broken promise of the caller, such as a failure without a reason
         except (sa.exc.DBAPIError, OSError) as error:
-            raise unusable(f"the journal {self.place.location}", error) from error
+            raise unusable(f"the journal {self.location.location}", error) from error
 
 
 def unusable(what: str, error: Exception) -> JournalUnusable:
@@ -149,12 +149,12 @@ def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
         raise ClaimLost(f"run {run_id} is {now}", hint="this execution writes nothing more")
 
 
-def _engine(place: Place) -> sa.Engine:
-    if place.file is None:
-        return _postgres_engine(place)
-    place.file.parent.mkdir(parents=True, exist_ok=True)
-    own(place.file)
-    engine = sa.create_engine(f"sqlite:///{place.file}", connect_args={"timeout": _BUSY_S})
+def _engine(location: Location) -> sa.Engine:
+    if location.file is None:
+        return _postgres_engine(location)
+    location.file.parent.mkdir(parents=True, exist_ok=True)
+    own(location.file)
+    engine = sa.create_engine(f"sqlite:///{location.file}", connect_args={"timeout": _BUSY_S})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -171,8 +171,8 @@ def _engine(place: Place) -> sa.Engine:
     return engine
 
 
-def _postgres_engine(place: Place) -> sa.Engine:
-    url = sa.make_url(place.url).set(drivername="postgresql+psycopg")
+def _postgres_engine(location: Location) -> sa.Engine:
+    url = sa.make_url(location.url).set(drivername="postgresql+psycopg")
     options = f"-csearch_path={schema.POSTGRES_SCHEMA},public"
     return sa.create_engine(url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10})
 

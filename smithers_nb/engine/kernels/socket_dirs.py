@@ -16,7 +16,7 @@ from typing import IO, Final, NamedTuple
 
 _PREFIX: Final = "snb-k-"
 _LOCK: Final = "owner"
-_LONGEST_PARENT: Final = 60
+_MAX_PARENT: Final = 60
 """A Unix socket's whole path may have 107 bytes; what follows the parent folder takes about 40."""
 
 
@@ -38,7 +38,7 @@ def private_folder() -> PrivateFolder | None:
         return None
     import fcntl
 
-    parent = next((parent for parent in _parents() if len(os.fsencode(parent)) <= _LONGEST_PARENT and os.access(parent, os.W_OK)), None)
+    parent = next((parent for parent in _parents() if len(os.fsencode(parent)) <= _MAX_PARENT and os.access(parent, os.W_OK)), None)
     if parent is None:
         return None
     made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=parent))

@@ -39,7 +39,7 @@ _ALWAYS: Final = """
 
 _LOOK_FOR_PARENT_S: Final = 5.0
 _HEAD: Final = struct.Struct("!I")
-_MOST_FDS: Final = 4
+_MAX_FDS: Final = 4
 
 
 def send(channel: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
@@ -61,7 +61,7 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
         EOFError: The other side is gone.
         OSError: The connection broke, or the time that the channel allows is up.
     """
-    head, fds, _, _ = socket.recv_fds(channel, _HEAD.size, _MOST_FDS)
+    head, fds, _, _ = socket.recv_fds(channel, _HEAD.size, _MAX_FDS)
     head += _exactly(channel, _HEAD.size - len(head))
     return json.loads(_exactly(channel, *_HEAD.unpack(head))), fds
 

@@ -242,9 +242,9 @@ class _Execution:
             session.mark(name, message)
         self._save(session.node)
         cells = session.node.cells
-        place = next((_heading(session.node, index) for index, cell in enumerate(cells) if cell is session.running), "")
+        location = next((_heading(session.node, index) for index, cell in enumerate(cells) if cell is session.running), "")
         return NotebookError(
-            f"{self.job.notebook.name} stopped{f' at “{place}”' if place else ''}: {name}: {message}",
+            f"{self.job.notebook.name} stopped{f' at “{location}”' if location else ''}: {name}: {message}",
             notebook=self.job.output,
             stop=Stop(name, message, session.running, session.node),
             hint=f"the notebook as far as it got: {self.job.output}",

@@ -16,7 +16,7 @@ import orjson
 
 from smithers_nb.errors import ParameterError
 
-_MOST_BYTES: Final = 200_000_000
+_MAX_BYTES: Final = 200_000_000
 _TAG: Final = "parameters"
 
 
@@ -94,8 +94,8 @@ def _document(file: Path) -> dict[str, Any]:
         if not file.is_file():
             kind = "is a folder" if file.is_dir() else "is no file" if file.exists() else "does not exist"
             raise ParameterError(f"{file} {kind}", hint="give a notebook, such as notebooks/autopsy.ipynb")
-        if file.stat().st_size > _MOST_BYTES:
-            raise ParameterError(f"{file} is larger than {_MOST_BYTES // 1_000_000} MB", hint="clear its outputs")
+        if file.stat().st_size > _MAX_BYTES:
+            raise ParameterError(f"{file} is larger than {_MAX_BYTES // 1_000_000} MB", hint="clear its outputs")
         document = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
         raise ParameterError(f"{file} is no notebook: not JSON ({error})", hint="give a file that Jupyter has saved") from None

@@ -29,7 +29,7 @@ __all__ = ["Parked", "ask", "current", "gate", "lab_run", "stage"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _TAKEN: Final = frozenset({"input"})  # where a run's parameters are kept
-_LONGEST_WAIT_S: Final = 10.0
+_MAX_WAIT_S: Final = 10.0
 _QUESTIONS: Final = {"str": "ask", "bool": "confirm"}  # Smithers' kinds of questions by type; of any other type it is `json`
 
 
@@ -76,7 +76,7 @@ def stage(  # noqa: PLR0913  # all but two are options by name
         except (ClaimLost, JournalUnusable, ControlRefused, ParameterError):
             raise
         except Exception:  # noqa: BLE001  # it is kept as a failed attempt
-            time.sleep(min(wait_s * 2 ** (retries - left), _LONGEST_WAIT_S))
+            time.sleep(min(wait_s * 2 ** (retries - left), _MAX_WAIT_S))
     return call.once(lambda: fn(*args, **kwargs))
 
 

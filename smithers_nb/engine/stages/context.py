@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import ParameterError, SmithersNbError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def current() -> ThisRun | None:
         raise ParameterError(f"{RUN} is set, but {JOURNAL} or {OWNER} is not", hint="these are set by `smithers-nb up`, not by hand")
     key = (os.getpid(), run_id, url, owner)
     if key not in _known:
-        _known[key] = ThisRun(run_id, owner, _opened(_place(url)))
+        _known[key] = ThisRun(run_id, owner, _opened(_location(url)))
     return _known[key]
 
 
@@ -97,7 +97,7 @@ def lab_run() -> ThisRun:
     """
     pid = os.getpid()
     if pid not in _by_hand:
-        _by_hand[pid] = _begin(_open(Place.of()))
+        _by_hand[pid] = _begin(_open(Location.of()))
     return _by_hand[pid]
 
 
@@ -135,22 +135,22 @@ def _fail_open(connection: sa.Connection, run_id: str) -> FailureReason | None:
     return reason
 
 
-def _place(url: str) -> Place:
+def _location(url: str) -> Location:
     root = os.environ.get(ROOT)
-    return Place(Path(root), url) if root else Place.of(url)
+    return Location(Path(root), url) if root else Location.of(url)
 
 
-def _opened(place: Place) -> Journal:
+def _opened(location: Location) -> Journal:
     """Give the journal that whoever executes this run has opened and brought up to date."""
     from smithers_nb.engine.journal.store import Journal
 
-    return Journal(place)
+    return Journal(location)
 
 
-def _open(place: Place) -> Journal:
+def _open(location: Location) -> Journal:
     from smithers_nb.engine.journal.store import Journal
 
-    return Journal.open(place)
+    return Journal.open(location)
 
 
 def _begin(journal: Journal) -> ThisRun:
@@ -159,7 +159,7 @@ def _begin(journal: Journal) -> ThisRun:
 
     owner, run_id = leases.new_owner(), f"lab-{now_ms():x}-{os.getpid()}"
     file = _notebook()
-    config = {"rootDir": str(journal.place.root), "cwd": str(Path.cwd()), "lab": True}
+    config = {"rootDir": str(journal.location.root), "cwd": str(Path.cwd()), "lab": True}
     new = records.NewRun(run_id, file.stem if file else "notebook", str(file) if file else None, None, {}, config)
     leases.register(journal, owner)
     with journal.writing() as connection:

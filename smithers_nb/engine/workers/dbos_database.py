@@ -20,14 +20,14 @@ from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _LOG: Final = "dbos"
-_LONGEST: Final = 300
+_MAX_LENGTH: Final = 300
 
 
 @contextmanager
-def telling(place: Place) -> Iterator[None]:
+def telling(location: Location) -> Iterator[None]:
     """Turn what DBOS and its driver say into an error of ours.
 
     Raises:
@@ -39,7 +39,7 @@ def telling(place: Place) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, dbos_error.DBOSException, OSError) as error:
-        where = place.location if place.file is None else place.file.with_name("dbos.db")
+        where = location.location if location.file is None else location.file.with_name("dbos.db")
         raise unusable(f"the durable engine's database {where}", error) from error
 
 
@@ -73,4 +73,4 @@ class _Lines(logging.Handler):
         told = record.getMessage().partition("\n")[0].rstrip(": ") + (f": {reason}" if reason else "")
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         with suppress(OSError, ValueError):  # nobody reads it any more
-            sys.stderr.write(f"smithers-nb: {at} {' '.join(redact(told).split())[:_LONGEST]}\n")
+            sys.stderr.write(f"smithers-nb: {at} {' '.join(redact(told).split())[:_MAX_LENGTH]}\n")

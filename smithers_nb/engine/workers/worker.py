@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dbos import WorkflowHandle
 
     from smithers_nb.engine.kernels.pool import KernelPool
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.engine.notebook.papermill_engine import Progress
 
 QUEUE: Final = "notebooks"
@@ -57,47 +57,47 @@ _GRACE_S: Final = 20.0
 _log: Final = logging.getLogger("smithers_nb")
 
 
-def run_here(place: Place, run_id: str, *, progress: Progress | None = None) -> Outcome:
+def run_here(location: Location, run_id: str, *, progress: Progress | None = None) -> Outcome:
     """Execute a run in this process, from its beginning to its end or to the next gate; Ctrl-C cancels it.
 
     Args:
-        place: Project and database of the run.
+        location: Project and database of the run.
         run_id: A run that `control.submit` or `control.resume` has made ready.
         progress: Told before each cell.
 
     Raises:
         JournalUnusable: The journal cannot be written.
     """
-    with Journal.open(place) as journal, _engine(journal, progress=progress) as engine:
+    with Journal.open(location) as journal, _engine(journal, progress=progress) as engine:
         with journal.writing(run_id) as connection:
             execution = executions.want(connection, run_id, queued=True)
         return engine.start(execution)
 
 
-def enqueue(place: Place, run_id: str) -> Execution:
+def enqueue(location: Location, run_id: str) -> Execution:
     """Ask for the next execution of a run; a worker takes it.
 
     Raises:
         JournalUnusable: The journal cannot be written.
         RunNotFound: There is no such run.
     """
-    with Journal.open(place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(location) as journal, journal.writing(run_id) as connection:
         return executions.want(connection, run_id)
 
 
-def ensure_worker(place: Place) -> bool:
+def ensure_worker(location: Location) -> bool:
     """Start a worker that ends when it has nothing to do, unless one is alive already; tell whether one was started."""
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         if any(worker.queue == QUEUE and worker.is_alive(now_ms()) for worker in known_workers(connection)):
             return False
-    log = place.folder / "logs" / "worker.log"
+    log = location.folder / "logs" / "worker.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     code = "import sys; from smithers_nb.cli import main; sys.exit(main())"
-    environment = os.environ if place.file is not None else {**os.environ, "SMITHERS_NB_DATABASE": place.url}
+    environment = os.environ if location.file is not None else {**os.environ, "SMITHERS_NB_DATABASE": location.url}
     with log.open("ab") as stream:
         process = subprocess.Popen(  # noqa: S603  # our own program
             [sys.executable, "-c", code, "worker", "--until-idle"],
-            cwd=place.root,
+            cwd=location.root,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -110,7 +110,7 @@ def ensure_worker(place: Place) -> bool:
 
 
 def work(
-    place: Place,
+    location: Location,
     *,
     concurrency: int | None = None,
     until_idle: bool = False,
@@ -120,7 +120,7 @@ def work(
     """Take executions from the queue until told to stop.
 
     Args:
-        place: Project and database.
+        location: Project and database.
         concurrency: Notebooks at once, for every worker of this database; the number of cores by default.
         until_idle: End when there has been nothing to do for some seconds.
         on_outcome: Told how each execution ended, in the thread that ran it; its errors are logged and go no further.
@@ -133,7 +133,7 @@ def work(
 
     at_once = concurrency or os.cpu_count() or 1
     with (
-        Journal.open(place) as journal,
+        Journal.open(location) as journal,
         prewarmed() as kernels,
         _engine(journal, at_once=at_once, kernels=kernels, on_outcome=on_outcome) as engine,
     ):
@@ -182,7 +182,7 @@ class _Engine:
         """Start an execution in this process and wait for its end."""
         from dbos import DBOS, SetWorkflowID
 
-        with telling(self.journal.place):
+        with telling(self.journal.location):
             execution = self._unknown_to_dbos(execution)
             with SetWorkflowID(execution.workflow_id):
                 handle = DBOS.start_workflow(_workflow(), *execution)
@@ -218,7 +218,7 @@ class _Engine:
         looked_at = 0.0
         while not stop.wait(_POLL_S):
             try:
-                with telling(self.journal.place):
+                with telling(self.journal.location):
                     self._hand_over()
                     if time.monotonic() - looked_at > BEAT_S:
                         looked_at = time.monotonic()
@@ -346,7 +346,7 @@ def _engine(
     beating = threading.Thread(target=beat_until, args=(journal, engine.owner, over), name="heartbeat", daemon=True)
     beating.start()
     try:
-        _launch(journal.place, engine.owner, at_once)
+        _launch(journal.location, engine.owner, at_once)
         yield engine
     finally:
         over.set()
@@ -358,14 +358,14 @@ def _engine(
                 deregister(journal, engine.owner)
 
 
-def _launch(place: Place, owner: str, at_once: int) -> None:
+def _launch(location: Location, owner: str, at_once: int) -> None:
     from dbos import DBOS, DBOSConfig
 
-    if place.file is not None:
-        own(place.engine_url.removeprefix("sqlite:///"))
+    if location.file is not None:
+        own(location.engine_url.removeprefix("sqlite:///"))
     config: DBOSConfig = {
         "name": _APPLICATION,
-        "system_database_url": place.engine_url,
+        "system_database_url": location.engine_url,
         "executor_id": owner,
         "application_version": _VERSION,
         "log_level": "ERROR",
@@ -374,7 +374,7 @@ def _launch(place: Place, owner: str, at_once: int) -> None:
     DBOS(config=config)
     _workflow()
     DBOS.listen_queues([QUEUE] if at_once else [])
-    with telling(place):
+    with telling(location):
         DBOS.launch()
         if at_once:
             DBOS.register_queue(QUEUE, worker_concurrency=at_once, polling_interval_sec=_POLL_S, on_conflict="always_update")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from smithers_nb.present.report.sanitise import Fragments
 
 _WIDGET: Final = "application/vnd.jupyter.widget-view+json"
-_LONGEST_TEXT: Final = 60_000
-_LONGEST_HTML: Final = 2_000_000
-_LONGEST_FIGURE: Final = 600_000
+_MAX_TEXT: Final = 60_000
+_MAX_HTML: Final = 2_000_000
+_MAX_FIGURE: Final = 600_000
 _PICTURES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _JSON_ESCAPES: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
@@ -75,7 +75,7 @@ class Outputs:
 
     def _html(self, data: Bundle) -> Html:
         markup = text_of(data["text/html"])
-        if len(markup) > _LONGEST_HTML:
+        if len(markup) > _MAX_HTML:
             remark = note(
                 f"A table or page of {len(markup):,} characters is left out; its plain text is shown instead.", state="problem"
             ).html
@@ -88,7 +88,7 @@ class Outputs:
         title = _title(spec["layout"]) or "Figure"
         markup = text_of(data.get("text/html", ""))
         twin = self._fragments.output(markup) if "snb-twin" in markup else _no_twin(title, data)
-        if len(blob) > _LONGEST_FIGURE:
+        if len(blob) > _MAX_FIGURE:
             return twin
         self.figures.append(blob)
         live = h("div", class_="snb-plot", data_figure=f"snb-figure-{len(self.figures)}", role="group", aria_label=f"{title}, live figure")
@@ -100,7 +100,7 @@ def error_piece(output: Bundle) -> Html:
     trace = without_ansi("\n".join(map(str, output.get("traceback", ()))))
     reason = f"{output.get('ename', 'Error')}: {without_ansi(str(output.get('evalue', '')))}"
     said = banner("This step stopped with an error", reason).html
-    return join([said, details("Traceback", trace, limit=_LONGEST_TEXT).html if trace else None])
+    return join([said, details("Traceback", trace, limit=_MAX_TEXT).html if trace else None])
 
 
 def rendered_markdown(source: str) -> str:
@@ -137,11 +137,11 @@ def _stream(output: Bundle) -> Html | None:
     text = without_ansi(text_of(output.get("text", "")))
     if not text.strip():
         return None
-    return details("Messages on standard error", text, limit=_LONGEST_TEXT).html if output.get("name") == "stderr" else _pre(text)
+    return details("Messages on standard error", text, limit=_MAX_TEXT).html if output.get("name") == "stderr" else _pre(text)
 
 
 def _pre(text: str) -> Html:
-    return h("pre", escape(without_ansi(text), _LONGEST_TEXT), class_="snb-pre", tabindex="0")
+    return h("pre", escape(without_ansi(text), _MAX_TEXT), class_="snb-pre", tabindex="0")
 
 
 def _widget(data: Bundle) -> Html:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-_MOST_BYTES: Final = 8_000_000
-_MOST_STEPS: Final = 2_000_000
-_MOST_VALUES: Final = 20_000
+_MAX_BYTES: Final = 8_000_000
+_MAX_STEPS: Final = 2_000_000
+_MAX_VALUES: Final = 20_000
 _DEEPEST: Final = 40
-_LONGEST_NUMBER: Final = 2**63
+_MAX_NUMBER: Final = 2**63
 
 
 class NotReadable(ValueError):
@@ -50,11 +50,11 @@ def read(data: bytes) -> Any:
     Raises:
         NotReadable: It is damaged, too big, or no pickle.
     """
-    if len(data) > _MOST_BYTES:
+    if len(data) > _MAX_BYTES:
         raise NotReadable(f"{len(data)} bytes are more than anybody reads")
     machine = _Machine()
     try:
-        for opcode, argument, _ in islice(pickletools.genops(data), _MOST_STEPS):
+        for opcode, argument, _ in islice(pickletools.genops(data), _MAX_STEPS):
             if opcode.name == "STOP":
                 return machine.stack[-1]
             machine.follow(opcode.name, argument)
@@ -78,8 +78,8 @@ class _Plain:
     """One value on its way to JSON, and what may still be written of it: values, and characters."""
 
     def __init__(self) -> None:
-        self.left = _MOST_VALUES
-        self.room = _MOST_BYTES
+        self.left = _MAX_VALUES
+        self.room = _MAX_BYTES
 
     def of(self, value: Any, depth: int) -> Any:
         self.left -= 1
@@ -92,7 +92,7 @@ class _Plain:
         if isinstance(value, list | tuple | _Many):
             return [self.of(item, depth + 1) for item in self._some(value)]
         if isinstance(value, bytes | bytearray):
-            return self._text(bytes(value[:_MOST_VALUES]).decode("utf-8", "backslashreplace"))
+            return self._text(bytes(value[:_MAX_VALUES]).decode("utf-8", "backslashreplace"))
         return self._text(value) if isinstance(value, str) else _number(value)
 
     def _some(self, items: Any) -> list[Any]:
@@ -114,7 +114,7 @@ def _number(value: Any) -> Any:
     """Give a number that JSON can hold; what is no number comes back as it is."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, int) and not -_LONGEST_NUMBER <= value < _LONGEST_NUMBER:
+    if isinstance(value, int) and not -_MAX_NUMBER <= value < _MAX_NUMBER:
         return f"a number of {value.bit_length()} bits"
     return value
 

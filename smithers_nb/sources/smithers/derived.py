@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _APPROVALS: Final = "_smithers_approvals"
 _KEY: Final = ("run_id", "node_id", "iteration")
-_MOST_ARGUMENTS: Final = 500
+_MAX_ARGUMENTS: Final = 500
 
 
 def approvals(source: SmithersSource, wanted: Wanted) -> list[ApprovalRow]:
@@ -99,8 +99,8 @@ def _keys(source: SmithersSource, place: tuple[str, tuple[str, ...], str], runs:
 
 def _by_chunks(source: SmithersSource, table: str, sql: str, runs: set[str]) -> Iterable[tuple[Any, ...]]:
     ids = sorted(runs)
-    for start in range(0, len(ids), _MOST_ARGUMENTS):
-        chunk = ids[start : start + _MOST_ARGUMENTS]
+    for start in range(0, len(ids), _MAX_ARGUMENTS):
+        chunk = ids[start : start + _MAX_ARGUMENTS]
         yield from source.fetch(table, sql.format(", ".join("?" * len(chunk))), chunk)
 
 

@@ -30,7 +30,7 @@ _TYPED: Final = {
     "boolean": "CASE WHEN typeof({0}) IN ('integer', 'real') THEN {0} <> 0 END",
     "Float64": "CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) END",
 }
-_MOST_PARAMETERS: Final = 500
+_MAX_PARAMETERS: Final = 500
 _ZERO: Final = {"str": "''", "int64": "0"}
 
 
@@ -117,6 +117,6 @@ def _conditions(grain: Grain, raw: Mapping[str, str], wanted: Wanted, location: 
 
 def _membership(expression: str, values: Collection[str | int], bound: list[Any]) -> tuple[str, list[Any]]:
     word = "NOT IN" if isinstance(values, AllBut) else "IN"
-    if len(values) > _MOST_PARAMETERS:
+    if len(values) > _MAX_PARAMETERS:
         return f"{expression} {word} (SELECT value FROM json_each(?))", [*bound, orjson.dumps(list(values)).decode()]
     return f"{expression} {word} ({', '.join('?' * len(values))})", [*bound, *values]

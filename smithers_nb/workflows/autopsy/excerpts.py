@@ -29,9 +29,9 @@ _EVENTS: Final = 80
 _SOURCE: Final = 20_000
 _LINE: Final = 300
 _MESSAGE: Final = 2_000
-_MOST_ATTEMPTS: Final = 2_000
+_MAX_ATTEMPTS: Final = 2_000
 _MILESTONES: Final = frozenset({"run", "supervisor", "time-travel"})
-_MOST_MILESTONES: Final = 200
+_MAX_MILESTONES: Final = 200
 _NOTEBOOK: Final = ".ipynb"
 _LARGEST_NOTEBOOK: Final = 20_000_000
 _CELL: Final = re.compile(r"^# %% cell (\d+)$", re.MULTILINE)
@@ -91,13 +91,13 @@ def compact_attempts(snapshot: Snapshot, failure: Failure) -> tuple[AttemptRow, 
     """Keep what a timeline needs of every attempt of the run, and of the child run that failed."""
     child = [c for c in snapshot.children if c.run_id == failure.run_id] if failure.parents else []
     attempts = [attempt for one in (snapshot, *child) for attempt in one.attempts]
-    failed_first = sorted(attempts, key=lambda a: a.state != "failed")[:_MOST_ATTEMPTS]
+    failed_first = sorted(attempts, key=lambda a: a.state != "failed")[:_MAX_ATTEMPTS]
     return tuple(_slim(attempt) for attempt in sorted(failed_first, key=lambda a: a.started_at or 0))
 
 
 def milestones(snapshot: Snapshot) -> tuple[EventRow, ...]:
     """Keep the events that say when somebody or something started, stopped or turned back the run."""
-    telling = [event for event in snapshot.events if event.category in _MILESTONES][-_MOST_MILESTONES:]
+    telling = [event for event in snapshot.events if event.category in _MILESTONES][-_MAX_MILESTONES:]
     return tuple(event._replace(payload=None) for event in telling)
 
 

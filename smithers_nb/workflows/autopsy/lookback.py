@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
 
 _LOOP_CAP = "RALPH_MAX_REACHED"
-_MOST_RUNS = 400
+_MAX_RUNS = 400
 """Runs whose time and tokens are added up; the newest ones."""
 
 
@@ -77,7 +77,7 @@ def _recurrence(source: Source, runs: pd.DataFrame, failed: Sequence[FailureRow]
     hit = sorted((row for row in failed if row.signature == signature), key=lambda row: -(row.at or 0))
     if not hit:
         return Recurrence()
-    only = {"run_id": list(dict.fromkeys(row.run_id for row in hit))[:_MOST_RUNS]}
+    only = {"run_id": list(dict.fromkeys(row.run_id for row in hit))[:_MAX_RUNS]}
     attempts, tokens = source.frame(AttemptRow, only=only), source.frame(TokenRow, only=only)
     frame = frame_from_rows(FailureRow, failed)
     workflow = next(iter(runs.loc[runs["run_id"] == run_id, "workflow"].dropna()), "")
@@ -95,7 +95,7 @@ def _unchanged_gates(source: Source, runs: pd.DataFrame, workflow: str, *, loopi
         return
     stems = families(runs["workflow"].dropna().unique())
     family = runs[runs["workflow"].map(stems) == stems.get(workflow)]
-    only = {"run_id": family["run_id"].tolist()[-_MOST_RUNS:]}
+    only = {"run_id": family["run_id"].tolist()[-_MAX_RUNS:]}
     for rounds in gate_rounds(family, source.frame(OutputRow, only=only), source.frame(ApprovalRow, only=only)):
         yield rounds.reason
 

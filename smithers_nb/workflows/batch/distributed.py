@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal import Journal
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.sources.base import Source
     from smithers_nb.workflows.batch.local import BatchProgress
 
@@ -74,23 +74,23 @@ def failures(source: Source, run_ids: Sequence[str]) -> list[Failure]:
     return [Failure(run_id, run.finished_at or run.started_at or run.created_at or 0, source.location) for run_id, run in found]
 
 
-def for_workers(source: Source, given: str | None, place: Place) -> str:
+def for_workers(source: Source, given: str | None, location: Location) -> str:
     """Name a store so that every worker finds it: by its absolute path, which has to be the same for them, or by its URL.
 
     Args:
         source: The store.
         given: What the caller named it by; None for the current folder.
-        place: The project; when the store is in its shared database, a worker takes the URL that it has itself, with its password.
+        location: The project; when the store is in its shared database, a worker takes the URL that it has itself, with its password.
     """
     if Path(source.location).exists():
         return str(Path(source.location).absolute())
     if given is None or Path(given).exists():
         return str(Path(given or ".").absolute())
-    return f"env:{JOURNAL}" if given == place.url else lent(given)
+    return f"env:{JOURNAL}" if given == location.url else lent(given)
 
 
 def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
-    place: Place,
+    location: Location,
     failed: Sequence[Failure],
     *,
     source: str,
@@ -102,7 +102,7 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
     """Have workers look into failed runs, and wait for them.
 
     Args:
-        place: The project and its shared database.
+        location: The project and its shared database.
         failed: The failures; what `failures` gives.
         source: Where they live, as every worker finds it: an absolute path or a URL.
         artifacts: Folder or URL that gets `post-failure/AUTOPSY.ipynb` and `autopsy/RUN.html` for each.
@@ -124,60 +124,65 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
     where = str(artifacts) if artifacts_store.is_url(artifacts) else str(Path(artifacts).absolute())
     given = {"source": source, "provider": provider, "now": now}
     todo = {one.autopsy_id: one for one in failed}
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         for run_id, one in todo.items():
             _ask_for(
-                place, run_id, {"target_run_id": one.run_id, **{name: value for name, value in given.items() if value is not None}}, where
+                location,
+                run_id,
+                {"target_run_id": one.run_id, **{name: value for name, value in given.items() if value is not None}},
+                where,
             )
         rows: dict[str, AutopsyRow] = {}
-        for run_id in _ended(place, journal, list(todo)):
+        for run_id in _ended(location, journal, list(todo)):
             rows[run_id] = row = _row(journal, run_id, todo[run_id])
             if progress is not None:
                 progress(len(rows), len(todo), row)
     return [rows[one.autopsy_id] for one in failed]
 
 
-def _ask_for(place: Place, run_id: str, parameters: Mapping[str, Any], artifacts: str) -> None:
+def _ask_for(location: Location, run_id: str, parameters: Mapping[str, Any], artifacts: str) -> None:
     """Write an autopsy down and queue it; one that is there already is begun again only when it did not end well."""
     from smithers_nb.engine import control
     from smithers_nb.engine.workers import worker
 
-    installed = installed_at(place)
+    installed = installed_at(location)
     notebook = installed if installed.is_file() else resource(_NOTEBOOK)
     try:
-        control.submit(place, notebook, parameters, run_id=run_id, post_failure=False, hidden=True, cwd=place.root, artifacts=artifacts)
+        control.submit(
+            location, notebook, parameters, run_id=run_id, post_failure=False, hidden=True, cwd=location.root, artifacts=artifacts
+        )
     except ControlRefused as error:
         if error.code != "RUN_EXISTS":
             raise
         with suppress(ControlRefused):  # somebody works on it, or it is over
-            _again(place, run_id)
+            _again(location, run_id)
         return
-    worker.enqueue(place, run_id)
+    worker.enqueue(location, run_id)
 
 
-def _again(place: Place, run_id: str) -> None:
+def _again(location: Location, run_id: str) -> None:
     from smithers_nb.engine import control
     from smithers_nb.engine.journal.records import QUEUED
     from smithers_nb.engine.workers import worker
 
-    status = _status(place, run_id)
+    status = _status(location, run_id)
     if status == QUEUED:  # whoever wrote it down ended before it was queued
-        worker.enqueue(place, run_id)
+        worker.enqueue(location, run_id)
     elif status in _AGAIN:
-        control.resume(place, run_id)
+        control.resume(location, run_id)
 
 
-def _status(place: Place, run_id: str) -> str:
+def _status(location: Location, run_id: str) -> str:
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.schema import runs
 
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         return str(connection.execute(sa.select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one())
 
 
-def _ended(place: Place, journal: Journal, run_ids: Sequence[str]) -> Iterator[str]:
+def _ended(location: Location, journal: Journal, run_ids: Sequence[str]) -> Iterator[str]:
     """Give each run as soon as nobody has to execute it any more; see to it that there is a worker."""
     from smithers_nb.engine.workers.worker import ensure_worker
 
@@ -185,7 +190,7 @@ def _ended(place: Place, journal: Journal, run_ids: Sequence[str]) -> Iterator[s
     while left:
         if time.monotonic() - looked_at > _CHECK_S:
             looked_at = time.monotonic()
-            ensure_worker(place)
+            ensure_worker(location)
         with journal.reading() as connection:
             going = {run_id for chunk in _chunks(list(left)) for run_id in _under_way(connection, chunk)}
         for run_id in [run_id for run_id in left if run_id not in going]:

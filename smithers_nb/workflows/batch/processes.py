@@ -59,7 +59,7 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
 def _dealt_out(workers: int) -> list[int]:
     """Say how many notebooks at once each process does: as few processes as that takes, all of them about as busy."""
     processes = math.ceil(workers / PER_PROCESS)
-    return [workers // processes + (place < workers % processes) for place in range(processes)]
+    return [workers // processes + (location < workers % processes) for location in range(processes)]
 
 
 class _Hand:

@@ -29,9 +29,9 @@ from smithers_nb.present.html.text import one_line
 DEFAULT_ENDPOINT: Final = "https://bug.smithers.sh/api/bugs"
 ENDPOINT_VARIABLE: Final = "SMITHERS_BUG_ENDPOINT"
 TIMEOUT_S: Final = 15.0
-_MOST_ANSWER: Final = 65_536
-_LONGEST_ID: Final = 200
-_LONGEST_URL: Final = 2_000
+_MAX_ANSWER: Final = 65_536
+_MAX_ID: Final = 200
+_MAX_URL: Final = 2_000
 _SCHEMES: Final = ("http", "https")
 _MAYBE: Final = "the report may have arrived all the same"
 
@@ -105,8 +105,8 @@ class _Request(threading.Thread):
             headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": f"smithers-nb/{__version__}"}
             request = urllib.request.Request(self.endpoint, self.content, headers, method="POST")  # noqa: S310  # `refusal` has checked it
             with self._opener().open(request, timeout=2 * self.timeout_s) as response:
-                while len(self.answer) <= _MOST_ANSWER:  # for as long as nobody cuts it
-                    piece = response.read1(_MOST_ANSWER)
+                while len(self.answer) <= _MAX_ANSWER:  # for as long as nobody cuts it
+                    piece = response.read1(_MAX_ANSWER)
                     if not piece:
                         break
                     self.answer += piece
@@ -192,8 +192,8 @@ def _in_words(failure: Exception) -> str:
 
 
 def _filed(answer: bytes, endpoint: str) -> BugFiled:
-    if len(answer) > _MOST_ANSWER:
-        raise BugReportNotSent(f"the answer is longer than {_MOST_ANSWER:,} bytes, so it is none; {_MAYBE}")
+    if len(answer) > _MAX_ANSWER:
+        raise BugReportNotSent(f"the answer is longer than {_MAX_ANSWER:,} bytes, so it is none; {_MAYBE}")
     try:
         told = orjson.loads(answer)
     except orjson.JSONDecodeError:
@@ -201,9 +201,9 @@ def _filed(answer: bytes, endpoint: str) -> BugFiled:
     name = told.get("id") if isinstance(told, dict) else None
     if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
         raise BugReportNotSent(f"the endpoint answered without the id of a bug; {_MAYBE}")
-    return BugFiled(id=one_line(name, _LONGEST_ID), url=_address(told.get("url")), endpoint=endpoint)
+    return BugFiled(id=one_line(name, _MAX_ID), url=_address(told.get("url")), endpoint=endpoint)
 
 
 def _address(url: object) -> str | None:
     """Keep an address that a browser may open."""
-    return url if isinstance(url, str) and len(url) <= _LONGEST_URL and not refusal(url) else None
+    return url if isinstance(url, str) and len(url) <= _MAX_URL and not refusal(url) else None

@@ -13,10 +13,10 @@ from smithers_nb.workflows.bugs.scrub import scrub_payload, scrub_text
 if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
-MOST_EVENTS: Final = 50
+MAX_EVENTS: Final = 50
 _ENDS: Final = 3
 _ROOM: Final = 3_000
-_LONGEST_TYPE: Final = 100
+_MAX_TYPE: Final = 100
 _CHATTER: Final = AllBut(NOISE_EVENTS | {"AgentEvent", "AgentSessionEvent"})
 _FAILED: Final = ("Fail", "Denied", "Timeout", "GaveUp", "Unsafe", "Error", "Cancelled")
 _RANKS: Final = ({"run", "supervisor", "approval", "time-travel", "reload"}, {"node", "timer", "sandbox", "oneshot"})
@@ -28,14 +28,14 @@ def lifecycle(snapshot: Snapshot) -> list[EventRow]:
     return snapshot.source.rows(EventRow, snapshot.run_id, only={"type": _CHATTER})
 
 
-def tellingest(events: list[EventRow], most: int = MOST_EVENTS) -> list[EventRow]:
+def tellingest(events: list[EventRow], most: int = MAX_EVENTS) -> list[EventRow]:
     """Choose the events that say most, in the order in which they happened.
 
     The first and the last ones always; then what failed, was decided or tried again; of many alike, those nearest to either end.
     """
     by_rank: dict[int, list[EventRow]] = {}
-    for place, event in enumerate(events):
-        at_an_end = place < _ENDS or place >= len(events) - _ENDS
+    for location, event in enumerate(events):
+        at_an_end = location < _ENDS or location >= len(events) - _ENDS
         by_rank.setdefault(0 if at_an_end else _rank(event), []).append(event)
     ordered = [event for rank in sorted(by_rank) for event in _from_both_ends(by_rank[rank])]
     return sorted(ordered[:most], key=lambda event: event.seq)
@@ -46,7 +46,7 @@ def reported(event: EventRow) -> dict[str, Any]:
     return {
         "seq": event.seq,
         "timestampMs": event.at,
-        "type": scrub_text(event.type, _LONGEST_TYPE),
+        "type": scrub_text(event.type, _MAX_TYPE),
         "payload": scrub_payload(event.payload, _ROOM),
     }
 

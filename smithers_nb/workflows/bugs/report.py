@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
     from smithers_nb.workflows.autopsy.results import Gathered, Investigation
 
-MOST_BYTES: Final = 262_144
+MAX_BYTES: Final = 262_144
 """No payload is longer than this as JSON; endpoints answer longer ones with 413."""
 _TITLE: Final = 120
 _BODY: Final = 12_000

@@ -15,8 +15,8 @@ from smithers_nb.redact import is_secret_name, redact, redact_value
 from smithers_nb.sources.stores.json_text import loads
 
 _LOOKED_AT: Final = 32_768
-_MOST: Final = 131_072
-_LONGEST_KEY: Final = 100
+_MAX_COUNT: Final = 131_072
+_MAX_KEY: Final = 100
 _GONE: Final = "[REDACTED]"
 _STEPS: Final = ((1_500, 50, 8), (400, 20, 6), (120, 8, 4), (60, 6, 2))
 """How much is kept of a payload, at each try: characters of a text, entries of an object or a list, levels."""
@@ -40,7 +40,7 @@ def scrub_payload(stored: str | None, room: int) -> Any:
     value = _parsed(stored)
     for longest, entries, levels in _STEPS:
         small = _bounded(value, entries, levels)
-        if _volume(small) > _MOST:
+        if _volume(small) > _MAX_COUNT:
             continue
         short = redact_value(_each_text(small, longest), personal=True)
         if len(orjson.dumps(short)) <= room:
@@ -95,13 +95,13 @@ def _each_text(value: Any, longest: int) -> Any:
     if isinstance(value, str):
         return _shortened(value, longest)
     if isinstance(value, dict):
-        return {_shortened(key, _LONGEST_KEY): _GONE if _hides(key) else _each_text(item, longest) for key, item in value.items()}
+        return {_shortened(key, _MAX_KEY): _GONE if _hides(key) else _each_text(item, longest) for key, item in value.items()}
     return [_each_text(item, longest) for item in value] if isinstance(value, list) else value
 
 
 def _hides(key: str) -> bool:
     """Tell whether a key names a secret and would not any more once it is shortened."""
-    return len(key) > _LONGEST_KEY and is_secret_name(key)
+    return len(key) > _MAX_KEY and is_secret_name(key)
 
 
 def _shortened(text: str, room: int) -> str:

@@ -35,7 +35,7 @@ from smithers_nb.redact import redact_value
 
 if TYPE_CHECKING:
     from smithers_nb.engine.control.decisions import Pending
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.model.rows import EventRow
 
 _HOST: Final = "127.0.0.1"
@@ -69,16 +69,16 @@ class State(NamedTuple):
 
 
 @contextmanager
-def serving(place: Place, run_id: str, on_ready: Callable[[str], object]) -> Iterator[str]:
+def serving(location: Location, run_id: str, on_ready: Callable[[str], object]) -> Iterator[str]:
     """Serve a run's page as long as the block lasts.
 
     Args:
-        place: Where its journal is.
+        location: Where its journal is.
         run_id: The run.
         on_ready: Told the address, token included.
     """
     token = secrets.token_urlsafe(18)
-    server = ThreadingHTTPServer((_HOST, 0), partial(_Handler, place, run_id, token))
+    server = ThreadingHTTPServer((_HOST, 0), partial(_Handler, location, run_id, token))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name=f"live page of {run_id}", daemon=True)
     thread.start()
@@ -92,27 +92,27 @@ def serving(place: Place, run_id: str, on_ready: Callable[[str], object]) -> Ite
         thread.join()
 
 
-def wait_for_end(place: Place, run_id: str, *, every_s: float = 1.0) -> str:
+def wait_for_end(location: Location, run_id: str, *, every_s: float = 1.0) -> str:
     """Wait until a run is over, and give its status."""
     pause = threading.Event()
-    while not is_terminal(status := status_of(place, run_id)):
+    while not is_terminal(status := status_of(location, run_id)):
         pause.wait(every_s)
     return status
 
 
-def state_of(place: Place, run_id: str) -> State:
+def state_of(location: Location, run_id: str) -> State:
     """Read how a run stands.
 
     Raises:
         JournalUnusable: The journal cannot be read.
     """
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         seen = glance(journal, run_id)
         with journal.reading() as connection:
             run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
             found = [_node(*row) for row in connection.execute(_nodes_of(run_id))]
     error = orjson.loads(run.error_json).get("message") if run.error_json else None
-    return State(run_id, run.workflow_name, run.status, error, found, pending(place, run_id), seen.events[-_EVENTS:])
+    return State(run_id, run.workflow_name, run.status, error, found, pending(location, run_id), seen.events[-_EVENTS:])
 
 
 def page_of(state: State, *, has_report: bool = True) -> str:
@@ -188,14 +188,14 @@ def _json(state: State) -> bytes:
     return orjson.dumps(redact_value(found | {"nodes": state.nodes, "asks": asks, "events": events}), default=str)
 
 
-def _report(place: Place, run_id: str) -> bytes | None:
+def _report(location: Location, run_id: str) -> bytes | None:
     """Make the report of the notebook as far as it got."""
     import tempfile
     from pathlib import Path
 
     from smithers_nb.present.report.report import write_report
 
-    notebook = notebook_of(place, run_id)
+    notebook = notebook_of(location, run_id)
     if not notebook.is_file():
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -220,8 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "smithers-nb", ""
     timeout = 10
 
-    def __init__(self, place: Place, run_id: str, token: str, *args: Any) -> None:
-        self._place, self._run_id, self._token = place, run_id, token
+    def __init__(self, location: Location, run_id: str, token: str, *args: Any) -> None:
+        self._location, self._run_id, self._token = location, run_id, token
         super().__init__(*args)
 
     def do_GET(self) -> None:  # the library asks for this name
@@ -249,16 +249,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, name: str) -> None:
         if name == "run.json":
-            self._say(200, _json(state_of(self._place, self._run_id)), "application/json", _FRAMED)
+            self._say(200, _json(state_of(self._location, self._run_id)), "application/json", _FRAMED)
         elif name == "report":
-            found = _report(self._place, self._run_id)
+            found = _report(self._location, self._run_id)
             if found is None:
                 self._say(404, b"nothing is saved yet\n", "text/plain", _FRAMED)
             else:
                 self._say(200, found, "text/html; charset=utf-8", _FRAMED)  # the report brings its own policy
         elif name == "":
-            has_report = notebook_of(self._place, self._run_id).is_file()
-            page = page_of(state_of(self._place, self._run_id), has_report=has_report)
+            has_report = notebook_of(self._location, self._run_id).is_file()
+            page = page_of(state_of(self._location, self._run_id), has_report=has_report)
             self._say(200, page.encode("utf-8", "replace"), "text/html; charset=utf-8", _policy())
         else:
             self._say(404, b"not found\n", "text/plain", _FRAMED)

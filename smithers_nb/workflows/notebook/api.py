@@ -115,14 +115,14 @@ def _gate_widget(parked: Parked, request: GateRequest) -> Live:
     from smithers_nb.workflows.notebook.widget_callbacks import gate_callbacks
 
     run = parked.run
-    return gate_widget(request, gate_callbacks(run.journal.place, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=who())
+    return gate_widget(request, gate_callbacks(run.journal.location, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=who())
 
 
 def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
     from smithers_nb.present.widgets.widgets import question_widget
     from smithers_nb.workflows.notebook.widget_callbacks import question_callbacks
 
-    return question_widget(request, question_callbacks(parked.run.journal.place, parked.request["request_id"], _AGAIN), who=who())
+    return question_widget(request, question_callbacks(parked.run.journal.location, parked.request["request_id"], _AGAIN), who=who())
 
 
 def _is_before_a_person(parked: Parked) -> bool:

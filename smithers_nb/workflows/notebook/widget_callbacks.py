@@ -18,96 +18,100 @@ from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.engine.control.decisions import Pending
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.present.html.markup import Card
 
 
-def gate_callbacks(place: Place, run_id: str, node_id: str, iteration: int, after: str = "") -> GateCallbacks:
+def gate_callbacks(location: Location, run_id: str, node_id: str, iteration: int, after: str = "") -> GateCallbacks:
     """Let buttons decide a gate of a journal."""
 
     def look() -> Decided | None:
-        with Journal.open(place) as journal, journal.reading() as connection:
+        with Journal.open(location) as journal, journal.reading() as connection:
             found = decision_of(connection, Node(run_id, node_id, iteration))
         return None if found is None else Decided(found.approved, found.decided_by, found.decided_at, found.note)
 
     def decide(approved: bool, note: str | None) -> Decided:
         from smithers_nb.workflows.notebook.api import who
 
-        said = control.decide(place, run_id, node_id, approved=approved, by=who(), note=note, iteration=iteration)
-        _go_on(place, said)
+        said = control.decide(location, run_id, node_id, approved=approved, by=who(), note=note, iteration=iteration)
+        _go_on(location, said)
         return Decided(said.said.approved, said.said.decided_by, said.said.decided_at, said.said.note)  # type: ignore[union-attr]  # a gate's
 
     return GateCallbacks(decide, look, after)
 
 
-def question_callbacks(place: Place, request_id: str, after: str = "") -> QuestionCallbacks:
+def question_callbacks(location: Location, request_id: str, after: str = "") -> QuestionCallbacks:
     """Let a form answer a question of a journal."""
 
     def look() -> tuple[Any, str] | None:
-        with Journal.open(place) as journal, journal.reading() as connection:
+        with Journal.open(location) as journal, journal.reading() as connection:
             found = answer_of(connection, request_id)
         return None if found is None else (found.value, found.answered_by)
 
     def answer(value: Any) -> None:
         from smithers_nb.workflows.notebook.api import who
 
-        _go_on(place, control.answer(place, request_id, value, by=who()))
+        _go_on(location, control.answer(location, request_id, value, by=who()))
 
     return QuestionCallbacks(answer, look, after)
 
 
-def watch(place: Place, seen: Callable[[], tuple[Card, int, bool]], run_id: str | None = None) -> Live:
+def watch(location: Location, seen: Callable[[], tuple[Card, int, bool]], run_id: str | None = None) -> Live:
     """Show a run, or a whole project, as it goes on, with what waits for a person in it.
 
     Args:
-        place: Where its journal is.
+        location: Where its journal is.
         seen: Reads the card to show, the time of it in epoch milliseconds, and whether everything is over.
         run_id: Only what waits in this run.
     """
 
     def look() -> Watched:
         card, at, over = seen()
-        waiting = [] if over or not _has_journal(place) else [(_key(item), _maker(place, item)) for item in control.pending(place, run_id)]
+        waiting = (
+            []
+            if over or not _has_journal(location)
+            else [(_key(item), _maker(location, item)) for item in control.pending(location, run_id)]
+        )
         return Watched(card, waiting, at, over)
 
     return watch_widget(look)
 
 
-def _has_journal(place: Place) -> bool:
+def _has_journal(location: Location) -> bool:
     """Looking at runs of Smithers must not begin a journal of our own."""
-    return place.file is None or place.file.exists()
+    return location.file is None or location.file.exists()
 
 
 def _key(item: Pending) -> str:
     return f"{item.run_id}:{item.node_id}:{item.iteration}:{item.requested_at}:{item.prompt}"
 
 
-def _maker(place: Place, item: Pending) -> Callable[[], Live]:
+def _maker(location: Location, item: Pending) -> Callable[[], Live]:
     from smithers_nb.workflows.notebook.api import effects, who
 
     if item.request_id is not None:
         asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id)
-        answers = question_callbacks(place, item.request_id)
+        answers = question_callbacks(location, item.request_id)
         return lambda: question_widget(asked, answers, who=who())
-    request = _request(place, item)
+    request = _request(location, item)
     about = request.get("details")
     gate = GateRequest(
         item.prompt, item.summary, about if isinstance(about, dict) else {}, effects(str(request.get("onDeny"))), (), item.run_id
     )
-    decisions = gate_callbacks(place, item.run_id, item.node_id, item.iteration)
+    decisions = gate_callbacks(location, item.run_id, item.node_id, item.iteration)
     return lambda: gate_widget(gate, decisions, who=who())
 
 
-def _request(place: Place, item: Pending) -> dict[str, Any]:
+def _request(location: Location, item: Pending) -> dict[str, Any]:
     """Read what a decision is about: nobody should decide without having seen it."""
     same = Node(item.run_id, item.node_id, item.iteration).key(approvals)
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         return as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}")
 
 
-def _go_on(place: Place, said: control.Said) -> None:
+def _go_on(location: Location, said: control.Said) -> None:
     """Start a worker for what was asked for with the decision; a run of a person's own kernel asks for nothing."""
     if said.goes_on:
         from smithers_nb.engine.workers.worker import ensure_worker
 
-        ensure_worker(place)
+        ensure_worker(location)

@@ -18,7 +18,7 @@ from smithers_nb.errors import ParameterError
 from smithers_nb.resources import resource
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _PACK: Final = "templates/pack/pack.toml"
 _MANIFEST: Final = ".installed.json"
@@ -75,52 +75,52 @@ def pack() -> list[Packed]:
     return [Packed(**entry) for entry in tomllib.loads(resource(_PACK).read_text("utf-8"))["workflow"]]
 
 
-def install(place: Place, *, force: bool = False) -> list[Installed]:
+def install(location: Location, *, force: bool = False) -> list[Installed]:
     """Install the pack into a project; doing it again changes nothing.
 
     Args:
-        place: The project.
+        location: The project.
         force: Also replace files that were edited.
 
     Raises:
         OSError: A file could not be written.
     """
-    known = _manifest(place)
-    done = [_install(place, entry, known, force=force) for entry in pack()]
+    known = _manifest(location)
+    done = [_install(location, entry, known, force=force) for entry in pack()]
     manifest = orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
-    write_whole(place.workflows / _MANIFEST, manifest)
-    ignored = place.folder / ".gitignore"
+    write_whole(location.workflows / _MANIFEST, manifest)
+    ignored = location.folder / ".gitignore"
     if not ignored.exists():
         write_whole(ignored, _IGNORED.encode())
         done.append(Installed(ignored, "installed"))
     return done
 
 
-def installed_workflows(place: Place, *, system: bool = False) -> list[Workflow]:
+def installed_workflows(location: Location, *, system: bool = False) -> list[Workflow]:
     """List the workflows of a project by name; those of the system only when asked for."""
     own = {entry.id for entry in pack() if entry.system}
-    files = sorted(place.workflows.glob("*.ipynb")) if place.workflows.is_dir() else []
+    files = sorted(location.workflows.glob("*.ipynb")) if location.workflows.is_dir() else []
     found = [_workflow(file, is_system=file.stem in own) for file in files if not file.name.startswith(".")]
     return [workflow for workflow in found if system or not workflow.system]
 
 
-def workflow_file(place: Place, workflow: str) -> Path:
+def workflow_file(location: Location, workflow: str) -> Path:
     """Find the notebook of a workflow by its name, those of the system included.
 
     Raises:
         ParameterError: There is none of that name.
     """
-    known = {found.id: found.file for found in installed_workflows(place, system=True)}
+    known = {found.id: found.file for found in installed_workflows(location, system=True)}
     if workflow in known:
         return known[workflow]
     hint = (
         f"there are {', '.join(known)}" if known else "`smithers-nb init` installs the pack; `smithers-nb up FILE.ipynb` runs any notebook"
     )
-    raise ParameterError(f"no workflow {workflow[:80]!r} in {place.workflows}", hint=hint)
+    raise ParameterError(f"no workflow {workflow[:80]!r} in {location.workflows}", hint=hint)
 
 
-def _install(place: Place, entry: Packed, known: dict[str, str], *, force: bool) -> Installed:
-    file, content = place.workflows / f"{entry.id}.ipynb", resource(entry.file).read_bytes()
+def _install(location: Location, entry: Packed, known: dict[str, str], *, force: bool) -> Installed:
+    file, content = location.workflows / f"{entry.id}.ipynb", resource(entry.file).read_bytes()
     new, old = _digest(content), _digest(file.read_bytes()) if file.exists() else None
     done: Done = "installed"
     if old is not None:
@@ -144,10 +144,10 @@ def _workflow(file: Path, *, is_system: bool) -> Workflow:
     return Workflow(file.stem, title if isinstance(title, str) else "", list(found.parameters or {}), hidden, file)
 
 
-def _manifest(place: Place) -> dict[str, str]:
+def _manifest(location: Location) -> dict[str, str]:
     """Read what was installed before; a manifest that cannot be read knows nothing, so nothing is overwritten."""
     try:
-        found = orjson.loads((place.workflows / _MANIFEST).read_bytes())
+        found = orjson.loads((location.workflows / _MANIFEST).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
     return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}

@@ -90,11 +90,11 @@ def smithers_root(folder: Path) -> Path:
     Raises:
         ParameterError: There is none.
     """
-    above = [place for place in (folder, *folder.parents) if ANCHOR not in place.parts]
+    above = [location for location in (folder, *folder.parents) if ANCHOR not in location.parts]
     for mark in (ANCHOR, STORE):
-        for place in above:
-            if (place / mark).exists():
-                return place
+        for location in above:
+            if (location / mark).exists():
+                return location
     raise ParameterError(
         f"{folder} is in no Smithers project: neither it nor a folder above has {ANCHOR}/ or {STORE}",
         hint="run `bunx smithers-orchestrator init` there first, or name the project's folder",
@@ -132,4 +132,4 @@ def _is_shipped(text: str, path: Path) -> bool:
 
 
 def _above(path: Path, name: str) -> Path | None:
-    return next((place / name for place in path.parents if (place / name).exists()), None)
+    return next((location / name for location in path.parents if (location / name).exists()), None)

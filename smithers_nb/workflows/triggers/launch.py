@@ -23,7 +23,7 @@ from smithers_nb.engine.stages.context import JOURNAL, ROOT
 from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 Reason: TypeAlias = Literal["no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "not-installed", "spawn-failed"]
 REASONS: Final = get_args(Reason)
@@ -101,19 +101,19 @@ _GUARDS: Final[tuple[tuple[Reason, Callable[[_Case], bool]], ...]] = (
 )
 
 
-def installed_at(place: Place) -> Path:
+def installed_at(location: Location) -> Path:
     """Name the notebook that is launched: the one that `smithers-nb init` has put into the project."""
-    return place.workflows / f"{WORKFLOW}.ipynb"
+    return location.workflows / f"{WORKFLOW}.ipynb"
 
 
-def refusal(place: Place, failed: Failed, *, disabled: bool = False, environment: Mapping[str, str] | None = None) -> Reason | None:
+def refusal(location: Location, failed: Failed, *, disabled: bool = False, environment: Mapping[str, str] | None = None) -> Reason | None:
     """Say why no autopsy is launched, None when one is."""
-    case = _Case(failed, disabled, os.environ if environment is None else environment, installed_at(place))
+    case = _Case(failed, disabled, os.environ if environment is None else environment, installed_at(location))
     return next((reason for reason, holds in _GUARDS if holds(case)), None)
 
 
 def launch(
-    place: Place,
+    location: Location,
     failed: Failed,
     *,
     disabled: bool = False,
@@ -123,7 +123,7 @@ def launch(
     """Look into a failed run: a durable run of the installed notebook, in a process of its own.
 
     Args:
-        place: The project; its pack is what is launched, its journal what it is written down in.
+        location: The project; its pack is what is launched, its journal what it is written down in.
         failed: The run.
         disabled: The user asked for none.
         environment: Environment that is asked for the opt-out and handed on; that of this process by default.
@@ -133,22 +133,22 @@ def launch(
         Where it runs, or why it does not; never an exception.
     """
     environment = dict(os.environ if environment is None else environment)
-    reason = refusal(place, failed, disabled=disabled, environment=environment)
+    reason = refusal(location, failed, disabled=disabled, environment=environment)
     if reason is not None:
         return Skipped(reason)
     run_id = autopsy_run_id or new_run_id(WORKFLOW)
     try:
-        _write_down(place, failed, run_id)
-        return Launched(run_id, _start(place, run_id, environment))
+        _write_down(location, failed, run_id)
+        return Launched(run_id, _start(location, run_id, environment))
     except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
         return Skipped("spawn-failed", f"{type(error).__name__}: {error}")
 
 
-def launch_once(place: Place, failed: Failed, store: str, failed_at_ms: int) -> tuple[Launched | Skipped, bool]:
+def launch_once(location: Location, failed: Failed, store: str, failed_at_ms: int) -> tuple[Launched | Skipped, bool]:
     """Look into a failure in another store, unless somebody has noticed it before.
 
     Args:
-        place: The project.
+        location: The project.
         failed: The run.
         store: What tells its store from others.
         failed_at_ms: When it failed, epoch milliseconds; a run that fails again has another time.
@@ -159,16 +159,16 @@ def launch_once(place: Place, failed: Failed, store: str, failed_at_ms: int) -> 
     Raises:
         JournalUnusable: What was noticed cannot be remembered, so nothing is launched.
     """
-    reason = refusal(place, failed)
+    reason = refusal(location, failed)
     if reason is not None or failed.run_id is None:
         return Skipped(reason or "no-run-id"), False
     failure = Noticed(store, failed.run_id, failed_at_ms)
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         with journal.writing() as connection:
             run_id, is_mine = notice(connection, failure, new_run_id(WORKFLOW))
         if not is_mine:
-            return Launched(run_id, _log_of(place, run_id)), False
-        done = launch(place, failed, autopsy_run_id=run_id)
+            return Launched(run_id, _log_of(location, run_id)), False
+        done = launch(location, failed, autopsy_run_id=run_id)
         if isinstance(done, Launched):
             with journal.writing() as connection:
                 mark_launched(connection, failure)
@@ -181,28 +181,28 @@ def under_way() -> int:
     return len(_started)
 
 
-def _write_down(place: Place, failed: Failed, run_id: str) -> None:
-    ours = str(place.file) if place.file else f"env:{JOURNAL}"  # what its kernel has in its environment, password and all
+def _write_down(location: Location, failed: Failed, run_id: str) -> None:
+    ours = str(location.file) if location.file else f"env:{JOURNAL}"  # what its kernel has in its environment, password and all
     parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or ours}
     if failed.workflow_path and Path(failed.workflow_path).is_file():
         parameters["workflow_path"] = str(Path(failed.workflow_path).absolute())
     try:
-        submit(place, installed_at(place), parameters, run_id=run_id, post_failure=False, hidden=True, cwd=place.root)
+        submit(location, installed_at(location), parameters, run_id=run_id, post_failure=False, hidden=True, cwd=location.root)
     except ControlRefused as error:
         if error.code != "RUN_EXISTS":
             raise
 
 
-def _start(place: Place, run_id: str, environment: Mapping[str, str]) -> Path:
+def _start(location: Location, run_id: str, environment: Mapping[str, str]) -> Path:
     """Start the process, in a session of its own so that nothing that ends this one ends it."""
-    log_file = _log_of(place, run_id)
+    log_file = _log_of(location, run_id)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     under_way()
     with log_file.open("ab") as log:
         child = subprocess.Popen(  # noqa: S603  # our own program, by its full path
             [sys.executable, "-P", "-m", _PROGRAM, run_id],
-            cwd=place.root,
-            env={**environment, OPT_OUT: "0", ROOT: str(place.root), JOURNAL: place.url},
+            cwd=location.root,
+            env={**environment, OPT_OUT: "0", ROOT: str(location.root), JOURNAL: location.url},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -212,5 +212,5 @@ def _start(place: Place, run_id: str, environment: Mapping[str, str]) -> Path:
     return log_file
 
 
-def _log_of(place: Place, run_id: str) -> Path:
-    return place.folder / "logs" / f"{safe_name(run_id)}.log"
+def _log_of(location: Location, run_id: str) -> Path:
+    return location.folder / "logs" / f"{safe_name(run_id)}.log"

@@ -23,13 +23,13 @@ from smithers_nb.workflows.triggers.launch import WORKFLOW, Failed, Launched, Re
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.run_execution import Outcome
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
 
 
 def after_run(
-    place: Place,
+    location: Location,
     run_id: str | None,
     *,
     disabled: bool = False,
@@ -39,10 +39,10 @@ def after_run(
     """Launch the autopsy of a run that has just failed, and say so in one line.
 
     Args:
-        place: The project.
+        location: The project.
         run_id: The run; None when it is not known.
         disabled: `--no-post-failure` was given.
-        smithers: Folder of the Smithers project whose store has the run, when the journal of `place` has not.
+        smithers: Folder of the Smithers project whose store has the run, when the journal of `location` has not.
         write: Takes the line; standard error by default.
 
     Returns:
@@ -52,19 +52,19 @@ def after_run(
         if smithers is not None and run_id and not disabled:
             from smithers_nb.workflows.triggers.watch import looked_into
 
-            failed, done = looked_into(place, smithers, run_id)
+            failed, done = looked_into(location, smithers, run_id)
         else:
-            failed, declined = _failed(place, run_id)
-            done = launch(place, failed, disabled=disabled or declined)
+            failed, declined = _failed(location, run_id)
+            done = launch(location, failed, disabled=disabled or declined)
     except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
         failed, done = Failed(run_id), Skipped("spawn-failed", f"{type(error).__name__}: {error}")
-    line = line_of(place, failed, done)
+    line = line_of(location, failed, done)
     if line:
         _say(line, write)
     return done
 
 
-def line_of(place: Place, failed: Failed, done: Launched | Skipped) -> str:
+def line_of(location: Location, failed: Failed, done: Launched | Skipped) -> str:
     """Say what was launched, or what a person can do instead; empty when there is nothing to say."""
     if isinstance(done, Launched):
         run_id = done.autopsy_run_id
@@ -77,7 +77,7 @@ def line_of(place: Place, failed: Failed, done: Launched | Skipped) -> str:
     by_hand = _by_hand(failed)
     if done.reason == "not-installed":
         why = "the post-failure workflow is not installed; `smithers-nb init` there installs it for automatic autopsies"
-        return f"[smithers-nb] Run failed. Investigate it in {shlex.quote(str(place.root))} with: {by_hand} ({why})"
+        return f"[smithers-nb] Run failed. Investigate it in {shlex.quote(str(location.root))} with: {by_hand} ({why})"
     return f"[smithers-nb] Run failed, and its autopsy could not be launched: {done.detail}. Try: {by_hand}"
 
 
@@ -88,18 +88,18 @@ def _by_hand(failed: Failed) -> str:
     return shlex.join(["smithers-nb", "autopsy", *source, *(["--"] if run_id.startswith("-") else []), run_id])
 
 
-def on_outcome(place: Place) -> Callable[[Outcome], None]:
+def on_outcome(location: Location) -> Callable[[Outcome], None]:
     """Make what a worker calls when an execution has ended: look into a failure, write the report of an autopsy."""
 
     def follow(outcome: Outcome) -> None:
-        write_report(place, outcome.run_id)
+        write_report(location, outcome.run_id)
         if outcome.status == "failed":
-            after_run(place, outcome.run_id)
+            after_run(location, outcome.run_id)
 
     return follow
 
 
-def write_report(place: Place, run_id: str) -> str | None:
+def write_report(location: Location, run_id: str) -> str | None:
     """Make the HTML report of a post-failure run of its notebook as far as it got.
 
     Returns:
@@ -110,81 +110,81 @@ def write_report(place: Place, run_id: str) -> str | None:
     from smithers_nb.workflows.autopsy.durable import report_of
 
     try:
-        target = _target_of(place, run_id)
-        notebook = notebook_of(place, run_id)
+        target = _target_of(location, run_id)
+        notebook = notebook_of(location, run_id)
         if target is None or not notebook.is_file():
             return None
-        artifacts = artifacts_of(orjson.loads(_row(place, run_id).config_json or "{}"))
-        _render(place, run_id, notebook, artifacts or str(place.root / "artifacts"), target)
-        report = report_of(place.root, target, artifacts)
-        _note(place, run_id, WRITTEN, {"artifact": report})
+        artifacts = artifacts_of(orjson.loads(_row(location, run_id).config_json or "{}"))
+        _render(location, run_id, notebook, artifacts or str(location.root / "artifacts"), target)
+        report = report_of(location.root, target, artifacts)
+        _note(location, run_id, WRITTEN, {"artifact": report})
     except Exception as error:  # noqa: BLE001  # a report that cannot be written takes nothing from the verdict
         _say(f"[smithers-nb] The report of {run_id} could not be written: {error}", None)
         with suppress(Exception):
-            _note(place, run_id, NOT_WRITTEN, {"artifact": "report.html", "error": str(error)})
+            _note(location, run_id, NOT_WRITTEN, {"artifact": "report.html", "error": str(error)})
         return None
     return report
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Execute one autopsy in this process, and write its report."""
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
     from smithers_nb.engine.stages.context import JOURNAL, ROOT
     from smithers_nb.engine.workers.worker import run_here
 
     (run_id,) = sys.argv[1:] if arguments is None else arguments
-    place = Place(Path(os.environ.pop(ROOT)), os.environ.pop(JOURNAL))
-    outcome = run_here(place, run_id)
-    write_report(place, run_id)
+    location = Location(Path(os.environ.pop(ROOT)), os.environ.pop(JOURNAL))
+    outcome = run_here(location, run_id)
+    write_report(location, run_id)
     sys.stdout.write(f"{run_id}: {outcome.status}\n")
     return exit_code(outcome.status)
 
 
-def _failed(place: Place, run_id: str | None) -> tuple[Failed, bool]:
+def _failed(location: Location, run_id: str | None) -> tuple[Failed, bool]:
     """Say what the journal knows of a run, and whether it was started without a trigger."""
-    row = _row(place, run_id) if run_id else None
+    row = _row(location, run_id) if run_id else None
     if row is None:
         return Failed(run_id), False
     config = orjson.loads(row.config_json or "{}")
     return Failed(run_id, row.workflow_name, row.workflow_path), config.get("postFailure") is False
 
 
-def _row(place: Place, run_id: str) -> Any:
+def _row(location: Location, run_id: str) -> Any:
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.schema import runs
 
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         return connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
 
 
-def _note(place: Place, run_id: str, event: str, payload: dict[str, Any]) -> None:
+def _note(location: Location, run_id: str, event: str, payload: dict[str, Any]) -> None:
     """Write into the log of a run what became of its report."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import append_event
 
-    with Journal.open(place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(location) as journal, journal.writing(run_id) as connection:
         append_event(connection, run_id, event, payload)
 
 
-def _target_of(place: Place, run_id: str) -> str | None:
+def _target_of(location: Location, run_id: str) -> str | None:
     """Name the run that an autopsy is about: what it found, else what it was asked for; None when it is no autopsy."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import INPUT, Node, read_output
     from smithers_nb.workflows.autopsy.durable import GATHER
 
-    row = _row(place, run_id)
+    row = _row(location, run_id)
     if row is None or row.workflow_name != WORKFLOW:
         return None
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         gathered = read_output(connection, Node(run_id, GATHER)) or {}
         asked = read_output(connection, Node(run_id, INPUT)) or {}
     target = gathered.get("targetRunId") or asked.get("target_run_id")
     return str(target) if target else None
 
 
-def _render(place: Place, run_id: str, notebook: Path, artifacts: str, target: str) -> None:
+def _render(location: Location, run_id: str, notebook: Path, artifacts: str, target: str) -> None:
     import nbformat
 
     from smithers_nb.engine.artifacts.store import put
@@ -193,12 +193,12 @@ def _render(place: Place, run_id: str, notebook: Path, artifacts: str, target: s
 
     with tempfile.TemporaryDirectory(prefix="smithers-nb-report-") as folder:
         page = write(
-            nbformat.read(notebook, as_version=4), Path(folder) / "r.html", title=f"Autopsy of {target}", lead=_lead(place, run_id)
+            nbformat.read(notebook, as_version=4), Path(folder) / "r.html", title=f"Autopsy of {target}", lead=_lead(location, run_id)
         )
         put(artifacts, KIND, target, ".html", page.read_bytes())
 
 
-def _lead(place: Place, run_id: str) -> Any:
+def _lead(location: Location, run_id: str) -> Any:
     """Say at the top of the report how the autopsy ended, or what it waits for."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import Node, read_output
@@ -206,11 +206,11 @@ def _lead(place: Place, run_id: str) -> Any:
     from smithers_nb.workflows.autopsy.durable import APPROVE, OUTPUT, PostFailureRow
     from smithers_nb.workflows.autopsy.views import headline_of
 
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         row = read_output(connection, Node(run_id, OUTPUT))
     if row is not None:
         return headline_of(PostFailureRow.model_validate(row))
-    status = _row(place, run_id).status
+    status = _row(location, run_id).status
     if status == "waiting-approval":
         how = f"`smithers-nb approve {run_id} --node {APPROVE}` sends the report, `smithers-nb deny` keeps the verdict and sends nothing."
         return banner("The engine itself is suspected", "A person decides whether it is reported.", state=status, hint=how)

@@ -25,7 +25,7 @@ from smithers_nb.workflows.triggers import launch
 from smithers_nb.workflows.triggers.launch import Failed, Launched, Skipped
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 _ENDED: Final = ("failed", "cancelled")
 _RACY_NS: Final = 2_000_000_000
@@ -53,12 +53,12 @@ class Watcher:
     """Looks at one project.
 
     Attributes:
-        place: The project; its pack is launched, its journal remembers.
+        location: The project; its pack is launched, its journal remembers.
         settled: Whether the last look has dealt with all that it found; it has not while too many autopsies are under way.
     """
 
-    def __init__(self, place: Place, folder: Path, *, since_ms: int) -> None:
-        self.place = place
+    def __init__(self, location: Location, folder: Path, *, since_ms: int) -> None:
+        self.location = location
         self.settled = False
         self._folder = folder
         self._since = since_ms
@@ -84,7 +84,7 @@ class Watcher:
         with closing(open_smithers(self._folder)) as source:
             self._file = _file_of(source)
             self._mark = _mark(self._file)
-            store = _identity(source, self.place)
+            store = _identity(source, self.location)
             self._remember(store)
             fresh = self._fresh(source, store)
             problems = source.problems
@@ -98,7 +98,7 @@ class Watcher:
         """Read once what the journal knows of a store, by this watcher's last life or by another."""
         if self._remembered == store:
             return
-        with Journal.open(self.place) as journal, journal.reading() as connection:
+        with Journal.open(self.location) as journal, journal.reading() as connection:
             self._left_over = set(unlaunched(connection, store))
             self._dealt_with = known(connection, store, self._since)
         self._remembered = store
@@ -121,7 +121,7 @@ class Watcher:
         for failure, failed in fresh.items():
             if launch.under_way() >= _AT_ONCE:
                 return
-            done, is_mine = launch.launch_once(self.place, failed, failure.store, failure.failed_at_ms)
+            done, is_mine = launch.launch_once(self.location, failed, failure.store, failure.failed_at_ms)
             self._dealt_with.add(failure)
             about = failure.run_id, failed.workflow, failure.failed_at_ms
             if isinstance(done, Skipped):
@@ -130,7 +130,7 @@ class Watcher:
                 yield Seen(*about, done.autopsy_run_id)
 
 
-def looked_into(place: Place, folder: Path, run_id: str) -> tuple[Failed, Launched | Skipped]:
+def looked_into(location: Location, folder: Path, run_id: str) -> tuple[Failed, Launched | Skipped]:
     """Launch the autopsy of one run of a Smithers project, unless a watcher has been faster.
 
     Raises:
@@ -144,8 +144,8 @@ def looked_into(place: Place, folder: Path, run_id: str) -> tuple[Failed, Launch
         failed = _as_failed(run, source, folder)
         if not _counts(run, failed, source):
             return failed, Skipped("ops-workflow" if failed.is_ops else "no-run-id")
-        failure = _as_noticed(run, _identity(source, place))
-    return failed, launch.launch_once(place, failed, failure.store, failure.failed_at_ms)[0]
+        failure = _as_noticed(run, _identity(source, location))
+    return failed, launch.launch_once(location, failed, failure.store, failure.failed_at_ms)[0]
 
 
 class _Mark(NamedTuple):
@@ -191,10 +191,10 @@ def _counts(run: RunRow, failed: Failed, source: Source) -> bool:
     return run.status == "failed" or find_failure(Snapshot(source, run.run_id)).kind == "masked-cancel"
 
 
-def _identity(source: Source, place: Place) -> str:
+def _identity(source: Source, location: Location) -> str:
     """Name a store, the same when its project is moved."""
     file = Path(source.location)
-    return str(file.relative_to(place.root)) if file.is_relative_to(place.root) else source.location
+    return str(file.relative_to(location.root)) if file.is_relative_to(location.root) else source.location
 
 
 def _file_of(source: Source) -> Path | None:

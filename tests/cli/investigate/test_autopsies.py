@@ -44,10 +44,10 @@ def test_the_table_names_runs_and_place(cli, two_failed: Path, tmp_path: Path) -
     """People get a table with one line per run, and are told where the reports are."""
     answer = cli("autopsy", "--all-failed", "-s", two_failed, "--artifacts", tmp_path / "out", "--workers", 1, "--now", NOW)
     assert (answer.code, answer.err) == (0, "")
-    head, first, second, _, place = answer.out.splitlines()
+    head, first, second, _, location = answer.out.splitlines()
     assert head.split()[:2] == ["RUN", "CLASS"]
     assert "workflow-bug" in first + second
-    assert place.endswith(str(tmp_path / "out" / "autopsy"))
+    assert location.endswith(str(tmp_path / "out" / "autopsy"))
 
 
 def test_nothing_failed(cli, two_failed: Path, tmp_path: Path) -> None:

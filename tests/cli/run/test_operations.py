@@ -21,7 +21,7 @@ import pytest
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import metadata
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from tests.support.history import cell, write_notebook
 
 PROGRAM = (sys.executable, "-c", "import sys; from smithers_nb.cli import main; sys.exit(main())")
@@ -52,7 +52,7 @@ class Shop:
     def __init__(self, folder: Path, here: Callable[..., Any]) -> None:
         self.folder = folder
         self.here = here  # a command in this process, for those that start no kernel
-        self.place = Place.of(folder)
+        self.location = Location.of(folder)
         self.environment = {**os.environ, "SMITHERS_POST_FAILURE": "0"}
 
     def start(self, *words: object) -> subprocess.Popen[str]:
@@ -71,7 +71,7 @@ class Shop:
 
     def rows(self, table: str, run_id: str) -> list[Any]:
         found = metadata.tables[table]
-        with Journal.open(self.place) as journal, journal.reading() as connection:
+        with Journal.open(self.location) as journal, journal.reading() as connection:
             return list(connection.execute(found.select().where(found.c.run_id == run_id)))
 
     def status(self, run_id: str) -> str:

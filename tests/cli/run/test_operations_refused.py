@@ -21,7 +21,7 @@ from smithers_nb.cli.run_options import where
 from smithers_nb.engine.control import submit
 from smithers_nb.engine.control.parameters import Words
 from smithers_nb.engine.journal import store
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.model.vocabulary import exit_code
 from smithers_nb.workflows.pack.install import installed_workflows, pack
 from tests.support.history import cell, write_notebook
@@ -33,7 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".smithers_nb").mkdir()
     monkeypatch.chdir(tmp_path)
     notebook = write_notebook(tmp_path / "job.ipynb", cell("n: int = 1", name="parameters", tags=("parameters",)), cell("n", name="work"))
-    submit(Place.of(tmp_path), notebook, {}, run_id="r1")
+    submit(Location.of(tmp_path), notebook, {}, run_id="r1")
     return tmp_path
 
 
@@ -154,8 +154,8 @@ def test_a_full_disk_is_one_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that cannot grow says that there is no room."""
     real = store._engine
 
-    def small(place: Place) -> sa.Engine:  # a real database that may have no more pages than it has
-        engine = real(place)
+    def small(location: Location) -> sa.Engine:  # a real database that may have no more pages than it has
+        engine = real(location)
         sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
         return engine
 
@@ -190,11 +190,11 @@ def test_init_in_a_folder_of_a_project(cli, project: Path, monkeypatch: pytest.M
 
 def test_init_installs_once_and_keeps_edits(cli, project: Path) -> None:
     """A second `init` changes nothing; an edited workflow stays, unless it is forced; an older one of ours is renewed."""
-    place = Place.of(project)
+    location = Location.of(project)
     first = {Path(row["file"]).name: row["done"] for row in cli("init", "--format", "json").json["files"]}
     assert first == {**{f"{entry.id}.ipynb": "installed" for entry in pack()}, ".gitignore": "installed"}
     assert {row["done"] for row in cli("init", "--format", "json").json["files"]} == {"unchanged"}
-    edited, older = place.workflows / "release-check.ipynb", place.workflows / "post-failure.ipynb"
+    edited, older = location.workflows / "release-check.ipynb", location.workflows / "post-failure.ipynb"
     whole = edited.read_bytes()
     edited.write_text(json.dumps({**json.loads(whole), "mine": 1}))
     kept = {Path(row["file"]).name: row["done"] for row in cli("init", "--format", "json").json["files"]}
@@ -205,7 +205,7 @@ def test_init_installs_once_and_keeps_edits(cli, project: Path) -> None:
     assert forced["release-check.ipynb"] == "replaced"
     assert edited.read_bytes() == whole
     older.write_bytes(b"older")
-    manifest = place.workflows / ".installed.json"
+    manifest = location.workflows / ".installed.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"post-failure.ipynb": sha256(b"older").hexdigest()}))
     assert {row["done"] for row in cli("init", "--format", "json").json["files"]} == {"unchanged", "renewed"}
     manifest.write_text("{broken")
@@ -222,7 +222,7 @@ def test_workflow_list_hides_the_systems_own(cli, project: Path) -> None:
     assert {row["id"] for row in cli("workflow", "list", "--system", "--format", "json").json} == {"release-check", "post-failure"}
     (project / ".smithers_nb" / "workflows" / "bad.ipynb").write_text("{")
     assert "cannot be run" in cli("workflow", "list").out
-    assert [found.id for found in installed_workflows(Place.of(project))] == ["bad", "release-check"]
+    assert [found.id for found in installed_workflows(Location.of(project))] == ["bad", "release-check"]
 
 
 def test_parameters_come_from_a_file_too(cli, project: Path) -> None:
@@ -286,6 +286,6 @@ def test_follow_up_commands_find_the_same_runs(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("SMITHERS_NB_DATABASE", raising=False)
     if variable:
         monkeypatch.setenv("SMITHERS_NB_DATABASE", variable)
-    place = Place.of(tmp_path, database=url)
-    assert where(Asked(), place) == options
-    assert where(Asked(source="a b"), place) == f" --source 'a b'{options}"
+    location = Location.of(tmp_path, database=url)
+    assert where(Asked(), location) == options
+    assert where(Asked(source="a b"), location) == f" --source 'a b'{options}"

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from smithers_nb.engine.artifacts import store
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import events, runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.execution.run_execution import notebook_of
 from smithers_nb.errors import ParameterError
 from tests.support.durable import Project, effect, ended
@@ -25,7 +25,7 @@ def project(tmp_path, monkeypatch):
     """An empty project, and little patience with stores that fail."""
     monkeypatch.setattr(store, "_WAITS_S", (0.01,))
     MemoryFileSystem.store.clear()
-    return Project(Place.of(tmp_path))
+    return Project(Location.of(tmp_path))
 
 
 def told(project, run_id):
@@ -40,7 +40,7 @@ def test_every_execution_brings_its_notebook(project, cell, status):
     run_id = project.submit(cell, artifacts="memory://bucket/x")
     assert project.execute(run_id).status == status
     written = MemoryFileSystem().cat(f"/bucket/x/job/{run_id}.ipynb")
-    assert written == notebook_of(project.place, run_id).read_bytes()
+    assert written == notebook_of(project.location, run_id).read_bytes()
     assert nbformat.reads(written.decode(), as_version=4).cells[-1].source == cell
     assert told(project, run_id)[0][1]["artifact"] == f"memory://bucket/x/job/{run_id}.ipynb"
     types = project.event_types(run_id)
@@ -73,7 +73,7 @@ def test_workers_bring_notebooks_too(project):
     from smithers_nb.engine.workers import worker
 
     run_id = project.submit(effect("done"), artifacts=f"file://{project.root}/out")
-    worker.enqueue(project.place, run_id)
+    worker.enqueue(project.location, run_id)
     assert ended([project.process()]) == [f"{run_id} finished\n"]
     assert (project.root / "out" / "job" / f"{run_id}.ipynb").is_file()
 
@@ -82,5 +82,5 @@ def test_a_place_that_cannot_work_is_refused_before_the_run_is_written(project):
     """A run that could bring its notebook nowhere is not begun at all."""
     with pytest.raises(ParameterError, match="nope://x"):
         project.submit("1", artifacts="nope://x")
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         assert connection.execute(sa.select(runs)).all() == []

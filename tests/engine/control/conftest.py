@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import ControlRefused
 from tests.support.history import Runs, cell, write_notebook
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def location(tmp_path: Path) -> Location:
     """A project of its own."""
     (tmp_path / ".smithers_nb").mkdir()
-    return Place.of(tmp_path)
+    return Location.of(tmp_path)
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def notebook(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runs(place: Place, notebook: Path) -> Iterator[Runs]:
-    """Runs of `notebook` in `place`."""
-    found = Runs(place, notebook)
+def runs(location: Location, notebook: Path) -> Iterator[Runs]:
+    """Runs of `notebook` at `location`."""
+    found = Runs(location, notebook)
     yield found
     found.journal.close()
 

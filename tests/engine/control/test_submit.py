@@ -17,17 +17,17 @@ from smithers_nb.errors import ParameterError
 from tests.support.history import cell, write_notebook
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.location import Place
+    from smithers_nb.engine.location import Location
 
 
-def test_a_run_is_written_down_with_all_it_needs(place: Place, notebook: Path, runs) -> None:
+def test_a_run_is_written_down_with_all_it_needs(location: Location, notebook: Path, runs) -> None:
     """Workflow, path, hash, parameters and limits are in the journal before anything executes."""
-    run_id = submit(place, notebook, {"count": 5}, hot=True, post_failure=False, total_timeout_s=9, artifacts="memory://a", hidden=True)
+    run_id = submit(location, notebook, {"count": 5}, hot=True, post_failure=False, total_timeout_s=9, artifacts="memory://a", hidden=True)
     row = runs.row(run_id)
     config = json.loads(row.config_json)
     assert (row.workflow_name, row.workflow_path, row.status, row.runtime_owner_id) == ("nightly", str(notebook), "waiting-worker", None)
     assert row.workflow_hash
-    assert config["rootDir"] == str(place.root)
+    assert config["rootDir"] == str(location.root)
     assert config["cwd"] == str(Path.cwd())
     assert (config["hot"], config["postFailure"], config["artifacts"], config["hidden"]) == (True, False, "memory://a", True)
     assert config["kernel"] == {"cellTimeoutS": 600.0, "totalTimeoutS": 9}
@@ -44,17 +44,17 @@ def test_ids_sort_by_time_and_name_their_workflow() -> None:
 
 
 @pytest.mark.parametrize("run_id", ["", "../../etc", "a b", "-x", "a\nb", "ü", "x" * 129, "$(reboot)", "a;b", "\x00", "\ud800"])
-def test_hostile_run_ids_are_refused(place: Place, notebook: Path, run_id: str) -> None:
+def test_hostile_run_ids_are_refused(location: Location, notebook: Path, run_id: str) -> None:
     """An id that is no plain word is refused, and no journal comes of it."""
     with pytest.raises(ParameterError, match="is no run id"):
-        submit(place, notebook, {}, run_id=run_id)
-    assert not place.file.exists()
+        submit(location, notebook, {}, run_id=run_id)
+    assert not location.file.exists()
 
 
-def test_an_id_is_used_once(place: Place, notebook: Path, refused) -> None:
+def test_an_id_is_used_once(location: Location, notebook: Path, refused) -> None:
     """A second run of the same id is refused and pointed to resume."""
-    submit(place, notebook, {}, run_id="r1")
-    assert "resume r1" in refused("RUN_EXISTS", submit, place, notebook, {}, run_id="r1").hint
+    submit(location, notebook, {}, run_id="r1")
+    assert "resume r1" in refused("RUN_EXISTS", submit, location, notebook, {}, run_id="r1").hint
 
 
 @pytest.mark.parametrize(
@@ -70,21 +70,21 @@ def test_an_id_is_used_once(place: Place, notebook: Path, refused) -> None:
         (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": " \\n"}]}', "no code"),
     ],
 )
-def test_what_is_no_notebook_is_refused(place: Place, tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_notebook_is_refused(location: Location, tmp_path: Path, content: bytes, said: str) -> None:
     """Each way not to be a notebook is one line that names the file."""
     file = tmp_path / "bad.ipynb"
     file.write_bytes(content)
     with pytest.raises(ParameterError, match=said) as raised:
-        submit(place, file, {})
+        submit(location, file, {})
     assert "bad.ipynb" in str(raised.value)
     assert raised.value.hint
 
 
-def test_a_missing_notebook_and_a_folder_are_refused(place: Place, tmp_path: Path) -> None:
+def test_a_missing_notebook_and_a_folder_are_refused(location: Location, tmp_path: Path) -> None:
     """A path without a file is told apart from a folder."""
     for path, said in ((tmp_path / "no.ipynb", "does not exist"), (tmp_path, "is a folder"), (Path("/dev/null"), "is no file")):
         with pytest.raises(ParameterError, match=said):
-            submit(place, path, {})
+            submit(location, path, {})
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_model_that_is_none_is_refused(tmp_path: Path, model) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
-def test_limits_are_positive(place: Place, notebook: Path, seconds: float) -> None:
+def test_limits_are_positive(location: Location, notebook: Path, seconds: float) -> None:
     """A time limit that is none is refused."""
     with pytest.raises(ParameterError, match="timeout"):
-        submit(place, notebook, {}, total_timeout_s=seconds)
+        submit(location, notebook, {}, total_timeout_s=seconds)
 
 
 def test_plain_values_are_those_of_papermill() -> None:
@@ -185,7 +185,9 @@ def test_plain_values_are_those_of_papermill() -> None:
     assert [plain_value(word) for word in words[7:]] == words[7:]
 
 
-def test_an_artifacts_folder_is_the_one_that_was_meant(place: Place, notebook: Path, runs) -> None:
+def test_an_artifacts_folder_is_the_one_that_was_meant(location: Location, notebook: Path, runs) -> None:
     """A folder is taken from where the run is submitted, whoever executes it where; a URL stays what it is."""
-    meant = [json.loads(runs.row(submit(place, notebook, {}, artifacts=name)).config_json)["artifacts"] for name in ("out", "memory://out")]
+    meant = [
+        json.loads(runs.row(submit(location, notebook, {}, artifacts=name)).config_json)["artifacts"] for name in ("out", "memory://out")
+    ]
     assert meant == [str(Path.cwd() / "out"), "memory://out"]

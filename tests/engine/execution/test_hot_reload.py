@@ -8,7 +8,7 @@ import pytest
 
 from smithers_nb.engine import control
 from smithers_nb.engine.journal.schema import events
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.notebook.source_hash import source_of
 from tests.support.durable import Project, effect
 
@@ -27,7 +27,7 @@ def cell(word, id):
 @pytest.fixture
 def project(tmp_path):
     """An empty project."""
-    return Project(Place.of(tmp_path))
+    return Project(Location.of(tmp_path))
 
 
 def reloads(project, run_id):
@@ -123,7 +123,7 @@ def test_a_hot_run_goes_on_after_a_gate_with_its_edits(project):
     run_id = project.submit(stage, "gate('ok', 'Sure?')", effect("old"), hot=True)
     assert project.execute(run_id).status == "waiting-approval"
     project.notebook(stage + "\n# edited", "gate('ok', 'Sure?')", effect("new"))
-    control.decide(project.place, run_id, approved=True, by="ann")
+    control.decide(project.location, run_id, approved=True, by="ann")
     assert project.execute(run_id).status == "finished"
     assert project.lines() == ["once", "new"]
     assert reloads(project, run_id)[-1][1]["cells"] == ["step-1", "step-3"]

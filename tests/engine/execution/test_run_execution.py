@@ -11,18 +11,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from smithers_nb.engine.execution.run_execution import MOST_STARTS, abandon, notebook_of
+from smithers_nb.engine.execution.run_execution import MAX_STARTS, abandon, notebook_of
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.leases import claim, new_owner, register
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from tests.support.durable import Project, effect, until
 
 
 @pytest.fixture
 def project(tmp_path):
     """An empty project."""
-    return Project(Place.of(tmp_path))
+    return Project(Location.of(tmp_path))
 
 
 def test_every_cell_of_a_plain_notebook_is_a_node(project):
@@ -31,7 +31,7 @@ def test_every_cell_of_a_plain_notebook_is_a_node(project):
     outcome = project.execute(run_id)
     assert (outcome.status, outcome.reason) == ("finished", None)
     assert project.states(run_id) == {"parameters": "finished", "step-1": "finished", "step-2": "finished"}
-    executed = nbformat.read(notebook_of(project.place, run_id), as_version=4)
+    executed = nbformat.read(notebook_of(project.location, run_id), as_version=4)
     assert executed.cells[-1].outputs[-1].data["text/plain"] == "'abab'"
     assert project.event_types(run_id)[-1] == "RunFinished"
 
@@ -86,8 +86,8 @@ def test_a_notebook_that_prints_fifty_megabytes_is_kept(project):
     """Output of any size neither fails the run nor gets into the journal."""
     run_id = project.submit("print('x' * 50_000_000)", "'y' * 100_000")
     assert project.execute(run_id).status == "finished"
-    assert notebook_of(project.place, run_id).stat().st_size > 50_000_000
-    assert project.place.file.stat().st_size < 1_000_000
+    assert notebook_of(project.location, run_id).stat().st_size > 50_000_000
+    assert project.location.file.stat().st_size < 1_000_000
 
 
 def test_a_cancelled_run_ends_as_cancelled(project):
@@ -97,7 +97,7 @@ def test_a_cancelled_run_ends_as_cancelled(project):
     thread = threading.Thread(target=lambda: found.append(project.execute(run_id)))
     thread.start()
     until(project.lines)
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         connection.execute(runs.update().values(cancel_requested_at_ms=1))
     thread.join(20)
     assert found[0].status == "cancelled"
@@ -112,7 +112,7 @@ def test_an_execution_that_lost_its_run_writes_nothing_more(project):
     thread = threading.Thread(target=lambda: found.append(project.execute(run_id)))
     thread.start()
     until(project.lines)
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         connection.execute(runs.update().values(runtime_owner_id="pid:1:somebody-else"))
     thread.join(20)
     assert found[0].status == "running"
@@ -124,7 +124,7 @@ def test_an_execution_that_lost_its_run_writes_nothing_more(project):
 def test_a_run_of_a_living_process_is_left_alone(project):
     """Who finds a run in the hands of a process that is alive does nothing to it."""
     run_id = project.submit(effect("never"))
-    with Journal.open(project.place) as journal:
+    with Journal.open(project.location) as journal:
         register(journal, other := new_owner())
         with journal.writing(run_id) as connection:
             assert claim(connection, run_id, other)
@@ -135,9 +135,9 @@ def test_a_run_of_a_living_process_is_left_alone(project):
 def test_what_kills_its_process_each_time_is_given_up(project):
     """An execution that took its process down several times is failed with a reason instead of being begun for ever."""
     run_id = project.submit(effect("never"))
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         execution = executions.want(connection, run_id, queued=True)
-        for _ in range(MOST_STARTS):
+        for _ in range(MAX_STARTS):
             executions.begin(connection, execution, "pid:1:dead")
     assert project.execute(run_id, execution).status == "failed"
     assert project.error(run_id)["code"] == "AUTO_RESUME_GAVE_UP"
@@ -147,7 +147,7 @@ def test_what_kills_its_process_each_time_is_given_up(project):
 def test_an_execution_that_was_left_behind_wants_no_second_successor(project):
     """What a dead process left is wanted again, unless the run has gone on since: then it is just over."""
     run_id = project.submit("1")
-    with Journal.open(project.place) as journal:
+    with Journal.open(project.location) as journal:
         with journal.writing(run_id) as connection:
             left = executions.want(connection, run_id, queued=True)
             executions.begin(connection, left, "pid:1:dead")
@@ -175,7 +175,7 @@ def test_a_notebook_that_is_gone_is_a_reason(project):
 def test_a_full_disk_is_a_reason(project):
     """A notebook that cannot be saved fails its run, which says that it was the saving."""
     run_id = project.submit("1 + 1")
-    folder = notebook_of(project.place, run_id).parent
+    folder = notebook_of(project.location, run_id).parent
     folder.parent.mkdir(parents=True)
     folder.write_text("a file where the folder should be")
     assert project.execute(run_id).status == "failed"
@@ -189,9 +189,9 @@ def test_cells_run_where_the_run_was_started(project):
     cells = "import os; (os.path.basename(os.getcwd()), os.environ['SMITHERS_NB_RUN_ID'])"
     from smithers_nb.engine import control
 
-    run_id = control.submit(project.place, project.notebook(cells), {}, cwd=where)
+    run_id = control.submit(project.location, project.notebook(cells), {}, cwd=where)
     assert project.execute(run_id).status == "finished"
-    executed = nbformat.read(notebook_of(project.place, run_id), as_version=4)
+    executed = nbformat.read(notebook_of(project.location, run_id), as_version=4)
     assert executed.cells[-1].outputs[-1].data["text/plain"] == repr((where.name, run_id))
 
 

@@ -10,14 +10,14 @@ import pytest
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal import records as r
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 
 _BEGIN = """
 import sys, time
 import sqlalchemy as sa
 from smithers_nb.engine.journal import Journal, leases as claims, decisions, executions, records as r, schema, status
-from smithers_nb.engine.location import Place
-journal = Journal.open(Place.of(sys.argv[1]))
+from smithers_nb.engine.location import Location
+journal = Journal.open(Location.of(sys.argv[1]))
 def meet():
     print("ready", flush=True)
     sys.stdin.readline()
@@ -28,14 +28,14 @@ def meet():
 def journal(request: pytest.FixtureRequest, tmp_path) -> Iterator[Journal]:
     """Give an empty journal, once in a file and once in Postgres."""
     where = f"sqlite:///{tmp_path / 'journal.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
-    with Journal.open(Place.of(where)) as opened:
+    with Journal.open(Location.of(where)) as opened:
         yield opened
 
 
 @pytest.fixture
 def in_file(tmp_path) -> Iterator[Journal]:
     """Give an empty journal in a file."""
-    with Journal.open(Place.of(f"sqlite:///{tmp_path / 'journal.db'}")) as opened:
+    with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as opened:
         yield opened
 
 
@@ -58,7 +58,7 @@ def elsewhere() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(journal: Journal, code: str) -> subprocess.Popen[str]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen([sys.executable, "-c", _BEGIN + code, journal.place.url], text=True, **pipes)
+        process = subprocess.Popen([sys.executable, "-c", _BEGIN + code, journal.location.url], text=True, **pipes)
         started.append(process)
         return process
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal import Journal, constraints
 from smithers_nb.engine.journal.schema import metadata
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import JournalUnusable
 
 
@@ -20,14 +20,14 @@ def tables(journal):
 def test_opening_again_changes_nothing(journal, run):
     """A journal that is up to date is opened without a write, and keeps its runs."""
     run(journal)
-    with Journal.open(journal.place) as again, again.reading() as connection:
+    with Journal.open(journal.location) as again, again.reading() as connection:
         assert connection.execute(sa.text("SELECT run_id FROM _smithers_runs")).scalars().all() == ["r1"]
         assert connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar() == 1
 
 
 def test_two_processes_make_one_journal(in_file, elsewhere, at_once):
     """Of two that open a new journal at once one makes the tables, and both can use them."""
-    code = "meet()\nprint(len(sa.inspect(Journal.open(Place.of(f'{sys.argv[1]}.new')).engine).get_table_names()))"
+    code = "meet()\nprint(len(sa.inspect(Journal.open(Location.of(f'{sys.argv[1]}.new')).engine).get_table_names()))"
     assert at_once(elsewhere(in_file, code), elsewhere(in_file, code)) == [str(len(metadata.tables) + 1)] * 2
 
 
@@ -36,7 +36,7 @@ def test_newer_journal_is_refused(journal):
     with journal.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(JournalUnusable, match="newer version of smithers-nb") as caught:
-        Journal.open(journal.place)
+        Journal.open(journal.location)
     assert caught.value.hint == "upgrade smithers-nb"
 
 
@@ -44,13 +44,13 @@ def test_newer_journal_is_refused(journal):
 def test_failed_migration_leaves_nothing(kind, tmp_path, request, monkeypatch):
     """A migration that stops half-way leaves the database as it was, and the next one makes it whole."""
     where = f"sqlite:///{tmp_path / 'half.db'}" if kind == "SQLITE" else request.getfixturevalue("postgres")
-    place = Place.of(where)
+    location = Location.of(where)
     with monkeypatch.context() as patch:
         patch.setattr(constraints, kind, (*getattr(constraints, kind), "CREATE NONSENSE"))
         with pytest.raises(JournalUnusable):
-            Journal.open(place)
-    unmade = Journal(place)
+            Journal.open(location)
+    unmade = Journal(location)
     assert tables(unmade) == set()
     unmade.close()
-    with Journal.open(place) as journal:
+    with Journal.open(location) as journal:
         assert tables(journal) == {*metadata.tables, "alembic_version"}

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal import Journal, leases, schema, store
 from smithers_nb.engine.journal import records as r
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import ClaimLost, JournalUnusable
 from smithers_nb.sources.stores.sqlite_file import is_owned
 
@@ -35,8 +35,8 @@ def told(caught):
 def test_a_new_journal_is_ours_and_in_wal(tmp_path):
     """Opening makes the folder and the file, which this process reads with the standard library from then on."""
     with Journal.open(tmp_path / "deep" / "down") as journal:
-        assert journal.place.file == tmp_path / "deep" / "down" / ".smithers_nb" / "journal.db"
-        assert is_owned(journal.place.file)
+        assert journal.location.file == tmp_path / "deep" / "down" / ".smithers_nb" / "journal.db"
+        assert is_owned(journal.location.file)
         with journal.reading() as connection:
             assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
             assert connection.execute(sa.text("PRAGMA foreign_keys")).scalar() == 1
@@ -110,12 +110,12 @@ def test_locked(tmp_path, monkeypatch, run):
     """A journal that another process holds for too long is told as that, and works when it lets go."""
     monkeypatch.setattr(store, "_BUSY_S", 0.2)
     with Journal.open(tmp_path) as journal:
-        holder = sqlite3.connect(journal.place.file, isolation_level=None)
+        holder = sqlite3.connect(journal.location.file, isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(JournalUnusable) as caught:
             run(journal)
         text, hint = told(caught)
-        assert text == f"the journal {journal.place.file} cannot be used: database is locked"
+        assert text == f"the journal {journal.location.file} cannot be used: database is locked"
         assert "end that process" in hint
         holder.execute("ROLLBACK")
         holder.close()
@@ -139,12 +139,12 @@ def test_damaged(tmp_path, run):
     with Journal.open(tmp_path) as journal:
         for number in range(30):
             run(journal, f"r{number}")
-    with sqlite3.connect(journal.place.file) as connection:
+    with sqlite3.connect(journal.location.file) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    with journal.place.file.open("r+b") as file:
+    with journal.location.file.open("r+b") as file:
         file.seek(4096)
-        file.write(b"\xa5" * (journal.place.file.stat().st_size - 4096))
+        file.write(b"\xa5" * (journal.location.file.stat().st_size - 4096))
     with pytest.raises(JournalUnusable) as caught, Journal.open(tmp_path) as again:
         count(again)
     assert ".recover" in told(caught)[1]
@@ -217,7 +217,7 @@ def as_nobody(job):
 def test_no_server():
     """A Postgres that is not there is one line without the password."""
     with pytest.raises(JournalUnusable) as caught:
-        Journal.open(Place.of("postgresql://ann:s3cret@127.0.0.1:9/runs"))
+        Journal.open(Location.of("postgresql://ann:s3cret@127.0.0.1:9/runs"))
     text, hint = told(caught)
     assert "s3cret" not in text + hint
     assert "127.0.0.1:9/runs" in text

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from smithers_nb.engine.execution.run_execution import MOST_STARTS, abandon
+from smithers_nb.engine.execution.run_execution import MAX_STARTS, abandon
 from smithers_nb.engine.journal import Journal, executions, leases, records
 from smithers_nb.engine.journal.schema import attempts
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages import context, stage
 from smithers_nb.model.failure_reason import FailureReason
 from tests.support.durable import Project
@@ -17,7 +17,7 @@ from tests.support.durable import Project
 @pytest.fixture
 def project(tmp_path):
     """An empty project."""
-    return Project(Place.of(tmp_path))
+    return Project(Location.of(tmp_path))
 
 
 def of_a_cell(project, _monkeypatch):
@@ -46,9 +46,9 @@ def of_the_engine(project, monkeypatch):
 def of_giving_up(project, _monkeypatch):
     """Its process died each time."""
     run_id = project.submit("1")
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         execution = executions.want(connection, run_id)
-        for _ in range(MOST_STARTS):
+        for _ in range(MAX_STARTS):
             executions.begin(connection, execution, "pid:1:dead")
     yield run_id
     project.execute(run_id, execution)
@@ -58,9 +58,9 @@ def of_a_stage(project, monkeypatch):
     """A function raises."""
     run_id = project.submit("1")
     owner = leases.new_owner()
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         leases.claim(connection, run_id, owner)
-    for name, value in ((context.RUN, run_id), (context.JOURNAL, project.place.url), (context.OWNER, owner)):
+    for name, value in ((context.RUN, run_id), (context.JOURNAL, project.location.url), (context.OWNER, owner)):
         monkeypatch.setenv(name, value)
     yield run_id
     stage("divide", lambda: 1 / 0)
@@ -70,7 +70,7 @@ def of_a_kept_output_that_does_not_fit(project, monkeypatch):
     """A stage's schema was changed."""
     steps = of_a_stage(project, monkeypatch)
     run_id = next(steps)
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         node = records.Node(run_id, "kept")
         records.write_output(connection, node, "json", {"value": "x"})
         records.finish_attempt(connection, node, records.start_attempt(connection, node, kind="stage"))
@@ -81,12 +81,12 @@ def of_a_kept_output_that_does_not_fit(project, monkeypatch):
 def of_a_kernel_by_hand(project, _monkeypatch):
     """A person's kernel died in a stage."""
     run_id = "lab-1"
-    with Journal.open(project.place) as journal, journal.writing() as connection:
+    with Journal.open(project.location) as journal, journal.writing() as connection:
         records.create_run(connection, records.NewRun(run_id, "notebook", None, None, {}, {"lab": True}))
         execution = executions.want(connection, run_id, queued=True)
         records.start_attempt(connection, records.Node(run_id, "cut-off"), kind="stage")
     yield run_id
-    with Journal.open(project.place) as journal:
+    with Journal.open(project.location) as journal:
         abandon(journal, execution)
 
 

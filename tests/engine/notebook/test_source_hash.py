@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smithers_nb import __version__
 from smithers_nb.engine.journal.schema import events
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.notebook.source_hash import ENTRY, MODULES, UNAVAILABLE, _imports, changed_parts, mismatches, source_of
 from tests.support.durable import Project, effect
 
@@ -152,19 +152,19 @@ def test_an_edited_notebook_pauses_its_run_while_it_waits(tmp_path):
     from smithers_nb.engine import control
     from smithers_nb.errors import ControlRefused
 
-    project = Project(Place.of(tmp_path))
+    project = Project(Location.of(tmp_path))
     ask = "from smithers_nb import gate\ngate('ok', 'Sure?')"
     run_id = project.submit(ask, effect("before"))
     assert project.execute(run_id).status == "waiting-approval"
     project.notebook(ask, effect("after"))
-    control.decide(project.place, run_id, approved=True, by="ann")
+    control.decide(project.location, run_id, approved=True, by="ann")
     paused = project.execute(run_id)
     assert (paused.status, paused.reason.code) == ("paused", "RESUME_METADATA_MISMATCH")
     assert project.lines() == []
     with pytest.raises(ControlRefused, match=f"{ENTRY} .*step-2") as caught:
-        control.resume(project.place, run_id)
+        control.resume(project.location, run_id)
     assert caught.value.code == "RESUME_METADATA_MISMATCH"
-    control.resume(project.place, run_id, accept_workflow_change=True, here=True)
+    control.resume(project.location, run_id, accept_workflow_change=True, here=True)
     assert project.execute(run_id).status == "finished"
     assert project.lines() == ["after"]
     accepted = [row.payload_json for row in project.rows(events, run_id) if row.type == "RunWorkflowChangeAccepted"]

@@ -14,7 +14,7 @@ from smithers_nb.engine.execution.run_execution import abandon
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages import context, stage
 from smithers_nb.errors import ClaimLost
 from smithers_nb.project import connect
@@ -26,7 +26,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 def project(tmp_path):
     """An empty project."""
     (tmp_path / ".smithers_nb").mkdir()
-    return Place.of(tmp_path)
+    return Location.of(tmp_path)
 
 
 def killed(project, *lines):

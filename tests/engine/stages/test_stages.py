@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, field_validator
 from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal, leases, records
 from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, questions, runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages import Parked, ask, context, gate, stage
 from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
 from tests.support.durable import Project, effect
@@ -36,12 +36,12 @@ class Counted(BaseModel):
 class Run:
     """A run whose notebook is this test: `again` begins its next execution."""
 
-    def __init__(self, place, monkeypatch, **config):
-        self.place = place
-        self.journal = Journal.open(place)
+    def __init__(self, location, monkeypatch, **config):
+        self.location = location
+        self.journal = Journal.open(location)
         self.monkeypatch = monkeypatch
         with self.journal.writing() as connection:
-            records.create_run(connection, records.NewRun(RUN, "job", None, None, {}, {"rootDir": str(place.root), **config}))
+            records.create_run(connection, records.NewRun(RUN, "job", None, None, {}, {"rootDir": str(location.root), **config}))
         self.again()
 
     def again(self):
@@ -50,7 +50,7 @@ class Run:
         leases.register(self.journal, owner)
         with self.journal.writing(RUN) as connection:
             connection.execute(runs.update().values(runtime_owner_id=owner))
-        for name, value in ((context.RUN, RUN), (context.JOURNAL, self.place.url), (context.OWNER, owner)):
+        for name, value in ((context.RUN, RUN), (context.JOURNAL, self.location.url), (context.OWNER, owner)):
             self.monkeypatch.setenv(name, value)
 
     def rows(self, table):
@@ -67,13 +67,13 @@ class Run:
         return json.loads(self.rows(attempts)[attempt].error_json)
 
     def decide(self, node_id, *, approved=True, note=None):
-        control.decide(self.place, RUN, node_id, approved=approved, by="ann@here", note=note)
+        control.decide(self.location, RUN, node_id, approved=approved, by="ann@here", note=note)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run in its first execution."""
-    begun = Run(Place.of(tmp_path), monkeypatch)
+    begun = Run(Location.of(tmp_path), monkeypatch)
     yield begun
     begun.journal.close()
 
@@ -326,7 +326,7 @@ def test_a_kept_output_of_another_schema_is_refused(run):
 
 def test_a_changed_schema_is_refused_in_a_hot_run(tmp_path, monkeypatch):
     """In hot mode also a change that the kept output would fit is refused, and the log says so; wording is no change."""
-    run = Run(Place.of(tmp_path), monkeypatch, hot=True)
+    run = Run(Location.of(tmp_path), monkeypatch, hot=True)
 
     def made(model):
         return stage("count", lambda: {"n": 1}, schema=model)
@@ -428,7 +428,7 @@ def test_questions(run, schema, options, kind, answer, value):  # noqa: PLR0913,
     request_id = caught.value.request["request_id"]
     assert json.loads(str(caught.value))["status"] == "waiting-event"
     assert run.rows(questions)[0].kind == kind
-    control.answer(run.place, request_id, answer, by="ann")
+    control.answer(run.location, request_id, answer, by="ann")
     run.again()
     assert ask("q", "What?", schema, options) == value
 
@@ -449,13 +449,13 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again(run):
     with pytest.raises(Parked) as caught:
         ask("q", "An even number?", Even)
     request_id = caught.value.request["request_id"]
-    control.answer(run.place, request_id, {"n": 3}, by="ann")
+    control.answer(run.location, request_id, {"n": 3}, by="ann")
     run.again()
     with pytest.raises(Parked) as caught:
         ask("q", "An even number?", Even)
     assert "The answer of ann could not be used: n: Value error, must be even" in caught.value.request["prompt"]
     assert (run.state("q"), run.rows(questions)[0].status) == ("waiting-event", "pending")
-    control.answer(run.place, request_id, {"n": 4}, by="ben")
+    control.answer(run.location, request_id, {"n": 4}, by="ben")
     run.again()
     assert ask("q", "An even number?", Even).n == 4
 
@@ -470,7 +470,7 @@ def test_an_answer_of_another_form_is_refused_field_by_field(run):
     with pytest.raises(Parked) as caught:
         ask("q", "What?", Order)
     with pytest.raises(ParameterError) as refused:
-        control.answer(run.place, caught.value.request["request_id"], {"n": "x", "name": 1}, by="ann")
+        control.answer(run.location, caught.value.request["request_id"], {"n": "x", "name": 1}, by="ann")
     assert str(refused.value).splitlines() == ["n: 'x' is not of type 'integer'", "name: 1 is not of type 'string'"]
     assert run.rows(questions)[0].status == "pending"
 
@@ -506,7 +506,7 @@ def by_hand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".smithers_nb").mkdir()
     monkeypatch.setattr(context, "_by_hand", {})
-    yield Place.of(tmp_path)
+    yield Location.of(tmp_path)
     for execution in context._by_hand.values():
         context._end(execution, os.getpid())
         execution.journal.close()
@@ -579,13 +579,13 @@ stage("effect", act)
 
 
 @pytest.mark.parametrize(
-    ("place", "times", "tries"),
+    ("location", "times", "tries"),
     [("before", 1, ["failed", "finished"]), ("within", 2, ["failed", "finished"]), ("after", 1, ["finished"])],
 )
-def test_a_kernel_that_dies_at_a_boundary(tmp_path, place, times, tries):
+def test_a_kernel_that_dies_at_a_boundary(tmp_path, location, times, tries):
     """Its effect happens once, unless the kernel dies after it and before the commit: then it is done again (at least once)."""
-    project = Project(Place.of(tmp_path))
-    cell = _CRASHES.format(**{name: "crash()" if name == place else "pass" for name in ("before", "within", "after")})
+    project = Project(Location.of(tmp_path))
+    cell = _CRASHES.format(**{name: "crash()" if name == location else "pass" for name in ("before", "within", "after")})
     run_id = project.submit(cell)
     assert project.execute(run_id).status == "failed"
     assert project.error(run_id)["code"] == "KERNEL_DIED"
@@ -596,7 +596,7 @@ def test_a_kernel_that_dies_at_a_boundary(tmp_path, place, times, tries):
 
 def test_a_notebook_waits_and_goes_on(tmp_path):
     """A real notebook parks at its gate with a card to read and no error in it; after the decision, what was done is not done again."""
-    project = Project(Place.of(tmp_path))
+    project = Project(Location.of(tmp_path))
     run_id = project.submit(
         f"from smithers_nb import stage, gate\ndef act():\n    {effect('once').replace(chr(10), chr(10) + '    ')}\nstage('act', act)",
         "gate('deploy', 'Deploy to production?', 'All checks are green.', {'version': '1.2'})",
@@ -610,7 +610,7 @@ def test_a_notebook_waits_and_goes_on(tmp_path):
     assert f"smithers-nb approve {run_id} --node deploy" in card["text/plain"]
     assert all(text in card["text/html"] for text in ("Deploy to production?", "All checks are green.", "1.2"))
     assert project.execute(run_id).status == "waiting-approval"
-    control.decide(project.place, run_id, approved=True, by="ann", note="go")
+    control.decide(project.location, run_id, approved=True, by="ann", note="go")
     done = project.execute(run_id)
     assert done.status == "finished"
     assert project.lines() == ["once", "after"]
@@ -620,7 +620,7 @@ def test_a_notebook_waits_and_goes_on(tmp_path):
 
 def test_the_run_fails_with_the_reason_of_its_stage(tmp_path):
     """Code and message of what failed in a stage are those of the run, and a stage that was retried with success is not blamed."""
-    project = Project(Place.of(tmp_path))
+    project = Project(Location.of(tmp_path))
     flaky = "tries = []\ndef flaky():\n    tries.append(1)\n    if len(tries) < 2: raise OSError('flaky')\n    return 1"
     run_id = project.submit(
         f"from smithers_nb import stage\n{flaky}\nstage('flaky', flaky, retries=1, wait_s=0.01)", "stage('bad', lambda: {1})"

@@ -6,22 +6,22 @@ from pathlib import Path
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers, register
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers import worker as workers_worker
 from tests.support.durable import Project
 
 
 def test_a_worker_does_not_leave_work_behind(tmp_path: Path) -> None:
     """Work that comes in while a worker leaves is either seen by it, or by somebody who sees that no worker takes it."""
-    project = Project(Place.of(tmp_path))
+    project = Project(Location.of(tmp_path))
     run_id = project.submit("1")
-    with Journal.open(project.place) as journal:
+    with Journal.open(project.location) as journal:
         worker = workers_worker._Engine(journal, None, None, None)
         register(journal, worker.owner, workers_worker.QUEUE)
         assert worker._leaves()
         with journal.reading() as connection:
             assert [found.queue for found in known_workers(connection)] == [None]
-        workers_worker.enqueue(project.place, run_id)
+        workers_worker.enqueue(project.location, run_id)
         assert not worker._leaves()
         with journal.reading() as connection:
             assert [found.queue for found in known_workers(connection)] == [workers_worker.QUEUE]

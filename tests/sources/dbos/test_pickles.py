@@ -97,7 +97,7 @@ def test_any_bytes_are_read_or_refused(data):
 @pytest.mark.parametrize("layer", [b"(h\x00h\x00t\x94", b"(h\x00h\x00l\x94", b"(h\x00Nd\x94"])
 def test_what_unfolds_without_end_is_cut(layer):
     """Values that refer to one another a billion times, or to themselves, neither hang nor fill the memory."""
-    bomb = b"N\x94" + b"".join(layer.replace(b"h\x00", b"h" + bytes([place])) for place in range(60)) + b"."
+    bomb = b"N\x94" + b"".join(layer.replace(b"h\x00", b"h" + bytes([location])) for location in range(60)) + b"."
     begun = time.monotonic()
     told = dump(plain(read(b"\x80\x04" + bomb)))
     assert told is not None

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.frames import frame_from_rows
 from smithers_nb.model.rows import GRAINS, ApprovalRow, AttemptRow, EventRow, FailureRow, NodeRow, OutputRow, QuestionRow, RunRow
 from smithers_nb.sources.locate import open_source
@@ -24,7 +24,7 @@ EMPTY = {"tool_calls", "tokens", "tasks", "signals", "branches", "loops"}
 def project(tmp_path, journal_runs, monkeypatch):
     """Make a project folder whose journal has a failed run; this process writes no file any more."""
     monkeypatch.setattr(reading, "_owned", set())
-    with Journal.open(Place.of(tmp_path)) as journal:
+    with Journal.open(Location.of(tmp_path)) as journal:
         journal_runs.write_run(journal, "r1")
     reading._owned.clear()
     return tmp_path
@@ -75,7 +75,7 @@ def test_what_an_execution_wrote_is_read_back(project):
 
 def test_outputs_of_one_run(project, journal_runs):
     """The input and the outputs of a run are found by its id, and by the node that wrote them."""
-    with Journal.open(Place.of(project)) as journal:
+    with Journal.open(Location.of(project)) as journal:
         journal_runs.write_run(journal, "r2")
     source = open_source(project)
     assert {row.run_id for row in source.rows(OutputRow, "r2")} == {"r2"}
@@ -88,7 +88,7 @@ def test_a_journal_by_url(project, monkeypatch):
     file = project / ".smithers_nb" / "journal.db"
     for where in (f"journal:{project}", f"journal:{file}", "journal:", f"sqlite:///{file}"):
         assert open_source(where).location == str(file)
-    assert Place.of(f"sqlite:///{file}").root == project
+    assert Location.of(f"sqlite:///{file}").root == project
 
 
 def test_open_journal_is_read_through_the_standard_library(tmp_path, journal_runs, monkeypatch):
@@ -97,7 +97,7 @@ def test_open_journal_is_read_through_the_standard_library(tmp_path, journal_run
         smithers_source, "read_arrow", lambda *_: pytest.fail("opened a file that this process writes with another library")
     )
     monkeypatch.setattr(reading, "_head", lambda _: pytest.fail("opened a file that this process writes"))
-    with Journal.open(Place.of(tmp_path)) as journal:
+    with Journal.open(Location.of(tmp_path)) as journal:
         stop, wrong = threading.Event(), []
         writer = threading.Thread(target=write_until, args=(journal, journal_runs, stop, wrong))
         writer.start()

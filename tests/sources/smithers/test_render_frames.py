@@ -97,7 +97,7 @@ def test_scoped_ids():
     loops = [element("ralph", element("sequence", task("try"), task("check", dependsOn=["try"])), id=name) for name in ("r", "s")]
     ids = ("try@@r=1", "check@@r=1", "try@@s=0", "check@@s=0")
     found = order_of(element("workflow", *loops), ids)
-    assert {name: place.depends_on for name, place in found.items()} == {
+    assert {name: location.depends_on for name, location in found.items()} == {
         "try@@r=1": [],
         "check@@r=1": ["try@@r=1"],
         "try@@s=0": ["check@@r=1"],

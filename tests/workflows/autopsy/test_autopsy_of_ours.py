@@ -6,7 +6,7 @@ import pytest
 
 from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal, records, schema, status
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -64,7 +64,7 @@ CELLS = [
 def project(tmp_path):
     """Make a project with a module of its own."""
     (tmp_path / "helpers.py").write_text(HELPERS)
-    return Project(Place.of(tmp_path))
+    return Project(Location.of(tmp_path))
 
 
 def failed(project, cell, **options):
@@ -108,7 +108,7 @@ def test_a_denied_gate_that_ends_the_run(project):
     """A person's no is a decision, not a fault of the cell that passed it on."""
     run_id = project.submit(f"{STAGE}gate('publish', 'Publish?', on_deny='fail')")
     assert project.execute(run_id).status == "waiting-approval"
-    control.decide(project.place, run_id, "publish", approved=False, by="ann", note="not today")
+    control.decide(project.location, run_id, "publish", approved=False, by="ann", note="not today")
     assert project.execute(run_id).status == "failed"
     verdict = run_autopsy(project.root, run_id)
     assert (verdict.failure_class, verdict.suggestion) == ("unknown", "escalate")
@@ -127,7 +127,7 @@ def test_what_a_parked_run_waits_for(project, call, lines, instead):
     """A gate or a question is one blocker, the cell around it none, and nobody has to resume the run afterwards."""
     run_id = project.submit(STAGE + call)
     assert project.execute(run_id).status.startswith("waiting-")
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         now = connection.execute(schema.runs.select()).one().heartbeat_at_ms
     (blocker,) = explain(Snapshot(open_source(project.root), run_id), now=now).blockers
     assert list(blocker.commands) == [f"smithers-nb {line.format(run_id)}" for line in lines]
@@ -149,7 +149,7 @@ def test_a_run_that_may_not_go_on_with_an_edited_notebook(project):
     reason = FailureReason(
         code="RESUME_METADATA_MISMATCH", message="the workflow was edited since the run began: cell step-1", source="engine"
     )
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         status.set_status(connection, run_id, "paused", reason)
     seen = Snapshot(open_source(project.root), run_id)
     why = explain(seen, now=seen.run.created_at or 0)
@@ -163,7 +163,7 @@ def test_a_failed_retry_is_not_suggested_again(project):
     """Where a resume is how a retry is carried out, one that did not help is a retry that did not."""
     run_id = failed(project, "raise ConnectionResetError(104, 'Connection reset by peer')")
     assert run_autopsy(project.root, run_id).suggestion == RETRY
-    with Journal.open(project.place) as journal:
+    with Journal.open(project.location) as journal:
         again(journal, run_id)
     assert run_autopsy(project.root, run_id).suggestion == "escalate"
 
@@ -181,7 +181,7 @@ def again(journal, run_id):
 def test_an_engine_that_is_silent_between_stages_is_no_zombie(project):
     """Code of a notebook may work for any time without a record; no detector made for Smithers cries wolf."""
     run_id = project.submit("1")
-    with Journal.open(project.place) as journal, journal.writing(run_id) as connection:
+    with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
         status.set_status(connection, run_id, "running")
         later = records.now_ms() + 600_000
         connection.execute(schema.runs.update().values(heartbeat_at_ms=later, runtime_owner_id="pid:1:a"))

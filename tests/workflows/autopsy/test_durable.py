@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, read_output
 from smithers_nb.engine.journal.schema import approvals, runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages.codec import Shape
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy import durable
@@ -40,8 +40,8 @@ def environment(monkeypatch):
 @pytest.mark.parametrize("name", [SUSPECTED, "agent-login", "retry-task", "order-intake", "masked-abort", "vendor-sync"])
 def test_steps_can_be_kept(store, name):
     """What each step gives is the same after it was kept as JSON, so a later execution goes on with what an earlier one found."""
-    place = store(name)
-    gathered = durable.gather(open_source(place).run_ids()[0], str(place))
+    location = store(name)
+    gathered = durable.gather(open_source(location).run_ids()[0], str(location))
     found = durable.investigate(gathered, "internal")
     card = durable.bug_gate(found, gathered)
     for schema, step in ((Gathered, gathered), (Investigation, found), (GateCard, card)):
@@ -55,8 +55,8 @@ def test_steps_can_be_kept(store, name):
 def test_where_nobody_is_asked_nothing_is_sent(store, endpoint, tmp_path, monkeypatch):
     """Outside a run of the journal the steps just look: no journal is made, nothing is sent, and the card says how to send it by hand."""
     monkeypatch.chdir(tmp_path)
-    place = store(SUSPECTED)
-    gathered = durable.gather(open_source(place).run_ids()[0], str(place))
+    location = store(SUSPECTED)
+    gathered = durable.gather(open_source(location).run_ids()[0], str(location))
     found = durable.investigate(gathered, "internal")
     card = durable.bug_gate(found, gathered)
     report = durable.report_bug(card, gathered)
@@ -69,8 +69,8 @@ def test_where_nobody_is_asked_nothing_is_sent(store, endpoint, tmp_path, monkey
 
 def test_nothing_suspected_nothing_asked(store):
     """An ordinary failure has no report, and the row says so."""
-    place = store("invoice-rollup")
-    gathered = durable.gather(open_source(place).run_ids()[0], str(place))
+    location = store("invoice-rollup")
+    gathered = durable.gather(open_source(location).run_ids()[0], str(location))
     card = durable.bug_gate(durable.investigate(gathered, "internal"), gathered)
     assert durable.report_bug(card, gathered) == ReportRow(filed=False, detail="There is nothing to report.")
 
@@ -79,22 +79,22 @@ class Autopsy:
     """A real autopsy of a suspected bug, launched by a watcher."""
 
     def __init__(self, folder):
-        self.place = Place.of(folder)
-        install(self.place)
-        (seen,) = Watcher(self.place, folder, since_ms=0).look()
+        self.location = Location.of(folder)
+        install(self.location)
+        (seen,) = Watcher(self.location, folder, since_ms=0).look()
         self.target, self.run_id = seen.run_id, seen.autopsy_run_id
         self.report = folder / "artifacts" / "autopsy" / f"{self.target}.html"
 
     def status(self):
-        with Journal.open(self.place) as journal, journal.reading() as connection:
+        with Journal.open(self.location) as journal, journal.reading() as connection:
             return connection.execute(sa.select(runs.c.status).where(runs.c.run_id == self.run_id)).scalar()
 
     def output(self, node_id):
-        with Journal.open(self.place) as journal, journal.reading() as connection:
+        with Journal.open(self.location) as journal, journal.reading() as connection:
             return read_output(connection, Node(self.run_id, node_id))
 
     def asked(self):
-        with Journal.open(self.place) as journal, journal.reading() as connection:
+        with Journal.open(self.location) as journal, journal.reading() as connection:
             return connection.execute(sa.select(approvals.c.request_json)).scalar()
 
     def wait(self, condition):
@@ -115,7 +115,7 @@ def autopsy(store, endpoint):  # noqa: ARG001  # the address is in the environme
 def decide(autopsy, word, *options):
     """Decide on the command line, as a person does."""
     command = [sys.executable, "-m", "smithers_nb", word, autopsy.run_id, *options]
-    done = subprocess.run(command, cwd=autopsy.place.root, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=autopsy.location.root, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -152,11 +152,11 @@ def test_killed_while_it_sends(autopsy, endpoint):
     endpoint.manner = "hang"
     decide(autopsy, "approve", "--no-continue")
     going_on = [sys.executable, "-m", "smithers_nb", "resume", autopsy.run_id]
-    with subprocess.Popen(going_on, cwd=autopsy.place.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sending:
+    with subprocess.Popen(going_on, cwd=autopsy.location.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sending:
         autopsy.wait(lambda: endpoint.requests)
         sending.kill()
     endpoint.manner = "answer"
-    again = subprocess.run(going_on, cwd=autopsy.place.root, capture_output=True, timeout=90, check=False)
+    again = subprocess.run(going_on, cwd=autopsy.location.root, capture_output=True, timeout=90, check=False)
     assert again.returncode == 0, again.stderr
     report, row = autopsy.output("report-bug"), autopsy.output("output")
     assert (len(endpoint.requests), report["filed"], row["bugFiled"]) == (1, False, False)

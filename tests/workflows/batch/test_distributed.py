@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import nodes, outputs, runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers import worker as workers_worker
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy.stages import run_autopsy
@@ -33,24 +33,24 @@ WORKER = "import sys; import smithers_nb.engine.workers.worker as w; w._IDLE_S =
 
 
 @pytest.fixture
-def place(store, postgres):
+def location(store, postgres):
     """A project whose store has eight failed runs, and a shared database."""
-    return Place.of(store("fleet").parent, database=postgres)
+    return Location.of(store("fleet").parent, database=postgres)
 
 
 @pytest.fixture
-def failed(place):
+def failed(location):
     """The failures of that store, newest first."""
-    source = open_source(place.root)
+    source = open_source(location.root)
     yield distributed.failures(source, failed_runs(source))
     source.close()
 
 
-def worker(place):
+def worker(location):
     """Start a worker as people do."""
-    command = [sys.executable, "-c", WORKER, "worker", "--until-idle", "--database", place.url]
-    with (place.root / "worker.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=place.root, stdout=log, stderr=log)
+    command = [sys.executable, "-c", WORKER, "worker", "--until-idle", "--database", location.url]
+    with (location.root / "worker.log").open("ab") as log:
+        return subprocess.Popen(command, cwd=location.root, stdout=log, stderr=log)
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def brisk(monkeypatch):
     """Workers that the batch itself starts end sooner than they usually do."""
     started = []
 
-    def ensure(place):
-        with Journal.open(place) as journal, journal.reading() as connection:
+    def ensure(location):
+        with Journal.open(location) as journal, journal.reading() as connection:
             if not known_workers(connection):
-                started.append(worker(place))
+                started.append(worker(location))
 
     monkeypatch.setattr(workers_worker, "ensure_worker", ensure)
     yield
@@ -69,48 +69,48 @@ def brisk(monkeypatch):
         process.wait(60)
 
 
-def settled(place):
+def settled(location):
     """Wait until every worker has gone in good order."""
     for _ in range(300):
-        with Journal.open(place) as journal, journal.reading() as connection:
+        with Journal.open(location) as journal, journal.reading() as connection:
             if not known_workers(connection):
                 return
         time.sleep(0.1)
     raise AssertionError("workers are left")
 
 
-def rows_of(place, query):
+def rows_of(location, query):
     """Read from the journal."""
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         return connection.execute(query).all()
 
 
-def workflow_statuses(place):
+def workflow_statuses(location):
     """Count the workflows of the durable engine by status."""
-    engine = sa.create_engine(sa.make_url(place.engine_url).set(drivername="postgresql+psycopg"))
+    engine = sa.create_engine(sa.make_url(location.engine_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         found = connection.execute(sa.text("SELECT status FROM dbos.workflow_status WHERE name = 'execute_notebook'")).scalars().all()
     engine.dispose()
     return Counter(found)
 
 
-def test_killed_workers_lose_and_double_no_autopsy(place, failed, tmp_path):
+def test_killed_workers_lose_and_double_no_autopsy(location, failed, tmp_path):
     """Three workers of which one is killed every second do eight autopsies: eight runs, verdicts, notebooks and reports, no more."""
     out, chance, told = tmp_path / "out", random.Random(7), []
     result = []
     asking = threading.Thread(
         target=lambda: result.extend(
             distributed.queue_autopsies(
-                place,
+                location,
                 failed,
-                source=str(place.root / "smithers.db"),
+                source=str(location.root / "smithers.db"),
                 artifacts=f"file://{out}",
                 now=NOW,
                 progress=lambda done, whole, _row: told.append((done, whole)),
             )
         )
     )
-    crew = [worker(place) for _ in range(3)]
+    crew = [worker(location) for _ in range(3)]
     asking.start()
     killed = 0
     while asking.is_alive():
@@ -119,72 +119,74 @@ def test_killed_workers_lose_and_double_no_autopsy(place, failed, tmp_path):
         if killed < 8 and crew[victim].poll() is None:
             crew[victim].kill()
             killed += crew[victim].wait() == -signal.SIGKILL
-            crew[victim] = worker(place)
+            crew[victim] = worker(location)
     for process in crew:
         process.wait(60)
-    settled(place)
+    settled(location)
     assert killed >= 3
     assert [row.run_id for row in result] == [one.run_id for one in failed]
     assert [row.error for row in result] == [None] * 8
     assert told == [(done, 8) for done in range(1, 9)]
-    assert {(row.run_id, row.status) for row in rows_of(place, sa.select(runs))} == {(one.autopsy_id, "finished") for one in failed}
-    verdicts = rows_of(place, sa.select(outputs.c.run_id).where(outputs.c.node_id == "output"))
+    assert {(row.run_id, row.status) for row in rows_of(location, sa.select(runs))} == {(one.autopsy_id, "finished") for one in failed}
+    verdicts = rows_of(location, sa.select(outputs.c.run_id).where(outputs.c.node_id == "output"))
     assert len(verdicts) == len(set(verdicts)) == 8
-    assert {row.state for row in rows_of(place, sa.select(nodes.c.state))} == {"finished"}
+    assert {row.state for row in rows_of(location, sa.select(nodes.c.state))} == {"finished"}
     assert sorted(path.name for path in (out / "autopsy").iterdir()) == sorted(f"{one.run_id}.html" for one in failed)
     assert sorted(path.stem for path in (out / "post-failure").iterdir()) == sorted(one.autopsy_id for one in failed)
-    assert set(workflow_statuses(place)) == {"SUCCESS"}
+    assert set(workflow_statuses(location)) == {"SUCCESS"}
     for row in result[:2]:
-        alone = run_autopsy(place.root, row.run_id, now=NOW)
+        alone = run_autopsy(location.root, row.run_id, now=NOW)
         assert (row.failure_class, row.suggestion, row.signature) == (alone.failure_class, alone.suggestion, alone.signature)
         assert nbformat.read(row.notebook.removeprefix("file://"), as_version=4).cells[-1].outputs
         assert row.run_id in Path(row.report.removeprefix("file://")).read_text("utf-8")
 
 
-def test_asking_twice_is_asking_once(place, failed, tmp_path):
+def test_asking_twice_is_asking_once(location, failed, tmp_path):
     """Two people who ask at the same moment, and one who asks again later, get the rows of the same two autopsies."""
-    asked = {"source": str(place.root / "smithers.db"), "artifacts": tmp_path / "out", "now": NOW}
+    asked = {"source": str(location.root / "smithers.db"), "artifacts": tmp_path / "out", "now": NOW}
     both = [[], []]
     threads = [
-        threading.Thread(target=lambda mine=mine: mine.extend(distributed.queue_autopsies(place, failed[:2], **asked))) for mine in both
+        threading.Thread(target=lambda mine=mine: mine.extend(distributed.queue_autopsies(location, failed[:2], **asked))) for mine in both
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert both[0] == both[1] == distributed.queue_autopsies(place, failed[:2], **asked)
-    assert len(rows_of(place, sa.select(runs))) == 2
-    assert workflow_statuses(place) == {"SUCCESS": 2}
-    settled(place)
+    assert both[0] == both[1] == distributed.queue_autopsies(location, failed[:2], **asked)
+    assert len(rows_of(location, sa.select(runs))) == 2
+    assert workflow_statuses(location) == {"SUCCESS": 2}
+    settled(location)
 
 
 @pytest.mark.usefixtures("brisk")
-def test_an_autopsy_that_failed_itself_is_begun_again(place, failed, tmp_path):
+def test_an_autopsy_that_failed_itself_is_begun_again(location, failed, tmp_path):
     """A store that was not there is in the row; once it is, asking again repeats what failed under the same id."""
-    asked = {"source": str(place.root / "moved.db"), "artifacts": tmp_path / "out", "now": NOW}
-    (row,) = distributed.queue_autopsies(place, failed[:1], **asked)
+    asked = {"source": str(location.root / "moved.db"), "artifacts": tmp_path / "out", "now": NOW}
+    (row,) = distributed.queue_autopsies(location, failed[:1], **asked)
     assert "moved.db" in row.error
-    os.link(place.root / "smithers.db", place.root / "moved.db")
-    (again,) = distributed.queue_autopsies(place, failed[:1], **asked)
+    os.link(location.root / "smithers.db", location.root / "moved.db")
+    (again,) = distributed.queue_autopsies(location, failed[:1], **asked)
     assert (again.error, again.failure_class is None) == (None, False)
-    assert len(rows_of(place, sa.select(runs))) == 1
-    settled(place)
+    assert len(rows_of(location, sa.select(runs))) == 1
+    settled(location)
 
 
 @pytest.mark.usefixtures("brisk")
 def test_one_that_waits_for_a_person_has_its_verdict(store, postgres, endpoint, tmp_path):
     """A suspected bug of the engine parks its autopsy; the batch ends all the same, says what it found, and has sent nothing."""
-    place = Place.of(store("prod-rollout").parent, database=postgres)
-    source = open_source(place.root)
+    location = Location.of(store("prod-rollout").parent, database=postgres)
+    source = open_source(location.root)
     (failure,) = distributed.failures(source, failed_runs(source))
     source.close()
-    (row,) = distributed.queue_autopsies(place, [failure], source=str(place.root / "smithers.db"), artifacts=tmp_path / "out", now=NOW)
+    (row,) = distributed.queue_autopsies(
+        location, [failure], source=str(location.root / "smithers.db"), artifacts=tmp_path / "out", now=NOW
+    )
     assert (row.failure_class, row.error) == ("smithers-bug", None)
     assert Path(row.notebook).is_file()
     assert failure.run_id in Path(row.report).read_text("utf-8")
-    assert [one.status for one in rows_of(place, sa.select(runs.c.status))] == ["waiting-approval"]
+    assert [one.status for one in rows_of(location, sa.select(runs.c.status))] == ["waiting-approval"]
     assert endpoint.requests == []
-    settled(place)
+    settled(location)
 
 
 def test_a_failure_has_one_id(failed):

@@ -17,8 +17,8 @@ from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.results import GateCard
 from smithers_nb.workflows.autopsy.stages import bug_gate, gather, investigate, run_autopsy, verdict
-from smithers_nb.workflows.bugs.events import MOST_EVENTS, lifecycle, tellingest
-from smithers_nb.workflows.bugs.report import MOST_BYTES, compose, written
+from smithers_nb.workflows.bugs.events import MAX_EVENTS, lifecycle, tellingest
+from smithers_nb.workflows.bugs.report import MAX_BYTES, compose, written
 from smithers_nb.workflows.bugs.scrub import scrub_payload, scrub_text
 
 NOW = 1795181301665
@@ -140,7 +140,7 @@ def test_of_a_long_log_the_telling_events_are_kept():
     middle = ["NodeStarted", "NodeFinished", "ToolCallStarted", "TokenUsageReported"] * 100
     rare = ["NodeFailed", "ApprovalDenied", "NodeRetrying", "ApprovalGranted", "TaskHeartbeatTimeout", "RunHijacked", "RetryTaskStarted"]
     chosen = tellingest(log("RunStarted", *middle, *rare, *middle, "RunFailed"))
-    assert len(chosen) == MOST_EVENTS
+    assert len(chosen) == MAX_EVENTS
     assert [event.seq for event in chosen] == sorted(event.seq for event in chosen)
     assert {*rare, "RunStarted", "RunFailed"} <= {event.type for event in chosen}
 
@@ -157,7 +157,7 @@ def test_choosing_keeps_the_order_and_invents_nothing(types):
     """The chosen events are events of the log, each once, in its order, as many as fit."""
     events = log(*types)
     chosen = tellingest(events)
-    assert len(chosen) == min(len(events), MOST_EVENTS)
+    assert len(chosen) == min(len(events), MAX_EVENTS)
     assert chosen == [event for event in events if event in chosen]
 
 
@@ -265,8 +265,8 @@ def test_a_report_is_never_too_long(changed):
         payload,
     )
     found = report(store, title=wide, body=wide, failure=wide)
-    assert len(found["run"]["events"]) == MOST_EVENTS
-    assert 40_000 < len(written(found)) < MOST_BYTES
+    assert len(found["run"]["events"]) == MAX_EVENTS
+    assert 40_000 < len(written(found)) < MAX_BYTES
     assert len(found["title"]) <= 120
 
 
@@ -307,8 +307,8 @@ SUSPECTED = "prod-rollout"
 
 def test_the_gate_holds_what_would_be_sent(store, endpoint):
     """For a suspected bug of the engine the gate has the payload and the address, and its card shows every character of both."""
-    place = store(SUSPECTED)
-    gathered = gather(open_source(place).run_ids()[0], place, now=NOW)
+    location = store(SUSPECTED)
+    gathered = gather(open_source(location).run_ids()[0], location, now=NOW)
     gate = bug_gate(investigate(gathered), gathered)
     assert gate.endpoint == endpoint.url
     assert (gate.payload["title"], gate.payload["createdAtMs"]) == (gate.title, NOW)
@@ -334,10 +334,10 @@ def test_what_is_shown_is_escaped(changed):
 
 def test_a_gate_without_its_store_has_no_events(store):
     """When the store went away after the investigation the report is still made, and says that the events are missing."""
-    place = store(SUSPECTED)
-    gathered = gather(open_source(place).run_ids()[0], place, now=NOW)
+    location = store(SUSPECTED)
+    gathered = gather(open_source(location).run_ids()[0], location, now=NOW)
     found = investigate(gathered)
-    place.unlink()
+    location.unlink()
     payload = bug_gate(found, type(gathered).model_validate(gathered.model_dump())).payload
     assert "run" not in payload
     assert "Events are missing: " in payload["body"]
@@ -346,8 +346,8 @@ def test_a_gate_without_its_store_has_no_events(store):
 
 def test_a_filed_bug_is_in_the_verdict(store):
     """The verdict carries whether a bug was filed, its id and its address; a denied one leaves the rest as it is."""
-    place = store(SUSPECTED)
-    gathered = gather(open_source(place).run_ids()[0], place, now=NOW)
+    location = store(SUSPECTED)
+    gathered = gather(open_source(location).run_ids()[0], location, now=NOW)
     found = investigate(gathered)
     gate = bug_gate(found, gathered)
     filed = verdict(found, gate, BugOutcome(filed=True, bug_id="7", bug_url="https://bug.example/7"))
@@ -359,7 +359,7 @@ def test_a_filed_bug_is_in_the_verdict(store):
 
 def test_an_autopsy_sends_nothing(store, endpoint):
     """A verdict of a suspected bug alone reports nothing to anybody."""
-    place = store(SUSPECTED)
-    row = run_autopsy(place, open_source(place).run_ids()[0])
+    location = store(SUSPECTED)
+    row = run_autopsy(location, open_source(location).run_ids()[0])
     assert (row.failure_class, row.bug_filed, row.bug_id, row.bug_url) == ("smithers-bug", False, None, None)
     assert endpoint.requests == []

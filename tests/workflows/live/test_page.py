@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.workflows.live.page import page_of, serving, state_of
 from tests.support.history import Runs, cell, write_notebook
 
@@ -20,7 +20,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
     """Runs of a small notebook in a project of their own."""
-    found = Runs(Place.of(tmp_path), write_notebook(tmp_path / "job.ipynb", cell("1", name="work")))
+    found = Runs(Location.of(tmp_path), write_notebook(tmp_path / "job.ipynb", cell("1", name="work")))
     yield found
     found.journal.close()
 
@@ -39,7 +39,7 @@ def test_what_a_run_wrote_is_text(runs: Runs) -> None:
     runs.new()
     runs.did("r1", HOSTILE)
     runs.gate("r1", f"gate {HOSTILE}")
-    page = page_of(state_of(runs.place, "r1"))
+    page = page_of(state_of(runs.location, "r1"))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert not {"\x1b", "\u202e"} & set(page)
@@ -48,9 +48,9 @@ def test_what_a_run_wrote_is_text(runs: Runs) -> None:
 def test_only_a_run_that_is_not_over_loads_itself_anew(runs: Runs) -> None:
     """A page of a finished run stays as it is."""
     runs.new()
-    assert 'http-equiv="refresh"' in page_of(state_of(runs.place, "r1"))
+    assert 'http-equiv="refresh"' in page_of(state_of(runs.location, "r1"))
     runs.failed("r1", "load")
-    page = page_of(state_of(runs.place, "r1"))
+    page = page_of(state_of(runs.location, "r1"))
     assert 'http-equiv="refresh"' not in page
     assert "no such table" in page
 
@@ -60,7 +60,7 @@ def test_the_server_answers_reads_of_who_knows_the_token(runs: Runs) -> None:
     runs.new()
     runs.gate("r1", "publish")
     told: list[str] = []
-    with serving(runs.place, "r1", told.append) as address:
+    with serving(runs.location, "r1", told.append) as address:
         assert told == [address]
         status, headers, page = ask(address)
         assert (status, "publish?" in page, "script-src 'none'" in headers["Content-Security-Policy"]) == (200, True, True)
@@ -80,9 +80,9 @@ def test_the_server_answers_reads_of_who_knows_the_token(runs: Runs) -> None:
 def test_a_journal_that_is_gone_is_told(runs: Runs) -> None:
     """A journal that cannot be read any more is one line, and the server goes on."""
     runs.new()
-    with serving(runs.place, "r1", lambda _: None) as address:
-        runs.place.file.write_bytes(b"this is no database" * 500)
-        for file in runs.place.file.parent.glob("journal.db-*"):
+    with serving(runs.location, "r1", lambda _: None) as address:
+        runs.location.file.write_bytes(b"this is no database" * 500)
+        for file in runs.location.file.parent.glob("journal.db-*"):
             file.unlink()
         status, _, text = ask(address)
         assert status == 503
@@ -95,11 +95,11 @@ def test_the_report_is_the_notebook_as_far_as_it_got(runs: Runs) -> None:
     from smithers_nb.engine.execution.run_execution import notebook_of
 
     runs.new()
-    file = notebook_of(runs.place, "r1")
+    file = notebook_of(runs.location, "r1")
     file.parent.mkdir(parents=True)
     shown = {"output_type": "stream", "name": "stdout", "text": "so far <b>"}
     write_notebook(file, cell("print(1)", name="work") | {"outputs": [shown]})
-    with serving(runs.place, "r1", lambda _: None) as address:
+    with serving(runs.location, "r1", lambda _: None) as address:
         status, headers, page = ask(address, "report")
     assert status == 200
     assert "so far &lt;b&gt;" in page

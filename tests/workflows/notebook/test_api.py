@@ -18,7 +18,7 @@ from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import approvals
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages import Parked, context
 from smithers_nb.workflows.notebook import api
 from tests.support.durable import Project, effect, until
@@ -32,7 +32,7 @@ def by_hand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".smithers_nb").mkdir()
     monkeypatch.setattr(context, "_by_hand", {})
-    yield Place.of(tmp_path)
+    yield Location.of(tmp_path)
     for begun in context._by_hand.values():
         context._end(begun, os.getpid())
         begun.journal.close()
@@ -98,7 +98,7 @@ def test_plain_papermill_stops_at_a_gate(tmp_path):
     assert not (tmp_path / "effects").exists()
     outputs = [output for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells for output in cell.get("outputs", [])]
     assert any("smithers-nb up NOTEBOOK.ipynb" in output.get("data", {}).get("text/plain", "") for output in outputs)
-    with Journal.open(Place.of(tmp_path)) as journal, journal.reading() as connection:
+    with Journal.open(Location.of(tmp_path)) as journal, journal.reading() as connection:
         assert connection.execute(sa.select(approvals.c.status)).scalar() == "requested"
 
 
@@ -114,7 +114,7 @@ def test_who_decides(monkeypatch):
 def test_an_approval_in_the_inbox_continues_the_run(tmp_path, monkeypatch):
     """Approving a waiting run from a notebook beside it starts a worker, which executes the rest."""
     monkeypatch.setenv("JUPYTERHUB_USER", "ann")
-    project = Project(Place.of(tmp_path))
+    project = Project(Location.of(tmp_path))
     run_id = project.submit(
         "from smithers_nb import gate\ngate('ok', 'Sure?', details={'payload': 'x' * 900}, on_deny='fail')", effect("after")
     )
@@ -127,7 +127,7 @@ def test_an_approval_in_the_inbox_continues_the_run(tmp_path, monkeypatch):
         next(one for one in parts(live.box, "Button") if one.description == "Approve").click()
     until(lambda: project.run(run_id).status == "finished", 60)
     assert project.lines() == ["after"]
-    with Journal.open(project.place) as journal, journal.reading() as connection:
+    with Journal.open(project.location) as journal, journal.reading() as connection:
         for worker in known_workers(connection):
             os.kill(worker.pid, signal.SIGTERM)
     row = project.rows(approvals, run_id)[0]

@@ -14,7 +14,7 @@ import pytest
 from smithers_nb.engine.execution.run_execution import Outcome
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, read_output, write_output
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.workflows.pack.install import install
 from smithers_nb.workflows.triggers import launch
 from smithers_nb.workflows.triggers.launch import Launched, Skipped
@@ -38,43 +38,43 @@ def environment(monkeypatch):
 
 
 @pytest.fixture
-def place(tmp_path):
+def location(tmp_path):
     """A project with the pack installed."""
-    found = Place(tmp_path, f"sqlite:///{tmp_path / '.smithers_nb' / 'journal.db'}")
+    found = Location(tmp_path, f"sqlite:///{tmp_path / '.smithers_nb' / 'journal.db'}")
     install(found)
     return found
 
 
 @pytest.fixture
-def failed(place, journal_runs):
+def failed(location, journal_runs):
     """Write a failed run and give its id."""
 
     def write(run_id="nightly-1", **options):
-        with Journal.open(place) as journal:
+        with Journal.open(location) as journal:
             journal_runs.write_run(journal, run_id, **options)
         return run_id
 
     return write
 
 
-def test_one_line_tells_of_the_autopsy(place, failed, capsys):
+def test_one_line_tells_of_the_autopsy(location, failed, capsys):
     """The trigger prints exactly one line, on standard error, with the id, how to watch it and how to opt out."""
-    done = after_run(place, failed())
+    done = after_run(location, failed())
     told = capsys.readouterr()
     assert LINE.fullmatch(told.err)[1] == done.autopsy_run_id
     assert told.out == ""
 
 
-def test_without_the_pack_it_names_the_command(place, failed, capsys):
+def test_without_the_pack_it_names_the_command(location, failed, capsys):
     """Not installed: the line has a command that needs no pack, where to type it, and what installs it; ids are quoted for the shell."""
     run_id = failed("a b'$(x)")
-    launch.installed_at(place).unlink()
-    assert after_run(place, run_id) == Skipped("not-installed")
+    launch.installed_at(location).unlink()
+    assert after_run(location, run_id) == Skipped("not-installed")
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     command = told.partition("with: ")[2].partition(" (the ")[0]
     assert shlex.split(command) == ["smithers-nb", "autopsy", run_id]
-    assert str(place.root) in told
+    assert str(location.root) in told
     assert "`smithers-nb init`" in told
 
 
@@ -86,106 +86,106 @@ def test_without_the_pack_it_names_the_command(place, failed, capsys):
         ("ops-workflow", {"workflow": "post-failure"}),
     ],
 )
-def test_what_is_skipped_says_nothing(place, failed, capsys, reason, options):
+def test_what_is_skipped_says_nothing(location, failed, capsys, reason, options):
     """A run that opted out when it was started, and an ops workflow, are skipped in silence."""
-    assert after_run(place, failed(**options)) == Skipped(reason)
+    assert after_run(location, failed(**options)) == Skipped(reason)
     assert capsys.readouterr().err == ""
 
 
-def test_opting_out(place, failed, capsys, monkeypatch):
+def test_opting_out(location, failed, capsys, monkeypatch):
     """The flag and the environment variable each keep the trigger quiet."""
     run_id = failed()
-    assert after_run(place, run_id, disabled=True) == Skipped("flag-disabled")
-    assert after_run(place, None) == Skipped("no-run-id")
+    assert after_run(location, run_id, disabled=True) == Skipped("flag-disabled")
+    assert after_run(location, None) == Skipped("no-run-id")
     monkeypatch.setenv("SMITHERS_POST_FAILURE", "0")
-    assert after_run(place, run_id) == Skipped("env-disabled")
+    assert after_run(location, run_id) == Skipped("env-disabled")
     assert capsys.readouterr().err == ""
 
 
-def test_nothing_masks_the_failure(place, failed, capsys, tmp_path):
+def test_nothing_masks_the_failure(location, failed, capsys, tmp_path):
     """A broken journal, a writer that raises and a Smithers project that is not there: no exception, the reason is told instead."""
     run_id = failed()
 
     def closed(_line):
         raise BrokenPipeError
 
-    assert isinstance(after_run(place, run_id, write=closed), Launched)
-    done = after_run(place, "x", smithers=tmp_path / "nowhere")
+    assert isinstance(after_run(location, run_id, write=closed), Launched)
+    done = after_run(location, "x", smithers=tmp_path / "nowhere")
     assert done.reason == "spawn-failed"
     for end in ("", "-wal", "-shm"):
-        (place.folder / f"journal.db{end}").write_bytes(b"\xff" * 9000)
-    assert after_run(place, run_id).reason == "spawn-failed"
+        (location.folder / f"journal.db{end}").write_bytes(b"\xff" * 9000)
+    assert after_run(location, run_id).reason == "spawn-failed"
     assert "its autopsy could not be launched" in capsys.readouterr().err
 
 
-def test_an_autopsy_that_fails_launches_nothing(place, capsys):
+def test_an_autopsy_that_fails_launches_nothing(location, capsys):
     """An autopsy of a run that is not there fails with a reason, ends with 1 and has no autopsy of its own."""
-    done = launch.launch(place, launch.Failed("no-such-run", "nightly"))
+    done = launch.launch(location, launch.Failed("no-such-run", "nightly"))
     assert launch._started[-1].wait(60) == 1
     assert done.autopsy_run_id in done.log_file.read_text()
-    on_outcome(place)(Outcome(done.autopsy_run_id, "failed"))
-    with Journal.open(place) as journal, journal.reading() as connection:
+    on_outcome(location)(Outcome(done.autopsy_run_id, "failed"))
+    with Journal.open(location) as journal, journal.reading() as connection:
         found = connection.exec_driver_sql("SELECT run_id, status, error_json FROM _smithers_runs").all()
     assert [(row.run_id, row.status) for row in found] == [(done.autopsy_run_id, "failed")]
     assert "no-such-run" in found[0].error_json
     assert capsys.readouterr().err == ""
 
 
-def test_a_worker_looks_into_what_failed(place, failed, capsys):
+def test_a_worker_looks_into_what_failed(location, failed, capsys):
     """What a worker calls at the end of an execution launches an autopsy of a failure, and of nothing else."""
-    follow = on_outcome(place)
+    follow = on_outcome(location)
     follow(Outcome(failed("good", failed=False), "finished"))
     assert capsys.readouterr().err == ""
     follow(Outcome(failed("bad"), "failed"))
     assert LINE.fullmatch(capsys.readouterr().err)
 
 
-def test_the_autopsy_of_a_run_of_ours(place, failed):
+def test_the_autopsy_of_a_run_of_ours(location, failed):
     """From the failed run to the verdict row and the report, which is written down where the row says."""
-    done = after_run(place, failed())
+    done = after_run(location, failed())
     assert launch._started[-1].wait(90) == 0, done.log_file.read_text()
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         row = read_output(connection, Node(done.autopsy_run_id, "output"))
         nodes = connection.exec_driver_sql("SELECT node_id, state FROM _smithers_nodes WHERE run_id = ?", (done.autopsy_run_id,)).all()
     assert {node: state for node, state in nodes if node != "input"} == dict.fromkeys(["gather", "investigate", "output"], "finished")
     assert (row["targetRunId"], row["failureClass"], row["bugFiled"]) == ("nightly-1", "workflow-bug", False)
     fields = {"confidence", "rootCause", "suggestion", "suggestionDetail", "commands", "bugUrl", "summary", "evidence", "report"}
     assert fields <= row.keys()
-    report = place.root / "artifacts" / "autopsy" / "nightly-1.html"
+    report = location.root / "artifacts" / "autopsy" / "nightly-1.html"
     assert row["report"] == str(report)
     assert row["suggestion"] in report.read_text()
 
 
 def test_in_a_shared_journal(tmp_path, postgres, journal_runs):
     """A run of a journal in Postgres is looked into the same way, and neither the journal nor the process list has its password."""
-    place = Place(tmp_path, postgres.replace("postgres@", "postgres:se-cret@"))
-    install(place)
-    with Journal.open(place) as journal:
+    location = Location(tmp_path, postgres.replace("postgres@", "postgres:se-cret@"))
+    install(location)
+    with Journal.open(location) as journal:
         journal_runs.write_run(journal, "nightly-1")
-    done = after_run(place, "nightly-1")
+    done = after_run(location, "nightly-1")
     child = launch._started[-1]
     assert b"se-cret" not in Path(f"/proc/{child.pid}/cmdline").read_bytes()
     assert child.wait(90) == 0, done.log_file.read_text()
-    with Journal.open(place) as journal, journal.reading() as connection:
+    with Journal.open(location) as journal, journal.reading() as connection:
         row = read_output(connection, Node(done.autopsy_run_id, "output"))
         kept = connection.exec_driver_sql("SELECT row_json FROM _smithers_nb_outputs").scalars()
         assert not any("se-cret" in text for text in kept)
     assert (row["targetRunId"], row["failureClass"]) == ("nightly-1", "workflow-bug")
 
 
-def test_only_autopsies_have_a_report(place, failed):
+def test_only_autopsies_have_a_report(location, failed):
     """A run of another workflow gets none, and an unknown one is no error."""
-    assert write_report(place, failed()) is None
-    assert write_report(place, "no-such-run") is None
-    assert not (place.root / "artifacts").exists()
+    assert write_report(location, failed()) is None
+    assert write_report(location, "no-such-run") is None
+    assert not (location.root / "artifacts").exists()
 
 
-def test_a_report_that_cannot_be_written(place, failed, capsys):
+def test_a_report_that_cannot_be_written(location, failed, capsys):
     """A report that cannot be written says so and takes nothing from the verdict."""
     run_id = failed("post-failure-1", workflow="post-failure")
-    (place.folder / "runs" / run_id).mkdir(parents=True)
-    (place.folder / "runs" / run_id / "notebook.ipynb").write_text("{}")
-    with Journal.open(place) as journal, journal.writing() as connection:
+    (location.folder / "runs" / run_id).mkdir(parents=True)
+    (location.folder / "runs" / run_id / "notebook.ipynb").write_text("{}")
+    with Journal.open(location) as journal, journal.writing() as connection:
         write_output(connection, Node(run_id, "input"), "input", {"target_run_id": "x"})
-    assert write_report(place, run_id) is None
+    assert write_report(location, run_id) is None
     assert "could not be written" in capsys.readouterr().err

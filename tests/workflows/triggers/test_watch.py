@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import runs
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.errors import SourceError, SourceNotFound, SourceUnreadable
 from smithers_nb.workflows.pack.install import install
 from smithers_nb.workflows.triggers import launch, watch
@@ -26,10 +26,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from smithers_nb.workflows.triggers import launch as triggers
-from smithers_nb.engine.location import Place
+from smithers_nb.engine.location import Location
 from smithers_nb.workflows.triggers.watch import Watcher
 triggers.launch = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-Watcher(Place.of(sys.argv[1]), Path(sys.argv[1]), since_ms=0).look()
+Watcher(Location.of(sys.argv[1]), Path(sys.argv[1]), since_ms=0).look()
 """
 
 
@@ -49,7 +49,7 @@ def project(store):
 
     def make(name=INVOICE):
         folder = store(name).parent
-        install(Place.of(folder))
+        install(Location.of(folder))
         return folder
 
     return make
@@ -57,7 +57,7 @@ def project(store):
 
 def watcher(folder, since_ms=0):
     """Start a watcher, as a restart would."""
-    return Watcher(Place.of(folder), folder, since_ms=since_ms)
+    return Watcher(Location.of(folder), folder, since_ms=since_ms)
 
 
 def change(folder, sql, *values):
@@ -69,7 +69,7 @@ def change(folder, sql, *values):
 
 def launched(folder):
     """Read which autopsies are in the journal."""
-    with Journal.open(Place.of(folder)) as journal, journal.reading() as connection:
+    with Journal.open(Location.of(folder)) as journal, journal.reading() as connection:
         return sorted(connection.execute(sa.select(runs.c.run_id)).scalars())
 
 
@@ -219,11 +219,11 @@ def test_the_store_is_only_read(project):
 def test_a_trigger_and_a_watcher_share_one_autopsy(project):
     """A failure that the command line has launched an autopsy for is no news for a watcher, and the other way round."""
     folder = project()
-    place = Place.of(folder)
+    location = Location.of(folder)
     with closing(sqlite3.connect(folder / "smithers.db")) as connection:
         ((run_id,),) = connection.execute("SELECT run_id FROM _smithers_runs").fetchall()
-    _, done = looked_into(place, folder, run_id)
+    _, done = looked_into(location, folder, run_id)
     assert watcher(folder).look() == []
-    assert looked_into(place, folder, run_id)[1] == done
-    assert looked_into(place, folder, "no-such-run")[1].reason == "no-run-id"
+    assert looked_into(location, folder, run_id)[1] == done
+    assert looked_into(location, folder, "no-such-run")[1].reason == "no-run-id"
     assert launched(folder) == [done.autopsy_run_id]
