@@ -114,8 +114,11 @@ def decisions(folder):
 
 
 def saved_pages(folder):
-    """Read the HTML that the saved notebook keeps of what it showed."""
-    cells = json.loads((folder / "deploy.ipynb").read_text())["cells"]
+    """Read the HTML that the saved notebook keeps of what it showed; nothing while JupyterLab is writing the file."""
+    try:
+        cells = json.loads((folder / "deploy.ipynb").read_text())["cells"]
+    except json.JSONDecodeError:
+        return []
     return ["".join(output.get("data", {}).get("text/html", "")) for cell in cells for output in cell.get("outputs", [])]
 
 

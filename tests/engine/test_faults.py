@@ -111,7 +111,14 @@ def test_a_run_ends_with_its_terminal_or_its_service(project, number):
     notebook = project.notebook("open('begun', 'w').close()\nimport time; time.sleep(60)")
     code = "import sys; from smithers_nb.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "up", str(notebook), "--run-id", "r"]
-    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509  # ignored under nohup, and rightly so
+    ) as process:
         until((project.root / "begun").exists)
         process.send_signal(number)
         printed = process.communicate(timeout=30)[0]
