@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.agents.verification.command_policy import is_looking
-from smithers_nb.diagnosis.text.excerpt import abridged
+from smithers_nb.diagnosis.failure.excerpt import abridged
 from smithers_nb.model.verdict import Advice, Authors, Classification
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.diagnosis.failure.excerpt import LIMIT, abridged, telling, telling_line
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.signature import signature
-from smithers_nb.diagnosis.text.excerpt import LIMIT, abridged, telling, telling_line
 from smithers_nb.redact import redact
 
 if TYPE_CHECKING:

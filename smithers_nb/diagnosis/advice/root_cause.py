@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
+from smithers_nb.diagnosis.failure.excerpt import abridged, telling, telling_line
 from smithers_nb.diagnosis.failure.stack import own_frame
-from smithers_nb.diagnosis.text.excerpt import abridged, telling, telling_line
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation

@@ -15,8 +15,8 @@ from smithers_nb.diagnosis.engines.base import Cli, Engine, engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
+from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.stack import own_frame
-from smithers_nb.diagnosis.text.excerpt import telling
 from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.sources.stores.json_text import as_object
 
