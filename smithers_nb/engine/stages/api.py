@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -186,7 +187,7 @@ def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageE
     denial = StageError(
         f"{decision.decided_by} denied {node.node_id!r}{note}",
         code="APPROVAL_DENIED",
-        hint=f"to be asked again: smithers-nb retry-task {node.run_id} --node {node.node_id}",
+        hint=f"to be asked again: smithers-nb retry-task {shlex.quote(node.run_id)} {shlex.quote(node.node_id)}",
     )
     told = FailureReason(code=denial.code, message=str(denial), source=f"node:{node.node_id}", details={"note": decision.note})
     set_node(connection, node, "failed")

@@ -77,7 +77,7 @@ def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any 
 
 
 def _refusal(node: Node, kept: Kept, shape: Shape, code: str, why: str) -> ControlRefused:
-    reset = f"smithers-nb retry-task {shlex.quote(node.run_id)} --node {shlex.quote(node.node_id)}"
+    reset = f"smithers-nb retry-task {shlex.quote(node.run_id)} {shlex.quote(node.node_id)}"
     reset += f" --iteration {node.iteration}" if node.iteration else ""
     return ControlRefused(
         f"the kept output of stage {node.node_id!r} ({kept.schema_name}) is not what it shall give now ({shape.name}): {why}",

@@ -184,7 +184,7 @@ class PostgresSource(SmithersSource):
             elsewhere = [schema for schema, _ in places]
             raise SourceUnreadable(
                 f"{self.database.location} holds no runs: there is no table {RUNS}" + (f" in schema {_PUBLIC}" if elsewhere else ""),
-                hint=f"add ?schema={elsewhere[0]} to the URL" if elsewhere else "name the database that Smithers or smithers-nb writes to",
+                hint=f"add ?schema={elsewhere[0]} to the URL" if elsewhere else "name the database that holds the runs",
             )
         if len(usable) > 1:
             self.problems.add("schema", f"runs of schema {usable[0]} are shown; {', '.join(usable[1:])} has others (?schema={usable[1]})")

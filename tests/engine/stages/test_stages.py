@@ -317,7 +317,7 @@ def test_a_kept_output_of_another_schema_is_refused(run):
     with pytest.raises(ControlRefused) as caught:
         stage("count", lambda: {"n": 1, "m": 2}, schema=After)
     assert caught.value.code == "INVALID_OUTPUT"
-    assert caught.value.hint.endswith(f"smithers-nb retry-task {RUN} --node count")
+    assert caught.value.hint.endswith(f"smithers-nb retry-task {RUN} count")
     assert (run.error()["code"], run.state("count")) == ("INVALID_OUTPUT", "failed")
     run.again()
     assert stage("count", lambda: {"n": 9}, schema=Before).n == 1
