@@ -1,0 +1,1 @@
+"""Where notebooks and reports are kept: a folder or any fsspec URL."""
