@@ -51,7 +51,7 @@ def autopsy(run: Run | str, source: str | Path | None = None, *, now: int | None
         run: The run, or its id (any unique beginning of it).
         source: Where it lives, when only its id is given; see `connect`.
         now: Judge as of this epoch millisecond; the project's own `now`, else the clock, by default.
-        options: Passed on to `workflows.autopsy.run_autopsy`: `workflow_path`, `provider`.
+        options: Passed on to `workflows.autopsy.stages.run_autopsy`: `workflow_path`, `provider`.
 
     Raises:
         RunNotFailed: The run did not fail.
@@ -179,7 +179,7 @@ class Project(Grains):
         return gate_rounds(self.runs(), self.outputs, self.approvals)
 
     def autopsy_all(self, *, since_ms: int | None = None, artifacts: str | Path = "artifacts", **options: Any) -> pd.DataFrame:
-        """Write an autopsy of every failed run, several at once; the options are those of `workflows.batch.run_autopsies`.
+        """Write an autopsy of every failed run, several at once; the options are those of `workflows.batch.local.run_autopsies`.
 
         Args:
             since_ms: Only runs that failed at or after this epoch millisecond.
@@ -187,7 +187,7 @@ class Project(Grains):
             options: `workers`, `provider`, `progress`, and limits of time.
 
         Returns:
-            One row per run, newest first, with the columns of `workflows.batch.AutopsyRow`; a row whose `error` is there is of an
+            One row per run, newest first, with the columns of `workflows.batch.local.AutopsyRow`; a row whose `error` is there is of an
             autopsy that itself failed.
         """
         from smithers_nb.workflows.batch.local import batch_frame, failed_runs, run_autopsies

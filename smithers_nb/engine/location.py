@@ -74,7 +74,7 @@ class Location:
         return self.folder / "workflows"
 
     @property
-    def location(self) -> str:
+    def shown(self) -> str:
         """The database as shown to people, without secrets."""
         if self.file is not None:
             return str(self.file)

@@ -1,6 +1,6 @@
 """Commands that a provider proposes: which of them may be printed.
 
-A line is kept when the deterministic advice has it too, or when it parses to a verb of `diagnosis.commands` with a run and a node that
+A line is kept when the deterministic advice has it too, or when it parses to a verb of `diagnosis.engines` with a run and a node that
 exist; then it is printed anew by that module, so that nothing else can hide in it. Gates and questions are never decided on a
 provider's word, and what starts work must be free of side effects and refusals that we know of.
 """

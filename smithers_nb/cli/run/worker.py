@@ -43,7 +43,7 @@ def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_i
 
     for number in (signal.SIGINT, *ending_signals()):
         signal.signal(number, lambda *_: stop.set())
-    note(f"takes runs of {location.location}; Ctrl-C ends it")
+    note(f"takes runs of {location.shown}; Ctrl-C ends it")
     work(location, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)
     return DONE
 

@@ -1,7 +1,7 @@
 """Commands of the real Smithers CLI, as lists of arguments and as lines that run as printed.
 
 Every id and path is data of somebody's store, so each argument is quoted for a shell. Source of verbs and flags: the help of
-Smithers 0.32; `tests/diagnosis/test_commands.py` names them all. Its `approve` cannot carry a choice and takes no id that starts
+Smithers 0.32; `tests/diagnosis/engines/test_smithers.py` names them all. Its `approve` cannot carry a choice and takes no id that starts
 with `-` as an argument; its MCP server takes both, one JSON line for one call.
 """
 

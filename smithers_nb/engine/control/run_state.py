@@ -34,7 +34,7 @@ def resolve(journal: Journal, given: str) -> str:
         found: list[str] = list(connection.execute(query).scalars()) if given else []
     if not found:
         hint = "`smithers-nb ps --all` lists the runs; one of Smithers is operated by the commands that `smithers-nb why RUN` prints"
-        raise RunNotFound(f"no run {given!r} in {journal.location.location}", hint=hint)
+        raise RunNotFound(f"no run {given!r} in {journal.location.shown}", hint=hint)
     if len(found) > 1:
         listed = ", ".join(found[:5]) + (" …" if len(found) > 5 else "")  # noqa: PLR2004  # enough to see how they differ
         raise AmbiguousRunId(f"run id {given!r} is ambiguous: {listed}", candidates=found, hint="give more characters of the id")

@@ -4,7 +4,7 @@ After every code cell the notebook's file is looked at again. What has not run y
 removed and moved cells. What has run stays as it ran; an edit of it applies when the run is executed again, and so does an edit of a
 module that the kernel has imported (a notebook that wants those at once begins with `%load_ext autoreload` and `%autoreload 2`). A
 file that is half written or no Python is not taken over. A finished stage whose schema was changed is refused where it is called
-(`engine.stages.kept`).
+(`engine.stages.cache`).
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Journal:
         try:
             journal = cls(location)
         except OSError as error:  # its folder cannot be made
-            raise unusable(f"the journal {location.location}", error) from error
+            raise unusable(f"the journal {location.shown}", error) from error
         try:
             with journal._telling():
                 journal._bring_up_to_date()
@@ -107,7 +107,7 @@ class Journal:
             return
         if found is not None and found > HEAD:
             raise JournalUnusable(
-                f"{self.location.location} was written by a newer version of smithers-nb (schema {found})", hint="upgrade smithers-nb"
+                f"{self.location.shown} was written by a newer version of smithers-nb (schema {found})", hint="upgrade smithers-nb"
             )
         from smithers_nb.engine.journal.migrations import migrate
 
@@ -128,7 +128,7 @@ class Journal:
         except sa.exc.IntegrityError:
             raise  # a broken promise of the caller, such as a failure without a reason
         except (sa.exc.DBAPIError, OSError) as error:
-            raise unusable(f"the journal {self.location.location}", error) from error
+            raise unusable(f"the journal {self.location.shown}", error) from error
 
 
 def unusable(what: str, error: Exception) -> JournalUnusable:

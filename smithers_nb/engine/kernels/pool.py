@@ -1,6 +1,6 @@
 """Kernels that start in milliseconds, because a process that has everything imported becomes them.
 
-`prewarmed` starts that process, the zygote, and gives a pool to hand to `engine.notebooks.execute`. What a kernel of the pool
+`prewarmed` starts that process, the zygote, and gives a pool to hand to `engine.notebook.executor.execute`. What a kernel of the pool
 does and what happens to it is as for any other one of ours: its own environment, folder, process group and log, gone when its owner is.
 Where there is no zygote, or no longer, the pool says why once and notebooks run on ordinary kernels.
 """

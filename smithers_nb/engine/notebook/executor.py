@@ -134,7 +134,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         total_timeout_s: Seconds that everything may take, the start of the kernel included.
         progress: Told before each cell.
         meanwhile: Called once the kernel is starting, to use the time that takes.
-        kernels: Prewarmed kernels (`engine.kernels.prewarm`); without them a kernel is started from nothing.
+        kernels: Prewarmed kernels (`engine.kernels.pool`); without them a kernel is started from nothing.
         setting: What else a durable run wants.
 
     Raises:

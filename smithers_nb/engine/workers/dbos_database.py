@@ -39,7 +39,7 @@ def telling(location: Location) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, dbos_error.DBOSException, OSError) as error:
-        where = location.location if location.file is None else location.file.with_name("dbos.db")
+        where = location.shown if location.file is None else location.file.with_name("dbos.db")
         raise unusable(f"the durable engine's database {where}", error) from error
 
 

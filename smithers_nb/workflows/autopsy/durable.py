@@ -1,4 +1,4 @@
-"""The autopsy as a durable run: the stages of `workflows.autopsy`, each kept, with a person between a suspicion and a report.
+"""The autopsy as a durable run: the stages of `workflows.autopsy.stages`, each kept, with a person between a suspicion and a report.
 
 `notebooks/autopsy.ipynb` calls these functions. In a run of the journal, which is what a trigger launches, each finished step is kept and
 the run waits at `approve-bug-report`; anywhere else, in `smithers-nb autopsy`, under plain papermill or by hand, they just look, and

@@ -1,6 +1,6 @@
 """The autopsy as an executed notebook and a report: what `smithers-nb autopsy` leaves behind.
 
-The notebook runs the stages of `workflows.autopsy` in a kernel of its own; the verdict comes out of the executed notebook, and the
+The notebook runs the stages of `workflows.autopsy.stages` in a kernel of its own; the verdict comes out of the executed notebook, and the
 report is made of it, also when a stage fails. When artifacts go to a URL, both are made in a folder of their own and put there.
 """
 

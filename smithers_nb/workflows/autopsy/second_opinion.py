@@ -1,7 +1,8 @@
 """Asks a provider about an investigation, and makes one of both.
 
 The rules' investigation is there already; for `internal` it is the answer. Another provider gets a dossier of it without secrets, and
-what holds of its answer is merged in (`agents.merged`). A provider that gives no answer changes nothing, and the result says so.
+what holds of its answer is merged in (`agents.verification.merge`). A provider that gives no answer changes nothing, and the result
+says so.
 """
 
 from __future__ import annotations

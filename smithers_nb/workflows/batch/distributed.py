@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from smithers_nb.engine.artifacts import store as artifacts_store
+from smithers_nb.engine.artifacts import store as artifact_store
 from smithers_nb.engine.control.submit import base36
 from smithers_nb.engine.stages.context import JOURNAL
 from smithers_nb.errors import ControlRefused
@@ -120,8 +120,8 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
     """
     from smithers_nb.engine.journal import Journal
 
-    artifacts_store.check(artifacts)
-    where = str(artifacts) if artifacts_store.is_url(artifacts) else str(Path(artifacts).absolute())
+    artifact_store.check(artifacts)
+    where = str(artifacts) if artifact_store.is_url(artifacts) else str(Path(artifacts).absolute())
     given = {"source": source, "provider": provider, "now": now}
     todo = {one.autopsy_id: one for one in failed}
     with Journal.open(location) as journal:

@@ -42,7 +42,7 @@ class Failed:
         run_id: None when the failure came before there was a run.
         workflow: Name of its workflow.
         workflow_path: Its file.
-        source: Store that it lives in, as `sources.open_source` takes it.
+        source: Store that it lives in, as `sources.locate.open_source` takes it.
     """
 
     run_id: str | None
@@ -80,7 +80,7 @@ class Skipped(NamedTuple):
 
 
 _PROGRAM: Final = "smithers_nb.workflows.triggers.on_run_end"
-"""Module that executes one autopsy; a layer above this one, so it is known by name only."""
+"""Module that executes one autopsy, run as a program of its own; it imports this module, so it is named and not imported."""
 
 _started: list[subprocess.Popen[bytes]] = []
 

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from fsspec.implementations.memory import MemoryFileSystem
 
 from smithers_nb.engine.artifacts import store
+from smithers_nb.engine.execution.run_execution import notebook_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import events, runs
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.execution.run_execution import notebook_of
 from smithers_nb.errors import ParameterError
 from tests.support.durable import Project, effect, ended
 

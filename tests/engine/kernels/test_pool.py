@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.engine.kernels import pool as kernels_pool
+from smithers_nb.engine.kernels import pool as kernel_pool
 from smithers_nb.engine.kernels.pool import KernelPool, prewarmed
 from smithers_nb.engine.notebook.executor import execute
 from smithers_nb.errors import NotebookError
@@ -221,7 +221,7 @@ def test_a_dead_zygote_is_done_without(notebook, tmp_path, caplog):
 )
 def test_without_a_zygote(notebook, tmp_path, monkeypatch, broken, words):
     """Where no zygote can be started, notebooks run on ordinary kernels and the pool says why."""
-    monkeypatch.setattr(kernels_pool, *next(iter(broken.items())))
+    monkeypatch.setattr(kernel_pool, *next(iter(broken.items())))
     with prewarmed() as pool:
         assert execute(notebook("1 + 1"), tmp_path / "out.ipynb", kernels=pool).shown("text/plain") == "2"
     assert words in pool.problem

@@ -17,7 +17,7 @@ from smithers_nb.engine.journal.records import INPUT, Node, read_output
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.location import Location
 from smithers_nb.resources import resource
-from smithers_nb.workflows.triggers import launch as triggers_launch
+from smithers_nb.workflows.triggers import launch as launching
 from smithers_nb.workflows.triggers.launch import (
     OPS_WORKFLOWS,
     REASONS,
@@ -47,7 +47,7 @@ def location(tmp_path):
 def ended():
     """End what a test has launched."""
     yield
-    for child in triggers_launch._started:
+    for child in launching._started:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
@@ -109,7 +109,7 @@ def test_a_launch_is_a_durable_run_in_a_process_of_its_own(location, tmp_path):
     done = launch(location, Failed("run-1", "nightly", str(workflow)), environment=dict(os.environ))
     assert isinstance(done, Launched)
     assert AUTOPSY_ID.fullmatch(done.autopsy_run_id)
-    child = triggers_launch._started[-1]
+    child = launching._started[-1]
     assert os.getsid(child.pid) == child.pid
     assert b"SMITHERS_POST_FAILURE=0" in Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0")
     assert Path(f"/proc/{child.pid}/fd/1").resolve() == Path(f"/proc/{child.pid}/fd/2").resolve() == done.log_file
