@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # uv installs several times faster; where it cannot be had or cannot reach an index, pip does the same with the same versions
-UV := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+UV := $(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
 .PHONY: demo test check lint bench clean
 

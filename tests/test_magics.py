@@ -60,6 +60,7 @@ def completed(shell, line: str) -> set[str]:
         return {found.text for found in shell.Completer.completions(line, len(line))}
 
 
+@pytest.mark.slow
 def test_ids_and_options_are_completed(shell) -> None:
     """Tab completes run ids behind `%autopsy`, and options of both magics."""
     assert "order-sync-013" in completed(shell, "%autopsy order-sync-01")

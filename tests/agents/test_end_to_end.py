@@ -22,6 +22,7 @@ def cli(*words, env=None, cwd=None):
     return subprocess.run([program, *words], capture_output=True, text=True, env={**os.environ, **(env or {})}, cwd=cwd, check=False)
 
 
+@pytest.mark.slow
 def test_the_notebook_asks_the_model(fleet, model, opinion, tmp_path):
     """Chosen by the environment, a model is asked from the kernel; notebook and report are signed, and the key is in neither."""
     server = model(opinion(commands=["rm -rf /"]))
@@ -35,6 +36,7 @@ def test_the_notebook_asks_the_model(fleet, model, opinion, tmp_path):
         assert KEY not in text
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_an_agent(fleet, agent_cli, opinion, tmp_path):
     """`smithers-nb autopsy` prints the agent's words, who wrote them, and the same as JSON."""
     agent_cli(f"print(json.dumps({opinion()!r}))")

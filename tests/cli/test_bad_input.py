@@ -207,6 +207,7 @@ _EVERYTHING = [
     ids=["no UTF-8", "lone surrogates", "wrong types", "no JSON", "a megabyte", "binary"],
 )
 @pytest.mark.parametrize("fmt", ["table", "json", "jsonl"])
+@pytest.mark.slow
 def test_damaged_text_in_every_column(cli, own_example: Path, evil: bytes, fmt: str) -> None:
     """Text that is no UTF-8, no JSON or far too long, in every column that a run can write, stops no command."""
     with sqlite3.connect(own_example) as store:

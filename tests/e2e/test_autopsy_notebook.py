@@ -52,6 +52,7 @@ def test_through_us(tmp_path):
     assert not any(output.output_type in {"error", "stream"} for cell in executed.cells for output in cell.get("outputs", []))
 
 
+@pytest.mark.slow
 def test_by_papermill_from_the_shell(tmp_path):
     """`papermill autopsy.ipynb out.ipynb -p target_run_id … -p source …` gives the same verdict with the plain kernel."""
     done = papermill(
@@ -63,6 +64,7 @@ def test_by_papermill_from_the_shell(tmp_path):
     assert row == run_autopsy(example_store(), EXAMPLE_RUN, now=NOW).model_dump(mode="json", by_alias=True)
 
 
+@pytest.mark.slow
 def test_a_wrong_parameter_in_the_shell_is_one_clear_line(tmp_path):
     """A person who forgets the run or mistypes a value reads what is wrong at the end of papermill's output."""
     done = papermill(resource("notebooks/autopsy.ipynb"), tmp_path / "out.ipynb", source=example_store())
@@ -70,6 +72,7 @@ def test_a_wrong_parameter_in_the_shell_is_one_clear_line(tmp_path):
     assert "ParameterError: target_run_id: name the run to look at" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_tour(tmp_path):
     """The first look runs from its first to its last cell; its durable run parks twice and ends well."""
     done = execute(resource("notebooks/tour.ipynb"), tmp_path / "tour.ipynb")

@@ -122,6 +122,7 @@ def saved_pages(folder):
     return ["".join(output.get("data", {}).get("text/html", "")) for cell in cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.slow
 def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, tmp_path):
     """Nothing passes until somebody decides; both people see the one decision; the answer is checked before it counts."""
     ann = opened(browser, lab, "deploy")

@@ -44,6 +44,7 @@ def project(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_the_durable_notebook(project):
     """It parks at its question and at its gate, the README's commands find and decide them, and each stage is done once."""
     parked = smithers_nb(project, *shown("up nightly.ipynb"), "--run-id", "nightly-1", "--format", "json")

@@ -30,6 +30,7 @@ def smithers_nb(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_in_a_verdict(smithers_nb, tmp_path):
     """`up` of a failing notebook exits with 1 and one line; `output ID output` prints the verdict row of the launched autopsy."""
     failed = smithers_nb("up", "boom.ipynb", "--run-id", "boom-1")
@@ -50,6 +51,7 @@ def test_a_failed_run_ends_in_a_verdict(smithers_nb, tmp_path):
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_opting_out(smithers_nb, tmp_path):
     """The flag leaves a failure without an autopsy; the exit code stays."""
     failed = smithers_nb("up", "boom.ipynb", "--no-post-failure")

@@ -43,6 +43,7 @@ def test_only_a_gate_parks_a_run(project, message):
     ],
     ids=["caught", "thread"],
 )
+@pytest.mark.slow
 def test_a_run_that_asks_is_not_finished(project, cell):
     """A notebook that swallows the end at a gate waits at it all the same, and is finished once somebody has decided."""
     run_id = project.submit(cell)
@@ -55,8 +56,9 @@ def test_a_run_that_asks_is_not_finished(project, cell):
 def test_a_notebook_may_end_itself(project):
     """`sys.exit(0)` is an end that papermill takes for a good one; the cell is finished too, and what it left under way is not."""
     run_id = project.submit(
-        "import sys, threading, time\nfrom smithers_nb import stage\n"
-        "threading.Thread(target=stage, args=('left', lambda: time.sleep(60)), daemon=True).start()\ntime.sleep(0.5)\nsys.exit(0)",
+        "import sys, threading, time\nfrom smithers_nb import stage\nbegun = threading.Event()\n"
+        "def left(): begun.set(); time.sleep(60)\n"
+        "threading.Thread(target=stage, args=('left', left), daemon=True).start()\nbegun.wait(60)\nsys.exit(0)",
         effect("never"),
     )
     assert project.execute(run_id).status == "finished"
@@ -64,6 +66,7 @@ def test_a_notebook_may_end_itself(project):
     assert project.lines() == []
 
 
+@pytest.mark.slow
 def test_a_damaged_engine_database_is_told_in_one_line(project, capfd):
     """Whoever starts a run is told which file cannot be used; the run waits, and goes on once the file is out of the way."""
     file = project.location.file.with_name("dbos.db")
@@ -106,6 +109,7 @@ def test_what_the_engine_has_heard_of_is_executed_all_the_same(project, outlived
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow
 def test_a_run_ends_with_its_terminal_or_its_service(project, number):
     """A foreground run that is told to end, or whose terminal closes, is cancelled like with Ctrl-C, and not left as running."""
     notebook = project.notebook("open('begun', 'w').close()\nimport time; time.sleep(60)")
@@ -151,6 +155,7 @@ def test_no_cell_takes_the_place_of_the_parameters(project):
         assert read_output(connection, Node(run_id, INPUT))["name"] == "ann"
 
 
+@pytest.mark.slow
 def test_cells_that_share_an_id_keep_theirs_apart(project, capfd):
     """Cells without an id of their own get the same ones in every execution, so that a node has one history; nobody is warned."""
     notebook = project.notebook("1", "2")

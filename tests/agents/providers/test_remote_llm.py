@@ -14,6 +14,7 @@ RUN = "order-sync-013"
 KEY = "test-key-of-no-known-kind-0815"
 
 
+@pytest.mark.slow
 def test_a_good_answer_is_the_narrative(fleet, model, opinion):
     """The words of a model whose quotes hold become the root cause, signed; class, confidence and commands stay those of the rules."""
     server = model(opinion())

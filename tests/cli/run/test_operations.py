@@ -99,6 +99,7 @@ def until(condition, seconds: float = 30.0) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_plain_notebook_is_a_run(shop: Shop) -> None:
     """Any papermill notebook runs: parameters arrive, each cell is a node, the outcome names the notebook; a second resume is nothing."""
     notebook = shop.notebook("print('hello', who)")
@@ -117,6 +118,7 @@ def test_a_plain_notebook_is_a_run(shop: Shop) -> None:
     assert shop.here("up", notebook, "--run-id", "r1").code == 4
 
 
+@pytest.mark.slow
 def test_people_and_stages(shop: Shop) -> None:
     """A question and a gate park the run with exit code 3; what is said continues it in the background; stages are done once."""
     notebook = shop.notebook(
@@ -143,6 +145,7 @@ def test_people_and_stages(shop: Shop) -> None:
     assert "Ann" in str(shop.here("deny", "r1", "--node", "publish").err)
 
 
+@pytest.mark.slow
 def test_a_failure_and_its_repair(shop: Shop) -> None:
     """A failed run exits with 1 and names node and reason; after an edit it goes on with consent only, and finished stages stay."""
     notebook = shop.notebook(STEPS, "stage('load', once, 'load')\nraise ValueError('no such table')")
@@ -169,6 +172,7 @@ def test_a_failure_and_its_repair(shop: Shop) -> None:
     assert shop.effects == ["load", "send", "load", "send"]
 
 
+@pytest.mark.slow
 def test_stopping_runs(shop: Shop) -> None:
     """A live run is cancelled by command and by Ctrl-C with exit code 2; who resumes a live one is refused; a kernel that dies fails."""
     notebook = shop.notebook("import pathlib, time\npathlib.Path(f'began-{who}').touch()\ntime.sleep(60)")
@@ -194,6 +198,7 @@ def test_stopping_runs(shop: Shop) -> None:
     assert shop.here("cancel", "r1").code == 4
 
 
+@pytest.mark.slow
 def test_limits_and_dead_kernels(shop: Shop) -> None:
     """A notebook that never ends is stopped at its total limit, one that kills its kernel fails; each says so in one line."""
     slow = shop("up", shop.notebook("import time\ntime.sleep(60)", name="slow"), "--run-id", "slow", "--timeout", "3", "--format", "json")
@@ -205,6 +210,7 @@ def test_limits_and_dead_kernels(shop: Shop) -> None:
     assert "Traceback" not in slow.err + dead.err
 
 
+@pytest.mark.slow
 def test_of_two_who_resume_at_once_one_wins(shop: Shop) -> None:
     """The same run resumed by two processes at once is executed once; the other is told who has it."""
     failing = "import os\nif not os.path.exists('ok'): raise ValueError('not yet')\n"
@@ -218,6 +224,7 @@ def test_of_two_who_resume_at_once_one_wins(shop: Shop) -> None:
     assert any("still running" in error or "live process" in error for error in errors)
 
 
+@pytest.mark.slow
 def test_an_edit_while_parked(shop: Shop) -> None:
     """A notebook that is edited while its run is parked: the decision is kept, the run is paused, and goes on with consent."""
     gate = "from smithers_nb.engine.stages import gate\nprint(gate('publish', 'Publish?').approved)"
@@ -234,6 +241,7 @@ def test_an_edit_while_parked(shop: Shop) -> None:
     assert [row.status for row in shop.rows("_smithers_approvals", "r1")] == ["approved"]
 
 
+@pytest.mark.slow
 def test_the_live_page(shop: Shop) -> None:
     """`--serve` shows state, gate and report to who has the token, on this machine only, and ends with the run."""
     notebook = shop.notebook("from smithers_nb.engine.stages import gate\ngate('publish', '<b>Publish?</b>')")

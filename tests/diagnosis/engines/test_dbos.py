@@ -50,6 +50,7 @@ def status(path: Path, run_id: str) -> str:
     return found[0]
 
 
+@pytest.mark.slow
 def test_printed_lines_work_as_printed(shop):
     """Show, steps, fork, cancel and resume do to a real workflow what they are printed for."""
     source = open_source(str(shop))

@@ -68,6 +68,7 @@ def test_a_store_that_fails_changes_no_outcome_and_is_told(project, cell, caplog
     assert f"run {other}: its notebook stays at" in caplog.text
 
 
+@pytest.mark.slow
 def test_workers_bring_notebooks_too(project):
     """Runs that a worker takes from the queue bring their notebooks from its process."""
     from smithers_nb.engine.workers import worker

@@ -195,6 +195,7 @@ def test_cells_run_where_the_run_was_started(project):
     assert executed.cells[-1].outputs[-1].data["text/plain"] == repr((where.name, run_id))
 
 
+@pytest.mark.slow
 def test_the_kernel_is_gone_with_the_process_that_started_it(project):
     """Kill -9 of the process that executes a run leaves no kernel behind."""
     run_id = project.submit("import os\nopen('pid', 'w').write(f'{os.getpid()} ')\nimport time; time.sleep(60)")

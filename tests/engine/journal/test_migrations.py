@@ -25,6 +25,7 @@ def test_opening_again_changes_nothing(journal, run):
         assert connection.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar() == 1
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_journal(in_file, elsewhere, at_once):
     """Of two that open a new journal at once one makes the tables, and both can use them."""
     code = "meet()\nprint(len(sa.inspect(Journal.open(Location.of(f'{sys.argv[1]}.new')).engine).get_table_names()))"

@@ -113,6 +113,7 @@ def test_a_clock_that_goes_backwards(journal, run, monkeypatch):
 
 
 @pytest.mark.parametrize("text", [HOSTILE, MEGABYTES], ids=["hostile", "10 MB"])
+@pytest.mark.slow
 def test_hostile_payloads(journal, run, text):
     """NUL, half characters and megabytes in messages, outputs, notes and labels are kept as far as a database can, and break nothing."""
     node = run(journal)

@@ -57,6 +57,7 @@ def folder(monkeypatch):
     made.rmdir()
 
 
+@pytest.mark.slow
 def test_a_kernel_is_made_of_the_zygote(pool, notebook, parameters, tmp_path):
     """The kernel is a child of the zygote in a session of its own, has everything imported, and sees its parameters."""
     cell = "import os, sys\n(name * count, os.getppid(), os.getsid(0) == os.getpid(), 'pandas' in sys.modules)"
@@ -198,6 +199,7 @@ def test_the_way_it_ended_is_known(pool, tmp_path):
     assert "expected one argument" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 def test_a_dead_zygote_is_done_without(notebook, tmp_path, caplog):
     """When the zygote is killed, a notebook that is running goes on, later ones get ordinary kernels, and that is said once."""
     mark = tmp_path / "running"
@@ -237,6 +239,7 @@ def test_some_environments_need_an_interpreter_of_their_own(pool, notebook, tmp_
     assert pool.problem == ""
 
 
+@pytest.mark.slow
 def test_a_killed_owner_takes_everything_along(notebook, tmp_path, folder):
     """When our own process is killed, zygote and kernel end by themselves and leave no folder and no socket."""
     pids = tmp_path / "pids"
@@ -254,6 +257,7 @@ def test_a_killed_owner_takes_everything_along(notebook, tmp_path, folder):
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.slow
 def test_a_pool_that_is_closed_is_gone(notebook, tmp_path):
     """Leaving the block ends the zygote and leaves nothing behind; a pool may be closed twice."""
     with prewarmed(wait=True) as pool:
@@ -264,6 +268,7 @@ def test_a_pool_that_is_closed_is_gone(notebook, tmp_path):
     assert execute(notebook("2"), tmp_path / "out.ipynb", kernels=pool).shown("text/plain") == "2"
 
 
+@pytest.mark.slow
 def test_a_pool_may_be_started_from_a_thread_that_ends(notebook, tmp_path):
     """The zygote belongs to the process, not to the thread that started it."""
     pool = KernelPool()

@@ -147,6 +147,7 @@ def test_a_notebook_that_is_gone_or_damaged(tmp_path, content):
     assert mismatches("a.b", source_of(path)) == (UNAVAILABLE,)
 
 
+@pytest.mark.slow
 def test_an_edited_notebook_pauses_its_run_while_it_waits(tmp_path):
     """Decided after an edit, a run does not go on with other code; accepted by name, it does, and the log says what was accepted."""
     from smithers_nb.engine import control

@@ -582,6 +582,7 @@ stage("effect", act)
     ("location", "times", "tries"),
     [("before", 1, ["failed", "finished"]), ("within", 2, ["failed", "finished"]), ("after", 1, ["finished"])],
 )
+@pytest.mark.slow
 def test_a_kernel_that_dies_at_a_boundary(tmp_path, location, times, tries):
     """Its effect happens once, unless the kernel dies after it and before the commit: then it is done again (at least once)."""
     project = Project(Location.of(tmp_path))
@@ -594,6 +595,7 @@ def test_a_kernel_that_dies_at_a_boundary(tmp_path, location, times, tries):
     assert [state for node_id, _, state in project.tries(run_id) if node_id == "effect"] == tries
 
 
+@pytest.mark.slow
 def test_a_notebook_waits_and_goes_on(tmp_path):
     """A real notebook parks at its gate with a card to read and no error in it; after the decision, what was done is not done again."""
     project = Project(Location.of(tmp_path))

@@ -50,6 +50,7 @@ def project(request, tmp_path):
     return Project(Location.of(tmp_path, database=url))
 
 
+@pytest.mark.slow
 def test_workers_share_a_queue(project):
     """Two workers at once take every queued run exactly once, and end when nothing is left."""
     ids = [project.submit("with open('effects', 'a') as file:\n    file.write(name + ' ')", parameters={"name": f"n{i}"}) for i in range(6)]
@@ -63,6 +64,7 @@ def test_workers_share_a_queue(project):
         assert known_workers(connection) == []
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(project):
     """A worker killed at any stage boundary is replaced by the next one; a stage that was kept is not run again."""
     runs = {where: project.submit(DIE_ONCE, STAGES, parameters={"name": where}) for where in BOUNDARIES}
@@ -83,6 +85,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(project):
     assert {row.starts for run_id in runs.values() for row in project.rows(executions, run_id)} <= {2, 3}
 
 
+@pytest.mark.slow
 def test_a_killed_foreground_run_is_taken_over(project):
     """A run whose own process is killed goes on in a worker, from its last finished stage."""
     run_id = project.submit(DIE_ONCE, STAGES, parameters={"name": "between"})
@@ -94,6 +97,7 @@ def test_a_killed_foreground_run_is_taken_over(project):
     assert project.lines() == ["between:first", "between:second"]
 
 
+@pytest.mark.slow
 def test_a_run_started_twice_at_once_is_executed_once(project):
     """Two processes that start one run at the same moment execute it once, and both learn how it ended."""
     run_id = project.submit(effect("once") + "\nimport time; time.sleep(1)")
@@ -103,6 +107,7 @@ def test_a_run_started_twice_at_once_is_executed_once(project):
     assert project.run(run_id).status == "finished"
 
 
+@pytest.mark.slow
 def test_interrupting_a_foreground_run_cancels_it(project):
     """Ctrl-C ends a foreground run as cancelled, with its kernel and without a reason to look into."""
     run_id = project.submit(effect("begun") + "\nimport time; time.sleep(60)", effect("never"))
@@ -113,6 +118,7 @@ def test_interrupting_a_foreground_run_cancels_it(project):
     assert (project.run(run_id).status, project.run(run_id).error_json) == ("cancelled", None)
 
 
+@pytest.mark.slow
 def test_a_decision_is_followed_at_once(project):
     """A run parked at a gate goes on within two seconds of the decision, in a worker that is alive."""
     from smithers_nb.engine import control

@@ -192,6 +192,7 @@ def test_a_folder_is_made_and_an_old_report_replaced(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     """When there is no room the old report stays, nothing is left beside it, and the error says what to do."""
     target = tmp_path / "r.html"

@@ -159,6 +159,7 @@ def test_a_run_that_may_not_go_on_with_an_edited_notebook(project):
     assert blocker.commands == (f"smithers-nb resume {run_id} --accept-workflow-change",)
 
 
+@pytest.mark.slow
 def test_a_failed_retry_is_not_suggested_again(project):
     """Where a resume is how a retry is carried out, one that did not help is a retry that did not."""
     run_id = failed(project, "raise ConnectionResetError(104, 'Connection reset by peer')")

@@ -119,6 +119,7 @@ def decide(autopsy, word, *options):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_approved_it_is_filed(autopsy, endpoint):
     """After an approval a worker sends exactly what was shown, once; verdict row and report have the id and the address of the bug."""
     proposed = autopsy.output("propose-bug-report")["payload"]
@@ -132,6 +133,7 @@ def test_approved_it_is_filed(autopsy, endpoint):
     assert os.fspath(autopsy.report) == row["report"]
 
 
+@pytest.mark.slow
 def test_denied_nothing_is_sent(autopsy, endpoint):
     """The run parks at the gate with its report so far; denied, the verdict is kept and nothing has left the machine."""
     assert (autopsy.status(), autopsy.output("output"), endpoint.requests) == ("waiting-approval", None, [])
@@ -147,6 +149,7 @@ def test_denied_nothing_is_sent(autopsy, endpoint):
     autopsy.wait(lambda: "ann decided to send nothing: not &lt;ours&gt;" in autopsy.report.read_text())
 
 
+@pytest.mark.slow
 def test_killed_while_it_sends(autopsy, endpoint):
     """A process that dies while the report is on its way: the next execution does not send it again, and says that it is not known."""
     endpoint.manner = "hang"

@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_rehearsal_leaves_nothing_but_what_it_learned(tmp_path):
     """It starts no thread, keeps no file open and leaves none; a second one has nothing left to import."""
     code = (

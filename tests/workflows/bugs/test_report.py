@@ -251,6 +251,7 @@ def test_a_secret_that_a_cut_would_bare_is_gone():
     assert "hunter2" not in scrub_text('{"password": "' + "hunter2 " * 20_000 + '"}', 2_000)
 
 
+@pytest.mark.slow
 def test_a_report_is_never_too_long(changed):
     """Fifty events and every other field full of the widest characters stay below the limit; the title stays a line."""
     wide = '\\"😀\x1b' * 100_000

@@ -83,6 +83,7 @@ def test_a_decided_gate_and_a_question_are_shown(by_hand, capsys):
     assert "one of: red, green" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_plain_papermill_stops_at_a_gate(tmp_path):
     """`papermill job.ipynb out.ipynb` never passes a gate: it ends there with one line and the card that says what to do."""
     node = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
@@ -111,6 +112,7 @@ def test_who_decides(monkeypatch):
 
 
 @widgets
+@pytest.mark.slow
 def test_an_approval_in_the_inbox_continues_the_run(tmp_path, monkeypatch):
     """Approving a waiting run from a notebook beside it starts a worker, which executes the rest."""
     monkeypatch.setenv("JUPYTERHUB_USER", "ann")

@@ -118,6 +118,7 @@ def test_nothing_masks_the_failure(location, failed, capsys, tmp_path):
     assert "its autopsy could not be launched" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_autopsy_that_fails_launches_nothing(location, capsys):
     """An autopsy of a run that is not there fails with a reason, ends with 1 and has no autopsy of its own."""
     done = launch.launch(location, launch.Failed("no-such-run", "nightly"))
@@ -140,6 +141,7 @@ def test_a_worker_looks_into_what_failed(location, failed, capsys):
     assert LINE.fullmatch(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_the_autopsy_of_a_run_of_ours(location, failed):
     """From the failed run to the verdict row and the report, which is written down where the row says."""
     done = after_run(location, failed())
@@ -156,6 +158,7 @@ def test_the_autopsy_of_a_run_of_ours(location, failed):
     assert row["suggestion"] in report.read_text()
 
 
+@pytest.mark.slow
 def test_in_a_shared_journal(tmp_path, postgres, journal_runs):
     """A run of a journal in Postgres is looked into the same way, and neither the journal nor the process list has its password."""
     location = Location(tmp_path, postgres.replace("postgres@", "postgres:se-cret@"))

@@ -145,6 +145,7 @@ def test_many_failures_wait_for_their_turn(project, monkeypatch):
     assert len(launched(folder)) == 4
 
 
+@pytest.mark.slow
 def test_killed_before_the_launch(project):
     """A watcher killed between noticing a failure and launching its autopsy: the next one launches it, whatever time it begins at, once."""
     folder = project()
