@@ -70,14 +70,14 @@ def queue_of_runs(folder: str, count: str, url: str) -> None:
     from smithers_nb.engine import control
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.leases import known_workers
-    from smithers_nb.engine.workers import worker as engine_worker
+    from smithers_nb.engine.workers.client import enqueue
 
     project = _project(folder, url)
     notebook = project.notebook(_EFFECT)
     names = [f"n{number}" for number in range(int(count))]
     begun = time.perf_counter()
     for name in names:
-        engine_worker.enqueue(project.location, control.submit(project.location, notebook, {"name": name}, cwd=project.root))
+        enqueue(project.location, control.submit(project.location, notebook, {"name": name}, cwd=project.root))
     queued, begun = time.perf_counter() - begun, time.perf_counter()
     workers = [_worker(project) for _ in range(2)]
     until, done = begun + _PATIENCE_S, begun
@@ -98,14 +98,14 @@ def queue_of_runs(folder: str, count: str, url: str) -> None:
 def decisions(folder: str, count: str, url: str) -> None:
     """Park runs at a gate, decide one after the other, and measure until the cell after the gate begins in a living worker."""
     from smithers_nb.engine import control
-    from smithers_nb.engine.workers import worker as engine_worker
+    from smithers_nb.engine.workers.client import enqueue
 
     project = _project(folder, url)
     notebook = project.notebook("from smithers_nb import gate\ngate('ship', 'Ship it?')", _NEXT)
     worker = _worker(project, keep=True)
     runs = {name: control.submit(project.location, notebook, {"name": name}, cwd=project.root) for name in map(str, range(int(count)))}
     for run_id in runs.values():
-        engine_worker.enqueue(project.location, run_id)
+        enqueue(project.location, run_id)
     _until(lambda: _statuses(project) == {"waiting-approval": len(runs)})
     took = []
     for name, run_id in runs.items():

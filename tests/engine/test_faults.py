@@ -13,7 +13,9 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import INPUT, Node, read_output
 from smithers_nb.engine.journal.store import unusable
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.workers import worker
+from smithers_nb.engine.workers import dbos
+from smithers_nb.engine.workers.executor import Executor, executing
+from smithers_nb.engine.workers.foreground import run_here
 from smithers_nb.errors import ControlRefused, JournalUnusable, ParameterError
 from tests.support.durable import Project, effect, until
 
@@ -73,17 +75,17 @@ def test_a_damaged_engine_database_is_told_in_one_line(project, capfd):
     run_id = project.submit(effect("done"))
     file.write_text("no database")
     with pytest.raises(JournalUnusable, match=r"dbos\.db cannot be used: file is not a database"):
-        worker.run_here(project.location, run_id)
+        run_here(project.location, run_id)
     assert project.run(run_id).status == "waiting-worker"
     file.unlink()
-    assert worker.run_here(project.location, run_id).status == "finished"
+    assert run_here(project.location, run_id).status == "finished"
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_engine_database_that_goes_away_changes_no_outcome(project, capfd):
     """A run that ended in the journal has ended, whatever the durable engine can or cannot write down."""
     run_id = project.submit("import pathlib\nfor file in pathlib.Path('.smithers_nb').glob('dbos.db*'):\n    file.unlink()", effect("done"))
-    assert worker.run_here(project.location, run_id).status == "finished"
+    assert run_here(project.location, run_id).status == "finished"
     assert project.lines() == ["done"]
     assert capfd.readouterr().err == ""
 
@@ -93,18 +95,18 @@ def test_what_the_engine_has_heard_of_is_executed_all_the_same(project, outlived
     """Neither a queue that nobody serves nor a database that outlived its journal keeps a foreground run from being executed, once."""
     from dbos import DBOS, SetWorkflowID
 
-    with Journal.open(project.location) as journal, worker._engine(journal), SetWorkflowID("run-1:1"):
+    with Journal.open(project.location) as journal, executing(Executor(journal)), SetWorkflowID("run-1:1"):
         if outlived == "queued":
-            DBOS.enqueue_workflow("notebooks", worker._workflow(), "run-1", 1)
+            DBOS.enqueue_workflow("notebooks", dbos._workflow(), "run-1", 1)
         else:
             project.submit(effect("other"), run_id="run-1")
-            DBOS.start_workflow(worker._workflow(), "run-1", 1).get_result()
+            DBOS.start_workflow(dbos._workflow(), "run-1", 1).get_result()
     if outlived == "success":
         for file in project.location.file.parent.glob("journal.db*"):
             file.unlink()
         project.root.joinpath("effects").unlink(missing_ok=True)
     run_id = project.submit(effect("done"), run_id="run-1")
-    assert worker.run_here(project.location, run_id).status == "finished"
+    assert run_here(project.location, run_id).status == "finished"
     assert project.lines() == ["done"]
 
 

@@ -22,7 +22,7 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import attempts, runs
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.workers import worker as engine_worker
+from smithers_nb.engine.workers.client import enqueue
 from smithers_nb.errors import ControlRefused
 from tests.support.durable import Project
 
@@ -144,7 +144,7 @@ def test_whatever_is_killed_nothing_is_lost_doubled_or_left_behind(project):
         for i in range(RUNS)
     ]
     for run_id in ids:
-        engine_worker.enqueue(project.location, run_id)
+        enqueue(project.location, run_id)
     crew, chance = [worker(project), worker(project)], random.Random(RUNS)
     killed = until_finished(project, crew, chance)
     for process in crew:

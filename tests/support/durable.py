@@ -15,24 +15,25 @@ import nbformat
 import sqlalchemy as sa
 
 from smithers_nb.engine import control
-from smithers_nb.engine.execution.run_execution import Outcome, execute_run
+from smithers_nb.engine.execution.run_execution import execute_run
 from smithers_nb.engine.journal import Journal, executions, leases
 from smithers_nb.engine.journal.schema import attempts, events, nodes, runs
 
 if TYPE_CHECKING:
+    from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
 
 _WORKER = """
 import sys
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.workers import worker as runtime
-from smithers_nb.engine.workers.worker import run_here, work
-runtime._IDLE_S = 1.0
+from smithers_nb.engine.workers import worker
+from smithers_nb.engine.workers.foreground import run_here
+worker._IDLE_S = 1.0
 location = Location.of(sys.argv[1], database=sys.argv[2] or None)
 if len(sys.argv) > 3:
     print(run_here(location, sys.argv[3]).status, flush=True)
 else:
-    work(location, concurrency=1, until_idle=True, on_outcome=lambda outcome: print(outcome.run_id, outcome.status, flush=True))
+    worker.work(location, concurrency=1, until_idle=True, on_outcome=lambda outcome: print(outcome.run_id, outcome.status, flush=True))
 """
 
 

@@ -41,7 +41,7 @@ def logs(  # noqa: PLR0913  # its options
     """Print what a run does: its log, and the text that its notebook shows."""
     from smithers_nb.engine.control.log import glance
     from smithers_nb.engine.control.run_state import resolve
-    from smithers_nb.engine.execution.run_execution import notebook_of
+    from smithers_nb.engine.execution.outcome import notebook_of
     from smithers_nb.engine.journal import Journal
 
     location = runs_of(ask, database)

@@ -128,7 +128,7 @@ def _follow(ask: Asked, location: Location, said: Said, word: str) -> None:
     then = f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}" if said.goes_on else ""
     if said.goes_on:
         from smithers_nb.engine.control.edit_check import is_edited
-        from smithers_nb.engine.workers.worker import ensure_worker
+        from smithers_nb.workflows.triggers.background import ensure_worker
 
         ensure_worker(location)
         if is_edited(location, run_id):

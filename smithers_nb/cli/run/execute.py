@@ -24,7 +24,7 @@ from smithers_nb.model.vocabulary import exit_code
 if TYPE_CHECKING:
     from smithers_nb.cli.options import Asked
     from smithers_nb.engine.control import Pending
-    from smithers_nb.engine.execution.run_execution import Outcome
+    from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
 
 _FIRST_LINE = 400
@@ -40,7 +40,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     """
     if detach:
         return _hand_to_worker(ask, location, run_id)
-    from smithers_nb.engine.workers.worker import run_here
+    from smithers_nb.engine.workers.foreground import run_here
 
     with _served(location, run_id, serve=serve), _interruptible():
         with notebook_progress() as progress:
@@ -72,15 +72,11 @@ def _told(ask: Asked, location: Location, outcome: Outcome, *, no_post_failure: 
     return outcome.status
 
 
-def ending_signals() -> list[signal.Signals]:
-    """Name the signals with which a service manager or a closed terminal ends us; what `nohup` has set aside is respected."""
-    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # not every system has both
-    return [number for number in known if number is not None and signal.getsignal(number) is signal.SIG_DFL]
-
-
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let a run end with its terminal, or with whoever stops the service that it is, as with Ctrl-C."""
+    from smithers_nb.workflows.triggers.background import ending_signals
+
     ours = ending_signals()
     for number in ours:
         signal.signal(number, signal.default_int_handler)
@@ -95,7 +91,7 @@ def _interrupted(location: Location, run_id: str) -> Outcome:
     """Stop a run whose execution was interrupted where it could not stop by itself, and say how it stands."""
     from smithers_nb.engine.control import cancel
     from smithers_nb.engine.control.run_state import status_of
-    from smithers_nb.engine.execution.run_execution import Outcome
+    from smithers_nb.engine.execution.outcome import Outcome
 
     with suppress(ControlRefused):  # it is over already
         cancel(location, run_id, by="Ctrl-C")
@@ -177,8 +173,9 @@ def _first_line(message: str) -> str:
 
 def _hand_to_worker(ask: Asked, location: Location, run_id: str) -> int:
     from smithers_nb.engine.control.run_state import status_of
-    from smithers_nb.engine.execution.run_execution import notebook_of
-    from smithers_nb.engine.workers.worker import enqueue, ensure_worker
+    from smithers_nb.engine.execution.outcome import notebook_of
+    from smithers_nb.engine.workers.client import enqueue
+    from smithers_nb.workflows.triggers.background import ensure_worker
 
     enqueue(location, run_id)
     ensure_worker(location)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, command
 from smithers_nb.cli.output import note, write_json
-from smithers_nb.cli.run.execute import ending_signals
 from smithers_nb.cli.run_options import database_option, location_of
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.execution.run_execution import Outcome
+    from smithers_nb.engine.execution.outcome import Outcome
 
 
 @command(
@@ -31,27 +28,17 @@ def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_i
     Detached runs and runs that somebody decided about are queued; a worker on any machine that reaches the database may take them.
     A worker that dies loses nothing: the next one takes over what it had begun.
     """
-    from smithers_nb.engine.workers.worker import work
-    from smithers_nb.workflows.triggers.on_run_end import on_outcome
+    from smithers_nb.workflows.triggers.background import line_of, serve
 
-    location, stop = location_of(ask, database), threading.Event()
-    follow = on_outcome(location)
+    location = location_of(ask, database)
 
-    def ended(outcome: Outcome) -> None:
-        _tell(ask.fmt, outcome)
-        follow(outcome)
+    def report(outcome: Outcome) -> None:
+        if ask.fmt == "table":
+            note(line_of(outcome))
+        else:
+            reason = outcome.reason.message if outcome.reason else None
+            write_json({"runId": outcome.run_id, "status": outcome.status, "reason": reason}, line=True)
 
-    for number in (signal.SIGINT, *ending_signals()):
-        signal.signal(number, lambda *_: stop.set())
     note(f"takes runs of {location.shown}; Ctrl-C ends it")
-    work(location, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)
+    serve(location, report, concurrency=concurrency, until_idle=until_idle)
     return DONE
-
-
-def _tell(fmt: str, outcome: Outcome) -> None:
-    found: dict[str, Any] = {"runId": outcome.run_id, "status": outcome.status}
-    if fmt == "table":
-        reason = f"  {outcome.reason.message}" if outcome.reason else ""
-        note(f"{outcome.run_id}  {outcome.status}{reason}")
-    else:
-        write_json(found | {"reason": outcome.reason.message if outcome.reason else None}, line=True)

@@ -84,7 +84,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
         deps: Also what began after it; without, only the target.
         accept_workflow_change: Go on although the notebook or its modules were edited.
         force: Also when the run waits for a person.
-        here: The caller executes it itself, with `engine.workers.worker.run_here`; otherwise a worker does.
+        here: The caller executes it itself, with `engine.workers.foreground.run_here`; otherwise a worker does.
 
     Returns:
         What was reset.

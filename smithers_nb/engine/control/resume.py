@@ -58,7 +58,7 @@ def resume(  # noqa: PLR0913  # all but two are options by name
         parameters: Its parameters, when the caller wants to be sure that they are the same.
         accept_workflow_change: Go on although the notebook or its modules were edited.
         force: Take over from a process that has started it, but has not begun.
-        here: The caller executes it itself, with `engine.workers.worker.run_here`; otherwise a worker does.
+        here: The caller executes it itself, with `engine.workers.foreground.run_here`; otherwise a worker does.
 
     Raises:
         RunNotFound: There is no such run.

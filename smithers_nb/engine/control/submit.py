@@ -48,7 +48,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     hidden: bool = False,
     cwd: Path | None = None,
 ) -> str:
-    """Write down a run that is about to start; `run_here` or `enqueue` of `engine.workers.worker` starts it.
+    """Write down a run that is about to start; `engine.workers.foreground` or `engine.workers.client.enqueue` starts it.
 
     Args:
         location: Where its journal is.

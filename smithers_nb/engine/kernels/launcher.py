@@ -21,7 +21,7 @@ FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
 """Environment variable that names the private folder of the sockets, when there is one."""
 
 PRELOAD: Final = "SMITHERS_NB_PRELOAD"
-"""Environment variable with the names of modules that a notebook will need, separated by spaces."""
+"""Environment variable with what a notebook will need, separated by spaces: `module` or `module:name`."""
 
 SLOW_AND_OPTIONAL: Final = ("rfc3987_syntax", "pyarrow.fs")
 """The grammar above, and what papermill imports only to read notebooks from Hadoop."""
@@ -87,10 +87,11 @@ def _end(kernel: Any) -> NoReturn:
 
 
 def _preload() -> None:
-    """Import what the kernel spec names while the kernel has nothing to do: from its start until a client sends the first cell."""
-    for name in os.environ.get(PRELOAD, "").split():
-        with suppress(ImportError):
-            importlib.import_module(name)
+    """Import what `PRELOAD` names while the kernel has nothing to do: from its start until a client sends the first cell."""
+    for named in os.environ.get(PRELOAD, "").split():
+        module, _, name = named.partition(":")
+        with suppress(ImportError, AttributeError):  # the cell that needs it will say what is wrong with it
+            getattr(importlib.import_module(module), name or "__name__")  # a package may load its names when they are asked for
     gc.freeze()
     gc.enable()
 

@@ -143,7 +143,7 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
 def _ask_for(location: Location, run_id: str, parameters: Mapping[str, Any], artifacts: str) -> None:
     """Write an autopsy down and queue it; one that is there already is begun again only when it did not end well."""
     from smithers_nb.engine import control
-    from smithers_nb.engine.workers import worker
+    from smithers_nb.engine.workers.client import enqueue
 
     installed = installed_at(location)
     notebook = installed if installed.is_file() else resource(_NOTEBOOK)
@@ -157,17 +157,17 @@ def _ask_for(location: Location, run_id: str, parameters: Mapping[str, Any], art
         with suppress(ControlRefused):  # somebody works on it, or it is over
             _again(location, run_id)
         return
-    worker.enqueue(location, run_id)
+    enqueue(location, run_id)
 
 
 def _again(location: Location, run_id: str) -> None:
     from smithers_nb.engine import control
     from smithers_nb.engine.journal.records import QUEUED
-    from smithers_nb.engine.workers import worker
+    from smithers_nb.engine.workers.client import enqueue
 
     status = _status(location, run_id)
     if status == QUEUED:  # whoever wrote it down ended before it was queued
-        worker.enqueue(location, run_id)
+        enqueue(location, run_id)
     elif status in _AGAIN:
         control.resume(location, run_id)
 
@@ -184,7 +184,7 @@ def _status(location: Location, run_id: str) -> str:
 
 def _ended(location: Location, journal: Journal, run_ids: Sequence[str]) -> Iterator[str]:
     """Give each run as soon as nobody has to execute it any more; see to it that there is a worker."""
-    from smithers_nb.engine.workers.worker import ensure_worker
+    from smithers_nb.workflows.triggers.background import ensure_worker
 
     left, looked_at = dict.fromkeys(run_ids), 0.0
     while left:

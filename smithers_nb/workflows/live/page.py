@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.control.decisions import pending
 from smithers_nb.engine.control.log import glance
 from smithers_nb.engine.control.run_state import status_of
-from smithers_nb.engine.execution.run_execution import notebook_of
+from smithers_nb.engine.execution.outcome import notebook_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import attempts, nodes, runs
 from smithers_nb.errors import SmithersNbError

@@ -112,6 +112,6 @@ def _request(location: Location, item: Pending) -> dict[str, Any]:
 def _go_on(location: Location, said: control.Said) -> None:
     """Start a worker for what was asked for with the decision; a run of a person's own kernel asks for nothing."""
     if said.goes_on:
-        from smithers_nb.engine.workers.worker import ensure_worker
+        from smithers_nb.workflows.triggers.background import ensure_worker
 
         ensure_worker(location)

@@ -22,7 +22,7 @@ from smithers_nb.model.vocabulary import exit_code
 from smithers_nb.workflows.triggers.launch import WORKFLOW, Failed, Launched, Reason, Skipped, launch
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.execution.run_execution import Outcome
+    from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
 
 _SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
@@ -106,7 +106,7 @@ def write_report(location: Location, run_id: str) -> str | None:
         Its path or URL; None when the run is no autopsy, has no notebook yet, or the report could not be written (standard error says why).
     """
     from smithers_nb.engine.artifacts.delivery import NOT_WRITTEN, WRITTEN, artifacts_of
-    from smithers_nb.engine.execution.run_execution import notebook_of
+    from smithers_nb.engine.execution.outcome import notebook_of
     from smithers_nb.workflows.autopsy.durable import report_of
 
     try:
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Execute one autopsy in this process, and write its report."""
     from smithers_nb.engine.location import Location
     from smithers_nb.engine.stages.context import JOURNAL, ROOT
-    from smithers_nb.engine.workers.worker import run_here
+    from smithers_nb.engine.workers.foreground import run_here
 
     (run_id,) = sys.argv[1:] if arguments is None else arguments
     location = Location(Path(os.environ.pop(ROOT)), os.environ.pop(JOURNAL))

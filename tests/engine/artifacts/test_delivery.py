@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fsspec.implementations.memory import MemoryFileSystem
 
 from smithers_nb.engine.artifacts import store
-from smithers_nb.engine.execution.run_execution import notebook_of
+from smithers_nb.engine.execution.outcome import notebook_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import events, runs
 from smithers_nb.engine.location import Location
@@ -71,10 +71,10 @@ def test_a_store_that_fails_changes_no_outcome_and_is_told(project, cell, caplog
 @pytest.mark.slow
 def test_workers_bring_notebooks_too(project):
     """Runs that a worker takes from the queue bring their notebooks from its process."""
-    from smithers_nb.engine.workers import worker
+    from smithers_nb.engine.workers.client import enqueue
 
     run_id = project.submit(effect("done"), artifacts=f"file://{project.root}/out")
-    worker.enqueue(project.location, run_id)
+    enqueue(project.location, run_id)
     assert ended([project.process()]) == [f"{run_id} finished\n"]
     assert (project.root / "out" / "job" / f"{run_id}.ipynb").is_file()
 

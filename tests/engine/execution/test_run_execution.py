@@ -11,7 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from smithers_nb.engine.execution.run_execution import MAX_STARTS, abandon, notebook_of
+from smithers_nb.engine.execution.lease import MAX_STARTS
+from smithers_nb.engine.execution.outcome import notebook_of
+from smithers_nb.engine.execution.run_execution import abandon
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.leases import claim, new_owner, register
 from smithers_nb.engine.journal.schema import runs

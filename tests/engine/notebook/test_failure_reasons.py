@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from smithers_nb.engine.execution.run_execution import MAX_STARTS, abandon
+from smithers_nb.engine.execution.lease import MAX_STARTS
+from smithers_nb.engine.execution.run_execution import abandon
 from smithers_nb.engine.journal import Journal, executions, leases, records
 from smithers_nb.engine.journal.schema import attempts
 from smithers_nb.engine.location import Location

@@ -7,7 +7,10 @@ from pathlib import Path
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers, register
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.workers import worker as engine_worker
+from smithers_nb.engine.workers.client import enqueue
+from smithers_nb.engine.workers.dbos import QUEUE
+from smithers_nb.engine.workers.executor import Executor
+from smithers_nb.engine.workers.worker import Worker
 from tests.support.durable import Project
 
 
@@ -16,12 +19,13 @@ def test_a_worker_does_not_leave_work_behind(tmp_path: Path) -> None:
     project = Project(Location.of(tmp_path))
     run_id = project.submit("1")
     with Journal.open(project.location) as journal:
-        worker = engine_worker._Engine(journal, None, None, None)
-        register(journal, worker.owner, engine_worker.QUEUE)
-        assert worker._leaves()
+        executor = Executor(journal)
+        worker = Worker(executor)
+        register(journal, executor.owner, QUEUE)
+        assert worker.drain()
         with journal.reading() as connection:
             assert [found.queue for found in known_workers(connection)] == [None]
-        engine_worker.enqueue(project.location, run_id)
-        assert not worker._leaves()
+        enqueue(project.location, run_id)
+        assert not worker.drain()
         with journal.reading() as connection:
-            assert [found.queue for found in known_workers(connection)] == [engine_worker.QUEUE]
+            assert [found.queue for found in known_workers(connection)] == [QUEUE]

@@ -12,7 +12,7 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import executions
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.workers import worker as engine_worker
+from smithers_nb.engine.workers.client import enqueue
 from tests.support.durable import Project, effect, ended, until
 
 DIE_ONCE = """
@@ -55,8 +55,8 @@ def test_workers_share_a_queue(project):
     """Two workers at once take every queued run exactly once, and end when nothing is left."""
     ids = [project.submit("with open('effects', 'a') as file:\n    file.write(name + ' ')", parameters={"name": f"n{i}"}) for i in range(6)]
     for run_id in ids:
-        engine_worker.enqueue(project.location, run_id)
-        engine_worker.enqueue(project.location, run_id)  # asking twice is asking once
+        enqueue(project.location, run_id)
+        enqueue(project.location, run_id)  # asking twice is asking once
     printed = ended([project.process(), project.process()])
     assert sorted(project.lines()) == [f"n{i}" for i in range(6)]
     assert Counter("".join(printed).split()) == Counter({**dict.fromkeys(ids, 1), "finished": 6})
@@ -69,7 +69,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(project):
     """A worker killed at any stage boundary is replaced by the next one; a stage that was kept is not run again."""
     runs = {where: project.submit(DIE_ONCE, STAGES, parameters={"name": where}) for where in BOUNDARIES}
     for run_id in runs.values():
-        engine_worker.enqueue(project.location, run_id)
+        enqueue(project.location, run_id)
     for _ in range(len(runs) + 3):
         process = project.process()
         process.communicate(timeout=90)
@@ -128,7 +128,7 @@ def test_a_decision_is_followed_at_once(project):
         "with open('effects', 'a') as file:\n    file.write(f'{decision.approved} ')",
     )
     run_id = project.submit(*cells)
-    engine_worker.enqueue(project.location, run_id)
+    enqueue(project.location, run_id)
     worker = project.process()
     until(lambda: project.run(run_id).status == "waiting-approval")
     control.decide(project.location, run_id, approved=True, by="ann", note="go")

@@ -20,11 +20,11 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import nodes, outputs, runs
 from smithers_nb.engine.location import Location
-from smithers_nb.engine.workers import worker as engine_worker
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy.stages import run_autopsy
 from smithers_nb.workflows.batch import distributed
 from smithers_nb.workflows.batch.local import failed_runs
+from smithers_nb.workflows.triggers import background
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def brisk(monkeypatch):
             if not known_workers(connection):
                 started.append(worker(location))
 
-    monkeypatch.setattr(engine_worker, "ensure_worker", ensure)
+    monkeypatch.setattr(background, "ensure_worker", ensure)
     yield
     for process in started:
         process.wait(60)

@@ -92,7 +92,7 @@ def test_a_journal_that_is_gone_is_told(runs: Runs) -> None:
 
 def test_the_report_is_the_notebook_as_far_as_it_got(runs: Runs) -> None:
     """What the notebook has shown so far is served as a report with a policy of its own."""
-    from smithers_nb.engine.execution.run_execution import notebook_of
+    from smithers_nb.engine.execution.outcome import notebook_of
 
     runs.new()
     file = notebook_of(runs.location, "r1")

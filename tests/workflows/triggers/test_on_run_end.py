@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.engine.execution.run_execution import Outcome
+from smithers_nb.engine.execution.outcome import Outcome
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, read_output, write_output
 from smithers_nb.engine.location import Location

@@ -1,0 +1,57 @@
+"""For whoever wants a run executed and does not execute it: request an execution, and see to it that a worker is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal.leases import known_workers
+from smithers_nb.engine.stages.context import JOURNAL, ROOT
+from smithers_nb.engine.workers.dbos import QUEUE
+from smithers_nb.model.timestamps import now_ms
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.executions import Execution
+    from smithers_nb.engine.location import Location
+
+
+def enqueue(location: Location, run_id: str) -> Execution:
+    """Request the next execution of a run; a worker takes it.
+
+    Raises:
+        JournalUnusable: The journal cannot be written.
+        RunNotFound: There is no such run.
+    """
+    with Journal.open(location) as journal, journal.writing(run_id) as connection:
+        return executions.want(connection, run_id)
+
+
+def ensure_worker(location: Location, program: Sequence[str]) -> bool:
+    """Start a worker in the background, unless one is alive already; return whether one was started.
+
+    Args:
+        location: Project and database; the worker finds them in its environment (`stages.context.ROOT` and `JOURNAL`).
+        program: What to start: a worker that ends when it has nothing to do. What follows a run's end is not for the engine to know.
+    """
+    with Journal.open(location) as journal, journal.reading() as connection:
+        if any(worker.queue == QUEUE and worker.is_alive(now_ms()) for worker in known_workers(connection)):
+            return False
+    log = location.folder / "logs" / "worker.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(  # noqa: S603  # our own program
+            program,
+            cwd=location.root,
+            env={**os.environ, ROOT: str(location.root), JOURNAL: location.url},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    # whoever lives longer than the worker, such as a notebook's kernel, has to take note of its end
+    threading.Thread(target=process.wait, name="worker", daemon=True).start()
+    return True

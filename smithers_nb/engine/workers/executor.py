@@ -1,0 +1,108 @@
+"""This process as one that executes notebooks: announced in the journal, with a heartbeat, and with DBOS launched.
+
+DBOS cannot know by itself that a process on another machine is dead. Every process that executes has a row in `workers` and keeps its
+heartbeat fresh; what such a row says decides whether somebody else may take a run over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from smithers_nb.engine.execution.run_execution import execute_run
+from smithers_nb.engine.journal.leases import beat_until, deregister, new_owner, register
+from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.workers.dbos import QUEUE, Dbos
+from smithers_nb.errors import JournalUnusable
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.execution.outcome import Outcome
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.executions import Execution
+    from smithers_nb.engine.kernels.pool import KernelPool
+    from smithers_nb.engine.notebook.papermill_engine import Progress
+
+_log: Final = logging.getLogger("smithers_nb")
+
+
+class Executor:
+    """What this process executes.
+
+    Attributes:
+        owner: Id of this process, for DBOS and in the journal.
+        at_work: Executions under way here.
+        ended: The last one that ended here, and its outcome.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        kernels: KernelPool | None = None,
+        progress: Progress | None = None,
+        on_outcome: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self.journal = journal
+        self.owner = new_owner()
+        self.dbos = Dbos(journal.location, self.owner, self.execute)
+        self.at_work: set[Execution] = set()
+        self.ended: dict[Execution, Outcome] = {}
+        self._kernels, self._progress, self._on_outcome = kernels, progress, on_outcome
+
+    def execute(self, execution: Execution) -> Outcome:
+        """Execute a notebook; called by DBOS."""
+        self.at_work.add(execution)
+        try:
+            outcome = execute_run(self.journal, execution, self.owner, kernels=self._kernels, progress=self._progress)
+            self.ended = {execution: outcome}
+            self._report(outcome)
+        finally:
+            self.at_work.discard(execution)
+        return outcome
+
+    def _report(self, outcome: Outcome) -> None:
+        if self._on_outcome is None:
+            return
+        try:
+            self._on_outcome(outcome)
+        except Exception:  # noqa: BLE001  # the execution is over and its end is recorded; what follows it cannot undo that
+            _log.exception("what follows the end of run %s failed", outcome.run_id)
+
+    def is_executing(self) -> bool:
+        """Return whether this process is at work on a run, or has one leased."""
+        if self.at_work:
+            return True
+        with self.journal.reading() as connection:
+            return connection.execute(sa.select(runs.c.run_id).where(runs.c.runtime_owner_id == self.owner)).first() is not None
+
+
+@contextmanager
+def executing(executor: Executor, *, slots: int = 0) -> Iterator[None]:
+    """Announce this process and launch DBOS; deregister at the end.
+
+    Args:
+        executor: What this process executes.
+        slots: How many notebooks of the queue it may execute at once, 0 for none.
+
+    Raises:
+        JournalUnusable: The journal or DBOS's database cannot be used.
+    """
+    journal, over = executor.journal, threading.Event()
+    register(journal, executor.owner, QUEUE if slots else None)
+    heartbeat = threading.Thread(target=beat_until, args=(journal, executor.owner, over), name="heartbeat", daemon=True)
+    heartbeat.start()
+    try:
+        executor.dbos.launch(slots)
+        yield
+    finally:
+        over.set()
+        heartbeat.join()
+        executor.dbos.destroy()
+        with suppress(JournalUnusable):
+            if not executor.is_executing():  # else the next worker takes it over, because this process is dead then
+                deregister(journal, executor.owner)

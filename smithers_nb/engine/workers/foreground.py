@@ -1,0 +1,64 @@
+"""Execute one run in this process, to its end or to its next gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.workers.executor import Executor, executing
+from smithers_nb.model.timestamps import now_ms
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.execution.outcome import Outcome
+    from smithers_nb.engine.journal.executions import Execution
+    from smithers_nb.engine.location import Location
+    from smithers_nb.engine.notebook.papermill_engine import Progress
+
+
+def run_here(location: Location, run_id: str, *, progress: Progress | None = None) -> Outcome:
+    """Execute a run in this process, from its beginning to its end or to the next gate; Ctrl-C cancels it.
+
+    Args:
+        location: Project and database of the run.
+        run_id: A run that `control.submit` or `control.resume` has made ready.
+        progress: Called before each cell.
+
+    Raises:
+        JournalUnusable: The journal cannot be written.
+    """
+    with Journal.open(location) as journal:
+        executor = Executor(journal, progress=progress)
+        with executing(executor):
+            with journal.writing(run_id) as connection:
+                execution = executions.want(connection, run_id, queued=True)
+            return _run(executor, _unknown_to_dbos(executor, execution))
+
+
+def _run(executor: Executor, execution: Execution) -> Outcome:
+    handle = executor.dbos.start(execution)
+    cancelled = False
+    while True:
+        try:
+            return executor.dbos.result(handle)
+        except KeyboardInterrupt:
+            if cancelled:
+                raise
+            cancelled = True
+            with executor.journal.writing(execution.run_id) as connection:
+                connection.execute(runs.update().where(runs.c.run_id == execution.run_id).values(cancel_requested_at_ms=now_ms()))
+        except Exception:
+            if execution in executor.ended:  # DBOS could not write down what the journal has
+                return executor.ended[execution]
+            raise
+
+
+def _unknown_to_dbos(executor: Executor, execution: Execution) -> Execution:
+    """Number an execution anew that DBOS has already: it would start nothing, but wait for a worker or return an earlier journal's end."""
+    while executor.dbos.workflows([execution]):
+        with executor.journal.writing(execution.run_id) as connection:
+            if executions.is_begun(connection, execution):
+                break  # a worker was faster
+            executions.end(connection, execution, "superseded")
+            execution = executions.want(connection, execution.run_id, queued=True)
+    return execution

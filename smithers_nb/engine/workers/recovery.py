@@ -1,0 +1,77 @@
+"""Recovery: what dead processes held goes back on the queue, and what DBOS has lost is requested anew.
+
+DBOS knows which executor holds a workflow, the journal knows which executors are alive; recovery joins the two. Any worker does it, every
+few seconds. Which of the two decides what, and the test that kills a process there, stands in `CONTRIBUTING.md`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.engine.execution.run_execution import abandon
+from smithers_nb.engine.journal import executions
+from smithers_nb.engine.journal.leases import deregister, known_workers
+from smithers_nb.engine.kernels.socket_dirs import sweep
+from smithers_nb.model.timestamps import now_ms
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal.executions import Execution, Unfinished
+    from smithers_nb.engine.workers.executor import Executor
+
+_OVERDUE_S: Final = 30.0
+
+
+class Recovery:
+    """Recovers what dead processes have left, for one worker."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._journal, self._dbos = executor.journal, executor.dbos
+        self._looked_for_overdue = 0.0
+
+    def has_work(self) -> bool:
+        """Return whether an execution waits or was left behind, or a process has died: even the end of one has to be followed."""
+        with self._journal.reading() as connection:
+            others = [worker for worker in known_workers(connection) if worker.owner != self._executor.owner]
+            alive = {worker.owner for worker in others if worker.is_alive(now_ms())}
+            return len(alive) < len(others) or any(left.owner not in alive for left in executions.unfinished(connection))
+
+    def recover(self) -> None:
+        """Requeue what dead processes held, and request anew what DBOS has lost or given up."""
+        with self._journal.reading() as connection:
+            workers = known_workers(connection)
+            alive = {worker.owner for worker in workers if worker.owner == self._executor.owner or worker.is_alive(now_ms())}
+            left = {unfinished.execution for unfinished in executions.unfinished(connection) if self._is_left(unfinished, alive)}
+            doubtful = left | self._overdue(connection)
+        dead = [worker.owner for worker in workers if worker.owner not in alive]
+        for owner in dead:  # also what had ended in the journal and not in DBOS yet
+            for workflow_id in self._dbos.held_by(owner):
+                self._dbos.resume(workflow_id)
+        known = self._dbos.workflows(doubtful)
+        for execution in doubtful:
+            workflow = known.get(execution.workflow_id)
+            if workflow is None or workflow.is_over:
+                abandon(self._journal, execution)
+            elif workflow.status == "PENDING" and workflow.executor not in alive:
+                self._dbos.resume(workflow.id)
+        for owner in dead:
+            deregister(self._journal, owner)
+        if dead:
+            sweep()
+
+    def _is_left(self, unfinished: Unfinished, alive: set[str]) -> bool:
+        """Return whether nobody works on an execution that somebody has begun."""
+        if unfinished.owner is None:
+            return False
+        here = unfinished.owner == self._executor.owner
+        return unfinished.owner not in alive or (here and unfinished.execution not in self._executor.at_work)
+
+    def _overdue(self, connection: sa.Connection) -> set[Execution]:
+        """Find, now and then, what was queued long ago and has not begun: mostly it just waits for its turn."""
+        if time.monotonic() - self._looked_for_overdue < _OVERDUE_S:
+            return set()
+        self._looked_for_overdue = time.monotonic()
+        return set(executions.overdue(connection, now_ms() - round(_OVERDUE_S * 1000)))

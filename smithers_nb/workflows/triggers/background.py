@@ -1,0 +1,75 @@
+"""A worker that also sees to what follows a run's end: in the foreground for `smithers-nb worker`, in the background for everybody else.
+
+As a program (`python -m smithers_nb.workflows.triggers.background`) it is the worker that `ensure_worker` starts; it ends when idle.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smithers_nb.engine.workers import client
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.execution.outcome import Outcome
+    from smithers_nb.engine.location import Location
+
+
+def ensure_worker(location: Location) -> bool:
+    """Start a worker in the background, unless one is alive already; return whether one was started."""
+    return client.ensure_worker(location, [sys.executable, "-m", __name__])
+
+
+def ending_signals() -> list[signal.Signals]:
+    """List the signals with which a service manager or a closed terminal ends us; what `nohup` has set aside is respected."""
+    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # not every system has both
+    return [number for number in known if number is not None and signal.getsignal(number) is signal.SIG_DFL]
+
+
+def serve(location: Location, report: Callable[[Outcome], None], *, concurrency: int | None = None, until_idle: bool = False) -> None:
+    """Be a worker until Ctrl-C or the end of the service.
+
+    Args:
+        location: Project and database.
+        report: Called with the outcome of each execution, before a failed run is looked into.
+        concurrency: Notebooks at once; the number of cores by default.
+        until_idle: End when there has been nothing to do for some seconds.
+
+    Raises:
+        JournalUnusable: The journal cannot be opened.
+    """
+    from smithers_nb.engine.workers.worker import work
+    from smithers_nb.workflows.triggers.on_run_end import on_outcome
+
+    follow, stop = on_outcome(location), threading.Event()
+
+    def ended(outcome: Outcome) -> None:
+        report(outcome)
+        follow(outcome)
+
+    for number in (signal.SIGINT, *ending_signals()):
+        signal.signal(number, lambda *_: stop.set())
+    work(location, concurrency=concurrency, until_idle=until_idle, on_outcome=ended, stop=stop)
+
+
+def line_of(outcome: Outcome) -> str:
+    """Write how an execution ended on one line."""
+    return f"{outcome.run_id}  {outcome.status}" + (f"  {outcome.reason.message}" if outcome.reason else "")
+
+
+def main() -> None:
+    """Be the background worker of the project that the environment names."""
+    from smithers_nb.engine.location import Location
+    from smithers_nb.engine.stages.context import JOURNAL, ROOT
+
+    location = Location(Path(os.environ.pop(ROOT)), os.environ.pop(JOURNAL))
+    serve(location, lambda outcome: print(f"smithers-nb: {line_of(outcome)}", file=sys.stderr, flush=True), until_idle=True)  # noqa: T201  # its log
+
+
+if __name__ == "__main__":
+    main()
