@@ -251,6 +251,7 @@ workers = sa.Table(
     _number("started_at_ms", required=True),
     _number("heartbeat_at_ms", required=True),
     _text("queue"),
+    _number("process_start"),
 )
 """Processes that execute notebooks; a row whose heartbeat stands still belongs to a dead one."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from smithers_nb.engine.journal.leases import Worker, host
+from smithers_nb.engine.journal.leases import Worker, host, process_start
 from smithers_nb.engine.journal.schema import noticed
 from smithers_nb.model.timestamps import now_ms
 
@@ -43,7 +43,7 @@ def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> 
     Returns:
         Id of its autopsy, and whether it is the caller who has to launch it; somebody else has done that or is about to otherwise.
     """
-    mine = {"noticed_by": f"{host()} {os.getpid()}", "noticed_at_ms": now_ms()}
+    mine = {"noticed_by": f"{host()} {os.getpid()} {process_start(os.getpid())}", "noticed_at_ms": now_ms()}
     insert = _INSERTS[connection.dialect.name](noticed).on_conflict_do_nothing().returning(noticed.c.run_id)
     if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).first() is not None:
         return autopsy_run_id, True
@@ -74,8 +74,9 @@ def known(connection: sa.Connection, store: str, since_ms: int) -> set[Noticed]:
 
 
 def _still_at_it(row: sa.Row[Any]) -> bool:
-    where, _, pid = str(row.noticed_by).rpartition(" ")
-    return Worker(str(row.noticed_by), where, int(pid), int(row.noticed_at_ms), None).is_alive(now_ms())
+    where, pid, *start = str(row.noticed_by).split(" ")
+    ticks = int(start[0]) if start and start[0].isdigit() else None
+    return Worker(str(row.noticed_by), where, int(pid), int(row.noticed_at_ms), None, ticks).is_alive(now_ms())
 
 
 def _is(failure: Noticed) -> tuple[sa.ColumnElement[bool], ...]:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from smithers_nb.engine.journal import Journal, executions
-from smithers_nb.engine.journal.leases import known_workers
+from smithers_nb.engine.journal.leases import announce, started_as
 from smithers_nb.engine.stages.context import JOURNAL, ROOT
 from smithers_nb.engine.workers.dbos import QUEUE
-from smithers_nb.model.timestamps import now_ms
+from smithers_nb.engine.workers.executor import ANNOUNCED
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.executions import Execution
@@ -37,21 +37,27 @@ def ensure_worker(location: Location, program: Sequence[str]) -> bool:
         location: Project and database; the worker finds them in its environment (`stages.context.ROOT` and `JOURNAL`).
         program: What to start: a worker that ends when it has nothing to do. What follows a run's end is not for the engine to know.
     """
-    with Journal.open(location) as journal, journal.reading() as connection:
-        if any(worker.queue == QUEUE and worker.is_alive(now_ms()) for worker in known_workers(connection)):
+    with Journal.open(location) as journal:
+        owner = announce(journal, QUEUE)
+        if owner is None:
             return False
+        process = _start(location, program, owner)
+        started_as(journal, owner, process.pid)
+    # whoever lives longer than the worker, such as a notebook's kernel, has to take note of its end
+    threading.Thread(target=process.wait, name="worker", daemon=True).start()
+    return True
+
+
+def _start(location: Location, program: Sequence[str], owner: str) -> subprocess.Popen[bytes]:
     log = location.folder / "logs" / "worker.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
-        process = subprocess.Popen(  # noqa: S603  # our own program
+        return subprocess.Popen(  # noqa: S603  # our own program
             program,
             cwd=location.root,
-            env={**os.environ, ROOT: str(location.root), JOURNAL: location.url},
+            env={**os.environ, ROOT: str(location.root), JOURNAL: location.url, ANNOUNCED: owner},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
             start_new_session=True,
         )
-    # whoever lives longer than the worker, such as a notebook's kernel, has to take note of its end
-    threading.Thread(target=process.wait, name="worker", daemon=True).start()
-    return True

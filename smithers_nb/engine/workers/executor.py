@@ -7,6 +7,7 @@ heartbeat fresh; what such a row says decides whether somebody else may take a r
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.executions import Execution
     from smithers_nb.engine.kernels.pool import KernelPool
     from smithers_nb.engine.notebook.papermill_engine import Progress
+
+ANNOUNCED: Final = "SMITHERS_NB_ANNOUNCED_AS"
+"""Environment variable with the owner id under which whoever started this process has announced it."""
 
 _log: Final = logging.getLogger("smithers_nb")
 
@@ -93,7 +97,7 @@ def executing(executor: Executor, *, slots: int = 0) -> Iterator[None]:
         JournalUnusable: The journal or DBOS's database cannot be used.
     """
     journal, over = executor.journal, threading.Event()
-    register(journal, executor.owner, QUEUE if slots else None)
+    register(journal, executor.owner, QUEUE if slots else None, announced_as=os.environ.pop(ANNOUNCED, None))
     heartbeat = threading.Thread(target=beat_until, args=(journal, executor.owner, over), name="heartbeat", daemon=True)
     heartbeat.start()
     try:

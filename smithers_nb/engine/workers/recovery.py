@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.engine.execution.run_execution import abandon
 from smithers_nb.engine.journal import executions
-from smithers_nb.engine.journal.leases import deregister, known_workers
+from smithers_nb.engine.journal.leases import deregister, known_workers, release
 from smithers_nb.engine.kernels.socket_dirs import sweep
 from smithers_nb.model.timestamps import now_ms
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.executions import Execution, Unfinished
+    from smithers_nb.engine.journal.leases import Worker
     from smithers_nb.engine.workers.executor import Executor
 
 _OVERDUE_S: Final = 30.0
@@ -31,6 +32,7 @@ class Recovery:
         self._executor = executor
         self._journal, self._dbos = executor.journal, executor.dbos
         self._looked_for_overdue = 0.0
+        self._suspects: set[str] = set()
 
     def has_work(self) -> bool:
         """Return whether an execution waits or was left behind, or a process has died: even the end of one has to be followed."""
@@ -43,13 +45,15 @@ class Recovery:
         """Requeue what dead processes held, and request anew what DBOS has lost or given up."""
         with self._journal.reading() as connection:
             workers = known_workers(connection)
-            alive = {worker.owner for worker in workers if worker.owner == self._executor.owner or worker.is_alive(now_ms())}
-            left = {unfinished.execution for unfinished in executions.unfinished(connection) if self._is_left(unfinished, alive)}
-            doubtful = left | self._overdue(connection)
+            alive = self._alive(workers)
+            left = [unfinished for unfinished in executions.unfinished(connection) if self._is_left(unfinished, alive)]
+            doubtful = {unfinished.execution for unfinished in left} | self._overdue(connection)
         dead = [worker.owner for worker in workers if worker.owner not in alive]
         for owner in dead:  # also what had ended in the journal and not in DBOS yet
             for workflow_id in self._dbos.held_by(owner):
                 self._dbos.resume(workflow_id)
+        for unfinished in left:  # among them what this process could not end while the journal was away
+            release(self._journal, unfinished.execution.run_id, str(unfinished.owner))
         known = self._dbos.workflows(doubtful)
         for execution in doubtful:
             workflow = known.get(execution.workflow_id)
@@ -61,6 +65,16 @@ class Recovery:
             deregister(self._journal, owner)
         if dead:
             sweep()
+
+    def _alive(self, workers: list[Worker]) -> set[str]:
+        """Return the owners that can still be at work, one whose lease has just run out among them.
+
+        After an outage of the journal, or when a machine wakes up, every lease has run out; who is alive renews it within a moment.
+        """
+        suspects = {worker.owner for worker in workers if worker.is_stale(now_ms())}
+        dead = {worker.owner for worker in workers if worker.is_gone()} | (suspects & self._suspects)
+        self._suspects = suspects
+        return {worker.owner for worker in workers if worker.owner == self._executor.owner or worker.owner not in dead}
 
     def _is_left(self, unfinished: Unfinished, alive: set[str]) -> bool:
         """Return whether nobody works on an execution that somebody has begun."""

@@ -90,6 +90,56 @@ def test_the_run_of_a_dead_process_is_taken_over(journal, run, gone):
     assert take(journal, new_owner())
 
 
+def test_a_pid_that_was_given_out_again_is_nobody(journal, run):
+    """A process with the pid of a worker, but started at another time, does not keep its runs: so it is in a restarted container."""
+    run(journal)
+    dead = new_owner()
+    announce(journal, dead, process_start=1)
+    assert take(journal, dead)
+    assert take(journal, new_owner())
+
+
+def test_a_stale_heartbeat_overrules_a_live_pid(journal, run):
+    """A process that is there and has not been heard of for too long, such as a suspended one, loses its run."""
+    run(journal)
+    suspended = new_owner()
+    announce(journal, suspended, heartbeat_at_ms=leases.now_ms() - round(STALE_S * 1000))
+    assert take(journal, suspended)
+    assert take(journal, new_owner())
+
+
+def test_a_worker_is_announced_once(journal):
+    """Of those who look for a worker at the same time one is to start it, until that one has registered or has ended."""
+    announced = leases.announce(journal, "q")
+    assert announced is not None
+    assert leases.announce(journal, "q") is None
+    mine = new_owner()
+    leases.register(journal, mine, "q", announced_as=announced)
+    with journal.reading() as connection:
+        assert [worker.owner for worker in leases.known_workers(connection)] == [mine]
+    leases.deregister(journal, mine)
+    assert leases.announce(journal, "q") is not None
+
+
+def test_an_announced_worker_that_died_is_replaced(journal, gone):
+    """Nobody waits for a worker that ended before it could register."""
+    announced = leases.announce(journal, "q")
+    leases.started_as(journal, announced, gone)
+    assert leases.announce(journal, "q") is not None
+
+
+def test_a_lease_is_given_up_by_its_owner_only(journal, run):
+    """A run that a process has and does not execute any more is free; somebody else's stays."""
+    run(journal)
+    mine = new_owner()
+    leases.register(journal, mine)
+    assert take(journal, mine)
+    leases.release(journal, "r1", new_owner())
+    assert owner_of(journal) == mine
+    leases.release(journal, "r1", mine)
+    assert owner_of(journal) is None
+
+
 @pytest.mark.parametrize(("silent_s", "taken"), [(0, False), (STALE_S - 5, False), (STALE_S + 5, True), (-3600, False)])
 def test_a_process_elsewhere_is_judged_by_its_heartbeat(journal, run, silent_s, taken):
     """On another machine a worker is dead when its heartbeat has stood still for long; a clock that is ahead kills nobody."""

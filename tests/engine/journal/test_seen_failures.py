@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.leases import host
+from smithers_nb.engine.journal.leases import host, process_start
 from smithers_nb.engine.journal.schema import noticed
 from smithers_nb.engine.journal.seen_failures import Noticed, known, mark_launched, notice, unlaunched
 
@@ -79,7 +79,7 @@ def test_a_noticer_elsewhere_is_given_time(journal):
     noticed_by(journal, f"elsewhere {os.getpid()}", at=1)
     assert take(journal) == ("post-failure-1", True)
     with journal.reading() as connection:
-        assert connection.execute(sa.select(noticed.c.noticed_by)).scalar() == f"{host()} {os.getpid()}"
+        assert connection.execute(sa.select(noticed.c.noticed_by)).scalar() == f"{host()} {os.getpid()} {process_start(os.getpid())}"
 
 
 def _dead_pid() -> int:
