@@ -28,7 +28,7 @@ from smithers_nb.model.rows import (
     ToolCallRow,
 )
 from smithers_nb.model.vocabulary import NOISE_EVENTS
-from smithers_nb.sources.base import CHILD_MARK, AllBut, Problem, R, Source, resolve_run_id
+from smithers_nb.sources.base import AllBut, Problem, R, Source, is_child_of, resolve_run_id
 from smithers_nb.sources.composite import store_of
 from smithers_nb.sources.stores.json_text import as_object
 
@@ -180,7 +180,7 @@ class Snapshot:
         if "continuation" in config or _MONITOR_MARK in marked or _is_autopsy(child):
             return False
         return (
-            child.run_id.startswith(f"{self.run_id}{CHILD_MARK}")
+            is_child_of(child.run_id, self.run_id)
             or config.get("subflowWorkspaceParentRunId") == self.run_id
             or child.run_id in self._named_children
         )

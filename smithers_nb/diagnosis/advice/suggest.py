@@ -18,6 +18,7 @@ from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model.verdict import Advice, Classification, Failure
+from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -75,10 +76,7 @@ def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
         return (failure.node_id, failure.iteration) if failure.node_id else None
     below = (*failure.parents, failure.run_id)
     child = below[below.index(run_id) + 1] if run_id in below[:-1] else failure.run_id
-    node_id, _, iteration = child.removeprefix(f"{run_id}:child:").rpartition(":")
-    if node_id and iteration.isdigit():
-        return node_id, int(iteration)
-    return None
+    return launching_node(child, run_id)
 
 
 class _Case(NamedTuple):

@@ -21,6 +21,7 @@ from smithers_nb.model.rows import EventRow
 from smithers_nb.model.verdict import Defect, Evidence
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.redact import redact
+from smithers_nb.sources.base import is_child_of
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _same(event: EventRow, attempt: AttemptRow) -> bool:
 
 def _is_child(snapshot: Snapshot) -> bool:
     parent = snapshot.run.parent_run_id
-    return parent is not None and snapshot.run.run_id.startswith(f"{parent}:child:")
+    return parent is not None and is_child_of(snapshot.run.run_id, parent)
 
 
 def _ref(attempt: AttemptRow) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.model.verdict import ResetNode, ResetPreview
-from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _of_children(snapshot: Snapshot, hit: Iterable[ResetNode], depth: int) -> It
     """List the nodes of child runs that go with their owner, and of those runs' own children."""
     owners = {(node.node_id, node.iteration) for node in hit}
     for child in snapshot.children if depth else ():
-        owner = _owner(snapshot, child)
+        owner = launching_node(child.run.run_id, snapshot.run.run_id)
         named = as_object(child.run.config).get("subflowWorkspaceParentRunId") == snapshot.run.run_id
         if child.run.status not in _RESETTABLE or not (owner in owners if owner else named):
             continue
@@ -101,13 +101,6 @@ def _in_child(child: Snapshot) -> list[NodeRow]:
     if not keys and child.run.status in _PARKED | {"paused"}:
         return [node for node in child.nodes if node.state == "pending"]
     return [node for node in child.nodes if _key(node) in keys]
-
-
-def _owner(snapshot: Snapshot, child: Snapshot) -> _Key | None:
-    """Read the node that launched a child off the id that the engine made for it."""
-    prefix = f"{snapshot.run.run_id}{CHILD_MARK}"
-    owner, _, iteration = child.run.run_id.removeprefix(prefix).rpartition(":")
-    return (owner, int(iteration)) if child.run.run_id.startswith(prefix) and owner and iteration.isdecimal() else None
 
 
 def _family(snapshot: Snapshot, depth: int) -> Iterator[Snapshot]:
