@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis.engines.base import Cli, Engine, engine_of
+from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
@@ -102,12 +102,12 @@ class _Case(NamedTuple):
         return self.snapshot.run.run_id
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> EngineCommands:
         return engine_of(self.snapshot)
 
     @property
-    def cli(self) -> Cli:
-        return self.engine.cli
+    def cli(self) -> EngineCommands:
+        return self.engine
 
     @property
     def resume(self) -> str:

@@ -18,7 +18,7 @@ from smithers_nb.model.verdict import Blocker, Evidence
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from smithers_nb.diagnosis.engines.base import Cli
+    from smithers_nb.diagnosis.engines.base import EngineCommands
     from smithers_nb.sources.snapshot import Snapshot
 
 _NOTHING_TO_DO: Final = frozenset({"finished", "continued", "cancelled"})
@@ -98,9 +98,9 @@ def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path
         ),
         evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.workflow_path or run.status, note="hash at launch differs"),),
     )
-    return (*(_accepting(blocker, engine_of(snapshot).cli) for blocker in found), edited)
+    return (*(_accepting(blocker, engine_of(snapshot)) for blocker in found), edited)
 
 
-def _accepting(blocker: Blocker, cli: Cli) -> Blocker:
+def _accepting(blocker: Blocker, cli: EngineCommands) -> Blocker:
     lines = {which: tuple(map(cli.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
     return blocker.model_copy(update=lines)

@@ -46,7 +46,7 @@ def queue(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
     behind = f"behind {told}{more}" if holders else "and nothing runs in it: is an executor of this application version up?"
     hint = "; if nobody works on it any more, cancel it or start its application again, which recovers it" if stuck else ""
     waited = f", for {span(now - run.created_at)}" if run.created_at is not None else ""
-    cli = engine_of(snapshot).cli
+    cli = engine_of(snapshot)
     yield Blocker(
         kind=_WAITING,
         since=run.created_at,
@@ -106,7 +106,7 @@ def _nap(snapshot: Snapshot, node: NodeRow, now: int) -> Blocker:
         since=node.updated_at,
         until=due,
         reason=f"{waits}{until}; {then}",
-        commands=(engine_of(snapshot).cli.resume(None, snapshot.run.run_id),) if late else (),
+        commands=(engine_of(snapshot).resume(None, snapshot.run.run_id),) if late else (),
         evidence=(Evidence(ref=f"node:{node.node_id}/{node.iteration}", quote=node.state),),
     )
 
@@ -127,7 +127,7 @@ def left_behind(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             f"{run.owner or 'local'} is in a long step, or it is gone; then starting the application again recovers the workflow, and so "
             f"does a resume.{held}"
         ),
-        commands=(engine_of(snapshot).cli.resume(run.workflow_path, run.run_id),),
+        commands=(engine_of(snapshot).resume(run.workflow_path, run.run_id),),
         evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
     )
 

@@ -135,7 +135,7 @@ def hung_tasks(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
                 f"attempt {attempt.attempt} was last heard of {span(now - heard)} ago{limit}; cancel the run, then give the task a new "
                 "attempt"
             ),
-            commands=(engine_of(snapshot).cli.cancel(snapshot.run.run_id), _again(snapshot, attempt)),
+            commands=(engine_of(snapshot).cancel(snapshot.run.run_id), _again(snapshot, attempt)),
             evidence=(_evidence(attempt),),
         )
 
@@ -213,7 +213,7 @@ def _retry_storm(snapshot: Snapshot, tries: Tries) -> Blocker:
             f"fails the same way each time, {tries.streak} times so far, and is tried without end; it will not recover by itself: "
             f"{_said(tries.last)} (end the run, mend the task, start again with a limit such as retries={{2}})"
         ),
-        commands=(engine_of(snapshot).cli.cancel(snapshot.run.run_id),),
+        commands=(engine_of(snapshot).cancel(snapshot.run.run_id),),
         evidence=(_evidence(tries.last),),
     )
 
@@ -242,7 +242,7 @@ def _cancelling(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
         kind="cancel-pending",
         since=run.cancel_requested_at,
         reason=f"a cancel was asked for {span(waited)} ago and has not been carried out" + ("; ask again" if late else " yet"),
-        commands=(engine_of(snapshot).cli.cancel(run.run_id),) if late else (),
+        commands=(engine_of(snapshot).cancel(run.run_id),) if late else (),
         evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
     )
 
@@ -258,7 +258,7 @@ def _process(owner: str | None) -> str:
 
 
 def _resume(snapshot: Snapshot, *, force: bool = False) -> str:
-    return engine_of(snapshot).cli.resume(snapshot.run.workflow_path, snapshot.run.run_id, force=force)
+    return engine_of(snapshot).resume(snapshot.run.workflow_path, snapshot.run.run_id, force=force)
 
 
 def _again(snapshot: Snapshot, attempt: AttemptRow) -> str:
@@ -266,7 +266,7 @@ def _again(snapshot: Snapshot, attempt: AttemptRow) -> str:
     engine, path = engine_of(snapshot), snapshot.run.workflow_path
     if not engine.replays:
         return _resume(snapshot)
-    return engine.cli.retry_task(path, snapshot.run.run_id, attempt.node_id, attempt.iteration)
+    return engine.retry_task(path, snapshot.run.run_id, attempt.node_id, attempt.iteration)
 
 
 def _evidence(attempt: AttemptRow) -> Evidence:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from smithers_nb.diagnosis.engines.base import engine_of
-from smithers_nb.diagnosis.engines.smithers import FILL_IN
+from smithers_nb.diagnosis.engines.base import FILL_IN, engine_of
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.state.progress import HEARTBEAT_STALE_MS, asks_to_repeat, fires_at, last_failed, needs_resume, quota_resets_at
 from smithers_nb.diagnosis.text.durations import clock, cut, span
@@ -43,7 +42,7 @@ def questions(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             since=question.requested_at,
             until=until,
             reason=f"a person must answer: {cut(question.prompt)}{limit} (fill in {_filling(question)}{_then(snapshot)})",
-            commands=(engine_of(snapshot).cli.answer(question.request_id, _blank(question)), *_resumed(snapshot)),
+            commands=(engine_of(snapshot).answer(question.request_id, _blank(question)), *_resumed(snapshot)),
             evidence=(Evidence(ref=f"question:{question.request_id}", quote=(question.prompt or question.status)[:400]),),
         )
 
@@ -99,7 +98,7 @@ def events(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             until=until,
             reason=f"waits for the signal {name}{about}{then} (fill in the data that the workflow expects; other data fails the run)",
             commands=(
-                engine_of(snapshot).cli.signal(snapshot.run.run_id, name, str(correlation) if correlation else None),
+                engine_of(snapshot).signal(snapshot.run.run_id, name, str(correlation) if correlation else None),
                 _resume(snapshot),
             ),
             evidence=(Evidence(ref=_ref("node", node), quote=node.state),),
@@ -162,7 +161,7 @@ def paused(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
             kind="workflow-changed",
             since=_parked_at(snapshot),
             reason=f"{said}; put the old text back, or go on with the new one and answer for that what is finished may stand as it is",
-            commands=(engine_of(snapshot).cli.accepting_change(_resume(snapshot)),),
+            commands=(engine_of(snapshot).accepting_change(_resume(snapshot)),),
             evidence=(Evidence(ref=f"run:{snapshot.run.run_id}", quote=(snapshot.run.error_message or "paused")[:400]),),
         )
     elif snapshot.run.status == "paused":
@@ -215,7 +214,7 @@ def bound(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
 
 
 def _gate(snapshot: Snapshot, gate: ApprovalRow, now: int) -> Blocker:
-    run_id, cli = snapshot.run.run_id, engine_of(snapshot).cli
+    run_id, cli = snapshot.run.run_id, engine_of(snapshot)
     choices = _choices(snapshot, gate)
     return Blocker(
         kind="waiting-human" if gate.for_question else "waiting-approval",
@@ -248,7 +247,7 @@ def _asked(snapshot: Snapshot, gate: ApprovalRow, now: int) -> str:
 
 
 def _gate_without_row(snapshot: Snapshot, node: NodeRow) -> Blocker:
-    run_id, cli = snapshot.run.run_id, engine_of(snapshot).cli
+    run_id, cli = snapshot.run.run_id, engine_of(snapshot)
     return Blocker(
         kind="waiting-approval",
         node_id=node.node_id,
@@ -271,9 +270,9 @@ def _choices(snapshot: Snapshot, gate: ApprovalRow) -> tuple[str, ...]:
             options = request.get("options") if isinstance(request, dict) else None
             keys = [option["key"] for option in options or () if isinstance(option, dict) and isinstance(option.get("key"), str)]
             picks: list[dict[str, Any]] = [{"selected": key} for key in keys] if gate.mode == "select" else [{"ranked": keys}]
-            return tuple(engine_of(snapshot).cli.choose(snapshot.run.run_id, gate.node_id, gate.iteration, pick) for pick in picks)
+            return tuple(engine_of(snapshot).choose(snapshot.run.run_id, gate.node_id, gate.iteration, pick) for pick in picks)
     unknown = {"selected" if gate.mode == "select" else "ranked": FILL_IN}
-    return (engine_of(snapshot).cli.choose(snapshot.run.run_id, gate.node_id, gate.iteration, unknown),)
+    return (engine_of(snapshot).choose(snapshot.run.run_id, gate.node_id, gate.iteration, unknown),)
 
 
 def _blank(question: QuestionRow) -> str:
@@ -305,7 +304,7 @@ def _parked_at(snapshot: Snapshot) -> int | None:
 
 
 def _resume(snapshot: Snapshot) -> str:
-    return engine_of(snapshot).cli.resume(snapshot.run.workflow_path, snapshot.run.run_id)
+    return engine_of(snapshot).resume(snapshot.run.workflow_path, snapshot.run.run_id)
 
 
 def _resumed(snapshot: Snapshot) -> tuple[str, ...]:
