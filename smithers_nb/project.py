@@ -108,7 +108,7 @@ class Project(Grains):
             since_ms: Keep runs started at or after this epoch millisecond.
             limit: Keep the newest so many.
         """
-        from smithers_nb.diagnosis.state.health import run_state
+        from smithers_nb.diagnosis.state.conditions import run_state
 
         now = self.now
         wanted = {status} if isinstance(status, str) else set(status or ())

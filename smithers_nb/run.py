@@ -97,7 +97,7 @@ class Run(Grains):
     @property
     def row(self) -> grain.RunRow:
         """Its own row, with the state derived at the project's `now`."""
-        from smithers_nb.diagnosis.state.health import run_state
+        from smithers_nb.diagnosis.state.conditions import run_state
 
         return self.snapshot.run._replace(state=run_state(self.snapshot.run, self.project.now))
 

@@ -111,7 +111,7 @@ def fork_step(snapshot: Snapshot) -> int:
     """
     tasks = sorted(snapshot.tasks, key=lambda task: task.ordinal)
     failed = {(node.node_id, node.iteration) for node in snapshot.nodes if node.state == "failed"}
-    blamed = [task for task in tasks if (task.node_id, task.iteration) in failed and "continueOnFail" not in as_object(task.props)]
+    blamed = [task for task in tasks if (task.node_id, task.iteration) in failed and not snapshot.may_fail(task.node_id, task.iteration)]
     if not blamed:
         return tasks[-1].ordinal + 1 if tasks else 1
     child = _child(blamed[0])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from smithers_nb.diagnosis.state.health import health, run_state
+from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
 from smithers_nb.sources.smithers.source import SmithersSource
