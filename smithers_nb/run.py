@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from smithers_nb.errors import NodeNotFound
 from smithers_nb.model import rows as grain
+from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import NOISE_EVENTS, logical_id
-from smithers_nb.present.html.text import duration, when
 from smithers_nb.sources.base import AllBut, Problem, Source
 
 if TYPE_CHECKING:

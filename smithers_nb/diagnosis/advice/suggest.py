@@ -7,7 +7,6 @@ owns the run and are never run by us. A suggestion that already failed for the s
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.model import timestamps
 from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
@@ -167,7 +167,7 @@ def _is_active(status: str) -> bool:
 
 def _resume(case: _Case) -> tuple[str, list[str]]:
     reset = case.failure.details.get("quotaResetAtMs") or case.failure.details.get("resetAtMs")
-    when = f" after {_utc(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
+    when = f" after {timestamps.when(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
     detail = f"The run can continue from where it stopped{when}; finished tasks do not run again."
     return detail, [case.resume]
 
@@ -299,7 +299,3 @@ def _input_of(snapshot: Snapshot) -> dict[str, Any] | None:
     given = {key: item for key, item in as_object(row).items() if item is not None}
     payload = given.get("payload")
     return (as_object(payload) if set(given) == {"payload"} and isinstance(payload, str) else given) or None
-
-
-def _utc(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

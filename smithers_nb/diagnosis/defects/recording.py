@@ -15,12 +15,12 @@ from smithers_nb.diagnosis.failure.agent_errors import hidden_error
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.root_failure import was_masked
-from smithers_nb.diagnosis.text.durations import clock, cut
 from smithers_nb.diagnosis.text.quotes import QUOTE, of_attempt, of_event, of_run
 from smithers_nb.model.rows import EventRow
+from smithers_nb.model.timestamps import when
 from smithers_nb.model.verdict import Defect, Evidence
 from smithers_nb.model.vocabulary import logical_id
-from smithers_nb.redact import redact
+from smithers_nb.redact import redact, short_line
 from smithers_nb.sources.base import is_child_of
 from smithers_nb.sources.stores.json_text import as_object
 
@@ -69,7 +69,7 @@ def errors_only_in_agent_events(case: Case) -> Iterator[Defect]:
         if said is not None:
             yield Defect(
                 kind="error-only-in-agent-events",
-                summary=f"{attempt.node_id} is recorded with “{cut(stored, 60)}”; what the agent said is: {cut(said.quote)}",
+                summary=f"{attempt.node_id} is recorded with “{short_line(stored, 60)}”; what the agent said is: {short_line(said.quote)}",
                 evidence=(_verbatim(case, said), of_attempt(attempt, "what was kept of it")),
             )
             return
@@ -135,10 +135,10 @@ def replayed_errors(case: Case) -> Iterator[Defect]:
     if not tried or any((a.started_at or 0) >= (resumed.at or 0) for a in tried):
         return
     last = max(tried, key=by_start)
-    when = f" of {clock(last.finished_at)}" if last.finished_at is not None else ""
+    ended = f" of {when(last.finished_at)}" if last.finished_at is not None else ""
     yield Defect(
         kind="stale-error-replayed",
-        summary=f"the last resume tried nothing: it gave back the recorded error of attempt {last.attempt} of {last.node_id}{when}",
+        summary=f"the last resume tried nothing: it gave back the recorded error of attempt {last.attempt} of {last.node_id}{ended}",
         evidence=(of_event(resumed, '"type":"RunStarted"'), of_attempt(last, "no attempt since")),
     )
 

@@ -10,9 +10,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.failure.error_chain import clean_message
-from smithers_nb.diagnosis.text.durations import cut, span
 from smithers_nb.diagnosis.text.quotes import of_attempt, of_event, of_gate, of_node, of_run
+from smithers_nb.model.timestamps import span
 from smithers_nb.model.verdict import Defect
+from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_object, as_texts
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def zombies(case: Case) -> Iterator[Defect]:
 def retry_storms(case: Case) -> Iterator[Defect]:
     """Tasks that fail the same way again and again under retries without end."""
     for tries in case.retry_storms:
-        error = cut(clean_message(tries.last.error_message or "no message"))
+        error = short_line(clean_message(tries.last.error_message or "no message"))
         yield Defect(
             kind="retry-storm",
             summary=f"{tries.node_id} failed the same way {tries.streak} times in a row and has no limit of attempts: {error}",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.failure.root_failure import was_masked
 from smithers_nb.diagnosis.state.conditions import Case, asks_to_repeat, last_alive
 from smithers_nb.diagnosis.state.progress import quota_resets_at
-from smithers_nb.diagnosis.text.durations import clock, cut, span
+from smithers_nb.model.timestamps import span, when
+from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ def health(snapshot: Snapshot, now: int, stale_minutes: float = 15) -> tuple[Hea
 def _failed(case: Case) -> str:
     run = case.run
     if run.status == "failed":
-        return cut(f"the run failed: {run.error_message}" if run.error_message else "the run failed and does not say why")
+        return short_line(f"the run failed: {run.error_message}" if run.error_message else "the run failed and does not say why")
     if masked := [attempt for attempt in case.snapshot.attempts if was_masked(attempt)]:
         return f"{masked[-1].node_id} failed, and the engine recorded its failure as a cancellation"
     if tries := case.fatal:
-        return cut(f"{tries.node_id} failed {tries.failed} time(s) and is not tried again: {tries.last.error_message}")
+        return short_line(f"{tries.node_id} failed {tries.failed} time(s) and is not tried again: {tries.last.error_message}")
     return ""
 
 
@@ -59,22 +60,22 @@ def _blocked(case: Case) -> str:
     if not case.is_parked or case.needs_resume:
         return ""
     if questions := case.open_questions:
-        return cut(f"a person must answer {questions[0].node_id or 'a question'}: {questions[0].prompt}")
+        return short_line(f"a person must answer {questions[0].node_id or 'a question'}: {questions[0].prompt}")
     if case.open_gates:
         return _gate(case, case.open_gates[0])
     if run.status in _ON_NOBODY:
         return ""
     if run.status != "paused":
         return f"it is parked: {run.status}"
-    return cut(run.error_message) if run.error_code == "RESUME_METADATA_MISMATCH" else "a person paused it"
+    return short_line(run.error_message) if run.error_code == "RESUME_METADATA_MISMATCH" else "a person paused it"
 
 
 def _gate(case: Case, gate: ApprovalRow) -> str:
     if not asks_to_repeat(gate):
-        return cut(f"a person must decide {gate.node_id}" + (f": {gate.title}" if gate.title else ""))
+        return short_line(f"a person must decide {gate.node_id}" + (f": {gate.title}" if gate.title else ""))
     failed = case.last_failed(gate)
     error = f", which failed ({failed.error_message})," if failed and failed.error_message else ""
-    return cut(f"a person must decide whether {gate.node_id}{error} may do its side effect again", 300)
+    return short_line(f"a person must decide whether {gate.node_id}{error} may do its side effect again", 300)
 
 
 def _over_budget(case: Case) -> str:
@@ -83,7 +84,7 @@ def _over_budget(case: Case) -> str:
     reset = quota_resets_at(case.snapshot)
     if reset is None:
         return "a provider's limit is used up"
-    return f"a provider's limit is used up until {clock(reset)}" + ("" if reset > case.now else "; that has passed, so it can be resumed")
+    return f"a provider's limit is used up until {when(reset)}" + ("" if reset > case.now else "; that has passed, so it can be resumed")
 
 
 def _stuck(case: Case, quiet_ms: int) -> str:
@@ -116,7 +117,7 @@ def _undriven(case: Case) -> str:
 
 def _working_in_vain(case: Case) -> str:
     for tries in case.retry_storms:
-        return cut(f"{tries.node_id} failed the same way {tries.streak} times and is tried without end: {tries.last.error_message}")
+        return short_line(f"{tries.node_id} failed the same way {tries.streak} times and is tried without end: {tries.last.error_message}")
     return f"its engine lives but has done nothing for {span(case.quiet_ms)}" if case.is_zombie else ""
 
 
@@ -143,11 +144,11 @@ def _fine(case: Case) -> str:
         return f"finished; {lost} task(s) failed and were tolerated" if lost else "finished"
     if status == "waiting-timer":
         due = [at for _, at in case.timers if at is not None]
-        return f"a timer fires at {clock(min(due))}" if due else "it waits for a timer"
+        return f"a timer fires at {when(min(due))}" if due else "it waits for a timer"
     if status == _FOR_A_WORKER:
         return "it waits for a worker"
     working = sorted({attempt.node_id for attempt in case.in_progress})
-    return cut(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago") if working else status
+    return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago") if working else status
 
 
 def _failed_children(snapshot: Snapshot) -> int:

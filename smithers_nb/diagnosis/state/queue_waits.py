@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.engines.notebooks import WORKER
-from smithers_nb.diagnosis.text.durations import clock, span
 from smithers_nb.diagnosis.text.quotes import of_node, of_run
 from smithers_nb.model.rows import AttemptRow, RunRow
+from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
 from smithers_nb.sources.stores.json_text import as_object, whole
 
@@ -85,7 +85,7 @@ def asleep(case: Case) -> Iterator[Blocker]:
             kind=run.status,
             since=run.created_at,
             until=put_off,
-            reason=f"was put off until {clock(put_off)}; then it waits for its turn in its queue",
+            reason=f"was put off until {when(put_off)}; then it waits for its turn in its queue",
             evidence=(of_run(run),),
         )
 
@@ -94,7 +94,7 @@ def _nap(case: Case, node: NodeRow) -> Blocker:
     due = _due(case, node)
     late = case.is_overdue(due)
     waits = "waits for a message or an event of another workflow" if node.state == "waiting-event" else "sleeps"
-    until = "" if due is None else f" until {clock(due)}" + (f", in {span(due - case.now)}" if due > case.now else "")
+    until = "" if due is None else f" until {when(due)}" + (f", in {span(due - case.now)}" if due > case.now else "")
     then = _TOO_LATE.format(span(case.now - (due or case.now))) if late else _BY_ITSELF
     return Blocker(
         kind=node.state,
@@ -120,7 +120,7 @@ def left_behind(case: Case) -> Iterator[Blocker]:
         kind="left-pending",
         since=case.now - silent,
         reason=(
-            f"nothing was recorded since {clock(case.now - silent)}, {span(silent)} ago. DBOS keeps no sign of life, so either executor "
+            f"nothing was recorded since {when(case.now - silent)}, {span(silent)} ago. DBOS keeps no sign of life, so either executor "
             f"{run.owner or 'local'} is in a long step, or it is gone; then starting the application again recovers the workflow, and so "
             f"does a resume.{held}"
         ),

@@ -13,9 +13,10 @@ from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.state.conditions import Case, last_alive
 from smithers_nb.diagnosis.state.progress import QUOTA, Tries
-from smithers_nb.diagnosis.text.durations import clock, cut, span
 from smithers_nb.diagnosis.text.quotes import of_attempt, of_event, of_gate, of_run
+from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
+from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_texts
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ def denials(case: Case) -> Iterator[Blocker]:
     failed = {(node.node_id, node.iteration) for node in case.snapshot.nodes if node.state == "failed"}
     for gate in case.snapshot.approvals:
         if gate.status == "denied" and (gate.node_id, gate.iteration) in failed:
-            note = f": {cut(gate.note)}" if gate.note else ""
+            note = f": {short_line(gate.note)}" if gate.note else ""
             yield Blocker(
                 kind="approval-denied",
                 node_id=gate.node_id,
                 iteration=gate.iteration,
                 since=gate.decided_at,
-                reason=f"{gate.decided_by or 'somebody'} said no to “{cut(gate.title or gate.node_id)}”{note}; a decision, not a fault",
+                reason=f"{gate.decided_by or 'somebody'} denied “{short_line(gate.title or gate.node_id)}”{note}; a decision, not a fault",
                 evidence=(of_gate(gate, gate.note),),
             )
 
@@ -145,7 +146,7 @@ def structural(case: Case) -> Iterator[Blocker]:
         yield Blocker(
             kind="run-failed",
             since=run.finished_at,
-            reason=f"the run itself failed: {cut(clean_message(run.error_message or 'its error is not recorded'))}",
+            reason=f"the run itself failed: {short_line(clean_message(run.error_message or 'its error is not recorded'))}",
             evidence=(of_run(run, run.error_message),),
         )
 
@@ -197,14 +198,14 @@ def _retry_storm(case: Case, tries: Tries) -> Blocker:
 def _backoff(case: Case, tries: Tries) -> Blocker:
     left = "no limit" if tries.allowed is None else f"{tries.allowed - tries.failed} attempt(s) left"
     due = tries.next_at or case.now
-    when = f"due in {span(due - case.now)}, at {clock(due)}" if due > case.now else "due now"
+    at = f"due in {span(due - case.now)}, at {when(due)}" if due > case.now else "due now"
     return Blocker(
         kind="retry-backoff",
         node_id=tries.node_id,
         iteration=tries.iteration,
         since=tries.last.finished_at,
         until=tries.next_at,
-        reason=f"attempt {tries.last.attempt} failed: {_said(tries.last)}; the next one is {when} ({left})",
+        reason=f"attempt {tries.last.attempt} failed: {_said(tries.last)}; the next one is {at} ({left})",
         evidence=(of_attempt(tries.last),),
     )
 
@@ -240,4 +241,4 @@ def _again(case: Case, attempt: AttemptRow) -> str:
 
 
 def _said(attempt: AttemptRow) -> str:
-    return cut(clean_message(attempt.error_message or "no message"))
+    return short_line(clean_message(attempt.error_message or "no message"))

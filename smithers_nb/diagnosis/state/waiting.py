@@ -15,9 +15,10 @@ from smithers_nb.diagnosis.engines.base import FILL_IN
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.state.conditions import Case, asks_to_repeat
 from smithers_nb.diagnosis.state.progress import quota_resets_at
-from smithers_nb.diagnosis.text.durations import clock, cut, span
 from smithers_nb.diagnosis.text.quotes import of_gate, of_node, of_run, quoted
+from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
+from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_object, as_texts
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ def questions(case: Case) -> Iterator[Blocker]:
     for question in case.open_questions:
         expired = question.timeout_at is not None and question.timeout_at <= case.now
         until = question.timeout_at
-        limit = "" if until is None else f"; its time ran out at {clock(until)}" if expired else f"; until {clock(until)}"
+        limit = "" if until is None else f"; its time ran out at {when(until)}" if expired else f"; until {when(until)}"
         yield Blocker(
             kind="waiting-human",
             node_id=question.node_id,
             iteration=question.iteration or 0,
             since=question.requested_at,
             until=until,
-            reason=f"a person must answer: {cut(question.prompt)}{limit} (fill in {_filling(question)}{_then(case)})",
+            reason=f"a person must answer: {short_line(question.prompt)}{limit} (fill in {_filling(question)}{_then(case)})",
             commands=(case.engine.answer(question.request_id, _blank(question)), *_resumed(case)),
             evidence=(quoted(f"question:{question.request_id}", question.prompt or question.status),),
         )
@@ -85,7 +86,7 @@ def events(case: Case) -> Iterator[Blocker]:
         limit = str(props.get("timeoutMs"))
         until = node.updated_at + int(limit) if node.updated_at is not None and limit.isdecimal() else None
         then = (
-            f"; {'timed out' if until <= case.now else 'times out'} at {clock(until)}, then: {props.get('onTimeout', 'fail')}"
+            f"; {'timed out' if until <= case.now else 'times out'} at {when(until)}, then: {props.get('onTimeout', 'fail')}"
             if until
             else ""
         )
@@ -111,9 +112,9 @@ def timers(case: Case) -> Iterator[Blocker]:
         if due is None:
             reason = "waits for a timer whose time the store does not say"
         elif case.is_overdue(due):
-            reason = f"the timer is overdue by {span(case.now - due)} (it was due {clock(due)}); resume the run"
+            reason = f"the timer is overdue by {span(case.now - due)} (it was due {when(due)}); resume the run"
         else:
-            reason = f"the timer fires at {clock(due)}, in {span(due - case.now)}; resume the run then, unless a supervisor does"
+            reason = f"the timer fires at {when(due)}, in {span(due - case.now)}; resume the run then, unless a supervisor does"
         yield Blocker(
             kind="waiting-timer",
             node_id=node.node_id,
@@ -132,12 +133,12 @@ def quota(case: Case) -> Iterator[Blocker]:
     if run.status != "waiting-quota":
         return
     reset = quota_resets_at(case.snapshot)
-    when = "resume when the provider allows it again"
+    then = "resume when the provider allows it again"
     if reset is not None:
-        when = (
-            f"it resets at {clock(reset)}, in {span(reset - case.now)}"
+        then = (
+            f"it resets at {when(reset)}, in {span(reset - case.now)}"
             if reset > case.now
-            else f"it was reset at {clock(reset)}; resume the run"
+            else f"it was reset at {when(reset)}; resume the run"
         )
     blocked = as_object(run.error).get("blocked")
     first: Any = blocked[0] if isinstance(blocked, list) and blocked else {}
@@ -147,7 +148,7 @@ def quota(case: Case) -> Iterator[Blocker]:
         node_id=node_id if isinstance(node_id, str) else None,
         since=_parked_at(case),
         until=reset,
-        reason=f"a provider's limit is used up; {when}. No retries were spent.",
+        reason=f"a provider's limit is used up; {then}. No retries were spent.",
         commands=(case.resume(),),
         evidence=(of_run(run),),
     )
@@ -156,7 +157,7 @@ def quota(case: Case) -> Iterator[Blocker]:
 def paused(case: Case) -> Iterator[Blocker]:
     """A person's pause, or that of an engine which may not go on with an edited workflow."""
     if case.run.status == "paused" and case.run.error_code == _EDITED:
-        said = cut(clean_message(case.run.error_message or "the workflow was edited"))
+        said = short_line(clean_message(case.run.error_message or "the workflow was edited"))
         yield Blocker(
             kind="workflow-changed",
             since=_parked_at(case),
@@ -234,14 +235,14 @@ def _asked(case: Case, gate: ApprovalRow) -> str:
         return f"a person must answer {gate.node_id}; its question is not in the store{waited}"
     if asks_to_repeat(gate):
         failed = case.last_failed(gate)
-        said = f": {cut(clean_message(failed.error_message))}" if failed and failed.error_message else ""
+        said = f": {short_line(clean_message(failed.error_message))}" if failed and failed.error_message else ""
         return (
             f"a person must decide whether {gate.node_id} may do its side effect again{waited}. It had begun it and failed{said}. "
             "Look first whether it happened: approving repeats it, denying fails the task"
         )
-    about = f": {cut(gate.summary)}" if gate.summary else ""
+    about = f": {short_line(gate.summary)}" if gate.summary else ""
     how = _CHOICES.get(gate.mode or "", "")
-    return f"a person must decide “{cut(gate.title or gate.node_id)}”{about}{waited}{how}"
+    return f"a person must decide “{short_line(gate.title or gate.node_id)}”{about}{waited}{how}"
 
 
 def _gate_without_row(case: Case, node: NodeRow) -> Blocker:
@@ -284,7 +285,7 @@ def _blank(question: QuestionRow) -> str:
 def _filling(question: QuestionRow) -> str:
     """Say what is to be filled in: one of the choices, where there are some."""
     choices = as_texts(question.options)
-    return f"one of {cut(', '.join(choices))}" if choices else "the value"
+    return f"one of {short_line(', '.join(choices))}" if choices else "the value"
 
 
 def _props(case: Case, node: NodeRow) -> dict[str, Any]:

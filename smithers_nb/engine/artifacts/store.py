@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.artifacts import artifact_path, safe_name, write_whole
 from smithers_nb.errors import ArtifactsNotWritten, ParameterError
-from smithers_nb.redact import redact
+from smithers_nb.redact import redact, short_line
 from smithers_nb.sources.urls import without_secrets
 
 if TYPE_CHECKING:
@@ -155,4 +155,4 @@ def _not_written(location: str, error: Exception) -> ArtifactsNotWritten:
 
 def _in_a_line(error: Exception) -> str:
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return " ".join(redact(text).split())[:_MAX_LENGTH]
+    return short_line(text, _MAX_LENGTH)

@@ -13,9 +13,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.engine import stages
+from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest, gate_asked, gate_decided, question_asked
 from smithers_nb.present.html.parts import note
-from smithers_nb.present.html.text import when
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Decision
