@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Defect
     from smithers_nb.sources.snapshot import Snapshot
 
-_DEEPEST: Final = 8
+_MAX_DEPTH: Final = 8
 DETECTORS: Final[tuple[Callable[[Case], Iterator[Defect]], ...]] = (
     recording.failures_as_cancellations,
     scheduling.work_before_approval,
@@ -35,11 +35,11 @@ DETECTORS: Final[tuple[Callable[[Case], Iterator[Defect]], ...]] = (
     scheduling.gates_of_ended_runs,
     scheduling.lost_request_times,
 )
-"""Every detector, the worst first. They know how Smithers fails; of the runs of another engine they would only tell tales."""
+"""Every detector, the worst first. They know how Smithers fails, so the runs of another engine are not searched."""
 
 
 def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
-    """Find what the engine recorded wrongly or let happen in a run and its child runs.
+    """Find what the engine recorded wrongly or failed to prevent in a run and its child runs.
 
     Args:
         snapshot: The run.
@@ -48,7 +48,7 @@ def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
     Returns:
         The defects, the worst kind first; those of child runs after the run's own, with the child's id in each reference.
     """
-    return tuple(_find(Case(snapshot, now), _DEEPEST))
+    return tuple(_find(Case(snapshot, now), _MAX_DEPTH))
 
 
 def _find(case: Case, depth: int, child: str = "") -> Iterator[Defect]:

@@ -53,24 +53,26 @@ def failures_as_cancellations(case: Case) -> Iterator[Defect]:
         lost = "; its own message is lost" if message in _BARE_ABORTS else ""
         yield Defect(
             kind="failure-recorded-as-cancellation",
-            summary=f"{attempt.node_id} failed, but the run is recorded as cancelled: nobody asked for that, nothing was tried again{lost}",
+            summary=f"{attempt.node_id} failed, but the run is recorded as cancelled: nobody requested that, and nothing was retried{lost}",
             evidence=(of_attempt(attempt, "an error on a cancelled attempt"), *((of_event(event, '"reason":"aborted"'),) if event else ())),
         )
-        return  # whatever else was aborted then is a consequence
+        return  # anything else aborted then is a consequence
 
 
 def errors_only_in_agent_events(case: Case) -> Iterator[Defect]:
-    """Errors that an agent told in its event stream while the attempt keeps only a generic sentence."""
+    """Errors that an agent reported in its event stream while the attempt has only a generic sentence."""
     for attempt in case.snapshot.attempts:
         if attempt.state != "failed" or attempt.kind not in {None, "agent"}:
             continue
         stored = clean_message(attempt.error_message or "")
-        said = hidden_error(case.snapshot.agent_events, attempt, stored)
-        if said is not None:
+        reported = hidden_error(case.snapshot.agent_events, attempt, stored)
+        if reported is not None:
             yield Defect(
                 kind="error-only-in-agent-events",
-                summary=f"{attempt.node_id} is recorded with “{short_line(stored, 60)}”; what the agent said is: {short_line(said.quote)}",
-                evidence=(_verbatim(case, said), of_attempt(attempt, "what was kept of it")),
+                summary=(
+                    f"{attempt.node_id} is recorded with “{short_line(stored, 60)}”; the agent's own error is: {short_line(reported.quote)}"
+                ),
+                evidence=(_verbatim(case, reported), of_attempt(attempt, "what was recorded of it")),
             )
             return
 
@@ -92,7 +94,7 @@ def broken_streams(case: Case) -> Iterator[Defect]:
                 kind="broken-stream-as-invalid-output",
                 summary=(
                     f"the answer of {attempt.node_id} broke off after {sum(len(text) for _, text in chunks)} characters and no token count "
-                    "came; the connection was lost, yet it is recorded as output that is no JSON"
+                    "came; the connection was lost, yet it is recorded as output that is not valid JSON"
                 ),
                 evidence=(
                     Evidence(ref=f"event:{event.seq}", quote=_escaped(redact(text)[-QUOTE:]), note="the last text that came"),
@@ -109,7 +111,7 @@ def misleading_stacks(case: Case) -> Iterator[Defect]:
         if attempt.error_code == "DB_WRITE_FAILED" and "upsert output" in message and _UNSERIALISABLE.search(message):
             yield Defect(
                 kind="workflow-fault-with-engine-stack",
-                summary=f"{attempt.node_id} returned something that cannot be stored; DB_WRITE_FAILED blames the store, which is well",
+                summary=f"{attempt.node_id} returned something that cannot be stored; DB_WRITE_FAILED blames the store, which is fine",
                 evidence=(of_attempt(attempt, "the stack lies in the engine"),),
             )
             return
@@ -138,7 +140,7 @@ def replayed_errors(case: Case) -> Iterator[Defect]:
     ended = f" of {when(last.finished_at)}" if last.finished_at is not None else ""
     yield Defect(
         kind="stale-error-replayed",
-        summary=f"the last resume tried nothing: it gave back the recorded error of attempt {last.attempt} of {last.node_id}{ended}",
+        summary=f"the last resume retried nothing: it returned the recorded error of attempt {last.attempt} of {last.node_id}{ended}",
         evidence=(of_event(resumed, '"type":"RunStarted"'), of_attempt(last, "no attempt since")),
     )
 
@@ -178,24 +180,24 @@ def _false_deadlock(case: Case) -> Iterator[Defect]:
     if run.error_code != "DEPENDENCY_DEADLOCK" and "Workflow deadlocked" not in message:
         return
     finished = {node.logical_id for node in case.snapshot.nodes if node.state == "finished"}
-    for found in _WAITS_FOR.finditer(message):
-        if logical_id(found[2]) in finished:
+    for match in _WAITS_FOR.finditer(message):
+        if logical_id(match[2]) in finished:
             yield Defect(
                 kind="deadlock-on-finished-task",
-                summary=f"{found[1]} is said to wait for {found[2]}, which has finished; look at what {found[1]} takes from it",
-                evidence=(Evidence(ref=f"run:{run.run_id}", quote=found[0]),),
+                summary=f"{match[1]} is reported to wait for {match[2]}, which has finished; check what {match[1]} takes from it",
+                evidence=(Evidence(ref=f"run:{run.run_id}", quote=match[0]),),
             )
             return
 
 
 def _output(case: Case, attempt: AttemptRow) -> list[tuple[EventRow, str]]:
-    found = case.snapshot.source.rows(EventRow, case.snapshot.run_id, only={"type": ["NodeOutput"]})
-    own = [(event, as_object(event.payload)) for event in found if _same(event, attempt)]
+    output = case.snapshot.source.rows(EventRow, case.snapshot.run_id, only={"type": ["NodeOutput"]})
+    own = [(event, as_object(event.payload)) for event in output if _same(event, attempt)]
     return [(event, str(payload.get("text") or "")) for event, payload in own if payload.get("stream") != "stderr"]
 
 
 def _breaks_off(text: str) -> bool:
-    """Tell whether a text is the beginning of a JSON value and nothing more."""
+    """Return whether a text is the beginning of a JSON value and nothing more."""
     text = text.strip()
     if text[:1] not in {"{", "["}:
         return False
@@ -211,11 +213,11 @@ def _escaped(text: str) -> str:
     return orjson.dumps(text).decode()[1:-1]
 
 
-def _verbatim(case: Case, said: Evidence) -> Evidence:
-    """Quote what an agent said as it stands in its event, escapes and all."""
-    payload = next((e.payload or "" for e in case.snapshot.agent_events if f"event:{e.seq}" == said.ref), "")
-    quote = said.quote[:QUOTE] if said.quote[:QUOTE] in payload else _escaped(said.quote[:QUOTE])
-    return said.model_copy(update={"quote": quote})
+def _verbatim(case: Case, error: Evidence) -> Evidence:
+    """Quote an agent's error as it stands in its event, escapes and all."""
+    payload = next((e.payload or "" for e in case.snapshot.agent_events if f"event:{e.seq}" == error.ref), "")
+    quote = error.quote[:QUOTE] if error.quote[:QUOTE] in payload else _escaped(error.quote[:QUOTE])
+    return error.model_copy(update={"quote": quote})
 
 
 def _completed(event: EventRow) -> bool:

@@ -1,4 +1,4 @@
-"""What the engine let happen: work before its approval, success that is none, an engine that lives and does nothing.
+"""What the engine failed to prevent: work before its approval, false success, an engine that is alive and does nothing.
 
 Each detector gets a case and yields defects whose quotes occur in the rows they name; `defects` puts them together.
 """
@@ -82,7 +82,7 @@ def finished_with_unfinished_tasks(case: Case) -> Iterator[Defect]:
 
 
 def zombies(case: Case) -> Iterator[Defect]:
-    """Engines that write their heartbeat and do nothing else, for ever."""
+    """Engines that write their heartbeat and do nothing else."""
     if case.is_zombie:
         yield Defect(
             kind="zombie",
@@ -92,7 +92,7 @@ def zombies(case: Case) -> Iterator[Defect]:
 
 
 def retry_storms(case: Case) -> Iterator[Defect]:
-    """Tasks that fail the same way again and again under retries without end."""
+    """Tasks that fail the same way again and again under retries without limit."""
     for tries in case.retry_storms:
         error = short_line(clean_message(tries.last.error_message or "no message"))
         yield Defect(
@@ -116,7 +116,7 @@ def supervisor_loops(case: Case) -> Iterator[Defect]:
 
 
 def rewound_runs(case: Case) -> Iterator[Defect]:
-    """Runs set back to an earlier frame that say `running` while nobody drives them."""
+    """Runs rewound to an earlier frame that say `running` while no process is running them."""
     if jump := case.rewound:
         yield Defect(
             kind="rewound-run-looks-running",
@@ -126,28 +126,28 @@ def rewound_runs(case: Case) -> Iterator[Defect]:
 
 
 def gates_of_ended_runs(case: Case) -> Iterator[Defect]:
-    """Gates still asked for in a run that is over: an inbox shows them, a decision changes nothing."""
+    """Gates still open in a run that has ended: an inbox shows them, a decision changes nothing."""
     for gate in case.open_gates if case.is_over else ():
         yield Defect(
             kind="gate-of-ended-run",
-            summary=f"the gate {gate.node_id} is still asked for, but the run is {case.run.status}; deciding it changes nothing",
+            summary=f"the gate {gate.node_id} is still open, but the run is {case.run.status}; deciding it changes nothing",
             evidence=(of_gate(gate),),
         )
 
 
 def lost_request_times(case: Case) -> Iterator[Defect]:
-    """Decided gates of which no row says any more when they were asked for."""
+    """Decided gates whose request time is no longer in any row."""
     for gate in case.snapshot.approvals:
         if gate.status != "requested" and gate.requested_at is None and not gate.auto_approved:
             yield Defect(
                 kind="request-time-lost",
-                summary=f"nothing says when {gate.node_id} was asked for: deciding it erased the time, and the event is not there",
+                summary=f"the time at which {gate.node_id} was requested is lost: deciding it erased the time, and the event is missing",
                 evidence=(of_gate(gate),),
             )
 
 
 def _bypassed(first: _Firsts, task: TaskRow, gate: TaskRow, started: EventRow) -> str:
-    """Say how a task got past a gate; nothing when it did not, or when the gate was never asked for."""
+    """Return how a task got past a gate; nothing when it did not, or when the gate was never requested."""
     asked = first.get(("ApprovalRequested", gate.node_id, gate.iteration))
     if asked is None:
         return ""

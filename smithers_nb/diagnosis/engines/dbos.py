@@ -29,8 +29,8 @@ class DbosCommands(EngineCommands):
 
     program = ("dbos", "workflow")
     wakes_itself = True
-    goes_on = "DBOS goes on with a failed workflow as a fork: a new one with the same input that keeps the results of earlier steps."
-    tries_again = "a resume gives the same error back, a fork from this step tries it again"
+    goes_on = "DBOS continues a failed workflow as a fork: a new one with the same input that keeps the results of earlier steps."
+    tries_again = "a resume returns the same error, a fork from this step tries it again"
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot

@@ -27,7 +27,7 @@ class NotebookCommands(EngineCommands):
 
     program = ("smithers-nb",)
     no_path = "NOTEBOOK.ipynb"
-    goes_on = "Stages that are finished keep what they gave; everything else is executed again."
+    goes_on = "Finished stages keep their outputs; everything else is executed again."
     tries_again = "a resume tries it again"
 
     @classmethod
@@ -70,15 +70,15 @@ class NotebookCommands(EngineCommands):
 class HandMadeCommands(NotebookCommands):
     """Commands for a run that a person made by hand: it ended with its kernel, so what goes on is a new, durable run."""
 
-    goes_on = "What was run by hand ended with its kernel; this begins a durable run of the notebook."
+    goes_on = "What was run by hand ended with its kernel; this starts a durable run of the notebook."
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Begin a durable run."""
+        """Start a durable run."""
         del run_id, node_id, iteration
         return self.fresh_run(workflow_path, None)
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
-        """Begin a durable run."""
+        """Start a durable run."""
         del run_id, force
         return self.fresh_run(workflow_path, None)
 

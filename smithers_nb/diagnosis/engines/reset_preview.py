@@ -24,7 +24,7 @@ _PARKED: Final = frozenset({"waiting-approval", "waiting-event", "waiting-timer"
 _CHILD_TARGETS: Final = _PARKED | {"failed", "cancelled", "in-progress"}
 _OVER: Final = frozenset({"finished", "continued"})
 _RESETTABLE: Final = _PARKED | _OVER | {"failed", "cancelled", "canceled", "paused"}
-_DEEPEST: Final = 8
+_MAX_DEPTH: Final = 8
 
 
 def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> ResetPreview:
@@ -40,16 +40,16 @@ def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> Reset
     """
     hit = _reset_with(snapshot, (node_id, iteration))
     hit.sort(key=lambda n: n.why != "target")
-    nodes = (*hit, *_of_children(snapshot, hit, _DEEPEST))
+    nodes = (*hit, *_of_children(snapshot, hit, _MAX_DEPTH))
     return ResetPreview(run_id=snapshot.run.run_id, node_id=node_id, iteration=iteration, nodes=nodes)
 
 
 def repeated_effects(snapshot: Snapshot, preview: ResetPreview) -> tuple[str, ...]:
-    """Name the nodes of a preview that began something outside the run which would be done a second time.
+    """Return the nodes of a preview that began something outside the run which would be done a second time.
 
-    The engine keeps a journal of side effects and tools; one that may be repeated without harm is none of them.
+    The engine keeps a journal of side effects and tools; an idempotent one does not count.
     """
-    runs = {run.run_id: run for run in _family(snapshot, _DEEPEST)}
+    runs = {run.run_id: run for run in _family(snapshot, _MAX_DEPTH)}
     begun = {
         (call.run_id, call.node_id, call.iteration)
         for run_id in {node.run_id for node in preview.nodes}

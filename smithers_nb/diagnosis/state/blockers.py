@@ -1,4 +1,4 @@
-"""Why a run does not go on: everything it waits for or is stopped by, each with what ends it.
+"""Why a run does not continue: everything it waits for or is stopped by, each with what ends it.
 
 Gets the rows of one run and `now`, asks the finders of `waiting`, `queue_waits` and `stalled`, follows unfinished child runs, and adds
 whether a resume would be refused. A run that has ended well has no blockers; neither has one that is simply at work.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _NOTHING_TO_DO: Final = frozenset({"finished", "continued", "cancelled"})
-_DEEPEST: Final = 8
+_MAX_DEPTH: Final = 8
 _FINDERS: Final[tuple[Callable[[Case], Iterator[Blocker]], ...]] = (
     waiting.questions,
     waiting.approvals,
@@ -46,11 +46,11 @@ _FINDERS: Final[tuple[Callable[[Case], Iterator[Blocker]], ...]] = (
     stalled.structural,
     stalled.dependencies,
 )
-"""Every reason not to go on, the one to look at first on top."""
+"""Every reason not to continue, the one to look at first on top."""
 
 
 def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None) -> tuple[Blocker, ...]:
-    """List what keeps a run, and its unfinished child runs, from going on.
+    """List what keeps a run, and its unfinished child runs, from continuing.
 
     Args:
         snapshot: The run.
@@ -63,7 +63,7 @@ def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None)
     if snapshot.run.status in _NOTHING_TO_DO:
         return ()
     case = Case(snapshot, now)
-    found = [*_of_run(case), *_of_children(case, _DEEPEST)]
+    found = [*_of_run(case), *_of_children(case, _MAX_DEPTH)]
     return _with_the_edit(case, found, workflow_path)
 
 
@@ -85,7 +85,7 @@ def _of_children(case: Case, depth: int) -> Iterator[Blocker]:
 
 
 def _with_the_edit(case: Case, found: list[Blocker], workflow_path: Path | None) -> tuple[Blocker, ...]:
-    """Make the commands go through although the workflow was edited since, and say what that means."""
+    """Make the commands go through although the workflow was edited since, and explain what that means."""
     run = case.run
     continues = any("--resume" in line or "retry-task" in line for blocker in found for line in (*blocker.commands, *blocker.alternatives))
     if not continues or not was_edited(run, workflow_path):
@@ -95,7 +95,7 @@ def _with_the_edit(case: Case, found: list[Blocker], workflow_path: Path | None)
         kind="workflow-changed",
         reason=(
             f"{name} was edited since this run was started; without `--accept-workflow-change` a resume or retry-task is refused with "
-            "RESUME_METADATA_MISMATCH, with it you answer for that finished tasks may stand as they are. Or put the old text back"
+            "RESUME_METADATA_MISMATCH, with it you confirm that finished tasks may stay as they are. Or restore the old text"
         ),
         evidence=(of_run(run, run.workflow_path, "hash at launch differs"),),
     )

@@ -30,7 +30,7 @@ def health(snapshot: Snapshot, now: int, stale_minutes: float = 15) -> tuple[Hea
     Args:
         snapshot: The run.
         now: Epoch milliseconds.
-        stale_minutes: A task that says nothing for longer than this counts as stuck, unless it was given more time.
+        stale_minutes: A task without activity for longer than this counts as stuck, unless its own time limit is longer.
 
     Returns:
         The bucket and the reason in plain words.
@@ -47,11 +47,11 @@ def health(snapshot: Snapshot, now: int, stale_minutes: float = 15) -> tuple[Hea
 def _failed(case: Case) -> str:
     run = case.run
     if run.status == "failed":
-        return short_line(f"the run failed: {run.error_message}" if run.error_message else "the run failed and does not say why")
+        return short_line(f"the run failed: {run.error_message}" if run.error_message else "the run failed; the reason is not recorded")
     if masked := [attempt for attempt in case.snapshot.attempts if was_masked(attempt)]:
         return f"{masked[-1].node_id} failed, and the engine recorded its failure as a cancellation"
     if tries := case.fatal:
-        return short_line(f"{tries.node_id} failed {tries.failed} time(s) and is not tried again: {tries.last.error_message}")
+        return short_line(f"{tries.node_id} failed {tries.failed} time(s) and will not be retried: {tries.last.error_message}")
     return ""
 
 
@@ -66,8 +66,8 @@ def _blocked(case: Case) -> str:
     if run.status in _ON_NOBODY:
         return ""
     if run.status != "paused":
-        return f"it is parked: {run.status}"
-    return short_line(run.error_message) if run.error_code == "RESUME_METADATA_MISMATCH" else "a person paused it"
+        return f"parked: {run.status}"
+    return short_line(run.error_message) if run.error_code == "RESUME_METADATA_MISMATCH" else "paused by a person"
 
 
 def _gate(case: Case, gate: ApprovalRow) -> str:
@@ -75,7 +75,7 @@ def _gate(case: Case, gate: ApprovalRow) -> str:
         return short_line(f"a person must decide {gate.node_id}" + (f": {gate.title}" if gate.title else ""))
     failed = case.last_failed(gate)
     error = f", which failed ({failed.error_message})," if failed and failed.error_message else ""
-    return short_line(f"a person must decide whether {gate.node_id}{error} may do its side effect again", 300)
+    return short_line(f"a person must decide whether {gate.node_id}{error} may repeat its side effect", 300)
 
 
 def _over_budget(case: Case) -> str:
@@ -83,8 +83,10 @@ def _over_budget(case: Case) -> str:
         return ""
     reset = quota_resets_at(case.snapshot)
     if reset is None:
-        return "a provider's limit is used up"
-    return f"a provider's limit is used up until {when(reset)}" + ("" if reset > case.now else "; that has passed, so it can be resumed")
+        return "the provider's limit is used up"
+    return f"the provider's limit is used up until {when(reset)}" + (
+        "" if reset > case.now else "; that time has passed, so the run can be resumed"
+    )
 
 
 def _stuck(case: Case, quiet_ms: int) -> str:
@@ -96,9 +98,9 @@ def _stuck(case: Case, quiet_ms: int) -> str:
 
 
 def _forgotten(case: Case) -> str:
-    """Name what a parked run could go on with, if it waits for nothing any more."""
+    """Return why a parked run could go on, if nothing keeps it waiting any more."""
     if case.needs_resume:
-        return "what it waited for has been decided or delivered, and nobody has resumed it"
+        return "what it waited for has been decided or delivered; it must be resumed"
     for node, due in case.timers:
         if due is not None and case.is_overdue(due):
             return f"the timer {node.node_id} was due {span(case.now - due)} ago"
@@ -107,27 +109,29 @@ def _forgotten(case: Case) -> str:
 
 def _undriven(case: Case) -> str:
     if case.lost_worker:
-        return f"nobody drives it: last sign of life {span(case.now - (last_alive(case.run) or case.now))} ago"
+        return f"no process is running it; last heartbeat {span(case.now - (last_alive(case.run) or case.now))} ago"
     if case.rewound:
-        return "it was set back to an earlier frame and nobody has resumed it"
+        return "it was rewound to an earlier frame and has not been resumed"
     if case.cancel_overdue:
-        return f"a cancel asked for {span(case.cancel_pending_ms or 0)} ago has not been carried out"
+        return f"a cancel requested {span(case.cancel_pending_ms or 0)} ago has not been carried out"
     return ""
 
 
 def _working_in_vain(case: Case) -> str:
     for tries in case.retry_storms:
-        return short_line(f"{tries.node_id} failed the same way {tries.streak} times and is tried without end: {tries.last.error_message}")
-    return f"its engine lives but has done nothing for {span(case.quiet_ms)}" if case.is_zombie else ""
+        return short_line(
+            f"{tries.node_id} failed the same way {tries.streak} times and is retried without limit: {tries.last.error_message}"
+        )
+    return f"its engine is alive but has done nothing for {span(case.quiet_ms)}" if case.is_zombie else ""
 
 
 def _silent(case: Case, quiet_ms: int) -> str:
     quiet, attempts = case.quiet_ms, case.in_progress
     if attempts and len(case.hung(quiet_ms)) == len(attempts):
-        return f"nothing was heard of {', '.join(sorted({a.node_id for a in attempts}))} for {span(quiet)}"
+        return f"no activity from {', '.join(sorted({a.node_id for a in attempts}))} for {span(quiet)}"
     if case.run.status != "running" and quiet > quiet_ms:
-        return f"nothing has happened for {span(quiet)} (status {case.run.status})"
-    return "" if attempts or case.state != "unknown" or quiet <= quiet_ms else f"it was never started, {span(quiet)} ago"
+        return f"no activity for {span(quiet)} (status {case.run.status})"
+    return "" if attempts or case.state != "unknown" or quiet <= quiet_ms else f"it was submitted {span(quiet)} ago and never started"
 
 
 _MOST_URGENT_FIRST: Final[tuple[tuple[Health, Callable[[Case], str]], ...]] = (
@@ -144,9 +148,9 @@ def _fine(case: Case) -> str:
         return f"finished; {lost} task(s) failed and were tolerated" if lost else "finished"
     if status == "waiting-timer":
         due = [at for _, at in case.timers if at is not None]
-        return f"a timer fires at {when(min(due))}" if due else "it waits for a timer"
+        return f"a timer fires at {when(min(due))}" if due else "waits for a timer"
     if status == _FOR_A_WORKER:
-        return "it waits for a worker"
+        return "waits for a worker"
     working = sorted({attempt.node_id for attempt in case.in_progress})
     return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago") if working else status
 

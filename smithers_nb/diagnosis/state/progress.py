@@ -30,7 +30,7 @@ _LONG_MS: Final = 15 * 60_000
 QUOTA: Final = "AGENT_QUOTA_EXCEEDED"
 _PROGRAMMING_ERRORS: Final = frozenset({"TypeError", "ReferenceError", "RangeError", "SyntaxError", "EvalError", "URIError"})
 _REFUSED_WRITE: Final = "constraint failed"
-"""What the store says of a row that it will refuse each time, unlike one that came while it was busy."""
+"""In the store's error for a row that it will refuse each time, unlike one that came while it was busy."""
 
 _PROGRAMMING_REPEATS: Final = 3
 _OTHER_REPEATS: Final = 5
@@ -42,7 +42,7 @@ class Tries(NamedTuple):
     Attributes:
         last: Its newest attempt that failed.
         failed: Attempts that failed and count; waiting for a quota does not.
-        allowed: Attempts it may have; None is without end.
+        allowed: Attempts it may have; None means no limit.
         streak: How many attempts in a row, up to the newest, failed the same way.
         streak_since: When that streak began, epoch milliseconds.
         next_at: When the next attempt is due; None when there is none.
@@ -64,7 +64,7 @@ class Tries(NamedTuple):
 
     @property
     def hopeless(self) -> bool:
-        """It is tried without end although it fails the same way each time: by a program, by a refused row, or for a quarter of an hour."""
+        """It is retried without limit and fails the same way each time: by a program, by a refused row, or for a quarter of an hour."""
         if self.exhausted or self.allowed is not None:
             return False
         if self.last.error_name in _PROGRAMMING_ERRORS or _REFUSED_WRITE in (self.last.error_message or ""):
@@ -85,7 +85,7 @@ def unfinished_tries(snapshot: Snapshot) -> list[Tries]:
 
 
 def fires_at(snapshot: Snapshot, node: NodeRow) -> int | None:
-    """Tell when a timer fires, epoch milliseconds."""
+    """Return when a timer fires, epoch milliseconds."""
     for event in reversed(snapshot.events):
         payload = as_object(event.payload) if event.type in {"NodeWaitingTimer", "TimerCreated"} else {}
         if (event.node_id or payload.get("timerId")) == node.node_id and event.iteration in {None, node.iteration}:
@@ -95,15 +95,15 @@ def fires_at(snapshot: Snapshot, node: NodeRow) -> int | None:
 
 
 def quota_resets_at(snapshot: Snapshot) -> int | None:
-    """Tell when a provider's limit resets, epoch milliseconds: as recorded, else as the provider said ("try again in 3 days")."""
+    """Return when a provider's limit resets, epoch milliseconds: as recorded, else as in the provider's message ("try again in 3 days")."""
     reset = as_object(snapshot.run.error).get("resetAtMs")
     if isinstance(reset, int | float):
         return int(reset)
     refused = max((a for a in snapshot.attempts if a.error_code == QUOTA), key=by_start, default=None)
-    said = _TRY_AGAIN_IN.search((refused.error_message or "")[:_MAX_MESSAGE]) if refused else None
-    if refused is None or refused.finished_at is None or said is None:
+    hint = _TRY_AGAIN_IN.search((refused.error_message or "")[:_MAX_MESSAGE]) if refused else None
+    if refused is None or refused.finished_at is None or hint is None:
         return None
-    return refused.finished_at + sum(int(count) * _UNITS_MS[unit.lower()] for count, unit in _AMOUNT.findall(said[0]))
+    return refused.finished_at + sum(int(count) * _UNITS_MS[unit.lower()] for count, unit in _AMOUNT.findall(hint[0]))
 
 
 def _by_node(attempts: Iterable[AttemptRow]) -> dict[tuple[str, int], list[AttemptRow]]:
@@ -137,7 +137,7 @@ def _tries(snapshot: Snapshot, attempts: list[AttemptRow]) -> Tries:
 
 
 def _next_try(snapshot: Snapshot, last: AttemptRow) -> int:
-    """Work out when the engine tries again: by the task's own policy, else twice as long each time, up to five minutes."""
+    """Return when the engine tries again: by the task's own policy, else twice as long each time, up to five minutes."""
     policy: dict[str, Any] = {}
     for task in snapshot.tasks:
         if logical_id(task.node_id) == logical_id(last.node_id):

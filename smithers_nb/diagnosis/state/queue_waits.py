@@ -1,7 +1,7 @@
-"""What a run waits for that only its queue knows, and one that somebody left behind.
+"""What a run waits for in a queue, and a run whose executor is gone.
 
-DBOS records neither a sign of life nor whose turn it is. What can be told is which workflows hold the places of a queue, when each of
-them last recorded anything, and that nothing ends the wait as long as they do not.
+DBOS records neither heartbeats nor whose turn it is. What the rows show is which workflows hold the slots of a queue and when each of
+them last recorded anything; the wait lasts as long as they hold them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _HOLDING: Final = ("pending",)
 _QUIET_MS: Final = 5 * 60_000
 _NAMED: Final = 3
 _LOOKED_AT: Final = 50
-_BY_ITSELF: Final = "its process goes on by itself, and so does the application when it is started again"
-_TOO_LATE: Final = "that was {} ago, so nobody works on it: starting the application again recovers it, and so does a resume"
+_BY_ITSELF: Final = "its process continues by itself, and so does the application when it is restarted"
+_TOO_LATE: Final = "that was {} ago, so no process is running it: restarting the application recovers it, and so does a resume"
 
 
 def queue(case: Case) -> Iterator[Blocker]:
@@ -39,11 +39,11 @@ def queue(case: Case) -> Iterator[Blocker]:
     others = case.snapshot.source.rows(RunRow, only={"status": [*_HOLDING]})
     holders = [other for other in others if as_object(other.config).get("queue") == name and other.run_id != run.run_id]
     quiet = [(other, case.now - _last_recorded(case, other)) for other in holders[:_LOOKED_AT]]
-    told = ", ".join(f"{other.run_id} (last recorded anything {span(silent)} ago)" for other, silent in quiet[:_NAMED])
+    named = ", ".join(f"{other.run_id} (last record {span(silent)} ago)" for other, silent in quiet[:_NAMED])
     more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
     stuck = [other for other, silent in quiet if silent > _QUIET_MS]
-    behind = f"behind {told}{more}" if holders else "and nothing runs in it: is an executor of this application version up?"
-    hint = "; if nobody works on it any more, cancel it or start its application again, which recovers it" if stuck else ""
+    behind = f"behind {named}{more}" if holders else "and nothing runs in it: is an executor of this application version running?"
+    hint = "; if no process is running it any more, cancel it or restart its application, which recovers it" if stuck else ""
     waited = f", for {span(case.now - run.created_at)}" if run.created_at is not None else ""
     yield Blocker(
         kind=_WAITING,
@@ -52,27 +52,30 @@ def queue(case: Case) -> Iterator[Blocker]:
         commands=tuple(line for other in stuck[:_NAMED] for line in (case.engine.inspect(other.run_id), case.engine.cancel(other.run_id))),
         evidence=(
             of_run(run),
-            *(of_run(other, note=f"holds a place of {name}") for other in holders[:_NAMED]),
+            *(of_run(other, note=f"holds a slot of {name}") for other in holders[:_NAMED]),
         ),
     )
 
 
 def worker(case: Case) -> Iterator[Blocker]:
-    """A run of ours that nobody executes yet."""
+    """A run of ours that no worker has taken yet."""
     run = case.run
     if run.status != _FOR_A_WORKER:
         return
     yield Blocker(
         kind=_FOR_A_WORKER,
         since=case.last_activity,
-        reason=f"waits for a worker to take it, for {span(case.quiet_ms)}; start one if none is up, here or where its database is reached",
+        reason=(
+            f"waits for a worker to take it, for {span(case.quiet_ms)}; start one if none is running, here or on any machine that reaches "
+            "the database"
+        ),
         commands=(WORKER,),
         evidence=(of_run(run),),
     )
 
 
 def asleep(case: Case) -> Iterator[Blocker]:
-    """A workflow that sleeps, waits for a message until a time, or was put off; whoever executes it ends the wait."""
+    """A workflow that sleeps, waits for a message until a time, or was delayed; the process that executes it ends the wait."""
     run = case.run
     if not case.engine.wakes_itself:
         return
@@ -85,7 +88,7 @@ def asleep(case: Case) -> Iterator[Blocker]:
             kind=run.status,
             since=run.created_at,
             until=put_off,
-            reason=f"was put off until {when(put_off)}; then it waits for its turn in its queue",
+            reason=f"is delayed until {when(put_off)}; then it waits for its turn in its queue",
             evidence=(of_run(run),),
         )
 
@@ -115,13 +118,13 @@ def left_behind(case: Case) -> Iterator[Blocker]:
     if run.status not in _HOLDING or silent <= _QUIET_MS:
         return
     name = as_object(run.config).get("queue")
-    held = f" It holds a place of queue {name}." if isinstance(name, str) else ""
+    held = f" It holds a slot of queue {name}." if isinstance(name, str) else ""
     yield Blocker(
         kind="left-pending",
         since=case.now - silent,
         reason=(
-            f"nothing was recorded since {when(case.now - silent)}, {span(silent)} ago. DBOS keeps no sign of life, so either executor "
-            f"{run.owner or 'local'} is in a long step, or it is gone; then starting the application again recovers the workflow, and so "
+            f"nothing was recorded since {when(case.now - silent)}, {span(silent)} ago. DBOS keeps no heartbeat, so either executor "
+            f"{run.owner or 'local'} is in a long step, or it is gone; then restarting the application recovers the workflow, and so "
             f"does a resume.{held}"
         ),
         commands=(case.resume(),),

@@ -1,4 +1,4 @@
-"""What stops a run that waits for nobody: a failed task, an engine that is gone, an engine that lives and does nothing.
+"""What stops a run that waits for nobody: a failed task, a worker that is gone, an engine that is alive and does nothing.
 
 Each finder gets a case and yields blockers; `blockers` puts them together. A resume only replays a recorded error, so
 whatever has used up its attempts is pointed to `retry-task`, with a preview of what that resets.
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Evidence
 
 HUNG_AFTER_MS: Final = 15 * 60_000
-"""A task without a time limit that is silent for longer than this is taken for hung."""
+"""A task without a time limit that is silent for longer than this counts as hung."""
 
 
 def failed_tasks(case: Case) -> Iterator[Blocker]:
-    """Tasks whose newest attempt failed: given up, tried again without hope, or tried again soon."""
+    """Tasks whose newest attempt failed: given up, retried in vain, or retried soon."""
     for tries in case.tries:
         if case.snapshot.may_fail(tries.node_id, tries.iteration) or tries.last.error_code == QUOTA:
             continue
@@ -41,7 +41,7 @@ def failed_tasks(case: Case) -> Iterator[Blocker]:
 
 
 def denials(case: Case) -> Iterator[Blocker]:
-    """Gates that a person closed."""
+    """Gates that a person denied."""
     failed = {(node.node_id, node.iteration) for node in case.snapshot.nodes if node.state == "failed"}
     for gate in case.snapshot.approvals:
         if gate.status == "denied" and (gate.node_id, gate.iteration) in failed:
@@ -57,7 +57,7 @@ def denials(case: Case) -> Iterator[Blocker]:
 
 
 def engine(case: Case) -> Iterator[Blocker]:
-    """A run marked `running` that nobody drives."""
+    """A run marked `running` that no process is running."""
     run, jump = case.run, case.rewound
     if run.status != "running":
         return
@@ -68,24 +68,24 @@ def engine(case: Case) -> Iterator[Blocker]:
             case,
             kind="rewound",
             since=jump.at,
-            reason="the run was set back to an earlier frame and nobody has resumed it; its status says running, but nobody drives it",
+            reason="the run was rewound to an earlier frame and not resumed; its status says running, but no process is running it",
             evidence=of_event(jump),
         )
     elif case.lost_worker or case.state == "unknown":
         alive = last_alive(run)
-        seen = "it never gave a sign of life" if alive is None else f"its last sign of life was {span(case.now - alive)} ago"
-        check = f"make sure that {_process(run.owner)} is not running on its own machine, then resume" if run.owner else "resume it"
+        heartbeat = "no heartbeat was ever recorded" if alive is None else f"last heartbeat {span(case.now - alive)} ago"
+        check = f"make sure that {_process(run.owner)} has ended on its own machine, then resume" if run.owner else "resume it"
         yield _undriven(
             case,
             kind="orphaned" if case.state == "orphaned" else "stale-heartbeat",
             since=alive or run.created_at,
-            reason=f"nobody drives the run: {seen}; {check}",
+            reason=f"no process is running the run: {heartbeat}; {check}",
             evidence=of_run(run),
         )
 
 
 def idle(case: Case) -> Iterator[Blocker]:
-    """An engine that lives, has unfinished work and does none of it."""
+    """An engine that is alive, has unfinished work and does none of it."""
     if case.is_zombie:
         left = [node.node_id for node in case.snapshot.nodes if node.state == "pending"]
         waiting = f"; {', '.join(left[:5])} never started" if left else ""
@@ -93,8 +93,8 @@ def idle(case: Case) -> Iterator[Blocker]:
             kind="zombie",
             since=case.last_activity,
             reason=(
-                f"the engine lives but has done nothing for {span(case.quiet_ms)}{waiting}; a write to the store may have "
-                f"failed (disk full?): end {_process(case.run.owner)} on its own machine, look at its log, then resume"
+                f"the engine is alive but has done nothing for {span(case.quiet_ms)}{waiting}; a write to the store may have "
+                f"failed (disk full?): end {_process(case.run.owner)} on its own machine, check its log, then resume"
             ),
             commands=(case.resume(force=True),),
             evidence=(of_run(case.run),),
@@ -102,7 +102,7 @@ def idle(case: Case) -> Iterator[Blocker]:
 
 
 def hung_tasks(case: Case) -> Iterator[Blocker]:
-    """Tasks that are past their time limit, or silent for long without one, under an engine that lives."""
+    """Tasks that are past their time limit, or silent for long without one, under an engine that is alive."""
     for attempt in case.hung(HUNG_AFTER_MS) if case.is_alive else ():
         heard = attempt.heartbeat_at or attempt.started_at or case.now
         limit = f" (its limit is {span(attempt.timeout_ms)})" if attempt.timeout_ms is not None else ""
@@ -112,7 +112,7 @@ def hung_tasks(case: Case) -> Iterator[Blocker]:
             iteration=attempt.iteration,
             since=heard,
             reason=(
-                f"attempt {attempt.attempt} was last heard of {span(case.now - heard)} ago{limit}; cancel the run, then give the task "
+                f"attempt {attempt.attempt} was last active {span(case.now - heard)} ago{limit}; cancel the run, then give the task "
                 "a new attempt"
             ),
             commands=(case.engine.cancel(case.run.run_id), _again(case, attempt)),
@@ -153,15 +153,15 @@ def structural(case: Case) -> Iterator[Blocker]:
 
 def _given_up(case: Case, tries: Tries) -> Blocker:
     used = f"{tries.failed} of {tries.allowed}" if tries.allowed is not None else str(tries.failed)
-    refused = "; the engine refuses another one" if tries.last.retryable is False and tries.failed != tries.allowed else ""
+    refused = "; the engine refuses another attempt" if tries.last.retryable is False and tries.failed != tries.allowed else ""
     preview = reset_preview(case.snapshot, tries.node_id, tries.iteration)
     effects = repeated_effects(case.snapshot, preview)
     unsafe = tries.node_id in effects
     again = f"`retry-task` gives new attempts and {preview.summary}"
     if unsafe:
-        again = "it does something outside the run, so look whether that happened and start a fresh run if it did not"
+        again = "it does something outside the run, so check whether that happened and start a fresh run if it did not"
     elif effects:
-        again += f"; {', '.join(effects)} did something outside the run, and that is done again"
+        again += f"; {', '.join(effects)} did something outside the run, which is then repeated"
     engine = case.engine
     then = f"a resume would only replay this error, {again}" if engine.replays else engine.tries_again
     return Blocker(
@@ -176,7 +176,7 @@ def _given_up(case: Case, tries: Tries) -> Blocker:
 
 
 def _is_advised(case: Case) -> bool:
-    """Tell whether the advice on the failure says the same: where a resume tries again, there is no other way to go on."""
+    """Return whether the advice on the failure says the same: where a resume tries again, there is no other way to go on."""
     return case.run.status == "failed" and not case.engine.replays
 
 
@@ -187,8 +187,8 @@ def _retry_storm(case: Case, tries: Tries) -> Blocker:
         iteration=tries.iteration,
         since=tries.streak_since,
         reason=(
-            f"fails the same way each time, {tries.streak} times so far, and is tried without end; it will not recover by itself: "
-            f"{_said(tries.last)} (end the run, mend the task, start again with a limit such as retries={{2}})"
+            f"failed the same way {tries.streak} times so far and is retried without limit; it will not recover by itself: "
+            f"{_said(tries.last)} (cancel the run, fix the task, start again with a limit such as retries={{2}})"
         ),
         commands=(case.engine.cancel(case.run.run_id),),
         evidence=(of_attempt(tries.last),),
@@ -211,12 +211,12 @@ def _backoff(case: Case, tries: Tries) -> Blocker:
 
 
 def _cancelling(case: Case, waited: int) -> Blocker:
-    """A cancel that is on its way, or that nobody was there to carry out: never a run to resume."""
+    """A cancel that is pending, or that no process was there to carry out: never a run to resume."""
     run, late = case.run, case.cancel_overdue
     return Blocker(
         kind="cancel-pending",
         since=run.cancel_requested_at,
-        reason=f"a cancel was asked for {span(waited)} ago and has not been carried out" + ("; ask again" if late else " yet"),
+        reason=f"a cancel was requested {span(waited)} ago and has not been carried out" + ("; request it again" if late else " yet"),
         commands=(case.engine.cancel(run.run_id),) if late else (),
         evidence=(of_run(run),),
     )
@@ -227,7 +227,7 @@ def _undriven(case: Case, *, kind: str, since: int | None, reason: str, evidence
 
 
 def _process(owner: str | None) -> str:
-    """Name the owner of a run as a person would look for it."""
+    """Return the owner of a run as a person would look for it."""
     kind, _, rest = (owner or "").partition(":")
     return f"process {rest.partition(':')[0]}" if kind == "pid" and rest else owner or "its engine"
 

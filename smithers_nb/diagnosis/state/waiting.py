@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CHOICES: Final = {"select": "; choose one, then resume", "rank": "; put the keys into your order, then resume"}
 _EDITED: Final = "RESUME_METADATA_MISMATCH"
-_BOUND: Final = {"bound-stale": "a proved row it relies on was changed", "waiting-bound": "a row it must rely on has not been produced"}
+_BOUND: Final = {"bound-stale": "a verified row it relies on was changed", "waiting-bound": "a row it must rely on has not been produced"}
 
 
 def questions(case: Case) -> Iterator[Blocker]:
@@ -110,7 +110,7 @@ def timers(case: Case) -> Iterator[Blocker]:
     """Timers, due or overdue; a parked run goes on by itself only under a supervisor."""
     for node, due in () if case.engine.wakes_itself else case.timers:
         if due is None:
-            reason = "waits for a timer whose time the store does not say"
+            reason = "waits for a timer whose time is not recorded"
         elif case.is_overdue(due):
             reason = f"the timer is overdue by {span(case.now - due)} (it was due {when(due)}); resume the run"
         else:
@@ -148,7 +148,7 @@ def quota(case: Case) -> Iterator[Blocker]:
         node_id=node_id if isinstance(node_id, str) else None,
         since=_parked_at(case),
         until=reset,
-        reason=f"a provider's limit is used up; {then}. No retries were spent.",
+        reason=f"the provider's limit is used up; {then}. No retries were used.",
         commands=(case.resume(),),
         evidence=(of_run(run),),
     )
@@ -157,11 +157,11 @@ def quota(case: Case) -> Iterator[Blocker]:
 def paused(case: Case) -> Iterator[Blocker]:
     """A person's pause, or that of an engine which may not go on with an edited workflow."""
     if case.run.status == "paused" and case.run.error_code == _EDITED:
-        said = short_line(clean_message(case.run.error_message or "the workflow was edited"))
+        edit = short_line(clean_message(case.run.error_message or "the workflow was edited"))
         yield Blocker(
             kind="workflow-changed",
             since=_parked_at(case),
-            reason=f"{said}; put the old text back, or go on with the new one and answer for that what is finished may stand as it is",
+            reason=f"{edit}; restore the old text, or continue with the new one if what is finished may stay as it is",
             commands=(case.engine.accepting_change(case.resume()),),
             evidence=(of_run(case.run, case.run.error_message),),
         )
@@ -169,29 +169,29 @@ def paused(case: Case) -> Iterator[Blocker]:
         yield Blocker(
             kind="paused",
             since=_parked_at(case),
-            reason="a person paused the run; what was running then has finished",
+            reason="paused by a person; what was running then has finished",
             commands=(case.resume(),),
             evidence=(of_run(case.run),),
         )
 
 
 def decided(case: Case) -> Iterator[Blocker]:
-    """A run that could go on: what it was parked for has come, but nobody resumed it. Said once, however many tasks are pending."""
+    """A run that could go on: what it was parked for has come, but nobody resumed it. Reported once, however many tasks are pending."""
     if not case.needs_resume:
         return
     gates = [gate for gate in case.snapshot.approvals if gate.status in {"approved", "denied"}]
     gate = max(gates, key=lambda gate: gate.decided_at or 0, default=None)
     if gate is None:
-        kind, said = "resume-required", "what it waited for has come"
+        kind, event = "resume-required", "what it waited for has arrived"
     else:
         kind = "approval-decided-resume-required"
-        said = f"{gate.node_id} was {gate.status} by {gate.decided_by or 'somebody'}"
+        event = f"{gate.node_id} was {gate.status} by {gate.decided_by or 'somebody'}"
     yield Blocker(
         kind=kind,
         node_id=gate.node_id if gate else None,
         iteration=gate.iteration if gate else 0,
         since=gate.decided_at if gate and gate.decided_at is not None else _parked_at(case),
-        reason=f"{said}; the run is parked and {_goes_on(case)}",
+        reason=f"{event}; the run is parked and {_goes_on(case)}",
         commands=(case.resume(),),
         evidence=(of_gate(gate),) if gate else (),
     )
@@ -229,16 +229,16 @@ def _gate(case: Case, gate: ApprovalRow) -> Blocker:
 
 
 def _asked(case: Case, gate: ApprovalRow) -> str:
-    """Say what a gate asks, and what an answer brings about where that is not plain."""
+    """Return what a gate asks, and what follows from an answer where that is not obvious."""
     waited = f", asked {span(case.now - gate.requested_at)} ago" if gate.requested_at is not None else ""
     if gate.for_question:
-        return f"a person must answer {gate.node_id}; its question is not in the store{waited}"
+        return f"a person must answer {gate.node_id}; its question is not recorded{waited}"
     if asks_to_repeat(gate):
         failed = case.last_failed(gate)
-        said = f": {short_line(clean_message(failed.error_message))}" if failed and failed.error_message else ""
+        error = f": {short_line(clean_message(failed.error_message))}" if failed and failed.error_message else ""
         return (
-            f"a person must decide whether {gate.node_id} may do its side effect again{waited}. It had begun it and failed{said}. "
-            "Look first whether it happened: approving repeats it, denying fails the task"
+            f"a person must decide whether {gate.node_id} may repeat its side effect{waited}. It had begun it and failed{error}. "
+            "Check first whether it happened: approving repeats it, denying fails the task"
         )
     about = f": {short_line(gate.summary)}" if gate.summary else ""
     how = _CHOICES.get(gate.mode or "", "")
@@ -252,7 +252,7 @@ def _gate_without_row(case: Case, node: NodeRow) -> Blocker:
         node_id=node.node_id,
         iteration=node.iteration,
         since=node.updated_at,
-        reason="a person must decide; what is asked is not in the store",
+        reason="a person must decide; the question is not recorded",
         commands=(cli.approve(run_id, node.node_id, node.iteration), *_resumed(case)),
         alternatives=(cli.deny(run_id, node.node_id, node.iteration), *_resumed(case)),
         evidence=(of_node(node),),
@@ -283,7 +283,7 @@ def _blank(question: QuestionRow) -> str:
 
 
 def _filling(question: QuestionRow) -> str:
-    """Say what is to be filled in: one of the choices, where there are some."""
+    """Return what to fill in: one of the choices, where there are some."""
     choices = as_texts(question.options)
     return f"one of {short_line(', '.join(choices))}" if choices else "the value"
 
@@ -303,7 +303,7 @@ def _parked_at(case: Case) -> int | None:
 
 
 def _resumed(case: Case) -> tuple[str, ...]:
-    """Give the resume that a run needs after a person has spoken; none where it goes on by itself."""
+    """Return the resume that a run needs after a decision; none where it continues by itself."""
     return (case.resume(),) if case.engine.waits_for_resume else ()
 
 
@@ -312,9 +312,9 @@ def _then(case: Case) -> str:
 
 
 def _goes_on(case: Case) -> str:
-    return "must be resumed" if case.engine.waits_for_resume else "goes on as soon as a worker takes it; resume it if none does"
+    return "must be resumed" if case.engine.waits_for_resume else "continues as soon as a worker takes it; resume it if none does"
 
 
 def _cells(case: Case) -> set[tuple[str, int]]:
-    """Name the cells of a notebook: one in which a gate or a question waits is marked as waiting too."""
+    """Return the cells of a notebook: one in which a gate or a question waits is marked as waiting too."""
     return {(attempt.node_id, attempt.iteration) for attempt in case.snapshot.attempts if attempt.kind == "cell"}

@@ -300,7 +300,7 @@ def test_no_retry_of_a_task_that_acted_outside(snapshot: Make, run: Make, node: 
     assert only(blockers(snapshot(*rows), NOW)).commands
     found = only(blockers(snapshot(*rows, call), NOW))
     assert found.commands == ()
-    assert "look whether that happened" in found.reason
+    assert "check whether that happened" in found.reason
 
 
 def test_a_row_the_store_refuses_is_not_tried_for_ever(snapshot: Make, running: Make, node: Make, attempt: Make) -> None:
@@ -384,7 +384,7 @@ def test_hash_is_the_one_at_launch(snapshot: Make, run: Make, tmp_path: Path) ->
     pause, changed = blockers(paused, NOW)
     assert (pause.kind, changed.kind) == ("paused", "workflow-changed")
     assert pause.commands[0].endswith("--accept-workflow-change")
-    assert "you answer for" in changed.reason
+    assert "you confirm" in changed.reason
 
 
 def test_an_edited_workflow_is_retried_with_its_switch(store: Callable[[str], Path]) -> None:

@@ -36,7 +36,7 @@ def test_everything_agrees_on_a_retry_storm(snapshot: Make, run: Make, attempt: 
     tries = [attempt("a", number, started_at=NOW + number, error_name="TypeError", error_message="x is null") for number in (1, 2, 3)]
     rows = snapshot(alive, *tries)
     assert [storm.node_id for storm in Case(rows, NOW).retry_storms] == ["a"]
-    assert "without end" in health(rows, NOW)[1]
+    assert "without limit" in health(rows, NOW)[1]
     assert [found.kind for found in (*blockers(rows, NOW), *find_defects(rows, NOW))] == ["retry-storm", "retry-storm"]
     assert Case(snapshot(alive, *tries[:2]), NOW).retry_storms == []
 
@@ -46,7 +46,7 @@ def test_everything_agrees_on_a_rewound_run(snapshot: Make, run: Make, any_row: 
     jump = any_row(EventRow, run_id="r", seq=2, type="TimeTravelJumped", at=NOW)
     rows = snapshot(run(status="running", started_at=NOW), jump)
     assert Case(rows, NOW).rewound == jump
-    assert "set back" in health(rows, NOW)[1]
+    assert "rewound" in health(rows, NOW)[1]
     assert [blocker.kind for blocker in blockers(rows, NOW)] == ["rewound"]
     assert [defect.kind for defect in find_defects(rows, NOW)] == ["rewound-run-looks-running"]
     started = any_row(EventRow, run_id="r", seq=3, type="NodeStarted", at=NOW)
