@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from smithers_nb.model import rows as grain
-from smithers_nb.model.timestamps import now_ms
-from smithers_nb.present.html.text import duration, one_line, when
+from smithers_nb.model.timestamps import duration, now_ms, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.run import Grains, Run, read_frame
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
@@ -108,7 +108,7 @@ class Project(Grains):
             since_ms: Keep runs started at or after this epoch millisecond.
             limit: Keep the newest so many.
         """
-        from smithers_nb.diagnosis.state.health import run_state
+        from smithers_nb.diagnosis.state.conditions import run_state
 
         now = self.now
         wanted = {status} if isinstance(status, str) else set(status or ())

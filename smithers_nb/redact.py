@@ -187,6 +187,12 @@ def redact_value(value: Any, *, personal: bool = False) -> Any:
     return value
 
 
+def short_line(text: str | None, length: int = 160) -> str:
+    """Bring text of any size onto one line of at most `length` characters, without its secrets."""
+    line = " ".join(redact(text or "").split())  # before it is cut: half a secret is not recognised any more
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
 def surely_clean(json_text: str) -> bool:
     """Tell quickly that `redact_value` would change nothing in a value of which this is the JSON; False means that it might.
 

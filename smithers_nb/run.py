@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from smithers_nb.errors import NodeNotFound
 from smithers_nb.model import rows as grain
+from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import NOISE_EVENTS, logical_id
-from smithers_nb.present.html.text import duration, when
 from smithers_nb.sources.base import AllBut, Problem, Source
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Run(Grains):
     @property
     def row(self) -> grain.RunRow:
         """Its own row, with the state derived at the project's `now`."""
-        from smithers_nb.diagnosis.state.health import run_state
+        from smithers_nb.diagnosis.state.conditions import run_state
 
         return self.snapshot.run._replace(state=run_state(self.snapshot.run, self.project.now))
 

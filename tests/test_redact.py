@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.redact import is_secret_name, redact, redact_value, surely_clean
+from smithers_nb.redact import is_secret_name, redact, redact_value, short_line, surely_clean
 
 _HEX = "4f2a9d0e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e"
 # Pieces are joined here, so that no scanner takes this file for a leak.
@@ -308,3 +308,16 @@ def test_node_key_is_no_secret() -> None:
     assert redact_value({"key": "normalize::0"}) == {"key": "normalize::0"}
     assert "hunter" not in str(redact_value({"key": "hunter2hunter2hunter2"}))
     assert "a1a1" not in str(redact_value({"key": "ghp_" + "a1" * 18 + "::0"}))
+
+
+@given(st.text())
+def test_a_short_line_is_one_short_line(text: str) -> None:
+    """Megabytes and line breaks do not reach a line of a table."""
+    line = short_line(text, 20)
+    assert len(line) <= 20
+    assert len(line.splitlines()) <= 1
+
+
+def test_a_short_line_has_no_half_secret() -> None:
+    """A secret goes before the text is cut, because half of it is not recognised."""
+    assert "hunter" not in short_line("x" * 10 + " password=hunter2hunter2", 28)

@@ -18,8 +18,9 @@ from unicodedata import combining, east_asian_width
 import click
 import orjson
 
+from smithers_nb.model.timestamps import duration, when
 from smithers_nb.present.html.states import Tone, look
-from smithers_nb.present.html.text import duration, one_line, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
 from smithers_nb.sources.stores.json_text import loads

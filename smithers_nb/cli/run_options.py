@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 from pathlib import Path
@@ -87,14 +86,6 @@ def where(ask: Asked, location: Location, *, flag: str = "--database") -> str:
     parts = urlsplit(location.url)
     named = '"$SMITHERS_NB_DATABASE"' if parts.password or parts.query else shlex.quote(location.url)
     return f"{source} {flag} {named}"
-
-
-def login() -> str:
-    """Name the person at the keyboard."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return f"uid:{os.getuid()}"
 
 
 def given_parameters(pairs: tuple[tuple[str, str], ...], parameters_file: Path | None, document: str | None) -> dict[str, Any]:

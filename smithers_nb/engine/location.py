@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from smithers_nb.errors import ParameterError
 from smithers_nb.sources.smithers.journal import DATABASE, FOLDER
+from smithers_nb.sources.urls import without_secrets
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ class Location:
     @property
     def shown(self) -> str:
         """The database as shown to people, without secrets."""
-        if self.file is not None:
-            return str(self.file)
-        parts = urlsplit(self.url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        return without_secrets(self.url) if self.file is None else str(self.file)
 
 
 def _project(folder: Path) -> Path:

@@ -100,6 +100,18 @@ def fits(row: Any, only: Only | None) -> bool:
 CHILD_MARK = ":child:"
 """Stands in the id of a child run between its parent's id and the node that launched it."""
 
+
+def is_child_of(run_id: str, parent_id: str) -> bool:
+    """Return whether an id is the one that the engine makes for a child of this run."""
+    return run_id.startswith(f"{parent_id}{CHILD_MARK}")
+
+
+def launching_node(run_id: str, parent_id: str) -> tuple[str, int] | None:
+    """Return the node and iteration that launched a child run, as its id names them; None for any other id."""
+    node_id, _, iteration = run_id.removeprefix(f"{parent_id}{CHILD_MARK}").rpartition(":")
+    return (node_id, int(iteration)) if is_child_of(run_id, parent_id) and node_id and iteration.isdecimal() else None
+
+
 _MAX_IDS = 1_000
 
 
@@ -113,7 +125,7 @@ def resolve_run_id(source: Source, prefix: str) -> str:
     found = source.run_ids(prefix, _MAX_IDS)
     if prefix in found:
         return prefix
-    found = [run_id for run_id in found if not run_id.startswith(f"{found[0]}{CHILD_MARK}")]
+    found = [run_id for run_id in found if not is_child_of(run_id, found[0])]
     if len(found) == 1 and prefix:
         return found[0]
     if not found or not prefix:

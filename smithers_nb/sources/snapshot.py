@@ -28,7 +28,7 @@ from smithers_nb.model.rows import (
     ToolCallRow,
 )
 from smithers_nb.model.vocabulary import NOISE_EVENTS
-from smithers_nb.sources.base import CHILD_MARK, AllBut, Problem, R, Source, resolve_run_id
+from smithers_nb.sources.base import AllBut, Problem, R, Source, is_child_of, resolve_run_id
 from smithers_nb.sources.composite import store_of
 from smithers_nb.sources.stores.json_text import as_object
 
@@ -164,6 +164,14 @@ class Snapshot:
         forked = {branch.run_id for branch in self.source.rows(BranchRow, only={"run_id": [child.run_id for child in found]})}
         return [Snapshot(self.source, child.run_id) for child in found if child.run_id not in forked and self._launched(child)]
 
+    def may_fail(self, node_id: str, iteration: int) -> bool:
+        """Return whether a task may fail without failing the run (`continueOnFail`).
+
+        The graph shows the iteration of a loop that was rendered last; what was set for another one is not known any more.
+        """
+        marks = self._tolerance
+        return marks.get((node_id, iteration), any(marked for (name, _), marked in marks.items() if name == node_id))
+
     def last_events(self, n: int, *, noise: bool = False) -> list[EventRow]:
         """Give the last `n` lines of the log, oldest first."""
         events = self._rows(EventRow) if noise else self.events
@@ -180,10 +188,18 @@ class Snapshot:
         if "continuation" in config or _MONITOR_MARK in marked or _is_autopsy(child):
             return False
         return (
-            child.run_id.startswith(f"{self.run_id}{CHILD_MARK}")
+            is_child_of(child.run_id, self.run_id)
             or config.get("subflowWorkspaceParentRunId") == self.run_id
             or child.run_id in self._named_children
         )
+
+    @cached_property
+    def _tolerance(self) -> dict[tuple[str, int], bool]:
+        mark = "continueOnFail"
+        return {
+            (task.node_id, task.iteration): mark in (task.props or "") and as_object(task.props).get(mark) in {"true", True}
+            for task in self.tasks
+        }
 
     @cached_property
     def _named_children(self) -> set[object]:

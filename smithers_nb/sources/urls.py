@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from itertools import count
 from typing import Final
-from urllib.parse import urlsplit
 
 POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 """Schemes that the URL of a Postgres database may have."""
@@ -28,12 +27,14 @@ def without_secrets(where: str) -> str:
     """Give a place as it may be shown: a URL without user, password and options, anything else as it is."""
     if scheme_of(where) is None or not {"@", "?"} & set(where):
         return where
-    try:
-        parts = urlsplit(where)
-    except ValueError:
-        return f"{where.partition(':')[0]}:"
-    # what stands before the last @ may be a password that was not escaped, wherever the path seems to begin
-    return f"{parts.scheme}://{f'{parts.netloc}{parts.path}'.rpartition('@')[2]}"
+    scheme, _, rest = where.partition("://" if "://" in where else ":")
+    place, _, options = rest.partition("?")
+    login, _, public = place.rpartition("@")
+    # a password may hold characters that should have been escaped, so it may reach beyond what looks like a path or options
+    if ":" in place and "@" in options and not login:
+        return f"{scheme}:"
+    is_login = "/" not in login or (":" in login and not login.startswith("/"))
+    return f"{scheme}://{public if is_login else place}"
 
 
 def lent(where: str) -> str:

@@ -1,4 +1,4 @@
-"""The ways in which people write a point in time."""
+"""How people write points in time, and how times are shown to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.model.timestamps import epoch_ms
+from smithers_nb.model.timestamps import duration, epoch_ms, span, when
 
 NOON = 1_795_176_000_000
 
@@ -51,3 +51,57 @@ def test_both_spellings_agree(stamp: datetime) -> None:
 def test_any_text_is_answered(text: str) -> None:
     """No text makes it fail."""
     assert isinstance(epoch_ms(text), int | None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (0.0, "0 ms"),
+        (0.25, "250 ms"),
+        (0.9996, "1.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min"),
+        (60, "1 min"),
+        (3_599.6, "1 h"),
+        (86_400, "1 d"),
+        (61, "1 min 1 s"),
+        (3_661, "1 h 1 min"),
+        (90_000, "1 d 1 h"),
+        (-1, "0 ms"),
+    ],
+)
+def test_durations_are_told_in_words(seconds: float | None, words: str) -> None:
+    """Two units at most, as a person would say it."""
+    assert duration(seconds) == words
+
+
+@given(st.none() | st.integers())
+def test_any_time_can_be_written(ms: int | None) -> None:
+    """Times outside the calendar are shown as they are."""
+    assert isinstance(when(ms), str)
+
+
+def test_times_are_utc() -> None:
+    """A moment is written to the second, with its zone."""
+    assert when(0) == "1970-01-01 00:00:00 UTC"
+    assert when(10**18) == str(10**18)
+
+
+def test_two_units_are_enough() -> None:
+    """Nobody needs the seconds of a day."""
+    lengths = (-5, 999, 1_000, 61_000, 7_199_999, 90_061_000)
+    assert [span(ms) for ms in lengths] == [
+        "0 s",
+        "0 s",
+        "1 s",
+        "1 min 1 s",
+        "1 h 59 min",
+        "1 d 1 h",
+    ]
+
+
+@given(st.integers())
+def test_any_length_of_time_can_be_written(ms: int) -> None:
+    """Times come out of other people's stores."""
+    assert span(ms)

@@ -55,9 +55,17 @@ def test_a_name_opens_what_it_says(store):
         "postgresql://me:hunter2/x@db.example/runs",
         "dbos+postgresql://db.example/x?password=hunter2",
         "postgresql://[me:hunter2@x/y",
+        "postgresql://me:hunter2?x@db.example/runs",
+        "s3://me:hunter2@bucket/key",
     ],
 )
 def test_what_is_shown_has_no_secret(url):
     """The shown form of a URL, and a project that was not opened yet, leave user, password and options out."""
     assert "hunter2" not in without_secrets(url)
     assert "hunter2" not in repr(connect(url))
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/by@day/x", "file:///home/ann@corp/x", "sftp://host/a@b", "simplecache::s3://bucket/key"])
+def test_what_is_no_secret_is_shown(url):
+    """An @ in the path of a URL without a login belongs to the path."""
+    assert without_secrets(url) == without_secrets(f"{url}?x=1") == url

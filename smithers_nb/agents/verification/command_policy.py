@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from smithers_nb.diagnosis.engines import smithers
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
+from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 from smithers_nb.model.vocabulary import is_terminal
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _SHELL: Final = re.compile(r"[;&|<>`$(){}\\\n\r\x00*?~!#]")
 _ITERATION: Final = re.compile(r"[0-9]{1,9}")
 _OPTIONS: Final = {"--run-id": "run", "--node-id": "node", "--iteration": "iteration", "--resume": "resume", "--limit": "limit"}
 _FLAGS: Final = frozenset({"--attempts", "--tools", "--json"})
+_SMITHERS: Final = SmithersCommands()
 _LOOKING: Final = frozenset({"inspect", "node", "events"})
 
 
@@ -60,7 +61,7 @@ def judged(line: str, record: Record, *, offered: Collection[str], workflow_path
 def is_looking(line: str) -> bool:
     """Tell whether a line only shows something."""
     words = shlex.split(line)
-    return len(words) > len(smithers.CLI) and words[len(smithers.CLI)] in _LOOKING
+    return len(words) > len(_SMITHERS.program) and words[len(_SMITHERS.program)] in _LOOKING
 
 
 class _Call(NamedTuple):
@@ -94,9 +95,9 @@ def _parsed(line: str) -> tuple[str, _Call]:
         words = shlex.split(line)
     except ValueError:
         raise ValueError("its quotation marks do not match") from None
-    if tuple(words[: len(smithers.CLI)]) != smithers.CLI or len(words) <= len(smithers.CLI):
-        raise ValueError(f"it is no command of {' '.join(smithers.CLI)}")
-    verb, *rest = words[len(smithers.CLI) :]
+    if tuple(words[: len(_SMITHERS.program)]) != _SMITHERS.program or len(words) <= len(_SMITHERS.program):
+        raise ValueError(f"it is no command of {' '.join(_SMITHERS.program)}")
+    verb, *rest = words[len(_SMITHERS.program) :]
     if verb not in _VERBS:
         raise ValueError(f"{verb[:40]!r} is not among {', '.join(_VERBS)}")
     return verb, _call(rest)
@@ -130,18 +131,18 @@ def _call(words: list[str]) -> _Call:
 
 
 def _inspect(call: _Call, ground: _Ground) -> Judged:
-    return Judged(smithers.inspect(call.first)) if call.first in ground.record.runs else _no_run(call.first)
+    return Judged(_SMITHERS.inspect(call.first)) if call.first in ground.record.runs else _no_run(call.first)
 
 
 def _events(call: _Call, ground: _Ground) -> Judged:
-    return Judged(smithers.events(call.first)) if call.first in ground.record.runs else _no_run(call.first)
+    return Judged(_SMITHERS.events(call.first)) if call.first in ground.record.runs else _no_run(call.first)
 
 
 def _node(call: _Call, ground: _Ground) -> Judged:
     run_id = call.options.get("run", ground.record.snapshot.run_id)
     if (run_id, call.first, call.iteration) not in ground.record.nodes:
         return _no_node(run_id, call.first, call.iteration)
-    return Judged(smithers.node(run_id, call.first, call.iteration))
+    return Judged(_SMITHERS.node(run_id, call.first, call.iteration))
 
 
 def _retry_task(call: _Call, ground: _Ground) -> Judged:
@@ -153,7 +154,7 @@ def _retry_task(call: _Call, ground: _Ground) -> Judged:
         return _no_node(run_id, node_id, call.iteration)
     if effects := repeated_effects(snapshot, reset_preview(snapshot, node_id, call.iteration)):
         return Judged("", f"it would repeat what {', '.join(effects)} did outside the run")
-    return Judged(smithers.retry_task(ground.workflow_path, run_id, node_id, call.iteration))
+    return Judged(_SMITHERS.retry_task(ground.workflow_path, run_id, node_id, call.iteration))
 
 
 def _up(call: _Call, ground: _Ground) -> Judged:
@@ -162,7 +163,7 @@ def _up(call: _Call, ground: _Ground) -> Judged:
         return Judged("", "a fresh run is only printed with the input that the store has")
     if refusal := _refused(call, ground, run_id):
         return Judged("", refusal)
-    return Judged(smithers.resume(ground.workflow_path, run_id))
+    return Judged(_SMITHERS.resume(ground.workflow_path, run_id))
 
 
 def _refused(call: _Call, ground: _Ground, run_id: str) -> str:
@@ -170,7 +171,7 @@ def _refused(call: _Call, ground: _Ground, run_id: str) -> str:
     snapshot = ground.record.snapshot
     if run_id != snapshot.run_id:
         return f"it is not about run {snapshot.run_id}"
-    if call.first != (ground.workflow_path or smithers.NO_PATH):
+    if call.first != (ground.workflow_path or _SMITHERS.no_path):
         return "it names another workflow than the run's"
     if not is_terminal(snapshot.run.status):
         return "the run is still going"

@@ -20,7 +20,6 @@ from smithers_nb.cli.run_options import (
     database_option,
     detach_option,
     force_option,
-    login,
     quiet_option,
     runs_of,
     where,
@@ -93,6 +92,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
 def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int:
     """Stop a run: a live one within a second, one that waits at once."""
     from smithers_nb.engine.control import cancel as stop
+    from smithers_nb.engine.control import login
 
     done = stop(runs_of(ask, database), run, by=by or login())
     told = {"requested": "is asked to stop", "cancelled": "is cancelled"}[done.result]
@@ -175,7 +175,7 @@ def rewind(  # noqa: PLR0913  # its options
         return DONE
     plan = control.rewind_plan(location, run, frame)
     _confirm(f"This goes back from frame {plan.came_from} to {plan.goes_to} and takes out", plan.items, yes=yes, needed=True)
-    done = control.rewind(location, plan.run_id, frame, caller=login(), force=force)
+    done = control.rewind(location, plan.run_id, frame, caller=control.login(), force=force)
     found = {"run_id": done.run_id, "from_frame_no": done.came_from, "to_frame_no": done.goes_to, "removed_nodes": _rows(done.items)}
     command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, location)}"
     print_finding(found, ask.fmt, lambda: [f"{done.run_id} is back at frame {done.goes_to}; go on with: {command}"])

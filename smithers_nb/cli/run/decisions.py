@@ -12,7 +12,7 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, Utf8, command, group, maybe_run_argument, run_argument
 from smithers_nb.cli.output import moment, note, print_finding, write_json
 from smithers_nb.cli.run.execute import commands_for
-from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of, login, runs_of, where
+from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of, runs_of, where
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ParameterError
 from smithers_nb.present.html.text import one_line
@@ -59,7 +59,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
     no_continue: bool,
     database: str | None,
 ) -> int:
-    from smithers_nb.engine.control import decide
+    from smithers_nb.engine.control import decide, login
 
     location = runs_of(ask, database)
     said = decide(location, run, node, approved=approved, by=by or login(), note=note, iteration=iteration, go_on=not no_continue)
@@ -112,6 +112,7 @@ def answer(  # noqa: PLR0913  # its options
 ) -> int:
     """Answer a question of a run, and let it go on. What does not fit the question is refused before anything is written."""
     from smithers_nb.engine.control import answer as say
+    from smithers_nb.engine.control import login
 
     location = runs_of(ask, database)
     said = say(location, request, _value(location, request, value), by=by or login(), go_on=not no_continue)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
 from smithers_nb.diagnosis.failure.excerpt import abridged, telling, telling_line
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.sources.urls import without_secrets
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
@@ -164,17 +165,13 @@ def _facts(details: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         if key == "status" and _CLIENT_ERROR <= int(value) <= _LAST_STATUS:
             yield "HTTP status", str(value)
         elif key != "url" or "://" not in str(value):
-            yield ("URL" if "://" in str(value) else words), abridged(_without_login(str(value)), 160)
+            yield ("URL" if "://" in str(value) else words), abridged(without_secrets(str(value)), 160)
         elif not (details.get("statusCode") and _host(value).startswith(_LOCAL)):
             yield words, _host(value)
 
 
 def _host(url: object) -> str:
     return urlsplit(str(url)).netloc.rpartition("@")[2]
-
-
-def _without_login(text: str) -> str:
-    return text.replace(f"{urlsplit(text).netloc.rpartition('@')[0]}@", "") if "://" in text and "@" in urlsplit(text).netloc else text
 
 
 def _printed(failure: Failure, said: str) -> Iterator[str]:

@@ -7,17 +7,18 @@ owns the run and are never run by us. A suggestion that already failed for the s
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis.engines.base import Cli, Engine, engine_of
+from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.model import timestamps
 from smithers_nb.model.verdict import Advice, Classification, Failure
+from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -75,10 +76,7 @@ def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
         return (failure.node_id, failure.iteration) if failure.node_id else None
     below = (*failure.parents, failure.run_id)
     child = below[below.index(run_id) + 1] if run_id in below[:-1] else failure.run_id
-    node_id, _, iteration = child.removeprefix(f"{run_id}:child:").rpartition(":")
-    if node_id and iteration.isdigit():
-        return node_id, int(iteration)
-    return None
+    return launching_node(child, run_id)
 
 
 class _Case(NamedTuple):
@@ -104,12 +102,12 @@ class _Case(NamedTuple):
         return self.snapshot.run.run_id
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> EngineCommands:
         return engine_of(self.snapshot)
 
     @property
-    def cli(self) -> Cli:
-        return self.engine.cli
+    def cli(self) -> EngineCommands:
+        return self.engine
 
     @property
     def resume(self) -> str:
@@ -169,7 +167,7 @@ def _is_active(status: str) -> bool:
 
 def _resume(case: _Case) -> tuple[str, list[str]]:
     reset = case.failure.details.get("quotaResetAtMs") or case.failure.details.get("resetAtMs")
-    when = f" after {_utc(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
+    when = f" after {timestamps.when(reset)}, when the provider's limit resets" if isinstance(reset, int) else ""
     detail = f"The run can continue from where it stopped{when}; finished tasks do not run again."
     return detail, [case.resume]
 
@@ -301,7 +299,3 @@ def _input_of(snapshot: Snapshot) -> dict[str, Any] | None:
     given = {key: item for key, item in as_object(row).items() if item is not None}
     payload = given.get("payload")
     return (as_object(payload) if set(given) == {"payload"} and isinstance(payload, str) else given) or None
-
-
-def _utc(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

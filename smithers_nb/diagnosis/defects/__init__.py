@@ -1,1 +1,1 @@
-"""What the engine recorded wrongly or let happen."""
+"""What the engine recorded wrongly or failed to prevent."""

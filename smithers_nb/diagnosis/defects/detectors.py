@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.defects import recording, scheduling
-from smithers_nb.diagnosis.engines.base import engine_of
+from smithers_nb.diagnosis.state.conditions import Case
+from smithers_nb.diagnosis.text.quotes import in_run
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Defect
     from smithers_nb.sources.snapshot import Snapshot
 
-_DEEPEST: Final = 8
-DETECTORS: Final[tuple[Callable[[Snapshot, int], Iterator[Defect]], ...]] = (
+_MAX_DEPTH: Final = 8
+DETECTORS: Final[tuple[Callable[[Case], Iterator[Defect]], ...]] = (
     recording.failures_as_cancellations,
     scheduling.work_before_approval,
     scheduling.zombies,
@@ -34,11 +35,11 @@ DETECTORS: Final[tuple[Callable[[Snapshot, int], Iterator[Defect]], ...]] = (
     scheduling.gates_of_ended_runs,
     scheduling.lost_request_times,
 )
-"""Every detector, the worst first. They know how Smithers fails; of the runs of another engine they would only tell tales."""
+"""Every detector, the worst first. They know how Smithers fails, so the runs of another engine are not searched."""
 
 
 def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
-    """Find what the engine recorded wrongly or let happen in a run and its child runs.
+    """Find what the engine recorded wrongly or failed to prevent in a run and its child runs.
 
     Args:
         snapshot: The run.
@@ -47,20 +48,11 @@ def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
     Returns:
         The defects, the worst kind first; those of child runs after the run's own, with the child's id in each reference.
     """
-    return tuple(_find(snapshot, now, _DEEPEST))
+    return tuple(_find(Case(snapshot, now), _MAX_DEPTH))
 
 
-def _find(snapshot: Snapshot, now: int, depth: int) -> list[Defect]:
-    found = [defect for detect in DETECTORS for defect in detect(snapshot, now)] if engine_of(snapshot).is_watched else []
-    for child in snapshot.children if depth else ():
-        found += [_in_child(defect, child.run.run_id) for defect in _find(child, now, depth - 1)]
-    return found
-
-
-def _in_child(defect: Defect, run_id: str) -> Defect:
-    """Say in each reference which run it belongs to, unless it does already."""
-    evidence = tuple(
-        e if e.ref.startswith("run:") or "/" in e.ref.partition(":")[0] else e.model_copy(update={"ref": f"{run_id}/{e.ref}"})
-        for e in defect.evidence
-    )
-    return defect.model_copy(update={"evidence": evidence})
+def _find(case: Case, depth: int, child: str = "") -> Iterator[Defect]:
+    for defect in (defect for detect in DETECTORS for defect in detect(case)) if case.engine.is_watched else ():
+        yield defect.model_copy(update={"evidence": in_run(defect.evidence, child)}) if child else defect
+    for inner in case.snapshot.children if depth else ():
+        yield from _find(Case(inner, case.now), depth - 1, inner.run.run_id)

@@ -1,93 +1,145 @@
-"""What a diagnosis has to know of the engine that owns a run: its own command line, and how it goes on after a failure or a decision.
+"""What a diagnosis has to know of the engine that owns a run: its commands, and how it goes on after a failure or a decision.
 
-Whatever prints a command takes it from `engine_of(snapshot).cli`, and what explains one asks the few facts beside it, so no finder tells
-engines apart by name. The commands of an engine are a module with the functions of `Cli`, or with an `of` that makes them for one run.
+`engine_of(snapshot)` returns one object with both: commands as lines that run as printed, and the few facts that an explanation depends
+on. So no finder tells engines apart by name. What the engines' commands have in common stands here; a subclass has the rest.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+import shlex
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
     from smithers_nb.sources.snapshot import Snapshot
 
-
-class Cli(Protocol):
-    """Commands of an engine as lines that run as printed; `commands` has Smithers' and says what each does."""
-
-    def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str: ...  # noqa: D102
-    def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str: ...  # noqa: D102
-    def accepting_change(self, command: str) -> str: ...  # noqa: D102
-    def approve(self, run_id: str, node_id: str, iteration: int = 0) -> str: ...  # noqa: D102
-    def deny(self, run_id: str, node_id: str, iteration: int = 0) -> str: ...  # noqa: D102
-    def choose(self, run_id: str, node_id: str, iteration: int, decision: dict[str, Any]) -> str: ...  # noqa: D102
-    def answer(self, request_id: str, value: str) -> str: ...  # noqa: D102
-    def signal(self, run_id: str, name: str, correlation: str | None = None, *, data: str = ...) -> str: ...  # noqa: D102
-    def cancel(self, run_id: str) -> str: ...  # noqa: D102
-    def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str: ...  # noqa: D102
-    def rewind(self, run_id: str, frame: int) -> str: ...  # noqa: D102
-    def inspect(self, run_id: str) -> str: ...  # noqa: D102
-    def node(self, run_id: str, node_id: str, iteration: int = 0) -> str: ...  # noqa: D102
-    def events(self, run_id: str) -> str: ...  # noqa: D102
+FILL_IN: Final = "…"
+"""Stands where a person must write something. It is not valid JSON, so a command line in which it still stands is refused."""
 
 
-class Engine(NamedTuple):
-    """An engine, as far as its runs are diagnosed.
+class EngineCommands(ABC):
+    """An engine and its commands. Every id and path is data, so each argument is quoted for a shell.
 
     Attributes:
-        name: What people call it.
-        module: Module of its commands.
-        replays: A resume of a failed run only gives back the recorded error; only `retry-task` tries again.
+        program: How its command line starts.
+        no_path: Stands where the store does not name the file that a run came from.
+        replays: A resume of a failed run only returns the recorded error; only `retry-task` tries again.
         waits_for_resume: After a decision or an answer somebody must resume the run.
         is_watched: Its store is searched for what the engine itself recorded wrongly or let happen.
-        wakes_itself: Whoever executes a run also ends its waits for a time or a message; nobody has to resume it.
-        goes_on: What going on with a failed run does.
-        tries_again: What tries a failed task again.
-        own_cli: Its commands for one run, where they depend on it.
         idles: A live engine that records no work is broken; where work may go on between two records, it is not.
+        wakes_itself: The process that executes a run also ends its waits for a time or a message; nobody has to resume it.
+        goes_on: What resuming a failed run does.
+        tries_again: What tries a failed task again.
     """
 
-    name: str
-    module: str
-    replays: bool = False
-    waits_for_resume: bool = False
-    is_watched: bool = False
-    idles: bool = False
-    wakes_itself: bool = False
-    goes_on: str = "Stages that are finished keep what they gave; everything else is executed again."
-    tries_again: str = "a resume tries it again"
-    own_cli: Cli | None = None
+    program: ClassVar[tuple[str, ...]]
+    no_path: ClassVar[str]
+    replays: ClassVar[bool] = False
+    waits_for_resume: ClassVar[bool] = False
+    is_watched: ClassVar[bool] = False
+    idles: ClassVar[bool] = False
+    wakes_itself: ClassVar[bool] = False
+    goes_on: ClassVar[str] = ""
+    tries_again: ClassVar[str] = ""
 
-    @property
-    def cli(self) -> Cli:
-        """Its commands."""
-        return self.own_cli or cast("Cli", import_module(f"smithers_nb.diagnosis.engines.{self.module}"))
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> EngineCommands:
+        """Return the commands for one run."""
+        del snapshot
+        return cls()
+
+    def line(self, *arguments: str) -> str:
+        """Print one command so that a shell hands these exact arguments to the program."""
+        return shlex.join((*self.program, *arguments))
+
+    @abstractmethod
+    def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
+        """Grant a task new attempts; resets what started after it as well."""
+
+    @abstractmethod
+    def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
+        """Continue a run from where it stopped."""
+
+    @abstractmethod
+    def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
+        """Start a new run of a workflow with the same input."""
+
+    @abstractmethod
+    def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
+        """Show a node's attempts; of the run, when the program would take the node's id for a flag."""
+
+    @abstractmethod
+    def events(self, run_id: str) -> str:
+        """Show all of a run's events."""
+
+    def accepting_change(self, command: str) -> str:
+        """Make a resume or a retry-task go through although the workflow was edited; any other command is returned unchanged."""
+        return command
+
+    def approve(self, run_id: str, node_id: str, iteration: int = 0) -> str:
+        """Approve at a gate."""
+        return self._decide("approve", run_id, node_id, iteration)
+
+    def deny(self, run_id: str, node_id: str, iteration: int = 0) -> str:
+        """Deny at a gate."""
+        return self._decide("deny", run_id, node_id, iteration)
+
+    def choose(self, run_id: str, node_id: str, iteration: int, decision: dict[str, Any]) -> str:
+        """Approve at a gate that asks for a choice: `{"selected": KEY}` or `{"ranked": [KEY, …]}`."""
+        del decision
+        return self.approve(run_id, node_id, iteration)
+
+    def answer(self, request_id: str, value: str) -> str:
+        """Answer a question of a run."""
+        return self.line("human", "answer", request_id, *option("--value", value))
+
+    def signal(self, run_id: str, name: str, correlation: str | None = None, *, data: str = FILL_IN) -> str:
+        """Deliver an event that a run waits for; an engine without such a command shows the run."""
+        del name, correlation, data
+        return self.inspect(run_id)
+
+    def cancel(self, run_id: str) -> str:
+        """End a run."""
+        return self.line("cancel", run_id)
+
+    def rewind(self, run_id: str, frame: int) -> str:
+        """Set a run back to an earlier frame; without `--yes` the program refuses or asks."""
+        return self.line("rewind", run_id, str(frame), "--yes")
+
+    def inspect(self, run_id: str) -> str:
+        """Show a run."""
+        return self.line("inspect", run_id)
+
+    def _decide(self, verb: str, run_id: str, node_id: str, iteration: int) -> str:
+        return self.line(verb, run_id, *option("--node", node_id), *iteration_option(iteration))
 
 
-SMITHERS: Final = Engine("Smithers", "smithers", replays=True, waits_for_resume=True, is_watched=True, idles=True)
-_ENGINES: Final = {
-    "journal": Engine("smithers-nb", "notebooks"),
-    "dbos": Engine(
-        "DBOS",
-        "dbos",
-        wakes_itself=True,
-        goes_on="DBOS goes on with a failed workflow as a fork: a new one with the same input that keeps the results of earlier steps.",
-        tries_again="a resume gives the same error back, a fork from this step tries it again",
-    ),
-}
-"""Kind of a source to its engine; Smithers' where none is named."""
+def option(flag: str, value: str) -> tuple[str, ...]:
+    """Return a flag with its value, joined when the value itself looks like a flag."""
+    return (f"{flag}={value}",) if value.startswith("-") else (flag, value)
 
 
-def engine_of(snapshot: Snapshot) -> Engine:
-    """Tell which engine owns a run."""
-    engine = engine_of_store(snapshot.source)
-    own = getattr(import_module(f"smithers_nb.diagnosis.engines.{engine.module}"), "of", None)
-    cli = own(snapshot) if own else None
-    return engine if cli is None else engine._replace(own_cli=cli, goes_on=getattr(cli, "goes_on", engine.goes_on))
+def iteration_option(iteration: int) -> tuple[str, ...]:
+    """Return the option that names a later iteration of a loop."""
+    return ("--iteration", str(iteration)) if iteration > 0 else ()
 
 
-def engine_of_store(source: Source) -> Engine:
-    """Tell which engine owns the runs of a store."""
-    return _ENGINES.get(source.kind, SMITHERS)
+def engine_of(snapshot: Snapshot) -> EngineCommands:
+    """Return the engine that owns a run, with the commands for this run."""
+    return engine_of_store(snapshot.source).of(snapshot)
+
+
+def engine_of_store(source: Source) -> type[EngineCommands]:
+    """Return the engine that owns the runs of a store; only its own module is imported."""
+    if source.kind == "journal":
+        from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
+
+        return NotebookCommands
+    if source.kind == "dbos":
+        from smithers_nb.diagnosis.engines.dbos import DbosCommands
+
+        return DbosCommands
+    from smithers_nb.diagnosis.engines.smithers import SmithersCommands
+
+    return SmithersCommands

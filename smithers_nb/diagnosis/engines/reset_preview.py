@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.model.verdict import ResetNode, ResetPreview
-from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _PARKED: Final = frozenset({"waiting-approval", "waiting-event", "waiting-timer"
 _CHILD_TARGETS: Final = _PARKED | {"failed", "cancelled", "in-progress"}
 _OVER: Final = frozenset({"finished", "continued"})
 _RESETTABLE: Final = _PARKED | _OVER | {"failed", "cancelled", "canceled", "paused"}
-_DEEPEST: Final = 8
+_MAX_DEPTH: Final = 8
 
 
 def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> ResetPreview:
@@ -40,16 +40,16 @@ def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> Reset
     """
     hit = _reset_with(snapshot, (node_id, iteration))
     hit.sort(key=lambda n: n.why != "target")
-    nodes = (*hit, *_of_children(snapshot, hit, _DEEPEST))
+    nodes = (*hit, *_of_children(snapshot, hit, _MAX_DEPTH))
     return ResetPreview(run_id=snapshot.run.run_id, node_id=node_id, iteration=iteration, nodes=nodes)
 
 
 def repeated_effects(snapshot: Snapshot, preview: ResetPreview) -> tuple[str, ...]:
-    """Name the nodes of a preview that began something outside the run which would be done a second time.
+    """Return the nodes of a preview that began something outside the run which would be done a second time.
 
-    The engine keeps a journal of side effects and tools; one that may be repeated without harm is none of them.
+    The engine keeps a journal of side effects and tools; an idempotent one does not count.
     """
-    runs = {run.run_id: run for run in _family(snapshot, _DEEPEST)}
+    runs = {run.run_id: run for run in _family(snapshot, _MAX_DEPTH)}
     begun = {
         (call.run_id, call.node_id, call.iteration)
         for run_id in {node.run_id for node in preview.nodes}
@@ -83,7 +83,7 @@ def _of_children(snapshot: Snapshot, hit: Iterable[ResetNode], depth: int) -> It
     """List the nodes of child runs that go with their owner, and of those runs' own children."""
     owners = {(node.node_id, node.iteration) for node in hit}
     for child in snapshot.children if depth else ():
-        owner = _owner(snapshot, child)
+        owner = launching_node(child.run.run_id, snapshot.run.run_id)
         named = as_object(child.run.config).get("subflowWorkspaceParentRunId") == snapshot.run.run_id
         if child.run.status not in _RESETTABLE or not (owner in owners if owner else named):
             continue
@@ -101,13 +101,6 @@ def _in_child(child: Snapshot) -> list[NodeRow]:
     if not keys and child.run.status in _PARKED | {"paused"}:
         return [node for node in child.nodes if node.state == "pending"]
     return [node for node in child.nodes if _key(node) in keys]
-
-
-def _owner(snapshot: Snapshot, child: Snapshot) -> _Key | None:
-    """Read the node that launched a child off the id that the engine made for it."""
-    prefix = f"{snapshot.run.run_id}{CHILD_MARK}"
-    owner, _, iteration = child.run.run_id.removeprefix(prefix).rpartition(":")
-    return (owner, int(iteration)) if child.run.run_id.startswith(prefix) and owner and iteration.isdecimal() else None
 
 
 def _family(snapshot: Snapshot, depth: int) -> Iterator[Snapshot]:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import RunRow
 
 _SOURCE_SUFFIXES: Final = frozenset({".tsx", ".ts", ".jsx", ".js", ".mts", ".cts", ".mjs", ".cjs"})
-_LARGEST: Final = 5_000_000
+_MAX_SIZE: Final = 5_000_000
 
 
 def recorded_hash(run: RunRow) -> str | None:
-    """Give the hash of the entry file at launch; None when the store has none."""
+    """Return the hash of the entry file at launch; None when the store has none."""
     stamp = as_object(run.config).get("__smithersDurability")
-    found = stamp.get("entryWorkflowHash") if isinstance(stamp, dict) else None
-    return found if isinstance(found, str) else None
+    recorded = stamp.get("entryWorkflowHash") if isinstance(stamp, dict) else None
+    return recorded if isinstance(recorded, str) else None
 
 
 def workflow_file(run: RunRow, given: Path | None = None) -> Path | None:
@@ -32,7 +32,7 @@ def workflow_file(run: RunRow, given: Path | None = None) -> Path | None:
     if path is None or path.suffix not in _SOURCE_SUFFIXES:
         return None
     try:
-        return path if path.is_file() and path.stat().st_size <= _LARGEST else None
+        return path if path.is_file() and path.stat().st_size <= _MAX_SIZE else None
     except (OSError, ValueError):
         return None
 
@@ -47,7 +47,7 @@ def current_hash(path: Path) -> str | None:
 
 
 def was_edited(run: RunRow, given: Path | None = None) -> bool | None:
-    """Tell whether the entry file changed since launch; None when that cannot be told here."""
+    """Return whether the entry file changed since launch; None when that cannot be known here."""
     path, recorded = workflow_file(run, given), recorded_hash(run)
     current = current_hash(path) if path and recorded else None
     return None if current is None else current != recorded

@@ -44,7 +44,7 @@ def commands_folder(snapshot: Snapshot) -> Folder | None:
 
 
 def _own(location: str) -> Path | None:
-    """Give the folder of a store that is a file under the name that the CLI looks for."""
+    """Return the folder of a store that is a file under the name that the CLI looks for."""
     try:
         path = Path(location).absolute()
         if not path.is_file():
@@ -58,7 +58,7 @@ def _own(location: str) -> Path | None:
 
 
 def _recorded(snapshot: Snapshot) -> str | None:
-    """Give the folder a run was started in.
+    """Return the folder a run was started in.
 
     A `retry-task` (Smithers 0.32) puts the folder of the workflow's file in its place; then the one with a store is meant, where that
     can be seen, and the repository is the better guess where not.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from smithers_nb.sources.base import CHILD_MARK
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from smithers_nb.model.rows import AttemptRow
 
-_CHILD = ":child:"
 _AUTOPSY = "post-failure-"
 
 
@@ -26,7 +27,7 @@ def by_time(runs: pd.DataFrame) -> pd.DataFrame:
 
 def is_own_run(runs: pd.DataFrame) -> pd.Series[bool]:
     """Mark runs that somebody launched: no children of a subflow, no autopsies of the engine."""
-    children = runs["parent_run_id"].notna() & runs["run_id"].str.contains(_CHILD, regex=False)
+    children = runs["parent_run_id"].notna() & runs["run_id"].str.contains(CHILD_MARK, regex=False)
     return ~(children | runs["run_id"].str.startswith(_AUTOPSY))
 
 

@@ -189,8 +189,7 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
 
     A task that may fail (`continueOnFail`) did not fail the run, nor did it hold up what came after it, unless nothing else failed.
     """
-    tolerated = _tolerated(snapshot)
-    killing = {key: attempts for key, attempts in failed.items() if key.node_id not in tolerated} or failed
+    killing = {key: attempts for key, attempts in failed.items() if not snapshot.may_fail(*key)} or failed
     upstream = _upstream(snapshot)
     names = {key.node_id for key in killing}
     free = [key for key in killing if not (upstream(key.node_id) & (names - {key.node_id}))] or list(killing)
@@ -218,11 +217,6 @@ def _upstream(snapshot: Snapshot) -> Callable[[str], set[str]]:
 
 def _names(depends_on: str | None) -> list[str]:
     return list(orjson.loads(depends_on)) if depends_on else []
-
-
-def _tolerated(snapshot: Snapshot) -> set[str]:
-    """Name the tasks that may fail without failing the run (`continueOnFail`)."""
-    return {task.node_id for task in snapshot.tasks if task.props and '"continueOnFail":"true"' in task.props.replace(" ", "")}
 
 
 def _follow_child(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...]) -> Failure | None:

@@ -16,7 +16,7 @@ from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.engines.base import engine_of_store
 from smithers_nb.model.rows import AttemptRow, BranchRow, EventRow, FailureRow, OutputRow, RunRow, TimeTravelRow
 from smithers_nb.model.verdict import Finding
-from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.sources.base import CHILD_MARK, is_child_of
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
@@ -253,4 +253,4 @@ def _input_of(source: Source, run_id: str) -> str:
 
 def _belongs(failed_in: str, run_id: str) -> bool:
     """Tell whether a failure is of a run or of one of its children."""
-    return failed_in == run_id or failed_in.startswith(f"{run_id}:child:")
+    return failed_in == run_id or is_child_of(failed_in, run_id)

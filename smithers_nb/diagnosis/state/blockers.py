@@ -1,7 +1,7 @@
-"""Why a run does not go on: everything it waits for or is stopped by, each with what ends it.
+"""Why a run does not continue: everything it waits for or is stopped by, each with what ends it.
 
-Gets the rows of one run and `now`, asks the finders of `waiting` and `stopped`, follows unfinished child runs, and adds whether a
-resume would be refused. A run that is over and well has no blockers; neither has one that is simply at work.
+Gets the rows of one run and `now`, asks the finders of `waiting`, `queue_waits` and `stalled`, follows unfinished child runs, and adds
+whether a resume would be refused. A run that has ended well has no blockers; neither has one that is simply at work.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited, workflow_file
 from smithers_nb.diagnosis.state import queue_waits, stalled, waiting
-from smithers_nb.model.verdict import Blocker, Evidence
+from smithers_nb.diagnosis.state.conditions import Case
+from smithers_nb.diagnosis.text.quotes import in_run, of_run
+from smithers_nb.model.verdict import Blocker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from smithers_nb.diagnosis.engines.base import Cli
+    from smithers_nb.diagnosis.engines.base import EngineCommands
     from smithers_nb.sources.snapshot import Snapshot
 
 _NOTHING_TO_DO: Final = frozenset({"finished", "continued", "cancelled"})
-_DEEPEST: Final = 8
-_FINDERS: Final[tuple[Callable[[Snapshot, int], Iterator[Blocker]], ...]] = (
+_MAX_DEPTH: Final = 8
+_FINDERS: Final[tuple[Callable[[Case], Iterator[Blocker]], ...]] = (
     waiting.questions,
     waiting.approvals,
     waiting.unasked_approvals,
@@ -45,11 +46,11 @@ _FINDERS: Final[tuple[Callable[[Snapshot, int], Iterator[Blocker]], ...]] = (
     stalled.structural,
     stalled.dependencies,
 )
-"""Every reason not to go on, the one to look at first on top."""
+"""Every reason not to continue, the one to look at first on top."""
 
 
 def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None) -> tuple[Blocker, ...]:
-    """List what keeps a run, and its unfinished child runs, from going on.
+    """List what keeps a run, and its unfinished child runs, from continuing.
 
     Args:
         snapshot: The run.
@@ -61,31 +62,31 @@ def blockers(snapshot: Snapshot, now: int, *, workflow_path: Path | None = None)
     """
     if snapshot.run.status in _NOTHING_TO_DO:
         return ()
-    found = [blocker for find in _FINDERS for blocker in find(snapshot, now)]
-    found += _of_children(snapshot, now, _DEEPEST)
-    return _with_the_edit(snapshot, found, workflow_path)
+    case = Case(snapshot, now)
+    found = [*_of_run(case), *_of_children(case, _MAX_DEPTH)]
+    return _with_the_edit(case, found, workflow_path)
 
 
-def _of_children(snapshot: Snapshot, now: int, depth: int) -> list[Blocker]:
-    """Follow child runs that have not ended; those that failed are told by the task that launched them."""
-    found: list[Blocker] = []
-    for child in snapshot.children if depth and snapshot.run.status != "failed" else ():
-        if child.run.status in _NOTHING_TO_DO or child.run.status == "failed":
+def _of_run(case: Case) -> Iterator[Blocker]:
+    return (blocker for find in _FINDERS for blocker in find(case))
+
+
+def _of_children(case: Case, depth: int) -> Iterator[Blocker]:
+    """Follow child runs that have not ended; the task that launched a failed one has its error."""
+    for child in case.snapshot.children if depth and case.run.status != "failed" else ():
+        run_id, status = child.run.run_id, child.run.status
+        if status in _NOTHING_TO_DO or status == "failed":
             continue
-        own = [blocker for find in _FINDERS for blocker in find(child, now)]
-        found += [_in_child(blocker, child.run.run_id) for blocker in own] + _of_children(child, now, depth - 1)
-    return found
+        inner = Case(child, case.now)
+        for blocker in _of_run(inner):
+            named = {"reason": f"in child run {run_id}: {blocker.reason}", "evidence": in_run(blocker.evidence, run_id)}
+            yield blocker.model_copy(update=named)
+        yield from _of_children(inner, depth - 1)
 
 
-def _in_child(blocker: Blocker, run_id: str) -> Blocker:
-    """Say that a blocker is one of a child run, in its reason and in its references."""
-    evidence = tuple(e if e.ref.startswith("run:") else e.model_copy(update={"ref": f"{run_id}/{e.ref}"}) for e in blocker.evidence)
-    return blocker.model_copy(update={"reason": f"in child run {run_id}: {blocker.reason}", "evidence": evidence})
-
-
-def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path | None) -> tuple[Blocker, ...]:
-    """Make the commands go through although the workflow was edited since, and say what that means."""
-    run = snapshot.run
+def _with_the_edit(case: Case, found: list[Blocker], workflow_path: Path | None) -> tuple[Blocker, ...]:
+    """Make the commands go through although the workflow was edited since, and explain what that means."""
+    run = case.run
     continues = any("--resume" in line or "retry-task" in line for blocker in found for line in (*blocker.commands, *blocker.alternatives))
     if not continues or not was_edited(run, workflow_path):
         return tuple(found)
@@ -94,13 +95,13 @@ def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path
         kind="workflow-changed",
         reason=(
             f"{name} was edited since this run was started; without `--accept-workflow-change` a resume or retry-task is refused with "
-            "RESUME_METADATA_MISMATCH, with it you answer for that finished tasks may stand as they are. Or put the old text back"
+            "RESUME_METADATA_MISMATCH, with it you confirm that finished tasks may stay as they are. Or restore the old text"
         ),
-        evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.workflow_path or run.status, note="hash at launch differs"),),
+        evidence=(of_run(run, run.workflow_path, "hash at launch differs"),),
     )
-    return (*(_accepting(blocker, engine_of(snapshot).cli) for blocker in found), edited)
+    return (*(_accepting(blocker, case.engine) for blocker in found), edited)
 
 
-def _accepting(blocker: Blocker, cli: Cli) -> Blocker:
+def _accepting(blocker: Blocker, cli: EngineCommands) -> Blocker:
     lines = {which: tuple(map(cli.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
     return blocker.model_copy(update=lines)

@@ -1,7 +1,7 @@
-"""What a run waits for that only its queue knows, and one that somebody left behind.
+"""What a run waits for in a queue, and a run whose executor is gone.
 
-DBOS records neither a sign of life nor whose turn it is. What can be told is which workflows hold the places of a queue, when each of
-them last recorded anything, and that nothing ends the wait as long as they do not.
+DBOS records neither heartbeats nor whose turn it is. What the rows show is which workflows hold the slots of a queue and when each of
+them last recorded anything; the wait lasts as long as they hold them.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.notebooks import WORKER
-from smithers_nb.diagnosis.state.progress import HEARTBEAT_STALE_MS, last_activity
-from smithers_nb.diagnosis.text.durations import clock, span
+from smithers_nb.diagnosis.text.quotes import of_node, of_run
 from smithers_nb.model.rows import AttemptRow, RunRow
-from smithers_nb.model.verdict import Blocker, Evidence
+from smithers_nb.model.timestamps import span, when
+from smithers_nb.model.verdict import Blocker
 from smithers_nb.sources.stores.json_text import as_object, whole
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.state.conditions import Case
     from smithers_nb.model.rows import NodeRow
-    from smithers_nb.sources.snapshot import Snapshot
 
 _WAITING: Final = "waiting-queue"
 _FOR_A_WORKER: Final = "waiting-worker"
@@ -27,78 +26,79 @@ _HOLDING: Final = ("pending",)
 _QUIET_MS: Final = 5 * 60_000
 _NAMED: Final = 3
 _LOOKED_AT: Final = 50
-_BY_ITSELF: Final = "its process goes on by itself, and so does the application when it is started again"
-_TOO_LATE: Final = "that was {} ago, so nobody works on it: starting the application again recovers it, and so does a resume"
+_BY_ITSELF: Final = "its process continues by itself, and so does the application when it is restarted"
+_TOO_LATE: Final = "that was {} ago, so no process is running it: restarting the application recovers it, and so does a resume"
 
 
-def queue(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
+def queue(case: Case) -> Iterator[Blocker]:
     """A workflow that waits for its turn, with those that hold the places of its queue."""
-    run = snapshot.run
+    run = case.run
     name = as_object(run.config).get("queue")
     if run.status != _WAITING or not isinstance(name, str):
         return
-    others = snapshot.source.rows(RunRow, only={"status": [*_HOLDING]})
+    others = case.snapshot.source.rows(RunRow, only={"status": [*_HOLDING]})
     holders = [other for other in others if as_object(other.config).get("queue") == name and other.run_id != run.run_id]
-    quiet = [(other, now - _last_recorded(snapshot, other)) for other in holders[:_LOOKED_AT]]
-    told = ", ".join(f"{other.run_id} (last recorded anything {span(silent)} ago)" for other, silent in quiet[:_NAMED])
+    quiet = [(other, case.now - _last_recorded(case, other)) for other in holders[:_LOOKED_AT]]
+    named = ", ".join(f"{other.run_id} (last record {span(silent)} ago)" for other, silent in quiet[:_NAMED])
     more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
     stuck = [other for other, silent in quiet if silent > _QUIET_MS]
-    behind = f"behind {told}{more}" if holders else "and nothing runs in it: is an executor of this application version up?"
-    hint = "; if nobody works on it any more, cancel it or start its application again, which recovers it" if stuck else ""
-    waited = f", for {span(now - run.created_at)}" if run.created_at is not None else ""
-    cli = engine_of(snapshot).cli
+    behind = f"behind {named}{more}" if holders else "and nothing runs in it: is an executor of this application version running?"
+    hint = "; if no process is running it any more, cancel it or restart its application, which recovers it" if stuck else ""
+    waited = f", for {span(case.now - run.created_at)}" if run.created_at is not None else ""
     yield Blocker(
         kind=_WAITING,
         since=run.created_at,
         reason=f"waits in queue {name}{waited}, {behind}{hint}",
-        commands=tuple(line for other in stuck[:_NAMED] for line in (cli.inspect(other.run_id), cli.cancel(other.run_id))),
+        commands=tuple(line for other in stuck[:_NAMED] for line in (case.engine.inspect(other.run_id), case.engine.cancel(other.run_id))),
         evidence=(
-            Evidence(ref=f"run:{run.run_id}", quote=run.status),
-            *(Evidence(ref=f"run:{other.run_id}", quote=other.status, note=f"holds a place of {name}") for other in holders[:_NAMED]),
+            of_run(run),
+            *(of_run(other, note=f"holds a slot of {name}") for other in holders[:_NAMED]),
         ),
     )
 
 
-def worker(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
-    """A run of ours that nobody executes yet."""
-    run = snapshot.run
+def worker(case: Case) -> Iterator[Blocker]:
+    """A run of ours that no worker has taken yet."""
+    run = case.run
     if run.status != _FOR_A_WORKER:
         return
-    since = last_activity(snapshot)
     yield Blocker(
         kind=_FOR_A_WORKER,
-        since=since,
-        reason=f"waits for a worker to take it, for {span(now - since)}; start one if none is up, here or wherever its database is reached",
+        since=case.last_activity,
+        reason=(
+            f"waits for a worker to take it, for {span(case.quiet_ms)}; start one if none is running, here or on any machine that reaches "
+            "the database"
+        ),
         commands=(WORKER,),
-        evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
+        evidence=(of_run(run),),
     )
 
 
-def asleep(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
-    """A workflow that sleeps, waits for a message until a time, or was put off; whoever executes it ends the wait."""
-    run = snapshot.run
-    if not engine_of(snapshot).wakes_itself:
+def asleep(case: Case) -> Iterator[Blocker]:
+    """A workflow that sleeps, waits for a message until a time, or was delayed; the process that executes it ends the wait."""
+    run = case.run
+    if not case.engine.wakes_itself:
         return
-    for node in snapshot.nodes:
+    for node in case.snapshot.nodes:
         if node.state.startswith("waiting-"):
-            yield _nap(snapshot, node, now)
+            yield _nap(case, node)
     put_off = whole(as_object(run.config).get("delayedUntil"))
     if put_off is not None and run.status == "waiting-timer" and run.started_at is None:
         yield Blocker(
             kind=run.status,
             since=run.created_at,
             until=put_off,
-            reason=f"was put off until {clock(put_off)}; then it waits for its turn in its queue",
-            evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
+            reason=f"is delayed until {when(put_off)}; then it waits for its turn in its queue",
+            evidence=(of_run(run),),
         )
 
 
-def _nap(snapshot: Snapshot, node: NodeRow, now: int) -> Blocker:
-    due = _due(snapshot, node)
-    late = due is not None and now - due > HEARTBEAT_STALE_MS
+def _nap(case: Case, node: NodeRow) -> Blocker:
+    due = _due(case, node)
+    late = case.is_overdue(due)
     waits = "waits for a message or an event of another workflow" if node.state == "waiting-event" else "sleeps"
-    until = "" if due is None else f" until {clock(due)}" + (f", in {span(due - now)}" if due > now else "")
-    then = _TOO_LATE.format(span(now - (due or now))) if late else _BY_ITSELF
+    until = "" if due is None else f" until {when(due)}" + (f", in {span(due - case.now)}" if due > case.now else "")
+    then = _TOO_LATE.format(span(case.now - (due or case.now))) if late else _BY_ITSELF
     return Blocker(
         kind=node.state,
         node_id=node.node_id,
@@ -106,40 +106,40 @@ def _nap(snapshot: Snapshot, node: NodeRow, now: int) -> Blocker:
         since=node.updated_at,
         until=due,
         reason=f"{waits}{until}; {then}",
-        commands=(engine_of(snapshot).cli.resume(None, snapshot.run.run_id),) if late else (),
-        evidence=(Evidence(ref=f"node:{node.node_id}/{node.iteration}", quote=node.state),),
+        commands=(case.resume(),) if late else (),
+        evidence=(of_node(node),),
     )
 
 
-def left_behind(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
+def left_behind(case: Case) -> Iterator[Blocker]:
     """A workflow that has begun, is not over, and has recorded nothing for a while."""
-    run = snapshot.run
-    silent = now - last_activity(snapshot)
+    run = case.run
+    silent = case.quiet_ms
     if run.status not in _HOLDING or silent <= _QUIET_MS:
         return
     name = as_object(run.config).get("queue")
-    held = f" It holds a place of queue {name}." if isinstance(name, str) else ""
+    held = f" It holds a slot of queue {name}." if isinstance(name, str) else ""
     yield Blocker(
         kind="left-pending",
-        since=now - silent,
+        since=case.now - silent,
         reason=(
-            f"nothing was recorded since {clock(now - silent)}, {span(silent)} ago. DBOS keeps no sign of life, so either executor "
-            f"{run.owner or 'local'} is in a long step, or it is gone; then starting the application again recovers the workflow, and so "
+            f"nothing was recorded since {when(case.now - silent)}, {span(silent)} ago. DBOS keeps no heartbeat, so either executor "
+            f"{run.owner or 'local'} is in a long step, or it is gone; then restarting the application recovers the workflow, and so "
             f"does a resume.{held}"
         ),
-        commands=(engine_of(snapshot).cli.resume(run.workflow_path, run.run_id),),
-        evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
+        commands=(case.resume(),),
+        evidence=(of_run(run),),
     )
 
 
-def _due(snapshot: Snapshot, node: NodeRow) -> int | None:
-    for task in snapshot.tasks:
+def _due(case: Case, node: NodeRow) -> int | None:
+    for task in case.snapshot.tasks:
         if (task.node_id, task.iteration) == (node.node_id, node.iteration):
             return whole(as_object(task.props).get("until"))
     return None
 
 
-def _last_recorded(snapshot: Snapshot, run: RunRow) -> int:
+def _last_recorded(case: Case, run: RunRow) -> int:
     times = [run.started_at, run.created_at]
-    times += [at for attempt in snapshot.source.rows(AttemptRow, run.run_id) for at in (attempt.started_at, attempt.finished_at)]
+    times += [at for attempt in case.snapshot.source.rows(AttemptRow, run.run_id) for at in (attempt.started_at, attempt.finished_at)]
     return max((at for at in times if at is not None), default=0)

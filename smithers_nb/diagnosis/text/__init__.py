@@ -1,1 +1,1 @@
-"""Text from rows: quotes, durations and naming conventions."""
+"""Text from rows: quotes and naming conventions."""

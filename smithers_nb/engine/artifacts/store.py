@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.artifacts import artifact_path, safe_name, write_whole
 from smithers_nb.errors import ArtifactsNotWritten, ParameterError
-from smithers_nb.redact import redact
+from smithers_nb.redact import redact, short_line
+from smithers_nb.sources.urls import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def folder_of(artifacts: str | Path, kind: str) -> str:
     """Name the folder or URL that has all artifacts of a kind, without secrets."""
     if not is_url(artifacts):
         return str(Path(artifacts) / safe_name(kind))
-    begin = without_secrets(str(artifacts))
+    begin = redact(without_secrets(str(artifacts)))
     return f"{begin}{'' if begin.endswith('/') else '/'}{safe_name(kind)}"
 
 
@@ -92,14 +93,7 @@ def check(artifacts: str | Path) -> None:
         ArtifactsNotWritten: Its server cannot be reached.
     """
     if is_url(artifacts):
-        _with_patience(lambda: _file_system(str(artifacts)), without_secrets(str(artifacts)))
-
-
-def without_secrets(url: str) -> str:
-    """Write a URL without user, password and query."""
-    begin, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return redact(f"{begin}{mark}{host.rpartition('@')[2]}{slash}{path}")
+        _with_patience(lambda: _file_system(str(artifacts)), redact(without_secrets(str(artifacts))))
 
 
 def _file_system(url: str) -> tuple[Any, str]:
@@ -117,7 +111,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         raise ParameterError(f"{scheme}: needs the package {missing}, which is not installed", hint=f"pip install {missing}") from None
     except ValueError as error:
         known = "a folder, or a URL such as s3://BUCKET/FOLDER, gs://…, abfs://…, sftp://…, file:///…"
-        raise ParameterError(f"artifacts cannot go to {without_secrets(url)}: {_in_a_line(error)}", hint=f"give {known}") from None
+        raise ParameterError(f"artifacts cannot go to {redact(without_secrets(url))}: {_in_a_line(error)}", hint=f"give {known}") from None
 
 
 def _write(files: Any, root: str, name: str, content: bytes) -> None:
@@ -161,4 +155,4 @@ def _not_written(location: str, error: Exception) -> ArtifactsNotWritten:
 
 def _in_a_line(error: Exception) -> str:
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return " ".join(redact(text).split())[:_MAX_LENGTH]
+    return short_line(text, _MAX_LENGTH)

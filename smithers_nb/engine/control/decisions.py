@@ -5,6 +5,9 @@ What follows is asked for in the transaction of the decision, so neither exists 
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -23,6 +26,17 @@ if TYPE_CHECKING:
 
 _PROBLEMS: Final = 8
 """How many fields of an answer that do not fit are named."""
+
+
+def login() -> str:
+    """Return the name of the person at this terminal, kernel or page, as it is recorded with a decision: user and machine."""
+    user = os.environ.get("JUPYTERHUB_USER")
+    if not user:
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError):  # a user id without a name, as in containers
+            user = f"uid:{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class Pending(NamedTuple):

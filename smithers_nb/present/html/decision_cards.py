@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.cards import command_sheet, details, stack
 from smithers_nb.present.html.markup import Card, Html, h, table, text_table
 from smithers_nb.present.html.parts import state_mark
-from smithers_nb.present.html.text import one_line, shown, when
+from smithers_nb.present.html.text import one_line, shown
 
 _SHORT = 400
 

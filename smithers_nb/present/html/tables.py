@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, QuestionRow
+from smithers_nb.model.timestamps import duration, when
 from smithers_nb.present.html.markup import Card, Html, h, join, table, text_table
 from smithers_nb.present.html.parts import anchor, empty, note
 from smithers_nb.present.html.row_input import Rows, rows_of
 from smithers_nb.present.html.states import look
-from smithers_nb.present.html.text import duration, one_line, shown, visible, when
+from smithers_nb.present.html.text import one_line, shown, visible
 from smithers_nb.redact import redact
 
 if TYPE_CHECKING:

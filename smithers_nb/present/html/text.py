@@ -1,13 +1,12 @@
 """Text of unknown origin, made fit to be looked at.
 
-Gets whatever a run recorded; gives the same text without secrets, with control characters shown instead of obeyed, in
-bounded length, and times and durations in words. Pages and terminals both build on it.
+Gets what a run recorded; gives the same text without secrets, with control characters shown instead of obeyed, in bounded length.
+Pages and terminals both build on it.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 from smithers_nb.redact import redact
 
@@ -15,8 +14,6 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
-_YEAR_ONE_MS, _YEAR_9999_MS = -62_135_596_800_000, 253_402_300_799_999
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def shown(value: object, limit: int = 4_000) -> str:
@@ -46,31 +43,6 @@ def clip(text: str, limit: int) -> str:
 def without_ansi(text: str) -> str:
     """Drop the escape sequences that colour a terminal."""
     return _ANSI.sub("", text)
-
-
-def when(ms: int | None) -> str:
-    """Write an epoch millisecond as UTC, to the second; empty for none, the bare number outside the calendar."""
-    if ms is None:
-        return ""
-    if not _YEAR_ONE_MS <= ms <= _YEAR_9999_MS:
-        return str(ms)
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def duration(seconds: float | None) -> str:
-    """Write a length of time in the two units a person would use; empty for none."""
-    if seconds is None:
-        return ""
-    if round(seconds, 3) < 1:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
 def _stand_in(match: re.Match[str]) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
+from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.present.html.row_input import Rows, rows_of
-from smithers_nb.present.html.text import duration, one_line, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.present.timeline.model import RUN_LANE, Bar, Mark, Timeline, thinned
 
 _OPEN_STATES: Final = frozenset({"in-progress", "running"})

@@ -10,7 +10,7 @@ from collections import Counter
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from smithers_nb.present.html.text import duration, when
+from smithers_nb.model.timestamps import duration, when
 
 MAX_LANES: Final = 40
 MAX_BARS: Final = 400

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.markup import Html, h, join
 from smithers_nb.present.html.states import look
-from smithers_nb.present.html.text import when
 
 if TYPE_CHECKING:
     from smithers_nb.present.timeline.model import Bar, Mark, Timeline

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from smithers_nb.errors import SmithersNbError
+from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.decision_cards import (
     Decided,
     GateRequest,
@@ -24,7 +25,7 @@ from smithers_nb.present.html.decision_cards import (
 )
 from smithers_nb.present.html.markup import Card, h
 from smithers_nb.present.html.parts import note
-from smithers_nb.present.html.text import one_line, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.present.html.theme import style_block
 from smithers_nb.present.widgets.forms import form_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.state.health import run_state
+from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.errors import RunNotFailed
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
 

@@ -17,7 +17,7 @@ from smithers_nb.diagnosis.classify.probes import probe
 from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
-from smithers_nb.diagnosis.state.health import run_state
+from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.model.bug_report import BugOutcome
 from smithers_nb.redact import redact, redact_value

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present.html import cards
 from smithers_nb.present.html.attribution import plain_words, provider_cards, written_by
 from smithers_nb.present.html.markup import Card, Html, h, table, text_table
-from smithers_nb.present.html.text import duration, one_line, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.workflows.autopsy.results import GateCard, Gathered, Investigation, ReportRow, Shown, VerdictRow, WhyRow
 
 if TYPE_CHECKING:

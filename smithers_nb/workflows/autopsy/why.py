@@ -18,7 +18,8 @@ from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
-from smithers_nb.diagnosis.state.health import health, run_state
+from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.diagnosis.state.health import health
 from smithers_nb.workflows.autopsy.results import WhyRow
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from smithers_nb._version import __version__
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.errors import BugReportEmpty, BugReportUnread, RunNotFound, SmithersNbError, SourceError
 from smithers_nb.model.timestamps import now_ms
+from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.workflows.bugs.events import lifecycle, reported, tellingest
 from smithers_nb.workflows.bugs.scrub import scrub_text, settle
@@ -147,8 +148,7 @@ def _default_title(run: dict[str, Any] | None, failure: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(scrub_text(text, 4 * _TITLE).split())
-    return line if len(line) <= _TITLE else f"{line[: _TITLE - 1]}…"
+    return short_line(scrub_text(text, 4 * _TITLE), _TITLE)
 
 
 def _engine_version(snapshot: Snapshot | None) -> str:

@@ -25,12 +25,13 @@ from smithers_nb.engine.execution.outcome import notebook_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.schema import attempts, nodes, runs
 from smithers_nb.errors import SmithersNbError
+from smithers_nb.model.timestamps import when
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present.html.decision_cards import GateRequest, QuestionRequest, gate_asked, question_asked
 from smithers_nb.present.html.markup import Html, h, join, table
 from smithers_nb.present.html.parts import state_mark
 from smithers_nb.present.html.states import look
-from smithers_nb.present.html.text import one_line, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.redact import redact_value
 
 if TYPE_CHECKING:

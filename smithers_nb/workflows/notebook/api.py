@@ -6,26 +6,23 @@ stops at it. Nothing but a person's decision lets it pass: running all cells doe
 
 from __future__ import annotations
 
-import getpass
-import os
 import shlex
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.engine import stages
+from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest, gate_asked, gate_decided, question_asked
 from smithers_nb.present.html.parts import note
-from smithers_nb.present.html.text import when
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Decision
     from smithers_nb.engine.stages import Parked
     from smithers_nb.present.widgets.widgets import Live
 
-__all__ = ["ask", "gate", "show", "stage", "who"]
+__all__ = ["ask", "gate", "show", "stage"]
 
 _AGAIN = "Run this cell again to go on."
 
@@ -91,17 +88,6 @@ def show(what: Any) -> None:
     display(what)
 
 
-def who() -> str:
-    """Name the person at this kernel, as it is written beside a decision: user and machine."""
-    user = os.environ.get("JUPYTERHUB_USER")
-    if not user:
-        try:
-            user = getpass.getuser()
-        except (OSError, KeyError):  # a user id without a name
-            user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
-
-
 def _show_gate(parked: Parked, request: GateRequest) -> None:
     show(_gate_widget(parked, request) if _is_before_a_person(parked) else gate_asked(request))
 
@@ -111,18 +97,20 @@ def _show_question(parked: Parked, request: QuestionRequest) -> None:
 
 
 def _gate_widget(parked: Parked, request: GateRequest) -> Live:
+    from smithers_nb.engine.control import login
     from smithers_nb.present.widgets.widgets import gate_widget
     from smithers_nb.workflows.notebook.widget_callbacks import gate_callbacks
 
     run = parked.run
-    return gate_widget(request, gate_callbacks(run.journal.location, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=who())
+    return gate_widget(request, gate_callbacks(run.journal.location, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=login())
 
 
 def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
+    from smithers_nb.engine.control import login
     from smithers_nb.present.widgets.widgets import question_widget
     from smithers_nb.workflows.notebook.widget_callbacks import question_callbacks
 
-    return question_widget(request, question_callbacks(parked.run.journal.location, parked.request["request_id"], _AGAIN), who=who())
+    return question_widget(request, question_callbacks(parked.run.journal.location, parked.request["request_id"], _AGAIN), who=login())
 
 
 def _is_before_a_person(parked: Parked) -> bool:

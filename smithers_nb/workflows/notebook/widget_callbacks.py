@@ -31,9 +31,7 @@ def gate_callbacks(location: Location, run_id: str, node_id: str, iteration: int
         return None if found is None else Decided(found.approved, found.decided_by, found.decided_at, found.note)
 
     def decide(approved: bool, note: str | None) -> Decided:
-        from smithers_nb.workflows.notebook.api import who
-
-        said = control.decide(location, run_id, node_id, approved=approved, by=who(), note=note, iteration=iteration)
+        said = control.decide(location, run_id, node_id, approved=approved, by=control.login(), note=note, iteration=iteration)
         _go_on(location, said)
         return Decided(said.said.approved, said.said.decided_by, said.said.decided_at, said.said.note)  # type: ignore[union-attr]  # a gate's
 
@@ -49,9 +47,7 @@ def question_callbacks(location: Location, request_id: str, after: str = "") -> 
         return None if found is None else (found.value, found.answered_by)
 
     def answer(value: Any) -> None:
-        from smithers_nb.workflows.notebook.api import who
-
-        _go_on(location, control.answer(location, request_id, value, by=who()))
+        _go_on(location, control.answer(location, request_id, value, by=control.login()))
 
     return QuestionCallbacks(answer, look, after)
 
@@ -87,19 +83,19 @@ def _key(item: Pending) -> str:
 
 
 def _maker(location: Location, item: Pending) -> Callable[[], Live]:
-    from smithers_nb.workflows.notebook.api import effects, who
+    from smithers_nb.workflows.notebook.api import effects
 
     if item.request_id is not None:
         asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id)
         answers = question_callbacks(location, item.request_id)
-        return lambda: question_widget(asked, answers, who=who())
+        return lambda: question_widget(asked, answers, who=control.login())
     request = _request(location, item)
     about = request.get("details")
     gate = GateRequest(
         item.prompt, item.summary, about if isinstance(about, dict) else {}, effects(str(request.get("onDeny"))), (), item.run_id
     )
     decisions = gate_callbacks(location, item.run_id, item.node_id, item.iteration)
-    return lambda: gate_widget(gate, decisions, who=who())
+    return lambda: gate_widget(gate, decisions, who=control.login())
 
 
 def _request(location: Location, item: Pending) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from smithers_nb.artifacts import artifact_path, write_whole
 from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.model.rows import RunRow
-from smithers_nb.model.timestamps import now_ms
-from smithers_nb.present.html.text import one_line, when
+from smithers_nb.model.timestamps import now_ms, when
+from smithers_nb.present.html.text import one_line
 from smithers_nb.sources.locate import open_source
 
 if TYPE_CHECKING:

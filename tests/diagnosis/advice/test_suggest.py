@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smithers_nb.diagnosis.advice.suggest import advise
-from smithers_nb.diagnosis.engines import smithers
+from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.model.rows import OutputRow, ToolCallRow
 from smithers_nb.model.verdict import Advice, Classification, Failure
+
+smithers = SmithersCommands()
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from smithers_nb.diagnosis.engines.base import engine_of
-from smithers_nb.diagnosis.engines.dbos import VARIABLE, DbosCli, of
+from smithers_nb.diagnosis.engines.dbos import VARIABLE, DbosCommands
 from smithers_nb.model.rows import NodeRow, RunRow, TaskRow
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -54,7 +54,7 @@ def status(path: Path, run_id: str) -> str:
 def test_printed_lines_work_as_printed(shop):
     """Show, steps, fork, cancel and resume do to a real workflow what they are printed for."""
     source = open_source(str(shop))
-    cli = {run_id: engine_of(Snapshot(source, run_id)).cli for run_id in ("refused-1", "sleeper-1")}
+    cli = {run_id: engine_of(Snapshot(source, run_id)) for run_id in ("refused-1", "sleeper-1")}
     assert '"refused-1"' in run(cli["refused-1"].inspect("refused-1"))
     assert '"function_name": "ship"' in run(cli["refused-1"].node("refused-1", "ship"))
     assert '"forked_from": "refused-1"' in run(cli["refused-1"].resume(None, "refused-1"))
@@ -72,14 +72,14 @@ def test_a_fork_begins_where_it_helps(shop):
     source = open_source(str(shop))
     begins = {"refused-1": 2, "tired-1": 2, "parent-1": 2, "own_fault-1": 3, "portable-1": 2}
     for run_id, step in begins.items():
-        assert f"--step {step} " in of(Snapshot(source, run_id)).resume(None, run_id), run_id
+        assert f"--step {step} " in DbosCommands(Snapshot(source, run_id)).resume(None, run_id), run_id
     source.close()
 
 
 def test_every_function_of_an_engine_is_there(shop):
     """Whatever a diagnosis may print exists, starts with the program and names the workflow."""
     source = open_source(str(shop))
-    cli = of(Snapshot(source, "refused-1"))
+    cli = DbosCommands(Snapshot(source, "refused-1"))
     lines = [
         cli.retry_task(None, "refused-1", "ship"),
         cli.fresh_run(None, {}),
@@ -102,7 +102,7 @@ def test_hostile_ids_and_passwords_stay_out_of_the_shell():
     task = TaskRow("r", "n", 0, 1, "compute", None, None, None, None)
     for scheme, run_id in product(POSTGRES, ("-x", "$(touch /tmp/x)", "a b;'\"", "--help")):
         source = SimpleNamespace(location=f"{scheme}://db.example/shop?schema=it's", kind="dbos")
-        cli = DbosCli(SimpleNamespace(run=run_row, tasks=[task], nodes=[], source=source))
+        cli = DbosCommands(SimpleNamespace(run=run_row, tasks=[task], nodes=[], source=source))
         line = cli.resume(None, run_id)
         assert shlex.split(line)[-1] == run_id
         assert f'"${VARIABLE}"' in line

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.diagnosis.engines import smithers
+from smithers_nb.diagnosis.engines.base import FILL_IN
+from smithers_nb.diagnosis.engines.smithers import SmithersCommands
+
+smithers = SmithersCommands()
 
 FLAGS = {
     "retry-task": {"--run-id", "--node-id", "--iteration", "--accept-workflow-change"},
@@ -58,7 +61,7 @@ def test_only_known_verbs_and_flags() -> None:
     ]
     for command in printed:
         arguments = shlex.split(command)
-        assert tuple(arguments[:2]) == smithers.CLI
+        assert tuple(arguments[:2]) == smithers.program
         assert {a for a in arguments if a.startswith("--")} <= FLAGS[arguments[2]]
 
 
@@ -80,7 +83,7 @@ def test_ids_like_flags_are_values(run_id: str, node_id: str) -> None:
 def called(command: str) -> dict[str, Any]:
     """Read the one call that a command sends to the MCP server."""
     printf, form, text, pipe, *cli = shlex.split(command)
-    assert (printf, form, pipe, tuple(cli)) == ("printf", "%s\\n", "|", (*smithers.CLI, "--mcp"))
+    assert (printf, form, pipe, tuple(cli)) == ("printf", "%s\\n", "|", (*smithers.program, "--mcp"))
     call: dict[str, Any] = json.loads(text)
     assert call["method"] == "tools/call"
     assert call["params"]["name"] == "resolve_approval"
@@ -110,7 +113,7 @@ def test_a_second_gate_of_a_task_is_found_by_the_cli() -> None:
 def test_what_a_person_must_fill_in_is_no_json() -> None:
     """Pasted as it stands the line is refused, and nothing is delivered."""
     data = shlex.split(smithers.signal("r", "paid"))[-1]
-    call = shlex.split(smithers.choose("r", "n", 0, {"selected": smithers.FILL_IN}))[2]
+    call = shlex.split(smithers.choose("r", "n", 0, {"selected": FILL_IN}))[2]
     for text in (data, call):
         with pytest.raises(json.JSONDecodeError):
             json.loads(text)

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from smithers_nb.diagnosis.engines import smithers
+from smithers_nb.diagnosis.engines.base import FILL_IN
+from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, QuestionRow, TaskRow, ToolCallRow
 from smithers_nb.sources.smithers.source import SmithersSource
 from smithers_nb.sources.snapshot import Snapshot
 from tests.support.data import DATA
+
+smithers = SmithersCommands()
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Blocker
@@ -84,7 +87,7 @@ def test_signal_command_is_the_one_smithers_gives_but_for_its_data(case: Callabl
     theirs = shlex.split(case("d52").why[0]["unblocker"])[1:]
     ours = shlex.split(only(case("d52").ours).commands[0])[2:]
     assert theirs[theirs.index("--data") + 1] == "{}"
-    assert ours == [smithers.FILL_IN if argument == "{}" else argument for argument in theirs]
+    assert ours == [FILL_IN if argument == "{}" else argument for argument in theirs]
 
 
 def test_killed_engine_is_resumed_by_force(case: Callable[[str], Case]) -> None:
@@ -165,7 +168,7 @@ def test_every_quote_and_command_of_the_corpus_holds(corpus: Path, case: Callabl
         one = case(folder.name)
         for blocker in one.ours:
             for command in (*blocker.commands, *blocker.alternatives):
-                assert tuple(shlex.split(command)[:2]) == smithers.CLI
+                assert tuple(shlex.split(command)[:2]) == smithers.program
             for evidence in blocker.evidence:
                 assert evidence.quote in text_of(one.snapshot, evidence.ref), (folder.name, evidence)
                 seen += 1
@@ -270,7 +273,7 @@ def test_choice_is_left_to_the_person(snapshot: Make, run: Make, any_row: Make) 
     assert found.commands == (smithers.resume(None, "r"),)
     assert found.alternatives == (smithers.deny("r", "g"), smithers.resume(None, "r"))
     nothing_known = only(blockers(snapshot(run(status="waiting-approval"), gate), NOW))
-    assert nothing_known.choices == (smithers.choose("r", "g", 0, {"selected": smithers.FILL_IN}),)
+    assert nothing_known.choices == (smithers.choose("r", "g", 0, {"selected": FILL_IN}),)
 
 
 def test_repeating_a_side_effect_is_asked_in_words(store: Callable[[str], Path]) -> None:
@@ -297,7 +300,7 @@ def test_no_retry_of_a_task_that_acted_outside(snapshot: Make, run: Make, node: 
     assert only(blockers(snapshot(*rows), NOW)).commands
     found = only(blockers(snapshot(*rows, call), NOW))
     assert found.commands == ()
-    assert "look whether that happened" in found.reason
+    assert "check whether that happened" in found.reason
 
 
 def test_a_row_the_store_refuses_is_not_tried_for_ever(snapshot: Make, running: Make, node: Make, attempt: Make) -> None:
@@ -381,7 +384,7 @@ def test_hash_is_the_one_at_launch(snapshot: Make, run: Make, tmp_path: Path) ->
     pause, changed = blockers(paused, NOW)
     assert (pause.kind, changed.kind) == ("paused", "workflow-changed")
     assert pause.commands[0].endswith("--accept-workflow-change")
-    assert "you answer for" in changed.reason
+    assert "you confirm" in changed.reason
 
 
 def test_an_edited_workflow_is_retried_with_its_switch(store: Callable[[str], Path]) -> None:
@@ -398,7 +401,7 @@ def test_hostile_ids_stay_one_argument(snapshot: Make, run: Make, any_row: Make)
     evil = "x; rm -rf ~ $(id) `id` '\""
     gate = any_row(ApprovalRow, run_id="r", node_id=evil, status="requested", actionable=True)
     found = only(blockers(snapshot(run(status="waiting-approval", workflow_path="/a b/$w.tsx"), gate), NOW))
-    assert shlex.split(found.commands[0]) == [*smithers.CLI, "approve", "r", "--node", evil]
+    assert shlex.split(found.commands[0]) == [*smithers.program, "approve", "r", "--node", evil]
     assert shlex.split(found.commands[1])[3] == "/a b/$w.tsx"
 
 

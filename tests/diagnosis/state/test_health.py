@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from smithers_nb.diagnosis.state.health import health, run_state
+from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
 from smithers_nb.sources.smithers.source import SmithersSource
@@ -84,7 +85,7 @@ def test_every_labelled_run_is_in_an_accepted_bucket(corpus: Path, corpus_store:
     ],
 )
 def test_state_follows_status_and_heartbeat(running: Make, values: dict[str, Any], state: str) -> None:
-    """A process id is never asked for: an old heartbeat is stale with an owner and orphaned without one; unknown words are kept."""
+    """A process id is never checked: an old heartbeat is stale with an owner and orphaned without one; unknown words are kept."""
     assert run_state(running(**{"heartbeat_at": NOW, **values, "started_at": values.get("started_at", NOW - MINUTE)}), NOW) == state
 
 
@@ -174,14 +175,14 @@ def test_cancel_nobody_carried_out_is_stuck(snapshot: Make, running: Make, node:
     at_work = (node("n", state="in-progress"), attempt("n", state="in-progress", started_at=NOW - 100, finished_at=None))
     assert health(snapshot(running(cancel_requested_at=NOW - 1_000), *at_work), NOW)[0] == "healthy"
     late = health(snapshot(running(cancel_requested_at=NOW - 2 * MINUTE), *at_work), NOW)
-    assert late == ("stuck", "a cancel asked for 2 min ago has not been carried out")
+    assert late == ("stuck", "a cancel requested 2 min ago has not been carried out")
 
 
 def test_a_side_effect_waits_for_a_person(snapshot: Make, run: Make, attempt: Make, any_row: Make) -> None:
     """The engine's own gate asks whether to repeat a task, and says what it failed with if that was recorded."""
     gate = any_row(ApprovalRow, run_id="r", node_id="pay", status="requested", mode="ReplayUnsafeApproval", actionable=True)
     waiting = (run(status="waiting-approval"), gate)
-    asked = "a person must decide whether pay{} may do its side effect again"
+    asked = "a person must decide whether pay{} may repeat its side effect"
     failed = attempt("pay", error_message="card refused")
     assert health(snapshot(*waiting, failed), NOW) == ("blocked", asked.format(", which failed (card refused),"))
     assert health(snapshot(*waiting, failed._replace(error_message=None)), NOW) == ("blocked", asked.format(""))

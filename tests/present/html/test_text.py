@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.present.html.text import clip, duration, one_line, shown, visible, when, without_ansi
+from smithers_nb.present.html.text import clip, one_line, shown, visible, without_ansi
 
 
 @given(st.text())
@@ -40,38 +39,3 @@ def test_secrets_and_line_breaks_leave_a_line() -> None:
     """One line is one line, without secrets."""
     assert one_line("password=hunter2\n next\tline") == "password=[REDACTED] next line"
     assert shown(None) == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (None, ""),
-        (0.0, "0 ms"),
-        (0.25, "250 ms"),
-        (0.9996, "1.0 s"),
-        (59.94, "59.9 s"),
-        (59.96, "1 min 00 s"),
-        (60, "1 min 00 s"),
-        (3_599.6, "1 h 00 min"),
-        (86_400, "1 d 0 h"),
-        (61, "1 min 01 s"),
-        (3_661, "1 h 01 min"),
-        (90_000, "1 d 1 h"),
-        (-1, "0 ms"),
-    ],
-)
-def test_durations_are_told_in_words(seconds: float | None, words: str) -> None:
-    """Two units at most, as a person would say it."""
-    assert duration(seconds) == words
-
-
-@given(st.none() | st.integers())
-def test_any_time_can_be_written(ms: int | None) -> None:
-    """Times outside the calendar are shown as they are."""
-    assert isinstance(when(ms), str)
-
-
-def test_times_are_utc() -> None:
-    """A moment is written to the second, with its zone."""
-    assert when(0) == "1970-01-01 00:00:00 UTC"
-    assert when(10**18) == str(10**18)

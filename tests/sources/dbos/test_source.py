@@ -182,7 +182,7 @@ def test_waits_are_told(source):
     reasons = {run_id: [b.reason for b in blockers(Snapshot(source, run_id), now)] for run_id in STATUSES}
     assert "sleeps until" in reasons["sleeper-1"][0]
     assert "waits for a message" in reasons["receiver-1"][0]
-    assert "put off until" in reasons["later-1"][0]
+    assert "delayed until" in reasons["later-1"][0]
     assert "behind hang-1" in reasons["queued-1"][0]
     assert reasons["hang-1"] == reasons["order-1"] == []
     assert [len(reasons[run_id]) for run_id in ("sleeper-1", "receiver-1", "later-1", "queued-1")] == [1, 1, 1, 1]
@@ -192,13 +192,13 @@ def test_a_workflow_left_pending_is_named(source):
     """A killed process leaves its workflow pending with a queue behind it: both say so once nothing was recorded for a while."""
     later = source.rows(RunRow, "hang-1")[0].started_at + 3 * 3_600_000
     (behind,) = blockers(Snapshot(source, "queued-1"), later)
-    assert "if nobody works on it any more" in behind.reason
+    assert "if no process is running it any more" in behind.reason
     assert any(line.startswith("dbos workflow cancel ") and line.endswith(" hang-1") for line in behind.commands)
     (left,) = blockers(Snapshot(source, "hang-1"), later)
     assert left.kind == "left-pending"
-    assert "It holds a place of queue mail" in left.reason
+    assert "It holds a slot of queue mail" in left.reason
     (overdue,) = blockers(Snapshot(source, "sleeper-1"), later)
-    assert "nobody works on it" in overdue.reason
+    assert "no process is running it" in overdue.reason
     assert overdue.commands
 
 

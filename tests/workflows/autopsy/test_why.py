@@ -90,7 +90,7 @@ def test_an_edited_workflow_is_explained_once(page: Callable[..., str]) -> None:
     """No command that would be refused, and what the switch means is said."""
     told = page("fleet", "close-004", workflow_path=MENDED)
     assert told.count("retry-task /") == told.count("--node-id post-entries --accept-workflow-change") == 1
-    assert "you answer for" in " ".join(told.split())
+    assert "you confirm" in " ".join(told.split())
 
 
 def test_a_suggested_command_is_not_printed_again(page: Callable[..., str]) -> None:

@@ -106,9 +106,9 @@ def test_plain_papermill_stops_at_a_gate(tmp_path):
 def test_who_decides(monkeypatch):
     """A decision is written in the name of the JupyterHub user, else of the account, always with the machine."""
     monkeypatch.setenv("JUPYTERHUB_USER", "ann")
-    assert api.who().startswith("ann@")
+    assert control.login().startswith("ann@")
     monkeypatch.delenv("JUPYTERHUB_USER")
-    assert api.who().partition("@")[0]
+    assert control.login().partition("@")[0]
 
 
 @widgets
