@@ -6,6 +6,7 @@ Gets the rows of one run and `now`, asks each detector of one table, and gives b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.defects import recording, scheduling
@@ -60,7 +61,6 @@ def _find(snapshot: Snapshot, now: int, depth: int) -> list[Defect]:
 def _in_child(defect: Defect, run_id: str) -> Defect:
     """Say in each reference which run it belongs to, unless it does already."""
     evidence = tuple(
-        e if e.ref.startswith("run:") or "/" in e.ref.partition(":")[0] else e.model_copy(update={"ref": f"{run_id}/{e.ref}"})
-        for e in defect.evidence
+        e if e.ref.startswith("run:") or "/" in e.ref.partition(":")[0] else replace(e, ref=f"{run_id}/{e.ref}") for e in defect.evidence
     )
-    return defect.model_copy(update={"evidence": evidence})
+    return replace(defect, evidence=evidence)

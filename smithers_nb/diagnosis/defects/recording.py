@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -221,7 +222,7 @@ def _verbatim(snapshot: Snapshot, said: Evidence) -> Evidence:
     """Quote what an agent said as it stands in its event, escapes and all."""
     payload = next((e.payload or "" for e in snapshot.agent_events if f"event:{e.seq}" == said.ref), "")
     quote = said.quote[:QUOTE] if said.quote[:QUOTE] in payload else _escaped(said.quote[:QUOTE])
-    return said.model_copy(update={"quote": quote})
+    return replace(said, quote=quote)
 
 
 def _completed(event: EventRow) -> bool:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +19,13 @@ ATTEMPT_KEY = ["run_id", "node_id", "iteration", "attempt"]
 class Cost(Finding):
     """Time and tokens of some attempts, and how much of it went into those that failed."""
 
-    runs: int = Field(default=0, description="runs counted")
-    attempts: int = Field(default=0, description="attempts counted")
-    wall_s: float = Field(default=0.0, description="seconds of all attempts")
-    tokens: int = Field(default=0, description="input and output tokens of all attempts")
-    failed_attempts: int = Field(default=0, description="attempts that failed")
-    failed_wall_s: float = Field(default=0.0, description="seconds of failed attempts")
-    failed_tokens: int = Field(default=0, description="tokens of failed attempts")
+    runs: int = described("runs counted", default=0)
+    attempts: int = described("attempts counted", default=0)
+    wall_s: float = described("seconds of all attempts", default=0.0)
+    tokens: int = described("input and output tokens of all attempts", default=0)
+    failed_attempts: int = described("attempts that failed", default=0)
+    failed_wall_s: float = described("seconds of failed attempts", default=0.0)
+    failed_tokens: int = described("tokens of failed attempts", default=0)
 
 
 def cost(

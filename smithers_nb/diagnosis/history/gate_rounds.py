@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from smithers_nb.diagnosis.failure.order import by_time, epoch_ms, is_own_run
 from smithers_nb.diagnosis.history.repair_loops import SEVERAL
 from smithers_nb.diagnosis.history.run_profile import records
 from smithers_nb.diagnosis.history.workflow_families import families
 from smithers_nb.diagnosis.text.conventions import words
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.sources.stores.json_text import as_object
 
@@ -30,7 +28,7 @@ class GateRound(Finding):
     """What the gates of one run said, in the order of `GateRounds.gates`; none for a gate that it did not get to."""
 
     run_id: str
-    at: int | None = Field(default=None, description="start of the run, epoch milliseconds")
+    at: int | None = described("start of the run, epoch milliseconds", default=None)
     results: tuple[bool | None, ...] = ()
 
 
@@ -38,11 +36,11 @@ class GateRounds(Finding):
     """Gate results of a family of workflows, oldest run first."""
 
     family: str
-    gates: tuple[str, ...] = Field(description="`NODE.COLUMN` of each gate")
+    gates: tuple[str, ...] = described("`NODE.COLUMN` of each gate")
     rounds: tuple[GateRound, ...]
-    unchanged: int = Field(description="newest rounds in a row with the same results, something still red among them")
-    stagnated: bool = Field(description="that has lasted for several rounds")
-    reason: str = Field(default="", description="the same in plain words, when it has stagnated")
+    unchanged: int = described("newest rounds in a row with the same results, something still red among them")
+    stagnated: bool = described("that has lasted for several rounds")
+    reason: str = described("the same in plain words, when it has stagnated", default="")
 
 
 def gate_rounds(runs: pd.DataFrame, outputs: pd.DataFrame, approvals: pd.DataFrame, *, several: int = SEVERAL) -> tuple[GateRounds, ...]:

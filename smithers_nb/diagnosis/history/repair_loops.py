@@ -11,13 +11,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from pydantic import Field
 
 from smithers_nb.diagnosis.failure.order import by_time, epoch_ms, is_own_run
 from smithers_nb.diagnosis.history.run_profile import records
 from smithers_nb.diagnosis.history.workflow_families import families, is_repair
 from smithers_nb.diagnosis.text.conventions import words
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.sources.stores.json_text import parse
 
@@ -35,25 +34,25 @@ class RepeatedFailure(Finding):
     """One signature that several runs of a family met."""
 
     signature: str
-    runs: int = Field(description="runs that met it")
-    message: str = Field(default="", description="message of the newest")
+    runs: int = described("runs that met it")
+    message: str = described("message of the newest", default="")
 
 
 class RepairLoop(Finding):
     """A family of workflows that is run again and again without getting further."""
 
-    family: str = Field(description="stem that the workflows share")
-    workflows: tuple[str, ...] = Field(description="their names")
-    kinds: tuple[Kind, ...] = Field(description="what makes it look like a loop")
-    runs: int = Field(description="ended runs")
-    failed: int = Field(description="of these, failed")
-    streak: int = Field(description="newest ended runs that failed in a row")
-    longest_streak: int = Field(description="most failures in a row ever")
-    repeated: tuple[RepeatedFailure, ...] = Field(default=(), description="signatures that several runs met, most runs first")
-    run_ids: tuple[str, ...] = Field(default=(), description="failed runs, newest first, at most ten")
-    first_at: int | None = Field(default=None, description="first of the failed runs started, epoch milliseconds")
-    last_at: int | None = Field(default=None, description="last of the failed runs started, epoch milliseconds")
-    reason: str = Field(description="the same in plain words")
+    family: str = described("stem that the workflows share")
+    workflows: tuple[str, ...] = described("their names")
+    kinds: tuple[Kind, ...] = described("what makes it look like a loop")
+    runs: int = described("ended runs")
+    failed: int = described("of these, failed")
+    streak: int = described("newest ended runs that failed in a row")
+    longest_streak: int = described("most failures in a row ever")
+    repeated: tuple[RepeatedFailure, ...] = described("signatures that several runs met, most runs first", default=())
+    run_ids: tuple[str, ...] = described("failed runs, newest first, at most ten", default=())
+    first_at: int | None = described("first of the failed runs started, epoch milliseconds", default=None)
+    last_at: int | None = described("last of the failed runs started, epoch milliseconds", default=None)
+    reason: str = described("the same in plain words")
 
 
 class StagnantNode(Finding):
@@ -63,8 +62,8 @@ class StagnantNode(Finding):
     node_id: str
     first_iteration: int
     last_iteration: int
-    iterations: int = Field(description="iterations with the same output")
-    output: str = Field(description="that output, as JSON")
+    iterations: int = described("iterations with the same output")
+    output: str = described("that output, as JSON")
 
 
 def repair_loops(runs: pd.DataFrame, failures: pd.DataFrame, *, several: int = SEVERAL) -> tuple[RepairLoop, ...]:

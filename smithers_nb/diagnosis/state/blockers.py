@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.engines.base import engine_of
@@ -79,8 +80,8 @@ def _of_children(snapshot: Snapshot, now: int, depth: int) -> list[Blocker]:
 
 def _in_child(blocker: Blocker, run_id: str) -> Blocker:
     """Say that a blocker is one of a child run, in its reason and in its references."""
-    evidence = tuple(e if e.ref.startswith("run:") else e.model_copy(update={"ref": f"{run_id}/{e.ref}"}) for e in blocker.evidence)
-    return blocker.model_copy(update={"reason": f"in child run {run_id}: {blocker.reason}", "evidence": evidence})
+    evidence = tuple(e if e.ref.startswith("run:") else replace(e, ref=f"{run_id}/{e.ref}") for e in blocker.evidence)
+    return replace(blocker, reason=f"in child run {run_id}: {blocker.reason}", evidence=evidence)
 
 
 def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path | None) -> tuple[Blocker, ...]:
@@ -102,5 +103,5 @@ def _with_the_edit(snapshot: Snapshot, found: list[Blocker], workflow_path: Path
 
 
 def _accepting(blocker: Blocker, cli: Cli) -> Blocker:
-    lines = {which: tuple(map(cli.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
-    return blocker.model_copy(update=lines)
+    commands, alternatives = (tuple(map(cli.accepting_change, lines)) for lines in (blocker.commands, blocker.alternatives))
+    return replace(blocker, commands=commands, alternatives=alternatives)
