@@ -226,7 +226,7 @@ def _outcome_of(run: RunRow, failures: Iterable[FailureRow], signature: str) -> 
 def _failures_in(source: Source, run_id: str, now: int) -> Iterator[FailureRow]:
     """Read what failed in a run and in its children."""
     for one in (run_id, *source.run_ids(f"{run_id}{CHILD_MARK}", _MAX_RUNS)):
-        yield from (row for row in failure_rows(source, one) if (row.at or 0) <= now)
+        yield from failure_rows(source, one, now=now)
 
 
 def _same_input(source: Source, run: RunRow) -> Iterator[RunRow]:
