@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from smithers_nb.model import rows as grain
 from smithers_nb.model.timestamps import duration, now_ms, when
 from smithers_nb.present.html.text import one_line
-from smithers_nb.run import Grains, Run, read_frame
+from smithers_nb.run import Grains, Run
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
 if TYPE_CHECKING:
@@ -161,22 +161,26 @@ class Project(Grains):
         return failure_rows(self.source, run_id)
 
     def signatures(self) -> pd.DataFrame:
-        """List every kind of failure of the store, the one that hit most runs first; columns as `recurrence.signatures_table`."""
+        """List every kind of failure of the store, the one that hit most runs first; columns of `SignatureRow`."""
         from smithers_nb.diagnosis.history.recurrence import signatures_table
+        from smithers_nb.frames import frame_from_rows
 
-        return signatures_table(self.failures, self.runs(), attempts=self.attempts, tokens=self.tokens)
+        runs, tokens = self.source.rows(grain.RunRow), self.source.rows(grain.TokenRow)
+        attempts = self.source.rows(grain.AttemptRow, only={"state": ["failed", "cancelled"]})
+        return frame_from_rows(grain.SignatureRow, signatures_table(self._failed, runs, attempts=attempts, tokens=tokens))
 
     def repair_loops(self) -> tuple[RepairLoop, ...]:
         """Find work that is started over and over without getting further."""
         from smithers_nb.diagnosis.history.repair_loops import repair_loops
 
-        return repair_loops(self.runs(), self.failures)
+        return repair_loops(self.source.rows(grain.RunRow), self._failed)
 
     def gate_rounds(self) -> tuple[GateRounds, ...]:
         """Tell what the gates of each family of workflows said, run by run, and whether that has changed."""
         from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
 
-        return gate_rounds(self.runs(), self.outputs, self.approvals)
+        rows = self.source.rows
+        return gate_rounds(rows(grain.RunRow), rows(grain.OutputRow), rows(grain.ApprovalRow))
 
     def autopsy_all(self, *, since_ms: int | None = None, artifacts: str | Path = "artifacts", **options: Any) -> pd.DataFrame:
         """Write an autopsy of every failed run, several at once; the options are those of `workflows.batch.local.run_autopsies`.
@@ -205,7 +209,14 @@ class Project(Grains):
         return Run(self, resolve_run_id(self.source, run_id))
 
     def _frame(self, row: type[Any]) -> pd.DataFrame:
-        return read_frame(self.source, row, None)
+        from smithers_nb.frames import frame_from_rows
+
+        return frame_from_rows(grain.FailureRow, self._failed) if row is grain.FailureRow else self.source.frame(row)
+
+    @cached_property
+    def _failed(self) -> list[grain.FailureRow]:
+        """The failures of the store, classified once for every frame and finding about them."""
+        return self.failure_rows()
 
     def watch(self) -> Live:
         """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""

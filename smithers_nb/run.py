@@ -14,7 +14,7 @@ from smithers_nb.errors import NodeNotFound
 from smithers_nb.model import rows as grain
 from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import NOISE_EVENTS, logical_id
-from smithers_nb.sources.base import AllBut, Problem, Source
+from smithers_nb.sources.base import AllBut, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +228,11 @@ class Run(Grains):
         return Run(self.project, self.id)
 
     def _frame(self, row: type[Any]) -> pd.DataFrame:
-        return read_frame(self.project.source, row, self.id)
+        from smithers_nb.frames import frame_from_rows
+
+        if row is grain.FailureRow:  # no table of the store but a diagnosis
+            return frame_from_rows(grain.FailureRow, self.project.failure_rows(self.id))
+        return self.project.source.frame(row, self.id)
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.project!r}>"
@@ -312,12 +316,3 @@ class Node:
         from smithers_nb.present.html.tables import timeline_table
 
         return timeline_table(self.attempts)._repr_html_()
-
-
-def read_frame(source: Source, row: type[Any], run_id: str | None) -> pd.DataFrame:
-    """Read a grain of a store; failures are no grain of it but a diagnosis."""
-    if row is not grain.FailureRow:
-        return source.frame(row, run_id)
-    from smithers_nb.diagnosis.classify.failure_table import failures
-
-    return failures(source, run_id)

@@ -12,21 +12,19 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 from unicodedata import combining, east_asian_width
 
 import click
 import orjson
 
+from smithers_nb.model.finding import Finding, camel
 from smithers_nb.model.timestamps import duration, when
 from smithers_nb.present.html.states import Tone, look
 from smithers_nb.present.html.text import one_line
 from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
 from smithers_nb.sources.stores.json_text import loads
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 Format = Literal["table", "json", "jsonl"]
 TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy": "cyan", "quiet": "bright_black"}
@@ -61,17 +59,17 @@ class Column(NamedTuple):
 def record(row: Any) -> dict[str, Any]:
     """Turn a typed row into the object that is printed as JSON."""
     nested = _json_columns(cast("Hashable", type(row)))
-    return {_camel(name): parsed(value) if name in nested else value for name, value in zip(row._fields, row, strict=True)}
+    return {camel(name): parsed(value) if name in nested else value for name, value in zip(row._fields, row, strict=True)}
 
 
 def dump(value: Any) -> Any:
     """Turn findings, rows and collections of them into plain JSON values."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(by_alias=True, mode="json")
+    if isinstance(value, Finding):
+        return value.as_json()
     if hasattr(value, "_fields"):
         return record(value)
     if isinstance(value, dict):
-        return {_camel(key): dump(item) for key, item in value.items()}
+        return {camel(key): dump(item) for key, item in value.items()}
     return [dump(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -94,7 +92,7 @@ def print_rows(rows: Iterable[Any], fmt: Format, columns: Sequence[Column], *, n
         print_table(listed, columns) if listed else note(nothing)
 
 
-def print_finding(finding: BaseModel | dict[str, Any], fmt: Format, page: Callable[[], Iterable[str]]) -> None:
+def print_finding(finding: Finding | dict[str, Any], fmt: Format, page: Callable[[], Iterable[str]]) -> None:
     """Print one finding: as a JSON document, or as the lines of a page."""
     if fmt == "table":
         for line in page():
@@ -236,9 +234,3 @@ def _json_columns(row_class: Hashable) -> frozenset[str]:
     """Find the columns that the row class declares as `Json`."""
     hints = getattr(row_class, "__annotations__", {})
     return frozenset(name for name, hint in hints.items() if "Annotated[Json," in str(hint))
-
-
-@cache
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(word.capitalize() for word in tail)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 
 
 class BugFiled(Finding):
     """The endpoint took the report."""
 
-    id: str = Field(description="what the endpoint calls it")
-    url: str | None = Field(default=None, description="where it can be looked at; none when the answer named no http(s) address")
-    endpoint: str = Field(description="where it was sent")
+    id: str = described("what the endpoint calls it")
+    url: str | None = described("where it can be looked at; none when the answer named no http(s) address", default=None)
+    endpoint: str = described("where it was sent")
 
 
 class BugSaved(Finding):
     """The endpoint did not take the report, so it is kept."""
 
-    reason: str = Field(description="why it was not taken, in plain words")
-    path: str | None = Field(default=None, description="file that keeps the payload; none when it could not be written either")
-    endpoint: str = Field(description="where it should have gone")
+    reason: str = described("why it was not taken, in plain words")
+    path: str | None = described("file that keeps the payload; none when it could not be written either", default=None)
+    endpoint: str = described("where it should have gone")
 
 
 class BugOutcome(Finding):
@@ -29,7 +27,7 @@ class BugOutcome(Finding):
     filed: bool
     bug_id: str | None = None
     bug_url: str | None = None
-    detail: str = Field(default="", description="one line for a person")
+    detail: str = described("one line for a person", default="")
 
 
 def outcome_of(result: BugFiled | BugSaved | None) -> BugOutcome:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from smithers_nb.model.verdict import Advice, Blocker, Classification, Defect, Failure, Finding, ResetPreview
+from smithers_nb.model.finding import Finding, described
+from smithers_nb.model.verdict import Advice, Blocker, Classification, Defect, Failure, ResetPreview
 
 
 class Explanation(Finding):
@@ -17,15 +16,15 @@ class Explanation(Finding):
     run_id: str
     workflow: str | None
     status: str
-    state: str = Field(description="derived state at the time asked for")
-    summary: str = Field(description="why, in one to three plain sentences")
+    state: str = described("derived state at the time asked for")
+    summary: str = described("why, in one to three plain sentences")
     failure: Failure | None = None
     classification: Classification | None = None
     advice: Advice | None = None
-    reset_preview: ResetPreview | None = Field(default=None, description="what a retry-task of the failed node would set back")
+    reset_preview: ResetPreview | None = described("what a retry-task of the failed node would set back", default=None)
     blockers: tuple[Blocker, ...] = ()
-    folder: str = Field(default="", description="where the commands have to be run, as a sentence")
-    failed_nodes: tuple[str, ...] = Field(default=(), description="nodes that failed, `NODE` or `NODE#ITERATION`")
+    folder: str = described("where the commands have to be run, as a sentence", default="")
+    failed_nodes: tuple[str, ...] = described("nodes that failed, `NODE` or `NODE#ITERATION`", default=())
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()
 

@@ -123,6 +123,25 @@ class FailureRow(NamedTuple):
     details: Annotated[Json, "what else the error says"]
 
 
+class SignatureRow(NamedTuple):
+    """One kind of failure of a store. Key: `signature`."""
+
+    signature: Annotated[Key, "fingerprint, equal for the same failure"]
+    failure_class: Annotated[Key, "class of the newest failure"]
+    code: Annotated[Text, "newest error code or class"]
+    message: Annotated[Text, "newest message"]
+    count: Annotated[Index, "failures"]  # type: ignore[assignment]  # hides a method of tuples that nobody needs
+    runs: Annotated[Index, "runs it hit"]
+    nodes: Annotated[Index, "nodes it hit; the same node of another workflow is another one"]
+    workflows: Annotated[Index, "workflows it hit"]
+    first_at: Annotated[Ms, "first failure"]
+    last_at: Annotated[Ms, "last failure"]
+    streak: Annotated[Count, "newest ended runs in a row of one workflow that met it; the longest such streak"]
+    streak_of: Annotated[Text, "that workflow"]
+    wall_s: Annotated[Real, "seconds lost; NA when attempts were not given"]
+    tokens: Annotated[Count, "tokens lost; NA when tokens were not given"]
+
+
 class ApprovalRow(NamedTuple):
     """A gate and what was decided. Key: `run_id, node_id, iteration`."""
 

@@ -6,29 +6,19 @@ can read the other; Python attributes are snake_case. Fields are only ever added
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.vocabulary import Confidence, FailureClass, Suggestion
-
-
-class Finding(BaseModel):
-    """Base of everything a diagnosis returns: immutable, camelCase in JSON, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class Evidence(Finding):
     """A quote and the row it came from."""
 
-    ref: str = Field(
-        description=(
-            "reference of the row: `event:17`, `attempt:boom/0/2`, `approval:ship/0`, `question:ID`, `node:ship/0`, `run:ID`, "
-            "`source:wf.tsx:13`; a row of another run is `RUN/attempt:…`"
-        )
+    ref: str = described(
+        "reference of the row: `event:17`, `attempt:boom/0/2`, `approval:ship/0`, `question:ID`, `node:ship/0`, `run:ID`, "
+        "`source:wf.tsx:13`; a row of another run is `RUN/attempt:…`"
     )
-    quote: str = Field(description="text that occurs in that row")
-    note: str = Field(default="", description="what it shows")
+    quote: str = described("text that occurs in that row")
+    note: str = described("what it shows", default="")
 
 
 class Link(Finding):
@@ -43,25 +33,23 @@ class Link(Finding):
 class Failure(Finding):
     """The failure that mattered: the first in time that no other failure explains."""
 
-    run_id: str = Field(description="run it happened in; a child run when the failure was followed there")
-    node_id: str | None = Field(default=None, description="failing node; none when the run itself failed")
+    run_id: str = described("run it happened in; a child run when the failure was followed there")
+    node_id: str | None = described("failing node; none when the run itself failed", default=None)
     iteration: int = 0
-    attempt: int | None = Field(default=None, description="its last attempt that failed")
-    at: int | None = Field(default=None, description="when, epoch milliseconds")
-    kind: str = Field(description="where it was found: `attempt`, `run`, `denied`, `masked-cancel`, `agent-event`, `task-event`, `none`")
-    chain: tuple[Link, ...] = Field(default=(), description="errors from the outermost that says something to the innermost cause")
-    details: dict[str, object] = Field(
-        default_factory=dict, description="what else the error says: statusCode, path, errno, responseBody, …"
-    )
-    attempts: int = Field(default=0, description="attempts of the node that failed, reset ones included")
-    max_attempts: int | None = Field(default=None, description="attempts allowed; none is without end")
-    signatures: tuple[str, ...] = Field(default=(), description="signature of every failed attempt, in order")
-    task_kind: str | None = Field(default=None, description="compute, agent, …; cell or stage of one of our notebooks")
-    label: str | None = Field(default=None, description="what a cell of a notebook begins with; its id says little")
-    agent: str | None = Field(default=None, description="agent engine or id")
+    attempt: int | None = described("its last attempt that failed", default=None)
+    at: int | None = described("when, epoch milliseconds", default=None)
+    kind: str = described("where it was found: `attempt`, `run`, `denied`, `masked-cancel`, `agent-event`, `task-event`, `none`")
+    chain: tuple[Link, ...] = described("errors from the outermost that says something to the innermost cause", default=())
+    details: dict[str, object] = described("what else the error says: statusCode, path, errno, responseBody, …", default_factory=dict)
+    attempts: int = described("attempts of the node that failed, reset ones included", default=0)
+    max_attempts: int | None = described("attempts allowed; none is without end", default=None)
+    signatures: tuple[str, ...] = described("signature of every failed attempt, in order", default=())
+    task_kind: str | None = described("compute, agent, …; cell or stage of one of our notebooks", default=None)
+    label: str | None = described("what a cell of a notebook begins with; its id says little", default=None)
+    agent: str | None = described("agent engine or id", default=None)
     model: str | None = None
-    collateral: tuple[str, ...] = Field(default=(), description="other failing nodes, each a consequence or later")
-    parents: tuple[str, ...] = Field(default=(), description="runs from the target down to `run_id`, when it was followed into a child")
+    collateral: tuple[str, ...] = described("other failing nodes, each a consequence or later", default=())
+    parents: tuple[str, ...] = described("runs from the target down to `run_id`, when it was followed into a child", default=())
     evidence: tuple[Evidence, ...] = ()
 
     @property
@@ -85,20 +73,18 @@ class Classification(Finding):
 
     failure_class: FailureClass
     confidence: Confidence
-    rule: str = Field(description="name of the rule that decided, `none` when nothing matched")
-    reason: str = Field(default="", description="why, in plain words")
-    suggestion: Suggestion = Field(description="what the rule would do, before history has its say")
-    exonerated: tuple[str, ...] = Field(default=(), description="why workflow and environment are not at fault, for a smithers-bug")
+    rule: str = described("name of the rule that decided, `none` when nothing matched")
+    reason: str = described("why, in plain words", default="")
+    suggestion: Suggestion = described("what the rule would do, before history has its say")
+    exonerated: tuple[str, ...] = described("why workflow and environment are not at fault, for a smithers-bug", default=())
 
 
 class Defect(Finding):
     """Something the engine recorded wrongly or let happen."""
 
-    kind: str = Field(
-        description=(
-            "`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, "
-            "`zombie`, `retry-storm`, …"
-        )
+    kind: str = described(
+        "`failure-recorded-as-cancellation`, `ran-before-approval`, `finished-with-failed-children`, `finished-with-pending-nodes`, "
+        "`zombie`, `retry-storm`, …"
     )
     summary: str
     evidence: tuple[Evidence, ...] = ()
@@ -107,39 +93,39 @@ class Defect(Finding):
 class Blocker(Finding):
     """One thing a run waits for or is stopped by, and what ends it."""
 
-    kind: str = Field(description="waiting-approval, waiting-human, waiting-event, waiting-timer, retry-backoff, stale-heartbeat, …")
-    node_id: str | None = Field(default=None, description="node it is about; none when it is the run itself")
+    kind: str = described("waiting-approval, waiting-human, waiting-event, waiting-timer, retry-backoff, stale-heartbeat, …")
+    node_id: str | None = described("node it is about; none when it is the run itself", default=None)
     iteration: int = 0
-    since: int | None = Field(default=None, description="epoch milliseconds")
-    until: int | None = Field(default=None, description="when it is expected to end by itself, epoch milliseconds")
-    reason: str = Field(description="in plain words")
-    choices: tuple[str, ...] = Field(default=(), description="exactly one of these has to be run before `commands`")
-    commands: tuple[str, ...] = Field(default=(), description="what ends it, in the order to run; none when nothing needs to be done")
-    alternatives: tuple[str, ...] = Field(default=(), description="what ends it otherwise, such as a denial")
+    since: int | None = described("epoch milliseconds", default=None)
+    until: int | None = described("when it is expected to end by itself, epoch milliseconds", default=None)
+    reason: str = described("in plain words")
+    choices: tuple[str, ...] = described("exactly one of these has to be run before `commands`", default=())
+    commands: tuple[str, ...] = described("what ends it, in the order to run; none when nothing needs to be done", default=())
+    alternatives: tuple[str, ...] = described("what ends it otherwise, such as a denial", default=())
     evidence: tuple[Evidence, ...] = ()
 
 
 class Observation(Finding):
     """What a look at this machine showed, long after the failure and maybe far from it."""
 
-    about: str = Field(description="command, variable, path, disk, port, repository")
-    subject: str = Field(description="what was looked at; of a variable only the name")
-    text: str = Field(description="`now, on this machine: …`")
-    confirms: bool | None = Field(default=None, description="it is still as the error says; none when that cannot be told")
-    meaningful: bool = Field(description="the run's project folder is on this machine, so the store was probably written here")
+    about: str = described("command, variable, path, disk, port, repository")
+    subject: str = described("what was looked at; of a variable only the name")
+    text: str = described("`now, on this machine: …`")
+    confirms: bool | None = described("it is still as the error says; none when that cannot be told", default=None)
+    meaningful: bool = described("the run's project folder is on this machine, so the store was probably written here")
 
 
 class LastGoodRun(Finding):
     """The newest finished run of the same workflow before the failed one."""
 
     run_id: str
-    finished_at: int | None = Field(default=None, description="epoch milliseconds")
+    finished_at: int | None = described("epoch milliseconds", default=None)
 
 
 class Change(Finding):
     """One thing that differs from the last good run."""
 
-    what: str = Field(description="workflow hash, input.FIELD, agent of NODE, node NODE added, duration of NODE, …")
+    what: str = described("workflow hash, input.FIELD, agent of NODE, node NODE added, duration of NODE, …")
     before: str | None = None
     after: str | None = None
 
@@ -147,14 +133,14 @@ class Change(Finding):
 class Recurrence(Finding):
     """How often this signature occurred in the whole store."""
 
-    count: int = Field(default=1, description="failed attempts with this signature")
-    runs: int = Field(default=1, description="runs that met it")
-    run_ids: tuple[str, ...] = Field(default=(), description="those runs, newest first, at most ten")
-    first_at: int | None = Field(default=None, description="epoch milliseconds")
-    last_at: int | None = Field(default=None, description="epoch milliseconds")
-    wall_s: float = Field(default=0.0, description="seconds spent in those attempts")
-    tokens: int = Field(default=0, description="tokens spent in those attempts")
-    repair_loop: str = Field(default="", description="why this looks like a repair loop; empty when it does not")
+    count: int = described("failed attempts with this signature", default=1)
+    runs: int = described("runs that met it", default=1)
+    run_ids: tuple[str, ...] = described("those runs, newest first, at most ten", default=())
+    first_at: int | None = described("epoch milliseconds", default=None)
+    last_at: int | None = described("epoch milliseconds", default=None)
+    wall_s: float = described("seconds spent in those attempts", default=0.0)
+    tokens: int = described("tokens spent in those attempts", default=0)
+    repair_loop: str = described("why this looks like a repair loop; empty when it does not", default="")
 
 
 class Advice(Finding):
@@ -168,10 +154,10 @@ class Advice(Finding):
 class Authors(Finding):
     """Who wrote what of a verdict: `internal`, the rules, or a provider such as `remote_llm (MODEL)`."""
 
-    narrative: str = Field(default="internal", description="the root cause")
-    judgement: str = Field(default="internal", description="class and confidence")
-    advice: str = Field(default="internal", description="suggestion, detail and commands, as far as they are not ours")
-    error_summary: str = Field(default="internal", description="the plain words beside a long error")
+    narrative: str = described("the root cause", default="internal")
+    judgement: str = described("class and confidence", default="internal")
+    advice: str = described("suggestion, detail and commands, as far as they are not ours", default="internal")
+    error_summary: str = described("the plain words beside a long error", default="internal")
 
 
 class Verdict(Finding):
@@ -195,12 +181,10 @@ class Verdict(Finding):
     changed_since: tuple[Change, ...] = ()
     rule: str = ""
     defects: tuple[Defect, ...] = ()
-    problems: tuple[str, ...] = Field(default=(), description="what could not be read")
-    error_summary: str = Field(
-        default="", description="a long or ever changing error in plain words; empty for one that is clear by itself"
-    )
+    problems: tuple[str, ...] = described("what could not be read", default=())
+    error_summary: str = described("a long or ever changing error in plain words; empty for one that is clear by itself", default="")
     authors: Authors = Authors()
-    provider_notes: tuple[str, ...] = Field(default=(), description="what a provider said that was not taken, and why")
+    provider_notes: tuple[str, ...] = described("what a provider said that was not taken, and why", default=())
 
 
 class ResetNode(Finding):
@@ -209,8 +193,8 @@ class ResetNode(Finding):
     run_id: str
     node_id: str
     iteration: int
-    state: str = Field(description="state it would lose")
-    why: str = Field(description="`target`, `started after the target`, `later iteration`, `child run of NODE`")
+    state: str = described("state it would lose")
+    why: str = described("`target`, `started after the target`, `later iteration`, `child run of NODE`")
 
 
 class ResetPreview(Finding):
@@ -219,7 +203,7 @@ class ResetPreview(Finding):
     run_id: str
     node_id: str
     iteration: int
-    nodes: tuple[ResetNode, ...] = Field(description="the target first; finished ones lose their output row")
+    nodes: tuple[ResetNode, ...] = described("the target first; finished ones lose their output row")
 
     @property
     def loses_output(self) -> tuple[ResetNode, ...]:

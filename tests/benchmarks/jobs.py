@@ -64,10 +64,9 @@ def _whole_run(path: str, run_id: str) -> int:
 
 def all_failures(path: str) -> None:
     """Every failure of a store with class and signature."""
-    from smithers_nb.diagnosis.classify.failure_table import failures
-    from smithers_nb.sources.smithers.source import SmithersSource
+    from smithers_nb.project import connect
 
-    frame = failures(SmithersSource(path))
+    frame = connect(path).failures
     tell(rows=len(frame), runs=int(frame["run_id"].nunique()), signatures=int(frame["signature"].nunique()))
 
 

@@ -61,7 +61,7 @@ def test_by_papermill_from_the_shell(tmp_path):
     assert done.returncode == 0, done.stderr
     cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
     row = next(output.data[VERDICT_MIMETYPE] for output in cells[-1].outputs if VERDICT_MIMETYPE in output.get("data", {}))
-    assert row == run_autopsy(example_store(), EXAMPLE_RUN, now=NOW).model_dump(mode="json", by_alias=True)
+    assert row == run_autopsy(example_store(), EXAMPLE_RUN, now=NOW).as_json()
 
 
 @pytest.mark.slow

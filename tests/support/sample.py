@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nbformat import NotebookNode, v4
@@ -161,7 +162,7 @@ def hostile() -> NotebookNode:
     """An attack in every field, and a cell that stopped."""
     text = dict.fromkeys(("target_run_id", "root_cause", "suggestion_detail", "summary", "signature", "rule", "bug_url"), HOSTILE)
     evidence = (Evidence(ref=HOSTILE, quote=HOSTILE, note=HOSTILE),)
-    verdict = VERDICT.model_copy(update={**text, "commands": (HOSTILE,), "evidence": evidence})
+    verdict = replace(VERDICT, **text, commands=(HOSTILE,), evidence=evidence)
     rows = [row._replace(node_id=HOSTILE, error_message=HOSTILE, state=HOSTILE) for row in ATTEMPTS]
     gates = [row._replace(node_id=HOSTILE, title=HOSTILE, summary=HOSTILE, note=HOSTILE, decided_by=HOSTILE) for row in APPROVALS]
     asked = [row._replace(node_id=HOSTILE, prompt=HOSTILE, answer=HOSTILE, answered_by=HOSTILE, status=HOSTILE) for row in QUESTIONS]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from smithers_nb.model.verdict import Defect, Evidence, Finding
+from smithers_nb.model.verdict import Defect, Evidence
 from smithers_nb.model.vocabulary import Confidence, FailureClass, Suggestion
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ def _lowered(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-class Facts(Finding):
+class _Told(BaseModel):  # leaves this process, so pydantic checks and writes it
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Facts(_Told):
     """The run, in a few words."""
 
     run_id: str
@@ -39,7 +43,7 @@ class Facts(Finding):
     error: str = Field(default="", description="the run-level error, often only a wrapper")
 
 
-class Line(Finding):
+class Line(_Told):
     """One row, shortened: ask for the whole by its reference."""
 
     ref: str
@@ -49,7 +53,7 @@ class Line(Finding):
     text: str = ""
 
 
-class Known(Finding):
+class Known(_Told):
     """What the deterministic investigation found."""
 
     failing_node: str | None = None
@@ -64,7 +68,7 @@ class Known(Finding):
     defects: tuple[Defect, ...] = ()
 
 
-class Dossier(Finding):
+class Dossier(_Told):
     """What may be known about a failed run outside this process; bounded in size and without secrets."""
 
     run: Facts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.agents.verification.command_policy import judged
@@ -101,7 +102,7 @@ def _evidence(proposal: Proposal, record: Record) -> tuple[tuple[Evidence, ...],
         if refusal := record.refusal(item.ref, item.quote):
             notes.append(f"dropped the evidence {item.ref[:80]}: {refusal}")
         else:
-            kept[item.ref, item.quote] = item.model_copy(update={"quote": excerpt(item.quote), "note": excerpt(item.note, 200)})
+            kept[item.ref, item.quote] = replace(item, quote=excerpt(item.quote), note=excerpt(item.note, 200))
     return tuple(kept.values()), notes
 
 

@@ -21,6 +21,7 @@ suggest.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.agents.verification.command_policy import is_looking
@@ -152,7 +153,7 @@ def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: Hel
     ours = base.advice
     sure = _is_sure(base.classification)
     wanted = ours.suggestion if sure else _allowed(proposal, base.classification)
-    chosen = ours if wanted == ours.suggestion else base.advise(judgement.model_copy(update={"suggestion": wanted}))
+    chosen = ours if wanted == ours.suggestion else base.advise(replace(judgement, suggestion=wanted))
     if chosen.suggestion != proposal.suggestion:
         return chosen
     other = [line for line in kept.commands if line not in chosen.commands]
@@ -176,4 +177,4 @@ def _has(evidence: tuple[Evidence, ...], item: Evidence) -> bool:
 
 
 def _named(item: Evidence, author: str) -> Evidence:
-    return item.model_copy(update={"note": f"{item.note} (quoted by {author})".strip()})
+    return replace(item, note=f"{item.note} (quoted by {author})".strip())

@@ -25,8 +25,6 @@ from smithers_nb.model.verdict import Classification, Failure, Link
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from smithers_nb.sources.base import Source
 
 _NodeKey = tuple[str, str, int]
@@ -34,34 +32,23 @@ _KindOfFailure = tuple[object, ...]
 _BLAMES = "Task failed: "
 
 
-def failures(source: Source, run_id: str | None = None, *, now: int | None = None) -> pd.DataFrame:
-    """Read every failure as a frame, in the order of run, time, node and attempt.
+def failure_rows(source: Source, run_id: str | None = None, *, now: int | None = None) -> list[FailureRow]:
+    """Read every failure, in the order of run, time, node and attempt.
 
     Args:
         source: Where the runs live.
         run_id: Exact id of one run, or None for the whole store.
         now: Leave out what happened after this epoch millisecond.
 
-    Returns:
-        The columns of `FailureRow`.
-
     Raises:
         SourceVanished: The store is gone.
     """
-    from smithers_nb.frames import frame_from_rows
-
-    rows = failure_rows(source, run_id)
-    return frame_from_rows(FailureRow, [row for row in rows if now is None or (row.at or 0) <= now])
-
-
-def failure_rows(source: Source, run_id: str | None = None) -> list[FailureRow]:
-    """Read the same as `failures` as typed rows."""
     found = [*_of_attempts(source, run_id)]
     found += _of_runs(source, run_id, found)
     classified: dict[_KindOfFailure, Classification] = {}
-    rows = [_row(failure, _classify(failure, classified)) for failure in found]
-    rows = _explained_by_children(rows)
-    return sorted(rows, key=lambda row: (row.run_id, row.at or 0, row.node_id or "", row.attempt or 0))
+    rows = _explained_by_children([_row(failure, _classify(failure, classified)) for failure in found])
+    past = (row for row in rows if now is None or (row.at or 0) <= now)
+    return sorted(past, key=lambda row: (row.run_id, row.at or 0, row.node_id or "", row.attempt or 0))
 
 
 class _Found(NamedTuple):

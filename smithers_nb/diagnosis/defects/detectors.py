@@ -6,6 +6,7 @@ Gets the rows of one run and `now`, asks each detector of one table, and gives b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.defects import recording, scheduling
@@ -53,6 +54,6 @@ def find_defects(snapshot: Snapshot, now: int) -> tuple[Defect, ...]:
 
 def _find(case: Case, depth: int, child: str = "") -> Iterator[Defect]:
     for defect in (defect for detect in DETECTORS for defect in detect(case)) if case.engine.is_watched else ():
-        yield defect.model_copy(update={"evidence": in_run(defect.evidence, child)}) if child else defect
+        yield replace(defect, evidence=in_run(defect.evidence, child)) if child else defect
     for inner in case.snapshot.children if depth else ():
         yield from _find(Case(inner, case.now), depth - 1, inner.run.run_id)

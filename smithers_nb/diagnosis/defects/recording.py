@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -217,7 +218,7 @@ def _verbatim(case: Case, error: Evidence) -> Evidence:
     """Quote an agent's error as it stands in its event, escapes and all."""
     payload = next((e.payload or "" for e in case.snapshot.agent_events if f"event:{e.seq}" == error.ref), "")
     quote = error.quote[:QUOTE] if error.quote[:QUOTE] in payload else _escaped(error.quote[:QUOTE])
-    return error.model_copy(update={"quote": quote})
+    return replace(error, quote=quote)
 
 
 def _completed(event: EventRow) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from smithers_nb.sources.base import CHILD_MARK
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from smithers_nb.model.rows import AttemptRow
+    from smithers_nb.model.rows import AttemptRow, RunRow
 
 _AUTOPSY = "post-failure-"
 
@@ -19,18 +18,17 @@ def by_start(attempt: AttemptRow) -> tuple[int, int]:
     return attempt.started_at or 0, attempt.attempt
 
 
-def by_time(runs: pd.DataFrame) -> pd.DataFrame:
-    """Sort runs by start, oldest first; a run that never started counts from its creation."""
-    began = runs["started_at"].fillna(runs["created_at"])
-    return runs.assign(began=began).sort_values(["began", "run_id"], kind="stable").drop(columns="began")
+def began(run: RunRow) -> int | None:
+    """Return when a run started, epoch milliseconds; one that never started counts from its creation."""
+    return run.created_at if run.started_at is None else run.started_at
 
 
-def is_own_run(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Mark runs that somebody launched: no children of a subflow, no autopsies of the engine."""
-    children = runs["parent_run_id"].notna() & runs["run_id"].str.contains(CHILD_MARK, regex=False)
-    return ~(children | runs["run_id"].str.startswith(_AUTOPSY))
+def by_time(runs: Iterable[RunRow]) -> list[RunRow]:
+    """Sort runs by start, oldest first; those without any time come last."""
+    return sorted(runs, key=lambda run: (began(run) is None, began(run) or 0, run.run_id))
 
 
-def epoch_ms(time: Any) -> int | None:
-    """Give a timestamp of a frame as epoch milliseconds, None for NaT."""
-    return None if time is None or time != time else int(time.timestamp() * 1000)  # noqa: PLR0124 - NaT is the value that is not itself
+def is_own_run(run: RunRow) -> bool:
+    """Return whether somebody launched this run: it is no child of a subflow and no autopsy of the engine."""
+    is_child = run.parent_run_id is not None and CHILD_MARK in run.run_id
+    return not is_child and not run.run_id.startswith(_AUTOPSY)

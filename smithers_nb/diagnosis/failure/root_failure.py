@@ -8,6 +8,7 @@ explains, with its cause chain and the rows that prove it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
@@ -229,7 +230,7 @@ def _follow_child(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, .
         return None
     found = _find(child, (*parents, snapshot.run.run_id))
     wrapper = _run_evidence(snapshot)
-    return found.model_copy(update={"evidence": (*_prefixed(found), *wrapper)}) if found.kind != "none" else None
+    return replace(found, evidence=(*_prefixed(found), *wrapper)) if found.kind != "none" else None
 
 
 def _prefixed(failure: Failure) -> tuple[Evidence, ...]:
@@ -237,7 +238,7 @@ def _prefixed(failure: Failure) -> tuple[Evidence, ...]:
 
     def prefixed(e: Evidence) -> Evidence:
         follows = e.ref.startswith("run:") or "/" in e.ref.partition(":")[0]
-        return e if follows else e.model_copy(update={"ref": f"{failure.run_id}/{e.ref}"})
+        return e if follows else replace(e, ref=f"{failure.run_id}/{e.ref}")
 
     return tuple(prefixed(e) for e in failure.evidence)
 
@@ -273,7 +274,7 @@ def _from_run(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...],
 def _from_denial(snapshot: Snapshot, denied: ApprovalRow, parents: tuple[str, ...]) -> Failure:
     ref = f"approval:{denied.node_id}/{denied.iteration}"
     refused = Evidence(ref=ref, quote=excerpt(denied.note or denied.status), note=f"denied by {denied.decided_by or 'somebody'}")
-    return denial(denied).model_copy(update={"parents": parents, "evidence": (refused, *_run_evidence(snapshot))})
+    return replace(denial(denied), parents=parents, evidence=(refused, *_run_evidence(snapshot)))
 
 
 def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:

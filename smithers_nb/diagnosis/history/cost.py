@@ -1,72 +1,89 @@
 """What runs and their failures cost in time and tokens.
 
-Gets frames and gives one `Cost`. Wall time is that of attempts, added up: parallel ones count each. Tokens are input plus output as
+Gets rows and gives one `Cost`. Wall time is that of attempts, added up: parallel ones count each. Tokens are input plus output as
 reported per attempt; cache reads and reasoning are parts of these and not added again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pydantic import Field
-
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from smithers_nb.model.rows import AttemptRow, FailureRow, TokenRow
 
-ATTEMPT_KEY = ["run_id", "node_id", "iteration", "attempt"]
+AttemptKey: TypeAlias = tuple[str, str | None, int | None, int | None]
 
 
 class Cost(Finding):
     """Time and tokens of some attempts, and how much of it went into those that failed."""
 
-    runs: int = Field(default=0, description="runs counted")
-    attempts: int = Field(default=0, description="attempts counted")
-    wall_s: float = Field(default=0.0, description="seconds of all attempts")
-    tokens: int = Field(default=0, description="input and output tokens of all attempts")
-    failed_attempts: int = Field(default=0, description="attempts that failed")
-    failed_wall_s: float = Field(default=0.0, description="seconds of failed attempts")
-    failed_tokens: int = Field(default=0, description="tokens of failed attempts")
+    runs: int = described("runs counted", default=0)
+    attempts: int = described("attempts counted", default=0)
+    wall_s: float = described("seconds of all attempts", default=0.0)
+    tokens: int = described("input and output tokens of all attempts", default=0)
+    failed_attempts: int = described("attempts that failed", default=0)
+    failed_wall_s: float = described("seconds of failed attempts", default=0.0)
+    failed_tokens: int = described("tokens of failed attempts", default=0)
+
+
+class Spent(NamedTuple):
+    """Seconds and tokens; what is not known counts as nothing."""
+
+    wall_s: float = 0.0
+    tokens: int = 0
 
 
 def cost(
-    attempts: pd.DataFrame, tokens: pd.DataFrame, failures: pd.DataFrame, *, run_id: str | None = None, signature: str | None = None
+    attempts: Sequence[AttemptRow],
+    tokens: Iterable[TokenRow],
+    failures: Sequence[FailureRow],
+    *,
+    run_id: str | None = None,
+    signature: str | None = None,
 ) -> Cost:
     """Add up what a run, a signature, or everything given cost.
 
     Args:
-        attempts: `ATTEMPTS` frame.
-        tokens: `TOKENS` frame (maximum per attempt); may be empty.
-        failures: `FAILURES` frame; says which attempts failed, and with which signature.
+        attempts: Attempts of the runs.
+        tokens: Their token use (maximum per attempt); may be empty.
+        failures: Which attempts failed, and with which signature.
         run_id: Count this run only.
         signature: Count only the runs that met this signature, and as failed only its attempts.
     """
-    failed = failures if signature is None else failures[failures["signature"] == signature]
-    wanted = set(failed["run_id"]) if signature is not None else set(attempts["run_id"])
-    wanted &= {run_id} if run_id is not None else wanted
-    spent = spending(attempts[attempts["run_id"].isin(wanted)], tokens)
-    lost = of_failures(spent, failed)
+    failed = [row for row in failures if signature in {None, row.signature}]
+    wanted = {row.run_id for row in (attempts if signature is None else failed) if run_id in {None, row.run_id}}
+    spent = spending(attempts, tokens)
+    tries = [key for key in map(attempt_key, attempts) if key[0] in wanted]
+    whole, lost = total(spent, tries), total(spent, failed_keys := [key for key in map(attempt_key, failed) if key in set(tries)])
     return Cost(
-        runs=spent["run_id"].nunique(),
-        attempts=len(spent),
-        wall_s=float(spent["wall_s"].sum()),
-        tokens=int(spent["tokens"].sum()),
-        failed_attempts=len(lost),
-        failed_wall_s=float(lost["wall_s"].sum()),
-        failed_tokens=int(lost["tokens"].sum()),
+        runs=len({key[0] for key in tries}),
+        attempts=len(tries),
+        wall_s=whole.wall_s,
+        tokens=whole.tokens,
+        failed_attempts=len(failed_keys),
+        failed_wall_s=lost.wall_s,
+        failed_tokens=lost.tokens,
     )
 
 
-def spending(attempts: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
-    """Give one row per attempt: its key, `wall_s` in seconds and `tokens`; what is not known counts as nothing."""
-    used = tokens[ATTEMPT_KEY].assign(tokens=tokens["input_tokens"].fillna(0) + tokens["output_tokens"].fillna(0))
-    spent = attempts[ATTEMPT_KEY].assign(wall_s=attempts["duration_s"].fillna(0.0))
-    joined = spent.merge(used.groupby(ATTEMPT_KEY, as_index=False, dropna=True).sum(), on=ATTEMPT_KEY, how="left")
-    return joined.assign(tokens=joined["tokens"].fillna(0))
+def attempt_key(row: AttemptRow | TokenRow | FailureRow) -> AttemptKey:
+    """Return the key of the attempt that a row is about."""
+    return row.run_id, row.node_id, row.iteration, row.attempt
 
 
-def of_failures(spent: pd.DataFrame, failures: pd.DataFrame) -> pd.DataFrame:
-    """Keep the attempts that are in a frame of failures; failures of a run itself have none."""
-    keys = failures.loc[failures["attempt"].notna(), [*ATTEMPT_KEY, "signature"]]
-    return spent.merge(keys, on=ATTEMPT_KEY, how="inner")
+def spending(attempts: Iterable[AttemptRow], tokens: Iterable[TokenRow]) -> dict[AttemptKey, Spent]:
+    """Map attempts to what each cost."""
+    spent = {attempt_key(row): Spent(row.duration_s or 0.0) for row in attempts}
+    for row in tokens:
+        before = spent.get(attempt_key(row), Spent())
+        spent[attempt_key(row)] = before._replace(tokens=before.tokens + (row.input_tokens or 0) + (row.output_tokens or 0))
+    return spent
+
+
+def total(spent: dict[AttemptKey, Spent], keys: Collection[AttemptKey]) -> Spent:
+    """Add up what some attempts cost; the failure of a run itself has no attempt and costs nothing."""
+    found = [spent[key] for key in keys if key in spent]
+    return Spent(sum((one.wall_s for one in found), 0.0), sum(one.tokens for one in found))

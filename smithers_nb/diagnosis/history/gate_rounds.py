@@ -6,22 +6,18 @@ verdicts, and people's decisions. Gives one table per family of workflows, run b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from smithers_nb.diagnosis.failure.order import by_time, epoch_ms, is_own_run
 from smithers_nb.diagnosis.history.repair_loops import SEVERAL
-from smithers_nb.diagnosis.history.run_profile import records
-from smithers_nb.diagnosis.history.workflow_families import families
+from smithers_nb.diagnosis.history.workflow_families import by_family
 from smithers_nb.diagnosis.text.conventions import words
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from smithers_nb.model.rows import ApprovalRow, OutputRow, RunRow
 
 _DECIDED = {"approved": True, "denied": False}
 
@@ -30,7 +26,7 @@ class GateRound(Finding):
     """What the gates of one run said, in the order of `GateRounds.gates`; none for a gate that it did not get to."""
 
     run_id: str
-    at: int | None = Field(default=None, description="start of the run, epoch milliseconds")
+    at: int | None = described("start of the run, epoch milliseconds", default=None)
     results: tuple[bool | None, ...] = ()
 
 
@@ -38,42 +34,41 @@ class GateRounds(Finding):
     """Gate results of a family of workflows, oldest run first."""
 
     family: str
-    gates: tuple[str, ...] = Field(description="`NODE.COLUMN` of each gate")
+    gates: tuple[str, ...] = described("`NODE.COLUMN` of each gate")
     rounds: tuple[GateRound, ...]
-    unchanged: int = Field(description="newest rounds in a row with the same results, something still red among them")
-    stagnated: bool = Field(description="that has lasted for several rounds")
-    reason: str = Field(default="", description="the same in plain words, when it has stagnated")
+    unchanged: int = described("newest rounds in a row with the same results, something still red among them")
+    stagnated: bool = described("that has lasted for several rounds")
+    reason: str = described("the same in plain words, when it has stagnated", default="")
 
 
-def gate_rounds(runs: pd.DataFrame, outputs: pd.DataFrame, approvals: pd.DataFrame, *, several: int = SEVERAL) -> tuple[GateRounds, ...]:
+def gate_rounds(
+    runs: Iterable[RunRow], outputs: Iterable[OutputRow], approvals: Iterable[ApprovalRow], *, several: int = SEVERAL
+) -> tuple[GateRounds, ...]:
     """Read the gates of every run, grouped by family of workflows.
 
     Args:
-        runs: `RUNS` frame of the whole store.
-        outputs: `OUTPUTS` frame; of a node in a loop the last iteration counts.
-        approvals: `APPROVALS` frame; a gate that is still open has no result.
+        runs: Runs of the whole store.
+        outputs: What their nodes produced; of a node in a loop the last iteration counts.
+        approvals: Their gates; one that is still open has no result.
         several: From how many rounds on unchanged results are stagnation.
 
     Returns:
         Families of which some run had a gate, by name.
     """
-    own = by_time(runs[is_own_run(runs) & runs["workflow"].notna()])
-    stems = families(own["workflow"].unique())
     results = _results(outputs, approvals)
-    grouped = own.groupby(own["workflow"].map(stems), sort=True)
-    found = (_rounds(str(family), records(members[["run_id", "started_at"]]), results, several) for family, members in grouped)
+    found = (_rounds(family, members, results, several) for family, members in by_family(runs).items())
     return tuple(rounds for rounds in found if rounds)
 
 
-def _results(outputs: pd.DataFrame, approvals: pd.DataFrame) -> dict[str, dict[str, bool]]:
+def _results(outputs: Iterable[OutputRow], approvals: Iterable[ApprovalRow]) -> dict[str, dict[str, bool]]:
     """Map each run to its gates and what they said last."""
     results: dict[str, dict[str, bool]] = {}
-    for row in sorted(records(outputs[["run_id", "node_id", "iteration", "row"]]), key=lambda row: row["iteration"]):
-        for column, said in _gates_in(row["row"]):
-            results.setdefault(row["run_id"], {})[f"{logical_id(row['node_id'])}.{column}"] = said
-    for row in records(approvals[["run_id", "node_id", "status"]]):
-        if row["status"] in _DECIDED:
-            results.setdefault(row["run_id"], {})[f"{logical_id(row['node_id'])}.approved"] = _DECIDED[row["status"]]
+    for row in sorted(outputs, key=lambda row: row.iteration):
+        for column, result in _gates_in(row.row):
+            results.setdefault(row.run_id, {})[f"{logical_id(row.node_id)}.{column}"] = result
+    for gate in approvals:
+        if gate.status in _DECIDED:
+            results.setdefault(gate.run_id, {})[f"{logical_id(gate.node_id)}.approved"] = _DECIDED[gate.status]
     return results
 
 
@@ -93,14 +88,13 @@ def _read(column: str, said: Any) -> bool | None:
     return None
 
 
-def _rounds(family: str, members: Sequence[dict[str, Any]], results: dict[str, dict[str, bool]], several: int) -> GateRounds | None:
-    judged = [run for run in members if run["run_id"] in results]
+def _rounds(family: str, members: Sequence[RunRow], results: dict[str, dict[str, bool]], several: int) -> GateRounds | None:
+    judged = [run for run in members if run.run_id in results]
     if not judged:
         return None
-    gates = tuple(sorted({gate for run in judged for gate in results[run["run_id"]]}))
+    gates = tuple(sorted({gate for run in judged for gate in results[run.run_id]}))
     rounds = tuple(
-        GateRound(run_id=run["run_id"], at=epoch_ms(run["started_at"]), results=tuple(results[run["run_id"]].get(gate) for gate in gates))
-        for run in judged
+        GateRound(run_id=run.run_id, at=run.started_at, results=tuple(results[run.run_id].get(gate) for gate in gates)) for run in judged
     )
     unchanged = _unchanged(rounds)
     red = [gate for gate, said in zip(gates, rounds[-1].results, strict=True) if said is False]

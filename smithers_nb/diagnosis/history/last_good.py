@@ -1,24 +1,22 @@
 """The last good run of a workflow, and what has changed since.
 
-Gets frames that hold at least the two runs (`runs` may be the whole store's) and gives findings: which run was the last that
-finished, and every difference that could explain why a later one did not. Values are redacted and cut, so they can be shown as
-they are.
+Gets rows and gives findings: which run was the last that finished, and every difference that could explain why a later one did
+not. Values are redacted and cut, so they can be shown as they are.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from smithers_nb.diagnosis.history.run_profile import Picture, RunFrames, flat, picture
+from smithers_nb.diagnosis.failure.order import began, by_time
+from smithers_nb.diagnosis.history.run_profile import RunProfile, flat, run_profile
 from smithers_nb.errors import RunNotFound
 from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, RunRow
 from smithers_nb.model.verdict import Change, LastGoodRun
 from smithers_nb.redact import redact_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pandas as pd
+    from collections.abc import Iterator, Sequence
 
     from smithers_nb.sources.base import Source
 
@@ -31,56 +29,30 @@ _SLOWER_BY_S = 1.0
 _NOT_CONFIGURATION = ("__smithersDurability", "rootDir", "continuation")
 
 
-def last_good_run(runs: pd.DataFrame, failed: str) -> str | None:
+def last_good(runs: Sequence[RunRow], failed: str) -> LastGoodRun | None:
     """Find the newest finished run of the same workflow that started before a failed one.
 
     Args:
-        runs: `RUNS` frame (one row per run; times are UTC, milliseconds).
-        failed: Run id of the failed run; must be a row of `runs`.
+        runs: Runs of the whole store.
+        failed: Run id of the failed run; must be among them.
 
     Returns:
-        The run id, or None when the workflow never finished before.
+        The run, or None when the workflow never finished before.
 
     Raises:
         RunNotFound: `failed` is not in `runs`.
     """
-    earlier = _finished_before(runs, failed)
-    return None if earlier.empty else str(earlier["run_id"].iloc[-1])
+    bad = _row_of(runs, failed)
+    earlier = by_time(run for run in runs if run.status == "finished" and _is_same_workflow(run, bad) and _is_before(run, bad))
+    return LastGoodRun(run_id=earlier[-1].run_id, finished_at=earlier[-1].finished_at) if earlier else None
 
 
-def last_good(runs: pd.DataFrame, failed: str) -> LastGoodRun | None:
-    """Find the same run as `last_good_run`, as a finding that says when it finished.
-
-    Raises:
-        RunNotFound: `failed` is not in `runs`.
-    """
-    import pandas as pd
-
-    earlier = _finished_before(runs, failed)
-    if earlier.empty:
-        return None
-    newest = earlier.iloc[-1]
-    finished = newest["finished_at"]
-    return LastGoodRun(run_id=str(newest["run_id"]), finished_at=None if pd.isna(finished) else int(finished.timestamp() * 1000))
-
-
-def changed_since(frames: RunFrames, good: str, failed: str) -> tuple[Change, ...]:
-    """Tell everything that differs between a good run and a later one that failed.
-
-    Args:
-        frames: Runs, nodes, attempts and outputs; both runs among them.
-        good: Run id of the good run.
-        failed: Run id of the failed run.
+def changed_since(before: RunProfile, after: RunProfile) -> tuple[Change, ...]:
+    """List everything that differs between a good run and a later one that failed.
 
     Returns:
         Workflow file, input, configuration, agents and models, node set, shape of what nodes produced, and durations, in that order.
-
-    Raises:
-        RunNotFound: One of them is not in `frames.runs`.
     """
-    for run_id in (good, failed):
-        _row_of(frames.runs, run_id)
-    before, after = picture(frames, good), picture(frames, failed)
     return tuple(change for compare in _COMPARISONS for change in compare(before, after))
 
 
@@ -91,35 +63,35 @@ def changes_between(source: Source, good: str, failed: str) -> tuple[Change, ...
         RunNotFound: One of them is not there.
         SourceVanished: The store is gone.
     """
-    import pandas as pd
-
-    grains = (RunRow, NodeRow, AttemptRow, OutputRow)
-    both = (pd.concat([source.frame(row, run_id) for run_id in (good, failed)], ignore_index=True) for row in grains)
-    return changed_since(RunFrames(*both), good, failed)
+    return changed_since(*(_profile(source, run_id) for run_id in (good, failed)))
 
 
-def _finished_before(runs: pd.DataFrame, failed: str) -> pd.DataFrame:
-    """Keep finished runs of the same workflow that started earlier, oldest first."""
-    row = _row_of(runs, failed)
-    same = runs["workflow"] == row["workflow"]
-    if row["workflow"] == UNNAMED:
-        same |= runs["workflow_path"] == row["workflow_path"]
-    started = runs["started_at"].fillna(runs["created_at"])
-    earlier = (started < started[runs["run_id"] == failed].iloc[0]) & (runs["run_id"] != failed)
-    kept: pd.DataFrame = runs.loc[(same & earlier & (runs["status"] == "finished")).fillna(value=False)]
-    return kept.assign(started_at=started[kept.index]).sort_values(["started_at", "run_id"], kind="stable")
+def _profile(source: Source, run_id: str) -> RunProfile:
+    run = _row_of(source.rows(RunRow, run_id), run_id)
+    return run_profile(run, source.rows(NodeRow, run_id), source.rows(AttemptRow, run_id), source.rows(OutputRow, run_id))
 
 
-def _row_of(runs: pd.DataFrame, run_id: str) -> pd.Series[Any]:
-    found = runs[runs["run_id"] == run_id]
-    if found.empty:
-        raise RunNotFound(f"no run {run_id!r} among these runs", hint="give the frame of the store that the run is in")
-    return found.iloc[0]
+def _is_same_workflow(run: RunRow, bad: RunRow) -> bool:
+    if bad.workflow == UNNAMED and bad.workflow_path is not None and run.workflow_path == bad.workflow_path:
+        return True
+    return bad.workflow is not None and run.workflow == bad.workflow
 
 
-def _workflow(before: Picture, after: Picture) -> Iterator[Change]:
+def _is_before(run: RunRow, bad: RunRow) -> bool:
+    ours, theirs = began(run), began(bad)
+    return ours is not None and theirs is not None and ours < theirs
+
+
+def _row_of(runs: Sequence[RunRow], run_id: str) -> RunRow:
+    found = next((run for run in runs if run.run_id == run_id), None)
+    if found is None:
+        raise RunNotFound(f"no run {run_id!r} among these runs", hint="give the runs of the store that the run is in")
+    return found
+
+
+def _workflow(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     for column, (what, shown) in _WHERE_FROM.items():
-        old, new = before.run.get(column), after.run.get(column)
+        old, new = getattr(before.run, column), getattr(after.run, column)
         if old and new and old != new:
             yield _change(what, old[:shown], new[:shown])
 
@@ -133,23 +105,23 @@ _WHERE_FROM = {
 """Column of a run to what it is called, and how much of it tells two values apart."""
 
 
-def _input(before: Picture, after: Picture) -> Iterator[Change]:
+def _input(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     return _fields("input", before.input, after.input)
 
 
-def _configuration(before: Picture, after: Picture) -> Iterator[Change]:
+def _configuration(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     old, new = (flat({k: v for k, v in one.config.items() if k not in _NOT_CONFIGURATION}) for one in (before, after))
     return _fields("configuration", old, new)
 
 
-def _agents(before: Picture, after: Picture) -> Iterator[Change]:
+def _agents(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     for node in sorted(before.agents.keys() & after.agents.keys()):
         for what, old, new in zip(("agent", "model"), before.agents[node], after.agents[node], strict=True):
             if old and new and old != new:
                 yield _change(f"{what} of {node}", old, new)
 
 
-def _node_set(before: Picture, after: Picture) -> Iterator[Change]:
+def _node_set(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     """Nodes that came or went; what the failed run never got to is no change."""
     for node in sorted(after.nodes - before.nodes):
         yield _change(f"node {node} added", None, after.nodes_state.get(node))
@@ -162,7 +134,7 @@ def _node_set(before: Picture, after: Picture) -> Iterator[Change]:
             yield _change(f"iterations of {node}", before.iterations[node], after.iterations[node])
 
 
-def _shapes(before: Picture, after: Picture) -> Iterator[Change]:
+def _shapes(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     for node in sorted(before.shapes.keys() & after.shapes.keys()):
         old, new = before.shapes[node], after.shapes[node]
         differing = {field for field in old.keys() | new.keys() if old.get(field) != new.get(field)}
@@ -171,7 +143,7 @@ def _shapes(before: Picture, after: Picture) -> Iterator[Change]:
             yield _change(f"output of {node}: {field}", old.get(field), new.get(field))
 
 
-def _durations(before: Picture, after: Picture) -> Iterator[Change]:
+def _durations(before: RunProfile, after: RunProfile) -> Iterator[Change]:
     for node in sorted(before.durations.keys() & after.durations.keys()):
         old, new = before.durations[node], after.durations[node]
         if new >= old * _SLOWER and new - old >= _SLOWER_BY_S:

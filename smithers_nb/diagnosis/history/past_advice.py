@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from pydantic import Field
-
 from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.engines.base import engine_of_store
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.rows import AttemptRow, BranchRow, EventRow, FailureRow, OutputRow, RunRow, TimeTravelRow
-from smithers_nb.model.verdict import Finding
 from smithers_nb.sources.base import CHILD_MARK, is_child_of
 
 if TYPE_CHECKING:
@@ -45,9 +43,9 @@ class FollowUp(Finding):
     """One step after a failure."""
 
     step: Step
-    at: int = Field(description="when, epoch milliseconds")
-    run_id: str = Field(description="run that it acted on, or the new run")
-    outcome: Outcome = Field(description="what came of it before the next step")
+    at: int = described("when, epoch milliseconds")
+    run_id: str = described("run that it acted on, or the new run")
+    outcome: Outcome = described("what came of it before the next step")
 
 
 class Trail(NamedTuple):
@@ -228,7 +226,7 @@ def _outcome_of(run: RunRow, failures: Iterable[FailureRow], signature: str) -> 
 def _failures_in(source: Source, run_id: str, now: int) -> Iterator[FailureRow]:
     """Read what failed in a run and in its children."""
     for one in (run_id, *source.run_ids(f"{run_id}{CHILD_MARK}", _MAX_RUNS)):
-        yield from (row for row in failure_rows(source, one) if (row.at or 0) <= now)
+        yield from failure_rows(source, one, now=now)
 
 
 def _same_input(source: Source, run: RunRow) -> Iterator[RunRow]:

@@ -1,120 +1,136 @@
 """How often the same failure came back: one signature, or a table of all.
 
-Gets the failures frame of a whole store, with attempts and tokens when the cost is wanted, and gives counts, first and last time,
+Gets the failures of a whole store, with attempts and tokens when the cost is wanted, and gives counts, first and last time,
 what was lost, and how long each workflow has been failing this way without a break.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
-from smithers_nb.diagnosis.failure.order import by_time, epoch_ms, is_own_run
-from smithers_nb.diagnosis.history.cost import of_failures, spending
+from smithers_nb.diagnosis.failure.order import by_time, is_own_run
+from smithers_nb.diagnosis.history.cost import Spent, attempt_key, spending, total
+from smithers_nb.model.rows import SignatureRow
 from smithers_nb.model.verdict import Recurrence
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
 
 _NEWEST = 10
 
 
 def recurrence(
-    failures: pd.DataFrame,
+    failures: Iterable[FailureRow],
     signature: str,
-    tokens: pd.DataFrame | None = None,
+    tokens: Iterable[TokenRow] = (),
     *,
-    attempts: pd.DataFrame | None = None,
+    attempts: Iterable[AttemptRow] = (),
     repair_loop: str = "",
 ) -> Recurrence:
-    """Tell how often a signature occurred.
+    """Count how often a signature occurred.
 
     Args:
-        failures: `FAILURES` frame of the whole store.
+        failures: Failures of the whole store.
         signature: Signature to look for.
-        tokens: `TOKENS` frame; without it no tokens are counted.
-        attempts: `ATTEMPTS` frame; without it no time is counted.
-        repair_loop: Why this looks like a repair loop, see `loops.repair_loop_of`.
+        tokens: Token use; without it no tokens are counted.
+        attempts: Attempts; without them no time is counted.
+        repair_loop: Why this looks like a repair loop, see `repair_loops.repair_loop_of`.
 
     Returns:
         Counts of zero when the store has no such failure.
     """
-    hit = failures[failures["signature"] == signature]
-    newest = hit.sort_values(["at", "run_id"], ascending=False, kind="stable")["run_id"].drop_duplicates()
-    lost = _lost(hit, attempts, tokens)
+    hit = _in_time(row for row in failures if row.signature == signature)
+    run_ids = tuple(dict.fromkeys(row.run_id for row in reversed(hit)))
+    lost = total(spending(attempts, tokens), list(map(attempt_key, hit)))
+    first_at, last_at = _span(hit)
     return Recurrence(
         count=len(hit),
-        runs=len(newest),
-        run_ids=tuple(newest.head(_NEWEST)),
-        first_at=epoch_ms(hit["at"].min()),
-        last_at=epoch_ms(hit["at"].max()),
-        wall_s=round(float(lost["wall_s"].sum()), 3),
-        tokens=int(lost["tokens"].sum()),
+        runs=len(run_ids),
+        run_ids=run_ids[:_NEWEST],
+        first_at=first_at,
+        last_at=last_at,
+        wall_s=round(lost.wall_s, 3),
+        tokens=lost.tokens,
         repair_loop=repair_loop,
     )
 
 
 def signatures_table(
-    failures: pd.DataFrame, runs: pd.DataFrame, *, attempts: pd.DataFrame | None = None, tokens: pd.DataFrame | None = None
-) -> pd.DataFrame:
+    failures: Iterable[FailureRow],
+    runs: Sequence[RunRow],
+    *,
+    attempts: Iterable[AttemptRow] | None = None,
+    tokens: Iterable[TokenRow] | None = None,
+) -> list[SignatureRow]:
     """List every signature of a store, the one that hit most runs first.
 
     Args:
-        failures: `FAILURES` frame of the whole store.
-        runs: `RUNS` frame of the whole store.
-        attempts: `ATTEMPTS` frame; without it `wall_s` is NA.
-        tokens: `TOKENS` frame; without it `tokens` is NA.
-
-    Returns:
-        Columns `signature, failure_class, code, message` (those of the newest failure), `count` (failures), `runs`, `nodes`,
-        `workflows` (how many of each it hit), `first_at, last_at`, `streak` (how many of a workflow's newest ended runs in a row met
-        it; the longest such streak), `streak_of` (that workflow), `wall_s` (seconds lost), `tokens` (lost).
+        failures: Failures of the whole store.
+        runs: Runs of the whole store.
+        attempts: Attempts; without them `wall_s` is None.
+        tokens: Token use; without it `tokens` is None.
     """
-    import pandas as pd
-
-    ordered = failures.merge(runs[["run_id", "workflow"]], on="run_id", how="left").sort_values(["at", "run_id"], kind="stable")
-    node = ordered["workflow"].fillna("") + "/" + ordered["node_id"].fillna("")
-    grouped = ordered.assign(node=node).groupby("signature", sort=False)
-    table = grouped.agg(
-        failure_class=("failure_class", "last"),
-        code=("code", "last"),
-        message=("message", "last"),
-        count=("run_id", "size"),
-        runs=("run_id", "nunique"),
-        nodes=("node", "nunique"),
-        workflows=("workflow", "nunique"),
-        first_at=("at", "min"),
-        last_at=("at", "max"),
-    ).reset_index()
-    running = streaks(failures, runs)
-    table["streak"] = pd.array([running.get(s, (0, None))[0] for s in table["signature"]], dtype="Int64")
-    table["streak_of"] = pd.array([running.get(s, (0, None))[1] for s in table["signature"]], dtype="str")
-    lost = _lost(failures, attempts, tokens).groupby("signature")[["wall_s", "tokens"]].sum().reindex(table["signature"], fill_value=0)
-    table["wall_s"] = pd.array([None if attempts is None else float(wall) for wall in lost["wall_s"]], dtype="Float64")
-    table["tokens"] = pd.array([None if tokens is None else int(used) for used in lost["tokens"]], dtype="Int64")
-    return table.sort_values(["runs", "count", "last_at"], ascending=False, kind="stable", ignore_index=True)
+    groups: dict[str, list[FailureRow]] = {}
+    for row in _in_time(failures):
+        groups.setdefault(row.signature, []).append(row)
+    workflows = {run.run_id: run.workflow for run in runs}
+    running = streaks((row for hit in groups.values() for row in hit), runs)
+    spent = spending(attempts or (), tokens or ())
+    unknown: dict[str, Any] = {name: None for name, given in (("wall_s", attempts), ("tokens", tokens)) if given is None}
+    table = [
+        _row(hit, workflows, running.get(signature, (0, None)), total(spent, list(map(attempt_key, hit))))._replace(**unknown)
+        for signature, hit in groups.items()
+    ]
+    return sorted(table, key=lambda row: (row.runs, row.count, row.last_at or 0), reverse=True)
 
 
-def streaks(failures: pd.DataFrame, runs: pd.DataFrame) -> dict[str, tuple[int, str]]:
+def streaks(failures: Iterable[FailureRow], runs: Iterable[RunRow]) -> dict[str, tuple[int, str]]:
     """Find how many of a workflow's newest ended runs in a row met each signature: signature to (length, workflow), longest first."""
-    met = failures.groupby("run_id")["signature"].agg(set).to_dict()
+    met: dict[str, set[str]] = {}
+    for row in failures:
+        met.setdefault(row.run_id, set()).add(row.signature)
     longest: dict[str, tuple[int, str]] = {}
-    ended = by_time(runs[is_own_run(runs) & runs["finished_at"].notna()])
-    for workflow, ids in ended.groupby("workflow", sort=True)["run_id"]:
+    ended = by_time(run for run in runs if is_own_run(run) and run.finished_at is not None)
+    for workflow, members in groupby(sorted(ended, key=lambda run: run.workflow or ""), key=lambda run: run.workflow):
         unbroken: set[str] | None = None
-        for length, run_id in enumerate(reversed(list(ids)), start=1):
-            unbroken = met.get(run_id, set()) if unbroken is None else unbroken & met.get(run_id, set())
-            if not unbroken:
+        for length, run in enumerate(reversed(list(members)), start=1):
+            unbroken = met.get(run.run_id, set()) & (met.get(run.run_id, set()) if unbroken is None else unbroken)
+            if not unbroken or workflow is None:
                 break
             for signature in unbroken:
-                longest[signature] = max(longest.get(signature, (0, "")), (length, str(workflow)))
+                longest[signature] = max(longest.get(signature, (0, "")), (length, workflow))
     return longest
 
 
-def _lost(hit: pd.DataFrame, attempts: pd.DataFrame | None, tokens: pd.DataFrame | None) -> pd.DataFrame:
-    """Give what each failed attempt cost: `signature`, `wall_s`, `tokens`; what is not given costs nothing."""
-    from smithers_nb.frames import empty
-    from smithers_nb.model.rows import TokenRow
+def _in_time(failures: Iterable[FailureRow]) -> list[FailureRow]:
+    """Sort failures by time, oldest first; those without one count as the oldest."""
+    return sorted(failures, key=lambda row: (row.at or 0, row.run_id))
 
-    used = empty(TokenRow) if tokens is None else tokens
-    known = used.assign(duration_s=0.0) if attempts is None else attempts
-    return of_failures(spending(known[known["run_id"].isin(hit["run_id"])], used), hit)
+
+def _span(hit: Iterable[FailureRow]) -> tuple[int | None, int | None]:
+    times = [row.at for row in hit if row.at is not None]
+    return min(times, default=None), max(times, default=None)
+
+
+def _row(hit: Sequence[FailureRow], workflows: dict[str, str | None], streak: tuple[int, str | None], lost: Spent) -> SignatureRow:
+    """Describe the failures of one signature, given oldest first."""
+    first_at, last_at = _span(hit)
+    places = {(workflows.get(row.run_id), row.node_id) for row in hit}
+    return SignatureRow(
+        signature=hit[-1].signature,
+        failure_class=hit[-1].failure_class,
+        code=next((row.code for row in reversed(hit) if row.code is not None), None),
+        message=next((row.message for row in reversed(hit) if row.message is not None), None),
+        count=len(hit),
+        runs=len({row.run_id for row in hit}),
+        nodes=len(places),
+        workflows=len({workflow for workflow, _ in places} - {None}),
+        first_at=first_at,
+        last_at=last_at,
+        streak=streak[0],
+        streak_of=streak[1],
+        wall_s=lost.wall_s,
+        tokens=lost.tokens,
+    )

@@ -1,28 +1,26 @@
 """Repair loops: the same work started over and over without getting further.
 
-Gets whole-store frames and finds families of workflows that meet the same failure again and again, fail several times in a row, or
+Gets the rows of a whole store and finds families of workflows that meet the same failure again and again, fail several times in a row, or
 grow one repair workflow after another; and loops within a run that go on producing the same output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import orjson
-from pydantic import Field
 
-from smithers_nb.diagnosis.failure.order import by_time, epoch_ms, is_own_run
-from smithers_nb.diagnosis.history.run_profile import records
-from smithers_nb.diagnosis.history.workflow_families import families, is_repair
+from smithers_nb.diagnosis.failure.order import began
+from smithers_nb.diagnosis.history.workflow_families import by_family, is_repair
 from smithers_nb.diagnosis.text.conventions import words
-from smithers_nb.model.verdict import Finding
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.sources.stores.json_text import parse
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from smithers_nb.model.rows import FailureRow, OutputRow, RunRow
 
 SEVERAL = 3
 """From this many on, the same thing again is a pattern."""
@@ -35,25 +33,25 @@ class RepeatedFailure(Finding):
     """One signature that several runs of a family met."""
 
     signature: str
-    runs: int = Field(description="runs that met it")
-    message: str = Field(default="", description="message of the newest")
+    runs: int = described("runs that met it")
+    message: str = described("message of the newest", default="")
 
 
 class RepairLoop(Finding):
     """A family of workflows that is run again and again without getting further."""
 
-    family: str = Field(description="stem that the workflows share")
-    workflows: tuple[str, ...] = Field(description="their names")
-    kinds: tuple[Kind, ...] = Field(description="what makes it look like a loop")
-    runs: int = Field(description="ended runs")
-    failed: int = Field(description="of these, failed")
-    streak: int = Field(description="newest ended runs that failed in a row")
-    longest_streak: int = Field(description="most failures in a row ever")
-    repeated: tuple[RepeatedFailure, ...] = Field(default=(), description="signatures that several runs met, most runs first")
-    run_ids: tuple[str, ...] = Field(default=(), description="failed runs, newest first, at most ten")
-    first_at: int | None = Field(default=None, description="first of the failed runs started, epoch milliseconds")
-    last_at: int | None = Field(default=None, description="last of the failed runs started, epoch milliseconds")
-    reason: str = Field(description="the same in plain words")
+    family: str = described("stem that the workflows share")
+    workflows: tuple[str, ...] = described("their names")
+    kinds: tuple[Kind, ...] = described("what makes it look like a loop")
+    runs: int = described("ended runs")
+    failed: int = described("of these, failed")
+    streak: int = described("newest ended runs that failed in a row")
+    longest_streak: int = described("most failures in a row ever")
+    repeated: tuple[RepeatedFailure, ...] = described("signatures that several runs met, most runs first", default=())
+    run_ids: tuple[str, ...] = described("failed runs, newest first, at most ten", default=())
+    first_at: int | None = described("first of the failed runs started, epoch milliseconds", default=None)
+    last_at: int | None = described("last of the failed runs started, epoch milliseconds", default=None)
+    reason: str = described("the same in plain words")
 
 
 class StagnantNode(Finding):
@@ -63,25 +61,23 @@ class StagnantNode(Finding):
     node_id: str
     first_iteration: int
     last_iteration: int
-    iterations: int = Field(description="iterations with the same output")
-    output: str = Field(description="that output, as JSON")
+    iterations: int = described("iterations with the same output")
+    output: str = described("that output, as JSON")
 
 
-def repair_loops(runs: pd.DataFrame, failures: pd.DataFrame, *, several: int = SEVERAL) -> tuple[RepairLoop, ...]:
+def repair_loops(runs: Iterable[RunRow], failures: Iterable[FailureRow], *, several: int = SEVERAL) -> tuple[RepairLoop, ...]:
     """Find families of workflows that look like a repair loop.
 
     Args:
-        runs: `RUNS` frame of the whole store.
-        failures: `FAILURES` frame of the whole store.
+        runs: Runs of the whole store.
+        failures: Failures of the whole store.
         several: From how many runs on the same is a pattern.
 
     Returns:
         One loop per family, the one with most failed runs first. Child runs and runs that did not end are not counted.
     """
-    own = by_time(runs[is_own_run(runs) & runs["workflow"].notna()])
-    stems = families(own["workflow"].unique())
     met = _met(failures)
-    found = (_loop(str(family), records(members), met, several) for family, members in own.groupby(own["workflow"].map(stems), sort=True))
+    found = (_loop(family, members, met, several) for family, members in by_family(runs).items())
     return tuple(sorted((loop for loop in found if loop), key=lambda loop: (-loop.failed, loop.family)))
 
 
@@ -102,29 +98,29 @@ def repair_loop_of(loops: Sequence[RepairLoop], workflow: str, signature: str) -
     return loop.reason if loop.streak >= SEVERAL or "repair-workflows" in loop.kinds else ""
 
 
-def stagnant_nodes(outputs: pd.DataFrame, *, several: int = SEVERAL) -> tuple[StagnantNode, ...]:
+def stagnant_nodes(outputs: Iterable[OutputRow], *, several: int = SEVERAL) -> tuple[StagnantNode, ...]:
     """Find nodes in a loop whose output stayed the same over several iterations; counters and times do not count as a change.
 
     Args:
-        outputs: `OUTPUTS` frame, of one run or of the whole store.
+        outputs: What nodes produced, in one run or in the whole store.
         several: From how many iterations on the same is a pattern.
     """
-    rows = sorted(records(outputs[outputs["node_id"] != "input"]), key=_place)
+    rows = sorted((row for row in outputs if row.node_id != "input"), key=_place)
     return tuple(
         node
-        for _, produced in groupby(rows, key=lambda row: (row["run_id"], logical_id(row["node_id"])))
+        for _, produced in groupby(rows, key=lambda row: (row.run_id, logical_id(row.node_id)))
         for node in _stagnant(list(produced), several)
     )
 
 
-def _loop(family: str, members: list[dict[str, Any]], met: dict[str, dict[str, str]], several: int) -> RepairLoop | None:
-    ended = [run for run in members if run["finished_at"] is not None and run["status"] in {"finished", "failed", "continued"}]
-    failed = [run for run in ended if run["status"] == "failed"]
+def _loop(family: str, members: Sequence[RunRow], met: dict[str, dict[str, str]], several: int) -> RepairLoop | None:
+    ended = [run for run in members if run.finished_at is not None and run.status in {"finished", "failed", "continued"}]
+    failed = [run for run in ended if run.status == "failed"]
     if not failed:
         return None
-    workflows = tuple(sorted({run["workflow"] for run in members}))
-    repeated = _repeated([run["run_id"] for run in failed], met, several)
-    stretches = [len(list(same)) for is_failed, same in groupby(ended, key=lambda run: run["status"] == "failed") if is_failed]
+    workflows = tuple(sorted({run.workflow for run in members if run.workflow}))
+    repeated = _repeated([run.run_id for run in failed], met, several)
+    stretches = [len(list(same)) for is_failed, same in groupby(ended, key=lambda run: run.status == "failed") if is_failed]
     repairs = sum(map(is_repair, workflows))
     signs: dict[Kind, str] = {
         "same-failure": f"{repeated[0].runs} of them with the same failure" if repeated else "",
@@ -139,22 +135,21 @@ def _loop(family: str, members: list[dict[str, Any]], met: dict[str, dict[str, s
         kinds=tuple(kind for kind, sign in signs.items() if sign),
         runs=len(ended),
         failed=len(failed),
-        streak=stretches[-1] if ended[-1]["status"] == "failed" else 0,
+        streak=stretches[-1] if ended[-1].status == "failed" else 0,
         longest_streak=max(stretches),
         repeated=repeated,
-        run_ids=tuple(run["run_id"] for run in reversed(failed))[:_LISTED],
-        first_at=epoch_ms(failed[0]["started_at"] or failed[0]["created_at"]),
-        last_at=epoch_ms(failed[-1]["started_at"] or failed[-1]["created_at"]),
+        run_ids=tuple(run.run_id for run in reversed(failed))[:_LISTED],
+        first_at=began(failed[0]),
+        last_at=began(failed[-1]),
         reason=", ".join([f"{len(failed)} of {len(ended)} ended runs of {family} failed", *filter(None, signs.values())]),
     )
 
 
-def _met(failures: pd.DataFrame) -> dict[str, dict[str, str]]:
+def _met(failures: Iterable[FailureRow]) -> dict[str, dict[str, str]]:
     """Map each run to the signatures that it met, with the message of the newest."""
     met: dict[str, dict[str, str]] = {}
-    ordered = failures.sort_values("at", kind="stable")
-    for run_id, signature, message in zip(ordered["run_id"], ordered["signature"], ordered["message"].fillna(""), strict=True):
-        met.setdefault(run_id, {})[signature] = message
+    for row in sorted(failures, key=lambda row: row.at or 0):
+        met.setdefault(row.run_id, {})[row.signature] = row.message or ""
     return met
 
 
@@ -169,19 +164,19 @@ def _repeated(run_ids: Sequence[str], met: dict[str, dict[str, str]], several: i
     return tuple(sorted(found, key=lambda repeated: (-repeated.runs, repeated.signature)))
 
 
-def _place(row: dict[str, Any]) -> tuple[str, str, int, str]:
-    return row["run_id"], logical_id(row["node_id"]), row["iteration"], row["node_id"]
+def _place(row: OutputRow) -> tuple[str, str, int, str]:
+    return row.run_id, logical_id(row.node_id), row.iteration, row.node_id
 
 
-def _stagnant(produced: list[dict[str, Any]], several: int) -> Iterator[StagnantNode]:
-    for output, same in groupby(produced, key=lambda row: _substance(row["row"])):
+def _stagnant(produced: Sequence[OutputRow], several: int) -> Iterator[StagnantNode]:
+    for output, same in groupby(produced, key=lambda row: _substance(row.row)):
         rows = list(same)
         if len(rows) >= several and output != "{}":
             yield StagnantNode(
-                run_id=rows[0]["run_id"],
-                node_id=logical_id(rows[0]["node_id"]),
-                first_iteration=rows[0]["iteration"],
-                last_iteration=rows[-1]["iteration"],
+                run_id=rows[0].run_id,
+                node_id=logical_id(rows[0].node_id),
+                first_iteration=rows[0].iteration,
+                last_iteration=rows[-1].iteration,
                 iterations=len(rows),
                 output=output,
             )

@@ -1,36 +1,27 @@
 """What one run looked like, reduced to what can be compared with another run.
 
-Gets frames, picks the rows of one run, and gives plain dictionaries by logical node id; `history` compares two of them.
+Gets the rows of one run and gives plain dictionaries by logical node id; `last_good` compares two of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, RunRow
 
 _DEPTH = 3
 
 
-class RunFrames(NamedTuple):
-    """Frames of one or more runs."""
-
-    runs: pd.DataFrame
-    nodes: pd.DataFrame
-    attempts: pd.DataFrame
-    outputs: pd.DataFrame
-
-
-class Picture(NamedTuple):
+class RunProfile(NamedTuple):
     """One run, by logical node id where it is about nodes.
 
     Attributes:
-        run: Its row; missing values are None.
+        run: Its row.
         config: Its launch configuration.
         input: Its input fields, nested ones joined by dots; a field without a value is left out.
         nodes: Its nodes.
@@ -42,7 +33,7 @@ class Picture(NamedTuple):
         shapes: Of each node's last output, field to what kind of value it is.
     """
 
-    run: dict[str, Any]
+    run: RunRow
     config: dict[str, Any]
     input: dict[str, Any]
     nodes: frozenset[str]
@@ -54,41 +45,28 @@ class Picture(NamedTuple):
     shapes: dict[str, dict[str, str]]
 
 
-def picture(frames: RunFrames, run_id: str) -> Picture:
-    """Pick one run out of frames that may hold many."""
-    run = records(frames.runs, run_id)[0]
-    tries = sorted(_by_node(records(frames.attempts, run_id)), key=lambda a: (a["iteration"], a["attempt"]))
-    states = {logical_id(n["node_id"]): n["state"] for n in records(frames.nodes, run_id)}
-    produced = sorted(records(frames.outputs, run_id), key=lambda o: o["iteration"])
+def run_profile(run: RunRow, nodes: Iterable[NodeRow], attempts: Iterable[AttemptRow], outputs: Iterable[OutputRow]) -> RunProfile:
+    """Reduce the rows of one run."""
+    tries = [(logical_id(a.node_id), a) for a in sorted(attempts, key=lambda a: (a.iteration, a.attempt))]
+    states = {logical_id(n.node_id): n.state for n in nodes}
+    produced = sorted(outputs, key=lambda o: o.iteration)
     durations: dict[str, float] = {}
     iterations: dict[str, set[tuple[str, int]]] = {}
-    for a in tries:
-        durations[a["node"]] = max(durations.get(a["node"], 0.0), a["duration_s"] or 0.0)
-        iterations.setdefault(a["node"], set()).add((a["node_id"], a["iteration"]))
-    return Picture(
+    for node, a in tries:
+        durations[node] = max(durations.get(node, 0.0), a.duration_s or 0.0)
+        iterations.setdefault(node, set()).add((a.node_id, a.iteration))
+    return RunProfile(
         run=run,
-        config=as_object(run.get("config")),
+        config=as_object(run.config),
         input=_input(produced),
         nodes=frozenset(states) | frozenset(durations),
         nodes_state=states,
-        started={a["node"]: int(a["started_at"].timestamp() * 1000) for a in reversed(tries) if a["started_at"]},
-        agents={a["node"]: (a["engine"] or a["agent"], a["model"]) for a in tries if a["engine"] or a["agent"] or a["model"]},
+        started={node: a.started_at for node, a in reversed(tries) if a.started_at},
+        agents={node: (a.engine or a.agent, a.model) for node, a in tries if a.engine or a.agent or a.model},
         durations=durations,
-        iterations={node: len(seen) for node, seen in iterations.items()},
-        shapes={logical_id(o["node_id"]): shape(as_object(o["row"])) for o in produced if o["node_id"] != "input"},
+        iterations={node: len(places) for node, places in iterations.items()},
+        shapes={logical_id(o.node_id): shape(as_object(o.row)) for o in produced if o.node_id != "input"},
     )
-
-
-def records(frame: pd.DataFrame, run_id: str | None = None) -> list[dict[str, Any]]:
-    """Give the rows of a frame, or those of one run, as dictionaries in which a missing value is None."""
-    kept = frame if run_id is None else frame[frame["run_id"] == run_id]
-    names = [str(name) for name in kept.columns]
-    columns = [_values(kept[name]) for name in kept.columns]  # column by column, which takes half of what `to_dict` does
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: pd.Series[Any]) -> list[Any]:
-    return [None if missing else value for value, missing in zip(column.astype(object).tolist(), column.isna().tolist(), strict=True)]
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -114,10 +92,6 @@ def shape(value: Any, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _by_node(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**a, "node": logical_id(a["node_id"])} for a in tries]
-
-
 def _kind(value: Any) -> str:
     if isinstance(value, list | str) and not value:
         return "empty list" if isinstance(value, list) else "empty text"
@@ -134,9 +108,9 @@ _KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
-def _input(produced: list[dict[str, Any]]) -> dict[str, Any]:
+def _input(produced: Sequence[OutputRow]) -> dict[str, Any]:
     """Read the run's input; without an input schema the store keeps it whole in one column `payload`."""
-    row = next((as_object(o["row"]) for o in produced if o["node_id"] == "input"), {})
+    row = next((as_object(o.row) for o in produced if o.node_id == "input"), {})
     payload = row.get("payload")
     whole = as_object(payload) if isinstance(payload, str) else payload
     return flat({**row, "payload": None, **whole}) if isinstance(whole, dict) and whole else flat(row)

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from smithers_nb.diagnosis.failure.order import by_time, is_own_run
 from smithers_nb.diagnosis.text.conventions import words
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import RunRow
 
 _NUMBERED = re.compile(r"([a-z]*)(?:\d{1,4}|20\d{6})")
 _PARTS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -20,6 +25,16 @@ def families(names: Iterable[str]) -> dict[str, str]:
     stems = {name: stem(name) for name in names}
     known = set(stems.values())
     return {name: _repaired(name, known) or found for name, found in stems.items()}
+
+
+def by_family(runs: Iterable[RunRow]) -> dict[str, list[RunRow]]:
+    """Group the runs that somebody launched: families by name, in each the oldest run first; runs without a workflow are left out."""
+    own = [(run.workflow, run) for run in by_time(runs) if is_own_run(run) and run.workflow is not None]
+    stems = families(workflow for workflow, _ in own)
+    grouped: dict[str, list[RunRow]] = {family: [] for family in sorted(set(stems.values()))}
+    for workflow, run in own:
+        grouped[stems[workflow]].append(run)
+    return grouped
 
 
 def stem(name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited, workflow_file
@@ -79,8 +80,7 @@ def _of_children(case: Case, depth: int) -> Iterator[Blocker]:
             continue
         inner = Case(child, case.now)
         for blocker in _of_run(inner):
-            named = {"reason": f"in child run {run_id}: {blocker.reason}", "evidence": in_run(blocker.evidence, run_id)}
-            yield blocker.model_copy(update=named)
+            yield replace(blocker, reason=f"in child run {run_id}: {blocker.reason}", evidence=in_run(blocker.evidence, run_id))
         yield from _of_children(inner, depth - 1)
 
 
@@ -103,5 +103,5 @@ def _with_the_edit(case: Case, found: list[Blocker], workflow_path: Path | None)
 
 
 def _accepting(blocker: Blocker, cli: EngineCommands) -> Blocker:
-    lines = {which: tuple(map(cli.accepting_change, getattr(blocker, which))) for which in ("commands", "alternatives")}
-    return blocker.model_copy(update=lines)
+    commands, alternatives = (tuple(map(cli.accepting_change, lines)) for lines in (blocker.commands, blocker.alternatives))
+    return replace(blocker, commands=commands, alternatives=alternatives)

@@ -6,6 +6,7 @@ token.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.model.verdict import Evidence
@@ -56,4 +57,4 @@ def of_event(event: EventRow, text: str = "", note: str = "") -> Evidence:
 
 def in_run(evidence: tuple[Evidence, ...], run_id: str) -> tuple[Evidence, ...]:
     """Name in each reference the child run that the row belongs to."""
-    return tuple(e if e.ref.startswith("run:") else e.model_copy(update={"ref": f"{run_id}/{e.ref}"}) for e in evidence)
+    return tuple(e if e.ref.startswith("run:") else replace(e, ref=f"{run_id}/{e.ref}") for e in evidence)

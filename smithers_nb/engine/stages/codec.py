@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from smithers_nb.model.finding import Finding
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
@@ -140,9 +142,9 @@ def _returned(function: Callable[..., Any]) -> Any:
 
 
 def _is_model(schema: Any) -> bool:
-    """Tell a pydantic model; where pydantic is not imported, or is only just being so by another thread, there is none."""
-    base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
-    return base is not None and inspect.isclass(schema) and issubclass(schema, base)
+    """Return whether it is a finding or a pydantic model; until pydantic is imported to its end, nothing is a model."""
+    models = (Finding, getattr(sys.modules.get("pydantic"), "BaseModel", Finding))
+    return inspect.isclass(schema) and issubclass(schema, models)
 
 
 def in_words(error: ValidationError) -> str:

@@ -12,12 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pydantic import Field
-
 from smithers_nb.engine.artifacts.store import address
 from smithers_nb.engine.stages.context import ROOT, current
 from smithers_nb.errors import SourceError
 from smithers_nb.model.bug_report import outcome_of
+from smithers_nb.model.finding import described
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy import stages
 from smithers_nb.workflows.autopsy.results import GateCard, Gathered, Investigation, ReportRow, VerdictRow
@@ -51,7 +50,7 @@ _UNKNOWN: Final = (
 class PostFailureRow(VerdictRow):
     """Output row of a post-failure run: the verdict, and where it is written down."""
 
-    report: str = Field(description="the autopsy as one HTML file")
+    report: str = described("the autopsy as one HTML file")
 
 
 def gather(target_run_id: str, source: str | None = None, workflow_path: str | None = None, now: int | str | None = None) -> Gathered:
@@ -146,7 +145,7 @@ def _filed(card: GateCard, gathered: Gathered) -> ReportRow:
     if _was_cut_off():
         return ReportRow(filed=False, detail=_UNKNOWN.format(card.endpoint), command=_by_hand(card, gathered))
     outcome = outcome_of(file_bug(card.payload or {}, endpoint=card.endpoint, root=project_folder(gathered.source)))
-    return ReportRow(**outcome.model_dump())
+    return ReportRow(**vars(outcome))
 
 
 def _was_cut_off() -> bool:
@@ -173,7 +172,7 @@ def _with_report(row: VerdictRow) -> PostFailureRow:
     import os
 
     root = Path(os.environ.get(ROOT) or ".")
-    return PostFailureRow(**row.model_dump(), report=report_of(root.absolute(), row.target_run_id, _artifacts()))
+    return PostFailureRow(**vars(row), report=report_of(root.absolute(), row.target_run_id, _artifacts()))
 
 
 def _artifacts() -> str | None:

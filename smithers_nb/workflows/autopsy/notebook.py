@@ -115,7 +115,7 @@ def _autopsy(parameters: AutopsyParameters, artifacts: Path, options: dict[str, 
     shown = executed.shown(VERDICT_MIMETYPE)
     if shown is None:
         raise NotebookError(f"{notebook} shows no verdict", notebook=notebook, hint="its last cell must display one")
-    row = VerdictRow.model_validate(shown)
+    row = VerdictRow.read(shown)
     _write_report(executed.node, report, parameters, headline_of(row))
     return AutopsyRecord(row, notebook, report)
 

@@ -7,12 +7,11 @@ is a card, in a terminal text; how it looks is in `views`.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Final
-
-from pydantic import Field, PrivateAttr
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from smithers_nb.model.bug_report import BugOutcome
 from smithers_nb.model.explanation import Explanation
+from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
 from smithers_nb.model.verdict import (
     Advice,
@@ -22,7 +21,6 @@ from smithers_nb.model.verdict import (
     Defect,
     Evidence,
     Failure,
-    Finding,
     LastGoodRun,
     Observation,
     Recurrence,
@@ -57,33 +55,33 @@ class Shown(Finding):
 class EventLine(Finding):
     """One line of the run's log."""
 
-    seq: int = Field(description="position in the run")
-    at: int | None = Field(default=None, description="epoch milliseconds")
+    seq: int = described("position in the run")
+    at: int | None = described("epoch milliseconds", default=None)
     type: str
     node_id: str | None = None
-    text: str = Field(default="", description="what it says besides, cut and redacted")
+    text: str = described("what it says besides, cut and redacted", default="")
 
 
 class Gathered(Shown):
     """What the store says about the run, before anybody judges it."""
 
     target_run_id: str
-    source: str = Field(description="where it was read: path or URL")
+    source: str = described("where it was read: path or URL")
     workflow: str | None = None
-    workflow_path: str | None = Field(default=None, description="file that the run was started from, or that the caller named")
-    recorded_path: str | None = Field(default=None, description="file that the run was started from, as the store has it")
+    workflow_path: str | None = described("file that the run was started from, or that the caller named", default=None)
+    recorded_path: str | None = described("file that the run was started from, as the store has it", default=None)
     status: str
-    state: str = Field(description="derived state at `now`")
-    started_at: int | None = Field(default=None, description="epoch milliseconds")
-    finished_at: int | None = Field(default=None, description="epoch milliseconds")
-    run_error: str = Field(default="", description="message of the run-level error, often only a wrapper")
-    last_events: tuple[EventLine, ...] = Field(default=(), description="the end of the log, without heartbeats, at most eighty")
-    workflow_source: str = Field(default="", description="text of the workflow's file, redacted, at most 20,000 characters")
-    smithers_version: str = Field(default="", description="newest migration of the store")
-    now: int = Field(description="time to judge at, epoch milliseconds")
-    problems: tuple[str, ...] = Field(default=(), description="what could not be read")
+    state: str = described("derived state at `now`")
+    started_at: int | None = described("epoch milliseconds", default=None)
+    finished_at: int | None = described("epoch milliseconds", default=None)
+    run_error: str = described("message of the run-level error, often only a wrapper", default="")
+    last_events: tuple[EventLine, ...] = described("the end of the log, without heartbeats, at most eighty", default=())
+    workflow_source: str = described("text of the workflow's file, redacted, at most 20,000 characters", default="")
+    smithers_version: str = described("newest migration of the store", default="")
+    now: int = described("time to judge at, epoch milliseconds")
+    problems: tuple[str, ...] = described("what could not be read", default=())
 
-    _opened: Source | None = PrivateAttr(default=None)
+    _opened: ClassVar[Source | None] = None
 
     @property
     def summary(self) -> str:
@@ -92,7 +90,7 @@ class Gathered(Shown):
 
     def read_from(self, source: Source) -> Gathered:
         """Remember the open source, so that the next stage need not open it again."""
-        self._opened = source
+        object.__setattr__(self, "_opened", source)  # what is open is no field: it is neither written down nor compared
         return self
 
     def open(self) -> Source:
@@ -122,16 +120,16 @@ class Investigation(Shown):
     last_good_run: LastGoodRun | None = None
     changed_since: tuple[Change, ...] = ()
     recurrence: Recurrence = Recurrence()
-    seen_here: tuple[Observation, ...] = Field(default=(), description="what a look at this machine showed")
-    attempts: tuple[AttemptRow, ...] = Field(default=(), description="every attempt of the run, and of the child run that failed")
-    approvals: tuple[ApprovalRow, ...] = Field(default=(), description="gates of the run")
-    questions: tuple[QuestionRow, ...] = Field(default=(), description="questions to people")
-    milestones: tuple[EventRow, ...] = Field(default=(), description="starts, restarts, resets and rewinds, without their payload")
+    seen_here: tuple[Observation, ...] = described("what a look at this machine showed", default=())
+    attempts: tuple[AttemptRow, ...] = described("every attempt of the run, and of the child run that failed", default=())
+    approvals: tuple[ApprovalRow, ...] = described("gates of the run", default=())
+    questions: tuple[QuestionRow, ...] = described("questions to people", default=())
+    milestones: tuple[EventRow, ...] = described("starts, restarts, resets and rewinds, without their payload", default=())
     smithers_version: str = ""
     problems: tuple[str, ...] = ()
-    error_summary: str = Field(default="", description="a long or ever changing error in plain words, to stand beside it")
+    error_summary: str = described("a long or ever changing error in plain words, to stand beside it", default="")
     authors: Authors = Authors()
-    provider_notes: tuple[str, ...] = Field(default=(), description="what a provider said that was not taken, and why")
+    provider_notes: tuple[str, ...] = described("what a provider said that was not taken, and why", default=())
 
     @property
     def signature(self) -> str:
@@ -177,12 +175,12 @@ class GateCard(Shown):
     """What a person is asked before a bug of the engine is reported; making the card sends nothing."""
 
     target_run_id: str
-    needed: bool = Field(description="the engine itself is suspected")
-    payload: dict[str, Any] | None = Field(default=None, description="exactly what would be sent; none when there is nothing to ask")
-    endpoint: str = Field(default="", description="where it would be sent")
-    title: str = Field(default="", description="title that a report would have")
-    body: str = Field(default="", description="text that a report would have, redacted")
-    reason: str = Field(description="why this would be asked, or why there is nothing to ask")
+    needed: bool = described("the engine itself is suspected")
+    payload: dict[str, Any] | None = described("exactly what would be sent; none when there is nothing to ask", default=None)
+    endpoint: str = described("where it would be sent", default="")
+    title: str = described("title that a report would have", default="")
+    body: str = described("text that a report would have, redacted", default="")
+    reason: str = described("why this would be asked, or why there is nothing to ask")
 
     def __repr__(self) -> str:
         return f"GateCard({self.target_run_id!r}, needed={self.needed})"
@@ -191,7 +189,7 @@ class GateCard(Shown):
 class ReportRow(Shown, BugOutcome):
     """What became of the report, or how to file it by hand where nobody is asked."""
 
-    command: str = Field(default="", description="what files it by hand; empty when it is settled")
+    command: str = described("what files it by hand; empty when it is settled", default="")
 
     def __repr__(self) -> str:
         return f"ReportRow(filed={self.filed}, {self.detail!r})"
@@ -208,8 +206,7 @@ class VerdictRow(Shown, Verdict):
     """The verdict, with its row beside what a person sees."""
 
     def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
-        row = self.model_dump(mode="json", by_alias=True)
-        return {**super()._repr_mimebundle_(include, exclude), VERDICT_MIMETYPE: row}
+        return {**super()._repr_mimebundle_(include, exclude), VERDICT_MIMETYPE: self.as_json()}
 
     def __repr__(self) -> str:
         return f"Verdict({self.target_run_id!r}, {self.failure_class!r}, {self.confidence!r}, {self.suggestion!r})"

@@ -8,6 +8,7 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from smithers_nb.agents.providers.base import Facts, Known, Line
@@ -60,17 +61,16 @@ def consulted(
         snapshot,
         Base(found.root_cause, found.classification, found.advice, found.evidence, found.error_summary, advice),
     )
-    failure = found.failure.model_copy(update={"evidence": (*found.failure.evidence, *opinion.evidence)})
-    return found.model_copy(
-        update={
-            "root_cause": opinion.root_cause,
-            "classification": opinion.classification,
-            "advice": opinion.advice,
-            "failure": failure,
-            "error_summary": opinion.error_summary,
-            "authors": opinion.authors,
-            "provider_notes": tuple(redact(note) for note in opinion.notes),
-        }
+    failure = replace(found.failure, evidence=(*found.failure.evidence, *opinion.evidence))
+    return replace(
+        found,
+        root_cause=opinion.root_cause,
+        classification=opinion.classification,
+        advice=opinion.advice,
+        failure=failure,
+        error_summary=opinion.error_summary,
+        authors=opinion.authors,
+        provider_notes=tuple(redact(note) for note in opinion.notes),
     )
 
 
@@ -91,7 +91,7 @@ def _ask(asked: Provider, found: Investigation, gathered: Gathered, snapshot: Sn
 def _offered(base: Base, proposal: Proposal) -> frozenset[str]:
     """List the lines of our own advice: for our suggestion, for the provider's, and for only looking."""
     wanted = {base.classification.suggestion, "escalate"} | ({proposal.suggestion} - {"rewind"})
-    advices = [base.advise(base.classification.model_copy(update={"suggestion": one})) for one in wanted]
+    advices = [base.advise(replace(base.classification, suggestion=one)) for one in wanted]
     return frozenset(line for advice in (base.advice, *advices) for line in advice.commands)
 
 

@@ -6,8 +6,9 @@ gave, reads the store at most once, and changes nothing anywhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from smithers_nb.diagnosis.advice.error_summary import error_summary
 from smithers_nb.diagnosis.advice.root_cause import root_cause, summary
@@ -20,6 +21,7 @@ from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.model.bug_report import BugOutcome
+from smithers_nb.model.finding import with_texts
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -128,7 +130,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
         root_cause=redact(root_cause(failure, classification, defects, seen_here)),
-        failure=failure.model_copy(update={"evidence": (*failure.evidence, *source_line(failure, gathered))}),
+        failure=replace(failure, evidence=(*failure.evidence, *source_line(failure, gathered))),
         classification=classification,
         advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path),
         defects=tuple(defects),
@@ -137,8 +139,8 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         recurrence=past.recurrence,
         seen_here=seen_here,
         attempts=compact_attempts(snapshot, failure),
-        approvals=tuple(redact_value(snapshot.approvals)),
-        questions=tuple(redact_value(snapshot.questions)),
+        approvals=with_texts(tuple(snapshot.approvals), redact_value),
+        questions=with_texts(tuple(snapshot.questions), redact_value),
         milestones=milestones(snapshot),
         smithers_version=gathered.smithers_version,
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
@@ -204,8 +206,7 @@ def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | N
         authors=investigation.authors,
         provider_notes=investigation.provider_notes,
     )
-    cleaned: dict[str, Any] = redact_value(row.model_dump(mode="json"))
-    return VerdictRow(**cleaned)
+    return with_texts(row, redact_value)
 
 
 def _problems(source: Source) -> tuple[str, ...]:

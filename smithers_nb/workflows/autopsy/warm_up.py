@@ -34,14 +34,14 @@ _OF_DURABLE_RUNS: Final = (
 
 
 def draw_a_figure() -> None:
-    """Make one plotly figure, and load what shows it: notebooks of other people do that, and it costs a kernel most.
+    """Load pandas, make one plotly figure, and load what shows it: most notebooks do that, and it costs a kernel most.
 
     It is not shown: plotly settles how to show figures when that is first asked, and only in a kernel is the answer right.
     """
     import plotly.graph_objects as go
     from plotly.io._json import to_json_plotly
 
-    for name in ("nbformat.validator", "plotly.io._base_renderers", "plotly.io._html"):
+    for name in ("pandas", "pyarrow", "nbformat.validator", "plotly.io._base_renderers", "plotly.io._html"):
         importlib.import_module(name)
     to_json_plotly(go.Figure(go.Bar(x=[1, 2], y=[2, 1]), layout={"title": {"text": "rehearsal"}}).to_dict())
 

@@ -6,7 +6,8 @@ still going or says it has finished; blockers are looked for while the run is no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smithers_nb.diagnosis.advice.root_cause import root_cause
 from smithers_nb.diagnosis.advice.suggest import advise, owner_in
@@ -58,8 +59,8 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
         defects=defects,
     )
     if failure is not None:
-        known = known.model_copy(update=_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
-    return known.model_copy(update={"problems": tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems)})
+        known = replace(known, **_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
+    return replace(known, problems=tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems))
 
 
 class _Asked(NamedTuple):
@@ -67,7 +68,7 @@ class _Asked(NamedTuple):
     workflow_path: Path | None
 
 
-def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], asked: _Asked) -> dict[str, object]:
+def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], asked: _Asked) -> dict[str, Any]:
     classification = classify(failure)
     signature = failure.signatures[-1] if failure.signatures else ""
     tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)

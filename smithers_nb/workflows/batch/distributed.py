@@ -256,7 +256,7 @@ def _verdict(connection: sa.Connection, run_id: str) -> dict[str, Any]:
     found, card = (read_output(connection, Node(run_id, node)) for node in (INVESTIGATE, PROPOSE))
     if found is None or card is None:
         return {}
-    return stages.verdict(Investigation.model_validate(found), GateCard.model_validate(card)).model_dump(mode="json", by_alias=True)
+    return stages.verdict(Investigation.read(found), GateCard.read(card)).as_json()
 
 
 def _report(journal: Journal, run_id: str) -> str | None:

@@ -209,7 +209,7 @@ def _lead(location: Location, run_id: str) -> Any:
     with Journal.open(location) as journal, journal.reading() as connection:
         row = read_output(connection, Node(run_id, OUTPUT))
     if row is not None:
-        return headline_of(PostFailureRow.model_validate(row))
+        return headline_of(PostFailureRow.read(row))
     status = _row(location, run_id).status
     if status == "waiting-approval":
         how = f"`smithers-nb approve {run_id} --node {APPROVE}` sends the report, `smithers-nb deny` keeps the verdict and sends nothing."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_a_liar_is_not_believed(fleet, model, opinion):
     model(opinion(rootCause="The disk was full.", failureClass="environment", suggestion="fix-environment", evidence=quotes))
     plain = run_autopsy(fleet, RUN, now=NOW, provider="internal")
     row = run_autopsy(fleet, RUN, now=NOW)
-    assert row.model_copy(update={"provider_notes": ()}) == plain
+    assert replace(row, provider_notes=()) == plain
     notes = "\n".join(row.provider_notes)
     assert "none of its evidence holds" in notes
     assert "The verdict is the internal one" in notes
@@ -135,7 +136,7 @@ def test_a_server_that_fails_leaves_the_internal_verdict(fleet, model, step, sai
     assert said in note
     assert "The verdict is the internal one" in note
     assert note.startswith("remote_llm (scripted-1)")
-    assert KEY not in row.model_dump_json()
+    assert KEY not in str(row.as_json())
     assert row.failure_class == "workflow-bug"
     assert row.authors.narrative == "internal"
 

@@ -1,4 +1,4 @@
-"""The last good run and what changed since, on literal frames and on a real store."""
+"""The last good run and what changed since, on literal rows and on a real store."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import json
 
 import pytest
 
-from smithers_nb.diagnosis.history.last_good import changed_since, changes_between, last_good, last_good_run
-from smithers_nb.diagnosis.history.run_profile import RunFrames
+from smithers_nb.diagnosis.history.last_good import changed_since, changes_between, last_good
+from smithers_nb.diagnosis.history.run_profile import run_profile
 from smithers_nb.errors import RunNotFound
-from smithers_nb.frames import frame_from_rows
-from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, RunRow
+from smithers_nb.model.rows import OutputRow, RunRow
+from smithers_nb.model.verdict import LastGoodRun
 from smithers_nb.sources.smithers.source import SmithersSource
 
 
 @pytest.fixture
 def runs_of(run):
-    """Make a runs frame from (id, status, start) with one workflow."""
-    return lambda *rows, **values: frame_from_rows(
-        RunRow, [run(run_id=i, status=s, started_at=at, finished_at=at + 1, **{"workflow": "w", **values}) for i, s, at in rows]
-    )
+    """Make runs from (id, status, start) with one workflow."""
+    return lambda *rows: [run(run_id=i, status=s, started_at=at, finished_at=at + 1, workflow="w") for i, s, at in rows]
 
 
 @pytest.fixture
@@ -31,9 +29,9 @@ def compared(run, attempt, node, any_row):
         attempts = [attempt(n, run_id=i, **values) for i, n, values in rows.get("attempts", ())]
         nodes = [node(a.node_id, run_id=a.run_id, state=a.state) for a in attempts] + [node(n, run_id=i) for i, n in rows.get("nodes", ())]
         outputs = [any_row(OutputRow, run_id=i, node_id=n, table="t", row=json.dumps(row)) for i, n, row in rows.get("outputs", ())]
-        grains = ((RunRow, runs), (NodeRow, nodes), (AttemptRow, attempts), (OutputRow, outputs))
-        frames = RunFrames(*(frame_from_rows(row, values) for row, values in grains))
-        return {change.what: (change.before, change.after) for change in changed_since(frames, "g", "b")}
+        tables = (nodes, attempts, outputs)
+        profiles = [run_profile(one, *([row for row in rows if row.run_id == one.run_id] for rows in tables)) for one in runs]
+        return {change.what: (change.before, change.after) for change in changed_since(*profiles)}
 
     return compare
 
@@ -41,34 +39,31 @@ def compared(run, attempt, node, any_row):
 def test_the_newest_finished_run_before_is_the_last_good_one(runs_of):
     """Of two good runs the later counts; one that finished afterwards does not."""
     runs = runs_of(("a", "finished", 1), ("b", "finished", 2), ("c", "failed", 3), ("bad", "failed", 4), ("later", "finished", 5))
-    assert last_good_run(runs, "bad") == "b"
-    assert last_good(runs, "bad").finished_at == 3
+    assert last_good(runs, "bad") == LastGoodRun(run_id="b", finished_at=3)
 
 
 def test_a_workflow_that_never_finished_has_no_last_good_run(runs_of):
     """No good run is None, not an error."""
-    assert last_good_run(runs_of(("bad", "failed", 4), ("later", "finished", 5)), "bad") is None
+    assert last_good(runs_of(("bad", "failed", 4), ("later", "finished", 5)), "bad") is None
 
 
 def test_runs_of_another_workflow_do_not_count(run):
     """A good run of something else says nothing."""
-    runs = frame_from_rows(
-        RunRow, [run(run_id="x", workflow="v", status="finished", started_at=1), run(run_id="bad", workflow="w", started_at=2)]
-    )
-    assert last_good_run(runs, "bad") is None
+    runs = [run(run_id="x", workflow="v", status="finished", started_at=1), run(run_id="bad", workflow="w", started_at=2)]
+    assert last_good(runs, "bad") is None
 
 
 def test_a_run_that_never_rendered_is_known_by_its_file(run):
     """The engine names a workflow `workflow` until the first render; then its path tells which it is."""
     good = run(run_id="g", workflow="w", workflow_path="/p/w.tsx", status="finished", started_at=1)
     bad = run(run_id="bad", workflow="workflow", workflow_path="/p/w.tsx", started_at=2)
-    assert last_good_run(frame_from_rows(RunRow, [good, bad]), "bad") == "g"
+    assert last_good([good, bad], "bad").run_id == "g"
 
 
 def test_an_unknown_run_is_refused(runs_of):
-    """Asking about a run that is not in the frame is a mistake of the caller."""
+    """Asking about a run that is not among them is a mistake of the caller."""
     with pytest.raises(RunNotFound):
-        last_good_run(runs_of(("a", "finished", 1)), "nope")
+        last_good(runs_of(("a", "finished", 1)), "nope")
 
 
 def test_an_edited_workflow_and_new_input_are_changes(compared):
@@ -162,7 +157,7 @@ def test_a_run_compared_with_itself_has_not_changed(store):
 def test_a_real_store_shows_what_changed(store):
     """The rates were there in the last good run and empty in the failed one."""
     source = SmithersSource(store("pricing"))
-    good = last_good_run(source.frame(RunRow), "price-2")
+    good = last_good(source.rows(RunRow), "price-2").run_id
     found = {change.what: (change.before, change.after) for change in changes_between(source, good, "price-2")}
     assert good == "price-0"
     assert found == {"output of load-rates: rows": ("list", "empty list")}
@@ -172,7 +167,7 @@ def test_a_real_store_shows_what_changed(store):
 def test_an_edit_is_what_changed(store):
     """The workflow's hash is all that differs between the last good close and the first bad one."""
     source = SmithersSource(store("fleet"))
-    good = last_good_run(source.frame(RunRow), "close-004")
+    good = last_good(source.rows(RunRow), "close-004").run_id
     assert good == "close-003"
     assert [change.what for change in changes_between(source, good, "close-004")] == ["workflow hash"]
     source.close()

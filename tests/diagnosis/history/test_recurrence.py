@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from smithers_nb.diagnosis.classify.failure_table import failures
+from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.history.cost import cost
 from smithers_nb.diagnosis.history.recurrence import recurrence, signatures_table, streaks
-from smithers_nb.frames import empty, frame_from_rows
-from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
+from smithers_nb.model.rows import AttemptRow, FailureRow, TokenRow
 from smithers_nb.sources.smithers.source import SmithersSource
 
 
@@ -26,8 +25,7 @@ def told(run, attempt, any_row):
             for i, (r, _, n, s) in enumerate(rows)
             if s
         ]
-        grains = ((RunRow, runs), (AttemptRow, tries), (TokenRow, tokens), (FailureRow, failed))
-        return tuple(frame_from_rows(row, values) for row, values in grains)
+        return runs, tries, tokens, failed
 
     return make
 
@@ -59,17 +57,17 @@ def test_tokens_are_counted_without_attempts_and_time_without_tokens(told):
 def test_a_failure_of_the_run_itself_costs_no_attempt(told, any_row):
     """A structural error has no attempt to add up."""
     _, attempts, tokens, _ = told(("a", "w", "n", ""))
-    failed = frame_from_rows(FailureRow, [any_row(FailureRow, run_id="a", at=1, signature="s")])
+    failed = [any_row(FailureRow, run_id="a", at=1, signature="s")]
     assert recurrence(failed, "s", tokens, attempts=attempts).wall_s == 0.0
 
 
 def test_the_table_has_one_row_per_signature(told):
     """Most runs first; nodes and workflows it hit, and what was lost."""
     runs, attempts, tokens, failed = told(("a", "w", "n", "s"), ("b", "w", "n", "s"), ("c", "v", "n", "s"), ("c", "v", "n", "t"))
-    table = signatures_table(failed, runs, attempts=attempts, tokens=tokens).set_index("signature")
-    assert list(table.index) == ["s", "t"]
-    assert table.loc["s", ["count", "runs", "nodes", "workflows"]].tolist() == [3, 3, 2, 2]
-    assert table.loc["t", "wall_s"] > 0
+    table = signatures_table(failed, runs, attempts=attempts, tokens=tokens)
+    assert [row.signature for row in table] == ["s", "t"]
+    assert (table[0].count, table[0].runs, table[0].nodes, table[0].workflows) == (3, 3, 2, 2)
+    assert table[1].wall_s == 1.0
 
 
 def test_a_streak_is_unbroken_up_to_the_newest_run(told):
@@ -79,26 +77,22 @@ def test_a_streak_is_unbroken_up_to_the_newest_run(told):
 
 
 def test_what_the_table_is_not_given_is_unknown(told):
-    """Without attempts and tokens what was lost is NA, not nothing; a signature the newest runs did not meet has no streak."""
+    """Without attempts and tokens what was lost is None, not nothing; a signature the newest runs did not meet has no streak."""
     runs, _, _, failed = told(("a", "w", "n", "s"), ("b", "w", "n", ""))
-    table = signatures_table(failed, runs)
-    assert table[["wall_s", "tokens"]].isna().all(axis=None)
-    assert table["streak"].tolist() == [0]
-    assert table["streak_of"].isna().all()
+    (row,) = signatures_table(failed, runs)
+    assert (row.wall_s, row.tokens, row.streak, row.streak_of) == (None, None, 0, None)
 
 
 def test_the_newest_failure_names_a_signature(told):
     """Class and message are those of the newest failure, whatever the order of the rows."""
     runs, _, _, failed = told(("a", "w", "n", "s"), ("b", "w", "n", "s"))
-    failed["message"] = ["old", "new"]
-    assert signatures_table(failed[::-1], runs)["message"].tolist() == ["new"]
+    failed = [row._replace(message=text) for row, text in zip(failed, ("old", "new"), strict=True)]
+    assert [row.message for row in signatures_table(failed[::-1], runs)] == ["new"]
 
 
 def test_an_empty_store_has_an_empty_table():
-    """The columns are there all the same."""
-    table = signatures_table(empty(FailureRow), empty(RunRow))
-    assert len(table) == 0
-    assert {"signature", "streak", "tokens"} <= set(table.columns)
+    """Nothing in, nothing out."""
+    assert signatures_table([], []) == []
 
 
 def test_cost_tells_what_failed_of_what_was_spent(told):
@@ -121,21 +115,21 @@ def test_what_is_not_known_costs_nothing(attempt, any_row):
         any_row(TokenRow, run_id="r", node_id="n", attempt=1, input_tokens=7, output_tokens=None),
         any_row(TokenRow, run_id="r", node_id="n", attempt=2, input_tokens=None, output_tokens=4),
     ]
-    spent = cost(frame_from_rows(AttemptRow, tries), frame_from_rows(TokenRow, tokens), empty(FailureRow))
+    spent = cost(tries, tokens, [])
     assert (spent.attempts, spent.wall_s, spent.tokens, spent.failed_attempts) == (3, 3.0, 11, 0)
 
 
 def test_nothing_spent_is_nothing():
     """An empty store costs nothing."""
-    assert cost(empty(AttemptRow), empty(TokenRow), empty(FailureRow)).wall_s == 0.0
+    assert cost([], [], []).wall_s == 0.0
 
 
 def test_a_real_store_adds_up(store):
     """What the failed attempts cost is what their rows say."""
     source = SmithersSource(store("pricing"))
-    attempts, failed = source.frame(AttemptRow), failures(source)
-    found = recurrence(failed, failed["signature"].iloc[0], source.frame(TokenRow), attempts=attempts)
-    lost = attempts[(attempts["node_id"] == "quote") & (attempts["state"] != "finished")]["duration_s"].sum()
+    attempts, failed = source.rows(AttemptRow), failure_rows(source)
+    found = recurrence(failed, failed[0].signature, source.rows(TokenRow), attempts=attempts)
+    lost = sum(row.duration_s or 0.0 for row in attempts if row.node_id == "quote" and row.state != "finished")
     assert (found.count, found.runs) == (12, 5)
-    assert found.wall_s == pytest.approx(float(lost))
+    assert found.wall_s == pytest.approx(lost)
     source.close()

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.diagnosis.classify.failure_table import failures
+from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
 from smithers_nb.diagnosis.history.repair_loops import repair_loop_of, repair_loops, stagnant_nodes
 from smithers_nb.diagnosis.history.workflow_families import families, is_repair, stem
-from smithers_nb.frames import empty, frame_from_rows
 from smithers_nb.model.rows import ApprovalRow, FailureRow, OutputRow, RunRow
 from smithers_nb.sources.smithers.source import SmithersSource
 
@@ -31,17 +30,15 @@ def fleet(run, any_row):
             for row, (_, _, sig) in zip(runs, told, strict=True)
             if sig
         ]
-        return frame_from_rows(RunRow, runs), frame_from_rows(FailureRow, failed)
+        return runs, failed
 
     return make
 
 
 @pytest.fixture
 def outputs(any_row):
-    """Make an outputs frame from (run, node, iteration, row)."""
-    return lambda *told: frame_from_rows(
-        OutputRow, [any_row(OutputRow, run_id=r, node_id=n, iteration=i, table="t", row=json.dumps(row)) for r, n, i, row in told]
-    )
+    """Make outputs from (run, node, iteration, row)."""
+    return lambda *told: [any_row(OutputRow, run_id=r, node_id=n, iteration=i, table="t", row=json.dumps(row)) for r, n, i, row in told]
 
 
 @pytest.mark.parametrize(
@@ -133,16 +130,16 @@ def test_children_and_autopsies_are_not_rounds(fleet):
 
 def test_an_empty_store_has_no_loops():
     """Nothing in, nothing out."""
-    assert repair_loops(empty(RunRow), empty(FailureRow)) == ()
-    assert gate_rounds(empty(RunRow), empty(OutputRow), empty(ApprovalRow)) == ()
-    assert stagnant_nodes(empty(OutputRow)) == ()
+    assert repair_loops([], []) == ()
+    assert gate_rounds([], [], []) == ()
+    assert stagnant_nodes([]) == ()
 
 
 def test_unchanged_red_gates_are_stagnation(fleet, outputs):
     """Three runs with the same vector and something red in it have got nowhere."""
     runs, _ = fleet(("w", "failed", "a"), ("w-r2", "failed", "a"), ("w-r3", "failed", "a"))
     told = outputs(*((f"r{i}", n, 0, row) for i in range(3) for n, row in (("build", {"ok": True}), ("review", {"verdict": "rejected"}))))
-    (rounds,) = gate_rounds(runs, told, empty(ApprovalRow))
+    (rounds,) = gate_rounds(runs, told, [])
     assert (rounds.family, rounds.gates) == ("w", ("build.ok", "review.verdict"))
     assert [one.results for one in rounds.rounds] == [(True, False)] * 3
     assert rounds.stagnated
@@ -154,8 +151,8 @@ def test_all_green_or_changing_gates_are_not_stagnation(fleet, outputs):
     runs, _ = fleet(*[("w", "finished", "")] * 3)
     green = outputs(*((f"r{i}", "build", 0, {"passed": True}) for i in range(3)))
     moving = outputs(*((f"r{i}", f"build-{i}", 0, {"passed": False}) for i in range(3)))
-    assert not gate_rounds(runs, green, empty(ApprovalRow))[0].stagnated
-    assert not gate_rounds(runs, moving, empty(ApprovalRow))[0].stagnated
+    assert not gate_rounds(runs, green, [])[0].stagnated
+    assert not gate_rounds(runs, moving, [])[0].stagnated
 
 
 def test_the_last_iteration_and_peoples_decisions_are_the_result(fleet, outputs, any_row):
@@ -164,7 +161,7 @@ def test_the_last_iteration_and_peoples_decisions_are_the_result(fleet, outputs,
     said = outputs(("r0", "check", 1, {"passed": True}), ("r0", "check", 0, {"passed": False}))
     asked = (("ship", "denied"), ("later", "requested"), ("plan", "approved"))
     gates = [any_row(ApprovalRow, run_id="r0", node_id=n, status=s) for n, s in asked]
-    (rounds,) = gate_rounds(runs, said, frame_from_rows(ApprovalRow, gates))
+    (rounds,) = gate_rounds(runs, said, gates)
     told = {"check.passed": True, "plan.approved": True, "ship.approved": False}
     assert dict(zip(rounds.gates, rounds.rounds[0].results, strict=True)) == told
 
@@ -186,7 +183,7 @@ def test_the_last_iteration_and_peoples_decisions_are_the_result(fleet, outputs,
 def test_only_what_reads_as_yes_or_no_is_a_gate(fleet, outputs, row, result):
     """Flags are true, false, 1 or 0; verdicts are words that mean one of them; whatever else is recorded decides nothing."""
     runs, _ = fleet(("w", "failed", "a"))
-    found = gate_rounds(runs, outputs(("r0", "n", 0, row)), empty(ApprovalRow))
+    found = gate_rounds(runs, outputs(("r0", "n", 0, row)), [])
     assert [one.results for rounds in found for one in rounds.rounds] == ([] if result is None else [(result,)])
 
 
@@ -201,9 +198,9 @@ def test_a_loop_that_produces_the_same_again_is_stagnant(outputs):
 def test_a_real_store_shows_its_repair_loop(store):
     """Four runs of one family met one failure, two repair workflows among them, and its gate never changed."""
     source = SmithersSource(store("pricing"))
-    runs, failed = source.frame(RunRow), failures(source)
+    runs, failed = source.rows(RunRow), failure_rows(source)
     (loop,) = repair_loops(runs, failed)
-    (rounds,) = gate_rounds(runs, source.frame(OutputRow), source.frame(ApprovalRow))
+    (rounds,) = gate_rounds(runs, source.rows(OutputRow), source.rows(ApprovalRow))
     assert loop.workflows == ("pricing", "pricing-repair-1", "pricing-repair-2")
     assert loop.kinds == ("same-failure", "repair-workflows")
     assert (rounds.stagnated, rounds.unchanged) == (True, 5)
@@ -213,7 +210,7 @@ def test_a_real_store_shows_its_repair_loop(store):
 def test_an_outage_that_was_healed_is_still_a_loop_of_the_past(store):
     """Six failures in a row over a workflow and its four repairs; the newest run finished, so no streak is left."""
     source = SmithersSource(store("fleet"))
-    (loop,) = repair_loops(source.frame(RunRow), failures(source))
+    (loop,) = repair_loops(source.rows(RunRow), failure_rows(source))
     assert (loop.family, len(loop.workflows), loop.longest_streak, loop.streak) == ("ledger-close", 5, 6, 0)
     assert set(loop.kinds) == {"same-failure", "in-a-row", "repair-workflows"}
     source.close()
@@ -222,6 +219,6 @@ def test_an_outage_that_was_healed_is_still_a_loop_of_the_past(store):
 def test_the_labelled_fleet_has_two_loops(corpus_store):
     """Of five workflows only the two that keep failing are loops; a nightly job with a tolerated failure is none."""
     source = SmithersSource(corpus_store("d66"))
-    loops = repair_loops(source.frame(RunRow), failures(source))
+    loops = repair_loops(source.rows(RunRow), failure_rows(source))
     assert {loop.family for loop in loops} == {"order-sync", "pr-review"}
     source.close()

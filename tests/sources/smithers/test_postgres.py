@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import psycopg
@@ -111,7 +112,7 @@ def test_the_verdict_is_the_same(store, copied, postgres):
         # only a file can lie somewhere else than the project it is about, which is then said
         detail = own.suggestion_detail.partition(" (the store in")[0]
         assert twin.suggestion_detail.rstrip(".") == detail.rstrip(".")
-        assert twin.model_copy(update={"suggestion_detail": own.suggestion_detail}) == own
+        assert replace(twin, suggestion_detail=own.suggestion_detail) == own
 
 
 def test_a_read_sees_what_is_there_now(store, copied, opened, postgres):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,7 @@ def test_the_explained_node_has_not_also_failed(store: Callable[[str], Path]) ->
     seen = Snapshot(source, source.run_ids()[0])
     known = explain(seen, now=NOW)
     assert known.failure is not None
-    again = known.model_copy(
-        update={"failed_nodes": ("check#3", "other#1"), "failure": known.failure.model_copy(update={"node_id": "check", "iteration": 3})}
-    )
+    again = replace(known, failed_nodes=("check#3", "other#1"), failure=replace(known.failure, node_id="check", iteration=3))
     lines = [line for line in explanation_page(again, seen.run, NOW) if "Also failed" in line]
     assert len(lines) == 1
     assert "check#3" not in lines[0]

@@ -243,7 +243,7 @@ def test_a_report_that_cannot_be_kept_says_so(endpoint, tmp_path):
 def test_outcomes_have_the_names_of_the_node():
     """Filed, kept and not allowed give the row that the node `report-bug` outputs."""
     rows = [
-        outcome_of(result).model_dump(by_alias=True)
+        outcome_of(result).as_json()
         for result in (BugFiled(id="7", url="https://x/7", endpoint="e"), BugSaved(reason="r", path="p", endpoint="e"), None)
     ]
     assert [(row["filed"], row["bugId"], row["bugUrl"]) for row in rows] == [
