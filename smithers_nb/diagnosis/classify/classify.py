@@ -33,14 +33,31 @@ _NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\
 _CODE_WORD: Final = re.compile(
     r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
 )
+_COUNTED: Final = (
+    r"(?! (?:more |of )?(?:rows?|records?|items?|lines?|files?|bytes?|tokens?|entries|results?|orders?|users?|ms|seconds?"
+    r"|times|pages?|events?|tests?|%)\b)"
+)
+"""What follows a number that counts something, and so is no HTTP status."""
+
 _STATUS: Final = re.compile(
     r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered|returned|responded with|response|got)"
-    r"['\"]?[ :=(\[]{1,3}([1-5]\d\d)\b(?!\.\d)"
-    r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
-    r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway"
-    r"|service unavailable|gateway time-?out)"
+    rf"['\"]?[ :=(\[]{{1,3}}([1-5]\d\d)\b(?!\.\d){_COUNTED}"
+    r"|\b([45]\d\d) (?:unauthorized|payment required|method not allowed|payload too large|unprocessable|too many requests"
+    r"|internal server error|not implemented|bad gateway|service unavailable|gateway time-?out)"
+    r"|(?:^|[:;,.|(\[{\"'-] ?|\b(?:error|http|status|response|request|server|upstream|api|returned|answered|with|got|received"
+    r"|failed|an?|https?://\S+) )"
+    r"([45]\d\d) (?:bad request|forbidden|not found|request timeout|conflict)"
     r"|^(?:[\w.]*error: )?([45]\d\d) [\"{a-z]"
 )
+_EXIT: Final = re.compile(
+    r"(?:exit(?:ed|s|ing|[ _-]?\w{4,6})?|\bstatus|\bcode|\breturn(?:ed|[ _-]?code|[ _-]?value)?|\brc|\bestado|\bc[oó]digo|\bcodice|\bstatut"
+    r"|\b[ée]tat|\bstato|\bwert|rückgabewert|\b\u043a\u043e\u0434|\b\u0441\u0442\u0430\u0442\u0443\u0441|状态码?|退出码?|代码|コード|\bkod)"
+    r"(?: (?:with|value|code|status|de (?:sortie|salida|sa[ií]da|estado)|di (?:uscita|stato)"
+    r"|\u0432\u043e\u0437\u0432\u0440\u0430\u0442\u0430|\u0432\u044b\u0445\u043e\u0434\u0430))*['\":=( ]{1,3}(-?\d{1,10})\b(?![.:/]\d)"
+)
+"""An exit status, by the words that shells and runners have for it in the languages that servers are most often set to."""
+
+_ERRNO: Final = re.compile(r"\berrno['\"]?[ :=\]]{1,2}-?(\d{1,5})\b|\(os error (\d{1,5})\)")
 _MODEL: Final = re.compile(
     r"\bllm|\bmodels?\b|openai|anthropic|claude|\bgpt|gemini|codex|mistral|bedrock|ollama|openrouter|deepseek|\bai_[a-z]|completions?\b|\bagent\b"
     r"|tokens? per min|overloaded_error"
@@ -136,6 +153,8 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
         codes=frozenset(found & known_codes()),
         thrown=frozenset(thrown),
         status=frozenset(_statuses(text, details)),
+        exits=frozenset(_exits(text, details)),
+        errno=frozenset(int(number) for groups in _ERRNO.findall(text) for number in groups if number),
         where=next((where for stack in stacks if (where := where_thrown(stack))), ""),
         kind=_OWN_CODE.get(kind, kind),
     )
@@ -225,6 +244,14 @@ def _statuses(text: str, details: Mapping[str, object]) -> Iterator[int]:
         if isinstance(value, int) and value >= _FIRST_ERROR_STATUS:
             yield value
     yield from (int(next(filter(None, groups))) for groups in _STATUS.findall(text))
+
+
+def _exits(text: str, details: Mapping[str, object]) -> Iterator[int]:
+    for key in ("exitCode", "status"):
+        value = details.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value < _FIRST_ERROR_STATUS:
+            yield value
+    yield from map(int, _EXIT.findall(text))
 
 
 def _answer_words(details: Mapping[str, object]) -> Iterator[str]:
