@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
 from smithers_nb.diagnosis.failure.excerpt import abridged, telling, telling_line
+from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.history.lineage import Origin
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 _MAX_NAMES: Final = 4
@@ -46,7 +49,12 @@ _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,
 
 
 def root_cause(
-    failure: Failure, classification: Classification, defects: Sequence[Defect] = (), seen_here: Sequence[Observation] = ()
+    failure: Failure,
+    classification: Classification,
+    defects: Sequence[Defect] = (),
+    seen_here: Sequence[Observation] = (),
+    *,
+    origin: Origin | None = None,
 ) -> str:
     """Say what happened and why.
 
@@ -55,13 +63,15 @@ def root_cause(
         classification: Its class; the reason of the rule that decided becomes the second sentence.
         defects: What the engine recorded wrongly; only those that change how the failure has to be read are told.
         seen_here: What a look at this machine showed; told when it means something, that is, when the run's folder is here.
+        origin: What lies behind the failure; it comes first.
     """
     here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
     told = [
+        _begun(redact(origin.text)) if origin else "",
         _what_happened(failure),
         *_place(failure),
         *_why(failure, classification),
-        *_aside(failure),
+        *_also_failed(failure, origin.producer if origin else ""),
         *_misrecorded(failure, defects),
         *here,
     ]
@@ -198,11 +208,14 @@ def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     yield from (f"Not the {text}" for text in classification.exonerated)
 
 
-def _aside(failure: Failure) -> Iterator[str]:
-    if failure.collateral:
-        names = ", ".join(failure.collateral[:_MAX_NAMES])
-        more = f" and {len(failure.collateral) - _MAX_NAMES} more" if len(failure.collateral) > _MAX_NAMES else ""
-        yield f"{names}{more} failed as well, which is not the cause"
+def _also_failed(failure: Failure, producer: str) -> Iterator[str]:
+    """List what else failed with one line of its error each, without a judgement on it; what the first sentence names is left out."""
+    names = [name for name in failure.collateral if name != producer]
+    errors = {e.ref.partition(":")[2].rpartition("/")[0].rpartition("/")[0]: e.quote for e in failure.evidence if e.note == ALSO_FAILED}
+    shown = [f"{name} ({telling(errors[name], 120).rstrip('.')})" if errors.get(name) else name for name in names[:_MAX_NAMES]]
+    if shown:
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        yield f"Also failed: {'; '.join(shown) if errors else ', '.join(shown)}{more}"
 
 
 _CHANGES_THE_READING: Final = frozenset(
@@ -228,6 +241,11 @@ def _misrecorded(failure: Failure, defects: Sequence[Defect]) -> Iterator[str]:
         if defect.kind in _CHANGES_THE_READING - shown:
             about_the_task = failure.node_id and defect.summary.startswith(f"{failure.node_id} ")
             yield f"Task {defect.summary}" if about_the_task else _capital(defect.summary)
+
+
+def _begun(text: str) -> str:
+    """Begin a sentence: a name in backticks stays as it is."""
+    return text if text.startswith("`") else _capital(text)
 
 
 def _capital(text: str) -> str:

@@ -21,6 +21,7 @@ from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.history.lineage import Origin
     from smithers_nb.model.verdict import ResetPreview
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
@@ -36,13 +37,14 @@ _INSTEAD: dict[Suggestion, Suggestion] = {
 """What to suggest when a suggestion was followed before and the same failure came back."""
 
 
-def advise(
+def advise(  # noqa: PLR0913  # all but three are options by name
     snapshot: Snapshot,
     failure: Failure,
     classification: Classification,
     *,
     tried: Collection[Suggestion] = frozenset(),
     workflow_path: str | None = None,
+    origin: Origin | None = None,
 ) -> Advice:
     """Suggest one thing to do about a failure.
 
@@ -52,14 +54,16 @@ def advise(
         classification: Its class and the suggestion its rule makes.
         tried: Suggestions that were followed before and after which the same signature came back.
         workflow_path: The workflow's file, when the caller knows better than the store.
+        origin: What lies behind the failure, which is what has to be put right.
 
     Returns:
         The suggestion, its detail in plain words, and commands that run as printed in the run's project folder.
     """
-    case = _case(snapshot, failure, workflow_path)
+    case = _case(snapshot, failure, workflow_path)._replace(origin=origin)
     wanted = _choose(case, classification)
     chosen = _INSTEAD[wanted] if wanted in tried and wanted != "fix-environment" else wanted
     detail, lines = _SAY[chosen](case)
+    detail += _of_the_origin(case, lines)
     if chosen != wanted:
         detail = f"`{wanted}` was tried before and the same failure came back. {detail}"
     if case.edited:
@@ -89,6 +93,7 @@ class _Case(NamedTuple):
         preview: What a retry-task of it resets.
         effects: Nodes whose side effect a retry-task would repeat.
         edited: The workflow was edited since the run was started.
+        origin: What lies behind the failure.
     """
 
     snapshot: Snapshot
@@ -98,6 +103,7 @@ class _Case(NamedTuple):
     preview: ResetPreview | None
     effects: tuple[str, ...]
     edited: bool
+    origin: Origin | None = None
 
     @property
     def run_id(self) -> str:
@@ -252,12 +258,27 @@ def _of_the_edit(case: _Case, lines: list[str]) -> str:
     )
 
 
+def _of_the_origin(case: _Case, lines: list[str]) -> str:
+    """Say that what has to be put right lies further up, and that the same input would fail again."""
+    origin = case.origin
+    if origin is None:
+        return ""
+    told = f" What has to be done again is `{origin.producer}`, where the value came in." if origin.kind == "answer" else ""
+    if origin.good_input and any(line == _afresh(case) for line in lines):
+        fields = ", ".join(f"`{field}`" for field in origin.good_input)
+        told += f" The same input would fail again: the command has {fields} as in the last good run, so put in what is meant."
+    return told
+
+
 def _look(case: _Case) -> str:
     return case.cli.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
 
 
 def _afresh(case: _Case) -> str:
-    return case.cli.fresh_run(case.path, _input_of(case.snapshot))
+    """Start it again with the same input, or, where that input is what made it fail, as the last good run had it."""
+    given = _input_of(case.snapshot)
+    better = case.origin.good_input if case.origin else None
+    return case.cli.fresh_run(case.path, {**(given or {}), **better} if better else given)
 
 
 _SAY: Final = {

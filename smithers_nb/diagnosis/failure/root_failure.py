@@ -15,6 +15,7 @@ import orjson
 from smithers_nb.diagnosis.failure.agent_errors import hidden_error
 from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, says_nothing
 from smithers_nb.diagnosis.failure.order import by_start
+from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, what_did_not_start
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.model.verdict import Evidence, Failure, Link
@@ -172,7 +173,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         model=last.model,
         collateral=tuple(dict.fromkeys(others)),
         parents=parents,
-        evidence=(_attempt_evidence(last), *evidence, *_run_evidence(snapshot)),
+        evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *beside(failed, key)),
     )
 
 
@@ -191,14 +192,15 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
     """
     tolerated = _tolerated(snapshot)
     killing = {key: attempts for key, attempts in failed.items() if key.node_id not in tolerated} or failed
-    upstream = _upstream(snapshot)
+    upstream = upstream_of(snapshot)
     names = {key.node_id for key in killing}
     free = [key for key in killing if not (upstream(key.node_id) & (names - {key.node_id}))] or list(killing)
     blamed = snapshot.run.error_message or ""
-    return min(free, key=lambda key: (killing[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed))
+    first = min(free, key=lambda key: (killing[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed))
+    return what_did_not_start(killing, first) or first
 
 
-def _upstream(snapshot: Snapshot) -> Callable[[str], set[str]]:
+def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
     """Give a function that names everything a node waits for, directly or not."""
     direct: dict[str, set[str]] = {}
     for task in snapshot.tasks:
@@ -314,11 +316,6 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
         parents=parents,
         evidence=(Evidence(ref=f"run:{snapshot.run.run_id}", quote=snapshot.run.status, note="no error is recorded"),),
     )
-
-
-def _attempt_evidence(attempt: AttemptRow) -> Evidence:
-    ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
-    return Evidence(ref=ref, quote=excerpt(attempt.error_message or attempt.error or attempt.state), note=f"state {attempt.state}")
 
 
 def _run_evidence(snapshot: Snapshot) -> tuple[Evidence, ...]:

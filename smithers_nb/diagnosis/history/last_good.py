@@ -80,8 +80,12 @@ def changed_since(frames: RunFrames, good: str, failed: str) -> tuple[Change, ..
     """
     for run_id in (good, failed):
         _row_of(frames.runs, run_id)
-    before, after = picture(frames, good), picture(frames, failed)
-    return tuple(change for compare in _COMPARISONS for change in compare(before, after))
+    return tuple(differences(picture(frames, good), picture(frames, failed)))
+
+
+def differences(before: Picture, after: Picture) -> Iterator[Change]:
+    """Yield everything that differs between two runs, in the order in which it is worth telling."""
+    return (change for compare in _COMPARISONS for change in compare(before, after))
 
 
 def changes_between(source: Source, good: str, failed: str) -> tuple[Change, ...]:
@@ -189,10 +193,10 @@ def _fields(what: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Cha
 
 
 def _change(what: str, before: Any, after: Any) -> Change:
-    return Change(what=what, before=_readable(before), after=_readable(after))
+    return Change(what=what, before=readable(before), after=readable(after))
 
 
-def _readable(value: Any) -> str | None:
+def readable(value: Any) -> str | None:
     """Show a value in one short line; secrets go before it is cut, because half a secret is not recognised any more."""
     import orjson
 

@@ -68,7 +68,7 @@ def picture(frames: RunFrames, run_id: str) -> Picture:
     return Picture(
         run=run,
         config=as_object(run.get("config")),
-        input=_input(produced),
+        input=input_of(next((as_object(o["row"]) for o in produced if o["node_id"] == "input"), {})),
         nodes=frozenset(states) | frozenset(durations),
         nodes_state=states,
         started={a["node"]: int(a["started_at"].timestamp() * 1000) for a in reversed(tries) if a["started_at"]},
@@ -134,9 +134,8 @@ _KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
-def _input(produced: list[dict[str, Any]]) -> dict[str, Any]:
-    """Read the run's input; without an input schema the store keeps it whole in one column `payload`."""
-    row = next((as_object(o["row"]) for o in produced if o["node_id"] == "input"), {})
+def input_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of a run's input; without an input schema the store keeps it whole in one column `payload`."""
     payload = row.get("payload")
     whole = as_object(payload) if isinstance(payload, str) else payload
     return flat({**row, "payload": None, **whole}) if isinstance(whole, dict) and whole else flat(row)
