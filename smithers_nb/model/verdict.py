@@ -88,6 +88,7 @@ class Classification(Finding):
     rule: str = Field(description="name of the rule that decided, `none` when nothing matched")
     reason: str = Field(default="", description="why, in plain words")
     suggestion: Suggestion = Field(description="what the rule would do, before history has its say")
+    quote: str = Field(default="", description="part of a long error that the rule recognised")
     exonerated: tuple[str, ...] = Field(default=(), description="why workflow and environment are not at fault, for a smithers-bug")
 
 

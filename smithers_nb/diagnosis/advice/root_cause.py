@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
-from smithers_nb.diagnosis.failure.excerpt import abridged, telling, telling_line
+from smithers_nb.diagnosis.failure.excerpt import abridged, quoting, telling, telling_line
 from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.redact import redact
@@ -44,7 +44,14 @@ _TOLD: Final = (
 )
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
 
-_PRINTED: Final = (("stderr", "It printed"), ("logTail", "The log says"), ("responseBody", "The server answered"))
+_PRINTED: Final = (
+    ("answer", "The agent answered"),
+    ("lastWords", "The last it printed"),
+    ("stderr", "It printed"),
+    ("logTail", "The log says"),
+    ("responseBody", "The server answered"),
+)
+_AGENTS_WORDS: Final = frozenset({"answer", "lastWords"})
 _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
 
 
@@ -68,7 +75,7 @@ def root_cause(
     here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
     told = [
         _begun(redact(origin.text)) if origin else "",
-        _what_happened(failure),
+        _what_happened(failure, classification.quote),
         *_place(failure),
         *_why(failure, classification),
         *_also_failed(failure, origin.producer if origin else ""),
@@ -80,17 +87,17 @@ def root_cause(
 
 def summary(classification: Classification, failure: Failure, suggestion: str) -> str:
     """Put the verdict in one line: class, confidence, suggestion, and what failed."""
-    error = telling(failure.message, 120) or "no error is recorded"
+    error = quoting(failure.message, classification.quote, 120) or "no error is recorded"
     failed = f"{failure.node_id or 'the run'}: {error}"
     return f"{classification.failure_class} ({classification.confidence}): {suggestion} — {failed}"
 
 
-def _what_happened(failure: Failure) -> str:
+def _what_happened(failure: Failure, quote: str) -> str:
     if failure.kind == "denied":
         return _denial(failure)
     if failure.kind == "none":
         return _unexplained(failure)
-    words = _error_words(failure)
+    words = _error_words(failure, quote)
     if failure.node_id is None:
         return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
     return f"{_subject(failure)} {_how_often(failure)}: {words}"
@@ -132,14 +139,14 @@ def _how_often(failure: Failure) -> str:
     return "failed"
 
 
-def _error_words(failure: Failure) -> str:
+def _error_words(failure: Failure, quote: str) -> str:
     """Quote the outermost error that says something, and the innermost where it says something else."""
     chain = failure.chain
     links = [link for link in chain if not says_nothing(link.message)] or list(chain)
     if not links:
         return "no message was recorded"
     head, last = links[0], links[-1]
-    first = _one_error(head)
+    first = _one_error(head, quote if quote in head.message else "")
     if failure.kind == "agent-event" and last is not head:
         return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{telling(last.message, 120)}”)"
     if last is head or is_wrapper(last) or last.message in head.message or telling(last.message) in f"{head.message} {first}":
@@ -147,9 +154,9 @@ def _error_words(failure: Failure) -> str:
     return f"{first.rstrip('.')}; caused by {_one_error(last)}"
 
 
-def _one_error(link: Link) -> str:
+def _one_error(link: Link, quote: str = "") -> str:
     name = link.code or (link.name if link.name not in {"Error", "SmithersError"} else None)
-    message = telling(link.message) or "no message was recorded"
+    message = quoting(link.message, quote) or "no message was recorded"
     return message if not name or name in message else f"{name}: {message}"
 
 
@@ -192,7 +199,7 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
     for key, words in _PRINTED:
         text = str(failure.details.get(key) or "")
         answer = _ANSWER.search(text)  # an answer in JSON is told by its message
-        telling = telling_line(answer.group(1) if answer else text)
+        telling = telling_line(answer.group(1) if answer else text) or (text if key in _AGENTS_WORDS else "")
         if telling and _letters(telling) not in _letters(said):
             yield f"{words}: {abridged(' '.join(telling.split()), 200)}"
             return

@@ -15,7 +15,7 @@ from smithers_nb.diagnosis.engines.base import Cli, Engine, engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.failure.excerpt import telling
+from smithers_nb.diagnosis.failure.excerpt import quoting
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.sources.stores.json_text import as_object
@@ -59,7 +59,7 @@ def advise(  # noqa: PLR0913  # all but three are options by name
     Returns:
         The suggestion, its detail in plain words, and commands that run as printed in the run's project folder.
     """
-    case = _case(snapshot, failure, workflow_path)._replace(origin=origin)
+    case = _case(snapshot, failure, workflow_path)._replace(origin=origin, quote=classification.quote)
     wanted = _choose(case, classification)
     chosen = _INSTEAD[wanted] if wanted in tried and wanted != "fix-environment" else wanted
     detail, lines = _SAY[chosen](case)
@@ -94,6 +94,7 @@ class _Case(NamedTuple):
         effects: Nodes whose side effect a retry-task would repeat.
         edited: The workflow was edited since the run was started.
         origin: What lies behind the failure.
+        quote: Part of a long error by which it was recognised.
     """
 
     snapshot: Snapshot
@@ -104,6 +105,7 @@ class _Case(NamedTuple):
     effects: tuple[str, ...]
     edited: bool
     origin: Origin | None = None
+    quote: str = ""
 
     @property
     def run_id(self) -> str:
@@ -187,7 +189,7 @@ def _rewind(case: _Case) -> tuple[str, list[str]]:
 
 
 def _fix_environment(case: _Case) -> tuple[str, list[str]]:
-    blamed = _what_to_fix(case.failure)
+    blamed = _what_to_fix(case.failure, case.quote)
     if case.owner is None or case.preview is None:
         force = case.failure.code == "AUTO_RESUME_GAVE_UP"
         return f"Fix {blamed}, then continue the run.", [case.cli.resume(case.path, case.run_id, force=force)]
@@ -208,7 +210,7 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     place = f"{frame.place} of {file}" if frame and frame.is_cell else frame.place if frame else file
     kind = case.failure.task_kind if case.failure.task_kind in {"cell", "stage"} else "task"
     what = f"the {kind} `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
-    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)}"
+    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
     if not case.engine.replays:
         return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
     detail += " Then start a fresh run"
@@ -300,9 +302,9 @@ _NAMED_BY = (
 )
 
 
-def _what_to_fix(failure: Failure) -> str:
+def _what_to_fix(failure: Failure, quote: str) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
-    error = telling(failure.message).rstrip(".")
+    error = quoting(failure.message, quote).rstrip(".")
     details = failure.details
     for key, words in _NAMED_BY:
         if details.get(key):
@@ -311,9 +313,9 @@ def _what_to_fix(failure: Failure) -> str:
     return f"what the error names ({error})"
 
 
-def _in_a_sentence(message: str) -> str:
+def _in_a_sentence(message: str, quote: str = "") -> str:
     """Say an error in one line that ends a sentence."""
-    line = telling(message)
+    line = quoting(message, quote)
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 

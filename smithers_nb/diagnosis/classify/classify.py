@@ -11,7 +11,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.diagnosis.classify.recognised import recognised
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
+from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
 from smithers_nb.model.verdict import Classification, Failure
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 
     from smithers_nb.model.vocabulary import Confidence, FailureClass
 
-_HEAD: Final = 6000
-_TAIL: Final = 2000
+_MAX_TEXT: Final = 8000
 _SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
 """Confidence, the least weight of the deciding rule, its least lead over the next class."""
 
@@ -78,6 +79,16 @@ _OWN_CODE: Final = {"cell": "compute", "stage": "compute"}
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr")
 _ANSWER_DETAILS: Final = ("text", "response", "textPreview")
 
+_AGENT_SPOKE: Final = "AGENT_SPOKE"
+_OF_THE_ANSWER: Final = frozenset({"answer-unparsable", "json-of-something-else", "timed-out", "bad-parameter", "something-invalid"})
+_LONGEST_COMPLAINT: Final = 800
+_COMPLAINS: Final = re.compile(
+    r"\b(?:I|we)\b.{0,40}(?:n[o']t\b|unable|cannot|need|denied|blocked)|^\W*(?:\w+ )?error\b|permission|approv|denied|non-?interactive"
+    r"|limit|credit|log(?:ged)?[ -]?in|unauthori|expired|overloaded|refused|failed|timed out",
+    re.IGNORECASE,
+)
+"""Words with which an agent speaks of what keeps it from its work."""
+
 _NOTHING: Final = Classification(
     failure_class="unknown",
     confidence="low",
@@ -105,7 +116,7 @@ def classify_message(
     """Classify one error by what it says.
 
     Args:
-        message: Its text; whatever its length, only the beginning and the end are looked at.
+        message: Its text; of a long one the beginning, the end and the lines between them that tell most are looked at.
         code: Its error code (`ENOENT`, `INVALID_OUTPUT`) or, without one, its class (`TypeError`).
         stack: Its stack, when there is one.
         details: What else the error says: `statusCode`, `code`, `responseBody`, ….
@@ -123,6 +134,8 @@ def classify(failure: Failure) -> Classification:
     """
     if failure.kind == "denied":
         return _DENIED
+    if own := _in_the_agents_words(failure):
+        return own
     case = read_case(
         [link.message for link in failure.chain],
         [link.code or link.name or "" for link in failure.chain],
@@ -131,7 +144,33 @@ def classify(failure: Failure) -> Classification:
         failure.task_kind or "",
     )
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
-    return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
+    found = weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
+    return Classification(
+        failure_class=found.failure_class,
+        confidence=found.confidence,
+        rule=found.rule,
+        reason=found.reason,
+        suggestion=found.suggestion,
+        quote=recognised(found.rule, failure),
+        exonerated=found.exonerated,
+    )
+
+
+def _in_the_agents_words(failure: Failure) -> Classification | None:
+    """Classify what the agent said of itself, where the engine only knows that it was no JSON or came too late."""
+    words = str(failure.details.get("answer") or failure.details.get("lastWords") or "")
+    if not words or len(words) > _LONGEST_COMPLAINT or not _COMPLAINS.search(words):
+        return None
+    found = classify_message(f"{_AGENT_SPOKE} {words}", task_kind="agent")
+    if found.confidence == "low" or found.failure_class in {"unknown", "smithers-bug"} or found.rule in _OF_THE_ANSWER:
+        return None
+    return Classification(
+        failure_class=found.failure_class,
+        confidence="medium",
+        rule=found.rule,
+        reason=f"{found.reason}, as the agent itself says",
+        suggestion=found.suggestion,
+    )
 
 
 def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[str], details: Mapping[str, object], kind: str) -> Case:
@@ -230,7 +269,7 @@ def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
 
 
 def _clean(text: str) -> str:
-    cut = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
+    cut = text if len(text) <= _MAX_TEXT else shortened(text)
     return _NOISE.sub(_noise, cut).strip().translate(_QUOTES)
 
 

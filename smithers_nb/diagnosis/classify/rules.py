@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -141,6 +141,10 @@ class Rule:
             and not any(_compiled(pattern).search(case.text) for pattern in self.unless)
         )
 
+    def says_in(self, parts: Iterable[str]) -> list[str]:
+        """Choose the parts of a text, in lower case, by which this rule recognises it."""
+        return [part for part in parts if self._says(part)]
+
     def _shows(self, case: Case) -> bool:
         if not (self.codes or self.status or self.exits or self.errno or self.phrases or self.patterns):
             return True
@@ -181,6 +185,11 @@ def load_rules() -> tuple[Rule, ...]:
     if len({rule.name for rule in rules}) < len(rules):
         raise RulePackError("two rules share a name")
     return rules
+
+
+def rule_named(name: str) -> Rule | None:
+    """Look a rule up by its name."""
+    return next((rule for rule in load_rules() if rule.name == name), None)
 
 
 @lru_cache(maxsize=1)

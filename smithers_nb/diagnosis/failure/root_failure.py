@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
 
-from smithers_nb.diagnosis.failure.agent_errors import hidden_error
+from smithers_nb.diagnosis.failure.agent_errors import hidden_error, last_words
 from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, says_nothing
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, what_did_not_start
@@ -161,7 +161,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         iteration=key.iteration,
         attempt=last.attempt,
         at=last.finished_at or last.started_at,
-        kind=_kind(last, parsed, told_by_agent=bool(evidence)),
+        kind=_kind(last, parsed, told_by_agent=bool(evidence) and parsed.details.keys().isdisjoint({"answer", "lastWords"})),
         chain=parsed.chain,
         details=parsed.details,
         attempts=len(attempts),
@@ -255,7 +255,8 @@ def _with_hidden_error(snapshot: Snapshot, attempt: AttemptRow, parsed: ParsedEr
     head = parsed.chain[0].message if parsed.chain else ""
     found = hidden_error(snapshot.agent_events, attempt, head) if attempt.kind in {None, "agent"} else None
     if found is None:
-        return parsed, ()
+        said = last_words(snapshot, attempt, parsed.chain[0].code if parsed.chain else None)
+        return (ParsedError(parsed.chain, {**parsed.details, said[0]: said[1].quote}), (said[1],)) if said else (parsed, ())
     link = Link(name=None, code=parsed.chain[0].code if parsed.chain else None, message=found.quote)
     return ParsedError((link, *parsed.chain), parsed.details), (found,)
 
