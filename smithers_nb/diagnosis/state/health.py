@@ -29,7 +29,7 @@ from smithers_nb.diagnosis.state.progress import (
 )
 from smithers_nb.diagnosis.text.durations import clock, cut, span
 from smithers_nb.model.vocabulary import Health, is_suspended
-from smithers_nb.sources.stores.json_text import as_object
+from smithers_nb.sources.stores.json_text import as_object, whole
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import ApprovalRow, RunRow
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _STATE_OF: Final = {"finished": "succeeded", "continued": "succeeded", "running": None}
 _FOR_A_WORKER: Final = "waiting-worker"
 _ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota", _FOR_A_WORKER})
+_SECOND_MS: Final = 1_000
 _TOLERATED_OF_AGENTS: Final = frozenset({"SESSION_ERROR", "TASK_TIMEOUT", "TASK_ABORTED"})
 """Codes after which an agent's task is given up and the run goes on (Smithers 0.32)."""
 
@@ -207,7 +208,16 @@ def _fine(snapshot: Snapshot, now: int) -> str:
     working = sorted({attempt.node_id for attempt in in_progress(snapshot)})
     if working:
         return cut(f"working on {', '.join(working)}; last activity {span(now - last_activity(snapshot))} ago")
-    return run.status
+    return _over_its_limit(run) or run.status
+
+
+def _over_its_limit(run: RunRow) -> str:
+    """Say that a cancelled workflow was ended by a time limit of its own, not by a person; DBOS records both alike."""
+    limit = whole(as_object(run.config).get("timeoutMs"))
+    lasted = (run.finished_at or 0) - (run.started_at or run.created_at or 0)
+    if run.status != "cancelled" or not limit or lasted < limit - _SECOND_MS:
+        return ""
+    return f"cancelled: its own time limit of {limit / 1000:g} s had passed"
 
 
 def _failed_children(snapshot: Snapshot) -> int:

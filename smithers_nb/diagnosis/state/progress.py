@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.root_failure import attempt_signature, without_echoes
+from smithers_nb.diagnosis.state.back_off import announced_retries
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, logical_id
 from smithers_nb.sources.stores.json_text import as_object
 
@@ -141,7 +142,7 @@ def is_idle(snapshot: Snapshot, now: int) -> bool:
 
     Between two stages of a notebook its own code may work for any time without a record, so there it is never told.
     """
-    if not engine_of(snapshot).idles:
+    if not engine_of(snapshot).idles or announced_retries(snapshot):
         return False
     busy = any(node.state == "in-progress" or node.state.startswith("waiting-") for node in snapshot.nodes)
     due = [tries for tries in unfinished_tries(snapshot) if not tries.exhausted and (tries.next_at or 0) > now - IDLE_MS]

@@ -6,6 +6,7 @@ them last recorded anything, and that nothing ends the wait as long as they do n
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -98,7 +99,7 @@ def _nap(snapshot: Snapshot, node: NodeRow, now: int) -> Blocker:
     late = due is not None and now - due > HEARTBEAT_STALE_MS
     waits = "waits for a message or an event of another workflow" if node.state == "waiting-event" else "sleeps"
     until = "" if due is None else f" until {clock(due)}" + (f", in {span(due - now)}" if due > now else "")
-    then = _TOO_LATE.format(span(now - (due or now))) if late else _BY_ITSELF
+    then = _of_another_version(snapshot) or (_TOO_LATE.format(span(now - (due or now))) if late else _BY_ITSELF)
     return Blocker(
         kind=node.state,
         node_id=node.node_id,
@@ -119,16 +120,37 @@ def left_behind(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
         return
     name = as_object(run.config).get("queue")
     held = f" It holds a place of queue {name}." if isinstance(name, str) else ""
+    recovery = _of_another_version(snapshot) or "starting the application again recovers the workflow, and so does a resume"
     yield Blocker(
         kind="left-pending",
         since=now - silent,
         reason=(
             f"nothing was recorded since {clock(now - silent)}, {span(silent)} ago. DBOS keeps no sign of life, so either executor "
-            f"{run.owner or 'local'} is in a long step, or it is gone; then starting the application again recovers the workflow, and so "
-            f"does a resume.{held}"
+            f"{run.owner or 'local'} is in a long step, or it is gone; then {recovery}.{held}"
         ),
         commands=(engine_of(snapshot).cli.resume(run.workflow_path, run.run_id),),
         evidence=(Evidence(ref=f"run:{run.run_id}", quote=run.status),),
+    )
+
+
+def _of_another_version(snapshot: Snapshot) -> str:
+    """Say that only an application of the version that the workflow was started with recovers it, where newer ones have another."""
+    run = snapshot.run
+    newer = snapshot.source.rows(RunRow, since_ms=run.created_at or run.started_at)
+    same = [row for row in newer if as_object(row.config).get("application") == as_object(run.config).get("application")]
+    last = max(same, key=lambda row: row.created_at or 0, default=run)
+    if not run.workflow_hash or not last.workflow_hash or last.workflow_hash == run.workflow_hash:
+        return ""
+    step = max((task.ordinal for task in snapshot.tasks), default=1)
+    fork = (
+        engine_of(snapshot)
+        .cli.rewind(run.run_id, step)
+        .replace(" fork ", f" fork --application-version {shlex.quote(last.workflow_hash)} ", 1)
+    )
+    return (
+        f"it was started by application version {run.workflow_hash}, and the newest workflow here by {last.workflow_hash}: an application "
+        f"that is started as {last.workflow_hash} does not pick it up. Start one with DBOS__APPVERSION={run.workflow_hash}, or go on in "
+        f"the new version with a fork of it, `{fork}`, and cancel this one"
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.failure.error_chain import clean_message
+from smithers_nb.diagnosis.state.back_off import announced_retries
 from smithers_nb.diagnosis.state.health import run_state
 from smithers_nb.diagnosis.state.progress import (
     HEARTBEAT_STALE_MS,
@@ -51,7 +52,7 @@ def failed_tasks(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
         elif tries.hopeless:
             yield _retry_storm(snapshot, tries)
         elif snapshot.run.status == "running" and run_state(snapshot.run, now) == "running":
-            yield _backoff(tries, now)
+            yield _backoff(snapshot, tries, now)
 
 
 def denials(snapshot: Snapshot, now: int) -> Iterator[Blocker]:
@@ -218,10 +219,17 @@ def _retry_storm(snapshot: Snapshot, tries: Tries) -> Blocker:
     )
 
 
-def _backoff(tries: Tries, now: int) -> Blocker:
+def _backoff(snapshot: Snapshot, tries: Tries, now: int) -> Blocker:
     left = "no limit" if tries.allowed is None else f"{tries.allowed - tries.failed} attempt(s) left"
     due = tries.next_at or now
-    when = f"due in {span(due - now)}, at {clock(due)}" if due > now else "due now"
+    is_announced = (tries.node_id, tries.iteration) in announced_retries(snapshot)
+    when = (
+        f"due in {span(due - now)}, at {clock(due)}"
+        if due > now
+        else "announced, after a delay not recorded"
+        if is_announced
+        else "due now"
+    )
     return Blocker(
         kind="retry-backoff",
         node_id=tries.node_id,
