@@ -15,7 +15,10 @@ from smithers_nb.diagnosis.failure.stack import own_frame
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Link
 
-_PATH: Final = r"[\w$]+(?:\??\.[\w$]+|\??\.?\[[^\]]{1,80}\]|\(\))*"
+_MAX_TEXT: Final = 600
+"""Where a message names an expression, it does so at its beginning; longer texts are data."""
+
+_PATH: Final = r"\b[\w$]{1,60}(?:\??\.[\w$]{1,60}|\??\.?\[[^\]]{1,80}\]|\(\)){0,12}"
 _EVALUATED: Final = re.compile(rf"(?:undefined|null) is not an object \(evaluating '\(?({_PATH})")
 _CALLED: Final = re.compile(rf"({_PATH}) is not (?:a function|iterable|a constructor)")
 _DESTRUCTURED: Final = re.compile(rf"[Cc]annot destructure property '([\w$]+)' (?:of|from) '?({_PATH})")
@@ -55,13 +58,13 @@ def failing_access(chain: Iterable[Link], line: str = "") -> Access | None:
     """
     links = list(chain)
     frame = own_frame(links)
-    text = line or (frame.text if frame else "")
+    text = (line or (frame.text if frame else ""))[:_MAX_TEXT]
     found = (access for link in reversed(links) if (access := _of_message(link, text)))
     return next(found, None)
 
 
 def _of_message(link: Link, line: str) -> Access | None:
-    message = link.message
+    message = link.message[:_MAX_TEXT]
     if match := _EVALUATED.search(message) or _CALLED.search(message):
         names = names_in(match[1])
         return Access(names[:-1], names[-1]) if len(names) > 1 else Access(names, "") if names and names[0] not in _NULLISH else None
