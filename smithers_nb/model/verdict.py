@@ -76,6 +76,7 @@ class Classification(Finding):
     rule: str = described("name of the rule that decided, `none` when nothing matched")
     reason: str = described("why, in plain words", default="")
     suggestion: Suggestion = described("what the rule would do, before history has its say")
+    quote: str = described("part of a long error that the rule recognised", default="")
     exonerated: tuple[str, ...] = described("why workflow and environment are not at fault, for a smithers-bug", default=())
 
 

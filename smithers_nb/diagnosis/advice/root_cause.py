@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
-from smithers_nb.diagnosis.failure.excerpt import abridged, telling, telling_line
+from smithers_nb.diagnosis.failure.excerpt import abridged, quoting, telling, telling_line
+from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.redact import redact
 from smithers_nb.sources.urls import without_secrets
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.history.lineage import Origin
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 _MAX_NAMES: Final = 4
@@ -42,12 +45,24 @@ _TOLD: Final = (
 )
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
 
-_PRINTED: Final = (("stderr", "It printed"), ("logTail", "The log says"), ("responseBody", "The server answered"))
+_PRINTED: Final = (
+    ("answer", "The agent answered"),
+    ("lastWords", "The last it printed"),
+    ("stderr", "It printed"),
+    ("logTail", "The log says"),
+    ("responseBody", "The server answered"),
+)
+_AGENTS_WORDS: Final = frozenset({"answer", "lastWords"})
 _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
 
 
 def root_cause(
-    failure: Failure, classification: Classification, defects: Sequence[Defect] = (), seen_here: Sequence[Observation] = ()
+    failure: Failure,
+    classification: Classification,
+    defects: Sequence[Defect] = (),
+    seen_here: Sequence[Observation] = (),
+    *,
+    origin: Origin | None = None,
 ) -> str:
     """Say what happened and why.
 
@@ -56,13 +71,15 @@ def root_cause(
         classification: Its class; the reason of the rule that decided becomes the second sentence.
         defects: What the engine recorded wrongly; only those that change how the failure has to be read are told.
         seen_here: What a look at this machine showed; told when it means something, that is, when the run's folder is here.
+        origin: What lies behind the failure; it comes first.
     """
     here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
     told = [
-        _what_happened(failure),
+        _begun(redact(origin.text)) if origin else "",
+        _what_happened(failure, classification.quote),
         *_place(failure),
         *_why(failure, classification),
-        *_aside(failure),
+        *_also_failed(failure, origin.producer if origin else ""),
         *_misrecorded(failure, defects),
         *here,
     ]
@@ -71,17 +88,17 @@ def root_cause(
 
 def summary(classification: Classification, failure: Failure, suggestion: str) -> str:
     """Put the verdict in one line: class, confidence, suggestion, and what failed."""
-    error = telling(failure.message, 120) or "no error is recorded"
+    error = quoting(failure.message, classification.quote, 120) or "no error is recorded"
     failed = f"{failure.node_id or 'the run'}: {error}"
     return f"{classification.failure_class} ({classification.confidence}): {suggestion} — {failed}"
 
 
-def _what_happened(failure: Failure) -> str:
+def _what_happened(failure: Failure, quote: str) -> str:
     if failure.kind == "denied":
         return _denial(failure)
     if failure.kind == "none":
         return _unexplained(failure)
-    words = _error_words(failure)
+    words = _error_words(failure, quote)
     if failure.node_id is None:
         return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
     return f"{_subject(failure)} {_how_often(failure)}: {words}"
@@ -123,14 +140,14 @@ def _how_often(failure: Failure) -> str:
     return "failed"
 
 
-def _error_words(failure: Failure) -> str:
+def _error_words(failure: Failure, quote: str) -> str:
     """Quote the outermost error that says something, and the innermost where it says something else."""
     chain = failure.chain
     links = [link for link in chain if not says_nothing(link.message)] or list(chain)
     if not links:
         return "no message was recorded"
     head, last = links[0], links[-1]
-    first = _one_error(head)
+    first = _one_error(head, quote if quote in head.message else "")
     if failure.kind == "agent-event" and last is not head:
         return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{telling(last.message, 120)}”)"
     if last is head or is_wrapper(last) or last.message in head.message or telling(last.message) in f"{head.message} {first}":
@@ -138,9 +155,9 @@ def _error_words(failure: Failure) -> str:
     return f"{first.rstrip('.')}; caused by {_one_error(last)}"
 
 
-def _one_error(link: Link) -> str:
+def _one_error(link: Link, quote: str = "") -> str:
     name = link.code or (link.name if link.name not in {"Error", "SmithersError"} else None)
-    message = telling(link.message) or "no message was recorded"
+    message = quoting(link.message, quote) or "no message was recorded"
     return message if not name or name in message else f"{name}: {message}"
 
 
@@ -179,7 +196,7 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
     for key, words in _PRINTED:
         text = str(failure.details.get(key) or "")
         answer = _ANSWER.search(text)  # an answer in JSON is told by its message
-        telling = telling_line(answer.group(1) if answer else text)
+        telling = telling_line(answer.group(1) if answer else text) or (text if key in _AGENTS_WORDS else "")
         if telling and _letters(telling) not in _letters(said):
             yield f"{words}: {abridged(' '.join(telling.split()), 200)}"
             return
@@ -195,11 +212,14 @@ def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     yield from (f"Not the {text}" for text in classification.exonerated)
 
 
-def _aside(failure: Failure) -> Iterator[str]:
-    if failure.collateral:
-        names = ", ".join(failure.collateral[:_MAX_NAMES])
-        more = f" and {len(failure.collateral) - _MAX_NAMES} more" if len(failure.collateral) > _MAX_NAMES else ""
-        yield f"{names}{more} failed as well, which is not the cause"
+def _also_failed(failure: Failure, producer: str) -> Iterator[str]:
+    """List what else failed with one line of its error each, without a judgement on it; what the first sentence names is left out."""
+    names = [name for name in failure.collateral if name != producer]
+    errors = {e.ref.partition(":")[2].rpartition("/")[0].rpartition("/")[0]: e.quote for e in failure.evidence if e.note == ALSO_FAILED}
+    shown = [f"{name} ({telling(errors[name], 120).rstrip('.')})" if errors.get(name) else name for name in names[:_MAX_NAMES]]
+    if shown:
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        yield f"Also failed: {'; '.join(shown) if errors else ', '.join(shown)}{more}"
 
 
 _CHANGES_THE_READING: Final = frozenset(
@@ -225,6 +245,11 @@ def _misrecorded(failure: Failure, defects: Sequence[Defect]) -> Iterator[str]:
         if defect.kind in _CHANGES_THE_READING - shown:
             about_the_task = failure.node_id and defect.summary.startswith(f"{failure.node_id} ")
             yield f"Task {defect.summary}" if about_the_task else _capital(defect.summary)
+
+
+def _begun(text: str) -> str:
+    """Begin a sentence: a name in backticks stays as it is."""
+    return text if text.startswith("`") else _capital(text)
 
 
 def _capital(text: str) -> str:

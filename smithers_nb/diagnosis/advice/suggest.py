@@ -14,7 +14,7 @@ from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.failure.excerpt import telling
+from smithers_nb.diagnosis.failure.excerpt import quoting
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model import timestamps
 from smithers_nb.model.verdict import Advice, Classification, Failure
@@ -22,6 +22,7 @@ from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.history.lineage import Origin
     from smithers_nb.model.verdict import ResetPreview
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
@@ -37,13 +38,14 @@ _INSTEAD: dict[Suggestion, Suggestion] = {
 """What to suggest when a suggestion was followed before and the same failure came back."""
 
 
-def advise(
+def advise(  # noqa: PLR0913  # all but three are options by name
     snapshot: Snapshot,
     failure: Failure,
     classification: Classification,
     *,
     tried: Collection[Suggestion] = frozenset(),
     workflow_path: str | None = None,
+    origin: Origin | None = None,
 ) -> Advice:
     """Suggest one thing to do about a failure.
 
@@ -53,14 +55,16 @@ def advise(
         classification: Its class and the suggestion its rule makes.
         tried: Suggestions that were followed before and after which the same signature came back.
         workflow_path: The workflow's file, when the caller knows better than the store.
+        origin: What lies behind the failure, which is what has to be put right.
 
     Returns:
         The suggestion, its detail in plain words, and commands that run as printed in the run's project folder.
     """
-    case = _case(snapshot, failure, workflow_path)
+    case = _case(snapshot, failure, workflow_path)._replace(origin=origin, quote=classification.quote)
     wanted = _choose(case, classification)
     chosen = _INSTEAD[wanted] if wanted in tried and wanted != "fix-environment" else wanted
     detail, lines = _SAY[chosen](case)
+    detail += _of_the_origin(case, lines)
     if chosen != wanted:
         detail = f"`{wanted}` was tried before and the same failure came back. {detail}"
     if case.edited:
@@ -87,6 +91,8 @@ class _Case(NamedTuple):
         preview: What a retry-task of it resets.
         effects: Nodes whose side effect a retry-task would repeat.
         edited: The workflow was edited since the run was started.
+        origin: What lies behind the failure.
+        quote: Part of a long error by which it was recognised.
     """
 
     snapshot: Snapshot
@@ -96,6 +102,8 @@ class _Case(NamedTuple):
     preview: ResetPreview | None
     effects: tuple[str, ...]
     edited: bool
+    origin: Origin | None = None
+    quote: str = ""
 
     @property
     def run_id(self) -> str:
@@ -179,7 +187,7 @@ def _rewind(case: _Case) -> tuple[str, list[str]]:
 
 
 def _fix_environment(case: _Case) -> tuple[str, list[str]]:
-    blamed = _what_to_fix(case.failure)
+    blamed = _what_to_fix(case.failure, case.quote)
     if case.owner is None or case.preview is None:
         force = case.failure.code == "AUTO_RESUME_GAVE_UP"
         return f"Fix {blamed}, then continue the run.", [case.cli.resume(case.path, case.run_id, force=force)]
@@ -200,7 +208,7 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     place = f"{frame.place} of {file}" if frame and frame.is_cell else frame.place if frame else file
     kind = case.failure.task_kind if case.failure.task_kind in {"cell", "stage"} else "task"
     what = f"the {kind} `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
-    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message)}"
+    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
     if not case.engine.replays:
         return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
     detail += " Then start a fresh run"
@@ -250,12 +258,27 @@ def _of_the_edit(case: _Case, lines: list[str]) -> str:
     )
 
 
+def _of_the_origin(case: _Case, lines: list[str]) -> str:
+    """Say that what has to be put right lies further up, and that the same input would fail again."""
+    origin = case.origin
+    if origin is None:
+        return ""
+    told = f" What has to be done again is `{origin.producer}`, where the value came in." if origin.kind == "answer" else ""
+    if origin.good_input and any(line == _afresh(case) for line in lines):
+        fields = ", ".join(f"`{field}`" for field in origin.good_input)
+        told += f" The same input would fail again: the command has {fields} as in the last good run, so put in what is meant."
+    return told
+
+
 def _look(case: _Case) -> str:
     return case.cli.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
 
 
 def _afresh(case: _Case) -> str:
-    return case.cli.fresh_run(case.path, _input_of(case.snapshot))
+    """Start it again with the same input, or, where that input is what made it fail, as the last good run had it."""
+    given = _input_of(case.snapshot)
+    better = case.origin.good_input if case.origin else None
+    return case.cli.fresh_run(case.path, {**(given or {}), **better} if better else given)
 
 
 _SAY: Final = {
@@ -277,9 +300,9 @@ _NAMED_BY = (
 )
 
 
-def _what_to_fix(failure: Failure) -> str:
+def _what_to_fix(failure: Failure, quote: str) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
-    error = telling(failure.message).rstrip(".")
+    error = quoting(failure.message, quote).rstrip(".")
     details = failure.details
     for key, words in _NAMED_BY:
         if details.get(key):
@@ -288,9 +311,9 @@ def _what_to_fix(failure: Failure) -> str:
     return f"what the error names ({error})"
 
 
-def _in_a_sentence(message: str) -> str:
+def _in_a_sentence(message: str, quote: str = "") -> str:
     """Say an error in one line that ends a sentence."""
-    line = telling(message)
+    line = quoting(message, quote)
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 

@@ -11,7 +11,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.diagnosis.classify.recognised import recognised
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
+from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
 from smithers_nb.model.verdict import Classification, Failure
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 
     from smithers_nb.model.vocabulary import Confidence, FailureClass
 
-_HEAD: Final = 6000
-_TAIL: Final = 2000
+_MAX_TEXT: Final = 8000
 _SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
 """Confidence, the least weight of the deciding rule, its least lead over the next class."""
 
@@ -33,14 +34,31 @@ _NOISE: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\s*See https?://smithers\
 _CODE_WORD: Final = re.compile(
     r"\b(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|E[A-Z0-9]{3,}|[A-Za-z_]*(?:Error|Exception|Timeout|Exit|Interrupt)[0-9A-Za-z]*)\b"
 )
+_COUNTED: Final = (
+    r"(?! (?:more |of )?(?:rows?|records?|items?|lines?|files?|bytes?|tokens?|entries|results?|orders?|users?|ms|seconds?"
+    r"|times|pages?|events?|tests?|%)\b)"
+)
+"""What follows a number that counts something, and so is no HTTP status."""
+
 _STATUS: Final = re.compile(
     r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered|returned|responded with|response|got)"
-    r"['\"]?[ :=(\[]{1,3}([1-5]\d\d)\b(?!\.\d)"
-    r"|\b([45]\d\d) (?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request timeout|conflict"
-    r"|payload too large|unprocessable|too many requests|internal server error|not implemented|bad gateway"
-    r"|service unavailable|gateway time-?out)"
+    rf"['\"]?[ :=(\[]{{1,3}}([1-5]\d\d)\b(?!\.\d){_COUNTED}"
+    r"|\b([45]\d\d) (?:unauthorized|payment required|method not allowed|payload too large|unprocessable|too many requests"
+    r"|internal server error|not implemented|bad gateway|service unavailable|gateway time-?out)"
+    r"|(?:^|[:;,.|(\[{\"'-] ?|\b(?:error|http|status|response|request|server|upstream|api|returned|answered|with|got|received"
+    r"|failed|an?|https?://\S+) )"
+    r"([45]\d\d) (?:bad request|forbidden|not found|request timeout|conflict)"
     r"|^(?:[\w.]*error: )?([45]\d\d) [\"{a-z]"
 )
+_EXIT: Final = re.compile(
+    r"(?:exit(?:ed|s|ing|[ _-]?\w{4,6})?|\bstatus|\bcode|\breturn(?:ed|[ _-]?code|[ _-]?value)?|\brc|\bestado|\bc[oó]digo|\bcodice|\bstatut"
+    r"|\b[ée]tat|\bstato|\bwert|rückgabewert|\b\u043a\u043e\u0434|\b\u0441\u0442\u0430\u0442\u0443\u0441|状态码?|退出码?|代码|コード|\bkod)"
+    r"(?: (?:with|value|code|status|de (?:sortie|salida|sa[ií]da|estado)|di (?:uscita|stato)"
+    r"|\u0432\u043e\u0437\u0432\u0440\u0430\u0442\u0430|\u0432\u044b\u0445\u043e\u0434\u0430))*['\":=( ]{1,3}(-?\d{1,10})\b(?![.:/]\d)"
+)
+"""An exit status, by the words that shells and runners have for it in the languages that servers are most often set to."""
+
+_ERRNO: Final = re.compile(r"\berrno['\"]?[ :=\]]{1,2}-?(\d{1,5})\b|\(os error (\d{1,5})\)")
 _MODEL: Final = re.compile(
     r"\bllm|\bmodels?\b|openai|anthropic|claude|\bgpt|gemini|codex|mistral|bedrock|ollama|openrouter|deepseek|\bai_[a-z]|completions?\b|\bagent\b"
     r"|tokens? per min|overloaded_error"
@@ -60,6 +78,16 @@ _OWN_CODE: Final = {"cell": "compute", "stage": "compute"}
 
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr")
 _ANSWER_DETAILS: Final = ("text", "response", "textPreview")
+
+_AGENT_SPOKE: Final = "AGENT_SPOKE"
+_OF_THE_ANSWER: Final = frozenset({"answer-unparsable", "json-of-something-else", "timed-out", "bad-parameter", "something-invalid"})
+_LONGEST_COMPLAINT: Final = 800
+_COMPLAINS: Final = re.compile(
+    r"\b(?:I|we)\b.{0,40}(?:n[o']t\b|unable|cannot|need|denied|blocked)|^\W*(?:\w+ )?error\b|permission|approv|denied|non-?interactive"
+    r"|limit|credit|log(?:ged)?[ -]?in|unauthori|expired|overloaded|refused|failed|timed out",
+    re.IGNORECASE,
+)
+"""Words with which an agent speaks of what keeps it from its work."""
 
 _NOTHING: Final = Classification(
     failure_class="unknown",
@@ -88,7 +116,7 @@ def classify_message(
     """Classify one error by what it says.
 
     Args:
-        message: Its text; whatever its length, only the beginning and the end are looked at.
+        message: Its text; of a long one the beginning, the end and the lines between them that tell most are looked at.
         code: Its error code (`ENOENT`, `INVALID_OUTPUT`) or, without one, its class (`TypeError`).
         stack: Its stack, when there is one.
         details: What else the error says: `statusCode`, `code`, `responseBody`, ….
@@ -106,6 +134,8 @@ def classify(failure: Failure) -> Classification:
     """
     if failure.kind == "denied":
         return _DENIED
+    if own := _in_the_agents_words(failure):
+        return own
     case = read_case(
         [link.message for link in failure.chain],
         [link.code or link.name or "" for link in failure.chain],
@@ -114,7 +144,33 @@ def classify(failure: Failure) -> Classification:
         failure.task_kind or "",
     )
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
-    return weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
+    found = weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
+    return Classification(
+        failure_class=found.failure_class,
+        confidence=found.confidence,
+        rule=found.rule,
+        reason=found.reason,
+        suggestion=found.suggestion,
+        quote=recognised(found.rule, failure),
+        exonerated=found.exonerated,
+    )
+
+
+def _in_the_agents_words(failure: Failure) -> Classification | None:
+    """Classify what the agent said of itself, where the engine only knows that it was no JSON or came too late."""
+    words = str(failure.details.get("answer") or failure.details.get("lastWords") or "")
+    if not words or len(words) > _LONGEST_COMPLAINT or not _COMPLAINS.search(words):
+        return None
+    found = classify_message(f"{_AGENT_SPOKE} {words}", task_kind="agent")
+    if found.confidence == "low" or found.failure_class in {"unknown", "smithers-bug"} or found.rule in _OF_THE_ANSWER:
+        return None
+    return Classification(
+        failure_class=found.failure_class,
+        confidence="medium",
+        rule=found.rule,
+        reason=f"{found.reason}, as the agent itself says",
+        suggestion=found.suggestion,
+    )
 
 
 def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[str], details: Mapping[str, object], kind: str) -> Case:
@@ -136,6 +192,8 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
         codes=frozenset(found & known_codes()),
         thrown=frozenset(thrown),
         status=frozenset(_statuses(text, details)),
+        exits=frozenset(_exits(text, details)),
+        errno=frozenset(int(number) for groups in _ERRNO.findall(text) for number in groups if number),
         where=next((where for stack in stacks if (where := where_thrown(stack))), ""),
         kind=_OWN_CODE.get(kind, kind),
     )
@@ -211,7 +269,7 @@ def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
 
 
 def _clean(text: str) -> str:
-    cut = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} {text[-_TAIL:]}"
+    cut = text if len(text) <= _MAX_TEXT else shortened(text)
     return _NOISE.sub(_noise, cut).strip().translate(_QUOTES)
 
 
@@ -225,6 +283,14 @@ def _statuses(text: str, details: Mapping[str, object]) -> Iterator[int]:
         if isinstance(value, int) and value >= _FIRST_ERROR_STATUS:
             yield value
     yield from (int(next(filter(None, groups))) for groups in _STATUS.findall(text))
+
+
+def _exits(text: str, details: Mapping[str, object]) -> Iterator[int]:
+    for key in ("exitCode", "status"):
+        value = details.get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and value < _FIRST_ERROR_STATUS:
+            yield value
+    yield from map(int, _EXIT.findall(text))
 
 
 def _answer_words(details: Mapping[str, object]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -32,6 +32,8 @@ _FIELDS: Final = frozenset(
         "reason",
         "codes",
         "status",
+        "exit",
+        "errno",
         "any",
         "match",
         "only_codes",
@@ -52,6 +54,8 @@ class Case(NamedTuple):
         codes: Error codes and error class names, given or found in the text, as written.
         thrown: Only those that were given, not what some text quotes.
         status: HTTP statuses.
+        exits: Exit statuses of processes; negative where a signal ended one.
+        errno: Error numbers of the operating system.
         where: Whose code threw it.
         kind: Kind of the task: `agent`, `compute`, …; empty when unknown.
     """
@@ -60,6 +64,8 @@ class Case(NamedTuple):
     codes: frozenset[str] = frozenset()
     thrown: frozenset[str] = frozenset()
     status: frozenset[int] = frozenset()
+    exits: frozenset[int] = frozenset()
+    errno: frozenset[int] = frozenset()
     where: Where = ""
     kind: str = ""
 
@@ -68,7 +74,8 @@ class Case(NamedTuple):
 class Rule:
     """One line of knowledge: any one of its signs is enough, all of its conditions must hold.
 
-    Signs are `codes`, `status`, `phrases` and `patterns`; conditions are `only_codes`, `thrown`, `where`, `kind`, `agent` and `unless`.
+    Signs are `codes`, `status`, `exits`, `errno`, `phrases` and `patterns`; conditions are `only_codes`, `thrown`, `where`, `kind`,
+    `agent` and `unless`.
 
     Attributes:
         name: Unique name, shown in the verdict.
@@ -78,6 +85,8 @@ class Rule:
         reason: One sentence for the root cause.
         codes: It has one of these codes or error classes.
         status: It has one of these HTTP statuses.
+        exits: A process ended with one of these exit statuses.
+        errno: The operating system gave one of these error numbers.
         phrases: The message has one of these texts, lower case.
         patterns: The message, in lower case, matches one of these regular expressions.
         only_codes: It has one of these codes, whatever else shows.
@@ -102,6 +111,8 @@ class Rule:
     reason: str
     codes: frozenset[str] = frozenset()
     status: frozenset[int] = frozenset()
+    exits: frozenset[int] = frozenset()
+    errno: frozenset[int] = frozenset()
     phrases: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     only_codes: frozenset[str] = frozenset()
@@ -130,14 +141,21 @@ class Rule:
             and not any(_compiled(pattern).search(case.text) for pattern in self.unless)
         )
 
+    def says_in(self, parts: Iterable[str]) -> list[str]:
+        """Choose the parts of a text, in lower case, by which this rule recognises it."""
+        return [part for part in parts if self._says(part)]
+
     def _shows(self, case: Case) -> bool:
-        if not (self.codes or self.status or self.phrases or self.patterns):
+        if not (self.codes or self.status or self.exits or self.errno or self.phrases or self.patterns):
             return True
-        return not self.codes.isdisjoint(case.codes) or not self.status.isdisjoint(case.status) or self._says(case.text)
+        return self._is_numbered(case) or not self.codes.isdisjoint(case.codes) or self._says(case.text)
+
+    def _is_numbered(self, case: Case) -> bool:
+        return not (self.status.isdisjoint(case.status) and self.exits.isdisjoint(case.exits) and self.errno.isdisjoint(case.errno))
 
     def _says(self, text: str) -> bool:
         for phrase in self.phrases:  # a plain loop: this line is where nearly all the time of a classification goes
-            if phrase in text:
+            if phrase in text and _is_said(phrase, text):
                 return True
         return any(literal in text and _compiled(pattern).search(text) for literal, pattern in self._guarded)
 
@@ -167,6 +185,11 @@ def load_rules() -> tuple[Rule, ...]:
     if len({rule.name for rule in rules}) < len(rules):
         raise RulePackError("two rules share a name")
     return rules
+
+
+def rule_named(name: str) -> Rule | None:
+    """Look a rule up by its name."""
+    return next((rule for rule in load_rules() if rule.name == name), None)
 
 
 @lru_cache(maxsize=1)
@@ -205,6 +228,39 @@ def required_literal(pattern: str) -> str:
     return max(best, run, key=len)
 
 
+_NAME: Final = re.compile(r"[^\s'\"`()\[\]{}<>,;=|]*")
+_FILE: Final = re.compile(r"\.(?:[cm]?[jt]sx?|py|ipynb|json|md|html?|css|csv|txt|ya?ml|toml|sh|go|rs|java|rb|sql|log|xml|png|pdf|zip)\b")
+_LABEL: Final = re.compile(
+    r"(?P<quote>['`\u201c])[^'`\u201d]{3,40}['`\u201d] (?:[a-z]+ )?"
+    r"(?:button|field|column|page|tab|label|link|input|table|menu|option|heading|text|element|section|sheet|task|step|node|flag)\b"
+)
+
+
+def _is_said(phrase: str, text: str) -> bool:
+    """Return whether a phrase occurs as words of the error, not only in the name of a file or in a quoted name of something."""
+    at = text.find(phrase)
+    while at >= 0:
+        if not _is_in_a_name(phrase, text, at):
+            return True
+        at = text.find(phrase, at + 1)
+    return False
+
+
+def _is_in_a_name(phrase: str, text: str, at: int) -> bool:
+    end = at + len(phrase)
+    quote = text[at - 1 : at]
+    if quote and quote in "'`\u201c" and (label := _LABEL.match(text, at - 1)) and label.end("quote") <= at < label.end():
+        return True
+    if " " in phrase or "." in phrase or "/" in phrase or not phrase.isascii():
+        return False
+    tail = _NAME.match(text, end)
+    head = re.split(r"[\s'\"`()\[\]{}<>,;=|]", text[max(0, at - 200) : at])[-1]
+    word = f"{head}{phrase}{tail[0] if tail else ''}"
+    return "://" not in word and (
+        bool(_FILE.search(word, len(head))) or bool(re.match(r"(?:\.{0,2}|~|[a-z]:)?[/\\]|[\w.-]+/[\w.-]+/", word))
+    )
+
+
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     # The cache of `re` holds 512 expressions for the whole process and forgets all others
@@ -231,6 +287,8 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
         patterns=_texts(table, "match"),
         unless=_texts(table, "unless"),
         status=frozenset(cast("list[int]", table.get("status", []))),
+        exits=frozenset(cast("list[int]", table.get("exit", []))),
+        errno=frozenset(cast("list[int]", table.get("errno", []))),
         where=frozenset(_texts(table, "where")),
         kind=str(table.get("kind", "")),
         when_repeated=cast("FailureClass", table.get("when_repeated", "")),
@@ -242,7 +300,17 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
         examples=tuple(cast("list[object]", table.get("example", []))),
         counterexamples=tuple(cast("list[object]", table.get("counterexample", []))),
     )
-    if not (rule.codes or rule.only_codes or rule.thrown or rule.phrases or rule.patterns or rule.status or rule.where):
+    if not (
+        rule.codes
+        or rule.only_codes
+        or rule.thrown
+        or rule.phrases
+        or rule.patterns
+        or rule.status
+        or rule.exits
+        or rule.errno
+        or rule.where
+    ):
         raise RulePackError(f"{pack}: rule {name} states no condition")
     return rule
 

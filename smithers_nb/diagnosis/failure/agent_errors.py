@@ -7,16 +7,18 @@ Agent CLIs report some failures as ordinary text (`API Error: 529 …` as an ass
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from smithers_nb.diagnosis.failure.error_chain import says_nothing
 from smithers_nb.diagnosis.text.quotes import quoted
+from smithers_nb.model.rows import EventRow
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import AttemptRow, EventRow
+    from smithers_nb.model.rows import AttemptRow
     from smithers_nb.model.verdict import Evidence
+    from smithers_nb.sources.snapshot import Snapshot
 
 _GENERIC = re.compile(
     r"(?:\w+ )?(?:run|agent|process|CLI|command|turn|session)\b.{0,20}?(?:failed|errored)\W*"
@@ -32,6 +34,8 @@ _LOOKS_LIKE_ERROR = re.compile(
 _BENIGN = re.compile(r"state db missing rollout path|^warn(?:ing)?\b|deprecat|experimental", re.IGNORECASE)
 """Lines that agent CLIs print on every run; never the cause (reported against Smithers as noise in failures)."""
 
+_UNREADABLE = frozenset({"INVALID_OUTPUT", "AI_NoObjectGeneratedError", "AI_JSONParseError"})
+_OUT_OF_TIME = frozenset({"TASK_TIMEOUT", "PROCESS_TIMEOUT", "PROCESS_IDLE_TIMEOUT", "AGENT_RUN_TIMEOUT", "TASK_HEARTBEAT_TIMEOUT"})
 _LONG = 2_000
 _LAST_WORDS = 200
 """An agent that fails says why in a line; a longer last text is its work, not its error. Characters."""
@@ -63,6 +67,42 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
     last_words = said[0] if said and len(said[0][1]) <= _LAST_WORDS else None
     found = telling or last_words
     return quoted(f"event:{found[0]}", found[1], "said by the agent, not kept in the attempt's error", _LONG) if found else None
+
+
+def last_words(snapshot: Snapshot, attempt: AttemptRow, code: str | None) -> tuple[str, Evidence] | None:
+    """Find what an agent answered instead of JSON, or printed last before its time was up.
+
+    Args:
+        snapshot: The run.
+        attempt: The failed attempt.
+        code: Code of its error.
+
+    Returns:
+        The detail of the failure that it belongs to, `answer` or `lastWords`, with the text; None when the error is of another kind or
+        there are no words.
+    """
+    if attempt.kind not in {None, "agent"}:
+        return None
+    ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
+    if code in _UNREADABLE and attempt.response and not attempt.response.lstrip().startswith(("{", "[", "```")):
+        return "answer", quoted(ref, attempt.response.strip(), "what the agent answered", _LONG)
+    if code not in _OUT_OF_TIME:
+        return None
+    own = (attempt.node_id, attempt.iteration, attempt.attempt)
+    printed = snapshot.source.rows(EventRow, snapshot.run.run_id, only={"type": ["NodeOutput", "AgentEvent"], "node_id": [attempt.node_id]})
+    events = [e for e in printed if (e.node_id, e.iteration or 0, e.attempt) == own]
+    said = [(e.seq, is_error, text) for e in events for is_error, text in _printed(e) if not _BENIGN.search(text)]
+    found = next((one for one in reversed(said) if one[1]), said[-1] if said else None)
+    return ("lastWords", quoted(f"event:{found[0]}", found[2], "the last that was printed", _LONG)) if found else None
+
+
+def _printed(event: EventRow) -> Iterator[tuple[bool, str]]:
+    """Yield what an event says, and whether it was written to the error stream."""
+    payload = as_object(event.payload)
+    if event.type == "AgentEvent":
+        yield from ((False, text) for text in _texts(event.payload))
+    elif isinstance(payload.get("text"), str) and payload["text"].strip():
+        yield payload.get("stream") == "stderr", payload["text"].strip()
 
 
 def _texts(payload: str | None) -> list[str]:

@@ -18,7 +18,7 @@ from smithers_nb.diagnosis.failure.stack import causes, stack_frames
 from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.model.verdict import Link
 from smithers_nb.redact import redact, redact_value
-from smithers_nb.sources.stores.json_text import loads
+from smithers_nb.sources.stores.json_text import as_object, loads
 
 WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
 """Codes that only say that something else failed (reference: Smithers' scheduler and subflows)."""
@@ -31,6 +31,8 @@ _MAX_DEPTH = 8
 _MAX_TEXT = 20_000
 _DETAIL_TEXT = 2_000
 _OWN_WORDS = 400
+_ANSWER_KEYS = ("body", "response", "data", "error", "result", "payload", "json")
+_MESSAGE_KEYS = ("message", "detail", "error_description", "reason", "msg", "title", "error")
 _NOT_DETAILS = frozenset(
     {"name", "code", "message", "stack", "summary", "docsUrl", "cause", "lastError", "errors", "details", "output", "diagnostics"}
     | {"requestBodyValues", "responseHeaders", "logTail"}
@@ -119,6 +121,8 @@ def _last(errors: object) -> object:
 def _link(error: Mapping[str, Any]) -> Link | None:
     message = clean_message(error.get("message") or error.get("summary") or "")
     message = f"{message}: {issues}" if (issues := _issues(error)) and issues not in message else message
+    if (nested := _nested_message(error)) and nested not in message:
+        message = f"{message or _own_words(error)}: {nested}"
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
     if not (message or name or code):
         message = _own_words(error)
@@ -126,6 +130,19 @@ def _link(error: Mapping[str, Any]) -> Link | None:
         return None
     stack = _both_ends(redact(_ANSI.sub("", str(error.get("stack") or ""))))
     return Link(name=name, code=code, message=message, stack=stack)
+
+
+def _nested_message(error: Mapping[str, Any], depth: int = 3) -> str:
+    """Find what a server answered, which HTTP clients keep within the error: `response.data.message`, `body.error.message`."""
+    for key in _ANSWER_KEYS:
+        inner = error.get(key)
+        inner = as_object(inner) if isinstance(inner, str) and inner.startswith("{") and key != "responseBody" else inner
+        if not isinstance(inner, Mapping):
+            continue
+        words = next((inner[name] for name in _MESSAGE_KEYS if isinstance(inner.get(name), str) and inner[name]), "")
+        if found := clean_message(words) if words else _nested_message(inner, depth - 1) if depth else "":
+            return excerpt(found, _OWN_WORDS)
+    return ""
 
 
 def _own_words(error: Mapping[str, Any]) -> str:

@@ -16,6 +16,9 @@ from smithers_nb.sources.stores.json_text import is_deep
 
 LIMIT: Final = 300
 _MAX_LENGTH: Final = 20_000
+_RECOGNISED: Final = 60
+_MAX_INNER: Final = 200_000
+_RUN: Final = re.compile(r"([^\s\d])\1{19,}")
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*(?:[ -/]*[@-~]|$)")
 _STRONG: Final = re.compile(
     r"\b(?:fatal|panic|error ?\[?[A-Z]{0,2}\d{2,5}|FAIL(?:ED)?|CONFLICT|denied|refused|rejected|[Nn]ot found|[Nn]o such"
@@ -35,7 +38,7 @@ _CONCLUSION: Final = re.compile(
 _DECORATION: Final = re.compile(r"^(?:[│╷╵|>]\s+|#\d+ (?:[\d.]+ )?|npm (?:error|ERR!)\s+)+")
 _WEAK: Final = re.compile(r"error|fail", re.IGNORECASE)
 _EMPTY: Final = re.compile(
-    r"^(?:={3}|-{3}|_{3}|warning\b|hint:|note: |at |\^|~|\||[-=*#_.\s]+$|npm err(?:or|!)\s*$|a complete log|/"
+    r"^(?:={3}|-{3}|_{3}|warning\b|hint:|note: |at |\^|~|\||[-=*#_.\s]+$|npm err(?:or|!)\s*$|a complete log|/\S*$|/\S+:\d+: \w*warning"
     r"|fix the upstream|this command with"
     r"|to accept|sql=|run with |to address|\.\.\.)",
     re.IGNORECASE,
@@ -52,7 +55,7 @@ _STRONGEST, _LAST = 4, 2
 
 def telling(message: str, limit: int = LIMIT) -> str:
     """Say an error message in one line of at most about `limit` characters."""
-    text = _plain(_COLOURS.sub("", message[:_MAX_LENGTH]).replace("\r", "\n"))
+    text = _plain(folded(_COLOURS.sub("", message[:_MAX_LENGTH])).replace("\r", "\n"))
     lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
     if exception := python_exception(text):
         return _around_traceback(lines, " ".join(exception.split()), limit)
@@ -62,6 +65,29 @@ def telling(message: str, limit: int = LIMIT) -> str:
     if any(_weight(lines, at) for at in range(1, len(lines) - 1)):
         return _chosen(lines, limit)
     return abridged(whole, limit)
+
+
+def quoting(message: str, quote: str, limit: int = LIMIT) -> str:
+    """Say an error message in one line that has the part by which it was recognised."""
+    line = telling(message, limit)
+    return abridged(" ".join(folded(quote).split()), limit) if quote and _letters(quote)[:_RECOGNISED] not in _letters(line) else line
+
+
+def folded(text: str) -> str:
+    """Shorten runs of one character, which progress bars and rulers are made of."""
+    return _RUN.sub(lambda match: f"{match[1] * 3}…", text)
+
+
+def shortened(text: str, head: int = 6_000, tail: int = 2_000, middle: int = 4_000) -> str:
+    """Keep the beginning and the end of a long text, and of what is between them the lines that tell most."""
+    text = folded(text)
+    inner = text[head : -tail if len(text) > head + tail else None]
+    lines = [line[:LIMIT] for line in dict.fromkeys(inner[:_MAX_INNER].splitlines()) if _STRONG.search(line[:LIMIT])]
+    return f"{text[:head]}\n{chr(10).join(lines)[:middle]}\n{text[head:][-tail:]}"
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
 
 
 def abridged(line: str, limit: int) -> str:
@@ -80,7 +106,7 @@ def abridged(line: str, limit: int) -> str:
 
 def telling_line(text: str) -> str:
     """Choose the one line of a log or an answer that tells most; empty when none does."""
-    plain = _plain(_COLOURS.sub("", text[:_MAX_LENGTH]))
+    plain = _plain(folded(_COLOURS.sub("", text[:_MAX_LENGTH])))
     if exception := python_exception(plain):
         return exception
     lines = [line.strip() for line in plain.splitlines() if line.strip()]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
 
-from smithers_nb.diagnosis.failure.agent_errors import hidden_error
+from smithers_nb.diagnosis.failure.agent_errors import hidden_error, last_words
 from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, says_nothing
 from smithers_nb.diagnosis.failure.order import by_start
+from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, what_did_not_start
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.model.verdict import Evidence, Failure, Link
@@ -161,7 +162,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         iteration=key.iteration,
         attempt=last.attempt,
         at=last.finished_at or last.started_at,
-        kind=_kind(last, parsed, told_by_agent=bool(evidence)),
+        kind=_kind(last, parsed, told_by_agent=bool(evidence) and parsed.details.keys().isdisjoint({"answer", "lastWords"})),
         chain=parsed.chain,
         details=parsed.details,
         attempts=len(attempts),
@@ -173,7 +174,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         model=last.model,
         collateral=tuple(dict.fromkeys(others)),
         parents=parents,
-        evidence=(_attempt_evidence(last), *evidence, *_run_evidence(snapshot)),
+        evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *beside(failed, key)),
     )
 
 
@@ -191,14 +192,15 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
     A task that may fail (`continueOnFail`) did not fail the run, nor did it hold up what came after it, unless nothing else failed.
     """
     killing = {key: attempts for key, attempts in failed.items() if not snapshot.may_fail(*key)} or failed
-    upstream = _upstream(snapshot)
+    upstream = upstream_of(snapshot)
     names = {key.node_id for key in killing}
     free = [key for key in killing if not (upstream(key.node_id) & (names - {key.node_id}))] or list(killing)
     blamed = snapshot.run.error_message or ""
-    return min(free, key=lambda key: (killing[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed))
+    first = min(free, key=lambda key: (killing[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed))
+    return what_did_not_start(killing, first) or first
 
 
-def _upstream(snapshot: Snapshot) -> Callable[[str], set[str]]:
+def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
     """Give a function that names everything a node waits for, directly or not."""
     direct: dict[str, set[str]] = {}
     for task in snapshot.tasks:
@@ -248,7 +250,8 @@ def _with_hidden_error(snapshot: Snapshot, attempt: AttemptRow, parsed: ParsedEr
     head = parsed.chain[0].message if parsed.chain else ""
     found = hidden_error(snapshot.agent_events, attempt, head) if attempt.kind in {None, "agent"} else None
     if found is None:
-        return parsed, ()
+        said = last_words(snapshot, attempt, parsed.chain[0].code if parsed.chain else None)
+        return (ParsedError(parsed.chain, {**parsed.details, said[0]: said[1].quote}), (said[1],)) if said else (parsed, ())
     link = Link(name=None, code=parsed.chain[0].code if parsed.chain else None, message=found.quote)
     return ParsedError((link, *parsed.chain), parsed.details), (found,)
 
@@ -309,11 +312,6 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
         parents=parents,
         evidence=(Evidence(ref=f"run:{snapshot.run.run_id}", quote=snapshot.run.status, note="no error is recorded"),),
     )
-
-
-def _attempt_evidence(attempt: AttemptRow) -> Evidence:
-    ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
-    return Evidence(ref=ref, quote=excerpt(attempt.error_message or attempt.error or attempt.state), note=f"state {attempt.state}")
 
 
 def _run_evidence(snapshot: Snapshot) -> tuple[Evidence, ...]:

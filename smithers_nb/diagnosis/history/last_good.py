@@ -53,7 +53,12 @@ def changed_since(before: RunProfile, after: RunProfile) -> tuple[Change, ...]:
     Returns:
         Workflow file, input, configuration, agents and models, node set, shape of what nodes produced, and durations, in that order.
     """
-    return tuple(change for compare in _COMPARISONS for change in compare(before, after))
+    return tuple(differences(before, after))
+
+
+def differences(before: RunProfile, after: RunProfile) -> Iterator[Change]:
+    """Yield everything that differs between two runs, in the order in which it is worth reporting."""
+    return (change for compare in _COMPARISONS for change in compare(before, after))
 
 
 def changes_between(source: Source, good: str, failed: str) -> tuple[Change, ...]:
@@ -161,10 +166,10 @@ def _fields(what: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[Cha
 
 
 def _change(what: str, before: Any, after: Any) -> Change:
-    return Change(what=what, before=_readable(before), after=_readable(after))
+    return Change(what=what, before=readable(before), after=readable(after))
 
 
-def _readable(value: Any) -> str | None:
+def readable(value: Any) -> str | None:
     """Show a value in one short line; secrets go before it is cut, because half a secret is not recognised any more."""
     import orjson
 

@@ -5,7 +5,7 @@ Gets the rows of one run and gives plain dictionaries by logical node id; `last_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smithers_nb.model.vocabulary import logical_id
@@ -58,7 +58,7 @@ def run_profile(run: RunRow, nodes: Iterable[NodeRow], attempts: Iterable[Attemp
     return RunProfile(
         run=run,
         config=as_object(run.config),
-        input=_input(produced),
+        input=input_of(next((as_object(o.row) for o in produced if o.node_id == "input"), {})),
         nodes=frozenset(states) | frozenset(durations),
         nodes_state=states,
         started={node: a.started_at for node, a in reversed(tries) if a.started_at},
@@ -108,9 +108,8 @@ _KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
-def _input(produced: Sequence[OutputRow]) -> dict[str, Any]:
-    """Read the run's input; without an input schema the store keeps it whole in one column `payload`."""
-    row = next((as_object(o.row) for o in produced if o.node_id == "input"), {})
+def input_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of a run's input; without an input schema the store keeps it whole in one column `payload`."""
     payload = row.get("payload")
     whole = as_object(payload) if isinstance(payload, str) else payload
     return flat({**row, "payload": None, **whole}) if isinstance(whole, dict) and whole else flat(row)

@@ -135,6 +135,18 @@ class Case:
         return [tries for tries in self.tries if tries.hopeless]
 
     @cached_property
+    def announced_retries(self) -> set[tuple[str, int]]:
+        """Node and iteration of each retry that was announced and has not begun: its delay need not be recorded anywhere."""
+        waiting: set[tuple[str, int]] = set()
+        for event in self.snapshot.events:
+            key = event.node_id or "", event.iteration or 0
+            if event.type == "NodeRetrying":
+                waiting.add(key)
+            elif event.type == "NodeStarted":
+                waiting.discard(key)
+        return waiting
+
+    @cached_property
     def in_progress(self) -> list[AttemptRow]:
         """The attempts that are being worked on."""
         return [attempt for attempt in self.snapshot.attempts if attempt.state == "in-progress"]
@@ -153,7 +165,8 @@ class Case:
             return False
         busy = any(node.state == "in-progress" or node.state.startswith("waiting-") for node in self.snapshot.nodes)
         due = any(not tries.exhausted and (tries.next_at or 0) > self.now - IDLE_MS for tries in self.tries)
-        return not busy and not due and not self.in_progress and self.quiet_ms > IDLE_MS
+        waits = busy or due or self.in_progress or self.announced_retries
+        return not waits and self.quiet_ms > IDLE_MS
 
     @cached_property
     def open_gates(self) -> list[ApprovalRow]:

@@ -13,15 +13,16 @@ from smithers_nb.diagnosis.state.conditions import Case, asks_to_repeat, last_al
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.redact import short_line
-from smithers_nb.sources.stores.json_text import as_object
+from smithers_nb.sources.stores.json_text import as_object, whole
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import ApprovalRow
+    from smithers_nb.model.rows import ApprovalRow, RunRow
     from smithers_nb.model.vocabulary import Health
     from smithers_nb.sources.snapshot import Snapshot
 
 _FOR_A_WORKER: Final = "waiting-worker"
 _ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota", _FOR_A_WORKER})
+_SECOND_MS: Final = 1_000
 
 
 def health(snapshot: Snapshot, now: int, stale_minutes: float = 15) -> tuple[Health, str]:
@@ -152,7 +153,18 @@ def _fine(case: Case) -> str:
     if status == _FOR_A_WORKER:
         return "waits for a worker"
     working = sorted({attempt.node_id for attempt in case.in_progress})
-    return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago") if working else status
+    if working:
+        return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago")
+    return _over_its_limit(case.run) or status
+
+
+def _over_its_limit(run: RunRow) -> str:
+    """Return that a cancelled workflow was ended by a time limit of its own, not by a person; DBOS records both alike."""
+    limit = whole(as_object(run.config).get("timeoutMs"))
+    lasted = (run.finished_at or 0) - (run.started_at or run.created_at or 0)
+    if run.status != "cancelled" or not limit or lasted < limit - _SECOND_MS:
+        return ""
+    return f"cancelled: its own time limit of {limit / 1000:g} s had passed"
 
 
 def _failed_children(snapshot: Snapshot) -> int:

@@ -6,6 +6,7 @@ them last recorded anything; the wait lasts as long as they hold them.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -98,7 +99,7 @@ def _nap(case: Case, node: NodeRow) -> Blocker:
     late = case.is_overdue(due)
     waits = "waits for a message or an event of another workflow" if node.state == "waiting-event" else "sleeps"
     until = "" if due is None else f" until {when(due)}" + (f", in {span(due - case.now)}" if due > case.now else "")
-    then = _TOO_LATE.format(span(case.now - (due or case.now))) if late else _BY_ITSELF
+    then = _of_another_version(case) or (_TOO_LATE.format(span(case.now - (due or case.now))) if late else _BY_ITSELF)
     return Blocker(
         kind=node.state,
         node_id=node.node_id,
@@ -119,16 +120,34 @@ def left_behind(case: Case) -> Iterator[Blocker]:
         return
     name = as_object(run.config).get("queue")
     held = f" It holds a slot of queue {name}." if isinstance(name, str) else ""
+    recovery = _of_another_version(case) or "restarting the application recovers the workflow, and so does a resume"
     yield Blocker(
         kind="left-pending",
         since=case.now - silent,
         reason=(
             f"nothing was recorded since {when(case.now - silent)}, {span(silent)} ago. DBOS keeps no heartbeat, so either executor "
-            f"{run.owner or 'local'} is in a long step, or it is gone; then restarting the application recovers the workflow, and so "
-            f"does a resume.{held}"
+            f"{run.owner or 'local'} is in a long step, or it is gone; then {recovery}.{held}"
         ),
         commands=(case.resume(),),
         evidence=(of_run(run),),
+    )
+
+
+def _of_another_version(case: Case) -> str:
+    """Return that only an application of the version that began the workflow recovers it, where newer ones have another."""
+    run, snapshot = case.run, case.snapshot
+    newer = snapshot.source.rows(RunRow, since_ms=run.created_at or run.started_at)
+    same = [row for row in newer if as_object(row.config).get("application") == as_object(run.config).get("application")]
+    last = max(same, key=lambda row: row.created_at or 0, default=run)
+    if not run.workflow_hash or not last.workflow_hash or last.workflow_hash == run.workflow_hash:
+        return ""
+    step = max((task.ordinal for task in snapshot.tasks), default=1)
+    version = f" fork --application-version {shlex.quote(last.workflow_hash)} "
+    fork = case.engine.rewind(run.run_id, step).replace(" fork ", version, 1)
+    return (
+        f"it was started by application version {run.workflow_hash}, and the newest workflow here by {last.workflow_hash}: an application "
+        f"that is started as {last.workflow_hash} does not pick it up. Start one with DBOS__APPVERSION={run.workflow_hash}, or continue in "
+        f"the new version with a fork of it, `{fork}`, and cancel this one"
     )
 
 

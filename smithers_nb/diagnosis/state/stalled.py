@@ -198,7 +198,11 @@ def _retry_storm(case: Case, tries: Tries) -> Blocker:
 def _backoff(case: Case, tries: Tries) -> Blocker:
     left = "no limit" if tries.allowed is None else f"{tries.allowed - tries.failed} attempt(s) left"
     due = tries.next_at or case.now
-    at = f"due in {span(due - case.now)}, at {when(due)}" if due > case.now else "due now"
+    if due > case.now:
+        at = f"due in {span(due - case.now)}, at {when(due)}"
+    else:
+        announced = (tries.node_id, tries.iteration) in case.announced_retries
+        at = "announced, after a delay not recorded" if announced else "due now"
     return Blocker(
         kind="retry-backoff",
         node_id=tries.node_id,

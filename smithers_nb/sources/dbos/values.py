@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import Any, Final
 
+from smithers_nb.sources.dbos.own_errors import own_words
 from smithers_nb.sources.dbos.pickles import NotReadable, Thing, plain, read
 from smithers_nb.sources.stores.json_text import dump, parse
 
@@ -72,8 +73,11 @@ def _tries(value: Thing) -> list[dict[str, Any]]:
 def _message(value: Thing) -> str:
     """Say what `str()` of the exception would."""
     args = [plain(item) for item in value.args]
-    if not args and isinstance(told := value.state.get("message"), str):
-        return told
+    if words := own_words(value.kind, args):
+        return words
+    told = value.state.get("message")
+    if isinstance(told, str) and told and (not args or (len(args) > 1 and value.kind not in _NUMBERED)):
+        return told  # an exception with several arguments has its words apart from them
     if value.kind in _NUMBERED and len(args) > 1:
         path = f": {args[2]!r}" if len(args) > 2 and args[2] is not None else ""  # noqa: PLR2004 - errno, text, path
         return f"[Errno {args[0]}] {args[1]}{path}"

@@ -18,6 +18,7 @@ from smithers_nb.diagnosis.classify.probes import probe
 from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.model.bug_report import BugOutcome
@@ -126,13 +127,14 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
     defects = find_defects(snapshot, gathered.now)
     seen_here = probe(failure, root=snapshot.run.root)
     past = look_back(source, gathered.target_run_id, failure.signatures[-1] if failure.signatures else "", gathered.now)
+    origin = find_origin(snapshot, failure, classification)
     found = Investigation(
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
-        root_cause=redact(root_cause(failure, classification, defects, seen_here)),
-        failure=replace(failure, evidence=(*failure.evidence, *source_line(failure, gathered))),
+        root_cause=redact(root_cause(failure, classification, defects, seen_here, origin=origin)),
+        failure=replace(failure, evidence=(*failure.evidence, *(origin.evidence if origin else ()), *source_line(failure, gathered))),
         classification=classification,
-        advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path),
+        advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path, origin=origin),
         defects=tuple(defects),
         last_good_run=past.last_good_run,
         changed_since=past.changed_since,

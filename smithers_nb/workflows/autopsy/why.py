@@ -17,6 +17,7 @@ from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.reset_preview import reset_preview
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state
@@ -73,11 +74,12 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
     signature = failure.signatures[-1] if failure.signatures else ""
     tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
     path = None if asked.workflow_path is None else str(asked.workflow_path)
+    origin = find_origin(snapshot, failure, classification)
     return {
-        "summary": root_cause(failure, classification, defects),
+        "summary": root_cause(failure, classification, defects, origin=origin),
         "failure": failure,
         "classification": classification,
-        "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path),
+        "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path, origin=origin),
         "reset_preview": _preview(snapshot, failure),
     }
 

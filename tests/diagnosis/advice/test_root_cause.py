@@ -105,7 +105,7 @@ def test_collateral_and_misrecording_are_told():
     masked = Defect(kind="failure-recorded-as-cancellation", summary="load failed, but is recorded as cancelled")
     dull = Defect(kind="gate-of-ended-run", summary="a gate is still open")
     text = root_cause(failure(Link(message="boom"), collateral=("a", "b", "c", "d", "e")), FOUND, [masked, dull])
-    assert "a, b, c, d and 1 more failed as well" in text
+    assert "Also failed: a, b, c, d and 1 more." in text
     assert text.endswith("Task load failed, but is recorded as cancelled.")
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from smithers_nb.diagnosis.failure.agent_errors import hidden_error, is_generic
+from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.model.rows import EventRow
+from smithers_nb.sources.snapshot import Snapshot
+from tests.diagnosis.conftest import LiteralSource, make
 
 Make = Callable[..., Any]
 GENERIC = "Claude run failed"
@@ -76,3 +79,18 @@ def test_events_without_words_are_passed_over(any_row: Make, attempt: Make, payl
 def test_messages_that_say_nothing_are_told(message: str, generic: bool) -> None:
     """`The agent failed` needs an explanation; what names a cause does not."""
     assert is_generic(message) == generic
+
+
+def test_last_words(run, attempt):
+    """Of an answer that is no JSON the answer is kept, of a time limit the last of the error stream."""
+    plain = attempt("a", kind="agent", error=json.dumps({"code": "INVALID_OUTPUT", "message": "plain text"}), response="I cannot write.")
+    failure = find_failure(Snapshot(LiteralSource([run(), plain]), "r"))
+    assert failure.details["answer"] == "I cannot write."
+    late = attempt("a", kind="agent", error=json.dumps({"code": "TASK_TIMEOUT", "message": "timed out"}))
+    said = [
+        make(EventRow, run_id="r", seq=seq, type="NodeOutput", node_id="a", attempt=1, payload=json.dumps({"text": text, "stream": stream}))
+        for seq, (stream, text) in enumerate([("stderr", "waiting for approval"), ("stdout", "thinking")])
+    ]
+    failure = find_failure(Snapshot(LiteralSource([run(), late, *said]), "r"))
+    assert failure.details["lastWords"] == "waiting for approval"
+    assert [e.ref for e in failure.evidence if "last" in e.note] == ["event:0"]

@@ -113,3 +113,20 @@ def test_docs_pointer_is_stripped() -> None:
 def test_any_json_is_readable(value: object) -> None:
     """Whatever JSON a store holds, parsing it gives a chain."""
     assert isinstance(parse_error(json.dumps(value)).details, dict)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"status": 503, "error": "Service Unavailable", "body": {"message": "CRM is in maintenance"}},
+        {
+            "message": "Request failed with status code 503",
+            "response": {"status": 503, "data": {"error": {"message": "CRM is in maintenance"}}},
+        },
+        {"message": "push failed", "data": {"detail": "CRM is in maintenance"}},
+        {"message": "push failed", "body": '{"reason": "CRM is in maintenance"}'},
+    ],
+)
+def test_what_the_server_answered_is_part_of_the_message(record):
+    """HTTP clients keep the server's own words within the error; they are told."""
+    assert "CRM is in maintenance" in parse_error(json.dumps(record)).chain[0].message

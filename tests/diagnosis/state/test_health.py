@@ -15,6 +15,7 @@ from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
 from smithers_nb.sources.smithers.source import SmithersSource
 from smithers_nb.sources.snapshot import Snapshot
+from tests.diagnosis.conftest import LiteralSource
 
 Make = Callable[..., Any]
 NOW = 1_800_000_000_000
@@ -211,3 +212,14 @@ def test_a_limit_resets_when_the_provider_said(snapshot: Make, run: Make, attemp
     assert quota_resets_at(snapshot(run(status="waiting-quota"), refused)) == (None if after is None else NOW + after)
     recorded = run(status="waiting-quota", error='{"resetAtMs": 7}')
     assert quota_resets_at(snapshot(recorded, refused)) == 7
+
+
+def test_a_workflow_that_ran_out_of_its_own_time(run):
+    """A cancelled workflow that had used up its own time limit says so; one that a person cancelled earlier does not."""
+
+    def of(lasted):
+        row = run(status="cancelled", started_at=NOW, finished_at=NOW + lasted, config='{"timeoutMs": 5000}')
+        return health(Snapshot(LiteralSource([row]), "r"), NOW + 60_000)[1]
+
+    assert of(5_100) == "cancelled: its own time limit of 5 s had passed"
+    assert of(2_000) == "cancelled"

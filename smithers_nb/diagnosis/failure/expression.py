@@ -1,0 +1,93 @@
+"""The expression that failed: which value was missing, and what was read of it.
+
+Gets the messages of JavaScript engines and of Python, which each say it in their own way, and where they do not, the line of source
+that threw; gives the names that lead to the missing value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from smithers_nb.diagnosis.failure.stack import own_frame
+
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Link
+
+_MAX_TEXT: Final = 600
+"""Where a message names an expression, it does so at its beginning; longer texts are data."""
+
+_PATH: Final = r"\b[\w$]{1,60}(?:\??\.[\w$]{1,60}|\??\.?\[[^\]]{1,80}\]|\(\)){0,12}"
+_EVALUATED: Final = re.compile(rf"(?:undefined|null) is not an object \(evaluating '\(?({_PATH})")
+_CALLED: Final = re.compile(rf"({_PATH}) is not (?:a function|iterable|a constructor)")
+_DESTRUCTURED: Final = re.compile(rf"[Cc]annot destructure property '([\w$]+)' (?:of|from) '?({_PATH})")
+_READING: Final = re.compile(
+    r"Cannot (?:read|set) propert(?:y|ies) (?:'([\w$]+)' )?of (?:undefined|null)(?: \((?:reading|setting) '([^']+)'\))?"
+)
+_NO_ATTRIBUTE: Final = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_NO_ITEM: Final = re.compile(r"'NoneType' object is not (?:subscriptable|iterable)")
+_KEY: Final = re.compile(r"^'([^']{1,80})'$")
+_NAME: Final = re.compile(r"\[\s*[\"'`]([^\"'`]+)[\"'`]\s*\]|\[\s*\d+\s*\]|([A-Za-z_$][\w$]*)")
+_NULLISH: Final = frozenset({"undefined", "null"})
+
+
+class Access(NamedTuple):
+    """A value that was not there.
+
+    Attributes:
+        names: Names that lead to it, outermost first; empty when nothing tells.
+        wanted: What was read of it; empty when the value itself was what was asked for.
+    """
+
+    names: tuple[str, ...]
+    wanted: str
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names and what was read, as one path."""
+        return (*self.names, self.wanted) if self.wanted else self.names
+
+
+def failing_access(chain: Iterable[Link], line: str = "") -> Access | None:
+    """Find out what a chain of errors tried to read.
+
+    Args:
+        chain: The errors, outermost first.
+        line: The line of source that threw, where it is known.
+    """
+    links = list(chain)
+    frame = own_frame(links)
+    text = (line or (frame.text if frame else ""))[:_MAX_TEXT]
+    found = (access for link in reversed(links) if (access := _of_message(link, text)))
+    return next(found, None)
+
+
+def _of_message(link: Link, line: str) -> Access | None:
+    message = link.message[:_MAX_TEXT]
+    if match := _EVALUATED.search(message) or _CALLED.search(message):
+        names = names_in(match[1])
+        return Access(names[:-1], names[-1]) if len(names) > 1 else Access(names, "") if names and names[0] not in _NULLISH else None
+    if match := _DESTRUCTURED.search(message):
+        return Access(names_in(match[2]), match[1])
+    if match := _READING.search(message):
+        return _in_line(match[1] or match[2] or "", line)
+    if (match := _NO_ATTRIBUTE.search(message)) and (match[1] == "NoneType" or line):
+        return _in_line(match[2], line)
+    if link.name == "KeyError" and (match := _KEY.match(message)):
+        return _in_line(match[1], line)
+    return _in_line("", line) if _NO_ITEM.search(message) else None
+
+
+def _in_line(wanted: str, line: str) -> Access:
+    """Find the path in a line of source whose last name is the one that was read; any path with an index where none is known."""
+    paths = [names_in(match[0]) for match in re.finditer(_PATH, line)]
+    for names in paths:
+        if wanted and wanted in names[1:]:
+            return Access(names[: names.index(wanted, 1)], wanted)
+    return Access((), wanted)
+
+
+def names_in(path: str) -> tuple[str, ...]:
+    """Take the names out of a path such as `d["fetch-orders"].lines`."""
+    return tuple(quoted or name for quoted, name in _NAME.findall(path) if quoted or name)

@@ -1,0 +1,33 @@
+"""Several failures in one run."""
+
+from __future__ import annotations
+
+import pytest
+
+from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
+from smithers_nb.sources.snapshot import Snapshot
+from tests.diagnosis.conftest import LiteralSource
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "root"),
+    [
+        ("connect ECONNREFUSED 127.0.0.1:5432", "Error: listen EADDRINUSE: address already in use :::5432", "b"),
+        ("connect to localhost:9000 timed out", "docker: no such image: minio:9", "b"),
+        ("connect ECONNREFUSED 127.0.0.1:5432", "undefined is not an object (evaluating 'x.y')", "a"),
+        ("connect ECONNREFUSED 10.1.1.1:5432", "Error: listen EADDRINUSE: address already in use :::5432", "a"),
+        ("connect ECONNREFUSED 127.0.0.1:5432", "could not start: connection refused 127.0.0.1:5432", "a"),
+    ],
+)
+def test_a_local_service_that_did_not_start(run, attempt, first, second, root):
+    """A refused connection to this machine is a symptom when a sibling failed to start something, and only then."""
+    rows = [run(), attempt("a", error_message=first, error=first, finished_at=1), attempt("b", error_message=second, error=second)]
+    assert find_failure(Snapshot(LiteralSource(rows), "r")).node_id == root
+
+
+def test_what_else_failed_is_quoted(run, attempt):
+    """Each other failure is among the evidence in its own words."""
+    rows = [run(), attempt("a", error="boom", error_message="boom", finished_at=1), attempt("b", error="bang", error_message="bang")]
+    found = find_failure(Snapshot(LiteralSource(rows), "r"))
+    assert [(e.ref, e.quote) for e in found.evidence if e.note == ALSO_FAILED] == [("attempt:b/0/1", "bang")]

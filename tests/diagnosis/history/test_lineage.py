@@ -1,0 +1,203 @@
+"""What lies behind a failure: the value, where it came from, and what changed since the workflow last worked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from smithers_nb.diagnosis.classify.classify import classify
+from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.lineage import find_origin
+from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
+from smithers_nb.sources.snapshot import Snapshot
+from tests.diagnosis.conftest import NOW, LiteralSource, make
+
+
+def output(node, row, run="r"):
+    """Make what a node produced, or with the node `input` the input of a run."""
+    return make(OutputRow, run_id=run, node_id=node, row=json.dumps(row))
+
+
+def failed(message, name="TypeError", node="sum", run="r", stack=""):
+    """Make a failed attempt with its error."""
+    error = json.dumps({"name": name, "message": message, "stack": stack})
+    return make(
+        AttemptRow,
+        run_id=run,
+        node_id=node,
+        attempt=1,
+        state="failed",
+        kind="compute",
+        finished_at=NOW,
+        error=error,
+        error_message=message,
+        error_name=name,
+    )
+
+
+def a_run(run="r", status="failed", at=NOW, **values):
+    """Make a run of the workflow `orders`."""
+    return make(
+        RunRow,
+        **{"run_id": run, "status": status, "state": status, "workflow": "orders", "started_at": at, "workflow_hash": "h1", **values},
+    )
+
+
+def origin(*rows, run="r", line=""):
+    """Find the origin of the failure of a run made of rows."""
+    snapshot = Snapshot(LiteralSource([*rows]), run)
+    failure = find_failure(snapshot)
+    return find_origin(snapshot, failure, classify(failure), line=line)
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("null is not an object (evaluating 'd[\"fetch-orders\"].lines.filter')", "TypeError"),
+        ("undefined is not an object (evaluating 'deps.fetchOrders.lines.map')", "TypeError"),
+        ("deps.fetchOrders.lines.map is not a function", "TypeError"),
+        ('deps["fetch-orders"].lines is not iterable', "TypeError"),
+        ("Cannot destructure property 'first' of 'deps.fetchOrders.lines' as it is undefined.", "TypeError"),
+    ],
+)
+def test_a_field_that_an_upstream_output_lacks(message, name):
+    """Whatever engine says it, the upstream node and its field are named, with what the field was before and what input changed."""
+    rows = [
+        a_run("good", "finished", NOW - 1000),
+        output("fetch-orders", {"lines": [1], "n": 1}, "good"),
+        output("input", {"source": "api", "day": "2026-11-10"}, "good"),
+        a_run(),
+        output("fetch-orders", {"lines": None, "n": 0}),
+        output("input", {"source": "legacy", "day": "2026-11-19"}),
+        failed(message, name),
+    ]
+    found = origin(*rows)
+    assert found.kind == "upstream"
+    assert found.producer == "fetch-orders"
+    assert found.text == (
+        "`sum` reads `lines` of `fetch-orders`, which is null in this run; in the last good run (good) it was a list; "
+        "the input changed from `source=api` to `source=legacy`"
+    )
+    assert found.good_input == {"source": "api"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "name"),
+    [
+        ("  const n = deps.load.rows.map((r) => r.id)", "Cannot read properties of undefined (reading 'map')", "TypeError"),
+        ("    total = load['rows'].items()", "'NoneType' object has no attribute 'items'", "AttributeError"),
+    ],
+)
+def test_the_line_that_threw_tells_the_path(line, message, name):
+    """Where the message names only what was read, the line of source says of what."""
+    found = origin(a_run(), output("load", {"rows": None}), failed(message, name), line=line)
+    assert found.text == "`sum` reads `rows` of `load`, which is null in this run"
+
+
+def test_a_near_miss_of_a_name():
+    """A field that was renamed upstream is told with the name that is there now."""
+    rows = [a_run(), output("load", {"rows": [1]}), failed("undefined is not an object (evaluating 'd.load.row.length')")]
+    assert "it has `rows` instead" in origin(*rows).text
+    rows = [a_run(), output("load", {"n": 1}), failed("undefined is not an object (evaluating 'd.load.lines.length')")]
+    assert "instead" not in origin(*rows).text
+
+
+def test_a_tolerated_failure_whose_output_is_read():
+    """A task that may fail leaves no output, so who reads it fails for its reason."""
+    rows = [
+        a_run(),
+        make(TaskRow, run_id="r", node_id="feed", props=json.dumps({"continueOnFail": "true"}), depends_on="[]"),
+        make(TaskRow, run_id="r", node_id="sum", props="{}", depends_on='["feed"]'),
+        failed("connect ECONNREFUSED 10.0.0.7:80", node="feed"),
+        failed("undefined is not an object (evaluating 'a.rows')"),
+        make(NodeRow, run_id="r", node_id="feed", state="failed"),
+        make(NodeRow, run_id="r", node_id="sum", state="failed"),
+    ]
+    found = origin(*rows)
+    assert (found.kind, found.producer) == ("tolerated", "feed")
+    assert "ECONNREFUSED 10.0.0.7:80" in found.text
+
+
+def test_a_value_is_followed_to_the_answer_it_came_from():
+    """What a person answered is the origin, although an output repeats it."""
+    rows = [
+        a_run(),
+        make(
+            QuestionRow,
+            run_id="r",
+            request_id="q",
+            node_id="pick",
+            status="answered",
+            answer='{"path": "/mnt/in/orders-11.csv"}',
+            answered_by="Ana",
+        ),
+        output("pick", {"path": "/mnt/in/orders-11.csv"}),
+        failed("ENOENT: no such file or directory, open '/mnt/in/orders-11.csv'", "Error"),
+    ]
+    found = origin(*rows)
+    assert (found.kind, found.producer) == ("answer", "pick")
+    assert "the answer of Ana to `pick`" in found.text
+
+
+def test_a_value_that_is_everywhere_is_no_origin():
+    """Short and ordinary words of an error are found in any input, which says nothing."""
+    rows = [a_run(), output("input", {"mode": "open", "n": 2, "name": "file"}), failed("cannot open file 2 of list", "Error")]
+    assert origin(*rows) is None
+
+
+def test_only_the_input_changed():
+    """With the same code, what changed in the input is the origin, and the good values are known."""
+    rows = [
+        a_run("good", "finished", NOW - 1000),
+        output("input", {"rows": 12}, "good"),
+        a_run(),
+        output("input", {"rows": -3}),
+        failed("Invalid array length", "RangeError"),
+    ]
+    found = origin(*rows)
+    assert (found.kind, found.good_input) == ("input", {"rows": 12})
+    assert "input.rows from 12 to -3" in found.text
+
+
+def test_nothing_changed():
+    """With the same code and the same input, what changed lies outside."""
+    rows = [
+        a_run("good", "finished", NOW - 1000),
+        output("input", {"rows": 12}, "good"),
+        a_run(),
+        output("input", {"rows": 12}),
+        failed("the sum does not add up", "Error", stack="Error: x\n    at children (/srv/ws/a/flows/a.tsx:8:100)"),
+    ]
+    assert origin(*rows).kind == "outside"
+
+
+def test_a_server_that_is_down_is_not_blamed_on_the_input():
+    """What changed says nothing about a failure of the machine or the network."""
+    rows = [
+        a_run("good", "finished", NOW - 1000),
+        output("input", {"rows": 12}, "good"),
+        a_run(),
+        output("input", {"rows": 13}),
+        failed("connect ECONNREFUSED 10.0.0.7:80", "Error"),
+    ]
+    assert origin(*rows) is None
+
+
+def test_a_child_beside_its_sibling():
+    """A child run that fails where its sibling worked is told by its input, and where that came from."""
+    child, sibling = "r:child:invite-1:0", "r:child:invite-0:0"
+    wrapper = json.dumps({"code": "WORKFLOW_EXECUTION_FAILED", "message": "Subflow invite-1 failed", "details": {"childRunId": child}})
+    rows = [
+        a_run(),
+        output("read", {"emails": ["ana@x.io", "bo.x.io"]}),
+        make(AttemptRow, run_id="r", node_id="invite-1", attempt=1, state="failed", finished_at=NOW, error=wrapper),
+        a_run(child, parent_run_id="r", workflow="invite"),
+        a_run(sibling, "finished", NOW - 5, parent_run_id="r", workflow="invite"),
+        output("input", {"email": "bo.x.io"}, child),
+        output("input", {"email": "ana@x.io"}, sibling),
+        failed("undefined is not an object (evaluating 'host.toUpperCase')", node="send", run=child),
+    ]
+    found = origin(*rows)
+    assert "email=bo.x.io, which is from `emails` of `read`" in found.text
+    assert "had email=ana@x.io" in found.text
