@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smithers_nb.redact import is_secret_name, redact, redact_value, short_line, surely_clean
+from smithers_nb.redact.tokens import table
 
 _HEX = "4f2a9d0e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e"
 # Pieces are joined here, so that no scanner takes this file for a leak.
@@ -87,7 +88,7 @@ SECRETS = [
     ("/callback?state=a%20{}", "ghp_" + "a1B2" * 9),
     (r'"header\nBearer {}"', "abcd1234"),
     ("https://hooks.slack.com/services/{}", "T00000000/B00000000/" + "XXXXabcd1234XXXX"),
-    ("https://discord.com/api/webhooks/1234567890/{}", "abcDEF123456_ghiJKL-78"),
+    ("https://discord.com/api/webhooks/{}", "1234567890/" + "abcDEF123456_ghiJKL-78"),
 ]
 HARMLESS = [
     "Bearer token is missing",
@@ -176,14 +177,13 @@ def test_secret_keys_hide_what_lies_under_them() -> None:
     value = {
         "apiKey": "x1",
         "db": {"password": 1234, "credentials": {"user": "a", "pass": "b"}},
-        "connection": ["h", 1],
         "x-key": "v",
         "hasToken": True,
     }
     cleaned = redact_value(value)
     assert cleaned["apiKey"] == "[REDACTED]"
     assert cleaned["db"] == {"password": "[REDACTED]", "credentials": "[REDACTED]"}
-    assert cleaned["connection"] == cleaned["x-key"] == "[REDACTED]"
+    assert cleaned["x-key"] == "[REDACTED]"
     assert cleaned["hasToken"] is True
 
 
@@ -203,6 +203,30 @@ def test_token_counts_survive() -> None:
 def test_keys_are_redacted_as_well() -> None:
     """A secret used as a key of an object is replaced too."""
     assert next(iter(redact_value({"ghp_" + "a1" * 18: 1}))).startswith("[REDACTED:")
+
+
+def test_a_connection_is_searched_and_not_hidden() -> None:
+    """What lies under `connection` is no secret as a whole; the password in it still is."""
+    cleaned = redact_value({"connection": ["keep-alive", {"password": "hunter22"}], "connectionString": "Server=a; Password=hunter22"})
+    assert cleaned == {"connection": ["keep-alive", {"password": "[REDACTED]"}], "connectionString": "Server=a; Password=[REDACTED]"}
+
+
+def test_a_pair_of_name_and_value_is_a_secret_too() -> None:
+    """Tools write their environment as a list of names and values."""
+    assert redact_value([{"name": "DB_PASSWORD", "value": "hunter22"}, {"name": "PORT", "value": "80"}]) == [
+        {"name": "DB_PASSWORD", "value": "[REDACTED]"},
+        {"name": "PORT", "value": "80"},
+    ]
+
+
+@pytest.mark.parametrize("vendor", table()["tokens"])
+def test_every_vendor_has_an_example_that_is_found(vendor: str) -> None:
+    """The example of each line of the table is replaced, with each of its prefixes, in a sentence and in JSON."""
+    prefixes, _, example, *extra = table()["tokens"][vendor]
+    for prefix in prefixes.split():
+        token = example.replace("*", prefix) if extra and isinstance(extra[0], str) else prefix + example
+        for text in (f"failed with {token} today", json.dumps({"message": f"first\n{token}"})):
+            assert example[-16:] not in redact(text), prefix
 
 
 @given(

@@ -1,0 +1,241 @@
+"""Secrets that are the value of a name: `password=…`, `"apiKey": "…"`, `<token>…</token>`, `--secret …`, headers.
+
+A name is looked for, judged (`names`), and only then the text behind it is read (`values`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Final, NamedTuple
+
+from smithers_nb.redact.names import Grade, grade, is_password_name
+from smithers_nb.redact.values import Value, is_placeholder_at, is_spoken, looks_like_code, looks_random, value_at
+
+Span = tuple[int, int]
+
+_NAME_WORDS: Final = (
+    "token",
+    "secret",
+    "pass",
+    "pwd",
+    "pw",
+    "psk",
+    "cred",
+    "auth",
+    "cookie",
+    "key",
+    "dsn",
+    "salt",
+    "jwt",
+    "otp",
+    "csrf",
+    "xsrf",
+    "session",
+)
+_IDENTIFIER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+_BEHIND_NAMES: Final = frozenset("\"'`]=: \t\r\n,>?")
+_HEADERS: Final = ("auth", "cookie")
+_SHORT: Final = 3
+_LONGEST_NAME: Final = 64
+_FEW_DIGITS: Final = re.compile(r"[\d.,_]{1,9}[kKmM]?")
+
+
+class _Name(NamedTuple):
+    """A name that speaks of a secret, and where it stands."""
+
+    begin: int
+    end: int
+    name: str
+    grade: Grade
+
+
+def assignments(text: str, lowered: str) -> Iterator[Span]:
+    """Find the secrets that have a telling name; `lowered` is the text in lower case."""
+    if not any(word in lowered for word in _NAME_WORDS):
+        return
+    done = 0
+    for hit in _name_words().finditer(lowered):
+        if hit.start() < done:
+            continue
+        done = _rest_of_name().match(text, hit.end()).end()  # type: ignore[union-attr]  # it matches nothing as well
+        if text[done : done + 1] not in _BEHIND_NAMES:
+            continue
+        begin = hit.start()
+        if text[begin - 1 : begin] in _IDENTIFIER:  # also when the text begins here
+            earlier = text[max(0, begin - _LONGEST_NAME) : begin]
+            begin -= len(earlier) - len(earlier.rstrip(_IDENTIFIER))
+        if done - begin > 2 * _LONGEST_NAME:
+            continue
+        name = text[begin:done].rstrip(".")
+        last = grade(name)
+        if last is Grade.NO:
+            continue
+        if last is Grade.PERHAPS and _long_value().match(text, done) is None:
+            continue
+        span = (hit.group() in _HEADERS and _header(text, done, name)) or _named(text, _Name(begin, done, name, last))
+        if span:
+            done = max(done, span[1])
+            yield span
+
+
+def _header(text: str, end: int, name: str) -> Span | None:
+    """Find the value of a header, which is the rest of the line; of `Bearer` and the like only the next word."""
+    kind = name.lower().rpartition("-")[2]
+    if kind not in {"authorization", "cookie"}:
+        return None
+    if kind == "cookie":
+        match = _cookies().match(text, end)
+        return match.span("value") if match else None
+    match = _authorization().match(text, end)
+    if match is None:
+        return None
+    kind = "word" if match["word"] else "rest"
+    written, start = match[kind], match.start(kind)
+    return None if not re.search(r"[0-9=]", written) or is_placeholder_at(text, start) else match.span(kind)
+
+
+def _named(text: str, name: _Name) -> Span | None:
+    """Find the value that belongs to a name, in any of the ways in which programs write that."""
+    sign = _sign().match(text, name.end)
+    if sign is None or sign["sign"] == ",":
+        apart = _element_or_option(text, name)
+        if apart or sign is None or not sign["quote"]:
+            return apart
+    value = value_at(text, sign.end())
+    return value[:2] if value and _belongs(text, name, sign, value) else None
+
+
+def _element_or_option(text: str, name: _Name) -> Span | None:
+    """Find the value that no sign joins to its name."""
+    before = text[name.begin - 1 : name.begin]
+    quoted = before in {'"', "'"}
+    option = name.name.startswith("-") and _option().match(text, name.end)
+    joint = option or (quoted and _pair().match(text, name.end)) or _listed().match(text, name.end)
+    if not joint:
+        element = _element().match(text, name.end + quoted) if quoted or before == "<" else None
+        sure = element is not None and name.grade is Grade.SURELY and not is_placeholder_at(text, element.start("value"))
+        return element.span("value") if element is not None and sure else None
+    value = value_at(text, joint.end())
+    if value is None or (option and value.end - value.start <= _SHORT):
+        return None
+    return value[:2] if _is_secret(text, name, value) else None
+
+
+def _belongs(text: str, name: _Name, sign: re.Match[str], value: Value) -> bool:
+    """Return whether a value behind a sign is a secret; where people write sentences, more is asked of it."""
+    written = text[value.start : value.end]
+    before = text[max(0, name.begin - 20) : name.begin]
+    if sign["sign"] == ",":
+        return value.quoted and bool(_defines().search(before) or looks_random(written)) and _is_secret(text, name, value)
+    if sign["sign"] == ":" and not sign["after"] and before.endswith(":"):  # one of many parts, as in the name of a resource
+        return False
+    if not sign["quote"] and before.endswith(" ") and _doubt().search(before):
+        name = name._replace(grade=Grade.PERHAPS)
+    loose = sign["sign"] != "=" or bool(sign["before"] or sign["after"])
+    if value.quoted:
+        return (bool(sign["quote"]) or not loose or len(written) > _SHORT) and _is_secret(text, name, value)
+    if loose and not is_spoken(written):
+        alone = name.grade is Grade.SURELY and sign["sign"] == ":" and _is_whole_line(text, name.begin, value)
+        return alone and not _remark().fullmatch(written)
+    return not (loose and looks_like_code(written, text[value.end : value.end + 1])) and _is_secret(text, name, value)
+
+
+def _is_secret(text: str, name: _Name, value: Value) -> bool:
+    written = text[value.start : value.end]
+    if name.grade is Grade.PERHAPS:
+        return looks_random(written)
+    if not value.quoted and len(written) < 2:  # noqa: PLR2004
+        return False
+    return is_password_name(name.name) or _FEW_DIGITS.fullmatch(written) is None
+
+
+def _is_whole_line(text: str, begin: int, value: Value) -> bool:
+    line = text[max(text.rfind("\n", 0, begin) + 1, begin - 40) : begin]
+    return not line.strip(" \t-") and text[value.end : value.end + 1] in {"", "\n", "\r"}
+
+
+@cache
+def _name_words() -> re.Pattern[str]:
+    return re.compile("|".join(_NAME_WORDS))
+
+
+@cache
+def _long_value() -> re.Pattern[str]:
+    """What a value must be at least to look random, behind whatever stands between it and its name."""
+    return re.compile(
+        r"\W{1,40}+(?:(?:[\w:-]{1,20}=[\"'][^\"'<>]{0,60}[\"'] {1,4}){0,3}(?i:value|content)\W{1,16}+)?[\w+/=.~!@#$%^&*|:;-]{12}"
+    )
+
+
+@cache
+def _rest_of_name() -> re.Pattern[str]:
+    return re.compile(r"[A-Za-z0-9_.-]*+")
+
+
+@cache
+def _sign() -> re.Pattern[str]:
+    return re.compile(
+        r"(?P<quote>[\"'`]?)\]?(?P<before>[ \t]{0,16})(?P<sign>=>|:=|\?=|={1,2}|:{1,2}|,)"
+        r"(?P<after>(?:(?<=[\"'`][:,])\s|(?<=[\"'`] [:,])\s|[ \t]){0,16})"
+    )
+
+
+@cache
+def _option() -> re.Pattern[str]:
+    return re.compile(
+        r"(?:[ \t]{1,3}|[\"'],\s{0,4}(?=[\"']))(?![-<$])"
+        r"(?!(?:options?|flags?|arguments?|parameters?|values?|is|was|to|and|or|not|must|may|in|for|with|from|as)\b)"
+    )
+
+
+@cache
+def _element() -> re.Pattern[str]:
+    return re.compile(r"(?:\s[^<>]{0,80})?>\s{0,20}(?P<value>[^<\s][^<\n]{0,4000})")
+
+
+@cache
+def _pair() -> re.Pattern[str]:
+    """What stands between a name that is itself a value and its value: `"name": "TOKEN", "value": "…"`."""
+    return re.compile(
+        r"[\"'](?:(?:\s{1,4}[\w:-]{1,20}=[\"'][^\"'<>]{0,60}[\"']){0,3}(?:\s{0,4},\s{0,20}|\s{1,20})"
+        r"[\"']?(?i:value|content)[\"']?\s{0,4}[:=]\s{0,4})"
+    )
+
+
+@cache
+def _listed() -> re.Pattern[str]:
+    return re.compile(r"[\"']?[ \t]{0,4}\r?\n[ \t]{0,24}value:[ \t]{1,4}")
+
+
+@cache
+def _cookies() -> re.Pattern[str]:
+    pair = r"[^\s=;,\"']{1,200}=[^\s;,\"']*"
+    return re.compile(rf"[\"']?[ \t]{{0,4}}[:=,][ \t]{{0,4}}[\"']?(?P<value>{pair}(?:;[ ]{{0,2}}(?:{pair}|[A-Za-z]{{1,20}}\b))*+)")
+
+
+@cache
+def _authorization() -> re.Pattern[str]:
+    return re.compile(
+        r"[\"']?[ \t]{0,4}[:=][ \t]{0,4}(?:(?i:bearer|basic|token|apikey|api-key|key|negotiate|ntlm|jwt|splunk|ghost"
+        r"|sso-key|bot)[ =]{1,2}(?:token=)?\"?(?P<word>[^\s\"']{4,})"
+        r"|(?![\"'])(?P<rest>(?=[A-Za-z0-9-]{2,40}[ ])(?:[^\"'\n]|(?<==)\"[^\"\n]*\")+))"
+    )
+
+
+@cache
+def _doubt() -> re.Pattern[str]:
+    return re.compile(r"(?i:unexpected|invalid|expected|missing|illegal|unknown|bad|wrong|empty|incorrect) +\Z")
+
+
+@cache
+def _defines() -> re.Pattern[str]:
+    return re.compile(r"(?i:define|setenv|putenv|set|env)\w{0,8}\( {0,2}[\"']\Z")
+
+
+@cache
+def _remark() -> re.Pattern[str]:
+    return re.compile(
+        r"(?i:\w*required\w*|missing|invalid|unknown|expired|optional|string|str|bytes|password|secret|token|yes|no|none|hidden|masked|changeme|\W+)"
+    )
