@@ -139,7 +139,7 @@ def test_a_run_that_waits_for_a_worker(project):
     run_id = project.submit("1")
     seen = Snapshot(open_source(project.root), run_id)
     why = explain(seen, now=seen.run.created_at or 0)
-    assert why.summary == "it waits for a worker"
+    assert why.summary == "waits for a worker"
     assert [blocker.commands for blocker in why.blockers] == [("smithers-nb worker --until-idle",)]
 
 

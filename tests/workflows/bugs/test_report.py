@@ -57,14 +57,12 @@ KEYS = [
     "apiKey",
     "api_key",
     "x-key",
-    "key",
     "accessToken",
     "clientSecret",
     "password",
     "credentials",
     "authorization",
     "DSN",
-    "connectionUrl",
 ]
 COUNTS = {"inputTokens": 120, "outputTokens": 7, "max_tokens": 4096, "cacheReadTokens": 3, "token": 9, "totalTokens": 1.5}
 
