@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from smithers_nb.redact.context import in_context
 from smithers_nb.redact.decode import views
-from smithers_nb.redact.names import Grade, grade, is_password_name, is_secret_name
+from smithers_nb.redact.names import NAME_WORDS, Grade, grade, is_password_name, is_secret_name
 from smithers_nb.redact.tokens import tokens
 from smithers_nb.redact.values import looks_random
 
@@ -30,28 +30,7 @@ _PASSES: Final = 8
 _LONG: Final = 500_000
 """A longer text is looked through once: a second look costs as much and finds hardly ever anything."""
 _ENCODED: Final = ("\\", "%", "&", "\x1b")
-_KEY_WORDS: Final = (
-    "key",
-    "token",
-    "secret",
-    "pass",
-    "pw",
-    "psk",
-    "cred",
-    "auth",
-    "dsn",
-    "cookie",
-    "session",
-    "jwt",
-    "bearer",
-    "otp",
-    "salt",
-    "csrf",
-    "xsrf",
-    "pat",
-    "sas",
-    "connection",
-)
+_KEY_WORDS: Final = (*NAME_WORDS, "bearer", "pat", "sas", "connection")
 """One of these is in every name of a secret."""
 
 

@@ -10,35 +10,16 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
-from smithers_nb.redact.names import Grade, grade, is_password_name
+from smithers_nb.redact.names import NAME_WORDS, Grade, grade, is_password_name
 from smithers_nb.redact.values import Value, is_placeholder_at, is_spoken, looks_like_code, looks_random, value_at
 
 Span = tuple[int, int]
 
-_NAME_WORDS: Final = (
-    "token",
-    "secret",
-    "pass",
-    "pwd",
-    "pw",
-    "psk",
-    "cred",
-    "auth",
-    "cookie",
-    "key",
-    "dsn",
-    "salt",
-    "jwt",
-    "otp",
-    "csrf",
-    "xsrf",
-    "session",
-)
 _IDENTIFIER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 _BEHIND_NAMES: Final = frozenset("\"'`]=: \t\r\n,>?")
 _HEADERS: Final = ("auth", "cookie")
 _SHORT: Final = 3
-_LONGEST_NAME: Final = 64
+_MAX_NAME: Final = 64
 _FEW_DIGITS: Final = re.compile(r"[\d.,_]{1,9}[kKmM]?")
 
 
@@ -53,7 +34,7 @@ class _Name(NamedTuple):
 
 def assignments(text: str, lowered: str) -> Iterator[Span]:
     """Find the secrets that have a telling name; `lowered` is the text in lower case."""
-    if not any(word in lowered for word in _NAME_WORDS):
+    if not any(word in lowered for word in NAME_WORDS):
         return
     done = 0
     for hit in _name_words().finditer(lowered):
@@ -64,9 +45,9 @@ def assignments(text: str, lowered: str) -> Iterator[Span]:
             continue
         begin = hit.start()
         if text[begin - 1 : begin] in _IDENTIFIER:  # also when the text begins here
-            earlier = text[max(0, begin - _LONGEST_NAME) : begin]
+            earlier = text[max(0, begin - _MAX_NAME) : begin]
             begin -= len(earlier) - len(earlier.rstrip(_IDENTIFIER))
-        if done - begin > 2 * _LONGEST_NAME:
+        if done - begin > 2 * _MAX_NAME:
             continue
         name = text[begin:done].rstrip(".")
         last = grade(name)
@@ -158,7 +139,7 @@ def _is_whole_line(text: str, begin: int, value: Value) -> bool:
 
 @cache
 def _name_words() -> re.Pattern[str]:
-    return re.compile("|".join(_NAME_WORDS))
+    return re.compile("|".join(NAME_WORDS))
 
 
 @cache

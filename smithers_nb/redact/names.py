@@ -11,6 +11,12 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
+NAME_WORDS: Final = (
+    *("token", "secret", "pass", "pwd", "pw", "psk", "cred", "auth", "cookie"),
+    *("key", "dsn", "salt", "jwt", "otp", "csrf", "xsrf", "session"),
+)
+"""One of these is in every name that `password=…` and the like are looked for by, in lower case."""
+
 
 class Grade(IntEnum):
     """How surely a name says that its value is a secret."""

@@ -211,8 +211,8 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
     if not case.engine.replays:
         return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
-    detail += " Then start a fresh run"
-    detail += "." if case.edited else "; an edit while this run is still resumable makes a resume refuse with RESUME_METADATA_MISMATCH."
+    detail += " Then start a fresh run."
+    detail += "" if case.edited else " After you edit the file this run can no longer be resumed (RESUME_METADATA_MISMATCH)."
     if case.is_unsafe:
         return f"{detail} {_of_the_effect(case)}", [_look(case), _afresh(case)]
     if _is_active(case.snapshot.run.status):
@@ -266,7 +266,7 @@ def _of_the_origin(case: _Case, lines: list[str]) -> str:
     told = f" What has to be done again is `{origin.producer}`, where the value came in." if origin.kind == "answer" else ""
     if origin.good_input and any(line == _afresh(case) for line in lines):
         fields = ", ".join(f"`{field}`" for field in origin.good_input)
-        told += f" The same input would fail again: the command has {fields} as in the last good run, so put in what is meant."
+        told += f" The same input would fail again: the command has {fields} as in the last good run; change it if another value was meant."
     return told
 
 

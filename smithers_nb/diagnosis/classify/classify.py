@@ -145,15 +145,7 @@ def classify(failure: Failure) -> Classification:
     )
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
     found = weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
-    return Classification(
-        failure_class=found.failure_class,
-        confidence=found.confidence,
-        rule=found.rule,
-        reason=found.reason,
-        suggestion=found.suggestion,
-        quote=recognised(found.rule, failure),
-        exonerated=found.exonerated,
-    )
+    return replace(found, quote=recognised(found.rule, failure))
 
 
 def _in_the_agents_words(failure: Failure) -> Classification | None:

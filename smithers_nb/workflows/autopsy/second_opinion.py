@@ -23,14 +23,21 @@ from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
     from smithers_nb.agents.providers.base import Proposal, Provider
+    from smithers_nb.diagnosis.history.lineage import Origin
     from smithers_nb.model.verdict import Advice, Classification
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
     from smithers_nb.workflows.autopsy.results import Gathered, Investigation
 
 
-def consulted(
-    found: Investigation, gathered: Gathered, snapshot: Snapshot, *, provider: str, tried: Collection[Suggestion]
+def consulted(  # noqa: PLR0913  # all but three are options by name
+    found: Investigation,
+    gathered: Gathered,
+    snapshot: Snapshot,
+    *,
+    provider: str,
+    tried: Collection[Suggestion],
+    origin: Origin | None = None,
 ) -> Investigation:
     """Let a provider look at an investigation.
 
@@ -40,6 +47,7 @@ def consulted(
         snapshot: The run.
         provider: Name of the provider.
         tried: Suggestions that were followed before in vain.
+        origin: What lies behind the failure; the advice takes it into account.
 
     Returns:
         The investigation, with what holds of the provider's answer and a line for what does not.
@@ -52,7 +60,7 @@ def consulted(
         return found
 
     def advice(classification: Classification) -> Advice:
-        return advise(snapshot, found.failure, classification, tried=tried, workflow_path=gathered.workflow_path)
+        return advise(snapshot, found.failure, classification, tried=tried, workflow_path=gathered.workflow_path, origin=origin)
 
     opinion = _ask(
         asked,

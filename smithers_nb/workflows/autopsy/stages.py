@@ -148,7 +148,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
         error_summary=error_summary(failure, snapshot.attempts),
     )
-    return consulted(found, gathered, snapshot, provider=asked.provider, tried=past.tried)
+    return consulted(found, gathered, snapshot, provider=asked.provider, tried=past.tried, origin=origin)
 
 
 def bug_gate(investigation: Investigation, gathered: Gathered | None = None) -> GateCard:

@@ -96,7 +96,7 @@ def _investigation(row: Investigation) -> Card:
         cards.banner(_CLASS_TITLES[found.failure_class], row.root_cause, state="failed", facts=facts),
         *provider_cards(row.authors, row.provider_notes),
         plain_words(row.error_summary, row.authors.error_summary) if row.error_summary else None,
-        cards.details("The error, from the outside in", "\n\n".join(map(_link, failure.chain))) if failure.chain else None,
+        cards.details("Error chain", "\n\n".join(map(_link, failure.chain))) if failure.chain else None,
         *(_seen(observation) for observation in row.seen_here),
         cards.defects_list(row.defects) if row.defects else None,
         cards.problems_list(row.problems) if row.problems else None,

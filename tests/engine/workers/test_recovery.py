@@ -31,13 +31,6 @@ stage('second', second)
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def project(request, tmp_path):
-    """A project whose runs are in SQLite, then one whose runs are in Postgres."""
-    url = request.getfixturevalue("postgres") if request.param == "postgres" else None
-    return Project(Location.of(tmp_path, database=url))
-
-
 @pytest.mark.slow
 def test_a_decision_without_a_worker_is_followed_by_the_next_one(project):
     """A decision made while no worker is alive is an outbox row; the first worker that comes relays it."""

@@ -11,9 +11,8 @@ import pytest
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import executions
-from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers.client import enqueue
-from tests.support.durable import Project, effect, ended, until
+from tests.support.durable import effect, ended, until
 
 DIE_ONCE = """
 import os, pathlib, signal
@@ -41,13 +40,6 @@ die_once('at the end')
 """Two stages, and a place at which the process that executes them is killed, once."""
 
 BOUNDARIES = ("at the start", "before first", "within first", "between", "before second", "within second", "at the end")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def project(request, tmp_path):
-    """A project whose runs are in SQLite, then one whose runs are in Postgres."""
-    url = request.getfixturevalue("postgres") if request.param == "postgres" else None
-    return Project(Location.of(tmp_path, database=url))
 
 
 @pytest.mark.slow
