@@ -63,7 +63,7 @@ def test_a_kernel_that_was_killed(project, lines, status):
             why = found.run(run_id).why()
         assert "the kernel ended in the middle of" in why.summary
         assert why.advice.commands == ("smithers-nb up NOTEBOOK.ipynb",)
-        assert "begins a durable run" in why.advice.detail
+        assert "starts a durable run" in why.advice.detail
 
 
 def test_a_live_kernel_gives_signs_of_life(project, monkeypatch):
