@@ -130,7 +130,8 @@ class Run(Grains):
         return explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
 
     def inspect(self) -> dict[str, Any]:
-        """Gather it in one dictionary of typed rows and findings: run, nodes, attempts, gates, questions, defects, problems."""
+        """Gather it in one dictionary of typed rows and findings: run, nodes, attempts, tokens, gates, questions, defects,
+        problems."""
         from smithers_nb.diagnosis.defects.detectors import find_defects
 
         seen = self.snapshot
@@ -138,6 +139,7 @@ class Run(Grains):
             "run": self.row,
             "nodes": seen.nodes,
             "attempts": seen.attempts,
+            "tokens": seen.tokens,
             "approvals": seen.approvals,
             "questions": seen.questions,
             "children": [child.run for child in seen.children],

@@ -20,36 +20,46 @@ from smithers_nb.errors import BugReportError, ControlRefused, SmithersNbError
 
 DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("run.up", "Run a notebook as a durable run."),
-    "workflow": ("run.workflow", "Run an installed workflow by its name, or list them."),
-    "init": ("run.init", "Install the workflow pack into a project."),
-    "demo": ("investigate.demo", "Autopsy a failed run of the bundled example store."),
-    "autopsy": ("investigate.autopsy", "Find out why a run failed: notebook, report and verdict row."),
-    "why": ("look.why", "Say what a run failed on or waits for, and what to do."),
-    "ps": ("look.runs", "List the runs of a store, newest first."),
-    "inspect": ("look.runs", "Show one run: state, nodes, approvals, questions, defects."),
-    "logs": ("look.logs", "Print what a run does: its log, and what its notebook shows."),
-    "events": ("look.events", "Print a run's event log."),
-    "node": ("look.nodes", "Show one node: attempts, errors, tools, tokens, output."),
-    "output": ("look.nodes", "Print what a run's nodes produced."),
-    "diff": ("look.nodes", "Print the file changes a run's nodes made."),
-    "scores": ("look.nodes", "Print the scores of a run's nodes."),
-    "failures": ("look.failures", "List failures with class and signature, of a run or the whole store."),
-    "report": ("investigate.report", "Write the HTML report of a run and print its path."),
-    "watch": ("investigate.watch", "Launch an autopsy for every run that fails in a Smithers project."),
-    "approve": ("run.decisions", "Approve what a run asks at a gate."),
-    "deny": ("run.decisions", "Deny what a run asks at a gate."),
-    "human": ("run.decisions", "See what waits for a person, and answer questions."),
-    "resume": ("run.control", "Go on with a run that stopped."),
-    "retry-task": ("run.control", "Try a node of a run again, with what began after it."),
-    "rewind": ("run.control", "Go back in a run to where a node was finished."),
-    "cancel": ("run.control", "Stop a run."),
-    "worker": ("run.worker", "Execute what is queued, until told to stop."),
-    "bug": ("investigate.bug", "Report a bug of Smithers, after showing what would be sent."),
-    "classify": ("look.classify", "Classify error messages read from standard input."),
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Find out what went wrong": {
+        "why": ("look.why", "Explain why a run failed or what it waits for, and what to do."),
+        "autopsy": ("investigate.autopsy", "Find out why a run failed: notebook, report and verdict row."),
+        "report": ("investigate.report", "Write the HTML report of a run and print its path."),
+        "failures": ("look.failures", "List kinds of failure with class and signature, of a run or the whole store."),
+        "classify": ("look.classify", "Classify error messages read from standard input."),
+        "bug": ("investigate.bug", "Report a bug of Smithers, after showing what would be sent."),
+        "watch": ("investigate.watch", "Launch an autopsy for every run that fails in a Smithers project."),
+        "demo": ("investigate.demo", "Autopsy a failed run of the bundled example store."),
+    },
+    "Look at runs": {
+        "ps": ("look.runs", "List the runs of a store, newest first."),
+        "inspect": ("look.runs", "Show one run: state, nodes, approvals, questions, defects."),
+        "logs": ("look.logs", "Print what a run does: its log, and what its notebook shows."),
+        "events": ("look.events", "Print a run's event log."),
+        "node": ("look.nodes", "Show one node: attempts, errors, tools, tokens, output."),
+        "output": ("look.nodes", "Print what a run's nodes produced."),
+        "diff": ("look.nodes", "Print the file changes a run's nodes made."),
+        "scores": ("look.nodes", "Print the scores of a run's nodes."),
+    },
+    "Decide and answer": {
+        "approve": ("run.decisions", "Approve what a run asks at a gate."),
+        "deny": ("run.decisions", "Deny what a run asks at a gate."),
+        "human": ("run.decisions", "See what waits for a person, and answer questions."),
+    },
+    "Run notebooks": {
+        "up": ("run.up", "Run a notebook as a durable run."),
+        "workflow": ("run.workflow", "Run an installed workflow by its name, or list them."),
+        "init": ("run.init", "Install the workflow pack into a project."),
+        "resume": ("run.control", "Resume a stopped run."),
+        "retry-task": ("run.control", "Try a node of a run again, with what began after it."),
+        "rewind": ("run.control", "Go back in a run to where a node was finished."),
+        "cancel": ("run.control", "Stop a run."),
+        "worker": ("run.worker", "Execute what is queued, until told to stop."),
+    },
 }
-"""Command name: module of `smithers_nb.cli` it lives in, and its line in `--help`."""
+"""What one wants, to the commands for it: name to the module of `smithers_nb.cli` it lives in and its line in `--help`."""
+
+COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 
 
 class LazyGroup(click.Group):
@@ -81,15 +91,17 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table alone."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        widest = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in commands.items()])
 
 
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nFirst steps:\n  smithers-nb demo\n  smithers-nb ps\n  smithers-nb why RUN\n  smithers-nb autopsy RUN",
+    epilog="\b\nFirst steps:\n  smithers-nb demo\n  smithers-nb ps\n  smithers-nb why RUN\n  smithers-nb autopsy RUN\n\n\b\nCompletion of commands and options in your shell (bash, zsh or fish):\n  eval \"$(_SMITHERS_NB_COMPLETE=bash_source smithers-nb)\"",
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
@@ -99,6 +111,8 @@ def app(ctx: click.Context, debug: bool) -> None:
 
     A run is named by its id or any beginning of it that no other run shares. The store is searched for from the
     current folder upwards; every command takes another place with --source.
+
+    Exit codes: 0 done, 1 failed, 2 cancelled, 3 waiting for a person or an event, 4 refused: a wrong argument or an impossible request.
     """
     if debug:
         ctx.meta["smithers_nb.debug"] = True

@@ -19,7 +19,7 @@ import click
 import orjson
 
 from smithers_nb.model.finding import Finding, camel
-from smithers_nb.model.timestamps import duration, when
+from smithers_nb.model.timestamps import duration, span, when
 from smithers_nb.present.html.states import Tone, look
 from smithers_nb.present.html.text import one_line
 from smithers_nb.redact import redact_value, surely_clean
@@ -185,6 +185,16 @@ def moment(ms: int | None) -> str:
 def took(seconds: float | None) -> str:
     """Write a length of time for a table."""
     return duration(seconds) or "-"
+
+
+def age(ms: int | None, now: int) -> str:
+    """Write how long ago something was, by its largest unit."""
+    return "-" if ms is None else " ".join(span(now - ms).split()[:2])
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun, such as `1 other` or `2 others`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def node_name(row: Any) -> str:

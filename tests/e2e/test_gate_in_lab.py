@@ -72,17 +72,19 @@ def lab(folder):
         process = subprocess.Popen(command, cwd=folder, env={**os.environ, **private}, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{url}/api?token=t", timeout=2).close()
-                break
-            except OSError:
-                assert process.poll() is None, (folder / "lab.log").read_text()[-2000:]
-                time.sleep(0.1)
+        assert until(lambda: process.poll() is not None or _answers(f"{url}/api?token=t"), seconds=180), "JupyterLab does not answer"
+        assert process.poll() is None, (folder / "lab.log").read_text()[-2000:]
         yield url
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _answers(url):
+    with suppress(OSError):
+        urllib.request.urlopen(url, timeout=2).close()
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")

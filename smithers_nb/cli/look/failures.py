@@ -1,14 +1,19 @@
-"""`failures`: why things failed, one row per failed attempt, in one pass over a run or the whole store."""
+"""`failures`: why things failed, by kind or one row per failed attempt, in one pass over a run or the whole store."""
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from smithers_nb.cli.options import Asked, Moment, Utf8, command, maybe_run_argument
-from smithers_nb.cli.output import Column, message, moment, node_name, print_rows, short_ids
+from smithers_nb.cli.output import Column, message, moment, node_name, note, print_rows, short_ids
+from smithers_nb.model.rows import RunRow
 from smithers_nb.model.vocabulary import FailureClass
+
+if TYPE_CHECKING:
+    from smithers_nb.model.rows import FailureRow
+    from smithers_nb.project import Project
 
 _OPTIONS = (
     click.option(
@@ -21,6 +26,11 @@ _OPTIONS = (
     ),
     click.option("--signature", type=Utf8(), help="Only failures with this signature: the same failure wherever it occurred."),
     click.option("--since", type=Moment(ago=True), help="Only failures since this time: epoch milliseconds, ISO 8601, or 15m, 2h, 1d ago."),
+    click.option(
+        "--by",
+        type=click.Choice(["signature", "attempt"]),
+        help="One row per kind of failure, or one per failed attempt.  [default: signature for a table of a whole store, else attempt]",
+    ),
 )
 
 
@@ -32,10 +42,11 @@ _OPTIONS = (
 smithers-nb failures 49315
 smithers-nb failures --since 7d --format jsonl | jq -r .signature | sort | uniq -c""",
 )
-def failures(ask: Asked, run: str | None, classes: tuple[str, ...], signature: str | None, since: int | None) -> None:
+def failures(ask: Asked, run: str | None, classes: tuple[str, ...], signature: str | None, since: int | None, by: str | None) -> None:
     """List failures with their class and signature, of one run or of the whole store.
 
-    Equal signatures are the same failure, whatever ids, paths, numbers and times its message holds.
+    Equal signatures are the same failure, whatever ids, paths, numbers and times its message holds. The table of a whole store has one
+    row per signature, the one that hit most runs first.
     """
     with ask.project() as project:
         run_id = None if run is None else project.run(run).id
@@ -46,15 +57,42 @@ def failures(ask: Asked, run: str | None, classes: tuple[str, ...], signature: s
             and signature in (None, row.signature)
             and (since is None or (row.at or 0) >= since)
         ]
-        short = short_ids(row.run_id for row in project.run_rows()) if run is None and ask.fmt == "table" else {}
-        columns = (
-            *((Column("RUN", lambda row: short.get(row.run_id, row.run_id)),) if run is None else ()),
-            Column("NODE", node_name),
-            Column("TRY", lambda row: row.attempt, spare=2),
-            Column("AT (UTC)", lambda row: moment(row.at), spare=4),
-            Column("CLASS", lambda row: row.failure_class),
-            Column("SURE", lambda row: row.confidence, spare=3),
-            Column("SIGNATURE", lambda row: row.signature, spare=1),
-            Column("MESSAGE", lambda row: message(row.message), grow=True),
-        )
-        print_rows(found, ask.fmt, columns, nothing="no failures")
+        if (by or ("signature" if run is None and ask.fmt == "table" else "attempt")) == "signature":
+            _print_kinds(ask, project, found)
+        else:
+            _print_attempts(ask, project, found, with_run=run is None)
+
+
+def _print_kinds(ask: Asked, project: Project, found: list[FailureRow]) -> None:
+    from smithers_nb.diagnosis.history.recurrence import signatures_table
+
+    kinds = signatures_table(found, project.source.rows(RunRow))
+    confidence = {row.signature: row.confidence for row in found}
+    columns = (
+        Column("RUNS", lambda kind: kind.runs),
+        Column("ATTEMPTS", lambda kind: kind.count, spare=5),
+        Column("CLASS", lambda kind: kind.failure_class),
+        Column("CONFIDENCE", lambda kind: confidence[kind.signature], spare=4),
+        Column("FIRST (UTC)", lambda kind: moment(kind.first_at), spare=3),
+        Column("LAST (UTC)", lambda kind: moment(kind.last_at), spare=2),
+        Column("SIGNATURE", lambda kind: kind.signature, spare=1),
+        Column("MESSAGE", lambda kind: message(kind.message), grow=True),
+    )
+    print_rows(kinds, ask.fmt, columns, nothing="no failures")
+    if ask.fmt == "table" and kinds:
+        note(f"{len(found):,} failed attempts of {len(kinds):,} kinds; --by attempt lists each, --signature selects one kind")
+
+
+def _print_attempts(ask: Asked, project: Project, found: list[FailureRow], *, with_run: bool) -> None:
+    short = short_ids(row.run_id for row in project.run_rows()) if with_run and ask.fmt == "table" else {}
+    columns = (
+        *((Column("RUN", lambda row: short.get(row.run_id, row.run_id)),) if with_run else ()),
+        Column("NODE", node_name),
+        Column("TRY", lambda row: row.attempt, spare=2),
+        Column("AT (UTC)", lambda row: moment(row.at), spare=4),
+        Column("CLASS", lambda row: row.failure_class),
+        Column("CONFIDENCE", lambda row: row.confidence, spare=3),
+        Column("SIGNATURE", lambda row: row.signature, spare=1),
+        Column("MESSAGE", lambda row: message(row.message), grow=True),
+    )
+    print_rows(found, ask.fmt, columns, nothing="no failures")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
-from smithers_nb.cli.output import Column, message, moment, node_name, note, print_finding, print_rows, short_ids, took
+from smithers_nb.cli.output import Column, age, message, moment, node_name, note, plural, print_finding, print_rows, short_ids, took
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.diagnosis.failure.order import by_start
+from smithers_nb.model.timestamps import duration
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import AttemptRow
+    from smithers_nb.model.rows import AttemptRow, NodeRow, TokenRow
 
+_WENT_WELL = frozenset({"succeeded", "finished", "continued"})
 _FEW = 20
 _MANY = 60
 _OPTIONS = (
@@ -36,13 +40,16 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
         rows = project.run_rows(status=status)
         shown = rows if everything else rows[:limit]
         short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and sys.stdout.isatty() else {}
-        reasons = project.reasons(shown) if ask.fmt == "table" else {}
+        reasons = project.reasons(rows) if ask.fmt == "table" else {}
+        others = _others(reasons)
         columns = (
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
             Column("WORKFLOW", lambda row: row.workflow, spare=1),
             Column("STATE", lambda row: row.state, state=True),
-            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=2),
-            Column("TOOK", lambda row: took(row.duration_s), spare=3),
+            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=3),
+            Column("AGE", lambda row: age(row.started_at or row.created_at, project.now)),
+            Column("TOOK", lambda row: took(row.duration_s), spare=2),
+            Column("SAME CAUSE", lambda row: others.get(row.run_id, ""), spare=4),
             Column("ERROR", lambda row: message(reasons.get(row.run_id)), grow=True),
         )
         print_rows(
@@ -55,6 +62,15 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
             note(f"{len(rows) - len(shown):,} older runs are not shown; --all shows them")
 
 
+def _others(reasons: dict[str, str]) -> dict[str, str]:
+    """Count for each failed run the other runs that failed on the same, judged by the signature of the error."""
+    from smithers_nb.diagnosis.failure.signature import signature
+
+    same = {run_id: signature(text) for run_id, text in reasons.items()}
+    runs = Counter(same.values())
+    return {run_id: plural(runs[key] - 1, "other") for run_id, key in same.items() if runs[key] > 1}
+
+
 @command(
     "inspect", run_argument, now_option, example="smithers-nb inspect 49315\nsmithers-nb inspect 49315 --format json | jq '.nodes[].state'"
 )
@@ -62,10 +78,10 @@ def inspect(ask: Asked, run: str) -> None:
     """Show one run: its state, nodes, attempts, gates, questions, defects, and what could not be read."""
     with ask.project() as project:
         found = project.run(run).inspect()
-        print_finding(found, ask.fmt, lambda: _page(found))
+        print_finding(found, ask.fmt, lambda: _page(found, ask.source))
 
 
-def _page(found: dict[str, Any]) -> Iterable[str]:
+def _page(found: dict[str, Any], source: str | None) -> Iterable[str]:
     run = found["run"]
     sheet = Sheet()
     sheet.headline(run.state, run.workflow or "workflow", run.run_id)
@@ -76,30 +92,48 @@ def _page(found: dict[str, Any]) -> Iterable[str]:
     sheet.verbatim("File", [run.workflow_path] if run.workflow_path else [])
     sheet.verbatim("Parent", [run.parent_run_id] if run.parent_run_id else [])
     sheet.prose("Error", ": ".join(part for part in (run.error_code, message(run.error_message)) if part))
-    _nodes(sheet, found["nodes"], found["attempts"])
+    _nodes(sheet, found["nodes"], found["attempts"], found["tokens"])
     _people(sheet, found)
     sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])
     sheet.prose("Noticed", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
     sheet.prose("Not readable", *(f"{problem.where}: {problem.what}" for problem in found["problems"]))
+    if run.state not in _WENT_WELL:
+        option = f" --source {shlex.quote(source)}" if source else ""
+        sheet.commands("Next", [f"smithers-nb why {shlex.quote(run.run_id)}{option}"])
     return sheet.lines
 
 
-def _nodes(sheet: Sheet, nodes: list[Any], attempts: list[AttemptRow]) -> None:
+def _nodes(sheet: Sheet, nodes: list[NodeRow], attempts: list[AttemptRow], tokens: list[TokenRow]) -> None:
+    """List the nodes in the order in which they first started; those that never did come last, as the store has them."""
     tries: dict[tuple[str, int], list[AttemptRow]] = {}
-    for attempt in attempts:
+    for attempt in sorted(attempts, key=by_start):
         tries.setdefault((attempt.node_id, attempt.iteration), []).append(attempt)
-    urgent = sorted(nodes, key=lambda node: node.state in {"finished", "skipped"}) if len(nodes) > _MANY else nodes
+    spent: Counter[tuple[str, int]] = Counter()
+    for row in tokens:
+        spent[row.node_id, row.iteration] += (row.input_tokens or 0) + (row.output_tokens or 0)
+
+    def first(node: NodeRow) -> tuple[bool, int]:
+        started = [attempt.started_at for attempt in tries.get((node.node_id, node.iteration), []) if attempt.started_at is not None]
+        return not started, min(started, default=0)
+
+    ordered = sorted(nodes, key=first)
+    if len(ordered) > _MANY:
+        ordered.sort(key=lambda node: node.state in {"finished", "skipped"})
     sheet.blank()
-    sheet.states("Nodes", [_node_line(node, tries.get((node.node_id, node.iteration), [])) for node in urgent[:_MANY]])
-    if len(nodes) > _MANY:
-        sheet.prose("", f"… and {len(nodes) - _MANY:,} more; --format json shows them")
+    lines = [_node_line(node, tries.get((node.node_id, node.iteration), []), spent[node.node_id, node.iteration]) for node in ordered[:_MANY]]
+    sheet.states("Nodes", lines)
+    if len(ordered) > _MANY:
+        sheet.prose("", f"… and {len(ordered) - _MANY:,} more; --format json shows them")
 
 
-def _node_line(node: Any, tries: list[AttemptRow]) -> tuple[str, str, str, str]:
-    newest = max(tries, key=by_start, default=None)
-    number = f"attempt {newest.attempt}" if newest else ""
+def _node_line(node: NodeRow, tries: list[AttemptRow], tokens: int) -> tuple[str, ...]:
+    newest = tries[-1] if tries else None
+    attempt = f"attempt {newest.attempt}" if newest else ""
+    length = duration(newest.duration_s) if newest else ""
+    who = " ".join(part for part in (newest.agent, newest.model) if part) if newest else ""
     error = newest.error_message if newest and newest.state != "finished" else ""
-    return node.state, node_name(node), number, error or (node.label if node.label and node.label != node.node_id else "")
+    text = error or (node.label if node.label and node.label != node.node_id else "")
+    return node.state, node_name(node), attempt, length, who, f"{tokens:,} tokens" if tokens else "", text
 
 
 def _people(sheet: Sheet, found: dict[str, Any]) -> None:
