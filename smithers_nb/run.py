@@ -130,8 +130,7 @@ class Run(Grains):
         return explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
 
     def inspect(self) -> dict[str, Any]:
-        """Gather it in one dictionary of typed rows and findings: run, nodes, attempts, tokens, gates, questions, defects,
-        problems."""
+        """Gather it in one dictionary of typed rows and findings, such as run, nodes, attempts, tokens, gates, questions, defects."""
         from smithers_nb.diagnosis.defects.detectors import find_defects
 
         seen = self.snapshot

@@ -62,6 +62,19 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
 COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 
 
+_EPILOG = """\b
+First steps:
+  smithers-nb demo
+  smithers-nb ps
+  smithers-nb why RUN
+  smithers-nb autopsy RUN
+
+\b
+Completion of commands and options in bash (zsh and fish likewise):
+  eval "$(_SMITHERS_NB_COMPLETE=bash_source smithers-nb)"
+"""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module only when the command is called."""
 
@@ -101,7 +114,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nFirst steps:\n  smithers-nb demo\n  smithers-nb ps\n  smithers-nb why RUN\n  smithers-nb autopsy RUN\n\n\b\nCompletion of commands and options in your shell (bash, zsh or fish):\n  eval \"$(_SMITHERS_NB_COMPLETE=bash_source smithers-nb)\"",
+    epilog=_EPILOG,
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")

@@ -88,15 +88,16 @@ source_option = click.option(
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an unexpected error.")
 
 
-def _format_option(default: Format) -> Decorator:
+def _format_option(default: Format, *, markdown: bool) -> Decorator:
+    card = ", markdown for a pull request, a chat or a CI summary" if markdown else ""
     return click.option(
         "--format",
         "-f",
         "fmt",
-        type=click.Choice(FORMATS),
+        type=click.Choice((*FORMATS, "markdown") if markdown else FORMATS),
         default=default,
         show_default=True,
-        help="table for people, json for one document, jsonl for one row per line.",
+        help=f"table for people, json for one document, jsonl for one row per line{card}.",
     )
 
 
@@ -120,7 +121,7 @@ class Asked:
 
 
 def command(
-    name: str, *arguments: Decorator, example: str, store: bool = True, default_format: Format = "table"
+    name: str, *arguments: Decorator, example: str, store: bool = True, default_format: Format = "table", markdown: bool = False
 ) -> Callable[[Callable[..., int | None]], click.Command]:
     """Make a command out of a function that takes an `Asked` and its own arguments by name.
 
@@ -130,8 +131,9 @@ def command(
         example: Command lines shown at the end of its help, one per line.
         store: Whether it reads a store and so takes --source.
         default_format: Format when none is asked for.
+        markdown: Whether it can also print a Markdown card.
     """
-    shared = (*arguments, *((source_option,) if store else ()), _format_option(default_format), debug_option)
+    shared = (*arguments, *((source_option,) if store else ()), _format_option(default_format, markdown=markdown), debug_option)
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in example.splitlines())
 
     def wrap(function: Callable[..., int | None]) -> click.Command:

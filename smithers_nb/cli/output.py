@@ -26,7 +26,7 @@ from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
 from smithers_nb.sources.stores.json_text import loads
 
-Format = Literal["table", "json", "jsonl"]
+Format = Literal["table", "json", "jsonl", "markdown"]
 TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy": "cyan", "quiet": "bright_black"}
 """Colour of a tone in a terminal."""
 

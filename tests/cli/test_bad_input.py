@@ -134,7 +134,7 @@ def test_no_arguments_show_help(cli) -> None:
     """Without arguments the help is printed, which is no error."""
     answer = cli()
     assert answer.code == 0
-    assert "Commands:" in answer.out
+    assert "Find out what went wrong:" in answer.out
 
 
 def test_a_store_that_vanishes_meanwhile(own_example: Path, capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from smithers_nb import connect
 from smithers_nb.cli.output import record, short_ids
 from smithers_nb.redact import redact_value
 
+FINISHED_BY_AGENT = "pr-review-021"
 FAILED = "order-sync-013"
 WAITING = "release-gate-035"
 FINISHED = "order-sync-004"
@@ -117,7 +119,7 @@ def test_inspect(cli, example: Path) -> None:
     found = cli("inspect", FAILED, "-s", example, "-f", "json").json
     assert {node["nodeId"]: node["state"] for node in found["nodes"]}["normalize"] == "failed"
     assert found["run"]["error"]["code"] == "SESSION_ERROR"
-    assert set(found) == {"run", "nodes", "attempts", "approvals", "questions", "children", "defects", "problems"}
+    assert set(found) == {"run", "nodes", "attempts", "tokens", "approvals", "questions", "children", "defects", "problems"}
 
 
 def test_inspect_shows_gates(cli, example: Path) -> None:
@@ -190,6 +192,40 @@ def test_nothing_recorded_is_said(cli, example: Path, command: str) -> None:
     answer = cli(command, FINISHED, "-s", example)
     assert (answer.code, answer.out) == (0, "")
     assert answer.err.strip()
+
+
+def test_a_whole_store_is_listed_by_kind(cli, example: Path) -> None:
+    """The table of a store has one row per signature with the runs it hit; `--by` chooses, also for JSON."""
+    attempts = cli("failures", "-s", example, "-f", "jsonl").lines
+    kinds = cli("failures", "-s", example, "--by", "signature", "-f", "jsonl").lines
+    assert {kind["signature"]: kind["count"] for kind in kinds} == Counter(row["signature"] for row in attempts)
+    assert len(cli("failures", "-s", example).out.splitlines()) == len(kinds) + 1 < len(attempts)
+    assert len(cli("failures", "-s", example, "--by", "attempt").out.splitlines()) == len(attempts) + 1
+
+
+def test_runs_with_the_same_cause_are_counted(cli, example: Path) -> None:
+    """`ps` says of a failed run how many others failed on the same, also when it does not list them."""
+    line = next(line for line in cli("ps", "-s", example, "--all").out.splitlines() if line.startswith("order-sync-013"))
+    assert "2 others" in line
+    assert "2 others" in cli("ps", "-s", example, "-l", "8").out.splitlines()[-1]
+
+
+def test_nodes_in_the_order_of_execution(cli, example: Path) -> None:
+    """`inspect` lists nodes as they started, with how long they took, who did them and the tokens; then the next step."""
+    page = cli("inspect", "pr-review-026", "-s", example).out
+    assert page.index("load-review-diff") < page.index("attempt 2")
+    assert page.splitlines()[-1] == f"  smithers-nb why pr-review-026 --source {example}"
+    assert "reviewer gpt-5.6-luna  443 tokens" in cli("inspect", FINISHED_BY_AGENT, "-s", example).out
+
+
+def test_verdicts_of_all_without_notebooks(cli, example: Path, tmp_path, monkeypatch) -> None:
+    """`autopsy --all-failed --no-notebook` gives a verdict for each failed run and writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    rows = cli("autopsy", "--all-failed", "--no-notebook", "-s", example, "-f", "jsonl").lines
+    failed = cli("ps", "--all", "-S", "failed", "-s", example, "-f", "jsonl").lines
+    assert {row["targetRunId"] for row in rows} == {row["runId"] for row in failed}
+    assert list(tmp_path.iterdir()) == []
+    assert cli("autopsy", "--all-failed", "--no-notebook", "--workers", "2", "-s", example).code == 4
 
 
 def test_failures_of_a_run_and_of_the_store(cli, example: Path) -> None:

@@ -49,9 +49,10 @@ def test_every_option_has_help(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_has_a_format(name: str) -> None:
-    """Every command prints a table, a JSON document or JSON lines."""
+    """Every command prints a table, a JSON document or JSON lines; `why` and `autopsy` a Markdown card as well."""
     chosen = next(param for param in command(name).params if param.name == "fmt")
-    assert chosen.type.to_info_dict()["choices"] == ("table", "json", "jsonl")
+    card = ("markdown",) if name in {"why", "autopsy"} else ()
+    assert chosen.type.to_info_dict()["choices"] == ("table", "json", "jsonl", *card)
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in {"classify", "demo"}])

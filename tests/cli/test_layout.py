@@ -53,13 +53,13 @@ def without_colour(text: str) -> str:
 def test_lines_fit_the_terminal(example: Path, args: list[str], columns: int) -> None:
     """No line of a table or of an inspection is wider than the terminal."""
     lines = without_colour(on_terminal([*args, "--source", str(example)], columns)).splitlines()
-    assert max(map(width, lines)) <= columns
+    assert max(width(line) for line in lines if not line.startswith("  smithers-nb")) <= columns  # commands are never wrapped
 
 
 def test_narrow_terminals_leave_out_what_matters_least(example: Path) -> None:
-    """In sixty columns a run list still has id, state and error."""
+    """In sixty columns a run list still has id, state, age and error."""
     heading = without_colour(on_terminal(["ps", "--source", str(example)], 60)).splitlines()[0]
-    assert heading.split() == ["RUN", "STATE", "ERROR"]
+    assert heading.split() == ["RUN", "STATE", "AGE", "ERROR"]
 
 
 def test_states_have_colour_and_a_word(example: Path) -> None:

@@ -67,6 +67,31 @@ def autopsy_all(  # noqa: PLR0913  # the options of a command
     return _FAILED if stopped else 0
 
 
+def verdicts_of_all(ask: Asked, *, since: int | None, provider: str | None = None) -> int:
+    """Print the verdict of every failed run, newest first, without notebooks or reports; nothing is written."""
+    from smithers_nb.workflows.batch.local import failed_runs
+
+    with ask.project() as project:
+        run_ids = failed_runs(project.source, since)
+        rows = (project.run(run_id).autopsy(**_given({"provider": provider})) for run_id in run_ids)
+        if ask.fmt == "markdown":
+            from smithers_nb.present.markdown import verdict_card
+
+            click.echo("\n".join(verdict_card(row) for row in rows), nl=False)
+            return 0
+        short = short_ids(run_ids)
+        columns = (
+            Column("RUN", lambda row: short.get(row.target_run_id, row.target_run_id)),
+            Column("CLASS", lambda row: row.failure_class),
+            Column("CONFIDENCE", lambda row: row.confidence, spare=2),
+            Column("SUGGESTION", lambda row: row.suggestion),
+            Column("SIGNATURE", lambda row: row.signature, spare=3),
+            Column("ROOT CAUSE", lambda row: row.root_cause, grow=True),
+        )
+        print_rows(rows, ask.fmt, columns, nothing="no failed runs" + (" since then" if since is not None else ""))
+    return 0
+
+
 def _places(artifacts: str) -> str:
     from smithers_nb.engine.artifacts.store import folder_of
     from smithers_nb.workflows.triggers.launch import WORKFLOW
@@ -95,7 +120,7 @@ def _columns(short: dict[str, str]) -> tuple[Column, ...]:
     return (
         Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
         Column("CLASS", lambda row: row.failure_class or "(autopsy failed)"),
-        Column("SURE", lambda row: row.confidence, spare=2),
+        Column("CONFIDENCE", lambda row: row.confidence, spare=2),
         Column("SUGGESTION", lambda row: row.suggestion),
         Column("SIGNATURE", lambda row: row.signature, spare=3),
         Column("TOOK", lambda row: took(row.duration_s), spare=4),

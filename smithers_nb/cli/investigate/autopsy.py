@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.investigate.autopsies import autopsy_all, batch_options
+from smithers_nb.cli.investigate.autopsies import autopsy_all, batch_options, verdicts_of_all
 from smithers_nb.cli.options import Asked, Utf8, command, maybe_run_argument, now_option, workflow_option
 from smithers_nb.cli.output import dump, moment, print_finding, took
 from smithers_nb.cli.text_page import Sheet
@@ -65,7 +65,9 @@ _NO_NOTEBOOK = click.option("--no-notebook", is_flag=True, help="The verdict row
     now_option,
     example="""smithers-nb autopsy 49315
 smithers-nb autopsy 49315 --no-notebook --format json | jq -r '.commands[]'
+smithers-nb autopsy 49315 --format markdown >> "$GITHUB_STEP_SUMMARY"
 smithers-nb autopsy --all-failed --since 1d --format jsonl""",
+    markdown=True,
 )
 def autopsy(  # noqa: PLR0913  # one per option of the command
     ask: Asked,
@@ -84,15 +86,19 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     Executes the autopsy notebook, makes one self-contained HTML page of it, and prints the verdict. The store is only read, nothing
     is sent anywhere and no command is run for you.
     """
-    _refuse_what_does_not_go_together(run, all_failed, batch=(since, workers, database), single=(no_notebook, options.get("workflow_path")))
+    _refuse_what_does_not_go_together(
+        run, all_failed, batch=(since, workers, database), no_notebook=no_notebook, workflow_path=options.get("workflow_path")
+    )
     if run is None:
         del options["workflow_path"]
+        if no_notebook:
+            return verdicts_of_all(ask, since=since, **options)
         return autopsy_all(ask, since=since, workers=workers, database=database, artifacts=artifacts, **options)
     with ask.project() as project:
         found = project.run(run)
         if no_notebook:
             row = found.autopsy(**options)
-            print_finding(row, ask.fmt, lambda: verdict_page(row))
+            _print_verdict(row, ask)
             return None
         with notebook_progress() as progress:
             record = found.write_autopsy(artifacts, progress=progress, **options)
@@ -100,7 +106,9 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     return None
 
 
-def _refuse_what_does_not_go_together(run: str | None, all_failed: bool, *, batch: tuple[object, ...], single: tuple[object, ...]) -> None:
+def _refuse_what_does_not_go_together(
+    run: str | None, all_failed: bool, *, batch: tuple[object, ...], no_notebook: bool, workflow_path: Path | None
+) -> None:
     if run is None and not all_failed:
         raise click.UsageError("name the run to look at, or ask for --all-failed")
     if run is not None and all_failed:
@@ -109,12 +117,26 @@ def _refuse_what_does_not_go_together(run: str | None, all_failed: bool, *, batc
         raise click.UsageError("--since, --workers and --database go with --all-failed")
     if all(given is not None for given in batch[1:]):
         raise click.UsageError("--workers is for this process; with --database start `smithers-nb worker` as often as you like")
-    if all_failed and any(single):
-        raise click.UsageError("--no-notebook and --workflow-path are for a single run")
+    if all_failed and workflow_path is not None:
+        raise click.UsageError("--workflow-path is for a single run")
+    if no_notebook and any(given is not None for given in batch[1:]):
+        raise click.UsageError("--workers and --database are for notebooks; --no-notebook makes none")
+
+
+def _print_verdict(row: Verdict, ask: Asked, report: str = "") -> None:
+    if ask.fmt == "markdown":
+        from smithers_nb.present.markdown import verdict_card
+
+        click.echo(verdict_card(row, report), nl=False)
+    else:
+        print_finding(row, ask.fmt, lambda: verdict_page(row))
 
 
 def print_record(record: AutopsyRecord, ask: Asked) -> None:
     """Print the verdict, and where notebook and report are."""
+    if ask.fmt == "markdown":
+        _print_verdict(record.verdict, ask, str(record.report))
+        return
     if ask.fmt == "table":
         print_finding(record.verdict, ask.fmt, lambda: (*verdict_page(record.verdict), ""))
         click.echo(f"Notebook  {shown(record.notebook)}")
@@ -147,7 +169,7 @@ def verdict_page(row: Verdict) -> Iterable[str]:
     sheet.blank()
     sheet.prose("Class", f"{row.failure_class}, confidence {row.confidence} (rule {row.rule})")
     sheet.prose("Root cause", row.root_cause)
-    sheet.prose("Plainly", row.error_summary)
+    sheet.prose("Summary", row.error_summary)
     sheet.prose("Written by", written_by(row.authors))
     sheet.blank()
     sheet.prose("Suggestion", row.suggestion, row.suggestion_detail)

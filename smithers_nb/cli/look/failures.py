@@ -42,7 +42,9 @@ _OPTIONS = (
 smithers-nb failures 49315
 smithers-nb failures --since 7d --format jsonl | jq -r .signature | sort | uniq -c""",
 )
-def failures(ask: Asked, run: str | None, classes: tuple[str, ...], signature: str | None, since: int | None, by: str | None) -> None:
+def failures(  # noqa: PLR0913  # one per option of the command
+    ask: Asked, run: str | None, *, classes: tuple[str, ...], signature: str | None, since: int | None, by: str | None
+) -> None:
     """List failures with their class and signature, of one run or of the whole store.
 
     Equal signatures are the same failure, whatever ids, paths, numbers and times its message holds. The table of a whole store has one
@@ -80,7 +82,7 @@ def _print_kinds(ask: Asked, project: Project, found: list[FailureRow]) -> None:
     )
     print_rows(kinds, ask.fmt, columns, nothing="no failures")
     if ask.fmt == "table" and kinds:
-        note(f"{len(found):,} failed attempts of {len(kinds):,} kinds; --by attempt lists each, --signature selects one kind")
+        note(f"{len(found):,} failed attempts of {len(kinds):,} kinds; --by attempt lists each of them")
 
 
 def _print_attempts(ask: Asked, project: Project, found: list[FailureRow], *, with_run: bool) -> None:

@@ -120,7 +120,9 @@ def _nodes(sheet: Sheet, nodes: list[NodeRow], attempts: list[AttemptRow], token
     if len(ordered) > _MANY:
         ordered.sort(key=lambda node: node.state in {"finished", "skipped"})
     sheet.blank()
-    lines = [_node_line(node, tries.get((node.node_id, node.iteration), []), spent[node.node_id, node.iteration]) for node in ordered[:_MANY]]
+    lines = [
+        _node_line(node, tries.get((node.node_id, node.iteration), []), spent[node.node_id, node.iteration]) for node in ordered[:_MANY]
+    ]
     sheet.states("Nodes", lines)
     if len(ordered) > _MANY:
         sheet.prose("", f"… and {len(ordered) - _MANY:,} more; --format json shows them")

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from smithers_nb.cli.options import Asked, command, now_option, run_argument, workflow_option
 from smithers_nb.cli.output import moment, print_finding, took
 from smithers_nb.cli.text_page import Sheet
@@ -26,7 +28,8 @@ _MAX_NAMES = 8
     run_argument,
     workflow_option,
     now_option,
-    example="smithers-nb why 49315\nsmithers-nb why 49315 --format json | jq .advice.commands",
+    example="smithers-nb why 49315\nsmithers-nb why 49315 --format json | jq .advice.commands\nsmithers-nb why 49315 --format markdown",
+    markdown=True,
 )
 def why(ask: Asked, run: str, workflow_path: Path | None) -> None:
     """Say what a run failed on or waits for, and what to do.
@@ -37,6 +40,11 @@ def why(ask: Asked, run: str, workflow_path: Path | None) -> None:
     with ask.project() as project:
         found = project.run(run)
         explanation = found.why(workflow_path=workflow_path)
+        if ask.fmt == "markdown":
+            from smithers_nb.present.markdown import explanation_card
+
+            click.echo(explanation_card(explanation), nl=False)
+            return
         print_finding(explanation, ask.fmt, lambda: explanation_page(explanation, found.row, project.now))
 
 
