@@ -144,6 +144,14 @@ class Recurrence(Finding):
     repair_loop: str = described("why this looks like a repair loop; empty when it does not", default="")
 
 
+class PastRun(Finding):
+    """One run of the same workflow, as a reader sees it in a row of them."""
+
+    run_id: str
+    state: str = described("derived state at the time asked for")
+    same: bool = described("it met the failure that is looked at", default=False)
+
+
 class Advice(Finding):
     """Exactly one suggestion and the commands that carry it out."""
 

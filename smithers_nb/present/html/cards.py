@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from smithers_nb.present.html.attribution import written_by
-from smithers_nb.present.html.markup import Card, Html, escape, h, join
+from smithers_nb.present.html.markup import Card, Html, escape, h, join, prose
 from smithers_nb.present.html.parts import anchor, empty, note, state_mark
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.tables import approvals_table, changes_table, diff, questions_table, recurrence_table, timeline_table
 from smithers_nb.present.html.text import one_line, shown
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Defect, Evidence, Verdict
+    from smithers_nb.model.verdict import Defect, Evidence, PastRun, Verdict
 
 __all__ = [
     "Card",
@@ -36,6 +36,7 @@ __all__ = [
     "problems_list",
     "questions_table",
     "recurrence_table",
+    "run_strip",
     "stack",
     "timeline_table",
     "verdict_card",
@@ -78,9 +79,9 @@ def banner(title: str, reason: str, *, state: str = "failed", facts: Mapping[str
     page = h(
         "section",
         h("p", state_mark(state), h("strong", one_line(title, 240)), class_="snb-title"),
-        h("p", shown(reason, 2_000), class_="snb-reason"),
+        h("p", prose(reason, 2_000), class_="snb-reason"),
         terms,
-        h("p", hint, class_="snb-hint") if hint else None,
+        h("p", prose(hint), class_="snb-hint") if hint else None,
         class_=f"snb snb-card snb-banner snb-{seen.tone}",
         role="group",
         aria_label=f"{seen.word}: {one_line(title, 240)}",
@@ -108,6 +109,30 @@ def details(summary: str, body: str | Card, *, opened: bool = False, limit: int 
         h("details", h("summary", one_line(summary)), inner, class_="snb snb-details", open=opened),
         f"▸ {one_line(summary)}\n{_indent(text)}",
     )
+
+
+def run_strip(runs: Sequence[PastRun], run_id: str, workflow: str | None) -> Card:
+    """Show runs of one workflow in a row, oldest first, with one of them marked.
+
+    Args:
+        runs: The runs.
+        run_id: The run that is marked.
+        workflow: What they are runs of.
+    """
+    if not runs:
+        return empty("nothing-recorded", "runs")
+    same = sum(run.same for run in runs)
+    caption = f"The last {len(runs)} runs of {workflow or 'this workflow'}, oldest first; the frame marks {run_id}"
+    caption += f", a dot the {same} that met this failure" if same else ""
+    items = []
+    for run in runs:
+        seen, here = look(run.state), run.run_id == run_id
+        words = f"{run.run_id}: {seen.word}{', same failure' if run.same else ''}{', this run' if here else ''}"
+        marks = (h("span", seen.icon, aria_hidden="true"), h("span", "•" if run.same else "", class_="snb-same", aria_hidden="true"))
+        items.append(h("li", *marks, class_=f"snb-{seen.tone}{' snb-here' if here else ''}", title=words, aria_label=words))
+    text = " ".join(f"[{look(run.state).icon}]" if run.run_id == run_id else look(run.state).icon for run in runs)
+    strip = (h("p", caption, class_="snb-muted"), h("ol", *items, class_="snb-strip"))
+    return Card(h("section", *strip, class_="snb", role="group", aria_label=caption), f"{caption}\n{text}")
 
 
 def evidence_list(evidence: Sequence[Evidence]) -> Card:

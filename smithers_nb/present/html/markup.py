@@ -7,13 +7,18 @@ with a text twin; notebooks show the one, terminals the other, and the theme tra
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from smithers_nb.present.html.text import shown, visible
 from smithers_nb.redact import redact
 
+_CODE = re.compile(r"(`[^`\n]+`)")
 _VOID = frozenset({"br", "hr", "col", "wbr"})
+
+REPORT_MARK = "smithers_nb_report"
+"""Key in the metadata of an output; with `omit` a report leaves it out, such as a gate that nobody needs."""
 
 
 class Html(str):
@@ -76,6 +81,12 @@ def join(children: Iterable[object]) -> Html:
 def escape(value: object, limit: int = 4_000) -> Html:
     """Show a value as text within a page."""
     return Html(html.escape(shown(value, limit)))
+
+
+def prose(value: object, limit: int = 4_000) -> Html:
+    """Show sentences: what stands between backticks is code."""
+    parts = enumerate(_CODE.split(shown(value, limit)))
+    return join(h("code", part.strip("`")) if number % 2 else Html(html.escape(part)) for number, part in parts)
 
 
 def table(caption: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, class_: str = "") -> Html:

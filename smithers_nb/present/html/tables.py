@@ -66,7 +66,7 @@ def recurrence_table(recurrence: Recurrence) -> Card:
         ("First", when(recurrence.first_at)),
         ("Last", when(recurrence.last_at)),
         ("Time spent in them", duration(recurrence.wall_s)),
-        ("Tokens spent in them", f"{recurrence.tokens:,}"),
+        ("Tokens spent in them", f"{recurrence.tokens:,}" if recurrence.tokens else ""),
         ("Latest runs", ", ".join(recurrence.run_ids)),
         ("Repair loop", recurrence.repair_loop or "no sign of one"),
     ]

@@ -16,7 +16,7 @@ from nbconvert.exporters.templateexporter import TemplateExporter
 from traitlets import default
 
 from smithers_nb.present.html.cards import banner, details
-from smithers_nb.present.html.markup import Html, escape
+from smithers_nb.present.html.markup import REPORT_MARK, Card, Html, escape, h, join
 from smithers_nb.present.html.text import one_line, without_ansi
 from smithers_nb.present.html.theme import minified, theme_css
 from smithers_nb.present.report.outputs import Outputs, text_of
@@ -32,13 +32,22 @@ if TYPE_CHECKING:
 _HIDDEN_TAGS = frozenset({"papermill-error-cell-tag", "remove-cell", "remove_cell"})
 _PARAMETERS = {"injected-parameters": "Parameters of this run", "parameters": "Parameters and their defaults"}
 _CODE_LIMIT = 60_000
+_FOLD, _SKIP = "report-fold", "report-skip"
+"""Tags of a notebook's cells: detail that comes last and closed, and what the card at the top of a report says already."""
 
 
-class Piece(NamedTuple):
-    """What one cell adds to the page."""
+class Section(NamedTuple):
+    """A heading of the notebook with what follows it.
 
+    Attributes:
+        title: Words of the heading; empty before the first one.
+        body: What its cells say and show.
+        folded: Detail for whoever asks for it: closed, and after everything else.
+    """
+
+    title: str
     body: Html
-    code: Html | None = None
+    folded: bool = False
 
 
 class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is not typed
@@ -71,8 +80,10 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
         """
         fragments = Fragments()
         outputs = Outputs(fragments)
-        pieces = [_piece(cell, number, outputs, title) for number, cell in _shown_cells(notebook)]
-        linked = [Piece(fragments.linked(piece.body), piece.code) for piece in pieces if piece.body or piece.code]
+        cells = _shown_cells(notebook)
+        sections = [_section(group, outputs, title) for group in _sections([cell for _, cell in cells], has_lead=lead is not None)]
+        linked = [section._replace(body=fragments.linked(section.body)) for section in sections if section.body]
+        hidden = {section.title for section in linked if section.folded}
         with_figures = bool(outputs.figures)
         css = _style()
         scripts = [_script("report.js")] if not with_figures else [_script("plotly-basic.min.js"), _script("report.js")]
@@ -84,8 +95,10 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
                     "subtitle": one_line(subtitle, 400),
                     "lead": lead,
                     "stopped": None if lead else _stopped(notebook),
-                    "pieces": linked,
-                    "contents": _contents(fragments.headings),
+                    "sections": [section for section in linked if not section.folded],
+                    "details": [details(section.title, Card(section.body, "")).html for section in linked if section.folded],
+                    "code": [code for number, cell in cells if (code := _code(cell, number))],
+                    "contents": [heading for heading in _contents(fragments.headings) if heading.words not in hidden],
                     "figures": outputs.figures,
                     "style": Html(css),
                     "scripts": [Html(script) for script in scripts],
@@ -130,15 +143,47 @@ def _shown_cells(notebook: NotebookNode) -> list[tuple[int, Mapping[str, Any]]]:
     return numbered
 
 
-def _piece(cell: Mapping[str, Any], number: int, outputs: Outputs, title: str) -> Piece:
+def _sections(cells: Sequence[Mapping[str, Any]], *, has_lead: bool) -> list[list[Mapping[str, Any]]]:
+    """Part cells at their headings; where a card leads, what it says already and what has nothing to say are left out."""
+    groups: list[list[Mapping[str, Any]]] = [[]]
+    for cell in cells:
+        if cell["cell_type"] == "markdown" and text_of(cell.get("source", "")).lstrip().startswith("#"):
+            groups.append([])
+        groups[-1].append(cell)
+    return [group for group in groups if group and not (has_lead and (_SKIP in _tags(group) or _says_nothing(group)))]
+
+
+def _says_nothing(cells: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every output of these cells, of at least one, is marked as one that has nothing to say."""
+    marks = [output.get("metadata", {}).get(REPORT_MARK) for cell in cells for output in cell.get("outputs", ())]
+    return bool(marks) and set(marks) == {"omit"}
+
+
+def _tags(cells: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {tag for cell in cells for tag in cell["metadata"].get("tags", ())}
+
+
+def _section(cells: Sequence[Mapping[str, Any]], outputs: Outputs, title: str) -> Section:
+    folded = _FOLD in _tags(cells)
+    first = text_of(cells[0].get("source", "")).lstrip() if cells[0]["cell_type"] == "markdown" else ""
+    heading = first.partition("\n")[0].lstrip("#").strip() if first.startswith("#") else ""
+    pieces = []
+    for cell in cells:
+        source = text_of(cell.get("source", ""))
+        if cell["cell_type"] == "markdown":
+            inner = source.lstrip().partition("\n")[2] if folded and cell is cells[0] else _without_title(source, title)
+            pieces.append(outputs.markdown(inner))
+        elif cell["cell_type"] == "code":
+            pieces.append(outputs.of_cell(cell.get("outputs", ())))
+    return Section(heading, join(h("div", piece, class_="snb-cell") for piece in pieces if piece), folded and bool(heading))
+
+
+def _code(cell: Mapping[str, Any], number: int) -> Html | None:
     source = text_of(cell.get("source", ""))
-    if cell["cell_type"] == "markdown":
-        return Piece(outputs.markdown(_without_title(source, title)))
-    if cell["cell_type"] != "code":
-        return Piece(Html(""))
-    name = next((words for tag, words in _PARAMETERS.items() if tag in cell["metadata"].get("tags", ())), f"Code of step {number}")
-    code = details(name, source, limit=_CODE_LIMIT).html if source.strip() else None
-    return Piece(outputs.of_cell(cell.get("outputs", ())), code)
+    if cell["cell_type"] != "code" or not source.strip():
+        return None
+    name = next((words for tag, words in _PARAMETERS.items() if tag in _tags([cell])), f"Code of step {number}")
+    return details(name, source, limit=_CODE_LIMIT).html
 
 
 def _without_title(source: str, title: str) -> str:
@@ -169,7 +214,9 @@ def _footer(notebook: NotebookNode, with_figures: bool) -> Html:
     from smithers_nb._version import __version__
 
     language = notebook.metadata.get("language_info", {}).get("version") or platform.python_version()
-    parts = [f"smithers-nb {__version__}", f"Python {language}", f"nbconvert {nbconvert_version}"]
+    ended = str(notebook.metadata.get("papermill", {}).get("end_time") or "")[:19].replace("T", " ")
+    parts = [f"made {ended} UTC"] if ended else []
+    parts += [f"smithers-nb {__version__}", f"Python {language}", f"nbconvert {nbconvert_version}"]
     if with_figures:
         parts.append(f"plotly.js {plotly_js_version()} (MIT licence)")
     return escape(" · ".join(parts))

@@ -19,7 +19,7 @@ from smithers_nb.model.bug_report import outcome_of
 from smithers_nb.model.finding import described
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy import stages
-from smithers_nb.workflows.autopsy.results import GateCard, Gathered, Investigation, ReportRow, VerdictRow
+from smithers_nb.workflows.autopsy.results import NOTHING_TO_REPORT, GateCard, Gathered, Investigation, ReportRow, VerdictRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def report_bug(card: GateCard, gathered: Gathered) -> ReportRow:
         Parked: Nobody has decided yet.
     """
     if not card.needed:
-        return ReportRow(filed=False, detail="There is nothing to report.")
+        return ReportRow(filed=False, detail=NOTHING_TO_REPORT)
     if current() is None:
         detail = "Nobody is asked here, so nothing is sent. This sends it, after showing it:"
         return ReportRow(filed=False, detail=detail, command=_by_hand(card, gathered))

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from smithers_nb.diagnosis.classify.failure_table import failure_rows
+from smithers_nb.diagnosis.failure.order import began, by_time, is_own_run
 from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
 from smithers_nb.diagnosis.history.last_good import changes_between, last_good
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.history.recurrence import recurrence
 from smithers_nb.diagnosis.history.repair_loops import repair_loop_of, repair_loops, stagnant_nodes
 from smithers_nb.diagnosis.history.workflow_families import by_family
+from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.errors import RunNotFound
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, FailureRow, OutputRow, RunRow, TokenRow
-from smithers_nb.model.verdict import Change, LastGoodRun, Recurrence
+from smithers_nb.model.verdict import Change, LastGoodRun, PastRun, Recurrence
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.base import Source
 
 _LOOP_CAP = "RALPH_MAX_REACHED"
+_RECENT = 20
 _MAX_RUNS = 400
 """Runs whose time and tokens are added up; the newest ones."""
 
@@ -30,12 +33,14 @@ class Past(NamedTuple):
 
     Attributes:
         tried: Suggestions that were followed before, after which the same failure came back.
+        recent: The newest runs of the workflow and, if it is not among them, the run itself; oldest first.
     """
 
     last_good_run: LastGoodRun | None
     changed_since: tuple[Change, ...]
     recurrence: Recurrence
     tried: frozenset[Suggestion]
+    recent: tuple[PastRun, ...]
 
 
 def look_back(source: Source, run_id: str, signature: str, now: int) -> Past:
@@ -56,7 +61,16 @@ def look_back(source: Source, run_id: str, signature: str, now: int) -> Past:
         *_last_good(source, runs, run_id),
         _recurrence(source, runs, failed, run_id, signature),
         tried_in_vain(source, run_id, signature, now),
+        _recent(runs, {row.run_id for row in failed if row.signature == signature}, run_id, now),
     )
+
+
+def _recent(runs: Sequence[RunRow], met: Collection[str], run_id: str, now: int) -> tuple[PastRun, ...]:
+    workflow = next((run.workflow for run in runs if run.run_id == run_id), None)
+    own = by_time(run for run in runs if run.workflow == workflow and is_own_run(run) and (began(run) or 0) <= now)
+    shown = own[-_RECENT:]
+    shown = [*(run for run in own[:-_RECENT] if run.run_id == run_id), *shown]
+    return tuple(PastRun(run_id=run.run_id, state=run_state(run, now), same=run.run_id in met) for run in shown)
 
 
 def _last_good(source: Source, runs: Sequence[RunRow], run_id: str) -> tuple[LastGoodRun | None, tuple[Change, ...]]:

@@ -23,13 +23,17 @@ from smithers_nb.model.verdict import (
     Failure,
     LastGoodRun,
     Observation,
+    PastRun,
     Recurrence,
     Verdict,
 )
+from smithers_nb.present.html.markup import REPORT_MARK
 from smithers_nb.sources.base import Source
 
 if TYPE_CHECKING:
     from smithers_nb.present.html.markup import Card
+
+NOTHING_TO_REPORT: Final = "There is nothing to report."
 
 VERDICT_MIMETYPE: Final = "application/vnd.smithers-nb.verdict+json"
 """A cell that displays a verdict carries the row itself under this type, for whoever reads the executed notebook."""
@@ -47,9 +51,16 @@ class Shown(Finding):
     def _repr_html_(self) -> str:
         return self.card()._repr_html_()
 
-    def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
+    @property
+    def says_nothing(self) -> bool:
+        """Whether a report can do without it."""
+        return False
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         del include, exclude  # IPython filters by itself
-        return {"text/html": self._repr_html_(), "text/plain": self.card().text}
+        return {"text/html": self._repr_html_(), "text/plain": self.card().text}, {REPORT_MARK: "omit"} if self.says_nothing else {}
 
 
 class EventLine(Finding):
@@ -120,6 +131,7 @@ class Investigation(Shown):
     last_good_run: LastGoodRun | None = None
     changed_since: tuple[Change, ...] = ()
     recurrence: Recurrence = Recurrence()
+    recent_runs: tuple[PastRun, ...] = described("newest runs of this workflow, oldest first", default=())
     seen_here: tuple[Observation, ...] = described("what a look at this machine showed", default=())
     attempts: tuple[AttemptRow, ...] = described("every attempt of the run, and of the child run that failed", default=())
     approvals: tuple[ApprovalRow, ...] = described("gates of the run", default=())
@@ -156,9 +168,9 @@ class Investigation(Shown):
 
     def occurrences(self) -> Card:
         """Show how often this failure occurred in the whole store."""
-        from smithers_nb.present.html.cards import recurrence_table
+        from smithers_nb.present.html.cards import recurrence_table, run_strip, stack
 
-        return recurrence_table(self.recurrence)
+        return stack(run_strip(self.recent_runs, self.target_run_id, self.workflow), recurrence_table(self.recurrence))
 
     def proof(self) -> Card:
         """List the quotes that all this rests on, each with its row."""
@@ -182,6 +194,11 @@ class GateCard(Shown):
     body: str = described("text that a report would have, redacted", default="")
     reason: str = described("why this would be asked, or why there is nothing to ask")
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is nothing to ask."""
+        return not self.needed
+
     def __repr__(self) -> str:
         return f"GateCard({self.target_run_id!r}, needed={self.needed})"
 
@@ -190,6 +207,11 @@ class ReportRow(Shown, BugOutcome):
     """What became of the report, or how to file it by hand where nobody is asked."""
 
     command: str = described("what files it by hand; empty when it is settled", default="")
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there was nothing to report."""
+        return self.detail == NOTHING_TO_REPORT
 
     def __repr__(self) -> str:
         return f"ReportRow(filed={self.filed}, {self.detail!r})"
@@ -205,8 +227,11 @@ class WhyRow(Shown, Explanation):
 class VerdictRow(Shown, Verdict):
     """The verdict, with its row beside what a person sees."""
 
-    def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
-        return {**super()._repr_mimebundle_(include, exclude), VERDICT_MIMETYPE: self.as_json()}
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return {**data, VERDICT_MIMETYPE: self.as_json()}, metadata
 
     def __repr__(self) -> str:
         return f"Verdict({self.target_run_id!r}, {self.failure_class!r}, {self.confidence!r}, {self.suggestion!r})"

@@ -139,6 +139,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         last_good_run=past.last_good_run,
         changed_since=past.changed_since,
         recurrence=past.recurrence,
+        recent_runs=past.recent,
         seen_here=seen_here,
         attempts=compact_attempts(snapshot, failure),
         approvals=with_texts(tuple(snapshot.approvals), redact_value),

@@ -44,8 +44,11 @@ def timeline_of(found: Investigation) -> Any:
 def headline_of(row: VerdictRow) -> Card:
     """Say in one banner what a reader in a hurry needs: whose fault, why, and what to do."""
     facts = {"class": row.failure_class, "confidence": row.confidence, "suggestion": row.suggestion, "written by": written_by(row.authors)}
-    told = cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail)
-    return cards.stack(told, cards.command_sheet(row.commands)) if row.commands else told
+    return cards.stack(
+        cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail),
+        cards.command_sheet(row.commands) if row.commands else None,
+        cards.changes_table(row.changed_since, row.last_good_run) if row.changed_since else None,
+    )
 
 
 def _gathered(row: Gathered) -> Card:

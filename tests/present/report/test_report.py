@@ -15,10 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from nbformat import v4
+from nbformat import NotebookNode, v4
 
 from smithers_nb.errors import ReportError
 from smithers_nb.present.html import cards
+from smithers_nb.present.html.cards import note
+from smithers_nb.present.html.markup import REPORT_MARK
 from smithers_nb.present.html.theme import theme_css
 from smithers_nb.present.report.exporter import plotly_js_version
 from smithers_nb.present.report.report import redact_notebook, write_report
@@ -80,9 +82,9 @@ def test_contents_and_headings_are_in_order(page: str) -> None:
     """One first heading, no level skipped, and every entry of the contents leads to its heading."""
     body = page.partition("<body")[2].partition("<script")[0]
     levels = [int(level) for level in re.findall(r"<h([1-6])", body)]
-    assert levels == [1, 2, 2, 3, 2]
+    assert levels == [1, 2, 2, 3, 2, 2]
     targets = re.findall(r'<li class="snb-level-\d"><a href="#([^"]+)"', body)
-    assert len(targets) == 4
+    assert len(targets) == 5
     assert all(f'id="{target}"' in body for target in targets)
     assert all(f'id="{target}"' in body for target in re.findall(r'href="#([^"]+)"', body))
 
@@ -91,6 +93,31 @@ def test_code_is_folded_and_parameters_are_named(page: str) -> None:
     """Code stands behind a line that can be opened; parameters are called so."""
     assert "<summary>Parameters and their defaults</summary>" in page
     assert page.count("<summary>Code of step") == 6
+
+
+def test_what_matters_comes_first(tmp_path: Path) -> None:
+    """Under a card, sections that it says already or that say nothing are left out, and details come last, closed; without it all stay."""
+
+    def section(title: str, *, tag: str = "", mark: str = "") -> list[NotebookNode]:
+        output = v4.new_output("display_data", data={"text/html": f"<p>of {title}</p>"}, metadata={REPORT_MARK: mark} if mark else {})
+        heading = v4.new_markdown_cell(f"## {title}", metadata={"tags": [tag]} if tag else {})
+        return [heading, v4.new_code_cell("x", outputs=[output])]
+
+    cells = [
+        *section("Rows", tag="report-fold"),
+        *section("Cause", tag="report-skip"),
+        *section("Timeline"),
+        *section("Gate", mark="omit"),
+    ]
+    notebook = v4.new_notebook(cells=cells)
+    page = write_report(notebook, tmp_path / "r.html", title="T", lead=note("It broke.")).read_text(encoding="utf-8")
+    body = page.partition('<main id="snb-main"')[2]
+    assert "of Cause" not in body
+    assert "of Gate" not in body
+    assert body.index("It broke.") < body.index("of Timeline") < body.index("<summary>Rows</summary>") < body.index("of Rows")
+    assert body.index("of Rows") < body.index("Parameters and code of the notebook")
+    whole = write_report(notebook, tmp_path / "w.html", title="T").read_text(encoding="utf-8")
+    assert all(f"of {title}" in whole for title in ("Rows", "Cause", "Timeline", "Gate"))
 
 
 def test_a_stopped_notebook_says_where(tmp_path: Path) -> None:
@@ -200,7 +227,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     code = """
 import resource, signal, sys
 from pathlib import Path
-from nbformat import v4
+from nbformat import NotebookNode, v4
 from smithers_nb.errors import ReportError
 from smithers_nb.present.report.report import write_report
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

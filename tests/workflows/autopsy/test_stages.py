@@ -11,8 +11,9 @@ import pytest
 
 from smithers_nb.errors import ParameterError, RunNotFailed, RunNotFound, SourceVanished
 from smithers_nb.model.verdict import Verdict
+from smithers_nb.present.html.markup import REPORT_MARK
 from smithers_nb.sources.locate import open_source
-from smithers_nb.workflows.autopsy.results import VERDICT_MIMETYPE, Gathered, Investigation
+from smithers_nb.workflows.autopsy.results import VERDICT_MIMETYPE, GateCard, Gathered, Investigation
 from smithers_nb.workflows.autopsy.stages import bug_gate, gather, investigate, run_autopsy, verdict
 
 NOW = 1795181301665
@@ -207,11 +208,13 @@ def test_results_show_themselves(fleet):
     found = investigate(gathered)
     row = verdict(found, bug_gate(found))
     for result in (gathered, found, bug_gate(found), row):
-        bundle = result._repr_mimebundle_()
+        bundle, metadata = result._repr_mimebundle_()
         assert "<section" in bundle["text/html"] or "<p" in bundle["text/html"]
         assert "\n" not in repr(result)
-    assert row._repr_mimebundle_()[VERDICT_MIMETYPE]["targetRunId"] == REFUSED
+        assert (metadata == {REPORT_MARK: "omit"}) == isinstance(result, GateCard)  # nobody needs this gate
+    assert row._repr_mimebundle_()[0][VERDICT_MIMETYPE]["targetRunId"] == REFUSED
     assert "application/vnd.plotly.v1+json" in found.timeline()._repr_mimebundle_()
+    assert [run.run_id for run in found.recent_runs if run.same] == ["order-sync-009", "order-sync-008", "order-sync-010"]
     for card in (found.changes(), found.occurrences(), found.proof()):
         assert card.text
 
