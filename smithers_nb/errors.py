@@ -205,6 +205,10 @@ class BugReportNotSent(BugReportError):
 class ParameterError(SmithersNbError):
     """A parameter of a notebook or a command is wrong."""
 
+    def _render_traceback_(self, *_: object) -> list[str]:
+        """Show what is wrong in a notebook instead of a stack."""
+        return [f"ParameterError: {self}", *self.hint.splitlines()]
+
 
 class ProviderError(SmithersNbError):
     """A provider was asked and gave no answer: unreachable, refused, too late, or not of the agreed form."""

@@ -199,6 +199,21 @@ class Project(Grains):
         run_ids = failed_runs(self.source, since_ms)
         return batch_frame(run_autopsies(run_ids, self.where, artifacts=artifacts, now=self._now, **options))
 
+    def newest_problem(self, *, failed: bool = False) -> Run | None:
+        """Find the run that somebody most likely came for: the newest that failed, lost its process or waits for a person.
+
+        Args:
+            failed: Only one that failed; a child run goes with its parent.
+
+        Returns:
+            None when there is no such run.
+        """
+        from smithers_nb.diagnosis.failure.order import is_own_run
+        from smithers_nb.diagnosis.state.conditions import needs_a_look
+
+        found = (row for row in self.run_rows(status="failed" if failed else None) if is_own_run(row) and needs_a_look(row.state))
+        return next((Run(self, row.run_id) for row in found), None)
+
     def run(self, run_id: str) -> Run:
         """Find a run by its id or any beginning of it that no other run shares.
 

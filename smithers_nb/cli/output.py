@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from unicodedata import combining, east_asian_width
 
 import click
 import orjson
 
+from smithers_nb.errors import RunNotFound
 from smithers_nb.model.finding import Finding, camel
 from smithers_nb.model.timestamps import duration, span, when
 from smithers_nb.present.html.states import Tone, look
@@ -25,6 +26,10 @@ from smithers_nb.present.html.text import one_line
 from smithers_nb.redact import redact_value, surely_clean
 from smithers_nb.sources.base import CHILD_MARK
 from smithers_nb.sources.stores.json_text import loads
+
+if TYPE_CHECKING:
+    from smithers_nb.project import Project
+    from smithers_nb.run import Run
 
 Format = Literal["table", "json", "jsonl", "markdown"]
 TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy": "cyan", "quiet": "bright_black"}
@@ -159,6 +164,23 @@ def _that_fit(wide: dict[Column, int], room: int) -> list[Column]:
             break
         kept.remove(column)
     return kept
+
+
+def run_or_newest(project: Project, run: str | None, *, failed: bool = False) -> Run:
+    """Find the run that was named; without a name the newest one with a problem, and say which that is.
+
+    Raises:
+        RunNotFound: None was named, and none has a problem.
+    """
+    if run is not None:
+        return project.run(run)
+    found = project.newest_problem(failed=failed)
+    if found is None:
+        raise RunNotFound(
+            f"no run {'failed' if failed else 'has a problem'} in {project.source.location}", hint="name a run; `smithers-nb ps` lists them"
+        )
+    note(f"the newest {'failed run' if failed else 'run with a problem'} is {found.id}")
+    return found
 
 
 def note(message: str) -> None:

@@ -228,6 +228,17 @@ def test_verdicts_of_all_without_notebooks(cli, example: Path, tmp_path, monkeyp
     assert cli("autopsy", "--all-failed", "--no-notebook", "--workers", "2", "-s", example).code == 4
 
 
+@pytest.mark.parametrize(
+    ("command", "state", "named"), [("why", None, "backfill-060"), ("autopsy --no-notebook", "failed", "order-sync-010")]
+)
+def test_the_newest_problem_is_taken(cli, example: Path, command: str, state: str | None, named: str) -> None:
+    """Without RUN a command takes the newest run that has a problem, for an autopsy the newest that failed, and names it."""
+    answer = cli(*command.split(), "-s", example)
+    assert (answer.code, named in answer.out, named in answer.err) == (0, True, True)
+    listed = cli("ps", "--all", "-s", example, "-f", "jsonl", *(("-S", state) if state else ())).lines
+    assert listed[0]["runId"] == named
+
+
 def test_failures_of_a_run_and_of_the_store(cli, example: Path) -> None:
     """`failures` has class and signature of every failed attempt; equal failures have equal signatures."""
     rows = cli("failures", "-s", example, "-f", "jsonl").lines

@@ -70,6 +70,7 @@ def test_a_wrong_parameter_in_the_shell_is_one_clear_line(tmp_path):
     done = papermill(resource("notebooks/autopsy.ipynb"), tmp_path / "out.ipynb", source=example_store())
     assert done.returncode != 0
     assert "ParameterError: target_run_id: name the run to look at" in done.stderr
+    assert "order-sync-013" in done.stderr  # one of the failed runs to choose from
 
 
 @pytest.mark.slow

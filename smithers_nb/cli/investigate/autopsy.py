@@ -13,7 +13,7 @@ import click
 
 from smithers_nb.cli.investigate.autopsies import autopsy_all, batch_options, verdicts_of_all
 from smithers_nb.cli.options import Asked, Utf8, command, maybe_run_argument, now_option, workflow_option
-from smithers_nb.cli.output import dump, moment, print_finding, took
+from smithers_nb.cli.output import dump, moment, print_finding, run_or_newest, took
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.present.html.attribution import written_by
 from smithers_nb.present.html.text import one_line, shown
@@ -63,7 +63,8 @@ _NO_NOTEBOOK = click.option("--no-notebook", is_flag=True, help="The verdict row
     _NO_NOTEBOOK,
     *batch_options,
     now_option,
-    example="""smithers-nb autopsy 49315
+    example="""smithers-nb autopsy
+smithers-nb autopsy 49315
 smithers-nb autopsy 49315 --no-notebook --format json | jq -r '.commands[]'
 smithers-nb autopsy 49315 --format markdown >> "$GITHUB_STEP_SUMMARY"
 smithers-nb autopsy --all-failed --since 1d --format jsonl""",
@@ -81,7 +82,7 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     artifacts: str,
     **options: Any,
 ) -> int | None:
-    """Find out why a run failed, and write it down; with --all-failed, why every failed run did.
+    """Find out why a run failed, and write it down; without RUN the newest one, with --all-failed every one.
 
     Executes the autopsy notebook, makes one self-contained HTML page of it, and prints the verdict. The store is only read, nothing
     is sent anywhere and no command is run for you.
@@ -89,13 +90,13 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     _refuse_what_does_not_go_together(
         run, all_failed, batch=(since, workers, database), no_notebook=no_notebook, workflow_path=options.get("workflow_path")
     )
-    if run is None:
+    if all_failed:
         del options["workflow_path"]
         if no_notebook:
             return verdicts_of_all(ask, since=since, **options)
         return autopsy_all(ask, since=since, workers=workers, database=database, artifacts=artifacts, **options)
     with ask.project() as project:
-        found = project.run(run)
+        found = run_or_newest(project, run, failed=True)
         if no_notebook:
             row = found.autopsy(**options)
             _print_verdict(row, ask)
@@ -109,11 +110,9 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
 def _refuse_what_does_not_go_together(
     run: str | None, all_failed: bool, *, batch: tuple[object, ...], no_notebook: bool, workflow_path: Path | None
 ) -> None:
-    if run is None and not all_failed:
-        raise click.UsageError("name the run to look at, or ask for --all-failed")
     if run is not None and all_failed:
         raise click.UsageError("name one run or ask for --all-failed, not both")
-    if run is not None and any(given is not None for given in batch):
+    if not all_failed and any(given is not None for given in batch):
         raise click.UsageError("--since, --workers and --database go with --all-failed")
     if all(given is not None for given in batch[1:]):
         raise click.UsageError("--workers is for this process; with --database start `smithers-nb worker` as often as you like")

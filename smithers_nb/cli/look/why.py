@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smithers_nb.cli.options import Asked, command, now_option, run_argument, workflow_option
-from smithers_nb.cli.output import moment, print_finding, took
+from smithers_nb.cli.options import Asked, command, maybe_run_argument, now_option, workflow_option
+from smithers_nb.cli.output import moment, print_finding, run_or_newest, took
 from smithers_nb.cli.text_page import Sheet
 
 if TYPE_CHECKING:
@@ -25,20 +25,23 @@ _MAX_NAMES = 8
 
 @command(
     "why",
-    run_argument,
+    maybe_run_argument,
     workflow_option,
     now_option,
-    example="smithers-nb why 49315\nsmithers-nb why 49315 --format json | jq .advice.commands\nsmithers-nb why 49315 --format markdown",
+    example="""smithers-nb why
+smithers-nb why 49315 --format markdown
+smithers-nb why 49315 --format json | jq .advice.commands""",
     markdown=True,
 )
-def why(ask: Asked, run: str, workflow_path: Path | None) -> None:
+def why(ask: Asked, run: str | None, workflow_path: Path | None) -> None:
     """Say what a run failed on or waits for, and what to do.
 
     For a failed run: the node and the attempt that failed, whose fault it is, and one suggestion with commands that run as printed,
-    with a preview of what a retry-task resets. For a run that waits or hangs: what it waits for, and how to answer.
+    with a preview of what a retry-task resets. For a run that waits or hangs: what it waits for, and how to answer. Without RUN it is the
+    newest run with a problem.
     """
     with ask.project() as project:
-        found = project.run(run)
+        found = run_or_newest(project, run)
         explanation = found.why(workflow_path=workflow_path)
         if ask.fmt == "markdown":
             from smithers_nb.present.markdown import explanation_card

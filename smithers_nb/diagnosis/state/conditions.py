@@ -228,6 +228,11 @@ def run_state(run: RunRow, now: int) -> str:
     return "stale" if run.owner else "orphaned"
 
 
+def needs_a_look(state: str) -> bool:
+    """Return whether a derived state is one that somebody has to look at: failed, without its process, or waiting for something."""
+    return state in {"failed", "interrupted", "stale", "orphaned"} or state.startswith("waiting-")
+
+
 def last_alive(run: RunRow) -> int | None:
     """Return when the process that runs a run was last known to be alive, epoch milliseconds."""
     return _latest(run.heartbeat_at, run.started_at)

@@ -21,8 +21,11 @@ from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.engine.notebook.executor import validated
+from smithers_nb.errors import ParameterError
 from smithers_nb.model.bug_report import BugOutcome
 from smithers_nb.model.finding import with_texts
+from smithers_nb.model.rows import RunRow
+from smithers_nb.model.timestamps import when
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -37,6 +40,9 @@ from smithers_nb.workflows.bugs.report import report_on
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
+
+_CHOICE = 15
+"""Failed runs that are offered where none is named."""
 
 
 def run_autopsy(
@@ -84,6 +90,8 @@ def gather(
         SourceError: The store cannot be read.
     """
     place = source if isinstance(source, str | Path | None) else None
+    if target_run_id == "":
+        raise ParameterError("target_run_id: name the run to look at", hint=_failed_runs(source))
     asked = validated(AutopsyParameters, {"target_run_id": target_run_id, "source": place, "workflow_path": workflow_path, "now": now})
     opened = open_source(asked.source) if isinstance(source, str | Path | None) else source
     snapshot = Snapshot(opened, asked.target_run_id)
@@ -110,6 +118,17 @@ def gather(
         now=asked.moment,
         problems=_problems(opened),
     ).read_from(opened)
+
+
+def _failed_runs(source: Source | str | Path | None) -> str:
+    """List the newest failed runs of a store, for somebody who has opened the notebook and knows no id."""
+    from smithers_nb.workflows.batch.local import failed_runs
+
+    opened = open_source(source) if isinstance(source, str | Path | None) else source
+    newest = failed_runs(opened)[:_CHOICE]
+    rows = {row.run_id: row for row in opened.rows(RunRow, only={"run_id": newest})} if newest else {}
+    lines = [f"  {run_id}  {rows[run_id].workflow or ''}  {when(rows[run_id].finished_at)}".rstrip() for run_id in newest]
+    return "\n".join(["The newest failed runs:", *lines]) if lines else f"There is no failed run in {opened.location}."
 
 
 def investigate(gathered: Gathered, provider: str | None = None) -> Investigation:

@@ -77,11 +77,12 @@ def test_an_autopsy_that_fails_is_a_row_and_exit_code_1(cli, two_failed: Path, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "name the run to look at, or ask for --all-failed"),
+        (("--since", "1h"), "go with --all-failed"),
         (("x", "--all-failed"), "not both"),
         (("x", "--since", "1h"), "go with --all-failed"),
         (("x", "--workers", "2"), "go with --all-failed"),
-        (("--all-failed", "--no-notebook"), "for a single run"),
+        (("--all-failed", "--workflow-path", __file__), "for a single run"),
+        (("--all-failed", "--no-notebook", "--workers", "2"), "makes none"),
         (("--all-failed", "--workers", "0"), "workers"),
         (("--all-failed", "--provider", "nobody"), "nobody"),
     ],
