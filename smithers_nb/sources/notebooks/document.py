@@ -1,0 +1,216 @@
+"""A notebook file as code cells with what stands around them, whatever version of the format wrote it.
+
+Gets bytes and gives a `Document`. Nothing is validated: every part may be missing or of another type, as in files that other programs
+and people have edited. nbformat, which validates and converts, takes ten times longer than reading a folder of runs may.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+
+_BOM: Final = b"\xef\xbb\xbf"
+_COMMENT: Final = re.compile(r"^\s*(?:#(?!!)|//|--\s|;)")
+_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+_DATABRICKS_OUTPUT: Final = "application/vnd.databricks.v1+output"
+_ERRORS: Final = frozenset({"error", "pyerr"})
+_PAPERMILL_BANNER: Final = "papermill-error-cell"
+
+Json = Mapping[str, Any]
+
+
+class NotANotebook(ValueError):
+    """The bytes are not a notebook; the message says what they are instead."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One code cell.
+
+    Attributes:
+        index: Its number among the code cells, from 0, as in `cell:3`.
+        source: Its code.
+        count: Execution count; None where it was never given or was stripped.
+        outputs: Its outputs as they are stored.
+        metadata: Its metadata.
+        before: Markdown right before it, without the banners that papermill puts there.
+        after: Markdown right after it.
+    """
+
+    index: int
+    source: str
+    count: int | None
+    outputs: tuple[Json, ...]
+    metadata: Json
+    before: str = ""
+    after: str = ""
+
+    @property
+    def node_id(self) -> str:
+        """Its name as a node of the run."""
+        return f"cell:{self.index}"
+
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """Its tags."""
+        tags = self.metadata.get("tags")
+        return frozenset(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else frozenset()
+
+    @cached_property
+    def papermill(self) -> Json:
+        """What papermill noted of it; empty without papermill."""
+        return mapping(self.metadata.get("papermill"))
+
+    @cached_property
+    def execution(self) -> Json:
+        """The times of the kernel's messages that nbclient or JupyterLab noted."""
+        return mapping(self.metadata.get("execution"))
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Nothing in it can run: no code, or comments only."""
+        return all(not line.strip() or _COMMENT.match(line) for line in self.source.splitlines())
+
+    @cached_property
+    def errors(self) -> tuple[Json, ...]:
+        """Its outputs that are errors, in the form of this format's version."""
+        return tuple(output for output in self.outputs if output.get("output_type") in _ERRORS)
+
+    @cached_property
+    def databricks_errors(self) -> tuple[Json, ...]:
+        """What Databricks noted of errors; an empty one is none."""
+        noted = (mapping(mapping(output.get("metadata")).get(_DATABRICKS_OUTPUT)) for output in self.outputs)
+        return tuple(one for one in noted if one.get("type") == "ipynbError" and (one.get("errorSummary") or one.get("data")))
+
+    def streams(self, name: str | None = None) -> str:
+        """Return what it printed, on one stream or on both, without colours and without what a progress bar overwrote."""
+        texts = (
+            text_of(output.get("text"))
+            for output in self.outputs
+            if output.get("output_type") == "stream" and name in (None, output.get("name") or output.get("stream"))
+        )
+        return plain("".join(texts))
+
+    def displayed(self) -> Iterator[str]:
+        """Yield the plain text of what it displayed."""
+        for output in self.outputs:
+            if output.get("output_type") in {"display_data", "execute_result", "pyout"}:
+                data = mapping(output.get("data"))
+                yield plain(text_of(data.get("text/plain") if data else output.get("text")))
+
+
+@dataclass(frozen=True)
+class Document:
+    """A notebook.
+
+    Attributes:
+        metadata: Metadata of the notebook.
+        cells: Its code cells, in the order of the file.
+    """
+
+    metadata: Json
+    cells: tuple[Cell, ...] = field(default=())
+
+    @cached_property
+    def papermill(self) -> Json:
+        """What papermill noted of the run."""
+        return mapping(self.metadata.get("papermill"))
+
+    @cached_property
+    def work(self) -> tuple[Cell, ...]:
+        """The code cells that hold something to run."""
+        return tuple(cell for cell in self.cells if not cell.is_empty)
+
+    @cached_property
+    def is_stripped(self) -> bool:
+        """Outputs are there but no execution count is, so that a missing count says nothing."""
+        return any(cell.outputs for cell in self.cells) and all(cell.count is None for cell in self.cells)
+
+
+def parse_notebook(content: bytes) -> Document:
+    """Read a notebook.
+
+    Raises:
+        NotANotebook: It is no JSON, or JSON of something else.
+    """
+    value = _json(content)
+    if not isinstance(value, dict):
+        raise NotANotebook("it is JSON, but not of a notebook")
+    raw = value.get("cells")
+    if not isinstance(raw, list):
+        sheets = value.get("worksheets")
+        if not isinstance(sheets, list):
+            raise NotANotebook("it is JSON, but not of a notebook: it has no cells")
+        raw = [cell for sheet in sheets for cell in mapping(sheet).get("cells") or () if isinstance(sheet, dict)]
+    return Document(mapping(value.get("metadata")), tuple(_cells([mapping(cell) for cell in raw])))
+
+
+def _cells(raw: list[Json]) -> Iterator[Cell]:
+    index = 0
+    for place, cell in enumerate(raw):
+        if cell.get("cell_type") != "code":
+            continue
+        count = cell.get("execution_count", cell.get("prompt_number"))
+        outputs = cell.get("outputs")
+        yield Cell(
+            index,
+            text_of(cell.get("source", cell.get("input"))),
+            count if isinstance(count, int) and not isinstance(count, bool) else None,
+            tuple(output for output in outputs if isinstance(output, dict)) if isinstance(outputs, list) else (),
+            mapping(cell.get("metadata")),
+            _words(raw, place, -1),
+            _words(raw, place, 1),
+        )
+        index += 1
+
+
+def _words(raw: list[Json], place: int, step: int) -> str:
+    """Return the markdown cell that stands before or after a code cell; a banner of papermill is looked through."""
+    place += step
+    while 0 <= place < len(raw) and raw[place].get("cell_type") != "code":
+        text = text_of(raw[place].get("source"))
+        if _PAPERMILL_BANNER not in text:
+            return text
+        place += step
+    return ""
+
+
+def _json(content: bytes) -> Any:
+    content = content.removeprefix(_BOM)
+    if not content.strip():
+        raise NotANotebook("it is empty")
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        told = str(error)
+    try:  # NaN and half a surrogate pair, which Python writes and no standard allows
+        return json.loads(content.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        cut = content.lstrip()[:1] == b"{" and content.rstrip()[-1:] != b"}"
+        raise NotANotebook(f"it is cut off: {told}" if cut else f"it is not valid JSON: {told}") from None
+
+
+def mapping(value: Any) -> Json:
+    """Return a JSON object, an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: Any) -> str:
+    """Return a text that notebooks keep whole or as a list of lines."""
+    if isinstance(value, str):
+        return value
+    return "".join(line for line in value if isinstance(line, str)) if isinstance(value, list) else ""
+
+
+def plain(text: str) -> str:
+    """Take colours out of a text, and in each line what was overwritten."""
+    text = _ANSI.sub("", text) if "\x1b" in text else text
+    if "\r" not in text:
+        return text
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))

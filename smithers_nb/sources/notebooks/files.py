@@ -1,0 +1,207 @@
+"""Where notebook files are: one file, a folder, a pattern, or any of these at a URL that fsspec knows.
+
+A run's id is the path of its file below the place that was named. fsspec is only imported for URLs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, NamedTuple, Protocol
+
+from smithers_nb.errors import SourceNotFound, SourceUnreadable, SourceVanished
+from smithers_nb.sources.urls import without_secrets
+
+SUFFIX: Final = ".ipynb"
+_MAGIC: Final = re.compile(r"[*?\[]")
+_LEFT_OUT: Final = frozenset({".ipynb_checkpoints", "node_modules", "__pycache__", "site-packages"})
+
+
+class NotebookFile(NamedTuple):
+    """One file.
+
+    Attributes:
+        run_id: Its path below the place that was named, with `/` between folders.
+        path: Where to read it.
+        modified_at: Last change, epoch milliseconds; None where the file system does not say.
+        size: Bytes.
+    """
+
+    run_id: str
+    path: str
+    modified_at: int | None
+    size: int | None
+
+
+class Files(Protocol):
+    """Notebook files of one place."""
+
+    @property
+    def location(self) -> str:
+        """The place as it may be shown."""
+        ...
+
+    def listed(self) -> list[NotebookFile]:
+        """List the files, sorted by run id."""
+        ...
+
+    def read(self, file: NotebookFile) -> bytes:
+        """Read one of them.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        ...
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether a path is a pattern such as `runs/*.ipynb`."""
+    return _MAGIC.search(text) is not None
+
+
+def holds_notebooks(folder: Path) -> bool:
+    """Return whether notebook files lie right in a folder."""
+    with os.scandir(folder) as entries:
+        return any(entry.name.endswith(SUFFIX) and entry.is_file() for entry in entries)
+
+
+class LocalFiles:
+    """Notebook files on this machine.
+
+    Args:
+        where: A file, a folder with folders in it, or a pattern.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.location = where
+        self._where = Path(where).absolute()
+        self._root = _fixed_part(self._where)
+
+    def listed(self) -> list[NotebookFile]:
+        """List the files, sorted by run id.
+
+        Raises:
+            SourceVanished: The place is gone.
+        """
+        if not self._root.is_dir():
+            raise SourceVanished(f"{self.location} is gone", hint="it was there before; was it moved?")
+        if self._where.is_file():
+            return [_local(self._where, self._where.name)]
+        pattern = None if self._where == self._root else self._where.relative_to(self._root).as_posix()
+        found = (_local(Path(path), name) for path, name in _walk(self._root, "") if pattern is None or _fits(name, pattern))
+        return sorted(found)
+
+    def read(self, file: NotebookFile) -> bytes:
+        """Read one of them."""
+        return Path(file.path).read_bytes()
+
+
+class RemoteFiles:
+    """Notebook files at a URL that fsspec knows: `s3://bucket/runs/`, `gs://…/*.ipynb`, `memory://…`.
+
+    Raises:
+        SourceUnreadable: The file system of the URL cannot be used, because a package or a permission is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self.location = without_secrets(url)
+        try:
+            self._system, path = fsspec.url_to_fs(url)
+        except (ImportError, ValueError, OSError) as error:
+            raise SourceUnreadable(f"{self.location} cannot be opened: {error}", hint="install what fsspec names for it") from error
+        self._path = str(path).rstrip("/")
+        self._root = _before_magic(self._path)
+
+    def listed(self) -> list[NotebookFile]:
+        """List the files, sorted by run id.
+
+        Raises:
+            SourceNotFound: Nothing is there.
+            SourceUnreadable: It cannot be listed.
+        """
+        try:
+            return sorted(self._found())
+        except FileNotFoundError as error:
+            raise SourceNotFound(f"there is no {self.location}", searched=(self.location,), hint="name a notebook or a folder") from error
+        except OSError as error:
+            raise SourceUnreadable(f"{self.location} cannot be listed: {error}", hint="check the permission to list it") from error
+
+    def read(self, file: NotebookFile) -> bytes:
+        """Read one of them."""
+        content: bytes = self._system.cat_file(file.path)
+        return content
+
+    def _found(self) -> Iterator[NotebookFile]:
+        if is_pattern(self._path):
+            listed = self._system.glob(self._path, detail=True)
+        elif self._path.endswith(SUFFIX) and self._system.isfile(self._path):
+            listed, self._root = {self._path: self._system.info(self._path)}, self._path.rpartition("/")[0]
+        else:
+            listed = self._system.find(self._path, detail=True)
+            if not listed and not self._system.exists(self._path):
+                raise FileNotFoundError(self._path)
+        for path, info in listed.items():
+            name = str(path).removeprefix(self._root).lstrip("/")
+            if name.endswith(SUFFIX) and not _LEFT_OUT & set(name.split("/")):
+                yield NotebookFile(name, str(path), _modified(info), info.get("size"))
+
+
+def _fixed_part(where: Path) -> Path:
+    """Return the folder that run ids are relative to: what stands before the first part with a wildcard."""
+    if where.is_dir():
+        return where
+    at = next((place for place, part in enumerate(where.parts) if is_pattern(part)), len(where.parts) - 1)
+    return Path(*where.parts[:at])
+
+
+def _before_magic(path: str) -> str:
+    parts = path.split("/")
+    return "/".join(parts[: next((place for place, part in enumerate(parts) if is_pattern(part)), len(parts))])
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield path and name of the notebook files below a folder; hidden folders and links to folders are left out."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        name = f"{prefix}{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in _LEFT_OUT and not entry.name.startswith("."):
+                yield from _walk(Path(entry.path), f"{name}/")
+        elif entry.name.endswith(SUFFIX):
+            yield entry.path, name
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Match part by part, so that `*` stays within its folder; `**` is any number of folders."""
+    if "**" in pattern.split("/"):
+        return fnmatch(f"/{name}", f"/{pattern}".replace("/**/", "/*").replace("**", "*"))
+    parts, wanted = PurePosixPath(name).parts, pattern.split("/")
+    return len(parts) == len(wanted) and all(fnmatch(part, want) for part, want in zip(parts, wanted, strict=True))
+
+
+def _local(path: Path, name: str) -> NotebookFile:
+    try:
+        stat = path.stat()
+    except OSError:
+        return NotebookFile(name, str(path), None, None)
+    return NotebookFile(name, str(path), stat.st_mtime_ns // 1_000_000, stat.st_size)
+
+
+def _modified(info: dict[str, Any]) -> int | None:
+    """Return the time of the last change; file systems give it under different names and as different types."""
+    for key in ("LastModified", "last_modified", "mtime", "modified", "updated", "created"):
+        value = info.get(key)
+        if isinstance(value, datetime):
+            return round(value.timestamp() * 1000)
+        if isinstance(value, int | float):
+            return round(value * 1000)
+    return None

@@ -1,0 +1,270 @@
+"""The outcome of a notebook's run as rows of runs, nodes, attempts and events: pure functions, no reading.
+
+A code cell is a node, `cell:N` the N-th code cell from 0; that it was run is its attempt. An error that was meant, or after which the
+run went on, leaves its cell finished, with the error's words on the attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, RunRow, TaskRow
+from smithers_nb.model.vocabulary import event_category
+from smithers_nb.sources.notebooks.document import Cell, Document
+from smithers_nb.sources.notebooks.errors import error_of, has_error
+from smithers_nb.sources.notebooks.files import NotebookFile
+from smithers_nb.sources.notebooks.producers import Producer, ended_at, producer_of, run_times, started_at, workflow_name
+from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
+from smithers_nb.sources.stores.json_text import dump
+
+_LABEL: Final = 80
+_LISTED: Final = 200
+_MESSAGE: Final = 2_000
+_ENDS: Final = {"finished": "RunFinished", "failed": "RunFailed", "interrupted": "RunCancelled"}
+_SAID: Final = {
+    "kernel-died": ("DeadKernelError", "KERNEL_DIED", "the kernel died while it ran this cell; the file does not say why"),
+    "timeout": ("CellTimeoutError", "TASK_TIMEOUT", "the cell ran into its time limit{after} and was stopped"),
+    "no-error-recorded": ("Error", "NOT_RECORDED", "the run stopped at this cell, and its error was not recorded"),
+}
+"""Reason to name, code and words of an error that left no output."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One code cell of a run, without its outputs."""
+
+    node_id: str
+    index: int
+    label: str
+    count: int | None
+    state: str
+    started: int | None
+    ended: int | None
+    error: dict[str, Any] | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """What is kept of one notebook file."""
+
+    file: NotebookFile
+    outcome: Outcome
+    producer: Producer
+    kernel: str | None
+    started: int | None
+    ended: int | None
+    steps: tuple[Step, ...]
+
+
+def read_run(file: NotebookFile, document: Document) -> NotebookRun:
+    """Find out how the run of a notebook ended and keep what its rows need."""
+    outcome = outcome_of(document)
+    kernelspec = document.metadata.get("kernelspec")
+    kernel = kernelspec.get("name") if isinstance(kernelspec, dict) else None
+    started, ended = run_times(document)
+    steps = tuple(_step(cell, document, outcome) for cell in document.cells)
+    return NotebookRun(
+        file, _light(outcome), producer_of(document), kernel if isinstance(kernel, str) else None, started, ended, steps
+    )
+
+
+def _light(outcome: Outcome) -> Outcome:
+    """Let go of outputs, which may be large: what is kept of a cell is its place and its count."""
+    from dataclasses import replace
+
+    def bare(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        return tuple(Cell(cell.index, "", cell.count, (), {}) for cell in cells)
+
+    names = ("follows", "expected", "undecided", "never_ran", "defined_in")
+    cell = None if outcome.cell is None else bare((outcome.cell,))[0]
+    return replace(outcome, cell=cell, **{name: bare(getattr(outcome, name)) for name in names})
+
+
+def _step(cell: Cell, document: Document, outcome: Outcome) -> Step:
+    decides = outcome.cell is not None and cell.index == outcome.cell.index
+    started, ended = started_at(cell), ended_at(cell)
+    state, error = _state_and_error(cell, document, outcome, decides=decides)
+    if decides and outcome.state == "failed" and error is None:
+        error = _unsaid(outcome.reason, started, ended)
+    after = outcome.cell.node_id if outcome.cell is not None and state == "failed" and not decides else None
+    return Step(cell.node_id, cell.index, _label(cell), cell.count, state, started, ended, error, after)
+
+
+def _state_and_error(cell: Cell, document: Document, outcome: Outcome, *, decides: bool) -> tuple[str, dict[str, Any] | None]:
+    if decides:
+        state = {"failed": "failed", "interrupted": "cancelled"}.get(outcome.state, "in-progress")
+        return ("finished" if outcome.reason == "stopped" else state), outcome.error
+    if cell in outcome.follows:
+        return "failed", error_of(cell)
+    if cell.is_empty:
+        return "skipped", None
+    if cell in outcome.never_ran or not was_started(cell, document):
+        return "pending", None
+    return "finished", error_of(cell) if has_error(cell) else None
+
+
+def _unsaid(reason: str, started: int | None, ended: int | None) -> dict[str, Any]:
+    """Say what ended a cell that left no error."""
+    name, code, words = _SAID.get(reason, _SAID["no-error-recorded"])
+    after = f" after {(ended - started) / 1000:.0f} s" if started is not None and ended is not None else ""
+    return {"name": name, "code": code, "message": words.format(after=after)}
+
+
+def _label(cell: Cell) -> str:
+    """Name a cell as its reader sees it: its number in the margin and the first line of its code."""
+    line = next((line.strip() for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    line = line or next((line.strip() for line in cell.source.splitlines() if line.strip()), "")
+    shown = line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…"
+    return f"In [{cell.count}]: {shown}" if cell.count else shown
+
+
+def run_row(run: NotebookRun, location: str) -> RunRow:
+    """Describe a run; its status is the state, in the words that this source has for it."""
+    outcome, step = run.outcome, _deciding(run)
+    error = {**(step.error or {}), "source": f"node:{step.node_id}"} if step and outcome.state == "failed" else None
+    return RunRow(
+        run_id=run.file.run_id,
+        source=location,
+        workflow=workflow_name(run.file.run_id, run.producer),
+        workflow_path=run.producer.input_path or run.file.path,
+        workflow_hash=None,
+        parent_run_id=None,
+        status=outcome.state,
+        state=outcome.state,
+        created_at=run.started if run.started is not None else run.file.modified_at,
+        started_at=run.started,
+        finished_at=run.ended if outcome.state != "partial" else None,
+        heartbeat_at=None,
+        duration_s=(run.ended - run.started) / 1000 if run.started is not None and run.ended is not None else None,
+        error_code=(step.error or {}).get("code") or (step.error or {}).get("name") if step and error else None,
+        error_message=_message(run, step),
+        error=dump(error) if error else None,
+        config=dump({"executed": _told(run)}),
+        owner=None,
+        cancel_requested_at=None,
+        root=None,
+    )
+
+
+def _deciding(run: NotebookRun) -> Step | None:
+    return None if run.outcome.cell is None else run.steps[run.outcome.cell.index]
+
+
+def _message(run: NotebookRun, step: Step | None) -> str | None:
+    """Say in one line what ended the run and in which cell."""
+    never = len(run.outcome.never_ran)
+    if run.outcome.state == "finished":
+        return None
+    if step is None:
+        return f"{never} of {sum(one.state != 'skipped' for one in run.steps)} cells were never run"
+    if run.outcome.state == "failed":
+        name, words = (step.error or {}).get("name"), str((step.error or {}).get("message") or "")
+        return f"{step.node_id}: {': '.join(part for part in (None if name == 'Error' else name, words) if part)}"[:_MESSAGE]
+    return f"stopped in {step.node_id}"
+
+
+def _told(run: NotebookRun) -> dict[str, Any]:
+    """What only this source knows of a run, for whoever puts it into words."""
+    outcome = run.outcome
+    work = [step for step in run.steps if step.state != "skipped"]
+    told = {
+        "producer": run.producer.name,
+        "batch": run.producer.is_batch,
+        "canRerun": run.producer.can_rerun,
+        "kernel": run.kernel,
+        "inputPath": run.producer.input_path,
+        "outputPath": run.producer.output_path,
+        "file": run.file.path,
+        "reason": outcome.reason,
+        "cell": outcome.cell.node_id if outcome.cell else None,
+        "count": outcome.cell.count if outcome.cell else None,
+        "cells": len(work),
+        "ran": sum(step.state != "pending" for step in work),
+        "neverRan": _ids(outcome.never_ran),
+        "expected": _ids(outcome.expected),
+        "undecided": _ids(outcome.undecided),
+        "definedIn": _ids(outcome.defined_in),
+        "wentOn": outcome.went_on,
+    }
+    return {key: value for key, value in told.items() if value not in (None, "", [])}
+
+
+def _ids(cells: tuple[Cell, ...]) -> list[str]:
+    return [cell.node_id for cell in cells[:_LISTED]]
+
+
+def node_rows(run: NotebookRun) -> Iterator[NodeRow]:
+    """Describe each code cell."""
+    for step in run.steps:
+        attempts = None if step.state in {"pending", "skipped"} else 1
+        at = step.ended or step.started
+        yield NodeRow(run.file.run_id, step.node_id, 0, step.node_id, step.state, step.label or None, attempts, at, None)
+
+
+def attempt_rows(run: NotebookRun) -> Iterator[AttemptRow]:
+    """Describe the run of each cell that was run."""
+    for step in run.steps:
+        if step.state in {"pending", "skipped"}:
+            continue
+        error = step.error or {}
+        yield AttemptRow(
+            run_id=run.file.run_id,
+            node_id=step.node_id,
+            iteration=0,
+            attempt=1,
+            state=step.state,
+            started_at=step.started,
+            finished_at=step.ended,
+            duration_s=(step.ended - step.started) / 1000 if step.ended is not None and step.started is not None else None,
+            heartbeat_at=None,
+            kind="cell",
+            agent=None,
+            engine=None,
+            model=None,
+            retries=0,
+            timeout_ms=None,
+            retryable=None,
+            error_name=error.get("name"),
+            error_code=error.get("code"),
+            error_message=error.get("message") or error.get("name"),
+            error_stack=error.get("stack") or None,
+            error=dump(error) if error and step.state == "failed" else None,
+            cached=None,
+            response=None,
+            reset=False,
+        )
+
+
+def task_rows(run: NotebookRun) -> Iterator[TaskRow]:
+    """Give each cell its place; an error that follows from another one depends on it."""
+    for step in run.steps:
+        after = dump([step.after]) if step.after else None
+        yield TaskRow(run.file.run_id, step.node_id, 0, step.index, "cell", 1, after, None, None)
+
+
+def output_rows(run: NotebookRun) -> Iterator[OutputRow]:
+    """Give the parameters of the run, as its input."""
+    if run.producer.parameters:
+        yield OutputRow(run.file.run_id, "input", 0, "parameters", dump(run.producer.parameters))
+
+
+def event_rows(run: NotebookRun) -> Iterator[EventRow]:
+    """Tell the course of the run from the times in the file."""
+    story: list[tuple[int | None, str, dict[str, Any]]] = [(run.started, "RunStarted", {})]
+    for step in sorted((step for step in run.steps if step.state not in {"pending", "skipped"}), key=lambda one: (one.started or 0, one.count or 0)):
+        key = {"nodeId": step.node_id, "iteration": 0, "attempt": 1}
+        story.append((step.started, "NodeStarted", key))
+        if step.state == "failed":
+            story.append((step.ended, "NodeFailed", key | {"error": step.error}))
+        elif step.state == "finished":
+            story.append((step.ended, "NodeFinished", key))
+    if run.outcome.state in _ENDS:
+        story.append((run.ended, _ENDS[run.outcome.state], {"status": run.outcome.state}))
+    for seq, (at, kind, payload) in enumerate(story):
+        node = payload.get("nodeId")
+        iteration, attempt = (0, 1) if node else (None, None)
+        text = dump({"type": kind, "runId": run.file.run_id, **payload})
+        yield EventRow(run.file.run_id, seq, at, kind, event_category(kind), node, iteration, attempt, text)

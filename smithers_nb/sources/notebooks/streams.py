@@ -1,0 +1,89 @@
+"""Errors that only stand in what a cell printed: a shell's commands make no error output, or one without the cause."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from smithers_nb.sources.notebooks.document import Cell
+
+_SHELL_LINE: Final = re.compile(r"^\s*!{1,2}(?!\[)\s*(?P<command>\S.*)$|^\s*\w[\w, ]*=\s*!(?P<assigned>\S.*)$", re.MULTILINE)
+_SHELL_CELL: Final = re.compile(r"^\s*(?:%%capture\b.*\n\s*)?%%(?:bash|sh|script|system|sx|!)\b(?P<options>.*)\n?(?P<body>(?s:.*))")
+_FORGIVEN: Final = re.compile(r"--no-raise-error\b|\|\|\s*(?:true|:)\s*$|\bset \+e\b", re.MULTILINE)
+_SPARKMAGIC: Final = re.compile(r"^An error was encountered:\s*\n(?P<text>(?s:.+))", re.MULTILINE)
+_FRAME: Final = re.compile(r'^\s*File ".*", line \d+.*$', re.MULTILINE)
+_THROWN: Final = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.+)|:?[ \t]*)$", re.MULTILINE)
+_TRACEBACK: Final = "Traceback (most recent call last)"
+_DIED: Final = re.compile(
+    r"^.*(?:died with <Signals\.\w+: \d+>|Segmentation fault|\bKilled\b\s*$|core dumped|command not found|: not found$"
+    r"|No such file or directory$|Permission denied).*$",
+    re.MULTILINE,
+)
+_COMPLAINT: Final = re.compile(
+    r"\bfatal\b|\berror\b|\bexception\b|[a-z]Error\b|[a-z]Exception\b|\bcannot\b|could not|no such|not found|\bdenied\b|\bmissing\b|\bfailed\b|\binvalid\b"
+    r"|no module named",
+    re.IGNORECASE,
+)
+_BEGINS: Final = re.compile(r"^\W*(?:[\w.-]+: )?(?:fatal|error|[\w.]*(?:Error|Exception))\b", re.IGNORECASE)
+_FRAME_LINE: Final = re.compile(r"^\s*(?:at |\d+ +\S+\.(?:so|dylib)\b|#\d+ |frame #)")
+_AFTER: Final = 6
+"""Lines that a program may print after the exception that ended it."""
+
+
+class Printed(NamedTuple):
+    """An exception whose traceback was printed."""
+
+    name: str
+    message: str
+
+
+def shell_command(cell: Cell) -> str:
+    """Return the first command that a cell hands to a shell; empty when there is none."""
+    whole = _SHELL_CELL.match(cell.source)
+    if whole:
+        body = whole["body"].strip()
+        return body.splitlines()[0] if body else ""
+    found = _SHELL_LINE.search(cell.source)
+    return (found["command"] or found["assigned"] or "").strip() if found else ""
+
+
+def shell_error(cell: Cell) -> Printed | None:
+    """Find the error that ended a shell's command, or that sparkmagic printed, in a cell without an error output.
+
+    A command that is told not to fail, and an exception that the program went on after, are none.
+    """
+    if spark := _SPARKMAGIC.search(cell.streams("stderr")):
+        lines = [line for line in spark["text"].splitlines() if line.strip()]
+        return python_error(spark["text"]) or Printed("", lines[0] if lines else "")
+    if not shell_command(cell) or _FORGIVEN.search(cell.source):
+        return None
+    text = cell.streams()
+    return python_error(text, at_end=True) or _death(text)
+
+
+def python_error(text: str, *, at_end: bool = False) -> Printed | None:
+    """Return the exception that the last traceback in a text ends with; with `at_end` only when next to nothing follows it."""
+    if _TRACEBACK not in text:
+        return None
+    start = text.rfind(_TRACEBACK)
+    frames = list(_FRAME.finditer(text, start))
+    if not frames:
+        return None
+    found = _THROWN.search(text, frames[-1].end())
+    if found is None or (at_end and sum(1 for line in text[found.end() :].splitlines() if line.strip()) > _AFTER):
+        return None
+    return Printed(found["name"].rpartition(".")[2], (found["message"] or "").strip())
+
+
+def complaint(text: str) -> str:
+    """Return the line of what was printed that says what went wrong; empty when none does."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _FRAME_LINE.match(line)]
+    begun = [line for line in lines if _BEGINS.match(line)]
+    found = begun or [line for line in lines if _COMPLAINT.search(line)]
+    return found[-1] if found else ""
+
+
+def _death(text: str) -> Printed | None:
+    lines = [line for line in text.splitlines() if line.strip()][-_AFTER:]
+    found = [line.strip() for line in lines if _DIED.match(line)]
+    return Printed("", found[-1]) if found else None
