@@ -13,7 +13,10 @@ Suggestion = Literal["retry", "resume", "rewind", "edit-workflow-and-reset", "fi
 Confidence = Literal["low", "medium", "high"]
 Health = Literal["healthy", "blocked", "stuck", "failed", "overBudget"]
 
-TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"})
+NOTEBOOK_ENDS: Final = frozenset({"interrupted", "partial"})
+"""How an executed notebook may have ended besides finished and failed: somebody stopped it, or cells of it were never run."""
+
+TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"}) | NOTEBOOK_ENDS
 """Run statuses after which the engine does nothing more by itself."""
 
 _EXIT_CODES: Final = {"finished": 0, "failed": 1, "cancelled": 2}

@@ -1,6 +1,7 @@
 """Find the store that a person means: nothing, a folder inside a project, a file, or a URL.
 
-A project folder may hold a store of Smithers and our own journal; then both are opened as one place.
+A project folder may hold a store of Smithers and our own journal; then both are opened as one place. A notebook file, a pattern, a URL
+that fsspec knows and a folder of notebooks without a store of its own are executed notebooks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
+from smithers_nb.sources.notebooks.files import SUFFIX, LocalFiles, RemoteFiles, holds_notebooks, is_pattern
 from smithers_nb.sources.smithers.journal import DATABASE, journal_file
 from smithers_nb.sources.smithers.journal import SCHEMA as JOURNAL_SCHEMA
 from smithers_nb.sources.smithers.migrated import ANCHOR, STORE, connection_string, moved_to
@@ -31,7 +33,8 @@ def open_source(where: str | Path | None = None) -> Source:
     Args:
         where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
             (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
-            `dbos+postgresql://…`, `env:NAME` for what a variable says); None is the current folder.
+            `dbos+postgresql://…`, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`, `runs/*.ipynb`,
+            `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -41,7 +44,7 @@ def open_source(where: str | Path | None = None) -> Source:
     text = "." if where is None else str(where)
     scheme = scheme_of(text)
     if scheme is not None and not os.path.exists(text):  # noqa: PTH110 - a text too long for a path raises nothing here
-        opener = OPENERS.get(scheme)
+        opener = OPENERS.get(scheme) or _opener_of_notebooks(scheme)
         if opener is None:
             raise SourceNotFound(
                 f"{without_secrets(text)!r}: this version cannot open {scheme}: sources",
@@ -58,6 +61,8 @@ def _open_path(path: Path) -> Source:
     try:
         if path.is_dir():
             return _open_folder(path)
+        if is_pattern(str(path)) and not path.exists():
+            return _open_notebooks(path)
         if path.exists():
             return _open_file(path)
     except PermissionError as error:
@@ -70,6 +75,8 @@ def _open_path(path: Path) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
+    if str(folder) != "." and not _own_stores(folder.absolute()) and holds_notebooks(folder):
+        return _open_notebooks(folder)
     searched: list[str] = []
     shared = [partial(_open_shared, url) for url in (os.environ.get(DATABASE),) if url]
     for place in (here := folder.absolute(), *here.parents):
@@ -84,11 +91,18 @@ def _open_folder(folder: Path) -> Source:
             break
     if shared:
         return shared[0]()
+    if holds_notebooks(folder, deep=str(folder) != "."):
+        return _open_notebooks(folder)
     raise SourceNotFound(
         f"no runs for {folder.absolute()}: searched {len(searched)} places from {searched[0] if searched else folder} upward",
         searched=searched,
         hint="start a workflow or `smithers-nb up FILE.ipynb` there first, or name another project's folder or smithers.db with --source",
     )
+
+
+def _own_stores(place: Path) -> bool:
+    """Return whether a folder itself is a project with a store."""
+    return bool(_stores_of_smithers(place)) or journal_file(place).is_file() or ANCHOR in place.parts
 
 
 def open_smithers(folder: str | Path) -> Source:
@@ -133,6 +147,8 @@ def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
 
 
 def _open_file(path: Path) -> Source:
+    if path.name.endswith(SUFFIX):
+        return _open_notebooks(path)
     source = _checked(path)
     project = path.absolute().parent
     for place in (project, project.parent) if project.name == ANCHOR else (project,):
@@ -266,10 +282,41 @@ def _open_journal_url(url: str) -> Source:
     return _open_path(path)
 
 
+def _open_notebooks(path: Path) -> Source:
+    from smithers_nb.sources.notebooks.source import NotebookSource
+
+    return NotebookSource(LocalFiles(str(path))).checked()
+
+
+def _open_notebooks_url(url: str) -> Source:
+    """Open `notebooks:PLACE`: executed notebooks, whatever else the place holds."""
+    place = url.partition(":")[2]
+    if not os.path.exists(place) and (scheme := scheme_of(place)) and (opener := _opener_of_notebooks(scheme)):  # noqa: PTH110
+        return opener(place)
+    path = Path(unquote(place).removeprefix("//") or ".").expanduser()
+    if not path.exists() and not is_pattern(str(path)):
+        raise SourceNotFound(f"there is no {path}", searched=(str(path),), hint="name a notebook, a folder or a pattern")
+    return _open_notebooks(path)
+
+
+def _opener_of_notebooks(scheme: str) -> Callable[[str], Source] | None:
+    """Return what opens a URL of a file system that fsspec knows; None for any other scheme."""
+    from fsspec import available_protocols
+
+    return _open_remote if scheme in available_protocols() else None
+
+
+def _open_remote(url: str) -> Source:
+    from smithers_nb.sources.notebooks.source import NotebookSource
+
+    return NotebookSource(RemoteFiles(url)).checked()
+
+
 OPENERS: Final[dict[str, Callable[[str], Source]]] = {
     "sqlite": _open_sqlite_url,
     "file": _open_file_url,
     "journal": _open_journal_url,
+    "notebooks": _open_notebooks_url,
     "env": _open_named,
     **dict.fromkeys(POSTGRES, _open_postgres_url),
     **dict.fromkeys(("dbos+sqlite", *(f"dbos+{scheme}" for scheme in POSTGRES)), _open_dbos_url),

@@ -29,6 +29,7 @@ class EngineCommands(ABC):
         is_watched: Its store is searched for what the engine itself recorded wrongly or let happen.
         idles: A live engine that records no work is broken; where work may go on between two records, it is not.
         wakes_itself: The process that executes a run also ends its waits for a time or a message; nobody has to resume it.
+        is_record: A run is a record of what was executed; no process of it goes on and nothing of it can be continued.
         goes_on: What resuming a failed run does.
         tries_again: What tries a failed task again.
     """
@@ -40,6 +41,7 @@ class EngineCommands(ABC):
     is_watched: ClassVar[bool] = False
     idles: ClassVar[bool] = False
     wakes_itself: ClassVar[bool] = False
+    is_record: ClassVar[bool] = False
     goes_on: ClassVar[str] = ""
     tries_again: ClassVar[str] = ""
 
@@ -140,6 +142,10 @@ def engine_of_store(source: Source) -> type[EngineCommands]:
         from smithers_nb.diagnosis.engines.dbos import DbosCommands
 
         return DbosCommands
+    if source.kind == "notebooks":
+        from smithers_nb.diagnosis.engines.papermill import PapermillCommands
+
+        return PapermillCommands
     from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 
     return SmithersCommands

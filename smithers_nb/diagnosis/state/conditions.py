@@ -216,10 +216,11 @@ def run_state(run: RunRow, now: int) -> str:
         now: Epoch milliseconds.
 
     Returns:
-        succeeded, failed, cancelled, running, stale, orphaned, unknown, waiting-…, paused, or an unknown status as it is.
+        succeeded, failed, cancelled, running, stale, orphaned, unknown, waiting-…, paused, or an unknown status as it is. Where the
+        source's own state is the status, as with executed notebooks, it stays: of those nobody knows more than that they finished.
     """
     if run.status != "running":
-        return _STATE_OF.get(run.status, run.status)
+        return run.state if run.state == run.status else _STATE_OF.get(run.status, run.status)
     alive = last_alive(run)
     if alive is None:
         return "unknown"

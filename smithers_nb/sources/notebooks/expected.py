@@ -26,7 +26,7 @@ _ANNOUNCED: Final = re.compile(
     r"(?:\W+\w+){0,2}?\W+(?:fail|fails|crash|break|error|raise|throw|not work)\b"
     r"|\b(?:doesn[’']t|does not|won[’']t|will not|wouldn[’']t|didn[’']t) (?:work|compile|run)\b"
     r"|\b(?:this line is not run|not be run|never reached|on purpose|deliberate(?:ly)?|intentional(?:ly)?|is illegal|are (?:also )?illegal|fails?:)"
-    rf"|\bwhy the {_KIND}\b|\bhow we got an? {_KIND}|\b{_KIND} messages?\b",
+    rf"|\b(?:an|the) {_KIND} (?:is|was|will be) (?:raised|thrown)|\bwhy the {_KIND}\b|\bhow we got an? {_KIND}|\b{_KIND} messages?\b",
     re.IGNORECASE,
 )
 _COMMENT: Final = re.compile(r"^\s*(?:#+|//+|--|;+|%)\s*(?P<words>.*)$", re.MULTILINE)

@@ -49,6 +49,10 @@ class Files(Protocol):
         """List the files, sorted by run id."""
         ...
 
+    def again(self, file: NotebookFile) -> NotebookFile | None:
+        """Look at one of them again; None when it is gone."""
+        ...
+
     def read(self, file: NotebookFile) -> bytes:
         """Read one of them.
 
@@ -63,10 +67,9 @@ def is_pattern(text: str) -> bool:
     return _MAGIC.search(text) is not None
 
 
-def holds_notebooks(folder: Path) -> bool:
-    """Return whether notebook files lie right in a folder."""
-    with os.scandir(folder) as entries:
-        return any(entry.name.endswith(SUFFIX) and entry.is_file() for entry in entries)
+def holds_notebooks(folder: Path, *, deep: bool = False) -> bool:
+    """Return whether notebook files lie right in a folder; with `deep` also in the folders below it."""
+    return any(True for _ in _walk(folder, "", deep=deep))
 
 
 class LocalFiles:
@@ -94,6 +97,11 @@ class LocalFiles:
         pattern = None if self._where == self._root else self._where.relative_to(self._root).as_posix()
         found = (_local(Path(path), name) for path, name in _walk(self._root, "") if pattern is None or _fits(name, pattern))
         return sorted(found)
+
+    def again(self, file: NotebookFile) -> NotebookFile | None:
+        """Look at one of them again; None when it is gone."""
+        found = _local(Path(file.path), file.run_id)
+        return found if found.size is not None else None
 
     def read(self, file: NotebookFile) -> bytes:
         """Read one of them."""
@@ -132,6 +140,10 @@ class RemoteFiles:
         except OSError as error:
             raise SourceUnreadable(f"{self.location} cannot be listed: {error}", hint="check the permission to list it") from error
 
+    def again(self, file: NotebookFile) -> NotebookFile | None:
+        """Look at one of them again; None when it is gone."""
+        return next((found for found in self.listed() if found.run_id == file.run_id), None)
+
     def read(self, file: NotebookFile) -> bytes:
         """Read one of them."""
         content: bytes = self._system.cat_file(file.path)
@@ -165,7 +177,7 @@ def _before_magic(path: str) -> str:
     return "/".join(parts[: next((place for place, part in enumerate(parts) if is_pattern(part)), len(parts))])
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+def _walk(folder: Path, prefix: str, *, deep: bool = True) -> Iterator[tuple[str, str]]:
     """Yield path and name of the notebook files below a folder; hidden folders and links to folders are left out."""
     try:
         entries = list(os.scandir(folder))
@@ -174,7 +186,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
     for entry in entries:
         name = f"{prefix}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            if entry.name not in _LEFT_OUT and not entry.name.startswith("."):
+            if deep and entry.name not in _LEFT_OUT and not entry.name.startswith("."):
                 yield from _walk(Path(entry.path), f"{name}/")
         elif entry.name.endswith(SUFFIX):
             yield entry.path, name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb import frames
-from smithers_nb.errors import SourceUnreadable
+from smithers_nb.errors import SourceNotFound, SourceUnreadable
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, RunRow, TaskRow
 from smithers_nb.sources.base import AllBut, Only, Problems, R, fits
 from smithers_nb.sources.notebooks import rows as to
@@ -36,14 +36,17 @@ class NotebookSource:
         self._known: dict[str, to.NotebookRun] = {}
 
     def checked(self) -> NotebookSource:
-        """Return itself, unless it is one file that is no notebook.
+        """Return itself, unless there is nothing, or one file only that is no notebook.
 
         Raises:
+            SourceNotFound: No notebook file is there.
             SourceUnreadable: The only file is no notebook; the message says what it is.
         """
         listed = self.files.listed()
+        if not listed:
+            raise SourceNotFound(f"no notebooks in {self.location}", searched=(self.location,), hint="name a notebook, a folder or a pattern")
         if len(listed) == 1 and not list(self._runs(listed)):
-            raise SourceUnreadable(f"{self.problems[-1].where}: {self.problems[-1].what}", hint="name a notebook that was executed")
+            raise SourceUnreadable(f"{self.location}: {self.problems[-1].what}", hint="name a notebook that was executed")
         return self
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
@@ -70,7 +73,11 @@ class NotebookSource:
         self._known.clear()
 
     def _file(self, run_id: str) -> list[NotebookFile]:
-        """Find one file; looked for among those known first, because a folder may hold many."""
+        """Find one file; of one that was read before only its time and size are looked at again."""
+        known = self._known.get(run_id)
+        if known is not None:
+            found = self.files.again(known.file)
+            return [found] if found else []
         return [file for file in self.files.listed() if file.run_id == run_id]
 
     def _runs(self, files: Iterable[NotebookFile]) -> Iterator[to.NotebookRun]:

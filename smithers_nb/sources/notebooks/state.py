@@ -7,6 +7,7 @@ and as answered only if the kernel is known to have answered. What cannot be tol
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -38,7 +39,11 @@ _SLIPS: Final = frozenset(
 )
 """Errors that lessons show; what a machine lacks is not shown on purpose without a word."""
 
+_CRASH: Final = re.compile(r"\bfatal\b|no module named|segmentation fault|out of memory", re.IGNORECASE)
 _GAP: Final = 0.1
+"""Share of cells in the middle that may have no count; people paste and split cells after a run."""
+
+
 _SHOWN_AFTER: Final = 3
 _IDLE, _REPLY = "iopub.status.idle", "shell.execute_reply"
 
@@ -156,8 +161,10 @@ def _by_errors(document: Document) -> Outcome | None:
     stops = [cell for cell in failed if is_interrupt(cell) and cell not in tagged]
     errors = [cell for cell in failed if cell not in tagged and cell not in stops]
     meant = [cell for cell in errors if not is_crash(cell) and is_announced(cell, str(records[cell.index].get("name")))]
+    shown = [_thrown(records[cell.index]) for cell in meant]
+    meant += [cell for cell in errors if cell not in meant and _thrown(records[cell.index]) in shown]
     if len(meant) > len(errors) / 2:  # a lesson on errors need not say it of each
-        meant += [cell for cell in errors if cell not in meant and records[cell.index].get("name") in _SLIPS]
+        meant += [cell for cell in errors if cell not in meant and _is_slip(records[cell.index])]
     left = [cell for cell in errors if cell not in meant]
     expected = tuple(sorted((*tagged, *meant), key=lambda cell: cell.index))
     if left and _all_ran_on(document, left, failed, records):
@@ -174,10 +181,19 @@ def _by_errors(document: Document) -> Outcome | None:
     return _ended(document, expected) if expected else None
 
 
+def _is_slip(record: dict[str, Any]) -> bool:
+    """Return whether an error is of a kind that lessons show; a crash, or something that is not installed, is not."""
+    return record.get("name") in _SLIPS and not _CRASH.search(str(record.get("message")))
+
+
+def _thrown(record: dict[str, Any]) -> tuple[Any, Any]:
+    return record.get("name"), record.get("message")
+
+
 def _by_prints(document: Document) -> Outcome | None:
     """Take an error that a shell's command only printed: its exit status is lost, so the notebook went on."""
     printed = [(cell, found) for cell in document.work if not has_error(cell) and (found := shell_error(cell))]
-    broken = [(cell, found) for cell, found in printed if not is_tagged(cell) and not is_announced(cell, found.name) and found.name != INTERRUPT]
+    broken = [(cell, found) for cell, found in printed if not is_tagged(cell) and found.name != INTERRUPT]
     if not broken:
         stopped = next((cell for cell, found in printed if found.name == INTERRUPT), None)
         return stopped and Outcome("interrupted", "interrupt", stopped, {"name": INTERRUPT, "message": ""}, never_ran=_unrun(document))
@@ -218,7 +234,7 @@ def _failed(
     if not expected:
         expected = tuple(one for one in document.cells if has_error(one) and is_tagged(one))
     return Outcome(
-        "failed", reason, cell, error, follows, expected, (), _unrun(document), tuple(elsewhere), went_on=_went_on(document, cell)
+        "failed", reason, cell, error, follows, expected, (), _not_reached(document, cell), tuple(elsewhere), went_on=_went_on(document, cell)
     )
 
 
@@ -226,10 +242,18 @@ def _unrun(document: Document) -> tuple[Cell, ...]:
     return tuple(cell for cell in document.work if not was_started(cell, document))
 
 
+def _not_reached(document: Document, failed: Cell) -> tuple[Cell, ...]:
+    """List the cells that were never run; where counts were stripped, those after the error from which on no cell has an output."""
+    if not document.is_stripped:
+        return _unrun(document)
+    last = max((cell.index for cell in document.cells if cell.outputs), default=failed.index)
+    return tuple(cell for cell in document.work if cell.index > last)
+
+
 def _in_order(document: Document) -> bool:
     """Return whether the cells were run from the first to the last, as far as their counts tell."""
-    counts = [cell.count for cell in document.cells if cell.count]
-    return counts == sorted(counts)
+    counts = [cell.count for cell in document.cells if cell.count or (cell.outputs and not document.is_stripped)]
+    return None not in counts and counts == sorted(set(counts), key=lambda count: count or 0)
 
 
 def _went_on(document: Document, failed: Cell) -> bool:
@@ -247,7 +271,7 @@ def _all_ran_on(document: Document, left: Sequence[Cell], failed: Sequence[Cell]
     """
     if producers.is_batch_run(document) and not document.papermill:
         return False
-    if any(is_crash(cell) or records[cell.index].get("name") not in _SLIPS for cell in left):
+    if any(is_crash(cell) or not _is_slip(records[cell.index]) for cell in left):
         return False
     if followers([(cell, str(records[cell.index].get("message"))) for cell in failed]):
         return False

@@ -1,0 +1,126 @@
+"""Commands for an executed notebook: nobody can resume it, so what goes on is papermill, which runs all of it again.
+
+The parameters are those of the run. Names and options are papermill's (2.x): `-p` reads a value as a person types it, `-r` takes text as
+it is, `-y` reads YAML, of which JSON is a part. What only looks at a run is our own command line.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.diagnosis.engines.base import FILL_IN, EngineCommands
+from smithers_nb.redact import redact_value
+from smithers_nb.sources.notebooks.files import SUFFIX
+from smithers_nb.sources.stores.json_text import as_object
+from smithers_nb.sources.urls import scheme_of
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.snapshot import Snapshot
+
+_AGAIN: Final = "-rerun"
+
+
+class PapermillCommands(EngineCommands):
+    """Commands for one executed notebook."""
+
+    program = ("papermill",)
+    no_path = "NOTEBOOK.ipynb"
+    is_record = True
+    goes_on = "papermill runs the whole notebook again, from its first cell."
+    tries_again = "running the notebook again tries it again"
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._told: dict[str, Any] = as_object(snapshot.run.config).get("executed") or {}
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> EngineCommands:
+        """Return the commands for one notebook."""
+        return cls(snapshot)
+
+    @property
+    def can_rerun(self) -> bool:
+        """Papermill can execute notebooks of this kind; those of Databricks run only there."""
+        return bool(self._told.get("canRerun"))
+
+    def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
+        """Run the notebook again: nothing of a run can be continued."""
+        del run_id, force
+        return self.fresh_run(workflow_path, None)
+
+    def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
+        """Run the notebook again: a cell needs those before it."""
+        del run_id, node_id, iteration
+        return self.fresh_run(workflow_path, None)
+
+    def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
+        """Run the notebook again with the same parameters."""
+        if not self.can_rerun:
+            return self.inspect(self._snapshot.run.run_id)
+        file = str(self._told.get("file") or self._snapshot.run.run_id)
+        given = as_object(next((row.row for row in self._snapshot.outputs if row.node_id == "input"), None)) if run_input is None else run_input
+        source = workflow_path or str(self._told.get("inputPath") or file)
+        target = str(self._told.get("outputPath") or "") or _beside(file)
+        options = (word for name, value in given.items() for word in _parameter(name, value))
+        return self.line(source, _beside(target) if target == source else target, *options)
+
+    def inspect(self, run_id: str) -> str:
+        """Show the run, cell by cell."""
+        return self._look("inspect", run_id)
+
+    def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
+        """Show a cell."""
+        del iteration
+        return self._look("node", run_id, node_id)
+
+    def events(self, run_id: str) -> str:
+        """Show the course of the run."""
+        return self._look("events", run_id)
+
+    def cancel(self, run_id: str) -> str:
+        """Show the run: it is over."""
+        return self.inspect(run_id)
+
+    def rewind(self, run_id: str, frame: int) -> str:
+        """Run the notebook again: there is nothing to go back to."""
+        del run_id, frame
+        return self.fresh_run(None, None)
+
+    def answer(self, request_id: str, value: str) -> str:
+        """Show the run: a notebook that is over asks nothing."""
+        del request_id, value
+        return self.inspect(self._snapshot.run.run_id)
+
+    def _decide(self, verb: str, run_id: str, node_id: str, iteration: int) -> str:
+        del verb, node_id, iteration
+        return self.inspect(run_id)
+
+    def _look(self, verb: str, run_id: str, *more: str) -> str:
+        file = str(self._told.get("file") or run_id)
+        location = self._snapshot.source.location
+        if scheme_of(location) is not None and "://" in location:
+            return shlex.join(("smithers-nb", verb, run_id, *more, "--source", location))
+        return shlex.join(("smithers-nb", verb, f"./{file}" if file.startswith("-") else file, *more))
+
+
+def _parameter(name: str, value: Any) -> Iterator[str]:
+    """Write one parameter so that papermill reads the same value again; a secret has to be filled in."""
+    clean = redact_value({name: value})[name]
+    if clean != value:
+        yield from ("-p", name, FILL_IN)
+    elif isinstance(value, str):
+        yield from ("-r", name, value)
+    elif isinstance(value, bool | int | float) or value is None:
+        yield from ("-p", name, str(value))
+    else:
+        yield from ("-y", json.dumps({name: value}, ensure_ascii=False))
+
+
+def _beside(file: str) -> str:
+    """Name a file beside another one, so that what is known of the old run is kept."""
+    folder, slash, name = file.rpartition("/")
+    return f"{folder}{slash}{PurePosixPath(name).name.removesuffix(SUFFIX)}{_AGAIN}{SUFFIX}"
