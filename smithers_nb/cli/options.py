@@ -13,6 +13,7 @@ import click
 
 from smithers_nb.model.timestamps import epoch_ms, now_ms
 from smithers_nb.project import Project, connect
+from smithers_nb.sources.notebooks.files import is_notebook, run_id_of
 
 if TYPE_CHECKING:
     from smithers_nb.cli.output import Format
@@ -139,6 +140,8 @@ def command(
     def wrap(function: Callable[..., int | None]) -> click.Command:
         @wraps(function)
         def run(*, fmt: Format, source: str | None = None, now: int | None = None, **own: Any) -> int | None:
+            if source is None and store and is_notebook(own.get("run")):
+                source, own["run"] = own["run"], run_id_of(own["run"])
             return function(Asked(source=source, now=now, fmt=fmt), **own)
 
         for option in reversed(shared):

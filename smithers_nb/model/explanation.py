@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from smithers_nb.model.finding import Finding, described
-from smithers_nb.model.verdict import Advice, Blocker, Classification, Defect, Failure, ResetPreview
+from smithers_nb.model.verdict import Advice, Blocker, Classification, Defect, Evidence, Failure, ResetPreview
+from smithers_nb.model.vocabulary import FailureClass
 
 
 class Explanation(Finding):
@@ -24,9 +27,17 @@ class Explanation(Finding):
     reset_preview: ResetPreview | None = described("what a retry-task of the failed node would set back", default=None)
     blockers: tuple[Blocker, ...] = ()
     folder: str = described("where the commands have to be run, as a sentence", default="")
-    failed_nodes: tuple[str, ...] = described("nodes that failed, `NODE` or `NODE#ITERATION`", default=())
+    failed_nodes: tuple[str, ...] = described("nodes that failed, `NODE` or `NODE#ITERATION`; left out of JSON when there are none", default=())
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()
+    failure_class: FailureClass | None = described("class of the failure, as in a verdict", default=None)
+    root_cause: str = described("what failed and why, as in a verdict; empty for a run that did not fail", default="")
+    evidence: tuple[Evidence, ...] = described("quotes that the answer rests on", default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values; a run in which nothing failed has no list of failed nodes."""
+        row = super().as_json()
+        return row if self.failed_nodes else {key: value for key, value in row.items() if key != "failedNodes"}
 
     @property
     def commands(self) -> tuple[str, ...]:

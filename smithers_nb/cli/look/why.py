@@ -11,6 +11,7 @@ import click
 from smithers_nb.cli.options import Asked, command, maybe_run_argument, now_option, workflow_option
 from smithers_nb.cli.output import moment, print_finding, run_or_newest, took
 from smithers_nb.cli.text_page import Sheet
+from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.explanation import Explanation
@@ -130,6 +131,8 @@ def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
 
 
 def _lifetime(run: RunRow, now: int) -> str:
+    if run.started_at is None and "executed" in as_object(run.config):
+        return f"not recorded; last written {moment(run.created_at)} UTC" if run.created_at else ""
     if run.started_at is None:
         return f"never; created {moment(run.created_at)} UTC" if run.created_at else ""
     if run.finished_at is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_NAMES: Final = 4
 _KINDS: Final = {"cell": "Cell", "stage": "Stage"}
+_EXECUTED: Final = "notebook-cell"
 _CLIENT_ERROR, _LAST_STATUS = 400, 599
 _LOCAL: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")  # noqa: S104 - words to leave out, not a place to listen
 _NODE_KEY: Final = re.compile(r"^(?P<node>.+)::(?P<iteration>\d+)$")
@@ -63,6 +64,7 @@ def root_cause(
     seen_here: Sequence[Observation] = (),
     *,
     origin: Origin | None = None,
+    around: str = "",
 ) -> str:
     """Say what happened and why.
 
@@ -72,6 +74,7 @@ def root_cause(
         defects: What the engine recorded wrongly; only those that change how the failure has to be read are told.
         seen_here: What a look at this machine showed; told when it means something, that is, when the run's folder is here.
         origin: What lies behind the failure; it comes first.
+        around: Sentences about the rest of the run, which come last.
     """
     here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
     told = [
@@ -82,6 +85,7 @@ def root_cause(
         *_also_failed(failure, origin.producer if origin else ""),
         *_misrecorded(failure, defects),
         *here,
+        around,
     ]
     return " ".join(_sentence(text) for text in told if text)
 
@@ -129,8 +133,10 @@ def _subject(failure: Failure) -> str:
     iteration = f" in iteration {failure.iteration}" if failure.iteration else ""
     child = f" of child run {failure.run_id}" if failure.parents else ""
     agent = f" (agent {failure.agent}{f', {failure.model}' if failure.model else ''})" if failure.agent else ""
-    kind = _KINDS.get(failure.task_kind or "", "Task")
     label = f" “{telling(failure.label, 60)}”" if failure.label else ""
+    if failure.task_kind == _EXECUTED:
+        return f"Cell{label} ({failure.node_id})"
+    kind = _KINDS.get(failure.task_kind or "", "Task")
     return f"{kind} {failure.node_id}{label}{iteration}{child}{agent}"
 
 
@@ -208,8 +214,13 @@ def _letters(text: str) -> str:
 
 def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     if failure.kind != "denied" and classification.reason:
-        yield _capital(classification.reason)
+        yield _capital(_of_a_notebook(classification.reason) if failure.task_kind == _EXECUTED else classification.reason)
     yield from (f"Not the {text}" for text in classification.exonerated)
+
+
+def _of_a_notebook(reason: str) -> str:
+    """Say the reason of a rule where no engine has a part in it."""
+    return reason.replace(", not by the engine or a provider", "").replace("workflow", "notebook")
 
 
 def _also_failed(failure: Failure, producer: str) -> Iterator[str]:

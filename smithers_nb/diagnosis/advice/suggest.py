@@ -138,6 +138,8 @@ def _case(snapshot: Snapshot, failure: Failure, workflow_path: str | None) -> _C
 def _choose(case: _Case, classification: Classification) -> Suggestion:
     if case.snapshot.run.status == "waiting-quota":
         return "resume"
+    if case.engine.is_record and classification.suggestion in {"resume", "rewind"}:
+        return "retry"
     if case.failure.kind in {"denied", "none"} or (classification.suggestion == "retry" and case.is_unsafe):
         return "escalate"
     return classification.suggestion
@@ -194,7 +196,8 @@ def _fix_environment(case: _Case) -> tuple[str, list[str]]:
     if case.is_unsafe:
         return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
     if not case.engine.replays:
-        return f"Fix {blamed}, then go on with the run. {case.engine.goes_on}", [case.resume]
+        then = "run the notebook again" if case.engine.is_record else "go on with the run"
+        return f"Fix {blamed}, then {then}. {case.engine.goes_on}", [case.resume]
     detail = (
         f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
         f"`retry-task` {case.preview.summary}."
@@ -206,9 +209,11 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     frame = own_frame(case.failure.chain)
     file = (case.path or "the workflow").replace("\\", "/").rpartition("/")[2]
     place = f"{frame.place} of {file}" if frame and frame.is_cell else frame.place if frame else file
-    kind = case.failure.task_kind if case.failure.task_kind in {"cell", "stage"} else "task"
+    kind = {"cell": "cell", "stage": "stage", "notebook-cell": "cell"}.get(case.failure.task_kind or "", "task")
     what = f"the {kind} `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
     detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
+    if case.engine.is_record:
+        return f"{detail} Then run it again. {case.engine.goes_on}", [case.resume]
     if not case.engine.replays:
         return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
     detail += " Then start a fresh run."

@@ -73,7 +73,10 @@ _TECHNICAL: Final = re.compile(
 
 _FIRST_ERROR_STATUS: Final = 400
 _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
-_OWN_CODE: Final = {"cell": "compute", "stage": "compute"}
+_NO_ENGINE: Final = "notebook-cell"
+"""Kind of a cell of an executed notebook: no engine ran it that could be at fault."""
+
+_OWN_CODE: Final = {"cell": "compute", "stage": "compute", _NO_ENGINE: "compute"}
 """Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
 
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr")
@@ -144,7 +147,9 @@ def classify(failure: Failure) -> Classification:
         failure.task_kind or "",
     )
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
-    found = weigh([fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))], doubt=_in_the_authors_words(case))
+    engine = failure.task_kind != _NO_ENGINE
+    fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
+    found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=_in_the_authors_words(case))
     return replace(found, quote=recognised(found.rule, failure))
 
 

@@ -42,7 +42,7 @@ class EngineCommands(ABC):
     idles: ClassVar[bool] = False
     wakes_itself: ClassVar[bool] = False
     is_record: ClassVar[bool] = False
-    goes_on: ClassVar[str] = ""
+    goes_on: str = ""
     tries_again: ClassVar[str] = ""
 
     @classmethod

@@ -36,6 +36,8 @@ class PapermillCommands(EngineCommands):
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._told: dict[str, Any] = as_object(snapshot.run.config).get("executed") or {}
+        if not self.can_rerun:
+            self.goes_on = f"Such a notebook runs in {self._told.get('producer')} only: run all of it again there."
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> EngineCommands:

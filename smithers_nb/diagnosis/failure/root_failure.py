@@ -169,7 +169,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         max_attempts=None if last.retries is None else last.retries + 1,
         signatures=tuple(attempt_signature(a) for a in attempts),
         task_kind=last.kind,
-        label=next((n.label for n in snapshot.nodes if last.kind == "cell" and (n.node_id, n.iteration) == key), None),
+        label=next((n.label for n in snapshot.nodes if last.kind in {"cell", "notebook-cell"} and (n.node_id, n.iteration) == key), None),
         agent=last.engine or last.agent,
         model=last.model,
         collateral=tuple(dict.fromkeys(others)),

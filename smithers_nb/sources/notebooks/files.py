@@ -62,6 +62,16 @@ class Files(Protocol):
         ...
 
 
+def is_notebook(run: object) -> bool:
+    """Return whether the name of a run is a notebook file, or the URL of one, rather than an id."""
+    return isinstance(run, str) and run.endswith(SUFFIX) and ("://" in run or Path(run).expanduser().is_file())
+
+
+def run_id_of(file: str) -> str:
+    """Return the run id of a notebook file that is looked at alone."""
+    return PurePosixPath(file.replace(os.sep, "/")).name
+
+
 def is_pattern(text: str) -> bool:
     """Return whether a path is a pattern such as `runs/*.ipynb`."""
     return _MAGIC.search(text) is not None

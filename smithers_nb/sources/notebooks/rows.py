@@ -7,17 +7,21 @@ run went on, leaves its cell finished, with the error's words on the attempt.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, RunRow, TaskRow
 from smithers_nb.model.vocabulary import event_category
+from smithers_nb.sources.notebooks.cascade import undefined_name
 from smithers_nb.sources.notebooks.document import Cell, Document
 from smithers_nb.sources.notebooks.errors import error_of, has_error
 from smithers_nb.sources.notebooks.files import NotebookFile
 from smithers_nb.sources.notebooks.producers import Producer, ended_at, producer_of, run_times, started_at, workflow_name
 from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
 from smithers_nb.sources.stores.json_text import dump
+
+CELL: Final = "notebook-cell"
+"""Kind of an attempt and a task: code of an executed notebook, behind which no engine stands."""
 
 _LABEL: Final = 80
 _LISTED: Final = 200
@@ -57,6 +61,7 @@ class NotebookRun:
     started: int | None
     ended: int | None
     steps: tuple[Step, ...]
+    cleared: bool
 
 
 def read_run(file: NotebookFile, document: Document) -> NotebookRun:
@@ -66,15 +71,13 @@ def read_run(file: NotebookFile, document: Document) -> NotebookRun:
     kernel = kernelspec.get("name") if isinstance(kernelspec, dict) else None
     started, ended = run_times(document)
     steps = tuple(_step(cell, document, outcome) for cell in document.cells)
-    return NotebookRun(
-        file, _light(outcome), producer_of(document), kernel if isinstance(kernel, str) else None, started, ended, steps
-    )
+    cleared = not any(cell.outputs or cell.count is not None for cell in document.cells)
+    kernel = kernel if isinstance(kernel, str) else None
+    return NotebookRun(file, _light(outcome), producer_of(document), kernel, started, ended, steps, cleared)
 
 
 def _light(outcome: Outcome) -> Outcome:
     """Let go of outputs, which may be large: what is kept of a cell is its place and its count."""
-    from dataclasses import replace
-
     def bare(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         return tuple(Cell(cell.index, "", cell.count, (), {}) for cell in cells)
 
@@ -187,9 +190,11 @@ def _told(run: NotebookRun) -> dict[str, Any]:
         "expected": _ids(outcome.expected),
         "undecided": _ids(outcome.undecided),
         "definedIn": _ids(outcome.defined_in),
+        "missing": undefined_name(str((outcome.error or {}).get("message") or "")),
+        "cleared": run.cleared,
         "wentOn": outcome.went_on,
     }
-    return {key: value for key, value in told.items() if value not in (None, "", [])}
+    return {key: value for key, value in told.items() if value not in (None, "", [], False)}
 
 
 def _ids(cells: tuple[Cell, ...]) -> list[str]:
@@ -220,7 +225,7 @@ def attempt_rows(run: NotebookRun) -> Iterator[AttemptRow]:
             finished_at=step.ended,
             duration_s=(step.ended - step.started) / 1000 if step.ended is not None and step.started is not None else None,
             heartbeat_at=None,
-            kind="cell",
+            kind=CELL,
             agent=None,
             engine=None,
             model=None,
@@ -242,7 +247,7 @@ def task_rows(run: NotebookRun) -> Iterator[TaskRow]:
     """Give each cell its place; an error that follows from another one depends on it."""
     for step in run.steps:
         after = dump([step.after]) if step.after else None
-        yield TaskRow(run.file.run_id, step.node_id, 0, step.index, "cell", 1, after, None, None)
+        yield TaskRow(run.file.run_id, step.node_id, 0, step.index, CELL, 1, after, None, None)
 
 
 def output_rows(run: NotebookRun) -> Iterator[OutputRow]:

@@ -16,10 +16,12 @@ from smithers_nb.diagnosis.advice.suggest import advise
 from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.diagnosis.classify.probes import probe
 from smithers_nb.diagnosis.defects.detectors import find_defects
+from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.diagnosis.state.executed import course
 from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.bug_report import BugOutcome
@@ -150,7 +152,9 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
     found = Investigation(
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
-        root_cause=redact(root_cause(failure, classification, defects, seen_here, origin=origin)),
+        root_cause=redact(
+            root_cause(failure, classification, defects, seen_here, origin=origin, around=course(snapshot) if engine_of(snapshot).is_record else "")
+        ),
         failure=replace(failure, evidence=(*failure.evidence, *(origin.evidence if origin else ()), *source_line(failure, gathered))),
         classification=classification,
         advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path, origin=origin),

@@ -21,7 +21,9 @@ from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.diagnosis.state.executed import cells_as_evidence, course, ending
 from smithers_nb.diagnosis.state.health import health
+from smithers_nb.model.verdict import Advice
 from smithers_nb.workflows.autopsy.results import WhyRow
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
     )
     if failure is not None:
         known = replace(known, **_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
+    elif engine_of(snapshot).is_record:
+        known = replace(known, summary=ending(snapshot), evidence=cells_as_evidence(snapshot), advice=_run_again(snapshot))
     return replace(known, problems=tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems))
 
 
@@ -75,13 +79,27 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
     tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
     path = None if asked.workflow_path is None else str(asked.workflow_path)
     origin = find_origin(snapshot, failure, classification)
+    around = course(snapshot) if engine_of(snapshot).is_record else ""
+    cause = root_cause(failure, classification, defects, origin=origin, around=around)
     return {
-        "summary": root_cause(failure, classification, defects, origin=origin),
+        "summary": cause,
+        "root_cause": cause,
+        "failure_class": classification.failure_class,
+        "evidence": failure.evidence,
         "failure": failure,
         "classification": classification,
         "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path, origin=origin),
         "reset_preview": _preview(snapshot, failure),
     }
+
+
+def _run_again(snapshot: Snapshot) -> Advice | None:
+    """Suggest to run a notebook again that did not come to its end."""
+    if snapshot.run.status == "finished":
+        return None
+    engine = engine_of(snapshot)
+    detail = f"To have every cell run, run the notebook again. {engine.goes_on}"
+    return Advice(suggestion="retry", detail=detail, commands=(engine.fresh_run(None, None),))
 
 
 def _preview(snapshot: Snapshot, failure: Failure) -> ResetPreview | None:
