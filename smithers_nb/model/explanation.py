@@ -27,7 +27,9 @@ class Explanation(Finding):
     reset_preview: ResetPreview | None = described("what a retry-task of the failed node would set back", default=None)
     blockers: tuple[Blocker, ...] = ()
     folder: str = described("where the commands have to be run, as a sentence", default="")
-    failed_nodes: tuple[str, ...] = described("nodes that failed, `NODE` or `NODE#ITERATION`; left out of JSON when there are none", default=())
+    failed_nodes: tuple[str, ...] = described(
+        "nodes that failed, `NODE` or `NODE#ITERATION`; left out of JSON when there are none", default=()
+    )
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()
     failure_class: FailureClass | None = described("class of the failure, as in a verdict", default=None)

@@ -57,7 +57,7 @@ _AGENTS_WORDS: Final = frozenset({"answer", "lastWords"})
 _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
 
 
-def root_cause(
+def root_cause(  # noqa: PLR0913  # all but two are optional
     failure: Failure,
     classification: Classification,
     defects: Sequence[Defect] = (),

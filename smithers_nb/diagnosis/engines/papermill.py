@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.engines.base import FILL_IN, EngineCommands
+from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.redact import redact_value
 from smithers_nb.sources.notebooks.files import SUFFIX
 from smithers_nb.sources.stores.json_text import as_object
@@ -36,6 +37,9 @@ class PapermillCommands(EngineCommands):
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._told: dict[str, Any] = as_object(snapshot.run.config).get("executed") or {}
+        path = str(self._told.get("inputPath") or "/")
+        if scheme_of(path) is None and not Path(path).is_absolute() and commands_folder(snapshot) is None:
+            self.goes_on = f"{PapermillCommands.goes_on} The paths are relative to the folder in which it was started."
         if not self.can_rerun:
             self.goes_on = f"Such a notebook runs in {self._told.get('producer')} only: run all of it again there."
 
@@ -64,7 +68,9 @@ class PapermillCommands(EngineCommands):
         if not self.can_rerun:
             return self.inspect(self._snapshot.run.run_id)
         file = str(self._told.get("file") or self._snapshot.run.run_id)
-        given = as_object(next((row.row for row in self._snapshot.outputs if row.node_id == "input"), None)) if run_input is None else run_input
+        given = (
+            as_object(next((row.row for row in self._snapshot.outputs if row.node_id == "input"), None)) if run_input is None else run_input
+        )
         source = workflow_path or str(self._told.get("inputPath") or file)
         target = str(self._told.get("outputPath") or "") or _beside(file)
         options = (word for name, value in given.items() for word in _parameter(name, value))

@@ -8,10 +8,12 @@ brought here from elsewhere is told from one that lies in its project by the pat
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from smithers_nb.sources.notebooks.source import KIND as NOTEBOOKS
 from smithers_nb.sources.smithers import journal
 from smithers_nb.sources.smithers.migrated import ANCHOR, STORE
+from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
@@ -66,11 +68,22 @@ def _recorded(snapshot: Snapshot) -> str | None:
     run = snapshot.run
     if snapshot.source.kind == journal.KIND:
         return run.root
+    if snapshot.source.kind == NOTEBOOKS:
+        return _where_input_is(as_object(run.config).get("executed") or {})
     if not run.root or not run.workflow_path or Path(run.workflow_path).parent != Path(run.root):
         return run.root
     if with_store := next((place for place in (Path(run.root), *Path(run.root).parents) if _has_store(place)), None):
         return str(with_store)
     return run.repository if run.repository and any(attempt.reset for attempt in snapshot.attempts) else run.root
+
+
+def _where_input_is(told: dict[str, Any]) -> str | None:
+    """Return the nearest folder, from that of an executed notebook upward, in which papermill's relative path names its input."""
+    given, file = Path(str(told.get("inputPath") or "/")), Path(str(told.get("file")))
+    try:
+        return None if given.is_absolute() else next((str(place) for place in file.parents if (place / given).is_file()), None)
+    except (OSError, ValueError):
+        return None
 
 
 def _has_store(place: Path) -> bool:

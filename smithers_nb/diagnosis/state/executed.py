@@ -62,9 +62,10 @@ def _finished(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
     if told.get("cleared"):
         yield "Its outputs were cleared afterwards."
     if expected := told.get("expected"):
-        yield f"{_cells(expected)} {_ends(expected)} with an error on purpose: a tag or the words beside it say so."
+        yield f"C{_cells(expected)[1:]} {_ends(expected)} with an error on purpose: a tag or the words beside it say so."
     for attempt in _attempts(snapshot, told.get("undecided") or ()):
-        yield f"{_subject(snapshot, attempt.node_id)} raised {_error(attempt)}, and the run went on; nothing says whether that was expected."
+        subject = f"C{_subject(snapshot, attempt.node_id)[1:]}"
+        yield f"{subject} raised {_error(attempt)}, and the run went on; nothing says whether that was expected."
     if never:
         yield f"Without a sign of having been run: {_cells(never)}."
 
@@ -78,7 +79,8 @@ def _interrupted(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
 
 def _partial(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
     if told.get("reason") == "executor-stopped":
-        yield f"{_subject(snapshot, told['cell'])} was running when the file was last written: it runs still, or what ran it was killed."
+        subject = f"C{_subject(snapshot, told['cell'])[1:]}"
+        yield f"{subject} was running when the file was last written: it still runs, or what ran it was killed."
     elif told.get("reason") == "stopped":
         yield f"The run stopped after {_subject(snapshot, told['cell'])}; the file does not say why."
     else:

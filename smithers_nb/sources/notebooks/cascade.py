@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from smithers_nb.sources.notebooks.document import Cell
+if TYPE_CHECKING:
+    from smithers_nb.sources.notebooks.document import Cell
 
 _UNDEFINED: Final = re.compile(
-    r"name ['\"](?P<python>\w+)['\"] is not defined|(?:UndefVarError: )?`?(?P<julia>\w+)`? not defined|object ['‘](?P<r>[\w.]+)['’] not found"
+    r"name ['\"](?P<python>\w+)['\"] is not defined|(?:UndefVarError: )?`?(?P<julia>\w+)`? not defined"
+    r"|object ['\u2018](?P<r>[\w.]+)['\u2019] not found"
     r"|(?P<js>\w+) is not defined|not found: value (?P<scala>\w+)|undeclared name: (?P<go>\w+)"
 )
 _ASSIGNMENT: Final = r"(?m)^\s*(?:[\w\s,.*()]*,\s*)?\(?{0}\)?\s*(?:,[\w\s,*()]*)?(?::[^=\n]+)?(?:=(?!=)|<-|\+=|:=)"
-_DEFINITION: Final = r"\b(?:def|class|function|val|var|let|const|fun|func)\s+{0}\b|\bimport\b[^\n]*\b{0}\b|\bas\s+{0}\b|\bfor\s+[\w\s,()]*\b{0}\b[\w\s,()]*\bin\b"
+_DEFINITION: Final = (
+    r"\b(?:def|class|function|val|var|let|const|fun|func)\s+{0}\b|\bimport\b[^\n]*\b{0}\b|\bas\s+{0}\b"
+    r"|\bfor\s+[\w\s,()]*\b{0}\b[\w\s,()]*\bin\b"
+)
 
 
 def undefined_name(message: str) -> str:

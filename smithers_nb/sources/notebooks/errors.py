@@ -14,7 +14,7 @@ from smithers_nb.sources.notebooks.document import Cell, Json, plain, text_of
 from smithers_nb.sources.notebooks.streams import complaint, python_error, shell_command
 
 INTERRUPT: Final = "KeyboardInterrupt"
-KERNEL_CRASH: Final = "KernelCrashed"
+_CRASH: Final = {"name": "KernelCrashed", "code": "KERNEL_DIED", "message": "the kernel crashed while it ran this cell or one before it"}
 _MAX_TEXT: Final = 20_000
 _MAX_STACK: Final = 12_000
 _SAYS_NOTHING: Final = frozenset({"", "ignored"})
@@ -60,7 +60,7 @@ def error_of(cell: Cell) -> dict[str, Any]:
     """Return the error of a cell that has one, of several the last."""
     for error in reversed(cell.errors):
         if not _is_warning(error):
-            return _crash(error) if _is_crash(error) else _of_output(cell, error)
+            return dict(_CRASH) if _is_crash(error) else _of_output(cell, error)
     for noted in cell.databricks_errors:
         summary = html.unescape(_TAGS.sub("", str(noted.get("errorSummary") or ""))).strip()
         return _of_traceback(*_name_and_message(summary), plain(str(noted.get("data") or "")))
@@ -150,10 +150,6 @@ def _thrown(block: str, name: str) -> tuple[str, str]:
         return wanted, ""
     last = found[-1]
     return last["name"].rpartition(".")[2], block[last.start("message") :].strip() if last["message"] else ""
-
-
-def _crash(error: Json) -> dict[str, Any]:
-    return {"name": KERNEL_CRASH, "code": "KERNEL_DIED", "message": "the kernel crashed while it ran this cell or one before it"}
 
 
 def _is_crash(error: Json) -> bool:

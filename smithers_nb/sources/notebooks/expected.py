@@ -7,9 +7,10 @@ cell. That a run went on after an error says little by itself; `state` weighs it
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from smithers_nb.sources.notebooks.document import Cell
+if TYPE_CHECKING:
+    from smithers_nb.sources.notebooks.document import Cell
 
 _TAGS: Final = frozenset({"raises-exception", "nbval-raises-exception", "allow-errors", "expect-error"})
 _KIND: Final = (
@@ -24,15 +25,17 @@ _ANNOUNCED: Final = re.compile(
     rf"|expect(?:ed|s)?|encountered)\b(?:\W+[\w`]+){{0,4}}?\W+{_KIND}\b"
     r"|\b(?:will|would|should|must|does|is (?:going|expected|supposed) to|are expected to|expected to|supposed to|intended to)"
     r"(?:\W+\w+){0,2}?\W+(?:fail|fails|crash|break|error|raise|throw|not work)\b"
-    r"|\b(?:doesn[’']t|does not|won[’']t|will not|wouldn[’']t|didn[’']t) (?:work|compile|run)\b"
-    r"|\b(?:this line is not run|not be run|never reached|on purpose|deliberate(?:ly)?|intentional(?:ly)?|is illegal|are (?:also )?illegal|fails?:)"
+    r"|\b(?:doesn[\u2019']t|does not|won[\u2019']t|will not|wouldn[\u2019']t|didn[\u2019']t) (?:work|compile|run)\b"
+    r"|\b(?:this line is not run|not be run|never reached|on purpose|deliberate(?:ly)?|intentional(?:ly)?"
+    r"|is illegal|are (?:also )?illegal|fails?:)"
     rf"|\b(?:an|the) {_KIND} (?:is|was|will be) (?:raised|thrown)|\bwhy the {_KIND}\b|\bhow we got an? {_KIND}|\b{_KIND} messages?\b",
     re.IGNORECASE,
 )
 _COMMENT: Final = re.compile(r"^\s*(?:#+|//+|--|;+|%)\s*(?P<words>.*)$", re.MULTILINE)
 _TRAILING: Final = re.compile(r"\S\s+(?:#|//)\s*(?P<words>.*)$", re.MULTILINE)
 _COMMENTED: Final = re.compile(
-    r"^(?:(?:\w+[ -]){0,3}?(?:errors?|exception|incorrecto?|wrong|invalid|illegal|fails?|fehler|erreur|erro|falsch)\b(?!\s*(?:handl|check|log|messag))"
+    r"^(?:(?:\w+[ -]){0,3}?(?:errors?|exception|incorrecto?|wrong|invalid|illegal|fails?|fehler|erreur|erro|falsch)\b"
+    r"(?!\s*(?:handl|check|log|messag))"
     r"|bad\b)",
     re.IGNORECASE,
 )

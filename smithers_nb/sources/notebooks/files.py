@@ -63,8 +63,8 @@ class Files(Protocol):
 
 
 def is_notebook(run: object) -> bool:
-    """Return whether the name of a run is a notebook file, or the URL of one, rather than an id."""
-    return isinstance(run, str) and run.endswith(SUFFIX) and ("://" in run or Path(run).expanduser().is_file())
+    """Return whether what a person named as a run is a notebook file, or the URL of one, and so a place by itself."""
+    return isinstance(run, str) and run.endswith(SUFFIX)
 
 
 def run_id_of(file: str) -> str:

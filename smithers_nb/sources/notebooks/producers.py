@@ -26,7 +26,8 @@ _STARTED: Final = ("iopub.execute_input", "iopub.status.busy")
 _ENDED: Final = ("shell.execute_reply", "iopub.status.idle")
 _EXTENSION: Final = re.compile(r"\.ipynb$", re.IGNORECASE)
 _DECORATION: Final = re.compile(
-    r"(?:[-_. ]*(?:\d{4}[-_]?\d\d[-_]?\d\d(?:[T_ -]?\d\d[:_-]?\d\d(?:[:_-]?\d\d)?(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?|\d{10,}|[0-9a-f]{8}-[0-9a-f-]{27}"
+    r"(?:[-_. ]*(?:\d{4}[-_]?\d\d[-_]?\d\d(?:[T_ -]?\d\d[:_-]?\d\d(?:[:_-]?\d\d)?(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+    r"|\d{10,}|[0-9a-f]{8}-[0-9a-f-]{27}"
     r"|(?:out|output|executed|result|run)(?:[-_ ]?\d+)?))+$",
     re.IGNORECASE,
 )

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, RunRow, TaskRow
 from smithers_nb.model.vocabulary import event_category
 from smithers_nb.sources.notebooks.cascade import undefined_name
 from smithers_nb.sources.notebooks.document import Cell, Document
 from smithers_nb.sources.notebooks.errors import error_of, has_error
-from smithers_nb.sources.notebooks.files import NotebookFile
 from smithers_nb.sources.notebooks.producers import Producer, ended_at, producer_of, run_times, started_at, workflow_name
 from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
 from smithers_nb.sources.stores.json_text import dump
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.notebooks.files import NotebookFile
 
 CELL: Final = "notebook-cell"
 """Kind of an attempt and a task: code of an executed notebook, behind which no engine stands."""
@@ -78,12 +80,19 @@ def read_run(file: NotebookFile, document: Document) -> NotebookRun:
 
 def _light(outcome: Outcome) -> Outcome:
     """Let go of outputs, which may be large: what is kept of a cell is its place and its count."""
+
     def bare(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         return tuple(Cell(cell.index, "", cell.count, (), {}) for cell in cells)
 
-    names = ("follows", "expected", "undecided", "never_ran", "defined_in")
-    cell = None if outcome.cell is None else bare((outcome.cell,))[0]
-    return replace(outcome, cell=cell, **{name: bare(getattr(outcome, name)) for name in names})
+    return replace(
+        outcome,
+        cell=None if outcome.cell is None else bare((outcome.cell,))[0],
+        follows=bare(outcome.follows),
+        expected=bare(outcome.expected),
+        undecided=bare(outcome.undecided),
+        never_ran=bare(outcome.never_ran),
+        defined_in=bare(outcome.defined_in),
+    )
 
 
 def _step(cell: Cell, document: Document, outcome: Outcome) -> Step:
@@ -142,7 +151,7 @@ def run_row(run: NotebookRun, location: str) -> RunRow:
         finished_at=run.ended if outcome.state != "partial" else None,
         heartbeat_at=None,
         duration_s=(run.ended - run.started) / 1000 if run.started is not None and run.ended is not None else None,
-        error_code=(step.error or {}).get("code") or (step.error or {}).get("name") if step and error else None,
+        error_code=error.get("code") if error else None,
         error_message=_message(run, step),
         error=dump(error) if error else None,
         config=dump({"executed": _told(run)}),
@@ -259,7 +268,9 @@ def output_rows(run: NotebookRun) -> Iterator[OutputRow]:
 def event_rows(run: NotebookRun) -> Iterator[EventRow]:
     """Tell the course of the run from the times in the file."""
     story: list[tuple[int | None, str, dict[str, Any]]] = [(run.started, "RunStarted", {})]
-    for step in sorted((step for step in run.steps if step.state not in {"pending", "skipped"}), key=lambda one: (one.started or 0, one.count or 0)):
+    for step in sorted(
+        (step for step in run.steps if step.state not in {"pending", "skipped"}), key=lambda one: (one.started or 0, one.count or 0)
+    ):
         key = {"nodeId": step.node_id, "iteration": 0, "attempt": 1}
         story.append((step.started, "NodeStarted", key))
         if step.state == "failed":

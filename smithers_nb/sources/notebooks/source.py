@@ -44,7 +44,9 @@ class NotebookSource:
         """
         listed = self.files.listed()
         if not listed:
-            raise SourceNotFound(f"no notebooks in {self.location}", searched=(self.location,), hint="name a notebook, a folder or a pattern")
+            raise SourceNotFound(
+                f"no notebooks in {self.location}", searched=(self.location,), hint="name a notebook, a folder or a pattern"
+            )
         if len(listed) == 1 and not list(self._runs(listed)):
             raise SourceUnreadable(f"{self.location}: {self.problems[-1].what}", hint="name a notebook that was executed")
         return self

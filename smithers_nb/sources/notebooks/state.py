@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smithers_nb.sources.notebooks import producers
 from smithers_nb.sources.notebooks.cascade import definers, followers, undefined_name
-from smithers_nb.sources.notebooks.document import Cell, Document
 from smithers_nb.sources.notebooks.errors import (
     INTERRUPT,
     error_beside_outputs,
@@ -27,13 +26,36 @@ from smithers_nb.sources.notebooks.errors import (
 from smithers_nb.sources.notebooks.expected import is_announced, is_tagged
 from smithers_nb.sources.notebooks.streams import shell_error
 
+if TYPE_CHECKING:
+    from smithers_nb.sources.notebooks.document import Cell, Document
+
 State = Literal["failed", "interrupted", "partial", "finished"]
 Reason = Literal[
-    "error", "no-error-recorded", "printed-error", "kernel-died", "timeout", "interrupt", "executor-stopped", "stopped", "never-run", "unrun", ""
+    "error",
+    "no-error-recorded",
+    "printed-error",
+    "kernel-died",
+    "timeout",
+    "interrupt",
+    "executor-stopped",
+    "stopped",
+    "never-run",
+    "unrun",
+    "",
 ]
 
 _SLIPS: Final = frozenset(
-    {"ArithmeticError", "AssertionError", "AttributeError", "Error", "Exception", "IndentationError", "IndexError", "IntegrityError", "KeyError"}
+    {
+        "ArithmeticError",
+        "AssertionError",
+        "AttributeError",
+        "Error",
+        "Exception",
+        "IndentationError",
+        "IndexError",
+        "IntegrityError",
+        "KeyError",
+    }
     | {"LoadError", "LookupError", "MethodError", "NameError", "NotImplementedError", "OverflowError", "RecursionError", "SyntaxError"}
     | {"TypeError", "UnboundLocalError", "UnicodeDecodeError", "ValidationError", "ValueError", "ZeroDivisionError"}
 )
@@ -135,7 +157,9 @@ def _by_death(document: Document) -> Outcome | None:
             return _failed(document, "kernel-died", last, None)
         if not has_error(last) and left_out:
             return Outcome("partial", "stopped", last, never_ran=_unrun(document))
-    lost = next((cell for cell in document.work if not cell.papermill and cell.execution.get("iopub.status.busy") and _unanswered(cell)), None)
+    lost = next(
+        (cell for cell in document.work if not cell.papermill and cell.execution.get("iopub.status.busy") and _unanswered(cell)), None
+    )
     if lost is not None and not has_error(lost) and not any(producers.started_at(cell) for cell in document.cells[lost.index + 1 :]):
         return _failed(document, "kernel-died", lost, None)
     return None
@@ -174,10 +198,18 @@ def _by_errors(document: Document) -> Outcome | None:
         roots = [cell for cell in left if cell.index not in follows]
         chosen = roots[0] if _in_order(document) else roots[-1]
         others = tuple(cell for cell in left if cell is not chosen)
-        return _failed(document, "error", chosen, records[chosen.index], others, expected)
+        return replace(_failed(document, "error", chosen, records[chosen.index], others), expected=expected)
     if stops:
         last = stops[-1]
-        return Outcome("interrupted", "interrupt", last, records[last.index], expected=expected, never_ran=_unrun(document), went_on=_went_on(document, last))
+        return Outcome(
+            "interrupted",
+            "interrupt",
+            last,
+            records[last.index],
+            expected=expected,
+            never_ran=_unrun(document),
+            went_on=_went_on(document, last),
+        )
     return _ended(document, expected) if expected else None
 
 
@@ -196,7 +228,11 @@ def _by_prints(document: Document) -> Outcome | None:
     broken = [(cell, found) for cell, found in printed if not is_tagged(cell) and found.name != INTERRUPT]
     if not broken:
         stopped = next((cell for cell, found in printed if found.name == INTERRUPT), None)
-        return stopped and Outcome("interrupted", "interrupt", stopped, {"name": INTERRUPT, "message": ""}, never_ran=_unrun(document))
+        return (
+            None
+            if stopped is None
+            else Outcome("interrupted", "interrupt", stopped, {"name": INTERRUPT, "message": ""}, never_ran=_unrun(document))
+        )
     broken.sort(key=lambda one: time_key(one[0]))
     cell, found = broken[0 if _in_order(document) else -1]
     others = tuple(other for other, _ in broken if other is not cell)
@@ -221,20 +257,21 @@ def _ended(document: Document, expected: tuple[Cell, ...] = (), undecided: tuple
     return Outcome("finished", expected=expected, undecided=undecided, never_ran=never)
 
 
-def _failed(
-    document: Document,
-    reason: Reason,
-    cell: Cell,
-    error: dict[str, Any] | None,
-    follows: tuple[Cell, ...] = (),
-    expected: tuple[Cell, ...] = (),
-) -> Outcome:
+def _failed(document: Document, reason: Reason, cell: Cell, error: dict[str, Any] | None, follows: tuple[Cell, ...] = ()) -> Outcome:
     name = undefined_name(str((error or {}).get("message") or ""))
     elsewhere = [one for one in definers(document.cells, name) if one is not cell and one not in follows] if name else []
-    if not expected:
-        expected = tuple(one for one in document.cells if has_error(one) and is_tagged(one))
+    expected = tuple(one for one in document.cells if has_error(one) and is_tagged(one))
     return Outcome(
-        "failed", reason, cell, error, follows, expected, (), _not_reached(document, cell), tuple(elsewhere), went_on=_went_on(document, cell)
+        "failed",
+        reason,
+        cell,
+        error,
+        follows,
+        expected,
+        (),
+        _not_reached(document, cell),
+        tuple(elsewhere),
+        went_on=_went_on(document, cell),
     )
 
 

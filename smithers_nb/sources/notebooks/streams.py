@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from smithers_nb.sources.notebooks.document import Cell
+if TYPE_CHECKING:
+    from smithers_nb.sources.notebooks.document import Cell
 
 _SHELL_LINE: Final = re.compile(r"^\s*!{1,2}(?!\[)\s*(?P<command>\S.*)$|^\s*\w[\w, ]*=\s*!(?P<assigned>\S.*)$", re.MULTILINE)
 _SHELL_CELL: Final = re.compile(r"^\s*(?:%%capture\b.*\n\s*)?%%(?:bash|sh|script|system|sx|!)\b(?P<options>.*)\n?(?P<body>(?s:.*))")
@@ -20,7 +21,8 @@ _DIED: Final = re.compile(
     re.MULTILINE,
 )
 _COMPLAINT: Final = re.compile(
-    r"\bfatal\b|\berror\b|\bexception\b|[a-z]Error\b|[a-z]Exception\b|\bcannot\b|could not|no such|not found|\bdenied\b|\bmissing\b|\bfailed\b|\binvalid\b"
+    r"\bfatal\b|\berror\b|\bexception\b|[a-z]Error\b|[a-z]Exception\b|\bcannot\b"
+    r"|could not|no such|not found|\bdenied\b|\bmissing\b|\bfailed\b|\binvalid\b"
     r"|no module named",
     re.IGNORECASE,
 )

@@ -153,7 +153,9 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
         root_cause=redact(
-            root_cause(failure, classification, defects, seen_here, origin=origin, around=course(snapshot) if engine_of(snapshot).is_record else "")
+            root_cause(
+                failure, classification, defects, seen_here, origin=origin, around=course(snapshot) if engine_of(snapshot).is_record else ""
+            )
         ),
         failure=replace(failure, evidence=(*failure.evidence, *(origin.evidence if origin else ()), *source_line(failure, gathered))),
         classification=classification,
