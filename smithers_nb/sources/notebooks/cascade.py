@@ -14,25 +14,37 @@ _UNDEFINED: Final = re.compile(
     r"|object ['\u2018](?P<r>[\w.]+)['\u2019] not found"
     r"|(?P<js>\w+) is not defined|not found: value (?P<scala>\w+)|undeclared name: (?P<go>\w+)"
 )
-_ASSIGNMENT: Final = r"(?m)^\s*(?:[\w\s,.*()]*,\s*)?\(?{0}\)?\s*(?:,[\w\s,*()]*)?(?::[^=\n]+)?(?:=(?!=)|<-|\+=|:=)"
-_DEFINITION: Final = (
-    r"\b(?:def|class|function|val|var|let|const|fun|func)\s+{0}\b|\bimport\b[^\n]*\b{0}\b|\bas\s+{0}\b"
-    r"|\bfor\s+[\w\s,()]*\b{0}\b[\w\s,()]*\bin\b"
+_SIGNS: Final = ("not defined", "not found", "undeclared name")
+_MAX_MESSAGE: Final = 2_000
+_ASSIGNMENT: Final = re.compile(r"^\s*(?P<targets>[\w\s,.*()\[\]'\"]+?)(?::[^=]+)?(?:=(?!=)|<-|\+=|:=)")
+_NAME: Final = re.compile(r"(?<![.\w'\"])\w+(?![\w.(\['\"])")
+_DEFINITION: Final = re.compile(
+    r"\b(?:def|class|function|val|var|let|const|fun|func|as)\s+(?P<name>\w+)|\bimport\s+(?P<imported>.+)|\bfor\s+(?P<loop>[\w\s,()]+?)\s+in\b"
 )
 
 
 def undefined_name(message: str) -> str:
     """Return the name that an error says is not defined; empty for any other error."""
-    found = _UNDEFINED.search(message)
+    if not any(sign in message for sign in _SIGNS):
+        return ""
+    found = _UNDEFINED.search(message[:_MAX_MESSAGE])
     return next((name for name in found.groups() if name), "") if found else ""
 
 
 def defines(cell: Cell, name: str) -> bool:
     """Return whether the code of a cell gives a name its value."""
-    escaped = re.escape(name)
-    return name in cell.source and bool(
-        re.search(_ASSIGNMENT.format(escaped), cell.source) or re.search(_DEFINITION.format(escaped), cell.source)
-    )
+    if name not in cell.source:
+        return False
+    return any(name in line and name in _defined_in(line) for line in cell.source.splitlines())
+
+
+def _defined_in(line: str) -> list[str]:
+    """List the names that a line of code gives a value; attributes and items are none."""
+    assigned = _ASSIGNMENT.match(line)
+    found = _NAME.findall(assigned["targets"]) if assigned else []
+    for match in _DEFINITION.finditer(line):
+        found += [match["name"]] if match["name"] else _NAME.findall(match["imported"] or match["loop"])
+    return found
 
 
 def definers(cells: Iterable[Cell], name: str) -> list[Cell]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -16,8 +16,11 @@ from typing import Any, Final
 import orjson
 
 _BOM: Final = b"\xef\xbb\xbf"
-_COMMENT: Final = re.compile(r"^\s*(?:#(?!!)|//|--\s|;)")
+_COMMENT: Final = re.compile(r"#(?!!)|//|--\s|;")
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+DATABRICKS: Final = "application/vnd.databricks.v1+notebook"
+"""Key of the metadata of a notebook that Databricks exported."""
+
 _DATABRICKS_OUTPUT: Final = "application/vnd.databricks.v1+output"
 _ERRORS: Final = frozenset({"error", "pyerr"})
 _PAPERMILL_BANNER: Final = "papermill-error-cell"
@@ -29,9 +32,9 @@ class NotANotebook(ValueError):
     """The bytes are not a notebook; the message says what they are instead."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Cell:
-    """One code cell.
+    """One code cell; there are many, so what costs time is looked up when it is asked for.
 
     Attributes:
         index: Its number among the code cells, from 0, as in `cell:3`.
@@ -39,8 +42,12 @@ class Cell:
         count: Execution count; None where it was never given or was stripped.
         outputs: Its outputs as they are stored.
         metadata: Its metadata.
-        before: Markdown right before it, without the banners that papermill puts there.
-        after: Markdown right after it.
+        papermill: What papermill noted of it; empty without papermill.
+        execution: The times of the kernel's messages that nbclient or JupyterLab noted.
+        errors: Its outputs that are errors, in the form of this format's version.
+        is_empty: Nothing in it can run: no code, or comments only.
+        databricks_errors: What Databricks noted of errors; an empty one is none.
+        around: All cells of the file, and its place among them.
     """
 
     index: int
@@ -48,45 +55,33 @@ class Cell:
     count: int | None
     outputs: tuple[Json, ...]
     metadata: Json
-    before: str = ""
-    after: str = ""
+    papermill: Json = field(default_factory=dict)
+    execution: Json = field(default_factory=dict)
+    errors: tuple[Json, ...] = ()
+    is_empty: bool = False
+    databricks_errors: tuple[Json, ...] = ()
+    around: tuple[Sequence[Json], int] = ((), 0)
 
     @property
     def node_id(self) -> str:
         """Its name as a node of the run."""
         return f"cell:{self.index}"
 
-    @cached_property
+    @property
     def tags(self) -> frozenset[str]:
         """Its tags."""
         tags = self.metadata.get("tags")
         return frozenset(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else frozenset()
 
-    @cached_property
-    def papermill(self) -> Json:
-        """What papermill noted of it; empty without papermill."""
-        return mapping(self.metadata.get("papermill"))
+    @property
+    def before(self) -> str:
+        """Markdown right before it, without the banners that papermill puts there."""
+        return _words(*self.around, -1)
 
-    @cached_property
-    def execution(self) -> Json:
-        """The times of the kernel's messages that nbclient or JupyterLab noted."""
-        return mapping(self.metadata.get("execution"))
-
-    @cached_property
-    def is_empty(self) -> bool:
-        """Nothing in it can run: no code, or comments only."""
-        return all(not line.strip() or _COMMENT.match(line) for line in self.source.splitlines())
-
-    @cached_property
-    def errors(self) -> tuple[Json, ...]:
-        """Its outputs that are errors, in the form of this format's version."""
-        return tuple(output for output in self.outputs if output.get("output_type") in _ERRORS)
-
-    @cached_property
-    def databricks_errors(self) -> tuple[Json, ...]:
-        """What Databricks noted of errors; an empty one is none."""
-        noted = (mapping(mapping(output.get("metadata")).get(_DATABRICKS_OUTPUT)) for output in self.outputs)
-        return tuple(one for one in noted if one.get("type") == "ipynbError" and (one.get("errorSummary") or one.get("data")))
+    @property
+    def after(self) -> str:
+        """Markdown right after it."""
+        return _words(*self.around, 1)
 
     def streams(self, name: str | None = None) -> str:
         """Return what it printed, on one stream or on both, without colours and without what a progress bar overwrote."""
@@ -128,9 +123,14 @@ class Document:
         return tuple(cell for cell in self.cells if not cell.is_empty)
 
     @cached_property
+    def has_outputs(self) -> bool:
+        """A cell has an output."""
+        return any(cell.outputs for cell in self.cells)
+
+    @cached_property
     def is_stripped(self) -> bool:
         """Outputs are there but no execution count is, so that a missing count says nothing."""
-        return any(cell.outputs for cell in self.cells) and all(cell.count is None for cell in self.cells)
+        return self.has_outputs and all(cell.count is None for cell in self.cells)
 
 
 def parse_notebook(content: bytes) -> Document:
@@ -148,29 +148,51 @@ def parse_notebook(content: bytes) -> Document:
         if not isinstance(sheets, list):
             raise NotANotebook("it is JSON, but not of a notebook: it has no cells")
         raw = [cell for sheet in sheets for cell in mapping(sheet).get("cells") or () if isinstance(sheet, dict)]
-    return Document(mapping(value.get("metadata")), tuple(_cells([mapping(cell) for cell in raw])))
+    metadata = mapping(value.get("metadata"))
+    return Document(metadata, tuple(_cells([mapping(cell) for cell in raw], databricks=DATABRICKS in metadata)))
 
 
-def _cells(raw: list[Json]) -> Iterator[Cell]:
+def _cells(raw: list[Json], *, databricks: bool) -> Iterator[Cell]:
     index = 0
     for place, cell in enumerate(raw):
         if cell.get("cell_type") != "code":
             continue
+        source = text_of(cell.get("source", cell.get("input")))
         count = cell.get("execution_count", cell.get("prompt_number"))
-        outputs = cell.get("outputs")
+        listed = cell.get("outputs")
+        outputs = tuple(output for output in listed if isinstance(output, dict)) if listed and isinstance(listed, list) else ()
+        metadata = mapping(cell.get("metadata"))
+        errors = tuple(output for output in outputs if output.get("output_type") in _ERRORS) if outputs else ()
         yield Cell(
             index,
-            text_of(cell.get("source", cell.get("input"))),
+            source,
             count if isinstance(count, int) and not isinstance(count, bool) else None,
-            tuple(output for output in outputs if isinstance(output, dict)) if isinstance(outputs, list) else (),
-            mapping(cell.get("metadata")),
-            _words(raw, place, -1),
-            _words(raw, place, 1),
+            outputs,
+            metadata,
+            mapping(metadata.get("papermill")),
+            mapping(metadata.get("execution")),
+            errors,
+            _is_empty(source),
+            _databricks_errors(outputs) if databricks else (),
+            (raw, place),
         )
         index += 1
 
 
-def _words(raw: list[Json], place: int, step: int) -> str:
+def _is_empty(source: str) -> bool:
+    """Return whether a cell holds no code, or comments only."""
+    first = source.lstrip()
+    if first and not _COMMENT.match(first):
+        return False
+    return all(not line or _COMMENT.match(line) for line in map(str.strip, source.splitlines()))
+
+
+def _databricks_errors(outputs: Iterable[Json]) -> tuple[Json, ...]:
+    noted = [mapping(mapping(output.get("metadata")).get(_DATABRICKS_OUTPUT)) for output in outputs]
+    return tuple(one for one in noted if one.get("type") == "ipynbError" and (one.get("errorSummary") or one.get("data")))
+
+
+def _words(raw: Sequence[Json], place: int, step: int) -> str:
     """Return the markdown cell that stands before or after a code cell; a banner of papermill is looked through."""
     place += step
     while 0 <= place < len(raw) and raw[place].get("cell_type") != "code":
@@ -205,7 +227,12 @@ def text_of(value: Any) -> str:
     """Return a text that notebooks keep whole or as a list of lines."""
     if isinstance(value, str):
         return value
-    return "".join(line for line in value if isinstance(line, str)) if isinstance(value, list) else ""
+    if not isinstance(value, list):
+        return ""
+    try:
+        return "".join(value)
+    except TypeError:
+        return "".join(line for line in value if isinstance(line, str))
 
 
 def plain(text: str) -> str:

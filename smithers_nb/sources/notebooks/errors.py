@@ -53,6 +53,8 @@ def was_skipped(cell: Cell) -> bool:
 
 def has_error(cell: Cell) -> bool:
     """Return whether an output of the cell is an error; compiler warnings that gophernotes sends as errors are none."""
+    if not cell.errors and not cell.databricks_errors:
+        return False
     return any(not _is_warning(error) for error in cell.errors) or (bool(cell.databricks_errors) and not was_skipped(cell))
 
 

@@ -103,14 +103,14 @@ class LocalFiles:
         if not self._root.is_dir():
             raise SourceVanished(f"{self.location} is gone", hint="it was there before; was it moved?")
         if self._where.is_file():
-            return [_local(self._where, self._where.name)]
+            return [_local(str(self._where), self._where.name)]
         pattern = None if self._where == self._root else self._where.relative_to(self._root).as_posix()
-        found = (_local(Path(path), name) for path, name in _walk(self._root, "") if pattern is None or _fits(name, pattern))
+        found = (_local(path, name) for path, name in _walk(self._root, "") if pattern is None or _fits(name, pattern))
         return sorted(found)
 
     def again(self, file: NotebookFile) -> NotebookFile | None:
         """Look at one of them again; None when it is gone."""
-        found = _local(Path(file.path), file.run_id)
+        found = _local(file.path, file.run_id)
         return found if found.size is not None else None
 
     def read(self, file: NotebookFile) -> bytes:
@@ -210,12 +210,12 @@ def _fits(name: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(fnmatch(part, want) for part, want in zip(parts, wanted, strict=True))
 
 
-def _local(path: Path, name: str) -> NotebookFile:
+def _local(path: str, name: str) -> NotebookFile:
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116 - a folder may hold thousands
     except OSError:
-        return NotebookFile(name, str(path), None, None)
-    return NotebookFile(name, str(path), stat.st_mtime_ns // 1_000_000, stat.st_size)
+        return NotebookFile(name, path, None, None)
+    return NotebookFile(name, path, stat.st_mtime_ns // 1_000_000, stat.st_size)
 
 
 def _modified(info: dict[str, Any]) -> int | None:

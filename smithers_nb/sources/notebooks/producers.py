@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
-from smithers_nb.sources.notebooks.document import Cell, Document, mapping
+from smithers_nb.sources.notebooks.document import DATABRICKS, Cell, Document, mapping
 
-_DATABRICKS: Final = "application/vnd.databricks.v1+notebook"
 _SIGNS: Final = (
-    (_DATABRICKS, "Databricks"),
+    (DATABRICKS, "Databricks"),
     ("kaggle", "Kaggle"),
     ("instance_type", "SageMaker"),
     ("availableInstances", "SageMaker"),
@@ -69,39 +67,40 @@ def producer_of(document: Document) -> Producer:
             _text(block.get("output_path")),
             dict(mapping(block.get("parameters"))),
         )
-    if _DATABRICKS in document.metadata:
+    if DATABRICKS in document.metadata:
         return Producer("Databricks", False, False, None, None, {})
     if is_batch_run(document):
         return Producer("nbconvert or jupyter execute", True, True, None, None, {})
     return Producer(next((name for key, name in _SIGNS if key in document.metadata), "Jupyter"), False, True, None, None, {})
 
 
-def is_databricks(document: Document) -> bool:
-    """Return whether Databricks exported the notebook, which gives every cell the count 0."""
-    return _DATABRICKS in document.metadata
-
-
 def is_batch_run(document: Document) -> bool:
     """Return whether nbclient noted the times of every cell that ran, one after the other."""
     ran = [cell for cell in document.work if cell.count is not None or cell.outputs]
+    if not all(cell.execution or cell.papermill for cell in ran):
+        return False
     starts = [started_at(cell) or 0 for cell in ran]
     return bool(ran) and all(starts) and starts == sorted(starts)
 
 
 def started_at(cell: Cell) -> int | None:
     """Return when a cell began, epoch milliseconds."""
+    if not cell.execution and not cell.papermill:
+        return None
     return next(_moments([*(cell.execution.get(key) for key in _STARTED), cell.papermill.get("start_time")]), None)
 
 
 def ended_at(cell: Cell) -> int | None:
     """Return when a cell ended, epoch milliseconds."""
+    if not cell.execution and not cell.papermill:
+        return None
     return next(_moments([*(cell.execution.get(key) for key in _ENDED), cell.papermill.get("end_time")]), None)
 
 
 def run_times(document: Document) -> tuple[int | None, int | None]:
     """Return when the run began and ended, epoch milliseconds, as far as the file says."""
     block = document.papermill
-    starts = [*_moments([block.get("start_time")]), *(at for cell in document.cells if (at := started_at(cell)) is not None)]
+    starts = [*_moments([block.get("start_time")])] or [at for cell in document.cells if (at := started_at(cell)) is not None]
     ends = [*_moments([block.get("end_time")])] or [at for cell in document.cells if (at := ended_at(cell)) is not None]
     return min(starts, default=None), max(ends, default=None)
 
@@ -109,7 +108,7 @@ def run_times(document: Document) -> tuple[int | None, int | None]:
 def workflow_name(run_id: str, producer: Producer) -> str:
     """Name the notebook whose runs belong together: the input of papermill, else the file's name without date or number."""
     path = producer.input_path or run_id
-    stem = _EXTENSION.sub("", PurePosixPath(path.replace("\\", "/").partition("?")[0]).name)
+    stem = _EXTENSION.sub("", path.replace("\\", "/").partition("?")[0].rpartition("/")[2])
     return stem if producer.input_path else (_DECORATION.sub("", stem) or stem)
 
 

@@ -54,7 +54,20 @@ class Step:
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """What is kept of one notebook file."""
+    """What is kept of one notebook file.
+
+    Attributes:
+        file: The file.
+        outcome: How the run ended, its cells without their outputs.
+        producer: Who executed it.
+        kernel: Name of the kernel.
+        started: When, epoch milliseconds.
+        ended: When, epoch milliseconds.
+        cells: Code cells that hold something to run.
+        cleared: Neither counts nor outputs are left.
+        deciding: The cell that decides.
+        steps: Every code cell; none until somebody asks for more than the run itself.
+    """
 
     file: NotebookFile
     outcome: Outcome
@@ -62,20 +75,29 @@ class NotebookRun:
     kernel: str | None
     started: int | None
     ended: int | None
-    steps: tuple[Step, ...]
+    cells: int
     cleared: bool
+    deciding: Step | None
+    steps: tuple[Step, ...]
 
 
-def read_run(file: NotebookFile, document: Document) -> NotebookRun:
-    """Find out how the run of a notebook ended and keep what its rows need."""
+def read_run(file: NotebookFile, document: Document, *, whole: bool = True) -> NotebookRun:
+    """Find out how the run of a notebook ended and keep what its rows need.
+
+    Args:
+        file: The file.
+        document: What it holds.
+        whole: Also keep each cell, which takes most of the time over many files.
+    """
     outcome = outcome_of(document)
     kernelspec = document.metadata.get("kernelspec")
     kernel = kernelspec.get("name") if isinstance(kernelspec, dict) else None
     started, ended = run_times(document)
-    steps = tuple(_step(cell, document, outcome) for cell in document.cells)
+    deciding = None if outcome.cell is None else _step(outcome.cell, document, outcome)
+    steps = tuple(_step(cell, document, outcome) for cell in document.cells) if whole else ()
     cleared = not any(cell.outputs or cell.count is not None for cell in document.cells)
     kernel = kernel if isinstance(kernel, str) else None
-    return NotebookRun(file, _light(outcome), producer_of(document), kernel, started, ended, steps, cleared)
+    return NotebookRun(file, _light(outcome), producer_of(document), kernel, started, ended, len(document.work), cleared, deciding, steps)
 
 
 def _light(outcome: Outcome) -> Outcome:
@@ -135,7 +157,7 @@ def _label(cell: Cell) -> str:
 
 def run_row(run: NotebookRun, location: str) -> RunRow:
     """Describe a run; its status is the state, in the words that this source has for it."""
-    outcome, step = run.outcome, _deciding(run)
+    outcome, step = run.outcome, run.deciding
     error = {**(step.error or {}), "source": f"node:{step.node_id}"} if step and outcome.state == "failed" else None
     return RunRow(
         run_id=run.file.run_id,
@@ -161,17 +183,13 @@ def run_row(run: NotebookRun, location: str) -> RunRow:
     )
 
 
-def _deciding(run: NotebookRun) -> Step | None:
-    return None if run.outcome.cell is None else run.steps[run.outcome.cell.index]
-
-
 def _message(run: NotebookRun, step: Step | None) -> str | None:
     """Say in one line what ended the run and in which cell."""
     never = len(run.outcome.never_ran)
     if run.outcome.state == "finished":
         return None
     if step is None:
-        return f"{never} of {sum(one.state != 'skipped' for one in run.steps)} cells were never run"
+        return f"{never} of {run.cells} cells were never run"
     if run.outcome.state == "failed":
         name, words = (step.error or {}).get("name"), str((step.error or {}).get("message") or "")
         return f"{step.node_id}: {': '.join(part for part in (None if name == 'Error' else name, words) if part)}"[:_MESSAGE]
@@ -181,7 +199,6 @@ def _message(run: NotebookRun, step: Step | None) -> str | None:
 def _told(run: NotebookRun) -> dict[str, Any]:
     """What only this source knows of a run, for whoever puts it into words."""
     outcome = run.outcome
-    work = [step for step in run.steps if step.state != "skipped"]
     told = {
         "producer": run.producer.name,
         "batch": run.producer.is_batch,
@@ -193,8 +210,8 @@ def _told(run: NotebookRun) -> dict[str, Any]:
         "reason": outcome.reason,
         "cell": outcome.cell.node_id if outcome.cell else None,
         "count": outcome.cell.count if outcome.cell else None,
-        "cells": len(work),
-        "ran": sum(step.state != "pending" for step in work),
+        "cells": run.cells,
+        "ran": run.cells - len(outcome.never_ran),
         "neverRan": _ids(outcome.never_ran),
         "expected": _ids(outcome.expected),
         "undecided": _ids(outcome.undecided),

@@ -63,7 +63,12 @@ class NotebookSource:
         listed = self.files.listed() if run_id is None else self._file(run_id)
         named = (only or {}).get("run_id")
         wanted = [file for file in listed if named is None or file.run_id in named]
-        found = [one for run in self._runs(wanted) if _may_fit(row, run, only) for one in make(self, run) if fits(one, only)]
+        found = [
+            one
+            for run in self._runs(wanted, whole=row is not RunRow, states=_states(row, only))
+            for one in make(self, run)
+            if fits(one, only)
+        ]
         return [one for one in found if since_ms is None or time is None or (getattr(one, time) or 0) >= since_ms]
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
@@ -82,18 +87,21 @@ class NotebookSource:
             return [found] if found else []
         return [file for file in self.files.listed() if file.run_id == run_id]
 
-    def _runs(self, files: Iterable[NotebookFile]) -> Iterator[to.NotebookRun]:
+    def _runs(self, files: Iterable[NotebookFile], *, whole: bool = False, states: Collection[str | int] = ()) -> Iterator[to.NotebookRun]:
+        """Yield what is known of each file; its cells are read on demand, and not where none can be in one of the states asked for."""
         for file in files:
             known = self._known.get(file.run_id)
             if known is None or known.file != file:
-                known = self._read(file)
+                known = self._read(file, whole=whole and not states)
+            if known is not None and whole and not known.steps and _may_have(known, states):
+                known = self._read(file, whole=True)
             if known is not None:
                 self._known[file.run_id] = known
                 yield known
 
-    def _read(self, file: NotebookFile) -> to.NotebookRun | None:
+    def _read(self, file: NotebookFile, *, whole: bool) -> to.NotebookRun | None:
         try:
-            return to.read_run(file, parse_notebook(self.files.read(file)))
+            return to.read_run(file, parse_notebook(self.files.read(file)), whole=whole)
         except NotANotebook as error:
             self.problems.add(file.run_id, f"not a notebook: {error}")
         except OSError as error:
@@ -115,9 +123,12 @@ _GRAINS: Final[dict[type, tuple[Callable[[NotebookSource, to.NotebookRun], Itera
 """Grain to what makes its rows, and the column that `since_ms` is compared with; a notebook file has nothing for the other grains."""
 
 
-def _may_fit(row: type, run: to.NotebookRun, only: Only | None) -> bool:
-    """Leave out, without making its rows, a run that cannot have any of the states asked for."""
-    states: Collection[str | int] | None = (only or {}).get("state")
-    if row not in {AttemptRow, NodeRow} or states is None or isinstance(states, AllBut):
-        return True
-    return any(step.state in states for step in run.steps)
+def _states(row: type, only: Only | None) -> Collection[str | int]:
+    """Return the states that cells are asked for in; none when they are asked for in any."""
+    states: Collection[str | int] = (only or {}).get("state") or ()
+    return () if row not in {AttemptRow, NodeRow} or isinstance(states, AllBut) else states
+
+
+def _may_have(run: to.NotebookRun, states: Collection[str | int]) -> bool:
+    """Return whether a cell of a run may be in one of these states: only a run that did not come to its end has any that broke."""
+    return not states or not set(states) <= {"failed", "cancelled"} or run.outcome.state in {"failed", "interrupted"}

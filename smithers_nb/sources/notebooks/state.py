@@ -180,6 +180,8 @@ def _stopped(document: Document, cell: Cell) -> Outcome:
 def _by_errors(document: Document) -> Outcome | None:
     """Weigh the error outputs of a run that nothing else says enough about."""
     failed = sorted((cell for cell in document.cells if has_error(cell)), key=time_key)
+    if not failed:
+        return None
     tagged = [cell for cell in failed if is_tagged(cell)]
     records = {cell.index: error_of(cell) for cell in failed}
     stops = [cell for cell in failed if is_interrupt(cell) and cell not in tagged]
@@ -224,7 +226,7 @@ def _thrown(record: dict[str, Any]) -> tuple[Any, Any]:
 
 def _by_prints(document: Document) -> Outcome | None:
     """Take an error that a shell's command only printed: its exit status is lost, so the notebook went on."""
-    printed = [(cell, found) for cell in document.work if not has_error(cell) and (found := shell_error(cell))]
+    printed = [(cell, found) for cell in document.work if cell.outputs and not has_error(cell) and (found := shell_error(cell))]
     broken = [(cell, found) for cell, found in printed if not is_tagged(cell) and found.name != INTERRUPT]
     if not broken:
         stopped = next((cell for cell, found in printed if found.name == INTERRUPT), None)
@@ -260,7 +262,7 @@ def _ended(document: Document, expected: tuple[Cell, ...] = (), undecided: tuple
 def _failed(document: Document, reason: Reason, cell: Cell, error: dict[str, Any] | None, follows: tuple[Cell, ...] = ()) -> Outcome:
     name = undefined_name(str((error or {}).get("message") or ""))
     elsewhere = [one for one in definers(document.cells, name) if one is not cell and one not in follows] if name else []
-    expected = tuple(one for one in document.cells if has_error(one) and is_tagged(one))
+    expected = tuple(one for one in document.cells if one.errors and is_tagged(one))
     return Outcome(
         "failed",
         reason,

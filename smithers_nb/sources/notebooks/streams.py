@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _SHELL_LINE: Final = re.compile(r"^\s*!{1,2}(?!\[)\s*(?P<command>\S.*)$|^\s*\w[\w, ]*=\s*!(?P<assigned>\S.*)$", re.MULTILINE)
 _SHELL_CELL: Final = re.compile(r"^\s*(?:%%capture\b.*\n\s*)?%%(?:bash|sh|script|system|sx|!)\b(?P<options>.*)\n?(?P<body>(?s:.*))")
 _FORGIVEN: Final = re.compile(r"--no-raise-error\b|\|\|\s*(?:true|:)\s*$|\bset \+e\b", re.MULTILINE)
+_SPARK_SIGN: Final = "An error was encountered:"
 _SPARKMAGIC: Final = re.compile(r"^An error was encountered:\s*\n(?P<text>(?s:.+))", re.MULTILINE)
 _FRAME: Final = re.compile(r'^\s*File ".*", line \d+.*$', re.MULTILINE)
 _THROWN: Final = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.+)|:?[ \t]*)$", re.MULTILINE)
@@ -41,6 +42,8 @@ class Printed(NamedTuple):
 
 def shell_command(cell: Cell) -> str:
     """Return the first command that a cell hands to a shell; empty when there is none."""
+    if "!" not in cell.source and "%%" not in cell.source:
+        return ""
     whole = _SHELL_CELL.match(cell.source)
     if whole:
         body = whole["body"].strip()
@@ -54,7 +57,8 @@ def shell_error(cell: Cell) -> Printed | None:
 
     A command that is told not to fail, and an exception that the program went on after, are none.
     """
-    if spark := _SPARKMAGIC.search(cell.streams("stderr")):
+    stderr = cell.streams("stderr")
+    if _SPARK_SIGN in stderr and (spark := _SPARKMAGIC.search(stderr)):
         lines = [line for line in spark["text"].splitlines() if line.strip()]
         return python_error(spark["text"]) or Printed("", lines[0] if lines else "")
     if not shell_command(cell) or _FORGIVEN.search(cell.source):
