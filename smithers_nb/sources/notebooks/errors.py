@@ -20,6 +20,9 @@ _MAX_STACK: Final = 12_000
 _SAYS_NOTHING: Final = frozenset({"", "ignored"})
 _GENERIC: Final = frozenset({"Error", "ERROR", "error"})
 _VSCODE_CRASH: Final = ("vscodeJupyterKernelCrash", "command:jupyter.viewOutput")
+_NEEDS_MORE: Final = ("non-zero exit status", "\tat ", "Caused by: ")
+"""What the message of an error holds whose cause stands elsewhere."""
+
 _CLASS: Final = re.compile(r"^<class '(?:\w+\.)*(\w+)'>$")
 _CHAINED: Final = re.compile(
     r"\n+(?:The above exception was the direct cause of the following exception"
@@ -67,6 +70,15 @@ def error_of(cell: Cell) -> dict[str, Any]:
         summary = html.unescape(_TAGS.sub("", str(noted.get("errorSummary") or ""))).strip()
         return _of_traceback(*_name_and_message(summary), plain(str(noted.get("data") or "")))
     return error_beside_outputs(cell)
+
+
+def thrown(cell: Cell) -> dict[str, Any]:
+    """Return name and message of the error of a cell that has one, without its traceback, which takes time to read."""
+    last = cell.errors[-1] if cell.errors else {}
+    name, message = str(last.get("ename") or ""), str(last.get("evalue") or "")
+    if not name or message in _SAYS_NOTHING or _is_warning(last) or name in _GENERIC or any(sign in message for sign in _NEEDS_MORE):
+        return error_of(cell)
+    return {"name": _plain_name(name), "message": _cut(plain(message))}
 
 
 def error_beside_outputs(cell: Cell) -> dict[str, Any]:

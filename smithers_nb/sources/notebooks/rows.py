@@ -93,7 +93,7 @@ def read_run(file: NotebookFile, document: Document, *, whole: bool = True) -> N
     kernelspec = document.metadata.get("kernelspec")
     kernel = kernelspec.get("name") if isinstance(kernelspec, dict) else None
     started, ended = run_times(document)
-    deciding = None if outcome.cell is None else _step(outcome.cell, document, outcome)
+    deciding = None if outcome.cell is None else _step(outcome.cell, document, outcome, whole=whole)
     steps = tuple(_step(cell, document, outcome) for cell in document.cells) if whole else ()
     cleared = not any(cell.outputs or cell.count is not None for cell in document.cells)
     kernel = kernel if isinstance(kernel, str) else None
@@ -117,10 +117,12 @@ def _light(outcome: Outcome) -> Outcome:
     )
 
 
-def _step(cell: Cell, document: Document, outcome: Outcome) -> Step:
+def _step(cell: Cell, document: Document, outcome: Outcome, *, whole: bool = True) -> Step:
     decides = outcome.cell is not None and cell.index == outcome.cell.index
     started, ended = started_at(cell), ended_at(cell)
     state, error = _state_and_error(cell, document, outcome, decides=decides)
+    if decides and whole and error and has_error(cell):
+        error = error_of(cell)
     if decides and outcome.state == "failed" and error is None:
         error = _unsaid(outcome.reason, started, ended)
     after = outcome.cell.node_id if outcome.cell is not None and state == "failed" and not decides else None

@@ -17,10 +17,10 @@ from smithers_nb.sources.notebooks.cascade import definers, followers, undefined
 from smithers_nb.sources.notebooks.errors import (
     INTERRUPT,
     error_beside_outputs,
-    error_of,
     has_error,
     is_crash,
     is_interrupt,
+    thrown,
     was_skipped,
 )
 from smithers_nb.sources.notebooks.expected import is_announced, is_tagged
@@ -78,7 +78,7 @@ class Outcome:
         state: The state.
         reason: Why it is that state; empty for a run that came to its end.
         cell: The cell that decides; none in a run that came to its end.
-        error: Record of its error, see `errors`.
+        error: Name, message and code of its error, see `errors`.
         follows: Cells whose error only follows from the one that decides, or came after it.
         expected: Cells that end with an error on purpose: a tag or words say so.
         undecided: Cells with an error after which the run went on; nothing says whether it was meant.
@@ -132,7 +132,7 @@ def _by_papermill(document: Document) -> Outcome | None:
             continue
         if is_interrupt(cell):
             return _stopped(document, cell)
-        error = error_of(cell) if has_error(cell) else error_beside_outputs(cell)
+        error = thrown(cell) if has_error(cell) else error_beside_outputs(cell)
         if error or cell.count is not None or cell.outputs:
             return _failed(document, "error" if error else "no-error-recorded", cell, error or None)
     pending = [cell for cell in document.work if cell.papermill.get("status") == "pending"]
@@ -174,7 +174,7 @@ def _stopped(document: Document, cell: Cell) -> Outcome:
     """Tell a time limit, after which nbclient waits for no reply, from a person who pressed Ctrl-C."""
     if _IDLE in cell.execution and _REPLY not in cell.execution:
         return _failed(document, "timeout", cell, None)
-    return Outcome("interrupted", "interrupt", cell, error_of(cell), never_ran=_unrun(document))
+    return Outcome("interrupted", "interrupt", cell, thrown(cell), never_ran=_unrun(document))
 
 
 def _by_errors(document: Document) -> Outcome | None:
@@ -183,7 +183,7 @@ def _by_errors(document: Document) -> Outcome | None:
     if not failed:
         return None
     tagged = [cell for cell in failed if is_tagged(cell)]
-    records = {cell.index: error_of(cell) for cell in failed}
+    records = {cell.index: thrown(cell) for cell in failed}
     stops = [cell for cell in failed if is_interrupt(cell) and cell not in tagged]
     errors = [cell for cell in failed if cell not in tagged and cell not in stops]
     meant = [cell for cell in errors if not is_crash(cell) and is_announced(cell, str(records[cell.index].get("name")))]
