@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Iterator[Row]]] = {
     "events": on_stores.events,
     "snapshot": on_stores.snapshot,
     "failures": on_stores.failures,
+    "notebooks": on_stores.notebooks,
     "commands": on_commands.commands,
     "autopsy": on_commands.autopsy,
     "batch": on_batch.batch,

@@ -111,8 +111,42 @@ def plain_papermill(path: str, count: str, folder: str) -> None:
     tell(done=len(run_ids))
 
 
+def notebook_states(folder: str, few: str) -> None:
+    """State and deciding cell of every notebook of a folder, and of a few, beside nbformat and a loop; start-up apart."""
+    import warnings
+    from pathlib import Path
+
+    import nbformat
+
+    from smithers_nb.project import connect
+
+    def by_hand(path: str) -> list[int | None]:
+        cells = (
+            [c for c in nbformat.read(file, as_version=4).cells if c.cell_type == "code"] for file in sorted(Path(path).glob("*.ipynb"))
+        )
+        return [next((i for i, c in enumerate(one) if any(o.output_type == "error" for o in c.outputs)), None) for one in cells]
+
+    def ours(path: str) -> list[int | None]:
+        with connect(path) as project:
+            return list(project.runs().error_message)
+
+    warnings.simplefilter("ignore")
+    took = {}
+    for name, read, path in (
+        ("warm", ours, few),
+        ("few", ours, few),
+        ("ours", ours, folder),
+        ("warm", by_hand, few),
+        ("by_hand", by_hand, folder),
+    ):
+        start = time.process_time()
+        files = len(read(path))
+        took[name] = time.process_time() - start
+    tell(files=files, **took)
+
+
 _NOW = 1_790_000_000_000
-_STORES = (events_frame, events_by_hand, snapshots, all_failures, batch_of_autopsies, plain_papermill)
+_STORES = (events_frame, events_by_hand, snapshots, all_failures, notebook_states, batch_of_autopsies, plain_papermill)
 _DURABLE = (durable.stages_beside_papermill, durable.queue_of_runs, durable.decisions)
 _JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE)}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.measure import Row, call, in_own_process, median, seconds, times
 from tests.benchmarks.smithers_cli import real_cli
-from tests.benchmarks.stores import big_store
+from tests.benchmarks.stores import big_store, executed_notebooks
 
 if TYPE_CHECKING:
     from tests.benchmarks.sizes import Sizes
@@ -58,3 +58,14 @@ def failures(sizes: Sizes) -> Iterator[Row]:
     whole = median(answered) * store.runs
     note = f"`smithers why` x {len(answered)} measured, median {seconds(median(answered))}, EXTRAPOLATED to {store.runs:,}"
     yield Row(what, seconds(ours.seconds), seconds(whole), times(whole / ours.seconds), ">= 100x", note)
+
+
+def notebooks(sizes: Sizes) -> Iterator[Row]:
+    """Compare state and deciding cell of a folder of executed notebooks with nbformat and a loop, and a folder with a tenth of it."""
+    folder, few = (executed_notebooks(sizes.cache, count) for count in (sizes.notebooks, sizes.notebooks // 10))
+    told = in_own_process("notebook_states", str(folder), str(few)).told
+    what = f"state and cell of {told['files']:,} notebooks"
+    against = "nbformat.read + the first error output; processor time, start-up apart"
+    yield Row(what, seconds(told["ours"]), seconds(told["by_hand"]), times(told["by_hand"] / told["ours"]), ">= 5x", against)
+    grown = told["ours"] / (10 * told["few"])
+    yield Row(f"{what}: growth", seconds(told["ours"]), seconds(told["few"]), times(grown), "<= 1.2x", "beside a tenth of them, times ten")

@@ -19,6 +19,7 @@ class Sizes(NamedTuple):
         stages: Repeats of a notebook with stages beside one without.
         queued: Runs in the queue.
         decisions: Gates that are decided.
+        notebooks: Executed notebooks in a folder.
         cache: Folder for generated stores; the next run finds them there.
     """
 
@@ -31,8 +32,9 @@ class Sizes(NamedTuple):
     stages: int = 9
     queued: int = 1_000
     decisions: int = 40
+    notebooks: int = 1_000
     cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
 
 
 FULL = Sizes()
-QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1, autopsies=4, plain=2, stages=1, queued=60, decisions=5)
+QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1, autopsies=4, plain=2, stages=1, queued=60, decisions=5, notebooks=40)

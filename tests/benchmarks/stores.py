@@ -1,4 +1,4 @@
-"""Big stores for benchmarks: the rows of a real store of tests/data, many times over.
+"""Big stores for benchmarks: the rows of a real store of tests/data, many times over; folders of executed notebooks.
 
 Every copy of a run has its own id, time and, in part, its own error text, so that a store of two thousand runs has hundreds of kinds
 of failure. Its event log is stretched by repeating what happened between its start and its end.
@@ -11,7 +11,9 @@ import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from tests.support.notebooks import by_papermill, code, error, notebook, printed, run_block, words, write
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -127,3 +129,26 @@ def _copy_events(connection: sqlite3.Connection, per_run: int) -> None:
         f"FROM base CROSS JOIN copies CROSS JOIN rounds "
         f"WHERE i < CASE WHEN seq IN (0, last) THEN 1 ELSE {repeats} END ORDER BY run_id, k, 2"
     )
+
+
+def executed_notebooks(cache: Path, count: int) -> Path:
+    """Give a folder of notebooks as papermill leaves them, with twelve cells each; every third failed in its ninth."""
+    folder = cache / f"notebooks-{count}"
+    if not folder.exists():
+        making = cache / f"notebooks-{count}.part"
+        write(making, **{f"run-{number:05}": _executed(failed=number % 3 == 0) for number in range(count)})
+        making.rename(folder)
+    return folder
+
+
+def _executed(*, failed: bool) -> bytes:
+    trace = [f"\x1b[0;31mFrame {number}\x1b[0m\n----> {number} call()" for number in range(20)]
+    cells: list[Any] = []
+    for number in range(12):
+        text = printed("\n".join(f"row {line} of cell {number}: value {line * number}" for line in range(40)))
+        broke, late = failed and number == 8, failed and number > 8
+        noted = by_papermill("pending" if late else "failed" if broke else "completed", second=number, exception=broke or None)
+        outputs = () if late else (text, error("KeyError", "'b'", *trace, "KeyError: 'b'")) if broke else (text,)
+        cells += [words(f"## Step {number}"), code(f"table_{number} = load({number})", None if late else number + 1, *outputs, **noted)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook(*cells, kernelspec=kernel, **run_block(failed=failed or None))

@@ -204,10 +204,15 @@ def _walk(folder: Path, prefix: str, *, deep: bool = True) -> Iterator[tuple[str
 
 def _fits(name: str, pattern: str) -> bool:
     """Match part by part, so that `*` stays within its folder; `**` is any number of folders."""
-    if "**" in pattern.split("/"):
-        return fnmatch(f"/{name}", f"/{pattern}".replace("/**/", "/*").replace("**", "*"))
-    parts, wanted = PurePosixPath(name).parts, pattern.split("/")
-    return len(parts) == len(wanted) and all(fnmatch(part, want) for part, want in zip(parts, wanted, strict=True))
+    return _parts_fit(name.split("/"), pattern.split("/"))
+
+
+def _parts_fit(parts: list[str], wanted: list[str]) -> bool:
+    if not wanted:
+        return not parts
+    if wanted[0] == "**":
+        return any(_parts_fit(parts[skipped:], wanted[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatch(parts[0], wanted[0]) and _parts_fit(parts[1:], wanted[1:])
 
 
 def _local(path: str, name: str) -> NotebookFile:

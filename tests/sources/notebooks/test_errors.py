@@ -82,14 +82,15 @@ def test_a_shell_says_the_cause_on_stderr(stderr, told):
 
 
 def test_an_error_without_words_is_found_on_a_stream():
-    """almond and Swift leave name and message empty."""
+    """Almond and Swift leave name and message empty."""
     swift = cell(printed("Fatal error: no module named 'numpy'\nCurrent stack trace:\n0  lib.so 0x1\n"), error("", "", "frame #3: main"))
     assert error_of(swift)["message"] == "Fatal error: no module named 'numpy'"
 
 
 def test_rich_shows_its_traceback():
-    """rich replaces the error output by a box; the exception stands below it."""
-    box = "╭─ Traceback (most recent call last) ─╮\n│ ❱ 1 total(rows) KeyError: quoted     │\n╰──────────────────────────────────────╯\nTypeError: not a number\n"
+    """Rich replaces the error output by a box; the exception stands below it."""
+    box = "╭─ Traceback (most recent call last) ─╮\n│ ❱ 1 total(rows) KeyError: quoted     │\n╰──────────────────────────────────────╯\n"
+    box += "TypeError: not a number\n"
     shown = {"output_type": "display_data", "data": {"text/plain": box}, "metadata": {}}
     assert error_beside_outputs(cell(shown)) == {"name": "TypeError", "message": "not a number"}
 
@@ -114,7 +115,7 @@ def test_databricks_notes_errors_beside_an_output():
 
 
 def test_warnings_of_a_compiler_are_no_errors():
-    """gophernotes of 2017 sent its warnings as errors."""
+    """Gophernotes of 2017 sent its warnings as errors."""
     assert not has_error(cell(error("ERROR", "// warning: redefined identifier: err\n")))
 
 

@@ -30,7 +30,7 @@ def test_a_failed_and_a_good_run_of_papermill():
 
 
 def test_a_dead_kernel_looks_like_success():
-    """papermill notes `completed` and no exception; the kernel's last messages are missing, and nothing after it began."""
+    """Papermill notes `completed` and no exception; the kernel's last messages are missing, and nothing after it began."""
     cells = (
         code("x = 1", 1, **by_papermill()),
         code("die()", None, **{**by_papermill(), "execution": {}}),
@@ -103,7 +103,8 @@ def test_words_beside_a_cell_say_that_its_error_is_meant(cells):
 
 
 @pytest.mark.parametrize(
-    "text", ["Now the standard error of the mean:", "## Error analysis", "We log errors to a file.", "An Exception was encountered at 'In [1]'."]
+    "text",
+    ["Now the standard error of the mean:", "## Error analysis", "We log errors to a file.", "An Exception was encountered at 'In [1]'."],
 )
 def test_words_about_other_errors_say_nothing(text):
     """A notebook may speak of errors of measurement, of logs, or of papermill's own banner."""
@@ -146,7 +147,7 @@ def test_a_name_defined_elsewhere_is_pointed_at():
     assert [cell.index for cell in found.defined_in] == [0]
 
 
-TRACE = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    import scipy\nModuleNotFoundError: No module named \'scipy\'\n'
+TRACE = "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\n    import scipy\nModuleNotFoundError: No module named 'scipy'\n"
 
 
 def test_a_command_that_only_printed_its_error():
@@ -172,7 +173,10 @@ def test_a_traceback_that_ends_no_command_is_noise(cell):
 
 def test_sparkmagic_prints_and_goes_on():
     """An error of Spark is a stream of a cell that completed."""
-    found = outcome(code("df.show()", 1, printed("An error was encountered:\nPath does not exist: s3://b/x\n", "stderr"), **by_papermill()), **run_block())
+    found = outcome(
+        code("df.show()", 1, printed("An error was encountered:\nPath does not exist: s3://b/x\n", "stderr"), **by_papermill()),
+        **run_block(),
+    )
     assert ended(found) == ("failed", 0)
     assert found.error["message"] == "Path does not exist: s3://b/x"
 
