@@ -23,9 +23,10 @@ DATABRICKS: Final = "application/vnd.databricks.v1+notebook"
 
 _DATABRICKS_OUTPUT: Final = "application/vnd.databricks.v1+output"
 _ERRORS: Final = frozenset({"error", "pyerr"})
-_PAPERMILL_BANNER: Final = "papermill-error-cell"
-
 Json = Mapping[str, Any]
+
+_NOTHING: Final[Json] = {}
+_PAPERMILL_BANNER: Final = "papermill-error-cell"
 
 
 class NotANotebook(ValueError):
@@ -55,8 +56,8 @@ class Cell:
     count: int | None
     outputs: tuple[Json, ...]
     metadata: Json
-    papermill: Json = field(default_factory=dict)
-    execution: Json = field(default_factory=dict)
+    papermill: Json = field(default_factory=lambda: _NOTHING)
+    execution: Json = field(default_factory=lambda: _NOTHING)
     errors: tuple[Json, ...] = ()
     is_empty: bool = False
     databricks_errors: tuple[Json, ...] = ()
@@ -157,20 +158,21 @@ def _cells(raw: list[Json], *, databricks: bool) -> Iterator[Cell]:
     for place, cell in enumerate(raw):
         if cell.get("cell_type") != "code":
             continue
-        source = text_of(cell.get("source", cell.get("input")))
-        count = cell.get("execution_count", cell.get("prompt_number"))
+        source = text_of(cell["source"] if "source" in cell else cell.get("input"))
+        count = cell["execution_count"] if "execution_count" in cell else cell.get("prompt_number")
         listed = cell.get("outputs")
-        outputs = tuple(output for output in listed if isinstance(output, dict)) if listed and isinstance(listed, list) else ()
+        outputs = tuple([output for output in listed if isinstance(output, dict)]) if listed and isinstance(listed, list) else ()
         metadata = mapping(cell.get("metadata"))
-        errors = tuple(output for output in outputs if output.get("output_type") in _ERRORS) if outputs else ()
+        papermill, execution = metadata.get("papermill"), metadata.get("execution")
+        errors = tuple([output for output in outputs if output.get("output_type") in _ERRORS]) if outputs else ()
         yield Cell(
             index,
             source,
             count if isinstance(count, int) and not isinstance(count, bool) else None,
             outputs,
             metadata,
-            mapping(metadata.get("papermill")),
-            mapping(metadata.get("execution")),
+            papermill if isinstance(papermill, dict) else {},
+            execution if isinstance(execution, dict) else {},
             errors,
             _is_empty(source),
             _databricks_errors(outputs) if databricks else (),
@@ -220,7 +222,7 @@ def _json(content: bytes) -> Any:
 
 def mapping(value: Any) -> Json:
     """Return a JSON object, an empty one for anything else."""
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def text_of(value: Any) -> str:

@@ -115,7 +115,8 @@ class LocalFiles:
 
     def read(self, file: NotebookFile) -> bytes:
         """Read one of them."""
-        return Path(file.path).read_bytes()
+        with open(file.path, "rb") as opened:  # noqa: PTH123 - a folder may hold thousands
+            return opened.read()
 
 
 class RemoteFiles:

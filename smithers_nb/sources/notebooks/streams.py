@@ -57,11 +57,14 @@ def shell_error(cell: Cell) -> Printed | None:
 
     A command that is told not to fail, and an exception that the program went on after, are none.
     """
+    command = shell_command(cell)
+    if not command and not any(output.get("name") == "stderr" for output in cell.outputs):
+        return None
     stderr = cell.streams("stderr")
     if _SPARK_SIGN in stderr and (spark := _SPARKMAGIC.search(stderr)):
         lines = [line for line in spark["text"].splitlines() if line.strip()]
         return python_error(spark["text"]) or Printed("", lines[0] if lines else "")
-    if not shell_command(cell) or _FORGIVEN.search(cell.source):
+    if not command or _FORGIVEN.search(cell.source):
         return None
     text = cell.streams()
     return python_error(text, at_end=True) or _death(text)

@@ -147,7 +147,11 @@ def test_a_name_defined_elsewhere_is_pointed_at():
     assert [cell.index for cell in found.defined_in] == [0]
 
 
-TRACE = "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\n    import scipy\nModuleNotFoundError: No module named 'scipy'\n"
+TRACE = """Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+    import scipy
+ModuleNotFoundError: No module named 'scipy'
+"""
 
 
 def test_a_command_that_only_printed_its_error():
