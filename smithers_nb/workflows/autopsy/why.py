@@ -47,7 +47,7 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
     bucket, reason = health(snapshot, now)
     defects = tuple(find_defects(snapshot, now))
     failure = find_failure(snapshot) if bucket in _BROKEN else None
-    waits = blockers(snapshot, now, workflow_path=workflow_path)
+    waits = () if engine_of(snapshot).is_record else blockers(snapshot, now, workflow_path=workflow_path)
     if failure is not None and failure.kind == "none" and run.status != "failed":
         failure = None
     known = WhyRow(
