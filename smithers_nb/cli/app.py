@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "failures": ("look.failures", "List kinds of failure with class and signature, of a run or the whole store."),
         "classify": ("look.classify", "Classify error messages read from standard input."),
         "bug": ("investigate.bug", "Report a bug of Smithers, after showing what would be sent."),
+        "incident": ("investigate.incident", "Follow an orchestrator's runbook: triage, classify, recover, escalate, close."),
         "watch": ("investigate.watch", "Launch an autopsy for every run that fails in a Smithers project."),
         "demo": ("investigate.demo", "Autopsy a failed run of the bundled example store."),
     },

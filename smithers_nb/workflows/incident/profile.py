@@ -1,0 +1,388 @@
+"""The profile of an orchestrator: everything that the incident workflow knows about it, as data.
+
+A profile is one TOML file, shipped in `profiles/` or written by a team beside its own runs; this module checks it and finds the one that
+fits a run. Nothing else in this package knows any orchestrator's words, so another orchestrator needs a file and no code.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+
+from smithers_nb.errors import ParameterError
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.rundir.directory import RunDirectory
+
+FOLDER: Final = Path(__file__).parent / "profiles"
+
+Confidence: TypeAlias = Literal["high", "medium", "low"]
+Layer: TypeAlias = Literal["typed", "traceback", "message", "report", "state"]
+"""What a rule looks at, in the order in which layers are asked: typed error line, traceback, plain line, validator report, files."""
+
+LAYERS: Final[tuple[Layer, ...]] = ("typed", "traceback", "message", "report", "state")
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    return pattern
+
+
+Pattern: TypeAlias = Annotated[str, AfterValidator(_compiles)]
+
+
+class Part(BaseModel):
+    """A table of a profile; a key that it does not have is an error, so that a typing mistake is not a rule that never matches."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Detect(Part):
+    """How a run is recognised.
+
+    Attributes:
+        files: Paths in the run's directory; `at_least` of them must be there.
+        argv: A word of a recorded command that matches.
+    """
+
+    files: tuple[str, ...] = ()
+    at_least: int = 1
+    argv: Pattern = ""
+
+
+class Program(Part):
+    """How the orchestrator is called.
+
+    Attributes:
+        argv: Program and first arguments; no shell ever sees them.
+        run_id: What an id of its runs looks like.
+        base_dir_env: Variable that names the folder which holds the run's directory; empty when there is none.
+        env: Variables that its commands may see and that records may show.
+        secret_env: Variables that its commands may see, of which only the length is ever shown.
+        timeout_s: Seconds that one command may take.
+    """
+
+    argv: tuple[str, ...]
+    run_id: Pattern = ".+"
+    base_dir_env: str = ""
+    env: tuple[str, ...] = ()
+    secret_env: tuple[str, ...] = ()
+    timeout_s: float = 600
+
+
+class Verb(Part):
+    """One command. `{run_id}`, `{run}` (the directory), `{name}` and values given with `--with` stand for themselves in `args`."""
+
+    args: tuple[str, ...]
+    writes: bool = False
+    timeout_s: float | None = None
+
+
+class File(Part):
+    """One file of a run's directory.
+
+    Attributes:
+        json: It must be a JSON object (`json` would hide a method of pydantic's).
+        core: That it cannot be parsed is a reason to escalate.
+        placeholder: Text of a template that nobody has filled in.
+        required: Dotted paths that must be there; a number is an index.
+    """
+
+    path: str
+    is_json: bool = False
+    core: bool = False
+    placeholder: Pattern = ""
+    required: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _json_is_a_method(cls, value: Any) -> Any:
+        return {("is_json" if key == "json" else key): item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+class Reached(Part):
+    """When a stage is reached, judged by files as the orchestrator judges it: all conditions must hold, and those of earlier stages.
+
+    Attributes:
+        sound: A file that has no problem.
+        exists: A file that is there.
+        marker: A file that must not be older than any of `newer_than` that is there.
+    """
+
+    stage: str
+    sound: str = ""
+    exists: str = ""
+    marker: str = ""
+    newer_than: tuple[str, ...] = ()
+
+
+class Stages(Part):
+    """The stages of a run, from first to last, and where they are recorded."""
+
+    order: tuple[str, ...] = ()
+    file: str = ""
+    field: str = ""
+    history: str = ""
+    history_stage: str = ""
+    history_previous: str = ""
+    history_at: str = ""
+    history_message: str = "message"
+    signature: str = ""
+    printed: Pattern = ""
+    reached: tuple[Reached, ...] = ()
+
+
+class Provider(Part):
+    """Which model provider a run used: the one that was asked for, and the one that answered."""
+
+    configured: str = ""
+    default: str = ""
+    aliases: dict[str, str] = {}
+    known: tuple[str, ...] = ()
+    unknown_runs: str = ""
+    file: str = ""
+    field: str = ""
+    verbs: tuple[str, ...] = ()
+
+
+class Errors(Part):
+    """How a typed error line looks: groups `code` and `message`."""
+
+    typed: Pattern = r"(?!)"
+
+
+class ErrorClass(Part):
+    """A class of a validator's error lines.
+
+    Attributes:
+        fix: What usually mends it.
+        secondary_to: Class of errors that bring errors of this class with them.
+        same: Group 1 names what both must be about.
+    """
+
+    name: str
+    match: tuple[Pattern, ...]
+    fix: str = ""
+    secondary_to: str = ""
+    same: Pattern = ""
+
+
+class Report(Part):
+    """The validator's report."""
+
+    file: str = ""
+    verdict: Pattern = r"(?!)"
+    passed: Pattern = r"(?!)"
+    error: Pattern = r"(?!)"
+    inputs: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    signature: str = ""
+    classes: tuple[ErrorClass, ...] = ()
+
+
+class Signature(Part):
+    """A kind of failure that the runbook knows.
+
+    Attributes:
+        explains_fallback: A run that fails in this way falls back to an earlier stage, so that this is no staleness of its own.
+    """
+
+    title: str
+    cause: str = ""
+    advice: str = ""
+    explains_fallback: bool = False
+
+
+class Rule(Part):
+    """What a failure looks like. Everything that a rule names must hold.
+
+    Attributes:
+        signature: What it is; empty for a failure that is none of the signatures.
+        code: Code of a typed error.
+        match: In the typed error's message, the exception's message, or any plain line.
+        exception: Class of the exception, with or without its module.
+        frames: Each in one frame of the traceback, written `file:function`.
+        verbs: Only of these commands.
+        exit: Only with these exit codes.
+        file: A file, by its name in `[files]`, that has one of `problem`.
+        report: Verdict of a validator report that is not older than its inputs.
+        where: Values of the state document by dotted path, each a pattern.
+        group: Failures that escalation counts together.
+    """
+
+    id: str
+    layer: Layer
+    signature: str = ""
+    title: str = ""
+    advice: str = ""
+    subcause: str = ""
+    confidence: Confidence = "high"
+    code: str = ""
+    match: Pattern = ""
+    exception: Pattern = ""
+    frames: tuple[Pattern, ...] = ()
+    verbs: tuple[str, ...] = ()
+    exit: tuple[int, ...] = ()
+    file: str = ""
+    problem: tuple[str, ...] = ()
+    report: str = ""
+    where: dict[str, Pattern] = {}
+    group: str = ""
+
+
+class Limit(Part):
+    """How long a command takes at least when each of its attempts runs into the time limit."""
+
+    env: str
+    default: float
+    attempts_env: str = ""
+    attempts_default: int = 0
+
+
+class Subcause(Part):
+    """Why a failure of a signature happened; the first that the evidence holds.
+
+    Attributes:
+        advice: What to do about it, instead of the signature's own advice.
+        details: In the error's own details, a record that most orchestrators keep to themselves.
+        details_rules: Names of rules of `diagnosis.classify` that recognise the details.
+        limit: The command took so long that every attempt ran into this limit.
+        rules: Only for failures that one of these rules matched.
+    """
+
+    signature: str
+    name: str
+    advice: str = ""
+    confidence: Confidence = "high"
+    details: Pattern = ""
+    details_rules: tuple[str, ...] = ()
+    limit: Limit | None = None
+    rules: tuple[str, ...] = ()
+
+
+class Escalation(Part):
+    """When a person beyond the one on call must be told.
+
+    Attributes:
+        kind: `repeated`, `at_least` failures of `group` over `at_least_settings` combinations of `settings`; `same-errors`, the
+            validator's errors are the same `at_least` times after a baseline that passed; `unparsable`, a core file is not JSON.
+        baseline: Message in the recorded history that says that validation passed.
+    """
+
+    id: str
+    kind: Literal["repeated", "same-errors", "unparsable"]
+    title: str
+    group: str = ""
+    at_least: int = 1
+    settings: tuple[str, ...] = ()
+    at_least_settings: int = 1
+    baseline: Pattern = r"(?!)"
+
+
+class Profile(Part):
+    """One orchestrator."""
+
+    name: str
+    title: str
+    about: str = ""
+    detect: Detect = Detect()
+    program: Program
+    verbs: dict[str, Verb] = {}
+    files: dict[str, File] = {}
+    stages: Stages = Stages()
+    provider: Provider = Provider()
+    errors: Errors = Errors()
+    report: Report = Report()
+    signatures: dict[str, Signature] = {}
+    rules: tuple[Rule, ...] = ()
+    subcauses: tuple[Subcause, ...] = ()
+    escalation: tuple[Escalation, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Profile:
+        """Refuse a rule, stage or report that names something the profile does not have."""
+        wrong = [name for name in self._named_files() if name and name not in self.files]
+        signatures = [*(rule.signature for rule in self.rules), *(item.signature for item in self.subcauses)]
+        signatures += [self.report.signature, self.stages.signature]
+        wrong += [name for name in signatures if name and name not in self.signatures]
+        wrong += [reached.stage for reached in self.stages.reached if reached.stage not in self.stages.order]
+        if wrong:
+            raise ValueError(f"these are named but not declared: {', '.join(sorted(set(wrong)))}")
+        return self
+
+    def _named_files(self) -> list[str]:
+        reached = [name for item in self.stages.reached for name in (item.sound, item.exists, item.marker, *item.newer_than)]
+        return [*reached, *self.report.inputs, self.report.file, self.stages.file, self.provider.file, *(rule.file for rule in self.rules)]
+
+    def path(self, file: str) -> str:
+        """Return the path of a file in the run's directory."""
+        return self.files[file].path
+
+    def verb_of(self, argv: tuple[str, ...]) -> str:
+        """Return which command this is: the first word that begins the arguments of a declared command; empty when none does."""
+        heads = {verb.args[0]: name for name, verb in reversed(self.verbs.items()) if verb.args}
+        return next((heads[word] for word in argv if word in heads), "")
+
+
+def load_profile(name: str | Path) -> Profile:
+    """Load a profile.
+
+    Args:
+        name: Name of a shipped profile, or a TOML file.
+
+    Raises:
+        ParameterError: There is none, or it is wrong; says where.
+    """
+    text = str(name)
+    file = Path(text) if text.endswith(".toml") else FOLDER / f"{text}.toml"
+    if not file.is_file():
+        hint = f"shipped profiles: {', '.join(shipped())}; or give a .toml file"
+        raise ParameterError(f"there is no profile {text!r}", hint=hint)
+    try:
+        return Profile.model_validate(tomllib.loads(file.read_text("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{file} is not valid TOML: {error}", hint="correct the line it names") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the profile"
+        raise ParameterError(
+            f"{file}: {where}: {first['msg']}", hint=f"{error.error_count()} places are wrong; this is the first"
+        ) from None
+
+
+@cache
+def shipped() -> tuple[str, ...]:
+    """Return the names of the shipped profiles, sorted."""
+    return tuple(sorted(file.stem for file in FOLDER.glob("*.toml")))
+
+
+def find_profile(run: RunDirectory | None, commands: tuple[tuple[str, ...], ...] = ()) -> Profile:
+    """Find the shipped profile whose files or commands a run has.
+
+    Args:
+        run: The run's directory, if there is one.
+        commands: Argument lists that were run on it.
+
+    Raises:
+        ParameterError: None fits, or several do.
+    """
+    profiles = [load_profile(name) for name in shipped()]
+    fits = [profile for profile in profiles if _fits(profile.detect, run, commands)]
+    if len(fits) != 1:
+        found = " and ".join(profile.name for profile in fits) or "no profile"
+        raise ParameterError(f"{found} fits this run", hint=f"name one: --profile {'|'.join(shipped())}, or a .toml file")
+    return fits[0]
+
+
+def _fits(detect: Detect, run: RunDirectory | None, commands: tuple[tuple[str, ...], ...]) -> bool:
+    if run is not None and detect.files and sum(run.entry(path) is not None for path in detect.files) >= detect.at_least:
+        return True
+    return bool(detect.argv) and any(re.search(detect.argv, word) for argv in commands for word in argv)

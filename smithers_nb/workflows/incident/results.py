@@ -1,0 +1,105 @@
+"""What the incident workflow finds, as rows: exact JSON for programs, sentences for the person on call."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from smithers_nb.model.finding import Finding
+from smithers_nb.workflows.incident.failure_text import ReportLine
+
+
+class Evidence(Finding):
+    """A quote and where it stands.
+
+    Attributes:
+        ref: `command:3/stderr:1` (third command, first line), `stdin:12`, `file:run.json`, `details`.
+        quote: The line, without secrets.
+    """
+
+    ref: str
+    quote: str
+
+
+class Fault(Finding):
+    """One command that failed.
+
+    Attributes:
+        command: Its number among the recorded commands, from 1.
+        verb: Which command of the orchestrator it is; empty when unknown.
+        exit: Its exit code; None when it was ended.
+        signature: None when it is none of the runbook's.
+        rule: Id of the rule that matched, else `unclassified`.
+        group: Failures that escalation counts together.
+        subcause: See `Classification`.
+    """
+
+    command: int
+    verb: str
+    exit: int | None
+    signature: str | None
+    rule: str
+    group: str = ""
+    subcause: str | None = None
+
+
+class ProviderUse(Finding):
+    """Which provider was asked for and which one answered.
+
+    Attributes:
+        configured: As the environment says, with the orchestrator's default.
+        effective: The one that the run's own record names; None without such a record.
+        note: What a person should know about the difference; empty when there is none.
+    """
+
+    configured: str
+    effective: str | None = None
+    note: str = ""
+
+
+class Escalated(Finding):
+    """A condition of escalation that holds, and why."""
+
+    id: str
+    title: str
+    because: str
+
+
+class Classification(Finding):
+    """Which failure of the runbook this is.
+
+    Attributes:
+        summary: What happened and what to do, in one or two sentences.
+        signature: Letter of the runbook; None for a failure that is none of them, and for a run without one.
+        rule: Id of the rule that matched; `unclassified` when none did, `none` when nothing failed.
+        subcause: Why, where the profile tells causes of this signature apart: `unknown` when the evidence holds none.
+        resolved: The failure is over: the same command passed later, or the run reached its stage again.
+        failing: Arguments of the command that failed; empty without one.
+        exit: Its exit code.
+        evidence: Lines that decided.
+        errors: The validator's error lines.
+        faults: Every command that failed, in order.
+        escalate: Whether a condition of escalation holds; `escalation` says which.
+        problems: What could not be read, and what in the run may mislead.
+    """
+
+    summary: str
+    profile: str
+    run_id: str
+    signature: str | None
+    title: str
+    rule: str
+    confidence: Literal["high", "medium", "low"]
+    subcause: str | None = None
+    cause: str = ""
+    advice: str = ""
+    resolved: bool = False
+    failing: tuple[str, ...] = ()
+    exit: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+    errors: tuple[ReportLine, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    provider: ProviderUse | None = None
+    stage: str = ""
+    escalate: bool = False
+    escalation: tuple[Escalated, ...] = ()
+    problems: tuple[str, ...] = ()

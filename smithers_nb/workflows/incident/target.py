@@ -1,0 +1,97 @@
+"""What an incident is about, as a person names it: a run's directory, a run's id, or a log, with the profile that fits it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smithers_nb.errors import ParameterError
+from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
+from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.incident.classify import classify
+from smithers_nb.workflows.incident.match import NOTHING, UNCLASSIFIED
+from smithers_nb.workflows.incident.profile import Profile, find_profile, load_profile, shipped
+
+if TYPE_CHECKING:
+    from smithers_nb.workflows.incident.results import Classification
+
+
+@dataclass(frozen=True)
+class Target:
+    """A run, its orchestrator, and what is known to have been run on it.
+
+    Attributes:
+        run: Its directory; None for a log.
+        details: The last error's own details, as JSON.
+        problems: Recorded commands that could not be read.
+    """
+
+    profile: Profile
+    run: RunDirectory | None = None
+    commands: tuple[CommandRecord, ...] = ()
+    details: Any = None
+    problems: tuple[str, ...] = ()
+
+    def classify(self) -> Classification:
+        """Classify it; see `classify.classify`."""
+        from dataclasses import replace
+
+        found = classify(self.profile, self.run, self.commands, self.details)
+        return replace(found, problems=(*found.problems, *self.problems)) if self.problems else found
+
+
+def open_target(
+    run: str, *, profile: str | None = None, commands: Path | None = None, details: Path | None = None, log: str | None = None
+) -> Target:
+    """Open what a person named.
+
+    Args:
+        run: The run's directory; anything when there is a log.
+        profile: Name or file; by default the shipped one that fits.
+        commands: Recorded commands.
+        details: JSON with the error's own details.
+        log: Text to classify instead of a run.
+
+    Raises:
+        ParameterError: No profile fits, or the details are not JSON.
+        SourceError: The directory or the commands cannot be read.
+    """
+    given = _json(details) if details is not None else None
+    if log is not None:
+        return _of_log(log, profile, given)
+    directory = RunDirectory(run)
+    records, problems = read_commands(commands) if commands is not None else ((), ())
+    if not records and isinstance(given, dict) and isinstance(given.get("message"), str):
+        records = (_told_by(given),)
+    known = load_profile(profile) if profile else find_profile(directory, tuple(record.argv for record in records))
+    return Target(known, directory, records, given, problems)
+
+
+def _of_log(log: str, profile: str | None, details: Any) -> Target:
+    record = CommandRecord(n=1, env={}, stdout=log)
+    if profile:
+        return Target(load_profile(profile), commands=(record,), details=details)
+    targets = [Target(load_profile(name), commands=(record,), details=details) for name in shipped()]
+    knows = [target for target in targets if target.classify().rule not in (UNCLASSIFIED, NOTHING)]
+    if len(knows) != 1:
+        found = " and ".join(target.profile.name for target in knows) or "no profile"
+        raise ParameterError(f"{found} knows this log", hint=f"name one: --profile {'|'.join(shipped())}, or a .toml file")
+    return knows[0]
+
+
+def _told_by(details: dict[str, Any]) -> CommandRecord:
+    """Make a command of an error that was caught in the process itself, where no command was recorded."""
+    code = details.get("exit_code")
+    line = f"[{details.get('code', '')}] {details['message']}"
+    return CommandRecord(n=1, env={}, stderr=line, exit=code if isinstance(code, int) else None)
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise ParameterError(f"there is no file {file}", hint="give the error's details as JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise ParameterError(f"{file} is not valid JSON: {error}", hint="give the error's details as JSON") from None
