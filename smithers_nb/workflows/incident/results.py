@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from smithers_nb.model.finding import Finding
-from smithers_nb.workflows.incident.failure_text import ReportLine
+from smithers_nb.workflows.incident.signatures.failure_text import ReportLine
 
 
 class Evidence(Finding):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from smithers_nb.errors import ParameterError
 from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
-from smithers_nb.workflows.incident.classify import classify
-from smithers_nb.workflows.incident.match import NOTHING, UNCLASSIFIED
+from smithers_nb.workflows.incident.signatures.classify import classify
+from smithers_nb.workflows.incident.signatures.match import NOTHING, UNCLASSIFIED
 from smithers_nb.workflows.incident.profile import Profile, find_profile, load_profile, shipped
 
 if TYPE_CHECKING:

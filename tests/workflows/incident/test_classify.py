@@ -12,7 +12,7 @@ import pytest
 from smithers_nb.errors import ParameterError
 from smithers_nb.sources.rundir.commands import CommandRecord
 from smithers_nb.sources.rundir.directory import RunDirectory
-from smithers_nb.workflows.incident.classify import classify
+from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.profile import Profile, load_profile
 from smithers_nb.workflows.incident.target import open_target
 from tests.support.data import CORPUS

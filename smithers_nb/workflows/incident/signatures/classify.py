@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.model.finding import with_texts
 from smithers_nb.redact import redact_value
-from smithers_nb.workflows.incident.escalation import escalations
-from smithers_nb.workflows.incident.match import NOTHING, UNCLASSIFIED, Match, match_command, match_fallback, match_state
-from smithers_nb.workflows.incident.provider import provider_of
+from smithers_nb.workflows.incident.signatures.escalation import escalations
+from smithers_nb.workflows.incident.signatures.match import NOTHING, UNCLASSIFIED, Match, match_command, match_fallback, match_state
+from smithers_nb.workflows.incident.signatures.provider import provider_of
 from smithers_nb.workflows.incident.results import Classification, Evidence, Fault
-from smithers_nb.workflows.incident.run_state import RunState, leaves
-from smithers_nb.workflows.incident.subcause import subcause_of
+from smithers_nb.workflows.incident.signatures.run_state import RunState, leaves
+from smithers_nb.workflows.incident.signatures.subcause import subcause_of
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
     from smithers_nb.sources.rundir.directory import RunDirectory
     from smithers_nb.workflows.incident.profile import Confidence, Profile
-    from smithers_nb.workflows.incident.subcause import Cause
+    from smithers_nb.workflows.incident.signatures.subcause import Cause
 
 _SURE: Final[tuple[Confidence, ...]] = ("low", "medium", "high")
 

@@ -10,9 +10,9 @@ from smithers_nb.workflows.incident.results import Escalated, Fault
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
-    from smithers_nb.workflows.incident.failure_text import ReportLine
+    from smithers_nb.workflows.incident.signatures.failure_text import ReportLine
     from smithers_nb.workflows.incident.profile import Escalation
-    from smithers_nb.workflows.incident.run_state import RunState
+    from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 Failures = Sequence[tuple["CommandRecord", Fault, tuple["ReportLine", ...]]]
 """Each command that failed, with what it was found to be and the validator's error lines in its output."""

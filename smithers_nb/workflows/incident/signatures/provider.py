@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smithers_nb.workflows.incident.results import ProviderUse
-from smithers_nb.workflows.incident.run_state import dig
+from smithers_nb.workflows.incident.signatures.run_state import dig
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
-    from smithers_nb.workflows.incident.run_state import RunState
+    from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 
 def provider_of(state: RunState, command: CommandRecord | None) -> ProviderUse | None:

@@ -1,0 +1,238 @@
+"""A run directory as one tar file that has been read back and compared: the copy that everything else may rely on.
+
+Written before the first command, because even `status` may change a run, and before anything is replaced. The bytes depend on names and
+contents alone (sorted, no times, no owners); times are in the manifest beside it. A file that changes while it is read is read again, and
+if it does not come to rest the manifest says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+from smithers_nb.artifacts import write_whole
+from smithers_nb.errors import ArtifactsNotWritten
+from smithers_nb.model.finding import Finding
+from smithers_nb.sources.rundir.directory import Entry, RunDirectory
+
+_CHUNK: Final = 1 << 20
+_TRIES: Final = 3
+
+
+class ArchivedFile(Finding):
+    """One name of the directory.
+
+    Attributes:
+        path: Relative to the directory; bytes that are not UTF-8 are surrogate escapes.
+        kind: `file`, `directory`, `link` or `other`; only the content of files is kept.
+        sha256: Of a file's content; empty when it could not be read.
+        target: Where a link points to; it was not followed.
+        unsteady: It changed each time it was read; the content is that of the last reading.
+    """
+
+    path: str
+    kind: str
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+    target: str = ""
+    unsteady: bool = False
+
+
+class Archive(Finding):
+    """A verified copy of a run directory.
+
+    Attributes:
+        file: The tar file.
+        sha256: Of the tar file.
+        files: Everything in the directory, sorted by path.
+    """
+
+    file: str
+    sha256: str
+    files: tuple[ArchivedFile, ...]
+
+    def mtimes(self) -> dict[str, int]:
+        """Modification times by path, nanoseconds since the epoch."""
+        return {item.path: item.mtime_ns for item in self.files}
+
+
+def write_archive(run: RunDirectory, file: Path) -> Archive:
+    """Copy a run directory into a tar file, read it back, and compare; an archive that is there already is only verified.
+
+    Args:
+        run: The directory.
+        file: The tar file; its manifest is beside it, with the suffix `.json`. Only its owner may read them: they hold what the run holds.
+
+    Raises:
+        ArtifactsNotWritten: It could not be written whole, as on a full disk; nothing is left of it.
+    """
+    known = read_archive(file)
+    if known is not None:
+        return known
+    part = file.with_name(f".{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
+            hashing = HashingWriter(out)
+            files = tuple(_copied(run, hashing))
+            out.flush()
+            os.fsync(out.fileno())
+        archive = Archive(file=file.name, sha256=hashing.hexdigest(), files=files)
+        if problem := difference(part, archive):
+            raise ArtifactsNotWritten(f"the copy of {run.root} is not what was read: {problem}", hint="check the disk, then try again")
+        write_whole(file.with_suffix(".json"), json.dumps(archive.as_json()).encode(), private=True)
+        part.replace(file)
+    except OSError as error:
+        raise ArtifactsNotWritten(f"{run.root} could not be copied: {error.strerror}", hint=f"make room in {file.parent}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+    return archive
+
+
+def read_archive(file: Path) -> Archive | None:
+    """Read an archive and verify it; None when there is none or it is not what its manifest says."""
+    try:
+        archive = Archive.read(json.loads(file.with_suffix(".json").read_bytes()))
+    except (OSError, ValueError):
+        return None
+    return None if difference(file, archive) else archive
+
+
+def difference(file: Path, archive: Archive) -> str:
+    """Compare a tar file with what should be in it; the first difference, or nothing."""
+    wanted = {item.path: item for item in archive.files if item.sha256}
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as raw, tarfile.open(fileobj=_HashingReader(raw, digest), mode="r|") as tar:  # type: ignore[call-overload]
+            for member in tar:
+                item = wanted.pop(member.name, None)
+                if item is None:
+                    return f"{member.name} is not in the manifest"
+                content = tar.extractfile(member)
+                if content is None or _hash_of(content) != item.sha256:
+                    return f"{member.name} has another content"
+            while raw.read(_CHUNK):  # the end of a tar file is padding
+                pass
+    except (OSError, tarfile.TarError) as error:
+        return f"it cannot be read: {error}"
+    return f"{next(iter(wanted))} is missing" if wanted else ""
+
+
+def extract(file: Path, archive: Archive, folder: Path) -> None:
+    """Put the archived files into an empty folder, with the modification times they had; links are left out.
+
+    Raises:
+        OSError: It could not be written.
+        tarfile.TarError: The file is damaged, or a name leads out of the folder.
+    """
+    times = archive.mtimes()
+    for item in archive.files:
+        if item.kind == "directory":
+            (folder / item.path).mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file) as tar:
+        for member in tar:
+            tar.extract(member, folder, filter="data")
+            os.utime(folder / member.name, ns=(times[member.name], times[member.name]))
+
+
+class HashingWriter:
+    """A file that is hashed while it is written, so that nothing has to be read again to know what was written."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out, self._digest, self._at = out, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        """Write and hash."""
+        self._digest.update(data)
+        self._at += len(data)
+        return self._out.write(data)
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self._at
+
+    def hexdigest(self) -> str:
+        """Return the hash of everything written so far."""
+        return self._digest.hexdigest()
+
+
+class _HashingReader:
+    def __init__(self, raw: IO[bytes], digest: Any) -> None:
+        self._raw, self._digest = raw, digest
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self._digest.update(data)
+        return data
+
+
+def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file whose bytes in the tar depend on its name and content alone."""
+    tar.addfile(_member(name, len(content)), io.BytesIO(content))
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    return member
+
+
+def _copied(run: RunDirectory, out: HashingWriter) -> Iterator[ArchivedFile]:
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
+        for entry in run.entries:
+            yield _copy(run, entry, tar)
+
+
+def _copy(run: RunDirectory, entry: Entry, tar: tarfile.TarFile) -> ArchivedFile:
+    row = {"path": entry.path, "kind": entry.kind, "size": entry.size, "mtime_ns": entry.mtime_ns, "target": entry.target}
+    if entry.kind != "file":
+        return ArchivedFile(**row)
+    spool = None
+    try:
+        with run.open(entry.path) as file:
+            before = os.fstat(file.fileno())
+            reader = _Exactly(file, before.st_size)
+            tar.addfile(_member(entry.path, before.st_size), reader)
+            after = os.fstat(file.fileno())
+    except OSError:
+        return ArchivedFile(**row)
+    del spool
+    unsteady = reader.short or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    row |= {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
+    return ArchivedFile(**row, sha256=reader.hexdigest(), unsteady=unsteady)
+
+
+class _Exactly:
+    """A file as long as it was when it was opened: what grows is cut, what shrinks is filled with zeros, so that the tar stays readable."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left, self._digest = file, size, hashlib.sha256()
+        self.short = False
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(min(size, self._left))
+        if not data and self._left:
+            self.short = True
+            data = bytes(min(size, self._left))
+        self._left -= len(data)
+        self._digest.update(data)
+        return data
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _hash_of(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
