@@ -11,6 +11,7 @@ import click
 
 from smithers_nb.cli.options import Asked, Utf8, command, group
 from smithers_nb.cli.output import note, print_finding
+from smithers_nb.cli.run_options import database_option, detach_option, location_of
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ParameterError
 
@@ -26,6 +27,17 @@ profile_option = click.option(
 )
 commands_option = click.option(
     "--commands", type=click.Path(path_type=Path), metavar="FILE", help="What was run on it, one JSON object per line."
+)
+place_options = (
+    click.option(
+        "--artifacts",
+        type=click.Path(file_okay=False, path_type=Path),
+        default="artifacts",
+        show_default=True,
+        help="Folder that gets incident/RUN: the copy and the log of every step.",
+    ),
+    click.option("--program", type=Utf8(), metavar="WORDS", help="How the orchestrator is called.  [default: as the profile says]"),
+    click.option("--workdir", type=Utf8(), metavar="FOLDER", help="Folder that its commands run in.  [default: the current one]"),
 )
 
 
@@ -51,6 +63,46 @@ def classify(ask: Asked, run: str, *, commands: Path | None, details: Path | Non
     target = open_target(run, profile=profile, commands=commands, details=details, log=_standard_input() if run == "-" else None)
     found = target.classify()
     print_finding(found, ask.fmt, lambda: classification_page(found))
+
+
+@command(
+    "triage",
+    run_option,
+    commands_option,
+    profile_option,
+    *place_options,
+    click.option("--run-id", type=Utf8(), metavar="ID", help="Id of the triage itself.  [default: one that sorts by time]"),
+    detach_option,
+    database_option,
+    example="""smithers-nb incident triage runs/20261120-125835-nightly
+smithers-nb incident triage runs/20261120-125835-nightly --program 'python3 ../curriculum/scripts/orchestration.py'""",
+)
+def triage(  # noqa: PLR0913  # its options
+    ask: Asked, run: str, *, commands: Path | None, run_id: str | None, detach: bool, database: str | None, artifacts: Path, **options: Any
+) -> int:
+    """Walk a run through its orchestrator's first triage, as a durable notebook.
+
+    The run's directory is copied before anything is run. Then come the commands of the profile's flow, up to the first that fails;
+    there the triage waits until somebody approves that it is fixed, and runs that command again. Exit codes: 0 done, 3 waiting for a fix.
+    """
+    from smithers_nb.cli.run.execute import execute
+    from smithers_nb.engine.control import submit
+    from smithers_nb.resources import resource
+    from smithers_nb.workflows.incident.casefile import open_case
+
+    given = {"commands": _whole(commands), "artifacts": str(artifacts.absolute()), **options}
+    case = open_case(run, **given)
+    location = location_of(ask, database)
+    values = {name: value for name, value in {"run": str(case.run.root), **given}.items() if value is not None}
+    started = submit(location, resource("notebooks/incident.ipynb"), values, run_id=run_id, post_failure=False)
+    code = execute(ask, location, started, detach=detach, no_post_failure=True)
+    if ask.fmt == "table" and not detach:
+        click.echo("\n".join(("", *classification_page(case.classify()))))
+    return code
+
+
+def _whole(file: Path | None) -> str | None:
+    return str(file.absolute()) if file is not None else None
 
 
 def _standard_input() -> str:
@@ -86,5 +138,5 @@ def _state_of(found: Classification) -> str:
     return "finished" if found.rule == "none" else "resolved" if found.resolved else "failed"
 
 
-_COMMANDS: tuple[Any, ...] = (classify,)
+_COMMANDS: tuple[Any, ...] = (triage, classify)
 incident = group("incident", *_COMMANDS, help="Follow an orchestrator's runbook on one run: triage, classify, recover, escalate.")

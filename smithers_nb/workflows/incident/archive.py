@@ -1,8 +1,7 @@
 """A run directory as one tar file that has been read back and compared: the copy that everything else may rely on.
 
 Written before the first command, because even `status` may change a run, and before anything is replaced. The bytes depend on names and
-contents alone (sorted, no times, no owners); times are in the manifest beside it. A file that changes while it is read is read again, and
-if it does not come to rest the manifest says so.
+contents alone (sorted, no times, no owners); times are in the manifest beside it, which also says which files changed while they were read.
 """
 
 from __future__ import annotations
@@ -14,16 +13,18 @@ import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from smithers_nb.artifacts import write_whole
 from smithers_nb.errors import ArtifactsNotWritten
 from smithers_nb.model.finding import Finding
-from smithers_nb.sources.rundir.directory import Entry, RunDirectory
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.rundir.directory import Entry, RunDirectory
 
 _CHUNK: Final = 1 << 20
-_TRIES: Final = 3
 
 
 class ArchivedFile(Finding):
@@ -34,7 +35,7 @@ class ArchivedFile(Finding):
         kind: `file`, `directory`, `link` or `other`; only the content of files is kept.
         sha256: Of a file's content; empty when it could not be read.
         target: Where a link points to; it was not followed.
-        unsteady: It changed each time it was read; the content is that of the last reading.
+        unsteady: It changed while it was read; what was read is what was hashed.
     """
 
     path: str
@@ -109,22 +110,17 @@ def read_archive(file: Path) -> Archive | None:
 
 def difference(file: Path, archive: Archive) -> str:
     """Compare a tar file with what should be in it; the first difference, or nothing."""
-    wanted = {item.path: item for item in archive.files if item.sha256}
-    digest = hashlib.sha256()
+    wanted = {item.path: item.size for item in archive.files if item.sha256}
     try:
-        with file.open("rb") as raw, tarfile.open(fileobj=_HashingReader(raw, digest), mode="r|") as tar:  # type: ignore[call-overload]
-            for member in tar:
-                item = wanted.pop(member.name, None)
-                if item is None:
-                    return f"{member.name} is not in the manifest"
-                content = tar.extractfile(member)
-                if content is None or _hash_of(content) != item.sha256:
-                    return f"{member.name} has another content"
-            while raw.read(_CHUNK):  # the end of a tar file is padding
-                pass
+        with file.open("rb") as raw:
+            if _hash_of(raw) != archive.sha256:
+                return f"{file.name} has another content than was written"
+            raw.seek(0)
+            with tarfile.open(fileobj=raw, mode="r:") as tar:
+                there = {member.name: member.size for member in tar}
     except (OSError, tarfile.TarError) as error:
-        return f"it cannot be read: {error}"
-    return f"{next(iter(wanted))} is missing" if wanted else ""
+        return f"{file.name} cannot be read: {error}"
+    return "" if there == wanted else f"{file.name} does not hold the files of its manifest"
 
 
 def extract(file: Path, archive: Archive, folder: Path) -> None:
@@ -165,16 +161,6 @@ class HashingWriter:
         return self._digest.hexdigest()
 
 
-class _HashingReader:
-    def __init__(self, raw: IO[bytes], digest: Any) -> None:
-        self._raw, self._digest = raw, digest
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._raw.read(size)
-        self._digest.update(data)
-        return data
-
-
 def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     """Add a file whose bytes in the tar depend on its name and content alone."""
     tar.addfile(_member(name, len(content)), io.BytesIO(content))
@@ -193,22 +179,17 @@ def _copied(run: RunDirectory, out: HashingWriter) -> Iterator[ArchivedFile]:
 
 
 def _copy(run: RunDirectory, entry: Entry, tar: tarfile.TarFile) -> ArchivedFile:
-    row = {"path": entry.path, "kind": entry.kind, "size": entry.size, "mtime_ns": entry.mtime_ns, "target": entry.target}
+    row = ArchivedFile(path=entry.path, kind=entry.kind, size=entry.size, mtime_ns=entry.mtime_ns, target=entry.target)
     if entry.kind != "file":
-        return ArchivedFile(**row)
-    spool = None
-    try:
-        with run.open(entry.path) as file:
-            before = os.fstat(file.fileno())
-            reader = _Exactly(file, before.st_size)
-            tar.addfile(_member(entry.path, before.st_size), reader)
-            after = os.fstat(file.fileno())
-    except OSError:
-        return ArchivedFile(**row)
-    del spool
-    unsteady = reader.short or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-    row |= {"size": before.st_size, "mtime_ns": before.st_mtime_ns}
-    return ArchivedFile(**row, sha256=reader.hexdigest(), unsteady=unsteady)
+        return row
+    with suppress(OSError), run.open(entry.path) as file:  # without a hash the manifest says that it could not be read
+        before = os.fstat(file.fileno())
+        content = _Exactly(file, before.st_size)
+        tar.addfile(_member(entry.path, before.st_size), cast("IO[bytes]", content))
+        after = os.fstat(file.fileno())
+        unsteady = content.short or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+        return replace(row, size=before.st_size, mtime_ns=before.st_mtime_ns, sha256=content.hexdigest(), unsteady=unsteady)
+    return row
 
 
 class _Exactly:

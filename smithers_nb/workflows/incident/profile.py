@@ -287,6 +287,30 @@ class Escalation(Part):
     baseline: Pattern = r"(?!)"
 
 
+class FlowStep(Part):
+    """One command of the triage.
+
+    Attributes:
+        verb: The command.
+        question: What is asked about its end, such as `validation passes`; a step without one has no way back.
+        look_at: What a person opens when it fails.
+        fix: What they do then; the command is run again afterwards.
+    """
+
+    verb: str
+    question: str = ""
+    look_at: str = ""
+    fix: str = ""
+
+
+class Flow(Part):
+    """The first triage: commands in their order, up to the first that fails."""
+
+    start: str = "incident detected"
+    end: str = "resolved"
+    steps: tuple[FlowStep, ...] = ()
+
+
 class Profile(Part):
     """One orchestrator."""
 
@@ -305,6 +329,7 @@ class Profile(Part):
     rules: tuple[Rule, ...] = ()
     subcauses: tuple[Subcause, ...] = ()
     escalation: tuple[Escalation, ...] = ()
+    flow: Flow = Flow()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Profile:
@@ -314,6 +339,7 @@ class Profile(Part):
         signatures += [self.report.signature, self.stages.signature]
         wrong += [name for name in signatures if name and name not in self.signatures]
         wrong += [reached.stage for reached in self.stages.reached if reached.stage not in self.stages.order]
+        wrong += [step.verb for step in self.flow.steps if step.verb not in self.verbs]
         if wrong:
             raise ValueError(f"these are named but not declared: {', '.join(sorted(set(wrong)))}")
         return self

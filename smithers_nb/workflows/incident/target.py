@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from smithers_nb.errors import ParameterError
 from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.incident.profile import Profile, find_profile, load_profile, shipped
 from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.signatures.match import NOTHING, UNCLASSIFIED
-from smithers_nb.workflows.incident.profile import Profile, find_profile, load_profile, shipped
 
 if TYPE_CHECKING:
     from smithers_nb.workflows.incident.results import Classification

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.support import orchestrator as orchestrator_program
 
 
 class Case(NamedTuple):
@@ -44,3 +49,41 @@ def restore(run: Path, label: dict[str, Any]) -> None:
     for name, stamp in label["mtimes_ns"].items():
         if (run / name).exists():
             os.utime(run / name, ns=(stamp, stamp))
+
+
+class Orchestrator(NamedTuple):
+    """A real orchestrator with one run."""
+
+    run: Path
+    program: str
+
+    def do(self, verb: str, *rest: str, **env: str) -> int:
+        """Run one of its commands on the run."""
+        words = [*shlex.split(self.program), verb, self.run.name, *rest]
+        whole = {**os.environ, "ORCHESTRATION_BASE_DIR": str(self.run.parent), "AGENT_PROVIDER": "internal", **env}
+        return subprocess.run(words, env=whole, capture_output=True, check=False).returncode
+
+    def write(self, name: str, value: Any) -> Path:
+        """Write a JSON file of the run."""
+        file = self.run / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+        return file
+
+    def read(self, name: str) -> Any:
+        """Read a JSON file of the run."""
+        return json.loads((self.run / name).read_text())
+
+
+@pytest.fixture
+def orchestrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Orchestrator:
+    """Start a run of the small orchestrator whose spec is filled in."""
+    monkeypatch.setenv("AGENT_PROVIDER", "internal")
+    monkeypatch.chdir(tmp_path)
+    program = shlex.join([sys.executable, "-S", orchestrator_program.__file__])
+    subprocess.run(
+        [*shlex.split(program), "init", "case"], env={**os.environ, "ORCHESTRATION_BASE_DIR": str(tmp_path / "runs")}, check=True
+    )
+    made = Orchestrator(next((tmp_path / "runs").iterdir()), program)
+    made.write("inputs/topic_spec.json", orchestrator_program.SPEC)
+    return made

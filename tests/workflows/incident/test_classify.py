@@ -12,8 +12,8 @@ import pytest
 from smithers_nb.errors import ParameterError
 from smithers_nb.sources.rundir.commands import CommandRecord
 from smithers_nb.sources.rundir.directory import RunDirectory
-from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.profile import Profile, load_profile
+from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.target import open_target
 from tests.support.data import CORPUS
 
@@ -54,7 +54,7 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "{}", line 7, in {}\n   
 @pytest.mark.parametrize(
     ("text", "signature", "subcause"),
     [
-        (TRACEBACK.format("/usr/lib/subprocess.py", "_execute_child", "FileNotFoundError: No such file: 'codex'"), "C", "CLI binary missing"),
+        (TRACEBACK.format("/usr/lib/subprocess.py", "_execute_child", "FileNotFoundError: No such: 'codex'"), "C", "CLI binary missing"),
         (TRACEBACK.format("/r/agent/llm/remote.py", "run_json", "http.client.InvalidURL: URL can't contain control characters"), "E", None),
         (TRACEBACK.format("/r/orchestration/fs.py", "load_run", "json.decoder.JSONDecodeError: Expecting value: line 1"), "F", None),
         (TRACEBACK.format("/r/agent/planning/proposer.py", "propose", "KeyError: 'nodes'"), None, None),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.model.finding import with_texts
 from smithers_nb.redact import redact_value
+from smithers_nb.workflows.incident.results import Classification, Evidence, Fault
 from smithers_nb.workflows.incident.signatures.escalation import escalations
 from smithers_nb.workflows.incident.signatures.match import NOTHING, UNCLASSIFIED, Match, match_command, match_fallback, match_state
 from smithers_nb.workflows.incident.signatures.provider import provider_of
-from smithers_nb.workflows.incident.results import Classification, Evidence, Fault
 from smithers_nb.workflows.incident.signatures.run_state import RunState, leaves
 from smithers_nb.workflows.incident.signatures.subcause import subcause_of
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.redact import short_line
-from smithers_nb.workflows.incident.signatures.failure_text import ReportLine, clean_lines, last_traceback, report_lines, typed_error
 from smithers_nb.workflows.incident.results import Evidence
+from smithers_nb.workflows.incident.signatures.failure_text import ReportLine, clean_lines, last_traceback, report_lines, typed_error
 from smithers_nb.workflows.incident.signatures.run_state import dig
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
-    from smithers_nb.workflows.incident.signatures.failure_text import Traceback, TypedError
     from smithers_nb.workflows.incident.profile import Confidence, Layer, Profile, Rule
+    from smithers_nb.workflows.incident.signatures.failure_text import Traceback, TypedError
     from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 UNCLASSIFIED: Final = "unclassified"

@@ -1,0 +1,206 @@
+"""Commands of the orchestrator, run within limits and written down.
+
+A command is a list of arguments: no shell sees it, it reads nothing, it sees only the variables that the profile allows, it is ended with
+everything it started when it takes too long or floods, and every one of them, with what it printed, is a line of the step log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.agents.providers.limited_process import run_bounded
+from smithers_nb.errors import ParameterError
+from smithers_nb.model.finding import Finding
+from smithers_nb.model.timestamps import now_ms
+from smithers_nb.redact import redact, redact_value
+
+if TYPE_CHECKING:
+    from smithers_nb.workflows.incident.profile import Profile
+
+_SYSTEM_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PLACE: Final = re.compile(r"\{([a-z_]+)\}")
+_KEPT: Final = 200_000
+"""Characters of an output that the log keeps: its beginning and its end."""
+
+
+class Step(Finding):
+    """One line of the step log.
+
+    Attributes:
+        n: Its place in the log, from 1.
+        at: When it began, ISO 8601 in UTC.
+        step: What it is for, such as `validate`.
+        argv: The command; empty for a step that is none.
+        env_redacted: What the command saw, secrets as `<set: len=51>`.
+        exit: Its exit code; None when it was ended or is no command.
+        duration: Seconds.
+        stdout: What it wrote, redacted, of a long output beginning and end.
+        decision: What was decided, such as `passed`, `failed`, `skipped`, `done`.
+        because: Why.
+    """
+
+    n: int
+    at: str
+    step: str
+    argv: tuple[str, ...] = ()
+    env_redacted: dict[str, str] = field(default_factory=dict)
+    exit: int | None = None
+    duration: float | None = None
+    stdout: str = ""
+    stderr: str = ""
+    decision: str = ""
+    because: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it did what it should."""
+        return self.decision in {"passed", "done"}
+
+
+class StepLog:
+    """The steps of one incident, one JSON object per line, each on disk before the next one begins.
+
+    Args:
+        file: The log; lines that are there already stay, a line that a killed process cut off is ended first.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def steps(self) -> tuple[dict[str, Any], ...]:
+        """Return every readable line, in order."""
+        try:
+            lines = self.file.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return ()
+        rows = []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            rows.append(row)
+        return tuple(row for row in rows if isinstance(row, dict))
+
+    def append(self, step: str, **fields: Any) -> Step:
+        """Write one line and wait until it is on disk."""
+        row = Step(n=len(self.steps()) + 1, step=step, **{"at": _iso(now_ms()), **redact_value(fields)})
+        line = json.dumps(vars(row)).encode() + b"\n"
+        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(self.file, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
+            if out.tell() and not self._ends_whole():
+                out.write(b"\n")
+            out.write(line)
+            out.flush()
+            os.fsync(out.fileno())
+        return row
+
+    def _ends_whole(self) -> bool:
+        with self.file.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs the orchestrator's commands on one run.
+
+    Attributes:
+        run: The run's directory; None when its runs have none.
+        values: What stands for the places in a command's arguments, besides `run_id` and `run`.
+        changes: Variables to set, or to take away where the value is None.
+        program: Program and first arguments instead of the profile's.
+        folder: Where commands run.
+    """
+
+    profile: Profile
+    run_id: str
+    log: StepLog
+    run: Path | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, str | None] = field(default_factory=dict)
+    program: Sequence[str] = ()
+    folder: Path = field(default_factory=Path.cwd)
+
+    def command(self, verb: str) -> tuple[str, ...]:
+        """Return the arguments of a command of the orchestrator.
+
+        Raises:
+            ParameterError: The profile has no such command, or a value for it was not given.
+        """
+        if verb not in self.profile.verbs:
+            raise ParameterError(f"profile {self.profile.name} has no command {verb!r}", hint=f"it has {', '.join(self.profile.verbs)}")
+        values = {"run_id": self.run_id, "run": str(self.run or ""), **self.values}
+        words = self.profile.verbs[verb].args
+        missing = sorted({name for word in words for name in _PLACE.findall(word)} - values.keys())
+        if missing:
+            raise ParameterError(f"{verb} needs {', '.join(missing)}", hint=" ".join(f"--with {name}=VALUE" for name in missing))
+        return (*(self.program or self.profile.program.argv), *(_PLACE.sub(lambda found: values[found[1]], word) for word in words))
+
+    def verb(self, verb: str, *, step: str = "", because: str = "") -> Step:
+        """Run a command of the orchestrator and write it down."""
+        limit = self.profile.verbs[verb].timeout_s or self.profile.program.timeout_s if verb in self.profile.verbs else None
+        return self.argv(self.command(verb), step=step or verb, because=because, timeout_s=limit)
+
+    def argv(self, argv: Sequence[str], *, step: str, because: str = "", timeout_s: float | None = None) -> Step:
+        """Run any command and write it down; one that cannot be started is a failed step, no error."""
+        env = self.environment()
+        began, started = _iso(now_ms()), time.monotonic()
+        limit = timeout_s or self.profile.program.timeout_s
+        try:
+            ended = run_bounded(argv, b"", self.folder, env, limit)
+            code, output, errors, why = ended
+        except OSError as error:
+            code, output, errors, why = None, "", "", f"it could not be started: {error.strerror or error}"
+        return self.log.append(
+            step,
+            at=began,
+            argv=tuple(argv),
+            env_redacted=self.shown(env),
+            exit=code,
+            duration=round(time.monotonic() - started, 3),
+            stdout=_kept(output),
+            stderr=_kept(errors),
+            decision="passed" if code == 0 else "failed",
+            because=why or because or ("exit code 0" if code == 0 else f"exit code {code}"),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return all that a command sees: the system's variables, and of the others those that the profile allows."""
+        program = self.profile.program
+        allowed = (*_SYSTEM_ENV, *program.env, *program.secret_env)
+        env: dict[str, str | None] = {name: os.environ[name] for name in allowed if name in os.environ}
+        if program.base_dir_env and self.run is not None:
+            env[program.base_dir_env] = str(self.run.parent)
+        env |= {name: value for name, value in self.changes.items() if name in allowed}
+        return {name: value for name, value in env.items() if value is not None}
+
+    def shown(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return what may be shown of an environment: the orchestrator's own variables, secrets by their length only."""
+        program = self.profile.program
+        plain = {name: redact(env[name]) for name in program.env if name in env}
+        return plain | {
+            name: f"<set: len={len(env[name])}>" if env[name].strip() else "<blank>" for name in program.secret_env if name in env
+        }
+
+
+def _kept(text: str) -> str:
+    """Redact an output, then shorten it: half a secret is not recognised any more."""
+    clean = redact(text)
+    if len(clean) <= _KEPT:
+        return clean
+    half = _KEPT // 2
+    return f"{clean[:half]}\n… [{len(clean) - _KEPT:,} characters left out] …\n{clean[-half:]}"
+
+
+def _iso(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
