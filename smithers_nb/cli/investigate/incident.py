@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from smithers_nb.cli.app import DONE, FAILED, WAITING
 from smithers_nb.cli.options import Asked, Utf8, command, group
 from smithers_nb.cli.output import note, print_finding
-from smithers_nb.cli.run_options import database_option, detach_option, location_of
+from smithers_nb.cli.run_options import by_option, database_option, detach_option, location_of
 from smithers_nb.cli.text_page import Sheet
-from smithers_nb.errors import ParameterError
+from smithers_nb.errors import ControlRefused, ParameterError
 
 if TYPE_CHECKING:
+    from smithers_nb.workflows.incident.recover import Plan, Recovered
     from smithers_nb.workflows.incident.results import Classification
 
 _LOG_LIMIT = 64_000_000
@@ -38,6 +40,9 @@ place_options = (
     ),
     click.option("--program", type=Utf8(), metavar="WORDS", help="How the orchestrator is called.  [default: as the profile says]"),
     click.option("--workdir", type=Utf8(), metavar="FOLDER", help="Folder that its commands run in.  [default: the current one]"),
+)
+with_option = click.option(
+    "--with", "pairs", type=Utf8(), multiple=True, metavar="NAME=VALUE", help="A value that a step needs; repeatable. Never a key."
 )
 
 
@@ -101,6 +106,99 @@ def triage(  # noqa: PLR0913  # its options
     return code
 
 
+@command(
+    "recover",
+    run_option,
+    commands_option,
+    profile_option,
+    *place_options,
+    with_option,
+    click.option("--baseline", type=click.Path(exists=True, path_type=Path), help="An earlier copy of the run, folder or tar."),
+    click.option("--apply", "apply_", is_flag=True, help="Take the steps; without it nothing is changed."),
+    click.option("--yes", "-y", is_flag=True, help="Do not ask before taking them."),
+    by_option,
+    example="""smithers-nb incident recover runs/20261120-125835-nightly --commands commands.jsonl
+smithers-nb incident recover runs/20261120-125835-nightly --with scope_file=scope.md --apply --yes""",
+    store=False,
+)
+def recover(  # noqa: PLR0913  # its options
+    ask: Asked,
+    run: str,
+    *,
+    commands: Path | None,
+    artifacts: Path,
+    pairs: tuple[str, ...],
+    baseline: Path | None,
+    apply_: bool,
+    yes: bool,
+    by: str | None,
+    **options: Any,
+) -> int:
+    """Plan the recovery of a run, and take it with --apply.
+
+    Only the steps that fit the failure and its cause are taken, after the run was copied; the first that does not succeed ends it, and what
+    was mended is classified again. Keys are never asked for, shown or kept. Exit codes: 0 recovered or only planned, 1 not recovered,
+    3 waiting for a person.
+    """
+    from smithers_nb.engine.control import login
+    from smithers_nb.workflows.incident.casefile import open_case
+    from smithers_nb.workflows.incident.recover import plan_recovery, recover
+
+    case = open_case(run, commands=commands, artifacts=artifacts, **options)
+    found, values = case.classify(), _values(pairs)
+    plan = plan_recovery(case, found, values, baseline=baseline)
+    if not apply_:
+        print_finding(plan, ask.fmt, lambda: plan_page(plan, found))
+        return DONE
+    if not yes:
+        _confirm(plan, found)
+    done = recover(case, found, values, agreed_by=by or login())
+    print_finding(done, ask.fmt, lambda: recovered_page(done))
+    return {"recovered": DONE, "waiting": WAITING}.get(done.outcome, FAILED)
+
+
+def _values(pairs: tuple[str, ...]) -> dict[str, str]:
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise ParameterError(f"--with {wrong[0]} has no value", hint="write --with NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _confirm(plan: Plan, found: Classification) -> None:
+    if not sys.stdin.isatty():
+        raise ControlRefused("nobody is there to confirm this", code="CONFIRMATION_REQUIRED", hint="add --yes")
+    click.echo("\n".join(plan_page(plan, found)), err=True)
+    click.confirm("Take these steps?", abort=True, err=True)
+
+
+def plan_page(plan: Plan, found: Classification) -> Iterable[str]:
+    """Lay out a recovery that nobody has taken yet."""
+    sheet = Sheet()
+    sheet.headline(_state_of(found), plan.run_id, f"signature {plan.signature}" if plan.signature else "")
+    sheet.blank()
+    sheet.prose("What", found.summary)
+    sheet.prose("Plan", plan.summary)
+    for step in plan.steps:
+        mark = "•" if step.needed else "○"
+        sheet.prose("", f"{mark} {step.title}" + ("" if step.needed else f" (not needed: {step.because})"))
+        if step.needed and step.shows:
+            sheet.commands("", [f"             {step.shows}"])
+    if plan.staleness:
+        sheet.prose("Stale", f"{plan.staleness.verdict}: {plan.staleness.because}")
+    return sheet.lines
+
+
+def recovered_page(done: Recovered) -> Iterable[str]:
+    """Lay out what a recovery came to."""
+    sheet = Sheet()
+    sheet.headline({"recovered": "finished", "waiting": "waiting"}.get(done.outcome, "failed"), done.run_id)
+    sheet.blank()
+    sheet.prose("What", done.summary)
+    sheet.prose("Steps", *(f"{step.id}: {step.outcome}, {step.because}" for step in done.steps))
+    if done.staleness:
+        sheet.prose("Stale", f"{done.staleness.verdict}: {done.staleness.because}")
+    return sheet.lines
+
+
 def _whole(file: Path | None) -> str | None:
     return str(file.absolute()) if file is not None else None
 
@@ -138,5 +236,5 @@ def _state_of(found: Classification) -> str:
     return "finished" if found.rule == "none" else "resolved" if found.resolved else "failed"
 
 
-_COMMANDS: tuple[Any, ...] = (triage, classify)
+_COMMANDS: tuple[Any, ...] = (triage, classify, recover)
 incident = group("incident", *_COMMANDS, help="Follow an orchestrator's runbook on one run: triage, classify, recover, escalate.")

@@ -287,6 +287,65 @@ class Escalation(Part):
     baseline: Pattern = r"(?!)"
 
 
+class When(Part):
+    """When a step of a recovery is needed. Everything that is named must hold.
+
+    Attributes:
+        subcause: The failure has one of these subcauses.
+        given: A value was given for each with `--with NAME=VALUE`; `not_given`: for none of them.
+        set_env: Each of these variables is set where the command runs; what it holds does not matter.
+        broken: One of these files has a problem.
+    """
+
+    subcause: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    not_given: tuple[str, ...] = ()
+    set_env: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+class RecoveryStep(Part):
+    """One step of a recovery.
+
+    Attributes:
+        do: `run` a command; `rerun` the one that failed, or `verb` where none was recorded; `env`, change variables for what follows;
+            `check` something and go no further when it does not hold; `person`, somebody has to do it, and the check says when it is done;
+            `open` a file; `keep` copies of files; `archive` the run, verified; `fresh`, begin a new run with command `verb`, whose id
+            `fresh_id` finds in its output; `copy` files of the archived run into the fresh one.
+        verb: The command of `run` and `fresh`.
+        unset: Variables to take away.
+        multiply: Variables to multiply by a number, with their defaults in `defaults`.
+        from_value: Variables that get the value given for them.
+        value_like: What such a value looks like.
+        present: Variables that must be set and not blank; their values are never read, shown or kept.
+        program: Variable that names a program which must be there, with its default in `defaults`.
+        sound: Files that must have no problem.
+        files: Files, by their names in `[files]`, of `open`, `keep` and `copy`.
+    """
+
+    id: str
+    do: Literal["run", "rerun", "env", "check", "person", "open", "keep", "archive", "fresh", "copy"]
+    title: str
+    when: When = When()
+    verb: str = ""
+    unset: tuple[str, ...] = ()
+    multiply: dict[str, float] = {}
+    defaults: dict[str, str] = {}
+    from_value: tuple[str, ...] = ()
+    value_like: Pattern = ""
+    present: tuple[str, ...] = ()
+    program: str = ""
+    sound: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    fresh_id: Pattern = ""
+
+
+class Recovery(Part):
+    """How a failure of a signature is mended: its steps in order, the last of which proves that it is."""
+
+    steps: tuple[RecoveryStep, ...]
+
+
 class FlowStep(Part):
     """One command of the triage.
 
@@ -330,6 +389,7 @@ class Profile(Part):
     subcauses: tuple[Subcause, ...] = ()
     escalation: tuple[Escalation, ...] = ()
     flow: Flow = Flow()
+    recovery: dict[str, Recovery] = {}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Profile:
@@ -339,13 +399,19 @@ class Profile(Part):
         signatures += [self.report.signature, self.stages.signature]
         wrong += [name for name in signatures if name and name not in self.signatures]
         wrong += [reached.stage for reached in self.stages.reached if reached.stage not in self.stages.order]
-        wrong += [step.verb for step in self.flow.steps if step.verb not in self.verbs]
+        steps = [step for recovery in self.recovery.values() for step in recovery.steps]
+        wrong += [
+            verb for verb in (*(step.verb for step in self.flow.steps), *(step.verb for step in steps)) if verb and verb not in self.verbs
+        ]
+        wrong += [name for name in self.recovery if name not in self.signatures]
         if wrong:
             raise ValueError(f"these are named but not declared: {', '.join(sorted(set(wrong)))}")
         return self
 
     def _named_files(self) -> list[str]:
         reached = [name for item in self.stages.reached for name in (item.sound, item.exists, item.marker, *item.newer_than)]
+        steps = [step for recovery in self.recovery.values() for step in recovery.steps]
+        reached += [name for step in steps for name in (*step.files, *step.sound, *step.when.broken)]
         return [*reached, *self.report.inputs, self.report.file, self.stages.file, self.provider.file, *(rule.file for rule in self.rules)]
 
     def path(self, file: str) -> str:

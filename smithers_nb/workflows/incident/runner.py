@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SYSTEM_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")
+_GUESSABLE: Final = 6
 _KEPT: Final = 200_000
 """Characters of an output that the log keeps: its beginning and its end."""
 
@@ -91,7 +92,8 @@ class StepLog:
 
     def append(self, step: str, **fields: Any) -> Step:
         """Write one line and wait until it is on disk."""
-        row = Step(n=len(self.steps()) + 1, step=step, **{"at": _iso(now_ms()), **redact_value(fields)})
+        env = fields.pop("env_redacted", {})  # whoever made it knows which of its values are secret
+        row = Step(n=len(self.steps()) + 1, step=step, env_redacted=env, **{"at": _iso(now_ms()), **redact_value(fields)})
         line = json.dumps(vars(row)).encode() + b"\n"
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(self.file, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
@@ -166,8 +168,8 @@ class Runner:
             env_redacted=self.shown(env),
             exit=code,
             duration=round(time.monotonic() - started, 3),
-            stdout=_kept(output),
-            stderr=_kept(errors),
+            stdout=self._kept(output, env),
+            stderr=self._kept(errors, env),
             decision="passed" if code == 0 else "failed",
             because=why or because or ("exit code 0" if code == 0 else f"exit code {code}"),
         )
@@ -190,14 +192,16 @@ class Runner:
             name: f"<set: len={len(env[name])}>" if env[name].strip() else "<blank>" for name in program.secret_env if name in env
         }
 
-
-def _kept(text: str) -> str:
-    """Redact an output, then shorten it: half a secret is not recognised any more."""
-    clean = redact(text)
-    if len(clean) <= _KEPT:
-        return clean
-    half = _KEPT // 2
-    return f"{clean[:half]}\n… [{len(clean) - _KEPT:,} characters left out] …\n{clean[-half:]}"
+    def _kept(self, text: str, env: Mapping[str, str]) -> str:
+        """Redact an output, the command's own secrets by their value, then shorten it: half a secret is not recognised any more."""
+        for name in self.profile.program.secret_env:
+            if len(env.get(name, "").strip()) >= _GUESSABLE:
+                text = text.replace(env[name].strip(), "[REDACTED]")
+        clean = redact(text)
+        if len(clean) <= _KEPT:
+            return clean
+        half = _KEPT // 2
+        return f"{clean[:half]}\n… [{len(clean) - _KEPT:,} characters left out] …\n{clean[-half:]}"
 
 
 def _iso(ms: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 640
 _BOX: Final = (20, 210, 30)
-_SIDE: Final = (300, 300)
+_SIDE: Final = (270, 360)
 _ROW: Final = 56
 _LETTERS: Final = 34
 
@@ -92,19 +92,14 @@ def _way_back(step: FlowStep, taken: list[Taken], row: int) -> Html:
     tone = "bad" if any(not item.passed for item in taken) else "quiet"
     edge = str(_BOX[0] + _BOX[1])
     failed = sum(not item.passed for item in taken)
-    text = " → ".join(filter(None, (f"{step.question}? no", step.look_at, step.fix)))
+    then = " → ".join(filter(None, (step.look_at, step.fix, f"{step.verb} again")))
+    asked = f"{step.question}? " + (f"no, {failed} {'time' if failed == 1 else 'times'}" if failed else "no")
     return join(
         [
             h("path", d=f"M{edge} {y + 10} H{left}", class_="snb-flow-line"),
             h("rect", x=str(left), y=str(y - 6), width=str(width), height="44", rx="4", class_=f"snb-flow-box snb-{tone}"),
-            h("text", one_line(text, 60), x=str(left + 10), y=str(y + 12)),
-            h(
-                "text",
-                f"failed {failed} times, then again" if failed else f"then {step.verb} again",
-                x=str(left + 10),
-                y=str(y + 28),
-                class_="snb-svg-muted",
-            ),
+            h("text", one_line(asked, 80), x=str(left + 10), y=str(y + 12)),
+            h("text", one_line(then, 80), x=str(left + 10), y=str(y + 28), class_="snb-svg-muted"),
             h("path", d=f"M{left} {y + 24} H{edge}", class_="snb-flow-line snb-flow-back"),
         ]
     )

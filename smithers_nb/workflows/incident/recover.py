@@ -1,0 +1,168 @@
+"""The recovery of a signature: which of its steps are needed here, and, when somebody agreed, taking them.
+
+A plan changes nothing. Taking it copies the run first, stops at the first step that does not succeed, and counts as a recovery only when
+the command that failed passes and the run is classified as mended; anything else is a reason to escalate. Steps that an earlier try has
+finished are taken again: each is harmless to repeat, and a verified archive is found and not written twice.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from smithers_nb.errors import ControlRefused
+from smithers_nb.model.finding import Finding
+from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.incident.recovery_steps import Going, TakenStep, check_values, shows, take, why_not
+from smithers_nb.workflows.incident.results import Classification
+from smithers_nb.workflows.incident.signatures.classify import classify
+from smithers_nb.workflows.incident.staleness import Staleness, staleness_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from smithers_nb.workflows.incident.casefile import CaseFile
+
+
+class PlannedStep(Finding):
+    """One step of a recovery, before anything is done.
+
+    Attributes:
+        needed: Whether this failure needs it; `because` says why not.
+        shows: What would be done, as a command line or a sentence.
+    """
+
+    id: str
+    do: str
+    title: str
+    needed: bool
+    because: str = ""
+    shows: str = ""
+
+
+class Plan(Finding):
+    """A recovery before it is taken.
+
+    Attributes:
+        summary: What is planned, in a sentence.
+        staleness: For a run that fell back: whether contents really changed.
+    """
+
+    summary: str
+    profile: str
+    run_id: str
+    signature: str | None
+    subcause: str | None = None
+    steps: tuple[PlannedStep, ...] = ()
+    staleness: Staleness | None = None
+
+
+class Recovered(Finding):
+    """What taking a recovery came to.
+
+    Attributes:
+        outcome: `recovered`; `waiting` for a person; `failed`, and then escalation is advised; `surfaced`, another fault showed behind it.
+        run_id: The run that works now, which is another one when it was begun anew.
+        now: The run, classified again.
+    """
+
+    summary: str
+    outcome: Literal["recovered", "waiting", "failed", "surfaced"]
+    run_id: str
+    steps: tuple[TakenStep, ...]
+    now: Classification
+    staleness: Staleness | None = None
+
+
+def plan_recovery(case: CaseFile, found: Classification, values: Mapping[str, str] | None = None, *, baseline: Path | None = None) -> Plan:
+    """Plan the recovery of a failure; nothing is changed.
+
+    Args:
+        case: The run.
+        found: What it was classified as.
+        values: Values for steps that need one, by name.
+        baseline: An earlier copy of the run, to tell real staleness from false.
+
+    Raises:
+        ParameterError: A value does not look like what it is for.
+    """
+    going = Going(case, found, values or {})
+    recovery = case.profile.recovery.get(found.signature or "")
+    planned: list[PlannedStep] = []
+    for step in recovery.steps if recovery else ():
+        check_values(step, going.values)
+        because = why_not(step.when, going)
+        planned.append(PlannedStep(id=step.id, do=step.do, title=step.title, needed=not because, because=because, shows=shows(step, going)))
+    needed = sum(step.needed for step in planned)
+    summary = f"{needed} of {len(planned)} steps are needed; nothing has been done." if planned else "This profile has no recovery for it."
+    return Plan(
+        summary=summary,
+        profile=case.profile.name,
+        run_id=case.run_id,
+        signature=found.signature,
+        subcause=found.subcause,
+        steps=tuple(planned),
+        staleness=staleness_of(case, baseline) if found.signature and found.signature == case.profile.stages.signature else None,
+    )
+
+
+def recover(case: CaseFile, found: Classification, values: Mapping[str, str] | None = None, *, agreed_by: str) -> Recovered:
+    """Take the recovery of a failure.
+
+    Args:
+        case: The run.
+        found: What it was classified as.
+        values: Values for steps that need one, by name.
+        agreed_by: Who agreed to it; goes into the log.
+
+    Raises:
+        ControlRefused: `NO_RECOVERY`, the profile has none for this signature.
+        ParameterError: A value is missing or does not look like what it is for; nothing was done.
+        ArtifactsNotWritten: The copy could not be made; nothing was done.
+    """
+    recovery = case.profile.recovery.get(found.signature or "")
+    if recovery is None:
+        hint = f"escalate: smithers-nb incident escalate {shlex.quote(str(case.run.root))}"
+        raise ControlRefused(
+            f"profile {case.profile.name} has no recovery for {found.signature or found.rule}", code="NO_RECOVERY", hint=hint
+        )
+    plan_recovery(case, found, values)
+    case.snapshot()
+    case.log.append("recover", decision="approved", because=f"agreed by {agreed_by}: {found.signature} {found.subcause or ''}".strip())
+    going = Going(case, found, values or {})
+    taken: list[TakenStep] = []
+    for step in recovery.steps:
+        if why_not(step.when, going):
+            continue
+        taken.append(take(step, going))
+        if taken[-1].outcome != "done":
+            break
+    return _judged(going, tuple(taken))
+
+
+def _judged(going: Going, taken: tuple[TakenStep, ...]) -> Recovered:
+    case = going.fresh or going.case
+    now = classify(case.profile, RunDirectory(case.run.root)) if going.fresh else case.classify()
+    ended = taken[-1].outcome if taken else "failed"
+    outcome: Literal["recovered", "waiting", "failed", "surfaced"]
+    if ended == "done":
+        outcome = "recovered" if now.signature is None or now.resolved else "failed"
+    elif ended == "waiting":
+        outcome = "waiting"
+    else:
+        another = now.rule not in {"none", going.found.rule} and (now.signature, now.subcause) != (
+            going.found.signature,
+            going.found.subcause,
+        )
+        outcome = "surfaced" if another else "failed"
+    said = {
+        "recovered": f"Recovered: what failed passes now, on run {case.run_id}.",
+        "waiting": f"Waiting for you: {taken[-1].because}." if taken else "",
+        "failed": f"Not recovered: {taken[-1].because if taken else 'no step was needed'}. Escalate: "
+        f"smithers-nb incident escalate {shlex.quote(str(going.case.run.root))}",
+        "surfaced": f"That is mended, and another fault has surfaced: {now.summary}",
+    }[outcome]
+    going.case.log.append("recovered", decision=outcome, because=said)
+    stale = staleness_of(going.case) if going.found.signature == going.case.profile.stages.signature else None
+    return Recovered(summary=said, outcome=outcome, run_id=case.run_id, steps=taken, now=now, staleness=stale)
