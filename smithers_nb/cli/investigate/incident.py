@@ -199,6 +199,56 @@ def recovered_page(done: Recovered) -> Iterable[str]:
     return sheet.lines
 
 
+@command(
+    "escalate",
+    run_option,
+    commands_option,
+    profile_option,
+    *place_options,
+    click.option("--to", type=Utf8(), metavar="WHERE", help="Folder or URL to file the bundle at.  [default: the incident's folder]"),
+    click.option("--notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The executed notebook of the triage."),
+    click.option("--force", is_flag=True, help="Also when no condition of the runbook holds."),
+    example="""smithers-nb incident escalate runs/20261120-125835-nightly --commands commands.jsonl
+smithers-nb incident escalate runs/20261120-125835-nightly --to s3://incidents/nightly --force""",
+    store=False,
+)
+def escalate(  # noqa: PLR0913  # its options
+    ask: Asked, run: str, *, commands: Path | None, artifacts: Path, to: str | None, notebook: Path | None, force: bool, **options: Any
+) -> int:
+    """Bundle the evidence of an incident for whoever is told, when the runbook says that they must be.
+
+    One file, without secrets, with the same bytes for the same evidence: command, run id, provider and environment, exact error and
+    artifacts first, then the run as it was before anything was run. Exit codes: 0 filed, 1 no condition holds.
+    """
+    from smithers_nb.workflows.incident.bundle import write_bundle
+    from smithers_nb.workflows.incident.casefile import open_case
+
+    case = open_case(run, commands=commands, artifacts=artifacts, **options)
+    found = case.classify()
+    if not (found.escalate or force):
+        print_finding(found, ask.fmt, lambda: classification_page(found))
+        note("not escalated: no condition of the runbook holds; --force files it all the same")
+        return FAILED
+    filed = write_bundle(case, found, to=to, notebook=notebook)
+    print_finding(filed, ask.fmt, lambda: [filed.summary])
+    return DONE
+
+
+@command(
+    "verify",
+    click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE"),
+    example="smithers-nb incident verify escalation-20261120-125835-nightly-20261120125900.tar",
+    store=False,
+)
+def verify(ask: Asked, bundle: Path) -> int:
+    """Check that a bundle is what its manifest says. Exit codes: 0 it is, 1 it is not."""
+    from smithers_nb.workflows.incident.bundle import verify_bundle
+
+    found = verify_bundle(bundle)
+    print_finding(found, ask.fmt, lambda: [found.summary, *(f"  {problem}" for problem in found.problems)])
+    return DONE if found.ok else FAILED
+
+
 def _whole(file: Path | None) -> str | None:
     return str(file.absolute()) if file is not None else None
 
@@ -236,5 +286,5 @@ def _state_of(found: Classification) -> str:
     return "finished" if found.rule == "none" else "resolved" if found.resolved else "failed"
 
 
-_COMMANDS: tuple[Any, ...] = (triage, classify, recover)
+_COMMANDS: tuple[Any, ...] = (triage, classify, recover, escalate, verify)
 incident = group("incident", *_COMMANDS, help="Follow an orchestrator's runbook on one run: triage, classify, recover, escalate.")

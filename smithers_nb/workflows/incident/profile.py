@@ -193,12 +193,14 @@ class Signature(Part):
 
     Attributes:
         explains_fallback: A run that fails in this way falls back to an earlier stage, so that this is no staleness of its own.
+        escalates: A recovery of it that does not succeed is escalated by itself.
     """
 
     title: str
     cause: str = ""
     advice: str = ""
     explains_fallback: bool = False
+    escalates: bool = False
 
 
 class Rule(Part):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from smithers_nb.errors import ControlRefused
 from smithers_nb.model.finding import Finding
 from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.incident.bundle import write_bundle
 from smithers_nb.workflows.incident.recovery_steps import Going, TakenStep, check_values, shows, take, why_not
 from smithers_nb.workflows.incident.results import Classification
 from smithers_nb.workflows.incident.signatures.classify import classify
@@ -65,6 +66,7 @@ class Recovered(Finding):
         outcome: `recovered`; `waiting` for a person; `failed`, and then escalation is advised; `surfaced`, another fault showed behind it.
         run_id: The run that works now, which is another one when it was begun anew.
         now: The run, classified again.
+        bundle: Where a recovery that did not succeed was escalated to; empty when it was not.
     """
 
     summary: str
@@ -72,6 +74,7 @@ class Recovered(Finding):
     run_id: str
     steps: tuple[TakenStep, ...]
     now: Classification
+    bundle: str = ""
     staleness: Staleness | None = None
 
 
@@ -156,13 +159,21 @@ def _judged(going: Going, taken: tuple[TakenStep, ...]) -> Recovered:
             going.found.subcause,
         )
         outcome = "surfaced" if another else "failed"
+    bundle = _escalated(going.case, now) if outcome == "failed" else ""
+    why = taken[-1].because if taken else "no step was needed"
+    what_next = f"escalated with {bundle}" if bundle else f"escalate: smithers-nb incident escalate {shlex.quote(str(going.case.run.root))}"
     said = {
         "recovered": f"Recovered: what failed passes now, on run {case.run_id}.",
-        "waiting": f"Waiting for you: {taken[-1].because}." if taken else "",
-        "failed": f"Not recovered: {taken[-1].because if taken else 'no step was needed'}. Escalate: "
-        f"smithers-nb incident escalate {shlex.quote(str(going.case.run.root))}",
+        "waiting": f"Waiting for you: {why}.",
+        "failed": f"Not recovered: {why}; {what_next}",
         "surfaced": f"That is mended, and another fault has surfaced: {now.summary}",
     }[outcome]
     going.case.log.append("recovered", decision=outcome, because=said)
     stale = staleness_of(going.case) if going.found.signature == going.case.profile.stages.signature else None
-    return Recovered(summary=said, outcome=outcome, run_id=case.run_id, steps=taken, now=now, staleness=stale)
+    return Recovered(summary=said, outcome=outcome, run_id=case.run_id, steps=taken, now=now, bundle=bundle, staleness=stale)
+
+
+def _escalated(case: CaseFile, now: Classification) -> str:
+    """File the bundle when the profile says that this failure escalates by itself."""
+    signature = case.profile.signatures.get(now.signature or "")
+    return write_bundle(case, now).file if signature is not None and signature.escalates else ""

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
+from smithers_nb.cli import main
 from tests.support import orchestrator as orchestrator_program
 
 
@@ -87,3 +89,16 @@ def orchestrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Orchestrato
     made = Orchestrator(next((tmp_path / "runs").iterdir()), program)
     made.write("inputs/topic_spec.json", orchestrator_program.SPEC)
     return made
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command in this process: its exit code, and its output as JSON."""
+
+    def run(*args: object) -> Any:
+        capsys.readouterr()
+        code = main([str(arg) for arg in args])
+        out = capsys.readouterr().out
+        return SimpleNamespace(code=code, out=out, json=json.loads(out) if out.startswith("{") else None)
+
+    return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +12,13 @@ import pytest
 from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.sources.rundir.directory import RunDirectory
 from smithers_nb.workflows.incident.archive import read_archive
+from smithers_nb.workflows.incident.bundle import verify_bundle
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
 from smithers_nb.workflows.incident.recover import Recovered, plan_recovery, recover
 from smithers_nb.workflows.incident.staleness import staleness_of
 from tests.support.orchestrator import TEMPLATE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.workflows.incident.conftest import Orchestrator
 
 SPEC, CURRICULUM = "inputs/topic_spec.json", "outputs/curriculum/curriculum.json"
@@ -79,7 +79,8 @@ def test_only_what_fits_the_cause_is_done(case: CaseFile, monkeypatch: pytest.Mo
     assert steps["raise-timeout"].shows == "export AGENT_TIMEOUT_SECONDS=40"
     done = recover(case, case.classify(slow), agreed_by="me")
     assert done.outcome == "failed"
-    assert case.log.steps()[-2]["env_redacted"]["AGENT_TIMEOUT_SECONDS"] == "40"
+    assert verify_bundle(Path(done.bundle)).ok
+    assert next(step for step in reversed(case.log.steps()) if step["argv"])["env_redacted"]["AGENT_TIMEOUT_SECONDS"] == "40"
     assert os.environ["AGENT_TIMEOUT_SECONDS"] == "10"
 
 

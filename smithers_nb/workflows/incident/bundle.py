@@ -1,0 +1,350 @@
+"""The escalation bundle: everything somebody else needs about an incident, in one file that may leave the machine.
+
+The five items that the runbook asks for come first. Every text in it is redacted; what cannot be redacted (binary files) or would be too
+much is there as its hash, and the private copy in the incident's folder keeps it. The same evidence gives the same bytes: no clock, no
+owners, sorted names. The bundle is written whole or not at all, and it can be verified by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from smithers_nb.artifacts import safe_name, write_whole
+from smithers_nb.errors import ArtifactsNotWritten, ParameterError
+from smithers_nb.model.finding import Finding
+from smithers_nb.redact import redact, redact_value
+from smithers_nb.workflows.incident.archive import add_bytes, read_archive
+from smithers_nb.workflows.incident.narrative import escalation_report, timeline
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.rundir.directory import Entry, RunDirectory
+    from smithers_nb.workflows.incident.archive import Archive, ArchivedFile
+    from smithers_nb.workflows.incident.casefile import CaseFile
+    from smithers_nb.workflows.incident.results import Classification
+
+MANIFEST: Final = "manifest.json"
+REPORT: Final = "report.md"
+_STEP: Final = "escalate"
+_TEXT_BUDGET: Final = 1_500_000
+"""Bytes of the run's own files that are redacted and put in whole; redaction reads two to three million a second."""
+_WHOLE: Final = 400_000
+_EXCERPT: Final = 20_000
+_PROBE: Final = 8_192
+
+
+class BundledFile(Finding):
+    """One file of the run, as the bundle has it.
+
+    Attributes:
+        path: In the run.
+        size: Bytes in the run.
+        sha256: Of the content in the run, before anything was redacted.
+        mtime_ns: When it was last changed, nanoseconds since the epoch.
+        role: Its name in the profile; empty for any other file.
+        captured: `whole`, `excerpt` (beginning and end), `hash` (binary or too much), `link` or `other`.
+        redacted: Something in it was replaced.
+        because: Why it is not there whole.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    mtime_ns: int
+    role: str = ""
+    captured: str = "whole"
+    redacted: bool = False
+    because: str = ""
+
+
+class Bundle(Finding):
+    """An escalation bundle that was written and verified.
+
+    Attributes:
+        summary: What was filed, and where.
+        file: The bundle: its file, or the URL it was put at.
+        sha256: Of the bundle.
+        taken: `before`, the files are those of the copy that was taken before anything was run; `now`, there was no such copy.
+    """
+
+    summary: str
+    file: str
+    sha256: str
+    size: int
+    taken: str
+    files: tuple[BundledFile, ...]
+
+
+class Verification(Finding):
+    """Whether a bundle is what its manifest says.
+
+    Attributes:
+        ok: It is; `problems` says what is not.
+    """
+
+    ok: bool
+    summary: str
+    file: str
+    sha256: str
+    members: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass
+class _Content:
+    """The run's files as they were before anything was run, or as they are now."""
+
+    run: RunDirectory
+    archive: Archive | None
+    before: Path
+
+    def rows(self) -> Iterator[tuple[BundledFile, str]]:
+        if self.archive is not None:
+            yield from (_row(item, item.sha256) for item in self.archive.files)
+            return
+        for entry in self.run.entries:
+            yield _row(entry, (self.run.sha256(entry.path) if entry.kind == "file" else "") or "")
+
+
+def write_bundle(case: CaseFile, found: Classification, *, to: str | Path | None = None, notebook: Path | None = None) -> Bundle:
+    """Write the bundle of an incident.
+
+    Args:
+        case: The run.
+        found: What it was classified as.
+        to: Folder or URL to file it at; the incident's own folder by default.
+        notebook: The executed notebook of the triage.
+
+    Raises:
+        ArtifactsNotWritten: It could not be written whole; nothing is left of it.
+    """
+    archive = read_archive(case.before)
+    content = _Content(case.run, archive, case.before)
+    members: dict[str, bytes] = {}
+    files = []
+    budget = _TEXT_BUDGET
+    roles = {file.path: name for name, file in case.profile.files.items()}
+    with _Reader(content) as reader:
+        for row, kind in sorted(content.rows(), key=lambda item: (item[0].path not in roles, item[0].size, item[0].path)):
+            kept, data = _captured(replace(row, role=roles.get(row.path, "")), kind, reader, budget)
+            if data is not None:
+                members[_free(f"run/{_member_name(row.path)}", row.path, members)] = data
+                budget -= len(data)
+            files.append(kept)
+    files.sort(key=lambda item: item.path)
+    commands = case.commands()
+    members |= {
+        REPORT: escalation_report(case, found, files).encode("utf-8", "replace"),
+        "classification.json": _json(found.as_json()),
+        "commands.jsonl": b"".join(_line(command.as_json()) for command in commands),
+        # not that it was filed before: the same evidence gives the same bytes
+        "steps.jsonl": b"".join(_line(step) for step in case.log.steps() if step.get("step") != _STEP),
+        "env.json": _json(_environment(case)),
+        "timeline.md": timeline(case, files).encode("utf-8", "replace"),
+    }
+    if notebook is not None:
+        members["triage.ipynb"] = _json(redact_value(json.loads(notebook.read_bytes()), personal=True))
+    manifest = {
+        "schema": 1,
+        "runId": case.run_id,
+        "profile": case.profile.name,
+        "taken": "before" if archive else "now",
+        "members": {name: {"size": len(data), "sha256": _sha(data)} for name, data in sorted(members.items())},
+        "files": [file.as_json() for file in files],
+    }
+    data = _packed(members, _json(manifest))
+    digest = _sha(data)
+    name = f"escalation-{safe_name(case.run_id)}-{_stamp(case, files)}.tar"
+    filed = _filed(case, name, data, to)
+    case.log.append(_STEP, decision="filed", because=f"{filed} sha256 {digest}")
+    return Bundle(
+        summary=f"Filed at {filed} ({len(data):,} bytes, sha256 {digest[:12]}…). Check it: smithers-nb incident verify {filed}",
+        file=filed,
+        sha256=digest,
+        size=len(data),
+        taken=str(manifest["taken"]),
+        files=tuple(files),
+    )
+
+
+def verify_bundle(file: Path) -> Verification:
+    """Compare a bundle with its manifest, member by member.
+
+    Raises:
+        ParameterError: There is no such file.
+    """
+    if not file.is_file():
+        raise ParameterError(f"there is no file {file}", hint="give the bundle that `incident escalate` wrote")
+    problems: list[str] = []
+    there: dict[str, tuple[int, str]] = {}
+    manifest: dict[str, Any] = {}
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for member in tar:
+                stream = tar.extractfile(member) if member.isreg() else None
+                if stream is None:
+                    problems.append(f"{member.name} is not a regular file")
+                    continue
+                data = stream.read()
+                if member.name in there:
+                    problems.append(f"{member.name} is there twice")
+                there[member.name] = (len(data), _sha(data))
+                if member.name == MANIFEST:
+                    manifest = json.loads(data)
+    except (OSError, tarfile.TarError, ValueError) as error:
+        problems.append(f"it cannot be read: {error}")
+    wanted = manifest.get("members") if isinstance(manifest.get("members"), dict) else None
+    if wanted is None:
+        problems.append("it has no manifest")
+    else:
+        told = {name: (item.get("size"), item.get("sha256")) for name, item in wanted.items() if isinstance(item, dict)}
+        found = {name: item for name, item in there.items() if name != MANIFEST}
+        problems += [f"{name} is not what the manifest says" for name in sorted(told.keys() & found.keys()) if told[name] != found[name]]
+        problems += [f"{name} is missing" for name in sorted(told.keys() - found.keys())]
+        problems += [f"{name} is not in the manifest" for name in sorted(found.keys() - told.keys())]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    said = f"All {len(there)} members are what the manifest says." if not problems else f"Do not rely on it: {problems[0]}."
+    return Verification(ok=not problems, summary=said, file=str(file), sha256=digest, members=len(there), problems=tuple(problems))
+
+
+class _Reader:
+    """Reads files of the run, from the copy when there is one."""
+
+    def __init__(self, content: _Content) -> None:
+        self._content = content
+        self._tar: tarfile.TarFile | None = None
+        self._members: dict[str, tarfile.TarInfo] = {}
+
+    def __enter__(self) -> Self:
+        if self._content.archive is not None:
+            self._tar = tarfile.open(self._content.before, "r:")  # closed in __exit__
+            self._members = {member.name: member for member in self._tar}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._tar is not None:
+            self._tar.close()
+
+    def read(self, path: str, size: int, *, tail: bool = False) -> bytes:
+        """Read the beginning or the end of a file; nothing when it is not there any more."""
+        if self._tar is not None:
+            stream = self._tar.extractfile(self._members[path]) if path in self._members else None
+            if stream is None:
+                return b""
+            if tail:
+                stream.seek(max(0, self._members[path].size - size))
+            return stream.read(size)
+        try:
+            with self._content.run.open(path) as file:
+                if tail:
+                    file.seek(0, io.SEEK_END)
+                    file.seek(max(0, file.tell() - size))
+                return file.read(size)
+        except OSError:
+            return b""
+
+
+def _row(item: Entry | ArchivedFile, sha256: str) -> tuple[BundledFile, str]:
+    because = f"a link to {redact(item.target)}, not followed" if item.kind == "link" else ""
+    return BundledFile(path=item.path, size=item.size, sha256=sha256, mtime_ns=item.mtime_ns, because=because), item.kind
+
+
+def _captured(row: BundledFile, kind: str, reader: _Reader, budget: int) -> tuple[BundledFile, bytes | None]:
+    """Decide how much of a file goes in, and redact that."""
+    named = redact(row.path)
+    row = replace(row, path=named) if named != row.path else row
+    if kind != "file":
+        return replace(row, captured="link" if kind == "link" else "other"), None
+    if not row.sha256:
+        return replace(row, captured="hash", because="it could not be read"), None
+    whole = row.size <= _WHOLE and row.size <= budget
+    if not whole and budget < 2 * _EXCERPT:
+        return replace(row, captured="hash", because="the bundle is full; the private copy has it"), None
+    data = reader.read(row.path, row.size if whole else _EXCERPT)
+    if b"\0" in data[:_PROBE] or not _is_text(data, whole=whole):
+        return replace(row, captured="hash", because="binary, so it cannot be redacted; the private copy has it"), None
+    text = data.decode("utf-8", "replace")
+    if not whole:
+        end = reader.read(row.path, _EXCERPT, tail=True).decode("utf-8", "replace")
+        # a secret that the cut went through is not recognised any more, so the lines at the cuts go
+        text = f"{text.rpartition(chr(10))[0]}\n… [{row.size - 2 * _EXCERPT:,} bytes left out] …\n{end.partition(chr(10))[2]}"
+    clean = redact(text)
+    because = "" if whole else "too long: its beginning and end"
+    return replace(row, captured="whole" if whole else "excerpt", redacted=clean != text, because=because), clean.encode()
+
+
+def _is_text(data: bytes, *, whole: bool) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return not whole and error.start > len(data) - 4  # the cut went through a character
+    return True
+
+
+def _environment(case: CaseFile) -> dict[str, Any]:
+    """Return what may be shown of the environment: as the last failed command saw it, and as it is here."""
+    runner = case.runner()
+    failed = next((command.env for command in reversed(case.commands()) if command.failed), None)
+    return {"failedCommand": redact_value(failed) if failed is not None else None, "here": runner.shown(runner.environment())}
+
+
+def _filed(case: CaseFile, name: str, data: bytes, to: str | Path | None) -> str:
+    from smithers_nb.engine.artifacts import store
+
+    try:
+        if to is not None and store.is_url(to):
+            return store.put(to, "escalation", name.removesuffix(".tar"), ".tar", data)
+        target = Path(to or case.folder).absolute() / name
+        write_whole(target, data)
+    except OSError as error:
+        raise ArtifactsNotWritten(
+            f"the bundle could not be written: {error.strerror}", hint="make room, or name another place: --to"
+        ) from error
+    return str(target)
+
+
+def _packed(members: dict[str, bytes], manifest: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in ((REPORT, members[REPORT]), (MANIFEST, manifest), *sorted(members.items())):
+            if name != REPORT or REPORT not in tar.getnames():
+                add_bytes(tar, name, data)
+    return out.getvalue()
+
+
+def _stamp(case: CaseFile, files: list[BundledFile]) -> str:
+    """Name the moment of the evidence: its last command, else its newest file. No clock, so that the same evidence has the same name."""
+    last = next((command.at for command in reversed(case.commands()) if command.at), "")
+    if last:
+        return "".join(filter(str.isdigit, last))[:14]
+    return str(max((file.mtime_ns for file in files), default=0) // 1_000_000_000)
+
+
+def _member_name(path: str) -> str:
+    """Return a path as it may stand in a tar file that somebody else unpacks: redacted, and without what a terminal would obey."""
+    from smithers_nb.present.html.text import visible
+
+    return "/".join(part for part in visible(redact(path)).replace("\n", "\\n").split("/") if part not in {"", ".", ".."})
+
+
+def _free(name: str, path: str, members: dict[str, bytes]) -> str:
+    """Keep two paths apart that look the same once their secrets are gone."""
+    return name if name not in members else f"{name}-{_sha(path.encode('utf-8', 'surrogatepass'))[:8]}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(redact_value(value), sort_keys=True).encode() + b"\n"
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
