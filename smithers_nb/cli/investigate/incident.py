@@ -17,6 +17,7 @@ from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ControlRefused, ParameterError
 
 if TYPE_CHECKING:
+    from smithers_nb.workflows.incident.lint import Linted
     from smithers_nb.workflows.incident.recover import Plan, Recovered
     from smithers_nb.workflows.incident.results import Classification
 
@@ -249,6 +250,44 @@ def verify(ask: Asked, bundle: Path) -> int:
     return DONE if found.ok else FAILED
 
 
+@command(
+    "lint",
+    click.argument("profile", type=Utf8(), metavar="PROFILE"),
+    click.option("--captures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of captured runs."),
+    click.option("--program", type=Utf8(), metavar="WORDS", help="How the orchestrator is called here: steps are tried in copies."),
+    example="""smithers-nb incident lint curriculum-builder --captures captures
+smithers-nb incident lint ours.toml --captures captures --program 'python3 scripts/ours.py'""",
+    store=False,
+)
+def lint(ask: Asked, profile: str, *, captures: Path | None, program: str | None) -> int:
+    """Find the steps of a runbook that cannot work in the state they are meant for.
+
+    Steps are tried in copies of captured runs where the orchestrator is installed; where it is not, captured commands are replayed.
+    Nothing is found without a run or a capture. Exit codes: 0 no drift, 1 at least one step cannot work.
+    """
+    from smithers_nb.workflows.incident.lint import lint
+    from smithers_nb.workflows.incident.profile import load_profile
+
+    found = lint(load_profile(profile), captures, program=program)
+    print_finding(found, ask.fmt, lambda: linted_page(found))
+    return FAILED if found.drift else DONE
+
+
+def linted_page(found: Linted) -> Iterable[str]:
+    """Lay out what trying a runbook came to."""
+    sheet = Sheet()
+    sheet.headline("failed" if found.drift else "finished", found.profile, f"last proved on {found.proved_on or 'no day'}")
+    sheet.blank()
+    sheet.prose("What", found.summary)
+    states = {"works": "finished", "fails": "failed", "not tried here": "pending"}
+    sheet.states(
+        "Steps", [(states[row.outcome], row.id, row.outcome, f"{row.says}  {row.where}  {row.output}".rstrip()) for row in found.steps]
+    )
+    for row in found.steps:
+        sheet.prose("Instead" if row.instead else "", f"{row.id}: {row.instead}" if row.instead else "")
+    return sheet.lines
+
+
 def _whole(file: Path | None) -> str | None:
     return str(file.absolute()) if file is not None else None
 
@@ -286,5 +325,5 @@ def _state_of(found: Classification) -> str:
     return "finished" if found.rule == "none" else "resolved" if found.resolved else "failed"
 
 
-_COMMANDS: tuple[Any, ...] = (triage, classify, recover, escalate, verify)
+_COMMANDS: tuple[Any, ...] = (triage, classify, recover, escalate, verify, lint)
 incident = group("incident", *_COMMANDS, help="Follow an orchestrator's runbook on one run: triage, classify, recover, escalate.")

@@ -348,6 +348,39 @@ class Recovery(Part):
     steps: tuple[RecoveryStep, ...]
 
 
+class Documented(Part):
+    """One step as the orchestrator's runbook documents it, for `incident lint`.
+
+    Attributes:
+        says: The step, in the runbook's sense.
+        do: `run` a command, `open` a file, or `look` with a command that is not meant to change anything.
+        state: Signature of the failure in which the step is meant to work; empty for any run.
+        verb: The command.
+        file: The file, by its name in `[files]`.
+        instead: What works instead, where it is known.
+    """
+
+    id: str
+    says: str
+    do: Literal["run", "open", "look"]
+    state: str = ""
+    verb: str = ""
+    file: str = ""
+    instead: str = ""
+
+
+class After(Part):
+    """What follows an incident.
+
+    Attributes:
+        gate: Command that proves that nothing else broke.
+        docs: Pages that may need a change.
+    """
+
+    gate: tuple[str, ...] = ()
+    docs: tuple[str, ...] = ()
+
+
 class FlowStep(Part):
     """One command of the triage.
 
@@ -392,6 +425,8 @@ class Profile(Part):
     escalation: tuple[Escalation, ...] = ()
     flow: Flow = Flow()
     recovery: dict[str, Recovery] = {}
+    documented: tuple[Documented, ...] = ()
+    after: After = After()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Profile:
@@ -402,9 +437,9 @@ class Profile(Part):
         wrong += [name for name in signatures if name and name not in self.signatures]
         wrong += [reached.stage for reached in self.stages.reached if reached.stage not in self.stages.order]
         steps = [step for recovery in self.recovery.values() for step in recovery.steps]
-        wrong += [
-            verb for verb in (*(step.verb for step in self.flow.steps), *(step.verb for step in steps)) if verb and verb not in self.verbs
-        ]
+        verbs = [*(step.verb for step in self.flow.steps), *(step.verb for step in steps), *(step.verb for step in self.documented)]
+        wrong += [verb for verb in verbs if verb and verb not in self.verbs]
+        wrong += [step.state for step in self.documented if step.state and step.state not in self.signatures]
         wrong += [name for name in self.recovery if name not in self.signatures]
         if wrong:
             raise ValueError(f"these are named but not declared: {', '.join(sorted(set(wrong)))}")
@@ -413,6 +448,7 @@ class Profile(Part):
     def _named_files(self) -> list[str]:
         reached = [name for item in self.stages.reached for name in (item.sound, item.exists, item.marker, *item.newer_than)]
         steps = [step for recovery in self.recovery.values() for step in recovery.steps]
+        reached += [step.file for step in self.documented]
         reached += [name for step in steps for name in (*step.files, *step.sound, *step.when.broken)]
         return [*reached, *self.report.inputs, self.report.file, self.stages.file, self.provider.file, *(rule.file for rule in self.rules)]
 
