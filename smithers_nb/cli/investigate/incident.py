@@ -251,6 +251,47 @@ def verify(ask: Asked, bundle: Path) -> int:
 
 
 @command(
+    "close",
+    run_option,
+    commands_option,
+    profile_option,
+    *place_options,
+    click.option("--cause", type=Utf8(), metavar="TEXT", default="", help="Root cause.  [default: what it was classified as]"),
+    click.option("--prevention", type=Utf8(), metavar="TEXT", default="", help="What keeps it from happening again."),
+    click.option("--docs", type=Utf8(), metavar="TEXT", default="", help="Which documentation changed, or why none needs to."),
+    click.option("--code-defect", is_flag=True, help="The cause is a defect in code: write a regression test that replays the run."),
+    click.option("--no-gate", is_flag=True, help="Do not run the gate command."),
+    example="""smithers-nb incident close runs/20261120-125835-nightly --prevention 'check the key at start' --docs 'runbook D'""",
+    store=False,
+)
+def close(  # noqa: PLR0913  # its options
+    ask: Asked,
+    run: str,
+    *,
+    commands: Path | None,
+    artifacts: Path,
+    cause: str,
+    prevention: str,
+    docs: str,
+    code_defect: bool,
+    no_gate: bool,
+    **options: Any,
+) -> int:
+    """Close an incident that is mended: regression test or operational cause, documentation, gate, and a summary for the pull request.
+
+    The summary names systems and conditions, not people. Exit codes: 0 closed, 1 the gate failed, 3 something is still to be said.
+    """
+    from smithers_nb.workflows.incident.casefile import open_case
+    from smithers_nb.workflows.incident.close import Told, close
+
+    case = open_case(run, commands=commands, artifacts=artifacts, **options)
+    told = Told(cause=cause, prevention=prevention, docs=docs, code_defect=code_defect, gate=not no_gate)
+    done = close(case, case.classify(), told)
+    print_finding(done, ask.fmt, lambda: [done.summary, *done.notes, "", *done.markdown.splitlines()])
+    return {"closed": DONE, "open": WAITING}.get(done.outcome, FAILED)
+
+
+@command(
     "lint",
     click.argument("profile", type=Utf8(), metavar="PROFILE"),
     click.option("--captures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of captured runs."),
@@ -325,5 +366,5 @@ def _state_of(found: Classification) -> str:
     return "finished" if found.rule == "none" else "resolved" if found.resolved else "failed"
 
 
-_COMMANDS: tuple[Any, ...] = (triage, classify, recover, escalate, verify, lint)
+_COMMANDS: tuple[Any, ...] = (triage, classify, recover, escalate, verify, close, lint)
 incident = group("incident", *_COMMANDS, help="Follow an orchestrator's runbook on one run: triage, classify, recover, escalate.")
