@@ -55,6 +55,7 @@ with_option = click.option(
     profile_option,
     example="""smithers-nb incident classify runs/20261120-125835-nightly
 smithers-nb incident classify runs/20261120-125835-nightly --commands commands.jsonl --format json
+smithers-nb incident classify nightly-1 --profile notebooks
 smithers-nb incident classify - < ci.log""",
     store=False,
 )
@@ -294,7 +295,7 @@ def close(  # noqa: PLR0913  # its options
 @command(
     "lint",
     click.argument("profile", type=Utf8(), metavar="PROFILE"),
-    click.option("--captures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of captured runs."),
+    click.option("--captures", type=click.Path(path_type=Path), help="Folder of captured runs."),
     click.option("--program", type=Utf8(), metavar="WORDS", help="How the orchestrator is called here: steps are tried in copies."),
     example="""smithers-nb incident lint curriculum-builder --captures captures
 smithers-nb incident lint ours.toml --captures captures --program 'python3 scripts/ours.py'""",

@@ -6,14 +6,16 @@ bundle, never this folder.
 
 from __future__ import annotations
 
+import re
 import shlex
+import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smithers_nb.artifacts import artifact_path
-from smithers_nb.errors import ParameterError
+from smithers_nb.artifacts import artifact_path, write_whole
+from smithers_nb.errors import ParameterError, SourceUnreadable
 from smithers_nb.sources.rundir.commands import read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
 from smithers_nb.workflows.incident.archive import Archive, read_archive, write_archive
@@ -94,6 +96,7 @@ class CaseFile:
 
     def classify(self, details: Any = None) -> Classification:
         """Classify the run as it stands."""
+        capture(self.profile, self.run.root, self.program, self.workdir)
         return classify(self.profile, RunDirectory(self.run.root), self.commands(), details)
 
 
@@ -120,16 +123,52 @@ def open_case(  # noqa: PLR0913  # all but the run are options by name
         SourceError: The directory or the commands cannot be read.
         ParameterError: No profile fits, or the run's id is not one of its ids.
     """
-    import re
-
-    directory = RunDirectory(run)
+    known = load_profile(profile) if profile else None
+    where = Path(workdir).absolute() if workdir else Path.cwd()
+    words = tuple(shlex.split(program)) if program else ()
+    if known is not None and known.capture:
+        place = artifact_path(Path(artifacts).absolute(), "incident", Path(run).name, "") / "state" / Path(run).name
+        directory = capture(known, place, words, where) or RunDirectory(run)
+    else:
+        directory = RunDirectory(run)
     earlier = read_commands(commands)[0] if commands is not None else ()
-    known = load_profile(profile) if profile else find_profile(directory, tuple(record.argv for record in earlier))
+    known = known or find_profile(directory, tuple(record.argv for record in earlier))
     if not re.fullmatch(known.program.run_id, directory.run_id):
         hint = "name the run's own directory; its name is the id that commands are given"
         raise ParameterError(f"{directory.run_id!r} is not an id of a {known.name} run", hint=hint)
     folder = artifact_path(Path(artifacts).absolute(), "incident", directory.run_id, "")
-    words = tuple(shlex.split(program)) if program else ()
-    where = Path(workdir).absolute() if workdir else Path.cwd()
     file = str(Path(profile).absolute()) if profile and profile.endswith(".toml") else ""
     return CaseFile(known, directory, folder, earlier, words, where, file)
+
+
+def capture(profile: Profile, place: Path, program: tuple[str, ...] = (), folder: Path | None = None) -> RunDirectory | None:
+    """Write what the orchestrator says about a run that has no directory into one, whose name is the run's id.
+
+    Args:
+        profile: The orchestrator.
+        place: The directory; it is made.
+        program: How the orchestrator is called, instead of the profile's way.
+        folder: Where its commands run.
+
+    Returns:
+        The directory; None when the runs of this profile have their own.
+
+    Raises:
+        ParameterError: The name is no id of a run.
+        SourceUnreadable: The orchestrator says nothing about this run; carries what it says instead.
+    """
+    if not profile.capture:
+        return None
+    if not re.fullmatch(profile.program.run_id, place.name):
+        raise ParameterError(f"{place.name!r} is not an id of a {profile.name} run", hint="give the run's id")
+    with tempfile.TemporaryDirectory() as scratch:  # a look is no step of the incident
+        runner = Runner(profile, place.name, StepLog(Path(scratch) / _STEPS), program=program, folder=folder or Path.cwd())
+        for path, verb in profile.capture.items():
+            step = runner.verb(verb)
+            if not step.passed:
+                said = step.stderr.strip().splitlines()
+                raise SourceUnreadable(
+                    f"{verb} of {place.name}: {said[0] if said else step.because}", hint="check the run's id and --workdir"
+                )
+            write_whole(place / path, step.stdout.encode(), private=True)
+    return RunDirectory(place)

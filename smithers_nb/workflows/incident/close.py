@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SUMMARY: Final = "summary.md"
 _PEOPLE: Final = re.compile(
-    r"(?i)\b(?:forgot|careless(?:ly)?|blames?d?|(?:his|her|their|whose) fault|fault of|human error|should have known|negligen\w+)\b|@\w[\w-]+"
+    r"(?i)\b(?:forgot|careless(?:ly)?|blames?d?|(?:his|her|their|whose) fault|fault of|human error|negligen\w+)\b|@\w[\w-]+"
 )
 
 

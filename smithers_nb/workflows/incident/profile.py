@@ -79,9 +79,14 @@ class Program(Part):
 
 
 class Verb(Part):
-    """One command. `{run_id}`, `{run}` (the directory), `{name}` and values given with `--with` stand for themselves in `args`."""
+    """One command. `{run_id}`, `{run}` (the directory), `{name}` and values given with `--with` stand for themselves in `args`.
+
+    Attributes:
+        program: Program and first arguments, where it is another one than the profile's.
+    """
 
     args: tuple[str, ...]
+    program: tuple[str, ...] = ()
     writes: bool = False
     timeout_s: float | None = None
 
@@ -216,7 +221,7 @@ class Rule(Part):
         exit: Only with these exit codes.
         file: A file, by its name in `[files]`, that has one of `problem`.
         report: Verdict of a validator report that is not older than its inputs.
-        where: Values of the state document by dotted path, each a pattern.
+        where: Values in `file`, which is JSON, by dotted path, each a pattern.
         group: Failures that escalation counts together.
     """
 
@@ -406,12 +411,18 @@ class Flow(Part):
 
 
 class Profile(Part):
-    """One orchestrator."""
+    """One orchestrator.
+
+    Attributes:
+        capture: For runs that have no directory: files that stand for one, each with the command whose output it is. The commands
+            must only look; a run is then named by its id.
+    """
 
     name: str
     title: str
     about: str = ""
     detect: Detect = Detect()
+    capture: dict[str, str] = {}
     program: Program
     verbs: dict[str, Verb] = {}
     files: dict[str, File] = {}
@@ -438,6 +449,7 @@ class Profile(Part):
         wrong += [reached.stage for reached in self.stages.reached if reached.stage not in self.stages.order]
         steps = [step for recovery in self.recovery.values() for step in recovery.steps]
         verbs = [*(step.verb for step in self.flow.steps), *(step.verb for step in steps), *(step.verb for step in self.documented)]
+        verbs += self.capture.values()
         wrong += [verb for verb in verbs if verb and verb not in self.verbs]
         wrong += [step.state for step in self.documented if step.state and step.state not in self.signatures]
         wrong += [name for name in self.recovery if name not in self.signatures]

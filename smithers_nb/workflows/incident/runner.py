@@ -144,7 +144,10 @@ class Runner:
         missing = sorted({name for word in words for name in _PLACE.findall(word)} - values.keys())
         if missing:
             raise ParameterError(f"{verb} needs {', '.join(missing)}", hint=" ".join(f"--with {name}=VALUE" for name in missing))
-        return (*(self.program or self.profile.program.argv), *(_PLACE.sub(lambda found: values[found[1]], word) for word in words))
+        return (
+            *(self.profile.verbs[verb].program or self.program or self.profile.program.argv),
+            *(_PLACE.sub(lambda found: values[found[1]], word) for word in words),
+        )
 
     def verb(self, verb: str, *, step: str = "", because: str = "") -> Step:
         """Run a command of the orchestrator and write it down."""

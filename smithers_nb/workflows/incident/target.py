@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smithers_nb.errors import ParameterError
 from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.incident.casefile import capture
 from smithers_nb.workflows.incident.profile import Profile, find_profile, load_profile, shipped
 from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.signatures.match import NOTHING, UNCLASSIFIED
@@ -26,6 +28,7 @@ class Target:
         run: Its directory; None for a log.
         details: The last error's own details, as JSON.
         problems: Recorded commands that could not be read.
+        scratch: Keeps the directory of a run that has none of its own as long as this is used.
     """
 
     profile: Profile
@@ -33,6 +36,7 @@ class Target:
     commands: tuple[CommandRecord, ...] = ()
     details: Any = None
     problems: tuple[str, ...] = ()
+    scratch: Any = None
 
     def classify(self) -> Classification:
         """Classify it; see `classify.classify`."""
@@ -61,11 +65,15 @@ def open_target(
     given = _json(details) if details is not None else None
     if log is not None:
         return _of_log(log, profile, given)
+    known = load_profile(profile) if profile else None
+    if known is not None and known.capture:
+        scratch = tempfile.TemporaryDirectory(prefix="smithers-nb-")
+        return Target(known, capture(known, Path(scratch.name) / Path(run).name), details=given, scratch=scratch)
     directory = RunDirectory(run)
     records, problems = read_commands(commands) if commands is not None else ((), ())
     if not records and isinstance(given, dict) and isinstance(given.get("message"), str):
         records = (_told_by(given),)
-    known = load_profile(profile) if profile else find_profile(directory, tuple(record.argv for record in records))
+    known = known or find_profile(directory, tuple(record.argv for record in records))
     return Target(known, directory, records, given, problems)
 
 

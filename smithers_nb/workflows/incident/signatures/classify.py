@@ -40,7 +40,7 @@ class _Decided(NamedTuple):
 
 
 def classify(
-    profile: Profile, run: RunDirectory | None = None, commands: Sequence[CommandRecord] = (), details: Any = None, document: Any = None
+    profile: Profile, run: RunDirectory | None = None, commands: Sequence[CommandRecord] = (), details: Any = None
 ) -> Classification:
     """Classify one run.
 
@@ -49,14 +49,13 @@ def classify(
         run: Its directory; None when only output is known.
         commands: What was run on it, oldest first; a command without an exit code counts as failed.
         details: The last error's own details, as JSON: `{code, message, details, exit_code}`, or any object with texts in it.
-        document: What the orchestrator says about a run that has no directory, for the `where` of the profile's rules.
 
     Returns:
         The classification, without secrets; its signature is None for a failure that is none of the runbook's, and for a run without one.
     """
     state = RunState(run, profile, commands)
     failures = [_Failure(command, match_command(command, state)) for command in commands if command.failed]
-    decided = _decide(state, failures, document)
+    decided = _decide(state, failures)
     match, command = decided
     cause = _cause(decided, profile, tuple(_texts(details)))
     faults = [(failure.command, _fault(failure, profile), failure.match.lines) for failure in failures]
@@ -91,7 +90,7 @@ def classify(
     return with_texts(found, redact_value)
 
 
-def _decide(state: RunState, failures: Sequence[_Failure], document: Any) -> _Decided:
+def _decide(state: RunState, failures: Sequence[_Failure]) -> _Decided:
     known = next((failure for failure in reversed(failures) if failure.match.signature), None)
     if known and known.command is state.commands[-1]:
         return _Decided(known.match, known.command)
@@ -103,7 +102,7 @@ def _decide(state: RunState, failures: Sequence[_Failure], document: Any) -> _De
         return _Decided(known.match, known.command)
     if failures:
         return _Decided(failures[-1].match, failures[-1].command)
-    return _Decided(match_state(state, document=document) or (fell if fell and fell.signature else Match(NOTHING)))
+    return _Decided(match_state(state) or (fell if fell and fell.signature else Match(NOTHING)))
 
 
 def _is_open(failures: Sequence[_Failure], state: RunState) -> bool:

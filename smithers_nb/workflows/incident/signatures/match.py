@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.redact import short_line
 from smithers_nb.workflows.incident.results import Evidence
@@ -92,16 +92,15 @@ def _left_behind(streams: list[_Stream], fits: list[Rule], state: RunState) -> M
     return _unknown(last, _last_line(last)) if last else Match(UNCLASSIFIED, confidence="low")
 
 
-def match_state(state: RunState, rules: Sequence[Rule] | None = None, document: Any = None) -> Match | None:
-    """Match the files of a run, or the state document of one that has no files; None when no rule fits.
+def match_state(state: RunState, rules: Sequence[Rule] | None = None) -> Match | None:
+    """Match the files of a run; None when no rule fits.
 
     Args:
         state: The run.
         rules: Rules of the layer `state`; all of the profile's by default.
-        document: What the orchestrator says about the run, as JSON.
     """
     for rule in _layer(state.profile.rules, "state") if rules is None else rules:
-        evidence = _state_evidence(rule, state, document)
+        evidence = _state_evidence(rule, state)
         if evidence is None:
             continue
         lines = _file_report(state) if rule.report else ()
@@ -167,10 +166,10 @@ def _report(lines: tuple[ReportLine, ...], where: str, profile: Profile) -> Matc
     return Match("report", profile.report.signature or None, "high", _quotes(lines, where), lines)
 
 
-def _state_evidence(rule: Rule, state: RunState, document: Any) -> tuple[Evidence, ...] | None:
+def _state_evidence(rule: Rule, state: RunState) -> tuple[Evidence, ...] | None:
     """Return what a rule about files found, empty when it asks for nothing; None when something it asks for is not so."""
     found: list[Evidence] = []
-    if rule.file:
+    if rule.file and rule.problem:
         problem = state.problems.get(rule.file)
         if problem is None or problem.problem not in rule.problem:
             return None
@@ -179,11 +178,12 @@ def _state_evidence(rule: Rule, state: RunState, document: Any) -> tuple[Evidenc
         if state.report_verdict != rule.report:
             return None
         found.append(_quote(f"file:{_report_path(state.profile)}", f"verdict {rule.report}"))
+    document = state.json(rule.file) if rule.where else None
     for path, pattern in rule.where.items():
         value = dig(document, path)
         if value is None or not re.search(pattern, str(value)):
             return None
-        found.append(_quote(f"state:{path}", str(value)))
+        found.append(_quote(f"file:{state.profile.path(rule.file)}#{path}", str(value)))
     return tuple(found)
 
 

@@ -83,14 +83,14 @@ class RunState:
     def recorded_stage(self) -> str:
         """The stage that the run's metadata records; empty when it records none."""
         stages = self.profile.stages
-        value = dig(self._json(stages.file), stages.field) if stages.file else None
+        value = dig(self.json(stages.file), stages.field) if stages.file else None
         return value if isinstance(value, str) else ""
 
     @cached_property
     def history(self) -> tuple[Transition, ...]:
         """The recorded changes of the stage, oldest first."""
         stages = self.profile.stages
-        entries = dig(self._json(stages.file), stages.history) if stages.history else None
+        entries = dig(self.json(stages.file), stages.history) if stages.history else None
         rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         fields = (stages.history_at, stages.history_stage, stages.history_previous, stages.history_message)
         return tuple(Transition(*(_text(dig(row, field)) for field in fields)) for row in rows)
@@ -159,7 +159,8 @@ class RunState:
             return FileProblem(name, "placeholder", f"{file.path} still has text of the template")
         return None
 
-    def _json(self, name: str) -> Any:
+    def json(self, name: str) -> Any:
+        """Return a file as JSON, by its name in the profile; None when it is not."""
         if self.run is None:
             return None
         try:
