@@ -25,7 +25,8 @@ from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.incident.profile import Documented, Profile
+    from smithers_nb.workflows.incident.profile import Profile
+    from smithers_nb.workflows.incident.profile_parts import Documented
     from smithers_nb.workflows.incident.results import Classification
 
 _COMMANDS: Final = "commands.jsonl"

@@ -10,404 +10,35 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from smithers_nb.errors import ParameterError
+from smithers_nb.workflows.incident.profile_parts import (
+    After,
+    Detect,
+    Documented,
+    Errors,
+    Escalation,
+    File,
+    Flow,
+    Part,
+    Program,
+    Provider,
+    Recovery,
+    Report,
+    Rule,
+    Signature,
+    Stages,
+    Subcause,
+    Verb,
+)
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.directory import RunDirectory
 
 FOLDER: Final = Path(__file__).parent / "profiles"
-
-Confidence: TypeAlias = Literal["high", "medium", "low"]
-Layer: TypeAlias = Literal["typed", "traceback", "message", "report", "state"]
-"""What a rule looks at, in the order in which layers are asked: typed error line, traceback, plain line, validator report, files."""
-
-LAYERS: Final[tuple[Layer, ...]] = ("typed", "traceback", "message", "report", "state")
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-    return pattern
-
-
-Pattern: TypeAlias = Annotated[str, AfterValidator(_compiles)]
-
-
-class Part(BaseModel):
-    """A table of a profile; a key that it does not have is an error, so that a typing mistake is not a rule that never matches."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Detect(Part):
-    """How a run is recognised.
-
-    Attributes:
-        files: Paths in the run's directory; `at_least` of them must be there.
-        argv: A word of a recorded command that matches.
-    """
-
-    files: tuple[str, ...] = ()
-    at_least: int = 1
-    argv: Pattern = ""
-
-
-class Program(Part):
-    """How the orchestrator is called.
-
-    Attributes:
-        argv: Program and first arguments; no shell ever sees them.
-        run_id: What an id of its runs looks like.
-        base_dir_env: Variable that names the folder which holds the run's directory; empty when there is none.
-        env: Variables that its commands may see and that records may show.
-        secret_env: Variables that its commands may see, of which only the length is ever shown.
-        timeout_s: Seconds that one command may take.
-    """
-
-    argv: tuple[str, ...]
-    run_id: Pattern = ".+"
-    base_dir_env: str = ""
-    env: tuple[str, ...] = ()
-    secret_env: tuple[str, ...] = ()
-    timeout_s: float = 600
-
-
-class Verb(Part):
-    """One command. `{run_id}`, `{run}` (the directory), `{name}` and values given with `--with` stand for themselves in `args`.
-
-    Attributes:
-        program: Program and first arguments, where it is another one than the profile's.
-    """
-
-    args: tuple[str, ...]
-    program: tuple[str, ...] = ()
-    writes: bool = False
-    timeout_s: float | None = None
-
-
-class File(Part):
-    """One file of a run's directory.
-
-    Attributes:
-        json: It must be a JSON object (`json` would hide a method of pydantic's).
-        core: That it cannot be parsed is a reason to escalate.
-        placeholder: Text of a template that nobody has filled in.
-        required: Dotted paths that must be there; a number is an index.
-    """
-
-    path: str
-    is_json: bool = False
-    core: bool = False
-    placeholder: Pattern = ""
-    required: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _json_is_a_method(cls, value: Any) -> Any:
-        return {("is_json" if key == "json" else key): item for key, item in value.items()} if isinstance(value, dict) else value
-
-
-class Reached(Part):
-    """When a stage is reached, judged by files as the orchestrator judges it: all conditions must hold, and those of earlier stages.
-
-    Attributes:
-        sound: A file that has no problem.
-        exists: A file that is there.
-        marker: A file that must not be older than any of `newer_than` that is there.
-    """
-
-    stage: str
-    sound: str = ""
-    exists: str = ""
-    marker: str = ""
-    newer_than: tuple[str, ...] = ()
-
-
-class Stages(Part):
-    """The stages of a run, from first to last, and where they are recorded."""
-
-    order: tuple[str, ...] = ()
-    file: str = ""
-    field: str = ""
-    history: str = ""
-    history_stage: str = ""
-    history_previous: str = ""
-    history_at: str = ""
-    history_message: str = "message"
-    signature: str = ""
-    printed: Pattern = ""
-    reached: tuple[Reached, ...] = ()
-
-
-class Provider(Part):
-    """Which model provider a run used: the one that was asked for, and the one that answered."""
-
-    configured: str = ""
-    default: str = ""
-    aliases: dict[str, str] = {}
-    known: tuple[str, ...] = ()
-    unknown_runs: str = ""
-    file: str = ""
-    field: str = ""
-    verbs: tuple[str, ...] = ()
-
-
-class Errors(Part):
-    """How a typed error line looks: groups `code` and `message`."""
-
-    typed: Pattern = r"(?!)"
-
-
-class ErrorClass(Part):
-    """A class of a validator's error lines.
-
-    Attributes:
-        fix: What usually mends it.
-        secondary_to: Class of errors that bring errors of this class with them.
-        same: Group 1 names what both must be about.
-    """
-
-    name: str
-    match: tuple[Pattern, ...]
-    fix: str = ""
-    secondary_to: str = ""
-    same: Pattern = ""
-
-
-class Report(Part):
-    """The validator's report."""
-
-    file: str = ""
-    verdict: Pattern = r"(?!)"
-    passed: Pattern = r"(?!)"
-    error: Pattern = r"(?!)"
-    inputs: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = ()
-    signature: str = ""
-    classes: tuple[ErrorClass, ...] = ()
-
-
-class Signature(Part):
-    """A kind of failure that the runbook knows.
-
-    Attributes:
-        explains_fallback: A run that fails in this way falls back to an earlier stage, so that this is no staleness of its own.
-        escalates: A recovery of it that does not succeed is escalated by itself.
-    """
-
-    title: str
-    cause: str = ""
-    advice: str = ""
-    explains_fallback: bool = False
-    escalates: bool = False
-
-
-class Rule(Part):
-    """What a failure looks like. Everything that a rule names must hold.
-
-    Attributes:
-        signature: What it is; empty for a failure that is none of the signatures.
-        code: Code of a typed error.
-        match: In the typed error's message, the exception's message, or any plain line.
-        exception: Class of the exception, with or without its module.
-        frames: Each in one frame of the traceback, written `file:function`.
-        verbs: Only of these commands.
-        exit: Only with these exit codes.
-        file: A file, by its name in `[files]`, that has one of `problem`.
-        report: Verdict of a validator report that is not older than its inputs.
-        where: Values in `file`, which is JSON, by dotted path, each a pattern.
-        group: Failures that escalation counts together.
-    """
-
-    id: str
-    layer: Layer
-    signature: str = ""
-    title: str = ""
-    advice: str = ""
-    subcause: str = ""
-    confidence: Confidence = "high"
-    code: str = ""
-    match: Pattern = ""
-    exception: Pattern = ""
-    frames: tuple[Pattern, ...] = ()
-    verbs: tuple[str, ...] = ()
-    exit: tuple[int, ...] = ()
-    file: str = ""
-    problem: tuple[str, ...] = ()
-    report: str = ""
-    where: dict[str, Pattern] = {}
-    group: str = ""
-
-
-class Limit(Part):
-    """How long a command takes at least when each of its attempts runs into the time limit."""
-
-    env: str
-    default: float
-    attempts_env: str = ""
-    attempts_default: int = 0
-
-
-class Subcause(Part):
-    """Why a failure of a signature happened; the first that the evidence holds.
-
-    Attributes:
-        advice: What to do about it, instead of the signature's own advice.
-        details: In the error's own details, a record that most orchestrators keep to themselves.
-        details_rules: Names of rules of `diagnosis.classify` that recognise the details.
-        limit: The command took so long that every attempt ran into this limit.
-        rules: Only for failures that one of these rules matched.
-    """
-
-    signature: str
-    name: str
-    advice: str = ""
-    confidence: Confidence = "high"
-    details: Pattern = ""
-    details_rules: tuple[str, ...] = ()
-    limit: Limit | None = None
-    rules: tuple[str, ...] = ()
-
-
-class Escalation(Part):
-    """When a person beyond the one on call must be told.
-
-    Attributes:
-        kind: `repeated`, `at_least` failures of `group` over `at_least_settings` combinations of `settings`; `same-errors`, the
-            validator's errors are the same `at_least` times after a baseline that passed; `unparsable`, a core file is not JSON.
-        baseline: Message in the recorded history that says that validation passed.
-    """
-
-    id: str
-    kind: Literal["repeated", "same-errors", "unparsable"]
-    title: str
-    group: str = ""
-    at_least: int = 1
-    settings: tuple[str, ...] = ()
-    at_least_settings: int = 1
-    baseline: Pattern = r"(?!)"
-
-
-class When(Part):
-    """When a step of a recovery is needed. Everything that is named must hold.
-
-    Attributes:
-        subcause: The failure has one of these subcauses.
-        given: A value was given for each with `--with NAME=VALUE`; `not_given`: for none of them.
-        set_env: Each of these variables is set where the command runs; what it holds does not matter.
-        broken: One of these files has a problem.
-    """
-
-    subcause: tuple[str, ...] = ()
-    given: tuple[str, ...] = ()
-    not_given: tuple[str, ...] = ()
-    set_env: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
-
-
-class RecoveryStep(Part):
-    """One step of a recovery.
-
-    Attributes:
-        do: `run` a command; `rerun` the one that failed, or `verb` where none was recorded; `env`, change variables for what follows;
-            `check` something and go no further when it does not hold; `person`, somebody has to do it, and the check says when it is done;
-            `open` a file; `keep` copies of files; `archive` the run, verified; `fresh`, begin a new run with command `verb`, whose id
-            `fresh_id` finds in its output; `copy` files of the archived run into the fresh one.
-        verb: The command of `run` and `fresh`.
-        unset: Variables to take away.
-        multiply: Variables to multiply by a number, with their defaults in `defaults`.
-        from_value: Variables that get the value given for them.
-        value_like: What such a value looks like.
-        present: Variables that must be set and not blank; their values are never read, shown or kept.
-        program: Variable that names a program which must be there, with its default in `defaults`.
-        sound: Files that must have no problem.
-        files: Files, by their names in `[files]`, of `open`, `keep` and `copy`.
-    """
-
-    id: str
-    do: Literal["run", "rerun", "env", "check", "person", "open", "keep", "archive", "fresh", "copy"]
-    title: str
-    when: When = When()
-    verb: str = ""
-    unset: tuple[str, ...] = ()
-    multiply: dict[str, float] = {}
-    defaults: dict[str, str] = {}
-    from_value: tuple[str, ...] = ()
-    value_like: Pattern = ""
-    present: tuple[str, ...] = ()
-    program: str = ""
-    sound: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    fresh_id: Pattern = ""
-
-
-class Recovery(Part):
-    """How a failure of a signature is mended: its steps in order, the last of which proves that it is."""
-
-    steps: tuple[RecoveryStep, ...]
-
-
-class Documented(Part):
-    """One step as the orchestrator's runbook documents it, for `incident lint`.
-
-    Attributes:
-        says: The step, in the runbook's sense.
-        do: `run` a command, `open` a file, or `look` with a command that is not meant to change anything.
-        state: Signature of the failure in which the step is meant to work; empty for any run.
-        verb: The command.
-        file: The file, by its name in `[files]`.
-        instead: What works instead, where it is known.
-    """
-
-    id: str
-    says: str
-    do: Literal["run", "open", "look"]
-    state: str = ""
-    verb: str = ""
-    file: str = ""
-    instead: str = ""
-
-
-class After(Part):
-    """What follows an incident.
-
-    Attributes:
-        gate: Command that proves that nothing else broke.
-        docs: Pages that may need a change.
-    """
-
-    gate: tuple[str, ...] = ()
-    docs: tuple[str, ...] = ()
-
-
-class FlowStep(Part):
-    """One command of the triage.
-
-    Attributes:
-        verb: The command.
-        question: What is asked about its end, such as `validation passes`; a step without one has no way back.
-        look_at: What a person opens when it fails.
-        fix: What they do then; the command is run again afterwards.
-    """
-
-    verb: str
-    question: str = ""
-    look_at: str = ""
-    fix: str = ""
-
-
-class Flow(Part):
-    """The first triage: commands in their order, up to the first that fails."""
-
-    start: str = "incident detected"
-    end: str = "resolved"
-    steps: tuple[FlowStep, ...] = ()
 
 
 class Profile(Part):
@@ -422,20 +53,20 @@ class Profile(Part):
     title: str
     about: str = ""
     detect: Detect = Detect()
-    capture: dict[str, str] = {}
+    capture: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
     program: Program
-    verbs: dict[str, Verb] = {}
-    files: dict[str, File] = {}
+    verbs: dict[str, Verb] = {}  # noqa: RUF012  # pydantic copies it
+    files: dict[str, File] = {}  # noqa: RUF012  # pydantic copies it
     stages: Stages = Stages()
     provider: Provider = Provider()
     errors: Errors = Errors()
     report: Report = Report()
-    signatures: dict[str, Signature] = {}
+    signatures: dict[str, Signature] = {}  # noqa: RUF012  # pydantic copies it
     rules: tuple[Rule, ...] = ()
     subcauses: tuple[Subcause, ...] = ()
     escalation: tuple[Escalation, ...] = ()
     flow: Flow = Flow()
-    recovery: dict[str, Recovery] = {}
+    recovery: dict[str, Recovery] = {}  # noqa: RUF012  # pydantic copies it
     documented: tuple[Documented, ...] = ()
     after: After = After()
 

@@ -22,7 +22,7 @@ from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 if TYPE_CHECKING:
     from smithers_nb.workflows.incident.casefile import CaseFile
-    from smithers_nb.workflows.incident.profile import RecoveryStep, When
+    from smithers_nb.workflows.incident.profile_parts import RecoveryStep, When
     from smithers_nb.workflows.incident.results import Classification
     from smithers_nb.workflows.incident.runner import Runner, Step
 

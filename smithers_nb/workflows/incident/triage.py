@@ -17,7 +17,7 @@ from smithers_nb.workflows.incident.results import Classification
 
 if TYPE_CHECKING:
     from smithers_nb.present.html.markup import Card
-    from smithers_nb.workflows.incident.profile import FlowStep
+    from smithers_nb.workflows.incident.profile_parts import FlowStep
 
 __all__ = ["CaseFile", "Taken", "Triage", "open_case", "snapshot", "triage"]
 

@@ -11,7 +11,8 @@ from smithers_nb.present.html.text import one_line
 from smithers_nb.workflows.incident.profile import load_profile
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.incident.profile import Flow, FlowStep, Profile
+    from smithers_nb.workflows.incident.profile import Profile
+    from smithers_nb.workflows.incident.profile_parts import Flow, FlowStep
     from smithers_nb.workflows.incident.results import Classification
     from smithers_nb.workflows.incident.triage import Taken, Triage
 

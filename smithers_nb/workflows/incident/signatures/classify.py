@@ -21,7 +21,8 @@ from smithers_nb.workflows.incident.signatures.subcause import subcause_of
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
     from smithers_nb.sources.rundir.directory import RunDirectory
-    from smithers_nb.workflows.incident.profile import Confidence, Profile
+    from smithers_nb.workflows.incident.profile import Profile
+    from smithers_nb.workflows.incident.profile_parts import Confidence
     from smithers_nb.workflows.incident.signatures.subcause import Cause
 
 _SURE: Final[tuple[Confidence, ...]] = ("low", "medium", "high")

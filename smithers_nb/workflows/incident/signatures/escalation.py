@@ -10,7 +10,7 @@ from smithers_nb.workflows.incident.results import Escalated, Fault
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
-    from smithers_nb.workflows.incident.profile import Escalation
+    from smithers_nb.workflows.incident.profile_parts import Escalation
     from smithers_nb.workflows.incident.signatures.failure_text import ReportLine
     from smithers_nb.workflows.incident.signatures.run_state import RunState
 

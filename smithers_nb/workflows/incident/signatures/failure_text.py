@@ -13,7 +13,7 @@ from smithers_nb.model.finding import Finding
 from smithers_nb.present.html.text import without_ansi
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.incident.profile import Errors, Report
+    from smithers_nb.workflows.incident.profile_parts import Errors, Report
 
 _PREFIX: Final = re.compile(
     r"^(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\s(?:\d\d[OE]\+?\s?)?|##\[error\]|\[\d\d:\d\d:\d\d(?:[.,]\d+)?\]\s)+"

@@ -18,7 +18,8 @@ from smithers_nb.workflows.incident.signatures.run_state import dig
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
-    from smithers_nb.workflows.incident.profile import Confidence, Layer, Profile, Rule
+    from smithers_nb.workflows.incident.profile import Profile
+    from smithers_nb.workflows.incident.profile_parts import Confidence, Layer, Rule
     from smithers_nb.workflows.incident.signatures.failure_text import Traceback, TypedError
     from smithers_nb.workflows.incident.signatures.run_state import RunState
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.commands import CommandRecord
     from smithers_nb.sources.rundir.directory import RunDirectory
-    from smithers_nb.workflows.incident.profile import File, Profile, Reached
+    from smithers_nb.workflows.incident.profile import Profile
+    from smithers_nb.workflows.incident.profile_parts import File, Reached
 
 Problem: TypeAlias = Literal["missing", "invalid-json", "not-an-object", "incomplete", "placeholder", "unknown-stage"]
 

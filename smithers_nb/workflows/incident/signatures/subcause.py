@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from smithers_nb.sources.rundir.commands import CommandRecord
-    from smithers_nb.workflows.incident.profile import Confidence, Limit, Profile, Rule, Subcause
+    from smithers_nb.workflows.incident.profile import Profile
+    from smithers_nb.workflows.incident.profile_parts import Confidence, Limit, Rule, Subcause
 
 UNKNOWN: Final = "unknown"
 
