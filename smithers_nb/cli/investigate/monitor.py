@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, Utf8, command, now_option
 from smithers_nb.cli.output import dump, print_finding
 from smithers_nb.cli.run.execute import execute, tell
 from smithers_nb.cli.run.up import go_on, run_options
-from smithers_nb.cli.run_options import accept_option, force_option, given_parameters
+from smithers_nb.cli.run_options import accept_option, force_option, given_parameters, location_of
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.present.html.text import shown
 from smithers_nb.sources.urls import lent
@@ -63,7 +65,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     title: str | None,
     provider: str | None,
     **options: Any,
-) -> int | None:
+) -> int:
     """Say how a run is doing, and answer what an operator always asks; without RUN, of the most recent active one.
 
     The run may be of any engine. It is only read, unless --autofix is given: then the monitor may resume a run that lost its process,
@@ -85,17 +87,21 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     if resume:
         return go_on(here, _notebook(), pairs=(), parameters_file=None, document=None, **options)
     if no_notebook:
-        return _row_alone(ask, parameters)
-    return _start(here, parameters, **options)
+        _row_alone(ask, parameters)
+        return DONE
+    code = _start(here, parameters, **options)
+    if not no_ui and ask.fmt == "table" and target is not None and sys.stdout.isatty():
+        from smithers_nb.workflows.monitor.own_page import open_page
+
+        open_page(target, ask.source)
+    return code
 
 
-def _start(
-    ask: Asked, parameters: dict[str, Any], *, detach: bool, no_post_failure: bool, serve: bool, database: str | None, **options: Any
-) -> int:
-    from smithers_nb.cli.run_options import location_of
+def _start(ask: Asked, parameters: dict[str, Any], *, no_post_failure: bool, **options: Any) -> int:
+    """Start a monitor and execute it, or leave it to a worker."""
     from smithers_nb.engine.control import submit
 
-    location = location_of(ask, database)
+    location = location_of(ask, options["database"])
     run_id = submit(
         location,
         _notebook(),
@@ -107,7 +113,7 @@ def _start(
         cell_timeout_s=options["cell_timeout"],
         total_timeout_s=options["timeout"],
     )
-    return execute(ask, location, run_id, detach=detach, no_post_failure=no_post_failure, serve=serve, told=_tell)
+    return execute(ask, location, run_id, detach=options["detach"], no_post_failure=no_post_failure, serve=options["serve"], told=_tell)
 
 
 def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:

@@ -61,7 +61,7 @@ def diagnose(
         target_run_id=snapshot.run_id,
         health=bucket,
         state=case.state,
-        summary=_summary(case, short_line(why.summary, _SENTENCE) if bucket == "failed" and why.failure else reason),
+        summary=short_line(why.summary, _SENTENCE) if bucket == "failed" and why.failure else reason,
         waiting_on=_waiting_on(bucket, why),
         root_cause=_root_cause(bucket, reason, why),
         questions=questions(snapshot),
@@ -82,6 +82,7 @@ def diagnose(
         workflow_path=snapshot.run.workflow_path,
         cheat_sheet=_cheat_sheet(snapshot),
     )
+    found = replace(found, summary=_summary(found, {node.node_id for node in snapshot.nodes}))
     if provider not in (None, "internal") and snapshot.run.status == "failed":
         found = _consulted(found, snapshot, gathered.now, provider)
     return with_texts(found, redact_value)
@@ -99,17 +100,12 @@ def unreadable(gathered: MonitorSnapshot) -> Diagnosis:
     )
 
 
-def _summary(case: Case, reason: str) -> str:
-    """Say how it is doing in one or two sentences; what is empty is said as well."""
-    counts = (
-        ("question", len(case.snapshot.questions)),
-        ("gate", sum(not gate.for_question for gate in case.snapshot.approvals)),
-        ("stored diff", len(case.snapshot.diffs)),
-        ("score", len(case.snapshot.scores)),
-    )
-    none = [f"{name}s" for name, count in counts if not count]
-    is_name = reason.split(maxsplit=1)[:1] in [[node.node_id] for node in case.snapshot.nodes]
-    begun = (reason if is_name else f"{reason[:1].upper()}{reason[1:]}").rstrip(".")
+def _summary(found: Diagnosis, names: set[str]) -> str:
+    """Say how it is doing in one or two sentences; what there is nothing of is said as well."""
+    counts = {"questions": found.questions, "gates": found.approvals, "code changes": found.diffs, "scores": found.scores}
+    none = [name for name, rows in counts.items() if not rows]
+    reason = found.summary.rstrip(".")
+    begun = reason if reason.split(maxsplit=1)[0] in names else f"{reason[:1].upper()}{reason[1:]}"
     return f"{begun}.{f' No {_listed(none)}.' if none else ''}"
 
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
@@ -29,6 +30,7 @@ from smithers_nb.workflows.monitor.results import FixRow, MonitorSnapshot, Repai
 from smithers_nb.workflows.monitor.smithers_cli import smithers_cli
 
 if TYPE_CHECKING:
+    from smithers_nb.model.vocabulary import Health
     from smithers_nb.sources.snapshot import Snapshot
 
 _LOOK_S: Final = 0.5
@@ -47,7 +49,7 @@ class _Seen(NamedTuple):
 
     status: str
     state: str
-    health: str
+    health: Health
     went_on: bool
 
 
@@ -64,8 +66,6 @@ def apply(repair: Repair, gathered: MonitorSnapshot, source: str | None) -> FixR
         source: Where the run lives, as the monitor was told.
     """
     nothing = FixRow(target_run_id=gathered.target_run_id, applied=False, action=action_of(repair), summary="")
-    from dataclasses import replace
-
     try:
         with opened(gathered, source) as snapshot:
             case = Case(snapshot, now_ms())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,8 +134,6 @@ def _of_run(snapshot: Snapshot, now: int) -> MonitorSnapshot:
         status=run.status,
         now=now,
     )
-    from dataclasses import replace
-
     return replace(snapshot_row, problems=tuple(redact(f"{problem.where}: {problem.what}") for problem in snapshot.problems))
 
 

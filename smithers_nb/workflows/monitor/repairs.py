@@ -26,6 +26,7 @@ _ENGINES: Final = frozenset({"smithers", "journal"})
 _IN_VAIN: Final = 2
 """A repair of the same node that changed nothing this often in a row is not tried again."""
 
+_HELPED: Final = frozenset({"healthy", "blocked"})
 _UP: Final = ("up", "{path}", "--run-id", "{run}", "--resume", "true")
 _RETRY: Final = ("retry-task", "{path}", "--run-id", "{run}", "--node-id", "{node}")
 _ALLOWED: Final = {"resume": _UP, "retry-task": _RETRY}
@@ -91,7 +92,7 @@ def tried_in_vain(case: Case, repair: Repair, earlier: Sequence[FixRow] = ()) ->
     """
     ours = 0
     for row in earlier:
-        if row.action != action_of(repair) or row.resumed:
+        if row.action != action_of(repair) or (row.resumed and row.health_after in _HELPED):
             break
         ours += 1
     count = max(ours, _without_progress(case, repair))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.verdict import Authors, Defect, Evidence
-from smithers_nb.model.vocabulary import Health
+from smithers_nb.model.vocabulary import Health  # noqa: TC001  # rows are checked against it when they are read back
 from smithers_nb.workflows.autopsy import results
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class FixRow(Shown):
     summary: str
     action: str = described("the repair: kind and node; empty when none was tried", default="")
     state_after: str = ""
-    health_after: str = ""
+    health_after: Health | None = None
 
 
 class ReportRow(Shown):

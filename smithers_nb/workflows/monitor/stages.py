@@ -7,6 +7,7 @@ anywhere else, under plain papermill or by hand, nobody can be asked, and a fix 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +55,7 @@ def approve_fix(found: Diagnosis, *, autofix: bool, require_approval: bool = Tru
     """
     if not (autofix and require_approval and found.wants_fix and found.repair) or current() is None:
         return None
-    from smithers_nb.workflows.notebook import gate
+    from smithers_nb.workflows.notebook.api import gate
 
     about = {"command": found.repair.command, "why it is safe to try": found.repair.reason}
     return gate(APPROVE, f"Auto-fix run {found.target_run_id}?", found.summary, about)
@@ -101,7 +102,7 @@ def row_of(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = N
     return MonitorRow(
         target_run_id=found.target_run_id,
         state=(fixed.state_after if fixed else "") or found.state,
-        health=(fixed.health_after if fixed else "") or found.health,
+        health=(fixed.health_after if fixed else None) or found.health,
         summary=found.summary,
         waiting_on=found.waiting_on,
         root_cause=found.root_cause,
@@ -141,8 +142,6 @@ def _diagnosed(gathered: MonitorSnapshot, source: str | None, stale_minutes: flo
             earlier = _earlier_fixes(snapshot.run_id)
             return diagnosing.diagnose(gathered, snapshot, stale_minutes=stale_minutes, provider=provider, earlier=earlier)
     except (SmithersNbError, OSError) as error:
-        from dataclasses import replace
-
         return diagnosing.unreadable(replace(gathered, summary=redact(str(error))))
 
 

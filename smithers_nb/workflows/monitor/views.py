@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.timestamps import span, when
-from smithers_nb.model.vocabulary import Health
 from smithers_nb.present.html import cards
 from smithers_nb.present.html.attribution import provider_cards
 from smithers_nb.present.html.markup import Card, Html, h, join, table, text_table
@@ -15,6 +14,7 @@ from smithers_nb.present.html.text import one_line, shown
 from smithers_nb.workflows.monitor import results as rows
 
 if TYPE_CHECKING:
+    from smithers_nb.model.vocabulary import Health
     from smithers_nb.workflows.monitor.results import Action, CodeChange, Diagnosis, FixRow, MonitorSnapshot
 
 _WORDS: Final[dict[Health, str]] = {
