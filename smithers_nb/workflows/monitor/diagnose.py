@@ -129,21 +129,25 @@ def _root_cause(bucket: Health, reason: str, why: Explanation) -> str:
 
 def _actions(why: Explanation, repair: Repair | None, vain: str) -> Iterator[Action]:
     """List what to do, the most urgent first, each with one line to paste."""
-    fixes = {repair.command} if repair else set()
     if why.advice is not None:
         line = _joined(why.advice.commands)
-        mine = bool(fixes & set(why.advice.commands))
+        mine = _is_carried_out_by(repair, why.advice.commands)
         problem = f"{why.advice.detail} ({vain[:1].upper()}{vain[1:]}.)" if vain else why.advice.detail
         yield Action(problem=problem, command=line, needs_human=not mine, self_fixable=mine)
     for blocker in why.blockers:
         lines = (*blocker.choices[:1], *blocker.commands)
         if why.advice is not None and set(lines) <= set(why.advice.commands):
             continue
-        mine = bool(fixes & set(lines))
+        mine = _is_carried_out_by(repair, lines)
         alone = mine or (blocker.kind in _BY_ITSELF and not (repair is None and vain))
         yield Action(problem=blocker.reason, command=_joined(lines), needs_human=not alone, self_fixable=mine)
         if blocker.alternatives:
             yield Action(problem=f"or decide otherwise: {blocker.reason}", command=_joined(blocker.alternatives))
+
+
+def _is_carried_out_by(repair: Repair | None, lines: Sequence[str]) -> bool:
+    """Return whether these lines are the repair, with or without a further option."""
+    return repair is not None and len(lines) == 1 and lines[0].startswith(repair.command)
 
 
 def _joined(lines: Sequence[str]) -> str:

@@ -40,6 +40,9 @@ _BEGIN_S: Final = 60.0
 _END_S: Final = 30.0
 """How long its end is waited for once it goes on; a run that takes longer goes on by itself."""
 
+_LEAVE_S: Final = 3.0
+"""How long a CLI may take to leave after the run has ended."""
+
 _LOG_TAIL: Final = 400
 _WENT_ON: Final = frozenset({"NodeStarted", "NodeFinished", "RunFinished", "ExecutionStarted"})
 
@@ -109,6 +112,8 @@ class _Started:
         """Say how it ended or that it goes on, with the end of what it printed."""
         if self.process is None:
             return "handed to a worker"
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_LEAVE_S)
         code = self.process.poll()
         said = ""
         if self.log is not None:

@@ -56,10 +56,13 @@ def gates(snapshot: Snapshot) -> tuple[Gate, ...]:
 def key_outputs(snapshot: Snapshot) -> tuple[KeyOutput, ...]:
     """List what each task produced; of a task in a loop its newest iteration."""
     known = {_key(row) for row in snapshot.approvals} | {(row.node_id, row.iteration) for row in snapshot.questions}
+    kinds = {(attempt.node_id, attempt.iteration): attempt.kind for attempt in snapshot.attempts}
+    staged = "stage" in kinds.values()  # then what the cells of the notebook show is the same once more
     newest: dict[str, OutputRow] = {}
     rounds: dict[str, int] = {}
     for row in sorted(snapshot.outputs, key=lambda row: row.iteration):
-        if row.node_id == "input" or (row.node_id, row.iteration) in known or _is_gate(row, known):
+        key = (row.node_id, row.iteration)
+        if row.node_id == "input" or key in known or _is_gate(row, known) or (staged and kinds.get(key) == "cell"):
             continue
         newest[logical_id(row.node_id)] = row
         rounds[logical_id(row.node_id)] = rounds.get(logical_id(row.node_id), 0) + 1

@@ -30,10 +30,9 @@ _FEW: Final = 3
 
 def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSnapshot | None = None) -> Card:
     """Say in one banner how the run is doing, why, and what to do first."""
-    waits = found.health == "blocked"
-    reason = (found.waiting_on if waits else found.root_cause) or found.summary
-    first = next(iter(found.recommended_actions), None)
-    mark = "Fixed since: " if fix and fix.applied else ""
+    repaired = fix is not None and fix.resumed
+    reason = (found.waiting_on if found.health == "blocked" else found.root_cause) or found.summary
+    first = None if repaired else next(iter(found.recommended_actions), None)
     facts = {
         "health": found.health,
         "state": found.state,
@@ -41,19 +40,21 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
         "class": found.failure_class or "",
         "last sign of life": _quiet(gathered),
         "in trouble": ", ".join(found.in_trouble),
-        "fix": fix.summary if fix else "",
+        "autofix": fix.summary if fix else "",
     }
-    told = cards.banner(
-        f"{mark}Run {found.target_run_id or '(none)'} {_headline_word(found)}",
-        f"{reason[:1].upper()}{reason[1:]}",
-        state=found.health,
-        facts=facts,
-        hint=found.folder if first and first.command else "",
-    )
+    if fix is not None and repaired:
+        title = f"Run {found.target_run_id} was {found.health}; the monitor repaired it, and it is {fix.state_after} now"
+        return cards.banner(title, _begun(reason), state=fix.health_after or found.health, facts=facts)
+    title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
+    told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first and first.command else "")
     if first is None or not first.command:
         return told
-    who = "the monitor can do this by itself: --autofix" if first.self_fixable else "a person has to"
-    return cards.stack(told, cards.command_sheet([(first.command, who)], title="Do this first"))
+    who = " The monitor can do it: --autofix." if first.self_fixable else ""
+    return cards.stack(told, cards.command_sheet([(first.command, f"{_begun(first.problem).rstrip('.')}.{who}")], title="Do this first"))
+
+
+def _begun(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Card]]:
@@ -254,7 +255,8 @@ def _output_row(row: rows.MonitorRow) -> Card:
 
 def _stated(caption: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Card:
     body = (
-        h("tr", h("td", h("code", node)), h("td", state_mark(state)), *(h("td", cell) for cell in rest)) for node, state, *rest in cells
+        h("tr", h("td", h("code", node)), h("td", state_mark(state), class_="snb-nowrap"), *(h("td", cell) for cell in rest))
+        for node, state, *rest in cells
     )
     return Card(h("div", table(caption, columns, body), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
 
