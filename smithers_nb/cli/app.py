@@ -43,6 +43,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "scores": ("look.nodes", "Print the scores of a run's nodes."),
     },
     "Decide and answer": {
+        "inbox": ("look.inbox", "List what needs a person now, over all stores and engines."),
+        "addressed": ("look.inbox", "Mark a failure as dealt with."),
         "approve": ("run.decisions", "Approve what a run asks at a gate."),
         "deny": ("run.decisions", "Deny what a run asks at a gate."),
         "human": ("run.decisions", "See what waits for a person, and answer questions."),

@@ -94,7 +94,7 @@ def opened(snapshot: MonitorSnapshot, source: str | Path | None) -> Iterator[Sna
 
 def active_first(runs: Iterable[RunRow]) -> list[RunRow]:
     """Order runs that could be monitored: active ones first, then the newest first; monitors and their like are left out."""
-    known = [run for run in runs if not _is_monitor(run)]
+    known = [run for run in runs if not is_monitor(run)]
     known.sort(key=lambda run: (run.started_at or run.created_at or 0, run.run_id), reverse=True)
     return sorted(known, key=lambda run: is_terminal(run.status))
 
@@ -104,7 +104,8 @@ def _pick(source: Source, now: int) -> str | None:
     return next((run.run_id for run in active_first(runs)), None)
 
 
-def _is_monitor(run: RunRow) -> bool:
+def is_monitor(run: RunRow) -> bool:
+    """Return whether a run only looks at others: a monitor, a sibling that watches a run, or one of the system's own."""
     config = as_object(run.config)
     annotations = config.get("annotations")
     marked = config if not isinstance(annotations, dict) else config | annotations
