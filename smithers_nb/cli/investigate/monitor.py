@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _NOTEBOOK = "notebooks/monitor.ipynb"
 _MORE = 8
+
+Told: TypeAlias = "Callable[[Asked, Location, Outcome], None]"
+"""Prints how an execution ended."""
 
 
 @command(
@@ -74,7 +77,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     """
     chosen = {
         "target_run_id": target,
-        "source": ask.source and _absolute(ask.source),
+        "source": ask.source and absolute(ask.source),
         "now": ask.now,
         "autofix": autofix,
         "require_approval": require_approval,
@@ -85,11 +88,13 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
     here = Asked(fmt=ask.fmt)  # the monitor is a run of the project it is started in, wherever its target lives
     if resume:
-        return go_on(here, _notebook(), pairs=(), parameters_file=None, document=None, **options)
+        from smithers_nb.resources import resource
+
+        return go_on(here, Path(str(resource(_NOTEBOOK))), pairs=(), parameters_file=None, document=None, **options)
     if no_notebook:
         _row_alone(ask, parameters)
         return DONE
-    code = _start(here, parameters, **options)
+    code = start_notebook(here, _NOTEBOOK, parameters, _tell, **options)
     if not no_ui and ask.fmt == "table" and target is not None and sys.stdout.isatty():
         from smithers_nb.workflows.monitor.own_page import open_page
 
@@ -97,23 +102,32 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     return code
 
 
-def _start(ask: Asked, parameters: dict[str, Any], *, no_post_failure: bool, **options: Any) -> int:
-    """Start a monitor and execute it, or leave it to a worker."""
-    from smithers_nb.engine.control import submit
+def start_notebook(ask: Asked, notebook: str, parameters: dict[str, Any], told: Told, **options: Any) -> int:
+    """Start a run of one of our own notebooks and execute it, or leave it to a worker.
 
-    location = location_of(ask, options["database"])
+    Args:
+        ask: Format of what is printed.
+        notebook: Name of the notebook's file in the installation.
+        parameters: What it is given.
+        told: Prints how it ended.
+        options: The options of `up`.
+    """
+    from smithers_nb.engine.control import submit
+    from smithers_nb.resources import resource
+
+    location, quiet = location_of(ask, options["database"]), options["no_post_failure"]
     run_id = submit(
         location,
-        _notebook(),
+        Path(str(resource(notebook))),
         parameters,
         run_id=options["run_id"],
         hot=options["hot"],
-        post_failure=not no_post_failure,
+        post_failure=not quiet,
         artifacts=options["artifacts"],
         cell_timeout_s=options["cell_timeout"],
         total_timeout_s=options["timeout"],
     )
-    return execute(ask, location, run_id, detach=options["detach"], no_post_failure=no_post_failure, serve=options["serve"], told=_tell)
+    return execute(ask, location, run_id, detach=options["detach"], no_post_failure=quiet, serve=options["serve"], told=told)
 
 
 def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:
@@ -121,7 +135,7 @@ def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:
     from smithers_nb.workflows.monitor.results import MonitorRow
     from smithers_nb.workflows.monitor.stages import OUTPUT
 
-    found = _output(location, outcome.run_id, OUTPUT)
+    found = output_of(location, outcome.run_id, OUTPUT)
     if found is None:
         tell(ask, location, outcome)
         return
@@ -184,7 +198,8 @@ def _short(answer: Any) -> str:
     return "" if answer is None else answer if isinstance(answer, str) else orjson.dumps(answer).decode()
 
 
-def _output(location: Location, run_id: str, node_id: str) -> dict[str, Any] | None:
+def output_of(location: Location, run_id: str, node_id: str) -> dict[str, Any] | None:
+    """Read what a stage of a run of ours produced."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import Node, read_output
 
@@ -192,13 +207,7 @@ def _output(location: Location, run_id: str, node_id: str) -> dict[str, Any] | N
         return read_output(connection, Node(run_id, node_id))
 
 
-def _notebook() -> Path:
-    from smithers_nb.resources import resource
-
-    return Path(str(resource(_NOTEBOOK)))
-
-
-def _absolute(source: str) -> str:
+def absolute(source: str) -> str:
     """Write a source so that a kernel elsewhere opens the same, with a password handed on in the environment."""
     place = Path(source).expanduser()
     try:

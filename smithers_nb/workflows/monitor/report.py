@@ -22,16 +22,19 @@ def compose(gathered: MonitorSnapshot, found: Diagnosis, fix: FixRow | None = No
         fix: What was done about it, if anything was.
         title: Its title; `Monitor: run ID` by default.
     """
-    from smithers_nb.present.report.exporter import ReportExporter
-    from smithers_nb.present.report.report import redact_notebook
-
     heading = title or (f"Monitor: run {found.target_run_id}" if found.target_run_id else "Monitor")
     topics = found.topics(fix)
     subtitle = f"{found.workflow or 'workflow'}, {found.state}, as of {when(gathered.now)}, read from {gathered.source}"
-    page = ReportExporter().page(
-        redact_notebook(_notebook(topics)), title=heading, subtitle=subtitle, lead=headline_of(found, fix, gathered).html
-    )
+    page = page_of(topics, title=heading, subtitle=subtitle, lead=headline_of(found, fix, gathered))
     return ReportRow(title=heading, html=page, health=found.health, section_count=len(topics))
+
+
+def page_of(topics: list[tuple[str, Card]], *, title: str, subtitle: str, lead: Card) -> str:
+    """Write cards, each under its heading, as one page that needs nothing else."""
+    from smithers_nb.present.report.exporter import ReportExporter
+    from smithers_nb.present.report.report import redact_notebook
+
+    return ReportExporter().page(redact_notebook(_notebook(topics)), title=title, subtitle=subtitle, lead=lead.html)
 
 
 def _notebook(topics: list[tuple[str, Card]]) -> Any:
