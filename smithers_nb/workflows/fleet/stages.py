@@ -74,7 +74,8 @@ def row_of(found: Sweep, files: FilesRow | None = None) -> FleetRow:
 def _page(found: Sweep) -> PageRow:
     title = "The fleet"
     topics = [(heading, view(found)) for heading, view in TOPICS.values()]
-    subtitle = f"{len(found.runs)} runs of {len(found.projects)} projects, as of {when(found.now)}"
+    places = "one project" if len(found.projects) == 1 else f"{len(found.projects)} projects"
+    subtitle = f"{len(found.runs)} runs of {places}, as of {when(found.now)}"
     return PageRow(title=title, html=page_of(topics, title=title, subtitle=subtitle, lead=headline_of(found)))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.fleet.results import Sweep
 
 _ROWS: Final = 200
+_SHORT: Final = 26
 _WORST_FIRST: Final = ("failed", "blocked", "overBudget", "stuck", "healthy")
 
 
@@ -118,7 +119,13 @@ def _ago(minutes: float | None) -> str:
 def _table(caption: str, columns: Sequence[str], cells: Sequence[Sequence[object]]) -> Card:
     if not cells:
         return cards.note("None.")
-    return Card(h("div", table(caption, columns, cells), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
+    body = ([_cell(cell) for cell in row] for row in cells)
+    return Card(h("div", table(caption, columns, body), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
+
+
+def _cell(value: object) -> object:
+    """Keep a short cell on one line."""
+    return h("span", value, class_="snb-nowrap") if len(str(value)) <= _SHORT else value
 
 
 TOPICS: Final[dict[str, tuple[str, Callable[[Sweep], Card]]]] = {

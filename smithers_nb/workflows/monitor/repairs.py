@@ -55,7 +55,7 @@ def _resume(case: Case) -> Repair | None:
         reason = "the provider's limit has been reset"
     else:
         return None
-    node = case.in_progress[0] if case.in_progress else None
+    node = max(case.in_progress, key=lambda attempt: attempt.kind != "cell", default=None)  # a stage says more than the cell it is in
     return Repair(
         kind="resume",
         node_id=node.node_id if node else None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
+from tests.support.durable import Project
 
 
 def rows_of(journal: Path, run_id: str):
@@ -55,6 +57,45 @@ def test_autofix_waits_for_a_person(tmp_path, corpus_store, corpus, cli, monkeyp
     assert (asked["nodeId"], asked["prompt"]) == ("approve-fix", f"Auto-fix run {label['run_id']}?")
     assert store.read_bytes() == before
     assert [path.name for path in store.parent.iterdir()] == ["smithers.db"]
+
+
+@pytest.mark.slow
+def test_autofix_resumes_a_killed_run_of_ours(tmp_path, cli, monkeypatch):
+    """A run whose process was killed in the middle of a stage is resumed by a worker to its end; finished stages are not done again."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(Location.of(tmp_path))
+    work = "import os, time\nfrom smithers_nb.workflows.notebook.api import stage\n"
+    first = "stage('extract', lambda: open('extracted', 'a').write('x'))"
+    slow = "stage('transform', lambda: os.path.exists('go') or time.sleep(120))"
+    run_id = project.submit(f"{work}{first}\n{slow}")
+    process = project.process(run_id)
+    until = time.monotonic() + 60
+    while not _is_in("transform", project.location.file, run_id) and time.monotonic() < until:
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    (tmp_path / "go").touch()
+    connection = sqlite3.connect(project.location.file)  # as if a minute had passed
+    with connection:
+        for column in ("heartbeat_at_ms", "started_at_ms"):
+            connection.execute(f"update _smithers_runs set {column} = {column} - 90000")
+        connection.execute("update _smithers_nb_workers set heartbeat_at_ms = heartbeat_at_ms - 90000")
+    connection.close()
+    answer = cli("monitor", run_id, "--autofix", "--no-require-approval", "--format", "json")
+    assert answer.code == 0, answer.err
+    row = answer.json
+    assert (row["state"], row["health"], row["fix"]["resumed"]) == ("succeeded", "healthy", True)
+    assert row["fix"]["action"] == "resume transform#0"
+    assert (tmp_path / "extracted").read_text() == "x"
+
+
+def _is_in(node_id, journal, run_id):
+    """Whether a node of a run is being worked on."""
+    connection = sqlite3.connect(journal)
+    found = connection.execute("select state from _smithers_nodes where run_id = ? and node_id = ?", (run_id, node_id)).fetchone()
+    connection.close()
+    return found == ("in-progress",)
 
 
 def test_the_row_alone(corpus_store, corpus, cli, monkeypatch, tmp_path):
