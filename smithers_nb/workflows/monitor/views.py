@@ -49,8 +49,10 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
     told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first and first.command else "")
     if first is None or not first.command:
         return told
-    who = " The monitor can do it: --autofix." if first.self_fixable else ""
-    return cards.stack(told, cards.command_sheet([(first.command, f"{_begun(first.problem).rstrip('.')}.{who}")], title="Do this first"))
+    known = first.problem.rstrip(".").lower() in reason.lower()
+    who = "The monitor can do it: --autofix." if first.self_fixable else ""
+    what = who if known else f"{_begun(first.problem).rstrip('.')}. {who}".strip()
+    return cards.stack(told, cards.command_sheet([(first.command, what)], title="Do this first"))
 
 
 def _begun(text: str) -> str:
@@ -60,7 +62,7 @@ def _begun(text: str) -> str:
 def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Card]]:
     """Lay the topics out in the order of the report; the standing questions and scores are never left out."""
     listed: list[tuple[str, Card | None]] = [
-        (_where_it_broke(found), TOPICS["where"](found) if found.waiting_on or found.root_cause else None),
+        ("Where it broke", _where(found) if found.evidence or found.provider_notes else None),
         ("What makes this doubtful", cards.defects_list(found.concerns) if found.concerns else None),
         ("Questions and answers", TOPICS["questions"](found)),
         ("Approval gates", TOPICS["approvals"](found)),
@@ -92,10 +94,6 @@ def _headline_word(found: Diagnosis) -> str:
     return f"is in trouble: {', '.join(found.in_trouble[:_FEW])} failed at least twice in a row" if found.in_trouble else "is healthy"
 
 
-def _where_it_broke(found: Diagnosis) -> str:
-    return "What it waits for" if found.waiting_on and not found.root_cause else "Where it broke"
-
-
 def _quiet(gathered: MonitorSnapshot | None) -> str:
     if gathered is None or gathered.quiet_minutes is None:
         return ""
@@ -103,10 +101,8 @@ def _quiet(gathered: MonitorSnapshot | None) -> str:
 
 
 def _where(found: Diagnosis) -> Card:
-    said = [text for text in (found.root_cause, found.waiting_on) if text]
-    state = found.health
+    """Show what the root cause, which stands in the headline, rests on."""
     return cards.stack(
-        *(cards.note(text, state=state) for text in said),
         *provider_cards(found.authors, found.provider_notes),
         cards.evidence_list(found.evidence) if found.evidence else None,
     )
@@ -274,7 +270,6 @@ def _written(value: Any, *, indent: bool = False) -> str:
 
 
 TOPICS: Final[dict[str, Callable[[Any], Card]]] = {
-    "where": _where,
     "questions": _questions,
     "approvals": _approvals,
     "outputs": _outputs,
