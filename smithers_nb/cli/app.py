@@ -23,6 +23,8 @@ DONE, FAILED, CANCELLED, WAITING, USER_ERROR = range(5)
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Find out what went wrong": {
         "why": ("look.why", "Explain why a run failed or what it waits for, and what to do."),
+        "monitor": ("investigate.monitor", "Show how one run is doing: notebook, report and output row."),
+        "monitor-smithers": ("investigate.fleet", "Show how every run of several projects is doing, and what to do first."),
         "autopsy": ("investigate.autopsy", "Find out why a run failed: notebook, report and verdict row."),
         "report": ("investigate.report", "Write the HTML report of a run and print its path."),
         "failures": ("look.failures", "List kinds of failure with class and signature, of a run or the whole store."),
@@ -43,6 +45,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "scores": ("look.nodes", "Print the scores of a run's nodes."),
     },
     "Decide and answer": {
+        "inbox": ("look.inbox", "List what needs a person now, over all stores and engines."),
+        "addressed": ("look.inbox", "Mark a failure as dealt with."),
         "approve": ("run.decisions", "Approve what a run asks at a gate."),
         "deny": ("run.decisions", "Deny what a run asks at a gate."),
         "human": ("run.decisions", "See what waits for a person, and answer questions."),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from smithers_nb.engine.location import Location
-from smithers_nb.model.rows import RunRow
+from smithers_nb.model.rows import NodeRow, RunRow
 from smithers_nb.sources.locate import open_smithers
 from smithers_nb.workflows.pack.install import install as install_pack
 from smithers_nb.workflows.pack.install_smithers import install
@@ -127,3 +129,60 @@ def test_a_handed_over_run_is_looked_into_by_our_pack(smithers):
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.2)
     assert [row.workflow for row in open_smithers(smithers.folder).rows(RunRow)] == ["fail-demo"]
+
+
+SLOW = """/** @jsxImportSource smithers-orchestrator */
+import { createSmithers } from "smithers-orchestrator";
+import { z } from "zod/v4";
+import { existsSync } from "node:fs";
+const { Workflow, Task, Sequence, smithers, outputs } = createSmithers({ part: z.object({ n: z.number() }) });
+export default smithers(() => (
+  <Workflow name="nightly-etl"><Sequence>
+    <Task id="extract" output={outputs.part}>{async () => ({ n: 1 })}</Task>
+    <Task id="transform" output={outputs.part}>{async () => {
+      if (!existsSync("go")) await new Promise((done) => setTimeout(done, 60000));
+      return { n: 2 };
+    }}</Task>
+  </Sequence></Workflow>
+));
+"""
+
+
+@pytest.mark.slow
+def test_autofix_resumes_a_killed_run(smithers):
+    """An engine that was killed in the middle of a task is resumed by the monitor to its end, with the real CLI."""
+    import sqlite3
+
+    (smithers.folder / "etl.tsx").write_text(SLOW)
+    store = smithers.folder / "smithers.db"
+    engine = subprocess.Popen(
+        [*smithers.command, "up", "etl.tsx", "--run-id", "etl-1"],
+        cwd=smithers.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 60
+    state = None
+    while state != "in-progress" and time.monotonic() < until:
+        time.sleep(0.3)
+        if store.exists():
+            with closing(open_smithers(smithers.folder)) as source:
+                state = next((row.state for row in source.rows(NodeRow, "etl-1") if row.node_id == "transform"), None)
+    os.killpg(engine.pid, signal.SIGKILL)
+    engine.wait()
+    (smithers.folder / "go").touch()
+    connection = sqlite3.connect(store)  # as if half a minute had passed
+    connection.execute("update _smithers_runs set heartbeat_at_ms = heartbeat_at_ms - 60000, started_at_ms = started_at_ms - 60000")
+    connection.commit()
+    connection.close()
+    words = ["monitor", "etl-1", "--autofix", "--no-require-approval", "--format", "json"]
+    start = "import sys; from smithers_nb.cli import main; sys.exit(main())"
+    answer = subprocess.run(
+        [sys.executable, "-c", start, *words], cwd=smithers.folder, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    row = json.loads(answer.stdout)
+    assert (row["health"], row["state"], row["fix"]["resumed"]) == ("healthy", "succeeded", True)
+    assert json.loads(smithers("inspect", "etl-1", "--format", "json").stdout.strip())["run"]["status"] == "finished"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,25 @@ _FIRST_LINE = 400
 
 
 def execute(  # noqa: PLR0913  # all but three are options by name
-    ask: Asked, location: Location, run_id: str, *, detach: bool, no_post_failure: bool = False, serve: bool = False
+    ask: Asked,
+    location: Location,
+    run_id: str,
+    *,
+    detach: bool,
+    no_post_failure: bool = False,
+    serve: bool = False,
+    told: Callable[[Asked, Location, Outcome], None] | None = None,
 ) -> int:
     """Execute a run that was made ready, here or by a worker, and say how it ended.
+
+    Args:
+        ask: Format of what is printed.
+        location: Project and database of the run.
+        run_id: The run.
+        detach: Leave it to a worker.
+        no_post_failure: Launch no autopsy when it fails.
+        serve: Show it live on a page of its own.
+        told: Prints how it ended; `tell` by default.
 
     Returns:
         The exit code.
@@ -48,13 +64,15 @@ def execute(  # noqa: PLR0913  # all but three are options by name
                 outcome = run_here(location, run_id, progress=progress)
             except KeyboardInterrupt:  # before it has begun, or while it ends
                 outcome = _interrupted(location, run_id)
-        status = _told(ask, location, outcome, no_post_failure=no_post_failure)
+        status = _told(ask, location, outcome, told or tell, no_post_failure=no_post_failure)
         if serve and exit_code(status) == WAITING:
             status = _linger(location, run_id, status)
     return exit_code(status)
 
 
-def _told(ask: Asked, location: Location, outcome: Outcome, *, no_post_failure: bool) -> str:
+def _told(
+    ask: Asked, location: Location, outcome: Outcome, told: Callable[[Asked, Location, Outcome], None], *, no_post_failure: bool
+) -> str:
     """Say how an execution ended, have a failure looked into, and give the status."""
     from smithers_nb.workflows.triggers.on_run_end import after_run, write_report
 
@@ -66,7 +84,7 @@ def _told(ask: Asked, location: Location, outcome: Outcome, *, no_post_failure: 
             hint=f"watch it: smithers-nb logs {run_id} --follow",
         )
     write_report(location, run_id)
-    tell(ask, location, outcome)
+    told(ask, location, outcome)
     if outcome.status == "failed":
         after_run(location, run_id, disabled=no_post_failure)
     return outcome.status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from smithers_nb.cli.app import FAILED
 from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.errors import ParameterError
+from smithers_nb.workflows.monitor.smithers_cli import smithers_cli
 
 if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
@@ -61,19 +61,6 @@ def _our_trigger(options: dict[str, Any]) -> Location | None:
     location = Location.of()
     leave = options.get("no_post_failure") or options.get("detach") or is_installed(Path.cwd())
     return None if leave or not installed_at(location).is_file() else location
-
-
-def smithers_cli(file: Path) -> list[str] | None:
-    """Find the Smithers CLI: on PATH, in the project's `node_modules`, or through `bunx`; None when there is none."""
-    on_path = shutil.which("smithers")
-    folders = [folder / "node_modules" / ".bin" for folder in file.absolute().parents]
-    local = next((folder / "smithers" for folder in folders if (folder / "smithers").is_file()), None)
-    bun = shutil.which("bun") or next((str(folder / "bun") for folder in folders if (folder / "bun").is_file()), None)
-    found = on_path or (str(local) if local else None)
-    if found:
-        return [bun, found] if bun else [found]
-    bunx = shutil.which("bunx")
-    return [bunx, "smithers-orchestrator"] if bunx else None
 
 
 def arguments(file: Path, parameters: dict[str, Any], options: dict[str, Any]) -> list[str]:

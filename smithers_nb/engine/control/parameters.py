@@ -165,7 +165,7 @@ def _as_model(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
 
 def _for_field(model: type[BaseModel], name: str, text: Words) -> Any:
     """Read a word for a field of a model: as the value it looks like, unless the field takes only text."""
-    found = model.model_fields.get(name)
+    found = model.model_fields.get(name) or next((field for field in model.model_fields.values() if field.alias == name), None)
     return str(text) if found is not None and found.annotation in (str, str | None) else _json_or_text(text)
 
 

@@ -267,3 +267,16 @@ noticed = sa.Table(
     _number("launched_at_ms"),
 )
 """Failures of runs in other stores that an autopsy was launched for, or is about to be: each once, whoever sees it first."""
+
+attention = sa.Table(
+    "_smithers_nb_attention",
+    metadata,
+    _text("store", key=True),
+    _text("run_id", key=True),
+    _number("marked_at_ms", key=True),
+    _text("action", required=True),
+    _text("marked_by", required=True),
+    _number("until_ms"),
+    _text("note"),
+)
+"""What people put aside, runs of other stores among them: `addressed` or `snoozed`, by whom and when; rows are only added."""

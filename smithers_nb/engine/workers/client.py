@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.leases import announce, started_as
-from smithers_nb.engine.stages.context import JOURNAL, ROOT
+from smithers_nb.engine.stages.context import JOURNAL, OWNER, ROOT, RUN
 from smithers_nb.engine.workers.dbos import QUEUE
 from smithers_nb.engine.workers.executor import ANNOUNCED
 
@@ -51,11 +51,12 @@ def ensure_worker(location: Location, program: Sequence[str]) -> bool:
 def _start(location: Location, program: Sequence[str], owner: str) -> subprocess.Popen[bytes]:
     log = location.folder / "logs" / "worker.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    ours = {name: value for name, value in os.environ.items() if name not in (RUN, OWNER)}  # a kernel's run is not the worker's
     with log.open("ab") as stream:
         return subprocess.Popen(  # noqa: S603  # our own program
             program,
             cwd=location.root,
-            env={**os.environ, ROOT: str(location.root), JOURNAL: location.url, ANNOUNCED: owner},
+            env={**ours, ROOT: str(location.root), JOURNAL: location.url, ANNOUNCED: owner},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

@@ -44,6 +44,11 @@ _LOOKS: dict[str, Look] = {
     "gate": Look("◆", "gate", "warn"),
     "question": Look("?", "question", "warn"),
     "restart": Look("⟳", "engine restart", "busy"),
+    "delivered": Look("✔", "delivered", "good"),
+    "healthy": Look("✔", "healthy", "good"),
+    "blocked": Look("‖", "blocked", "warn"),
+    "stuck": Look("!", "stuck", "warn"),
+    "overBudget": Look("✖", "over budget", "bad"),
     "info": Look("i", "note", "quiet"),
     "problem": Look("!", "problem", "warn"),
 }

@@ -137,6 +137,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
             "response": "[response_text]",
             "reset": f"coalesce({json_field('meta_json', 'resetCancelled')}, 0)",
             "garbled_prompt": _GARBLED,
+            "cwd": "[jj_cwd]",
         },
         order=(*_TASK, "attempt"),
         time="started_at",

@@ -55,7 +55,7 @@ class PostFailureRow(VerdictRow):
 
 def gather(target_run_id: str, source: str | None = None, workflow_path: str | None = None, now: int | str | None = None) -> Gathered:
     """Read what the store says about a failed run; see `autopsy.gather`."""
-    row = _kept(GATHER, Gathered, "What the store says", lambda: stages.gather(target_run_id, source, workflow_path, now))
+    row = kept(GATHER, Gathered, "What the store says", lambda: stages.gather(target_run_id, source, workflow_path, now))
     if current() is not None and not Path(row.source).exists():
         with suppress(SourceError):  # a server is opened again as it was first: where it is said to be has no password
             row.read_from(open_source(source))
@@ -64,14 +64,14 @@ def gather(target_run_id: str, source: str | None = None, workflow_path: str | N
 
 def investigate(gathered: Gathered, provider: str | None = None) -> Investigation:
     """Find what failed, why, and whose fault it is; see `autopsy.investigate`."""
-    return _kept(INVESTIGATE, Investigation, "What failed, and why", lambda: stages.investigate(gathered, provider))
+    return kept(INVESTIGATE, Investigation, "What failed, and why", lambda: stages.investigate(gathered, provider))
 
 
 def bug_gate(found: Investigation, gathered: Gathered) -> GateCard:
     """Show what a person is asked before a bug of the engine is reported; nothing is sent."""
     if found.classification.failure_class != "smithers-bug":
         return stages.bug_gate(found, gathered)
-    return _kept(PROPOSE, GateCard, "What a report would say", lambda: stages.bug_gate(found, gathered))
+    return kept(PROPOSE, GateCard, "What a report would say", lambda: stages.bug_gate(found, gathered))
 
 
 def report_bug(card: GateCard, gathered: Gathered) -> ReportRow:
@@ -96,14 +96,14 @@ def report_bug(card: GateCard, gathered: Gathered) -> ReportRow:
     if not decision.approved:
         why = f": {decision.note}" if decision.note else ""
         return ReportRow(filed=False, detail=f"{decision.decided_by} decided to send nothing{why}")
-    return _kept(REPORT, ReportRow, "The report", lambda: _filed(card, gathered))
+    return kept(REPORT, ReportRow, "The report", lambda: _filed(card, gathered))
 
 
 def verdict(found: Investigation, card: GateCard, filed: ReportRow | None = None) -> VerdictRow:
     """Write the autopsy's stable output row; see `autopsy.verdict`."""
     if current() is None:
         return stages.verdict(found, card, filed)
-    row: VerdictRow = _kept(OUTPUT, PostFailureRow, "What to do", lambda: _with_report(stages.verdict(found, card, filed)))
+    row: VerdictRow = kept(OUTPUT, PostFailureRow, "What to do", lambda: _with_report(stages.verdict(found, card, filed)))
     return row
 
 
@@ -118,14 +118,14 @@ def report_of(root: Path, target_run_id: str, artifacts: str | None = None) -> s
     return address(artifacts or root / "artifacts", KIND, target_run_id, ".html")
 
 
-def _kept(node_id: str, schema: type[T], label: str, step: Callable[[], T]) -> T:
+def kept(node_id: str, schema: type[T], label: str, step: Callable[[], T]) -> T:
     """Take a step: once per run in a run of the journal, else simply."""
     if current() is None:
         return step()
     from smithers_nb.engine.stages import stage
 
-    kept: T = stage(node_id, step, schema=schema, label=label)
-    return kept
+    row: T = stage(node_id, step, schema=schema, label=label)
+    return row
 
 
 def _asked(card: GateCard) -> Decision:
@@ -172,11 +172,11 @@ def _with_report(row: VerdictRow) -> PostFailureRow:
     import os
 
     root = Path(os.environ.get(ROOT) or ".")
-    return PostFailureRow(**vars(row), report=report_of(root.absolute(), row.target_run_id, _artifacts()))
+    return PostFailureRow(**vars(row), report=report_of(root.absolute(), row.target_run_id, told_artifacts()))
 
 
-def _artifacts() -> str | None:
-    """Where this run was told to write to."""
+def told_artifacts() -> str | None:
+    """Return the folder or URL that this run was told to write to; None when it was told none, or there is no run."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.artifacts.delivery import artifacts_of

@@ -28,6 +28,7 @@ def _as_moment(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
+Moment = Annotated[int, BeforeValidator(_as_moment)]
 
 
 class AutopsyParameters(BaseModel):
@@ -39,7 +40,7 @@ class AutopsyParameters(BaseModel):
     source: Text | None = Field(default=None, description="store, project folder or URL; the current folder by default")
     workflow_path: Text | None = Field(default=None, description="the workflow's file, when it is not where the run was started")
     provider: str = Field(default="", validate_default=True, description="who investigates; AGENT_PROVIDER, else `internal`, by default")
-    now: Annotated[int, BeforeValidator(_as_moment)] | None = Field(default=None, description="judge as of this time; the clock by default")
+    now: Moment | None = Field(default=None, description="judge as of this time; the clock by default")
 
     @field_validator("target_run_id")
     @classmethod

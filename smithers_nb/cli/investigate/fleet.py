@@ -1,0 +1,109 @@
+"""`monitor-smithers`: how every run of several projects is doing, as a durable run of the fleet's notebook, a report and tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.app import DONE
+from smithers_nb.cli.investigate.monitor import absolute, output_of, start_notebook
+from smithers_nb.cli.options import Asked, Utf8, command, now_option
+from smithers_nb.cli.output import dump, print_finding
+from smithers_nb.cli.run.execute import tell
+from smithers_nb.cli.run.up import run_options
+from smithers_nb.cli.run_options import given_parameters
+from smithers_nb.cli.text_page import Sheet
+from smithers_nb.present.html.text import shown
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.execution.outcome import Outcome
+    from smithers_nb.engine.location import Location
+    from smithers_nb.workflows.fleet.results import FleetRow
+
+_NOTEBOOK = "notebooks/monitor-smithers.ipynb"
+_ACTIONS, _KINDS = 12, 5
+_MINUTE_S = 60
+
+
+@command(
+    "monitor-smithers",
+    click.argument("projects", type=Utf8(), metavar="[PROJECT]...", nargs=-1),
+    click.option("--stale-minutes", type=click.FloatRange(min=0, min_open=True), help="Idle for longer is stuck.  [default: 15]"),
+    click.option("--iterations", type=click.IntRange(min=1), default=1, show_default=True, help="How often to look."),
+    click.option(
+        "--interval-minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Time between two looks."
+    ),
+    *run_options,
+    now_option,
+    example="smithers-nb monitor-smithers\nsmithers-nb monitor-smithers ~/shop ~/billing --format json | jq .buckets\n"
+    "smithers-nb monitor-smithers --iterations 12 --interval-minutes 10",
+)
+def monitor_smithers(  # noqa: PLR0913  # one per option of the command
+    ask: Asked,
+    projects: tuple[str, ...],
+    *,
+    stale_minutes: float | None,
+    iterations: int,
+    interval_minutes: float,
+    pairs: tuple[tuple[str, str], ...],
+    parameters_file: Path | None,
+    document: str | None,
+    **options: Any,
+) -> int:
+    """Put every run of several projects into a bucket, find what recurs, and propose what to do first.
+
+    PROJECT is a folder, a store or a URL; without any, the current folder and every project at home. Each store is read once, as a whole.
+    Nothing is changed anywhere: what to do is only proposed. Exit code 0 when the look was taken, whatever it showed.
+    """
+    places = [absolute(place) for place in (*projects, *([ask.source] if ask.source else []))]
+    chosen = {"projects": places or None, "now": ask.now, "stale_minutes": stale_minutes}
+    parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
+    code = DONE
+    for look in range(iterations):
+        if look:
+            time.sleep(interval_minutes * _MINUTE_S)
+        code = start_notebook(Asked(fmt=ask.fmt), _NOTEBOOK, parameters, _tell, **options)
+    return code
+
+
+def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:
+    """Print the output row; of a look that failed, how it ended."""
+    from smithers_nb.workflows.fleet.results import FleetRow
+
+    found = output_of(location, outcome.run_id, "output")
+    if found is None:
+        tell(ask, location, outcome)
+        return
+    row = FleetRow.read(found)
+    if ask.fmt == "table":
+        print_finding(row, ask.fmt, lambda: _page(row, outcome))
+    else:
+        print_finding({**dump(row), "monitorRunId": outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)
+
+
+def _page(row: FleetRow, outcome: Outcome) -> Iterable[str]:
+    from smithers_nb.workflows.fleet.views import named
+
+    sheet = Sheet()
+    sheet.headline("healthy" if row.verdict == "healthy" else "problem", row.verdict)
+    sheet.blank()
+    sheet.prose("Now", row.summary)
+    sheet.states("Buckets", [(bucket, str(len(ids)), "") for bucket, ids in row.buckets.items() if ids])
+    for action in row.actions[:_ACTIONS]:
+        sheet.blank()
+        sheet.heading(named(action))
+        sheet.prose("", action.recommended_action)
+        sheet.commands("", [action.command] if action.command else [])
+    sheet.blank()
+    sheet.prose("Not shown", f"{len(row.actions) - _ACTIONS} more actions" if len(row.actions) > _ACTIONS else "")
+    sheet.verbatim("Recurs", [f"{kind.runs} runs, {kind.failure_class}: {kind.message}" for kind in row.recurring[:_KINDS]])
+    sheet.verbatim("Flaky", [f"{task.node_id}: recovered in {task.recovered_runs} of {task.runs} runs" for task in row.flaky[:_KINDS]])
+    sheet.prose("Not readable", *row.problems)
+    sheet.blank()
+    sheet.lines.append(f"Report    {shown(row.report_path)}")
+    sheet.lines.append(f"Notebook  {shown(outcome.notebook)}")
+    return sheet.lines

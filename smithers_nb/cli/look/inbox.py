@@ -1,0 +1,184 @@
+"""`inbox` and `addressed`: what needs a person now, in every store, and what somebody put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from smithers_nb.cli.app import DONE
+from smithers_nb.cli.options import Asked, Moment, Utf8, command, now_option, run_argument
+from smithers_nb.cli.output import dump, moment, note, print_finding, write_json
+from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of
+from smithers_nb.cli.text_page import Sheet
+from smithers_nb.errors import RunNotFound, SourceError
+from smithers_nb.model.timestamps import now_ms, span
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.attention import Mark
+    from smithers_nb.engine.location import Location
+    from smithers_nb.project import Project
+    from smithers_nb.workflows.monitor.attention import Need
+
+_MORE = 4
+
+
+class Later(Moment):
+    """How long from now: 30m, 4h, 2d; or a time."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Turn a duration into the epoch millisecond at which it is over."""
+        now = now_ms()
+        at = Moment(ago=True).convert(value, param, ctx)
+        return 2 * now - at if str(value).strip()[-1:].isalpha() and at <= now else at
+
+
+@command(
+    "inbox",
+    click.argument("places", type=Utf8(), metavar="[PLACE]...", nargs=-1),
+    click.option("--since", type=Moment(ago=True), default="7d", show_default=True, help="Leave out failures before this time."),
+    click.option("--all", "everything", is_flag=True, help="Also what is put aside: snoozed, addressed, succeeded since."),
+    click.option(
+        "--snooze", type=(Utf8(), Later()), metavar="RUN DURATION", help="Leave RUN out for so long (30m, 4h, 2d), and print the rest."
+    ),
+    click.option("--note", type=Utf8(), help="Why, with --snooze."),
+    by_option,
+    database_option,
+    now_option,
+    example="smithers-nb inbox\nsmithers-nb inbox ~/shop ~/billing --format json | jq -r '.[].kind'\n"
+    "smithers-nb inbox --snooze nightly-1 4h",
+)
+def inbox(  # noqa: PLR0913  # its options
+    ask: Asked,
+    places: tuple[str, ...],
+    *,
+    since: int,
+    everything: bool,
+    snooze: tuple[str, int] | None,
+    note: str | None,
+    by: str | None,
+    database: str | None,
+) -> int:
+    """List what needs a person now, whatever the engine: questions, gates, and failures that nobody has dealt with.
+
+    PLACE is a project folder, a store or a URL; the current folder by default. Runs that failed for the same cause are one line. A
+    failure steps back when the workflow later succeeded with the same input, or somebody marked it with `addressed`. What is put aside
+    is written into the journal of the current project, never into the store that has the run.
+    """
+    location = location_of(Asked(), database)
+    asked = [Asked(source=place, now=ask.now, fmt=ask.fmt) for place in places] or [ask]
+    if snooze is not None:
+        _put_aside(asked, location, snooze[0], action="snoozed", until=snooze[1], note=note, by=by)
+    found = [need for one in asked for need in _needs(one, location, since)]
+    shown = [need for need in found if everything or not need.put_aside]
+    if ask.fmt == "table":
+        for line in _page(shown, len(found) - len(shown)):
+            click.echo(line)
+    elif ask.fmt == "json":
+        write_json([dump(need) for need in shown])
+    else:
+        for need in shown:
+            write_json(dump(need), line=True)
+    return DONE
+
+
+@command(
+    "addressed",
+    run_argument,
+    click.option("--note", type=Utf8(), required=True, help="What was done about it."),
+    by_option,
+    database_option,
+    example='smithers-nb addressed 49315 --note "rotated the key"',
+)
+def addressed(ask: Asked, run: str, *, note: str, by: str | None, database: str | None) -> int:
+    """Mark a failure as dealt with, so that it steps back until it happens again.
+
+    Also every earlier run that failed for the same cause. It is written into the journal of the current project, with who and when.
+    """
+    location = location_of(Asked(), database)
+    mark = _put_aside([ask], location, run, action="addressed", until=None, note=note, by=by)
+    print_finding(mark._asdict(), ask.fmt, lambda: [f"{mark.run_id} is addressed: {note}"])
+    return DONE
+
+
+def _needs(ask: Asked, location: Location, since: int) -> list[Need]:
+    """Read one place; one that cannot be read is said and takes nothing from the others."""
+    from smithers_nb.workflows.monitor.attention import needs
+
+    try:
+        with ask.project() as project:
+            stores = {project.source.location, *(store.location for store in getattr(project.source, "members", ()))}
+            found = needs(project.source, project.now, since_ms=since, marks=_marks(location, stores))
+            for problem in project.problems:
+                note(f"not readable: {problem.where}: {problem.what}")
+            return found
+    except SourceError as error:
+        note(f"left out: {error}")
+        return []
+
+
+def _marks(location: Location, stores: Iterable[str]) -> list[Mark]:
+    if not has_runs(location):
+        return []
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.attention import marks_of
+
+    with Journal.open(location) as journal, journal.reading() as connection:
+        return marks_of(connection, stores)
+
+
+def _put_aside(  # noqa: PLR0913  # a mark is what it is
+    asked: Iterable[Asked], location: Location, run: str, *, action: Any, until: int | None, note: str | None, by: str | None
+) -> Mark:
+    from smithers_nb.engine.control import login
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.attention import Mark, add_mark
+
+    with _store_with(asked, run) as (project, run_id):
+        store = project.run(run_id).snapshot.source.location
+        mark = Mark(store, run_id, now_ms(), action, by or login(), until, note)
+    with Journal.open(location) as journal, journal.writing() as connection:
+        add_mark(connection, mark)
+    return mark
+
+
+@contextmanager
+def _store_with(asked: Iterable[Asked], run: str) -> Iterator[tuple[Project, str]]:
+    missing: Exception | None = None
+    for ask in asked:
+        with ask.project() as project:
+            try:
+                run_id = project.run(run).id
+            except RunNotFound as error:
+                missing = error
+                continue
+            yield project, run_id
+            return
+    raise missing or RunNotFound(f"no run {run!r}")
+
+
+def _page(found: list[Need], put_aside: int) -> Iterator[str]:
+    sheet = Sheet()
+    for need in found:
+        sheet.blank()
+        age = "" if need.age_ms is None else f"for {span(need.age_ms)}"
+        sheet.heading(f"{need.kind}  {need.workflow or 'workflow'} {need.run_id}", need.node_id or "", age, need.engine)
+        sheet.prose("", need.what)
+        sheet.prose("Then", need.consequence)
+        sheet.prose("Until", f"{moment(need.deadline)} UTC" if need.deadline is not None else "")
+        sheet.prose("Put aside", need.put_aside)
+        sheet.commands("", need.commands)
+        sheet.commands("Or" if need.alternatives else "", need.alternatives)
+        others = need.run_ids[1 : _MORE + 1]
+        sheet.verbatim("Also", [f"{', '.join(others)}{' …' if need.runs > _MORE + 1 else ''}"] if others else [])
+    sheet.blank()
+    sheet.prose("Where", *dict.fromkeys(need.folder for need in found if need.folder))
+    yield from sheet.lines
+    if not found:
+        yield "Nothing needs you."
+    if put_aside:
+        yield f"{put_aside} more put aside; --all lists them."

@@ -1,0 +1,143 @@
+"""The rows of the fleet's monitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from smithers_nb.diagnosis.history.repair_loops import RepairLoop  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.model.finding import Finding, described
+from smithers_nb.model.vocabulary import Health  # likewise
+from smithers_nb.workflows.autopsy import results
+
+if TYPE_CHECKING:
+    from smithers_nb.present.html.markup import Card
+
+
+class Shown(results.Shown):
+    """A row of the fleet that displays itself."""
+
+    def card(self) -> Card:
+        """Lay it out for a person."""
+        from smithers_nb.workflows.fleet.views import view_of
+
+        return view_of(self)
+
+
+class FleetRun(Finding):
+    """One run of the fleet."""
+
+    project: str
+    run_id: str
+    workflow: str | None = None
+    status: str
+    bucket: Health
+    reason: str
+    live: bool = described("not over, or failed within the last hour: what somebody may have to act on now")
+    age_minutes: float | None = described("since it was started", default=None)
+    finished_age_minutes: float | None = described("since it ended", default=None)
+
+
+class Action(Finding):
+    """What to do about a run; proposed, never executed."""
+
+    project: str
+    run_id: str
+    problem: str
+    recommended_action: str
+    command: str = ""
+    needs_human: bool = True
+    also: tuple[str, ...] = described("other live runs of the same workflow that failed for the same cause", default=())
+
+
+class Recurring(Finding):
+    """A kind of failure of one project."""
+
+    project: str
+    signature: str
+    failure_class: str
+    message: str
+    count: int
+    runs: int
+    workflows: int
+    first_at: int | None = None
+    last_at: int | None = None
+    wall_s: float | None = None
+    tokens: int | None = None
+
+
+class Flaky(Finding):
+    """A task that failed and then succeeded in the same run."""
+
+    project: str
+    workflow: str | None
+    node_id: str
+    recovered_runs: int = described("runs in which it failed first and succeeded then")
+    runs: int = described("runs that tried it")
+
+
+class Lost(Finding):
+    """What failed attempts cost, by workflow or by agent and model."""
+
+    project: str
+    by: str = described("workflow or agent")
+    name: str
+    failed_attempts: int
+    wall_s: float
+    tokens: int
+
+
+class Sweep(Shown):
+    """One look at the whole fleet."""
+
+    now: int = described("time to judge at, epoch milliseconds")
+    stale_minutes: float
+    projects: tuple[str, ...] = described("stores that were read", default=())
+    runs: tuple[FleetRun, ...] = ()
+    buckets: dict[str, tuple[str, ...]] = described("run ids by bucket: every run in exactly one", default_factory=dict)
+    actions: tuple[Action, ...] = described("for live runs that are not healthy, the most urgent first", default=())
+    recurring: tuple[Recurring, ...] = described("kinds of failure, most runs first", default=())
+    loops: tuple[RepairLoop, ...] = described("work that is started over and over without getting further", default=())
+    flaky: tuple[Flaky, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    problems: tuple[str, ...] = described("what could not be read", default=())
+
+    def topic(self, key: str) -> Card:
+        """Show one topic: actions, recurring, loops, flaky, lost, runs."""
+        from smithers_nb.workflows.fleet.views import TOPICS
+
+        return TOPICS[key][1](self)
+
+
+class PageRow(Shown):
+    """The report as one HTML page."""
+
+    title: str
+    html: str
+
+
+class FilesRow(Shown):
+    """What was written."""
+
+    report: str
+    frames: tuple[str, ...] = described("CSV files: runs, actions, recurring, flaky, lost", default=())
+
+
+class FleetRow(Shown):
+    """The stable output row of the fleet's monitor."""
+
+    verdict: str = described("`healthy` or `problems detected`")
+    projects_seen: int
+    runs_seen: int
+    stale_threshold_minutes: float
+    healthy_runs: int
+    unhealthy_runs: int = described("live runs that are not healthy")
+    escalations: int = described("actions that need a person")
+    fixes_applied: int = 0
+    summary: str
+    buckets: dict[str, tuple[str, ...]] = described("run ids by bucket: every run in exactly one", default_factory=dict)
+    actions: tuple[Action, ...] = ()
+    recurring: tuple[Recurring, ...] = ()
+    flaky: tuple[Flaky, ...] = ()
+    report_path: str | None = None
+    frames: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,101 @@
+"""The stages of the fleet's monitor as the notebook calls them, each kept once per run of the journal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.engine.artifacts.store import put
+from smithers_nb.engine.stages.context import ROOT
+from smithers_nb.model.timestamps import now_ms, when
+from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
+from smithers_nb.workflows.fleet import sweep as sweeping
+from smithers_nb.workflows.fleet.results import FilesRow, FleetRow, PageRow, Sweep
+from smithers_nb.workflows.fleet.views import TOPICS, headline_of, summary_of, verdict_of
+from smithers_nb.workflows.monitor.report import page_of
+
+if TYPE_CHECKING:
+    from smithers_nb.model.finding import Finding
+
+KIND: Final = "monitor-smithers"
+_FRAMES: Final = ("runs", "actions", "recurring", "flaky", "lost")
+
+
+def sweep(projects: list[str] | None = None, stale_minutes: float = 15, now: int | None = None) -> Sweep:
+    """Look at every run of several projects; see `sweep.sweep`."""
+    moment = now_ms() if now is None else now
+    return kept("poll", Sweep, "Every run", lambda: sweeping.sweep(projects, moment, stale_minutes))
+
+
+def report(found: Sweep) -> PageRow:
+    """Write the report as one HTML page."""
+    return kept("report", PageRow, "The report", lambda: _page(found))
+
+
+def artifact(found: Sweep, page: PageRow) -> FilesRow:
+    """Put the report and the frames where artifacts go.
+
+    Raises:
+        ArtifactsNotWritten: They could not be written.
+    """
+    return kept("artifact", FilesRow, "Where they are", lambda: _written(found, page))
+
+
+def output(found: Sweep, files: FilesRow | None = None) -> FleetRow:
+    """Write the stable output row."""
+    return kept("output", FleetRow, "In one row", lambda: row_of(found, files))
+
+
+def row_of(found: Sweep, files: FilesRow | None = None) -> FleetRow:
+    """Put the output row together."""
+    return FleetRow(
+        verdict=verdict_of(found),
+        projects_seen=len(found.projects),
+        runs_seen=len(found.runs),
+        stale_threshold_minutes=found.stale_minutes,
+        healthy_runs=len(found.buckets.get("healthy", ())),
+        unhealthy_runs=sum(run.live and run.bucket != "healthy" for run in found.runs),
+        escalations=sum(action.needs_human for action in found.actions),
+        summary=summary_of(found),
+        buckets=found.buckets,
+        actions=found.actions,
+        recurring=found.recurring,
+        flaky=found.flaky,
+        report_path=files.report if files else None,
+        frames=files.frames if files else (),
+        problems=found.problems,
+    )
+
+
+def _page(found: Sweep) -> PageRow:
+    title = "The fleet"
+    topics = [(heading, view(found)) for heading, view in TOPICS.values()]
+    places = "one project" if len(found.projects) == 1 else f"{len(found.projects)} projects"
+    subtitle = f"{len(found.runs)} runs of {places}, as of {when(found.now)}"
+    return PageRow(title=title, html=page_of(topics, title=title, subtitle=subtitle, lead=headline_of(found)))
+
+
+def _written(found: Sweep, page: PageRow) -> FilesRow:
+    folder = told_artifacts() or str(Path(os.environ.get(ROOT) or ".").absolute() / "artifacts")
+    report = put(folder, KIND, "fleet", ".html", page.html.encode("utf-8", "replace"))
+    frames = tuple(put(folder, KIND, name, ".csv", _csv(getattr(found, name))) for name in _FRAMES)
+    return FilesRow(report=report, frames=frames)
+
+
+def _csv(findings: Sequence[Finding]) -> bytes:
+    """Write findings as a table; a cell that a spreadsheet would take for a formula is text."""
+    listed = [finding.as_json() for finding in findings]
+    text = io.StringIO()
+    if listed:
+        writer = csv.DictWriter(text, list(listed[0]))
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in listed)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value

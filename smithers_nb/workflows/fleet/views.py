@@ -1,0 +1,148 @@
+"""How the fleet looks: the headline, and one card per topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.model.timestamps import duration, when
+from smithers_nb.present.html import cards
+from smithers_nb.present.html.markup import Card, h, table, text_table
+from smithers_nb.present.html.parts import state_mark
+from smithers_nb.present.html.text import shown
+from smithers_nb.workflows.fleet import results as rows
+
+if TYPE_CHECKING:
+    from smithers_nb.workflows.fleet.results import Sweep
+
+_ROWS: Final = 200
+_SHORT: Final = 26
+_WORST_FIRST: Final = ("failed", "blocked", "overBudget", "stuck", "healthy")
+
+
+def headline_of(found: Sweep) -> Card:
+    """Say in one banner how the fleet is doing, and what to do first."""
+    live = [run for run in found.runs if run.live and run.bucket != "healthy"]
+    worst = next((bucket for bucket in _WORST_FIRST if any(run.bucket == bucket for run in live)), "healthy")
+    facts = {"runs": len(found.runs), "projects": len(found.projects)} | {
+        bucket: sum(run.bucket == bucket for run in live) for bucket in _WORST_FIRST[:-1] if any(run.bucket == bucket for run in live)
+    }
+    told = cards.banner(verdict_of(found).capitalize(), summary_of(found), state=worst, facts=facts)
+    first = next((action for action in found.actions if action.command), None)
+    if first is None:
+        return told
+    return cards.stack(told, cards.command_sheet([(first.command, f"{named(first)}: {first.recommended_action}")], title="Do this first"))
+
+
+def verdict_of(found: Sweep) -> str:
+    """Return `healthy` or `problems detected`; what failed long ago or has ended well counts for neither."""
+    return "problems detected" if any(run.live and run.bucket != "healthy" for run in found.runs) else "healthy"
+
+
+def summary_of(found: Sweep) -> str:
+    """Say in two sentences how many runs are in trouble now, and what most of the failures are."""
+    live = [run for run in found.runs if run.live and run.bucket != "healthy"]
+    said = f"{len(live)} of {len(found.runs)} runs need something now." if live else f"None of {len(found.runs)} runs needs anything now."
+    top = next(iter(found.recurring), None)
+    if top is None:
+        return f"{said} Nothing has failed."
+    return f"{said} The failure that hit most runs ({top.runs}): {top.message}"
+
+
+def view_of(row: Any) -> Card:
+    """Lay a row out for a person."""
+    view = next(_VIEWS[kind] for kind in type(row).__mro__ if kind in _VIEWS)
+    card: Card = view(row)
+    return card
+
+
+def _actions(found: Sweep) -> Card:
+    if not found.actions:
+        return cards.note("Nothing to do.")
+    listed = [(action.command, f"{named(action)}: {action.recommended_action}") for action in found.actions]
+    return cards.command_sheet(listed, title=f"Proposed, not executed ({len(listed)})")
+
+
+def named(action: rows.Action) -> str:
+    """Name the run of an action, how many others it stands for, and who may do it."""
+    others = f" and {len(action.also)} more with the same cause" if action.also else ""
+    return f"{action.run_id}{others} ({'needs a person' if action.needs_human else 'safe to try'})"
+
+
+def _recurring(found: Sweep) -> Card:
+    cells = [
+        (row.signature, row.failure_class, row.runs, row.count, when(row.last_at), duration(row.wall_s), shown(row.message, 240))
+        for row in found.recurring
+    ]
+    return _table("Kinds of failure", ("Signature", "Class", "Runs", "Failures", "Last", "Time lost", "Message"), cells)
+
+
+def _loops(found: Sweep) -> Card:
+    cells = [(loop.family, loop.runs, loop.failed, loop.streak, shown(loop.reason, 300)) for loop in found.loops]
+    return _table("Repair loops", ("Work", "Runs", "Failed", "In a row", "Why it looks like one"), cells)
+
+
+def _flaky(found: Sweep) -> Card:
+    cells = [(row.workflow or "", row.node_id, f"{row.recovered_runs} of {row.runs}") for row in found.flaky]
+    return _table("Flaky tasks", ("Workflow", "Task", "Runs in which it failed and then succeeded"), cells)
+
+
+def _lost(found: Sweep) -> Card:
+    cells = [(row.by, row.name, row.failed_attempts, duration(row.wall_s), f"{row.tokens:,}") for row in found.lost]
+    return _table("What failures cost", ("By", "Name", "Failed attempts", "Time", "Tokens"), cells)
+
+
+def _runs(found: Sweep) -> Card:
+    worst = sorted(found.runs, key=lambda run: (not run.live, _WORST_FIRST.index(run.bucket), run.age_minutes or 0))
+    columns = ("Run", "Workflow", "Health", "Status", "Started", "Why")
+    cells = [
+        (run.run_id, run.workflow or "", run.bucket, run.status, _ago(run.age_minutes), shown(run.reason, 200)) for run in worst[:_ROWS]
+    ]
+    body = (
+        h(
+            "tr",
+            h("td", h("code", run_id)),
+            h("td", workflow),
+            h("td", state_mark(bucket), class_="snb-nowrap"),
+            *(h("td", cell) for cell in rest),
+        )
+        for run_id, workflow, bucket, *rest in cells
+    )
+    caption = f"Runs ({len(cells)} of {len(worst)}, those that need something first)"
+    return Card(h("div", table(caption, columns, body), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
+
+
+def _ago(minutes: float | None) -> str:
+    return "" if minutes is None else f"{duration(minutes * 60)} ago"
+
+
+def _table(caption: str, columns: Sequence[str], cells: Sequence[Sequence[object]]) -> Card:
+    if not cells:
+        return cards.note("None.")
+    body = ([_cell(cell) for cell in row] for row in cells)
+    return Card(h("div", table(caption, columns, body), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
+
+
+def _cell(value: object) -> object:
+    """Keep a short cell on one line."""
+    return h("span", value, class_="snb-nowrap") if len(str(value)) <= _SHORT else value
+
+
+TOPICS: Final[dict[str, tuple[str, Callable[[Sweep], Card]]]] = {
+    "actions": ("What to do", _actions),
+    "recurring": ("What recurs", _recurring),
+    "loops": ("Work that does not get further", _loops),
+    "flaky": ("Flaky tasks", _flaky),
+    "lost": ("What failures cost", _lost),
+    "runs": ("Every run", _runs),
+}
+"""Heading and card of each topic, in the order of the report."""
+
+_VIEWS: Final[dict[type, Callable[[Any], Card]]] = {
+    rows.Sweep: headline_of,
+    rows.PageRow: lambda row: cards.note(f"{row.title}: {len(row.html.encode()):,} bytes"),
+    rows.FilesRow: lambda row: cards.note(f"{row.report} and {len(row.frames)} tables"),
+    rows.FleetRow: lambda row: cards.banner(
+        row.verdict.capitalize(), row.summary, state="healthy" if row.verdict == "healthy" else "problem"
+    ),
+}

@@ -1,0 +1,45 @@
+"""The monitored run's own page, where its workflow has one: `smithers ui` opens it in the browser."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from smithers_nb.diagnosis.engines.working_directory import commands_folder
+from smithers_nb.errors import SmithersNbError
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.monitor.smithers_cli import smithers_cli
+
+
+def open_page(run_id: str, source: str | None) -> bool:
+    """Open the run's own page in the background; return whether it has one."""
+    found: tuple[list[str], Path] | None = None
+    with suppress(SmithersNbError, OSError):
+        found = command_of(run_id, source)
+        if found is not None:
+            words, folder = found
+            quiet = subprocess.DEVNULL
+            subprocess.Popen(words, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)  # noqa: S603  # no shell
+    return found is not None
+
+
+def command_of(run_id: str, source: str | None) -> tuple[list[str], Path] | None:
+    """Return the command that opens a run's own page and the folder to run it in; None when its workflow has no page here.
+
+    Raises:
+        SmithersNbError: The store or the run cannot be read.
+    """
+    store = open_source(source)
+    try:
+        snapshot = Snapshot(store, run_id)
+        folder, run = commands_folder(snapshot), snapshot.run
+        if snapshot.source.kind != "smithers" or folder is None or run.run_id.startswith("-"):
+            return None
+        root, workflow = Path(folder.path), Path(run.workflow_path or "workflow.tsx")
+        page = root / ".smithers" / "ui" / f"{workflow.name.partition('.')[0]}.tsx"
+        cli = smithers_cli(root / "workflow.tsx") if page.is_file() else None
+        return None if cli is None else ([*cli, "ui", run.run_id], root)
+    finally:
+        store.close()

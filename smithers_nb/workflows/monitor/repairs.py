@@ -1,0 +1,150 @@
+"""The smallest safe repair of a run, and the list of what a monitor may do at all.
+
+Two kinds exist: a resume of a run that stopped although nothing keeps it from going on, and a new attempt of a task that failed by
+chance. Everything else is for a person. `arguments` turns a repair into the command line of the engine's own program and refuses
+whatever is not exactly one of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.diagnosis.advice.suggest import owner_in
+from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
+from smithers_nb.diagnosis.engines.workflow_edits import was_edited
+from smithers_nb.diagnosis.state.progress import quota_resets_at
+from smithers_nb.errors import ControlRefused
+from smithers_nb.sources.stores.json_text import as_object
+from smithers_nb.workflows.monitor.results import FixRow, Repair
+
+if TYPE_CHECKING:
+    from smithers_nb.diagnosis.state.conditions import Case
+    from smithers_nb.model.explanation import Explanation
+
+_ENGINES: Final = frozenset({"smithers", "journal"})
+_IN_VAIN: Final = 2
+"""A repair of the same node that changed nothing this often in a row is not tried again."""
+
+_HELPED: Final = frozenset({"healthy", "blocked"})
+_UP: Final = ("up", "{path}", "--run-id", "{run}", "--resume", "true")
+_RETRY: Final = ("retry-task", "{path}", "--run-id", "{run}", "--node-id", "{node}")
+_ALLOWED: Final = {"resume": _UP, "retry-task": _RETRY}
+
+
+def repair_of(case: Case, why: Explanation) -> Repair | None:
+    """Return what a monitor may do about a run by itself; None when a person is needed, or nothing."""
+    if case.snapshot.source.kind not in _ENGINES or case.run.cancel_requested_at is not None or _made_by_hand(case):
+        return None
+    if was_edited(case.run) is True or case.open_gates or case.open_questions:
+        return None
+    return _resume(case) or _retry(case, why)
+
+
+def _resume(case: Case) -> Repair | None:
+    """A run that stopped, although nothing that a person decides keeps it from going on."""
+    run, now = case.run, case.now
+    reset = quota_resets_at(case.snapshot) if run.status == "waiting-quota" else None
+    if case.lost_worker and not case.rewound and case.fatal is None and not case.retry_storms:
+        reason = "the process that ran it is gone"
+    elif case.needs_resume:
+        reason = "what it waited for has come, and nobody resumed it"
+    elif any(case.is_overdue(due) for _, due in case.timers) and run.status == "waiting-timer":
+        reason = "its timer is overdue"
+    elif reset is not None and reset <= now:
+        reason = "the provider's limit has been reset"
+    else:
+        return None
+    node = max(case.in_progress, key=lambda attempt: attempt.kind != "cell", default=None)  # a stage says more than the cell it is in
+    return Repair(
+        kind="resume",
+        node_id=node.node_id if node else None,
+        iteration=node.iteration if node else 0,
+        reason=reason,
+        command=case.resume(),
+    )
+
+
+def _retry(case: Case, why: Explanation) -> Repair | None:
+    """A failed run whose task failed by chance, as far as the rules are sure, and repeats nothing outside of the run."""
+    found, failure = why.classification, why.failure
+    if case.run.status != "failed" or found is None or failure is None or why.advice is None or why.advice.suggestion != "retry":
+        return None
+    owner = owner_in(case.snapshot, failure)
+    if found.failure_class != "agent-flake" or found.confidence == "low" or owner is None:
+        return None
+    if repeated_effects(case.snapshot, reset_preview(case.snapshot, *owner)):
+        return None
+    reason = f"{owner[0]} failed by chance, so a new attempt may succeed"
+    if not case.engine.replays:  # a resume of such an engine tries the failed task again
+        return Repair(kind="resume", node_id=owner[0], iteration=owner[1], reason=reason, command=case.resume())
+    line = case.engine.retry_task(case.run.workflow_path, case.run.run_id, *owner)
+    return Repair(kind="retry-task", node_id=owner[0], iteration=owner[1], reason=reason, command=line)
+
+
+def tried_in_vain(case: Case, repair: Repair, earlier: Sequence[FixRow] = ()) -> str:
+    """Return why a repair is not tried again: the same one did nothing twice in a row, whoever made it; empty when it may be.
+
+    Args:
+        case: The run.
+        repair: What would be done.
+        earlier: What earlier monitors did about this run, newest first.
+    """
+    ours = 0
+    for row in earlier:
+        if row.action != action_of(repair) or (row.resumed and row.health_after in _HELPED):
+            break
+        ours += 1
+    count = max(ours, _without_progress(case, repair))
+    if count < _IN_VAIN:
+        return ""
+    about = f" of {repair.node_id}" if repair.node_id else ""
+    return f"the same {repair.kind}{about} has been tried {count} times in a row without effect"
+
+
+def action_of(repair: Repair) -> str:
+    """Name a repair so that the same one has the same name: its kind and the task it is about."""
+    return f"{repair.kind} {repair.node_id or ''}#{repair.iteration}"
+
+
+def _without_progress(case: Case, repair: Repair) -> int:
+    """Count the newest repairs of this kind in the run's own log after which nothing was finished."""
+    ours = case.snapshot.source.kind == "journal"  # each execution of a notebook finishes cells again, so there only the node itself counts
+    restart = "RunResumeRequested" if ours else "RunStarted"
+    count, begun = 0, ours
+    for event in case.snapshot.events:
+        same = (event.node_id, event.iteration or 0) == (repair.node_id, repair.iteration)
+        if event.type == "NodeFinished" and (same or (repair.kind == "resume" and (repair.node_id is None or not ours))):
+            count = 0
+        elif repair.kind == "retry-task":
+            count += event.type == "RetryTaskStarted" and same
+        elif event.type == restart:
+            count, begun = count + begun, True
+    return count
+
+
+def arguments(repair: Repair, *, run_id: str, workflow_path: str) -> list[str]:
+    """Return the arguments of the Smithers CLI that carry out a repair: exactly a resume or a new attempt of one task, nothing else.
+
+    Raises:
+        ControlRefused: `NOT_ALLOWED`, the repair is of another kind, or an id or path of it would be taken for an option.
+    """
+    form = _ALLOWED.get(repair.kind)
+    values = {"path": workflow_path, "run": run_id, "node": repair.node_id or ""}
+    if form is None:
+        raise _not_allowed(f"{repair.kind!r} is no repair that a monitor may make")
+    words = [word.format_map(values) if word.startswith("{") else word for word in form]
+    for word in (values[name.strip("{}")] for name in form if name.startswith("{")):
+        if not word or word.startswith("-") or any(ord(char) < ord(" ") for char in word):
+            raise _not_allowed(f"{word[:60]!r} cannot be an argument of a repair")
+    if repair.kind == "retry-task" and repair.iteration > 0:
+        words += ["--iteration", str(repair.iteration)]
+    return words
+
+
+def _not_allowed(message: str) -> ControlRefused:
+    return ControlRefused(message, code="NOT_ALLOWED", hint="do it by hand, after looking at it")
+
+
+def _made_by_hand(case: Case) -> bool:
+    return bool(as_object(case.run.config).get("lab"))

@@ -1,0 +1,256 @@
+"""The rows that the monitor's stages give each other, with the field names of Smithers' own monitor, and how each shows itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from smithers_nb.model.finding import Finding, described
+from smithers_nb.model.verdict import Authors, Defect, Evidence
+from smithers_nb.model.vocabulary import Health  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.workflows.autopsy import results
+
+if TYPE_CHECKING:
+    from smithers_nb.present.html.markup import Card
+
+
+class Shown(results.Shown):
+    """A row of the monitor that displays itself."""
+
+    def card(self) -> Card:
+        """Lay it out for a person."""
+        from smithers_nb.workflows.monitor.views import view_of
+
+        return view_of(self)
+
+
+class NodeLine(Finding):
+    """One node of the run."""
+
+    id: str
+    type: str = ""
+    status: str
+    summary: str = described("what it says, at most 400 characters", default="")
+
+
+class EventGroups(Finding):
+    """The end of the log, grouped by what an operator looks for; heartbeats are left out."""
+
+    count: int = described("events that tell something", default=0)
+    approval: tuple[str, ...] = ()
+    human: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    recent: tuple[str, ...] = ()
+
+
+class MonitorSnapshot(Shown):
+    """What the store says about the run; whatever cannot be read is listed, and nothing is raised."""
+
+    target_run_id: str | None
+    ok: bool = described("the run was found and its row could be read")
+    state: str = "unknown"
+    summary: str
+    age_minutes: float | None = described("since it was started", default=None)
+    quiet_minutes: float | None = described("since the last sign of life of any kind", default=None)
+    nodes: tuple[NodeLine, ...] = described("at most sixty, those that failed or wait first", default=())
+    why: str = described("what keeps the run from going on, JSON, at most 8,000 characters", default="")
+    events: EventGroups = EventGroups()
+    scores_raw: str = described("its scores, JSON lines, at most 6,000 characters", default="")
+    human_inbox_raw: str = described("what waits for a person, JSON lines, at most 8,000 characters", default="")
+    signals_raw: str = described("delivered signals, JSON lines, at most 6,000 characters", default="")
+    raw: str = described("the run's own row, JSON, at most 60,000 characters", default="")
+    source: str = described("where it was read: path or URL", default="")
+    workflow: str | None = None
+    status: str = "unknown"
+    now: int = described("time to judge at, epoch milliseconds")
+    problems: tuple[str, ...] = described("what could not be read", default=())
+
+
+class Answered(Finding):
+    """A question of the run, or a signal that it waits for, and the answer."""
+
+    node_id: str
+    iteration: int = 0
+    kind: str = described("ask, confirm, select, json of a question to a person; signal", default="ask")
+    prompt: str
+    answer: Any = None
+    answered_by: str | None = None
+    pending: bool
+    status: str = ""
+    asked_at: int | None = described("epoch milliseconds", default=None)
+    answered_at: int | None = described("epoch milliseconds", default=None)
+    signal: str | None = described("name of the signal", default=None)
+    correlation: str | None = described("its correlation id", default=None)
+
+
+class Gate(Finding):
+    """A gate and what was decided."""
+
+    node_id: str
+    iteration: int = 0
+    title: str = ""
+    approved: bool | None = None
+    note: str | None = None
+    decided_by: str | None = described("who decided; `auto` when no person did", default=None)
+    asked_at: int | None = described("epoch milliseconds", default=None)
+    decided_at: int | None = described("epoch milliseconds", default=None)
+    pending: bool
+
+
+class KeyOutput(Finding):
+    """What a task produced; of a loop the newest iteration."""
+
+    node_id: str
+    iteration: int = 0
+    summary: str
+    value: Any = None
+
+
+class CodeChange(Finding):
+    """What code a task changed, or why that is not known."""
+
+    node_id: str
+    iteration: int = 0
+    summary: str
+    files: tuple[str, ...] = ()
+    excerpt: str = described("unified diff, cut", default="")
+    origin: str = described("`stored`, `git` (read from the worktree on this machine), or `none`")
+
+
+class Score(Finding):
+    """A scorer's result."""
+
+    node_id: str
+    name: str
+    score: float | None = None
+    reason: str = ""
+
+
+class Action(Finding):
+    """Something to do about the run, with the command that does it."""
+
+    problem: str
+    command: str = described("to paste into a shell; empty when there is nothing to type", default="")
+    needs_human: bool = True
+    self_fixable: bool = False
+
+
+class Repair(Finding):
+    """The smallest safe repair of a run."""
+
+    kind: Literal["resume", "retry-task"]
+    node_id: str | None = described("task that gets a new attempt, or whose interruption the resume ends", default=None)
+    iteration: int = 0
+    reason: str
+    command: str = described("the same as a person would type it")
+
+
+class Diagnosis(Shown):
+    """How the run is doing, and the answers to what an operator always asks."""
+
+    target_run_id: str | None
+    health: Health
+    state: str
+    summary: str
+    waiting_on: str | None = None
+    root_cause: str = described("why it failed or is stuck; empty for a run that is neither", default="")
+    questions: tuple[Answered, ...] = ()
+    approvals: tuple[Gate, ...] = ()
+    key_outputs: tuple[KeyOutput, ...] = ()
+    diffs: tuple[CodeChange, ...] = ()
+    scores: tuple[Score, ...] = ()
+    recommended_actions: tuple[Action, ...] = ()
+    any_self_fixable: bool = False
+    repair: Repair | None = described("what autofix would do", default=None)
+    repair_refused: str = described("why a repair that looks safe is not tried again", default="")
+    in_trouble: tuple[str, ...] = described("tasks that failed at least twice in a row and have not succeeded since", default=())
+    concerns: tuple[Defect, ...] = described("what makes a success doubtful, or the record wrong", default=())
+    failure_class: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    folder: str = described("where the commands have to be run, as a sentence", default="")
+    workflow: str | None = None
+    workflow_path: str | None = None
+    authors: Authors = Authors()
+    provider_notes: tuple[str, ...] = ()
+    cheat_sheet: tuple[tuple[str, str], ...] = described("commands to look and act by hand, each with what it does", default=())
+
+    def topics(self, fix: FixRow | None = None) -> list[tuple[str, Card]]:
+        """Lay out the report's topics in their order, each with its heading; those without data are left out, the standing ones never."""
+        from smithers_nb.workflows.monitor.views import topics_of
+
+        return topics_of(self, fix)
+
+    def topic(self, key: str) -> Card:
+        """Show one topic: questions, approvals, outputs, diffs, scores, actions."""
+        from smithers_nb.workflows.monitor.views import TOPICS
+
+        return TOPICS[key](self)
+
+    @property
+    def wants_fix(self) -> bool:
+        """Unhealthy, and something safe can be done about it."""
+        return self.health != "healthy" and self.any_self_fixable
+
+
+class Taken(Finding):
+    """One action that was taken."""
+
+    command: str
+    result: str
+
+
+class FixRow(Shown):
+    """What the monitor did about the run."""
+
+    target_run_id: str | None = None
+    applied: bool
+    actions_taken: tuple[Taken, ...] = ()
+    resumed: bool = described("the run has been seen going on, or its end", default=False)
+    still_needs_human: str | None = None
+    summary: str
+    action: str = described("the repair: kind and node; empty when none was tried", default="")
+    state_after: str = ""
+    health_after: Health | None = None
+
+
+class ReportRow(Shown):
+    """The report as one HTML page."""
+
+    title: str
+    html: str
+    health: Health
+    section_count: int
+
+
+class ArtifactRow(Shown):
+    """Where the report was written."""
+
+    path: str
+    bytes: int
+    digest: str = described("title / health / sections / path, on one line")
+
+
+class MonitorRow(Shown):
+    """The monitor's stable output row."""
+
+    target_run_id: str | None
+    state: str
+    health: Health
+    summary: str
+    waiting_on: str | None = None
+    root_cause: str = ""
+    recommended_action_count: int = 0
+    top_recommendation: str | None = None
+    fix_applied: bool = False
+    report_path: str | None = None
+    node_count: int = 0
+    event_count: int = 0
+    questions: tuple[Answered, ...] = ()
+    approvals: tuple[Gate, ...] = ()
+    key_outputs: tuple[KeyOutput, ...] = ()
+    diffs: tuple[CodeChange, ...] = ()
+    scores: tuple[Score, ...] = ()
+    recommended_actions: tuple[Action, ...] = ()
+    in_trouble: tuple[str, ...] = ()
+    concerns: tuple[Defect, ...] = ()
+    fix: FixRow | None = None
+    problems: tuple[str, ...] = ()

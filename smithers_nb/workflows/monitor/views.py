@@ -1,0 +1,289 @@
+"""How the monitor's rows look: the headline, one card per topic, and the topics in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.model.timestamps import span, when
+from smithers_nb.present.html import cards
+from smithers_nb.present.html.attribution import provider_cards
+from smithers_nb.present.html.markup import Card, Html, h, join, table, text_table
+from smithers_nb.present.html.parts import state_mark
+from smithers_nb.present.html.text import one_line, shown
+from smithers_nb.workflows.monitor import results as rows
+
+if TYPE_CHECKING:
+    from smithers_nb.model.vocabulary import Health
+    from smithers_nb.workflows.monitor.results import Action, CodeChange, Diagnosis, FixRow, MonitorSnapshot
+
+_WORDS: Final[dict[Health, str]] = {
+    "healthy": "is healthy",
+    "blocked": "waits for a person",
+    "stuck": "is stuck",
+    "failed": "failed",
+    "overBudget": "is over its budget",
+}
+_MINUTE_MS: Final = 60_000
+_FEW: Final = 3
+
+
+def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSnapshot | None = None) -> Card:
+    """Say in one banner how the run is doing, why, and what to do first."""
+    repaired = fix is not None and fix.resumed
+    reason = (found.waiting_on if found.health == "blocked" else found.root_cause) or found.summary
+    first = None if repaired else next(iter(found.recommended_actions), None)
+    facts = {
+        "health": found.health,
+        "state": found.state,
+        "workflow": found.workflow,
+        "class": found.failure_class or "",
+        "last sign of life": _quiet(gathered),
+        "in trouble": ", ".join(found.in_trouble),
+        "autofix": fix.summary if fix else "",
+    }
+    if fix is not None and repaired:
+        title = f"Run {found.target_run_id} was {found.health}; the monitor repaired it, and it is {fix.state_after} now"
+        return cards.banner(title, _begun(reason), state=fix.health_after or found.health, facts=facts)
+    title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
+    told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first and first.command else "")
+    if first is None or not first.command:
+        return told
+    known = first.problem.rstrip(".").lower() in reason.lower()
+    who = "The monitor can do it: --autofix." if first.self_fixable else ""
+    what = who if known else f"{_begun(first.problem).rstrip('.')}. {who}".strip()
+    return cards.stack(told, cards.command_sheet([(first.command, what)], title="Do this first"))
+
+
+def _begun(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Card]]:
+    """Lay the topics out in the order of the report; the standing questions and scores are never left out."""
+    listed: list[tuple[str, Card | None]] = [
+        ("Where it broke", _where(found) if found.evidence or found.provider_notes else None),
+        ("What makes this doubtful", cards.defects_list(found.concerns) if found.concerns else None),
+        ("Questions and answers", TOPICS["questions"](found)),
+        ("Approval gates", TOPICS["approvals"](found)),
+        ("Task outputs", TOPICS["outputs"](found)),
+        ("Code changes", TOPICS["diffs"](found)),
+        ("Scores", TOPICS["scores"](found)),
+        ("Recommended actions", TOPICS["actions"](found) if found.recommended_actions else None),
+        ("What the monitor did", _fix(fix) if fix else None),
+        ("By hand", cards.command_sheet(found.cheat_sheet) if found.cheat_sheet else None),
+        ("Editing the workflow", _editing(found) if found.workflow_path else None),
+    ]
+    return [(heading, card) for heading, card in listed if card is not None]
+
+
+def view_of(row: Any) -> Card:
+    """Lay a row out for a person."""
+    view = next(_VIEWS[kind] for kind in type(row).__mro__ if kind in _VIEWS)
+    card: Card = view(row)
+    return card
+
+
+def _headline_word(found: Diagnosis) -> str:
+    if found.health != "healthy":
+        return _WORDS[found.health]
+    if found.state == "succeeded":
+        return "finished, but look at what is said below" if found.concerns else "finished"
+    if found.state == "cancelled":
+        return "was cancelled"
+    return f"is in trouble: {', '.join(found.in_trouble[:_FEW])} failed at least twice in a row" if found.in_trouble else "is healthy"
+
+
+def _quiet(gathered: MonitorSnapshot | None) -> str:
+    if gathered is None or gathered.quiet_minutes is None:
+        return ""
+    return f"{span(round(gathered.quiet_minutes * _MINUTE_MS))} ago"
+
+
+def _where(found: Diagnosis) -> Card:
+    """Show what the root cause, which stands in the headline, rests on."""
+    return cards.stack(
+        *provider_cards(found.authors, found.provider_notes),
+        cards.evidence_list(found.evidence) if found.evidence else None,
+    )
+
+
+def _questions(found: Diagnosis) -> Card:
+    if not found.questions:
+        return cards.note("None asked: no question to a person and no signal.")
+    columns = ("Node", "State", "Question", "Answer", "By", "Answered")
+    cells = [
+        (
+            _node(row.node_id, row.iteration),
+            "pending" if row.pending else row.status,
+            shown(row.prompt, 400),
+            "" if row.answer is None else shown(_written(row.answer), 600),
+            row.answered_by or "",
+            when(row.answered_at),
+        )
+        for row in found.questions
+    ]
+    return _stated(f"Questions, signals and answers ({len(cells)})", columns, cells)
+
+
+def _approvals(found: Diagnosis) -> Card:
+    if not found.approvals:
+        return cards.note("None asked: this run has no gate.")
+    words = {True: "approved", False: "denied", None: "pending"}
+    columns = ("Node", "Decision", "Gate", "By", "Note", "Decided")
+    cells = [
+        (
+            _node(gate.node_id, gate.iteration),
+            words[gate.approved],
+            one_line(gate.title, 200),
+            gate.decided_by or "",
+            shown(gate.note, 400),
+            when(gate.decided_at),
+        )
+        for gate in found.approvals
+    ]
+    return _stated(f"Gates ({len(cells)})", columns, cells)
+
+
+def _outputs(found: Diagnosis) -> Card:
+    if not found.key_outputs:
+        return cards.note("No task has produced anything yet.")
+    return cards.stack(
+        *(
+            cards.details(f"{_node(row.node_id, row.iteration)}: {row.summary}", _written(row.value, indent=True))
+            for row in found.key_outputs
+        )
+    )
+
+
+def _diffs(found: Diagnosis) -> Card:
+    if not found.diffs:
+        return cards.note("None known: no diff is stored, and no agent worked in a folder of its own.")
+    return cards.stack(*map(_diff, found.diffs))
+
+
+def _diff(change: CodeChange) -> Card:
+    about = cards.note(f"{_node(change.node_id, change.iteration)}: {change.summary}")
+    if not change.excerpt.strip():
+        return about
+    listed = ", ".join(change.files[:10]) + (f" and {len(change.files) - 10} more" if len(change.files) > 10 else "")  # noqa: PLR2004
+    return cards.stack(about, cards.diff(change.excerpt, path=listed))
+
+
+def _scores(found: Diagnosis) -> Card:
+    if not found.scores:
+        return cards.note("None: no scorer ran.")
+    columns = ("Node", "Scorer", "Score", "Why")
+    cells = [(row.node_id, row.name, "" if row.score is None else f"{row.score:g}", shown(row.reason, 400)) for row in found.scores]
+    return Card(h("div", table("Scores", columns, cells), class_="snb"), text_table(columns, cells))
+
+
+def _actions(found: Diagnosis) -> Card:
+    if not found.recommended_actions:
+        return cards.note("Nothing to do.")
+    page = h(
+        "section",
+        h("ol", *map(_action, found.recommended_actions), class_="snb-commands"),
+        class_="snb snb-card",
+        role="group",
+        aria_label="Recommended actions",
+    )
+    lines = [
+        f"{number}. {shown(row.problem, 1_000)} [{_who(row)}]\n   {row.command}" for number, row in _numbered(found.recommended_actions)
+    ]
+    return Card(page, "\n".join([*lines, *([found.folder] if found.folder else [])]))
+
+
+def _action(row: Action) -> Html:
+    command = h("code", shown(row.command, 4_000), class_="snb-command") if row.command else None
+    return h("li", join([h("span", _who(row), class_="snb-chip"), " ", shown(row.problem, 1_000)]), command)
+
+
+def _who(row: Action) -> str:
+    return "autofix can" if row.self_fixable else "needs a person" if row.needs_human else "ends by itself"
+
+
+def _numbered(actions: Sequence[Action]) -> list[tuple[int, Action]]:
+    return list(enumerate(actions, start=1))
+
+
+def _fix(row: FixRow) -> Card:
+    told = cards.note(row.summary, state="succeeded" if row.applied and row.resumed else "problem" if row.applied else "info")
+    taken = [(action.command, action.result) for action in row.actions_taken]
+    left = cards.note(f"Still for a person: {row.still_needs_human}", state="problem") if row.still_needs_human else None
+    return cards.stack(told, cards.command_sheet(taken, title="What was done") if taken else None, left)
+
+
+def _editing(found: Diagnosis) -> Card:
+    return cards.note(
+        f"{found.workflow_path} was fixed when the run started. An edit does nothing to a run that is parked or stopped, and a resume then "
+        "refuses with RESUME_METADATA_MISMATCH unless the change is accepted. Only a run that was started with --hot and is alive takes "
+        "edits of what has not begun yet; changed output schemas and task ids need a fresh run."
+    )
+
+
+def _gathered(row: MonitorSnapshot) -> Card:
+    facts = {
+        "workflow": row.workflow,
+        "status": row.status,
+        "last sign of life": _quiet(row),
+        "store": row.source,
+        "events": row.events.count,
+    }
+    cells = [(node.id, node.type, node.status, node.summary) for node in row.nodes]
+    columns = ("Node", "Kind", "State", "What it says")
+    nodes = Card(h("div", table("Nodes", columns, cells), class_="snb"), text_table(columns, cells)) if cells else None
+    return cards.stack(
+        cards.banner(row.summary, "" if row.ok else "The run could not be read.", state=row.state if row.ok else "problem", facts=facts),
+        nodes,
+        cards.problems_list(row.problems) if row.problems else None,
+    )
+
+
+def _report(row: rows.ReportRow) -> Card:
+    return cards.note(f"{row.title}: {row.health}, {row.section_count} sections, {len(row.html.encode()):,} bytes")
+
+
+def _output_row(row: rows.MonitorRow) -> Card:
+    facts = {"health": row.health, "state": row.state, "report": row.report_path, "actions": row.recommended_action_count}
+    return cards.banner(f"Run {row.target_run_id}: {row.health}", row.summary, state=row.health, facts=facts)
+
+
+def _stated(caption: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Card:
+    body = (
+        h("tr", h("td", h("code", node)), h("td", state_mark(state), class_="snb-nowrap"), *(h("td", cell) for cell in rest))
+        for node, state, *rest in cells
+    )
+    return Card(h("div", table(caption, columns, body), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
+
+
+def _node(node_id: str, iteration: int) -> str:
+    return one_line(f"{node_id} #{iteration}" if iteration else node_id or "-", 120)
+
+
+def _written(value: Any, *, indent: bool = False) -> str:
+    if isinstance(value, str):
+        return value
+    import json
+
+    return json.dumps(value, indent=2 if indent else None, ensure_ascii=False, default=str)
+
+
+TOPICS: Final[dict[str, Callable[[Any], Card]]] = {
+    "questions": _questions,
+    "approvals": _approvals,
+    "outputs": _outputs,
+    "diffs": _diffs,
+    "scores": _scores,
+    "actions": _actions,
+}
+"""Cards of a diagnosis by topic."""
+
+_VIEWS: Final[dict[type, Callable[[Any], Card]]] = {
+    rows.MonitorSnapshot: _gathered,
+    rows.Diagnosis: headline_of,
+    rows.FixRow: _fix,
+    rows.ReportRow: _report,
+    rows.ArtifactRow: lambda row: cards.note(row.digest),
+    rows.MonitorRow: _output_row,
+}

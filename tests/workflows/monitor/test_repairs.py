@@ -1,0 +1,136 @@
+"""What a monitor may do by itself: two kinds of repair, written as exactly one command each, and given up when they do nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from smithers_nb.diagnosis.state.conditions import Case
+from smithers_nb.errors import ControlRefused
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.autopsy.why import explain
+from smithers_nb.workflows.monitor.repairs import action_of, arguments, repair_of, tried_in_vain
+from smithers_nb.workflows.monitor.results import FixRow, Repair
+
+KILLED, KILLED_AT = "etl-2026-11-20", 1795179999000
+RESUME = Repair(kind="resume", node_id="transform", reason="", command="")
+RETRY = Repair(kind="retry-task", node_id="review", iteration=2, reason="", command="")
+
+
+@pytest.fixture
+def case(corpus_store, corpus):
+    """Give a run of the corpus as a case, at the moment of its label, after SQL on a private copy."""
+    import json
+
+    def look(name, *statements, run_id=None):
+        label = json.loads((corpus / "smithers" / name / "label.json").read_text())
+        store = corpus_store(name)
+        connection = sqlite3.connect(store)
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        return Case(Snapshot(open_source(store), run_id or label["run_id"]), label["as_of_ms"])
+
+    return look
+
+
+def of(case):
+    """Ask for the repair of a case."""
+    return repair_of(case, explain(case.snapshot, now=case.now))
+
+
+def test_a_run_whose_process_is_gone_is_resumed(case):
+    """A killed engine is a resume, named after the task that was interrupted."""
+    repair = of(case("d45"))
+    assert (repair.kind, repair.node_id) == ("resume", "transform")
+    assert repair.command.endswith("--resume true")
+
+
+def test_a_task_that_failed_by_chance_gets_a_new_attempt(case):
+    """A 503 of a provider is a retry of that one task."""
+    repair = of(case("d29"))
+    assert repair.kind == "retry-task"
+    assert repair.node_id in repair.command
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["d01", "d15", "d37", "d40", "d46", "d48", "d50", "d52", "d53", "d57", "d59", "d67", "d74", "d44"],
+    ids=lambda name: name,
+)
+def test_whatever_a_person_has_to_decide_is_left_alone(case, name):
+    """Bugs, environments, gates, questions, signals, pauses, rewinds, cancels and healthy runs have no repair."""
+    assert of(case(name)) is None
+
+
+def test_a_cancel_that_was_asked_for_is_not_undone(case):
+    """A run that somebody wanted to stop is not resumed, although its process is gone."""
+    assert of(case("d45", "update _smithers_runs set cancel_requested_at_ms = 1795179000000")) is None
+
+
+@pytest.mark.parametrize(("repair", "words"), [(RESUME, ["--resume", "true"]), (RETRY, ["--node-id", "review", "--iteration", "2"])])
+def test_a_repair_is_exactly_one_command(repair, words):
+    """The arguments are the verb, the file, the run and what belongs to the kind."""
+    found = arguments(repair, run_id="r1", workflow_path="/p/w.tsx")
+    assert found == [found[0], "/p/w.tsx", "--run-id", "r1", *words]
+    assert found[0] == {"resume": "up", "retry-task": "retry-task"}[repair.kind]
+
+
+@pytest.mark.parametrize("kind", ["approve", "deny", "cancel", "signal", "rewind", "human", "fork", "up --force", "retry-task --force", ""])
+def test_no_other_verb_gets_through(kind):
+    """Whatever is called a repair, only the two kinds become a command."""
+    with pytest.raises(ControlRefused) as refused:
+        arguments(replace(RESUME, kind=kind), run_id="r1", workflow_path="w.tsx")
+    assert refused.value.code == "NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("repair", "run_id", "path"),
+    [
+        (RESUME, "--force", "w.tsx"),
+        (RESUME, "r1", "--accept-workflow-change"),
+        (RESUME, "", "w.tsx"),
+        (RESUME, "r1\n--force", "w.tsx"),
+        (replace(RETRY, node_id="--force"), "r1", "w.tsx"),
+        (replace(RETRY, node_id=None), "r1", "w.tsx"),
+        (replace(RETRY, node_id="a\x00b"), "r1", "w.tsx"),
+    ],
+)
+def test_an_id_never_becomes_an_option(repair, run_id, path):
+    """Hostile ids and paths are refused, not quoted."""
+    with pytest.raises(ControlRefused):
+        arguments(repair, run_id=run_id, workflow_path=path)
+
+
+def test_the_command_has_no_template_of_an_id_filled_in():
+    """Braces in an id are text."""
+    assert arguments(RESUME, run_id="{path}", workflow_path="w.tsx")[3] == "{path}"
+
+
+def test_a_repair_that_did_nothing_twice_is_given_up(case):
+    """Two earlier fixes without effect open the breaker for this action; another one, or a helpful one between, does not."""
+    seen = case("d45")
+    repair = of(seen)
+    vain = FixRow(applied=True, summary="", action=action_of(repair), health_after="stuck")
+    helped = replace(vain, resumed=True, health_after="healthy")
+    other = replace(vain, action="retry-task load#0")
+    assert "2 times" in tried_in_vain(seen, repair, [vain, vain])
+    assert [tried_in_vain(seen, repair, rows) for rows in ([vain], [vain, helped, vain], [other, other])] == ["", "", ""]
+
+
+def test_the_log_of_the_run_counts_as_well(case):
+    """Two restarts after which nothing was finished are enough, whoever made them; a finished task starts the count anew."""
+    restart = (
+        "insert into _smithers_events (run_id, seq, timestamp_ms, type, payload_json) "
+        f"select '{KILLED}', max(seq) + 1, {KILLED_AT}, '%s', '{{}}' from _smithers_events"
+    )
+    again = restart % "RunStarted"
+    seen = case("d45", again, again)
+    assert tried_in_vain(seen, of(seen))
+    seen = case("d45", again, again, restart % "NodeFinished")
+    assert not tried_in_vain(seen, of(seen))
