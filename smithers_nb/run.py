@@ -164,6 +164,12 @@ class Run(Grains):
 
         return run_autopsy_notebook(self.id, self.project.where, artifacts=artifacts, now=self.project.now, **options)
 
+    def write_report(self, artifacts: str | Path = "artifacts") -> str:
+        """Write the report of how it stands, whatever its state; gives its path or URL."""
+        from smithers_nb.workflows.monitor.stages import write_report
+
+        return write_report(self.id, self.project.where, artifacts=artifacts, now=self.project.now, title=f"Run {self.id}")
+
     def event_rows(
         self, *, types: Collection[str] = (), nodes: Collection[str] = (), since_ms: int | None = None, raw: bool = False
     ) -> list[grain.EventRow]:

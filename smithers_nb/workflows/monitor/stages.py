@@ -134,6 +134,19 @@ def look(
     return gathered, _diagnosed(gathered, place, stale_minutes, None)
 
 
+def write_report(
+    target_run_id: str, source: str | Path | None = None, *, artifacts: str | Path = "artifacts", now: int, title: str | None = None
+) -> str:
+    """Write the report of a run in whatever state it is, without a notebook.
+
+    Returns:
+        Its path or URL, `monitor/RUN.html` below `artifacts`.
+    """
+    gathered, found = look(target_run_id, source, now=now)
+    page = compose(gathered, found, title=title)
+    return put(artifacts, KIND, found.target_run_id or target_run_id, ".html", page.html.encode("utf-8", "replace"))
+
+
 def _diagnosed(gathered: MonitorSnapshot, source: str | None, stale_minutes: float, provider: str | None) -> Diagnosis:
     if not gathered.ok:
         return diagnosing.unreadable(gathered)

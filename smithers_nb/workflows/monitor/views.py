@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.present.html import cards
 from smithers_nb.present.html.attribution import provider_cards
-from smithers_nb.present.html.markup import Card, Html, h, join, table, text_table
+from smithers_nb.present.html.markup import Card, Html, h, table, text_table
 from smithers_nb.present.html.parts import state_mark
 from smithers_nb.present.html.text import one_line, shown
 from smithers_nb.workflows.monitor import results as rows
@@ -196,7 +196,7 @@ def _actions(found: Diagnosis) -> Card:
 
 def _action(row: Action) -> Html:
     command = h("code", shown(row.command, 4_000), class_="snb-command") if row.command else None
-    return h("li", join([h("span", _who(row), class_="snb-chip"), " ", shown(row.problem, 1_000)]), command)
+    return h("li", h("span", h("span", _who(row), class_="snb-chip"), " ", shown(row.problem, 1_000), class_="snb-muted"), command)
 
 
 def _who(row: Action) -> str:

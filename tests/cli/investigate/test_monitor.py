@@ -127,3 +127,11 @@ def test_wrong_parameters_are_refused_before_anything_is_written(cli, tmp_path, 
     assert answer.code == 4
     assert said in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("run", "words"), [("release-gate-035", "waits for a person"), ("order-sync-004", "order-sync-004")])
+def test_every_state_has_a_report(cli, example, tmp_path, run, words):
+    """`report` of a run that did not fail is the page of how it stands, without a notebook."""
+    answer = cli("report", run, "-s", example, "--artifacts", tmp_path, "-f", "json").json
+    assert answer == {"targetRunId": run, "report": str(tmp_path / "monitor" / f"{run}.html"), "notebook": None}
+    assert words in Path(answer["report"]).read_text()
