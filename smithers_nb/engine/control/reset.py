@@ -17,7 +17,7 @@ from smithers_nb.engine.control.resume import go_on
 from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event, as_json, not_before, set_node
-from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
+from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions, requests
 from smithers_nb.errors import ControlRefused, NodeNotFound
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
@@ -114,6 +114,7 @@ def reset(connection: sa.Connection, items: Iterable[ResetItem]) -> None:
         connection.execute(outputs.delete().where(*item.node.key(outputs)))
         connection.execute(approvals.delete().where(*item.node.key(approvals)))
         connection.execute(questions.delete().where(*item.node.key(questions)))
+        connection.execute(requests.delete().where(*item.node.key(requests)))
         set_node(connection, item.node, "pending")
 
 

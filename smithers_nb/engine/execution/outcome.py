@@ -15,7 +15,7 @@ from smithers_nb.engine.artifacts.delivery import Delivery, artifacts_of, delive
 from smithers_nb.engine.journal import decisions, executions
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.engine.notebook.executor import as_bytes
-from smithers_nb.engine.notebook.failure_reasons import reason_of_stop
+from smithers_nb.engine.notebook.failure_reasons import PARKED, reason_of_stop
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.stores.json_text import as_object as json_object
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.executions import Execution
     from smithers_nb.engine.location import Location
     from smithers_nb.errors import NotebookError, Stop
-
-PARKED: Final = "Parked"
-"""Name of the exception with which a gate or a question ends an execution."""
 
 _MARK: Final = "papermill-error-cell-tag"
 

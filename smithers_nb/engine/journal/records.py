@@ -186,13 +186,17 @@ def not_before(start: sa.Column[Any], at: int) -> sa.ColumnElement[int]:
 def as_json(value: Any) -> str:
     """Write JSON as both databases keep it: no half characters and no NUL, and the text of what is no JSON."""
     try:
-        text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(value, default=_text_of, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half characters, numbers beyond 64 bits
         import json
 
-        plain = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)  # no number is infinite in JSON
+        plain = json.loads(json.dumps(value, default=_text_of), parse_constant=lambda _: None)  # no number is infinite in JSON
         text = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
+
+
+def _text_of(value: Any) -> Any:
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)  # a set's own order differs in each process
 
 
 def _kind(meta_json: str | None) -> str | None:

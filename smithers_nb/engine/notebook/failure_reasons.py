@@ -23,6 +23,9 @@ CODES: Final = {
 }
 """Name of what stopped a notebook from outside to the code of its reason; Smithers' own code where it has one."""
 
+PARKED: Final = "Parked"
+"""Name of the exception with which a gate or a question ends an execution; what parks is no failure."""
+
 NOT_STARTED: Final = "NOTEBOOK_NOT_STARTED"
 NOT_SAVED: Final = "NOTEBOOK_NOT_SAVED"
 GAVE_UP: Final = "AUTO_RESUME_GAVE_UP"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_event_loop
-from nbclient.exceptions import CellTimeoutError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -24,6 +24,7 @@ from papermill.execute import execute_notebook
 from papermill.log import logger
 
 from smithers_nb.engine.kernels.manager import OURS, LeanKernelManager
+from smithers_nb.engine.notebook.failure_reasons import PARKED
 
 if TYPE_CHECKING:
     from smithers_nb.engine.kernels.pool import KernelPool
@@ -131,10 +132,15 @@ class Session:
 
     def _answered(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         said = execute_reply["content"]
+        parked = said.get("ename") == PARKED
+        if parked:  # what a cell has raised since then is a consequence of parking
+            cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
         if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
             cell.outputs.append(_error_of(said, cell))
         if self._setting.observer is not None:
             self._setting.observer.ended(cell, cell_index)
+        if parked:  # also in a cell that is tagged `raises-exception`, whose errors nbclient lets pass
+            raise CellExecutionError.from_cell_and_msg(cell, said)
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell

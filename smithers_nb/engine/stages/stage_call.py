@@ -50,6 +50,7 @@ class StageCall:
             node = node_of(connection, self.run, self.node_id, self.iteration)
             kept = kept_of(connection, node)
             if kept is None:
+                self.run.refuse_behind_gate(connection)
                 attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta)
             else:
                 value = use(connection, node, kept, self.shape)

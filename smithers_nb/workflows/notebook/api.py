@@ -51,6 +51,8 @@ def gate(  # noqa: PLR0913  # a request is what it is
     try:
         decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny)
     except stages.Parked as parked:
+        if (parked.node_id, parked.iteration) != (node_id, iteration):
+            raise  # another gate waits, and has shown itself
         request = GateRequest(title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
         _show_gate(parked, request)
         raise
@@ -63,6 +65,8 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     try:
         return stages.ask(node_id, prompt, schema, options, iteration=iteration)
     except stages.Parked as parked:
+        if (parked.node_id, parked.iteration) != (node_id, iteration):
+            raise  # another one waits, and has shown itself
         told = parked.request
         _show_question(
             parked, QuestionRequest(told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
