@@ -157,6 +157,19 @@ def commands_for(item: Pending, options: str = "") -> list[str]:
     return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
 
 
+def show_request(sheet: Sheet, item: Pending) -> None:
+    """Add what a decision is about, and the version that was decided before, beside the one that is asked now."""
+    from smithers_nb.present.html.decision_cards import again, as_text
+
+    if item.earlier is not None:
+        sheet.prose("", again(as_text(item.earlier.said), item.earlier.by, item.earlier.at))
+        for name, before, now in item.changes:
+            sheet.prose("Then", f"{name}: {'nothing' if before is None else as_text(before)}")
+            sheet.prose("Now", f"{name}: {'nothing' if now is None else as_text(now)}")
+    shown = {name: value for name, value in item.details.items() if not isinstance(value, dict | list)}
+    sheet.prose("", *(f"{name}: {value}" for name, value in shown.items()))
+
+
 def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
     options = where(ask, location)
     sheet = Sheet()
@@ -166,6 +179,7 @@ def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]
         sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {_first_line(outcome.reason.message)}")
     for item in asked:
         sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
+        show_request(sheet, item)
     sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
     for item in asked:
         sheet.commands("", commands_for(item, options))

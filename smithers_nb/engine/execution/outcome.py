@@ -105,6 +105,7 @@ class Ending:
         if stop is not None and stop.name == "Cancelled":
             with self._ending(error.notebook) as connection:
                 self._recorder.cancel_open(connection, "run-cancelled")
+                decisions.close_requests(connection, self._run_id)
                 return self._settle(connection, "cancelled", error.notebook)
         return self.failed(reason_of_stop(error, "notebook"), error)
 
@@ -114,6 +115,7 @@ class Ending:
         notebook = error.notebook if error is not None else None
         with self._ending(notebook) as connection:
             self._recorder.fail_open(connection, cell, reason)
+            decisions.close_requests(connection, self._run_id)
             first = self._recorder.first_failure(connection) or {}
             error_of = first.get("error") or {}
             cause = FailureReason(

@@ -134,7 +134,7 @@ def request_answer(  # noqa: PLR0913  # a question is what it is
     asked again, with the old answer kept beside it.
     """
     request_id = f"human:{node.run_id}:{node.node_id}:{node.iteration}"
-    request = Request.of({"prompt": prompt, "schema": dict(schema or {}), "options": options})
+    request = Request.of({"prompt": prompt, "schema": {} if options else dict(schema or {}), "options": options})
     row = _question(connection, request_id)
     before = None if row is None else requests.read(connection, node) or _as_kept_in(row)
     is_answered = row is not None and row.status == "answered"
@@ -274,7 +274,7 @@ def _as_kept_in(row: sa.Row[Any]) -> Request:
         asked = orjson.loads(row.request_json or "{}")
         return Request.of({"title": asked.get("title"), "summary": asked.get("summary"), "details": asked.get("details") or {}})
     schema, options = (orjson.loads(text) if text else None for text in (row.schema_json, row.options_json))
-    return Request.of({"prompt": row.prompt, "schema": schema, "options": options})
+    return Request.of({"prompt": row.prompt, "schema": {} if options else schema, "options": options})
 
 
 def _refuse_when_changed(connection: sa.Connection, node: Node, seen: str | None) -> None:

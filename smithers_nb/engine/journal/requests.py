@@ -67,7 +67,7 @@ class Request(NamedTuple):
     @classmethod
     def of(cls, asked: Mapping[str, Any], volatile: Sequence[str] = ()) -> Request:
         """Make one of what a notebook gives; values that are not JSON become their text."""
-        return cls(orjson.loads(as_json(dict(asked))), tuple(volatile))
+        return cls(orjson.loads(_ADDRESS.sub("", as_json(dict(asked)))), tuple(volatile))
 
     @property
     def digest(self) -> str:
@@ -75,8 +75,7 @@ class Request(NamedTuple):
         bound = {name: part for name, part in self.asked.items() if part}  # nothing and an empty text are the same to a reader
         if _DETAILS in bound:
             bound[_DETAILS] = {name: value for name, value in bound[_DETAILS].items() if name not in self.volatile}
-        text = _ADDRESS.sub("", orjson.dumps(bound, option=orjson.OPT_SORT_KEYS).decode())
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return hashlib.sha256(orjson.dumps(bound, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
     @property
     def changes(self) -> list[Difference]:

@@ -70,13 +70,16 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     """
     if inspect.iscoroutinefunction(fn):
         raise ParameterError(f"stage {node_id!r}: the function is asynchronous", hint="give a function that calls `asyncio.run`")
-    call = StageCall(_run_of(node_id, iteration), node_id, iteration, Shape.of(fn, schema), label)
+    run = _run_of(node_id, iteration)
+    call = StageCall(run, node_id, iteration, Shape.of(fn, schema), label)
+    before = set(run.used)
     for left in range(retries, 0, -1):
         try:
             return call.once(lambda: fn(*args, **kwargs))
         except (ClaimLost, JournalUnusable, ControlRefused, ParameterError):
             raise
         except Exception:  # noqa: BLE001  # it is kept as a failed attempt
+            run.used &= before  # the stages within it are called again
             time.sleep(min(wait_s * 2 ** (retries - left), _MAX_WAIT_S))
     return call.once(lambda: fn(*args, **kwargs))
 

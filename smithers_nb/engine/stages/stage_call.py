@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 KIND: Final = "stage"
 """Kind of the attempts of stages."""
+
+EXITED: Final = "STAGE_EXITED"
+"""Code of a stage that ended the program it runs in."""
 
 _MESSAGE, _STACK = 10_000, 20_000  # characters that are kept of an error
 _STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
@@ -65,8 +68,7 @@ class StageCall:
         from smithers_nb.engine.journal.records import cancel_attempt, fail_attempt, finish_attempt, write_output
 
         try:
-            row = self._packed(step())
-            value = self._unpacked(row)
+            row, value = self._kept(self._taken(step))
         except (*_STOPPED, Parked) as stop:
             with self.run.writing() as connection:
                 cancel_attempt(connection, node, attempt, f"parked at {stop.node_id}" if isinstance(stop, Parked) else "interrupted")
@@ -80,23 +82,29 @@ class StageCall:
             finish_attempt(connection, node, attempt)
         return value
 
-    def _packed(self, value: Any) -> dict[str, Any]:
+    def _taken(self, step: Callable[[], Any]) -> Any:
+        """Take the step; a program that ends itself in the middle of it gives no output, whatever its exit code says."""
         try:
-            return self.shape.pack(value)
+            return step()
+        except SystemExit as stop:
+            raise StageError(
+                f"stage {self.node_id!r} called sys.exit({'' if stop.code is None else repr(stop.code)}) instead of returning a value",
+                code=EXITED,
+                hint="return from the function instead; a click command takes `standalone_mode=False`, argparse `exit_on_error=False`",
+            ) from stop
+
+    def _kept(self, value: Any) -> tuple[dict[str, Any], Any]:
+        try:
+            return self.shape.keep(value)
         except ValueError as error:
             raise self._invalid(str(error)) from None
 
-    def _unpacked(self, row: Mapping[str, Any]) -> Any:
-        try:  # what could not be read later must not be kept
-            return self.shape.unpack(row)
-        except ValueError as error:
-            raise self._invalid(f"it could not be read back from JSON: {error}") from None
-
     def _invalid(self, why: str) -> StageError:
+        what = f"is not {self.shape.described}" if self.shape.schema is not None else "cannot be kept"
         return StageError(
-            f"stage {self.node_id!r} did not give {self.shape.described}: {why}",
+            f"what stage {self.node_id!r} returned {what}: {why}",
             code="INVALID_OUTPUT",
-            hint="return what the schema says, or change the schema",
+            hint="return what the schema says, or change the schema" if self.shape.schema is not None else "",
         )
 
 
