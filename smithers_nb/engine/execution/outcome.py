@@ -130,7 +130,7 @@ class Ending:
         """End the run well, unless it asks for something still: a gate that a notebook caught, or asked in a thread, is as shut as any."""
         notebook = self._notebook()
         with self._ending(notebook) as connection:
-            self._recorder.finish_open(connection)
+            self._recorder.cancel_open(connection, "the notebook ended before it did")
             status = decisions.asks(connection, self._run_id) or "finished"
             return self._settle(connection, status, notebook)
 

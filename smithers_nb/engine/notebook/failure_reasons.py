@@ -20,6 +20,7 @@ CODES: Final = {
     "CellTimeoutError": "TASK_TIMEOUT",
     "DeadKernelError": KERNEL_DIED,
     "Cancelled": "RUN_CANCELLED",
+    "EndedEarly": "ENDED_EARLY",
 }
 """Name of what stopped a notebook from outside to the code of its reason; Smithers' own code where it has one."""
 

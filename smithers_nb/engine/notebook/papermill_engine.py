@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
 
+_INJECTED: Final = "injected-parameters"
+_EXIT: Final = "SystemExit"
+_GOOD_EXITS: Final = ("", "0", "None")
 _ENGINE: Final = "smithers-nb"
 _START_TIMEOUT_S: Final = 60
 
@@ -65,6 +68,8 @@ class Session:
         self._setting = setting
         self._kernel: LeanKernelManager | None = None
         self._stopped = False
+        self._has_exited = False
+        self._exit_call = ""
 
     def execute(self, node: Any, parameters: dict[str, Any]) -> None:
         """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
@@ -73,6 +78,8 @@ class Session:
             execute_notebook(
                 node, None, parameters, engine_name=_ENGINE, kernel_name=kernel, language=language, progress_bar=False, session=self
             )
+        if self._has_exited:  # papermill takes `sys.exit(0)` for a good end
+            raise EndedEarly(f"{self.position}: it called {self._exit_call}")
 
     def run_cells(self, manager: Any, kernel_name: str) -> None:
         """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
@@ -99,6 +106,13 @@ class Session:
         self._kernel.environment = self._setting.environment
         if not self._stopped:
             client.execute()
+
+    @property
+    def position(self) -> str:
+        """Where the notebook stopped, in words: `ended early at cell 3 of 7`; what is not code does not count."""
+        cells = [cell for cell in self.node.cells if cell.cell_type == "code" and _INJECTED not in cell.metadata.get("tags", [])]
+        number = next((number for number, cell in enumerate(cells, 1) if cell is self.running), 0)
+        return f"the notebook ended early at cell {number} of {len(cells)}"
 
     def stop(self) -> None:
         """End the kernel at once, from any thread; the execution then fails by itself."""
@@ -135,12 +149,24 @@ class Session:
         parked = said.get("ename") == PARKED
         if parked:  # what a cell has raised since then is a consequence of parking
             cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
+        self._note_exit(cell, said)
         if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
             cell.outputs.append(_error_of(said, cell))
         if self._setting.observer is not None:
             self._setting.observer.ended(cell, cell_index)
         if parked:  # also in a cell that is tagged `raises-exception`, whose errors nbclient lets pass
             raise CellExecutionError.from_cell_and_msg(cell, said)
+        if self._has_exited:
+            raise CellExecutionError.from_cell_and_msg(cell, said)
+
+    def _note_exit(self, cell: Any, said: dict[str, Any]) -> None:
+        """Remember a cell that ended the program: with `sys.exit(0)`, or with `quit()` in a kernel that takes it for a wish to be shut down."""
+        quits = any(payload.get("source") == "ask_exit" for payload in said.get("payload") or ())
+        if quits and said.get("status") == "ok":
+            said.update(status="error", ename=_EXIT, evalue="0", traceback=[])
+        allowed = "raises-exception" in cell.metadata.get("tags", [])
+        if quits or (said.get("ename") == _EXIT and said.get("evalue") in _GOOD_EXITS and not allowed):
+            self._has_exited, self._exit_call = True, "quit()" if quits else "sys.exit(0)"
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell
@@ -178,6 +204,10 @@ def _kernel_of(node: Any) -> tuple[str, str]:
 papermill_engines.register(_ENGINE, _Engine)
 
 
+class EndedEarly(Exception):
+    """A cell ended the program, so what comes after it has not run; its exit code says that this is well, which nobody else can know."""
+
+
 def is_of_a_cell(error: BaseException | None) -> bool:
     """Tell an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
     return isinstance(error, PapermillExecutionError)
@@ -186,7 +216,10 @@ def is_of_a_cell(error: BaseException | None) -> bool:
 def in_words(error: BaseException, session: Session, deadline: float) -> tuple[str, str]:
     """Give the name and the message of what ended an execution."""
     if isinstance(error, PapermillExecutionError):
-        return error.ename, error.evalue
+        ended = error.ename == _EXIT and session.running is not None
+        return error.ename, f"{session.position}: it called sys.exit({error.evalue})" if ended else error.evalue
+    if isinstance(error, EndedEarly):
+        return type(error).__name__, str(error)
     if time.monotonic() >= deadline:
         return "Timeout", "the notebook took longer than it was given"
     if isinstance(error, CellTimeoutError):
