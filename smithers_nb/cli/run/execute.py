@@ -18,7 +18,7 @@ from smithers_nb.cli.investigate.autopsy import notebook_progress
 from smithers_nb.cli.output import dump, note, print_finding
 from smithers_nb.cli.run_options import where
 from smithers_nb.cli.text_page import Sheet
-from smithers_nb.errors import ControlRefused
+from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.model.vocabulary import exit_code
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         The exit code.
     """
     if detach:
+        if serve:
+            raise ParameterError("--serve and --detach exclude each other", hint="look at a detached run with `smithers-nb logs RUN --follow`")
         return _hand_to_worker(ask, location, run_id)
     from smithers_nb.engine.workers.foreground import run_here
 

@@ -40,7 +40,7 @@ def cancel(location: Location, run_id: str, *, by: str = "cli") -> Cancellation:
     """
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
-        with journal.writing(found) as connection:
+        with journal.writing(found, durable=True) as connection:
             row = run_row(connection, found)
             if row.status in TERMINAL_STATUSES:
                 raise ControlRefused(f"run {found} is over ({row.status})", code="RUN_NOT_CANCELLABLE", hint="there is nothing to stop")

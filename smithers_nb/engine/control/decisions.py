@@ -117,7 +117,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
     """
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
-        with journal.writing(found) as connection:
+        with journal.writing(found, durable=True) as connection:
             node = _gate(connection, found, node_id, iteration)
             said = decisions.decide(connection, node, approved=approved, by=by, note=note, seen=seen)
             return Said(node, said, _continue(connection, found) if go_on else False)
@@ -149,7 +149,7 @@ def answer(  # noqa: PLR0913  # all but three are options by name
             )
         if row.status == "pending":
             _check_answer(row, value)
-        with journal.writing(row.run_id) as connection:
+        with journal.writing(row.run_id, durable=True) as connection:
             said = decisions.answer(connection, request_id, value, by=by, seen=seen)
             return Said(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
 

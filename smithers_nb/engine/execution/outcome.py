@@ -85,6 +85,12 @@ class Lease(NamedTuple):
         folder = self.config.get("cwd") or self.config.get("rootDir")
         return Path(folder) if folder and Path(folder).is_dir() else None
 
+    @property
+    def kernel(self) -> str | None:
+        """Kernel spec that the run is executed with; None for the one that its notebook names."""
+        name = self.config.get("kernel", {}).get("name")
+        return str(name) if name else None
+
     def limit(self, name: str, default: float) -> float:
         """Seconds of one of the time limits."""
         return float(self.config.get("kernel", {}).get(name) or default)
@@ -127,12 +133,15 @@ class Ending:
             return self._settle(connection, "failed", notebook, cause)
 
     def finished(self) -> Outcome:
-        """End the run well, unless it asks for something still: a gate that a notebook caught, or asked in a thread, is as shut as any."""
+        """End the run well, unless a stage has failed, or it asks for something still: in a thread, or at a gate that a notebook caught."""
         notebook = self._notebook()
         with self._ending(notebook) as connection:
             self._recorder.cancel_open(connection, "the notebook ended before it did")
-            status = decisions.asks(connection, self._run_id) or "finished"
-            return self._settle(connection, status, notebook)
+            status = decisions.asks(connection, self._run_id)
+            failed = self._recorder.first_failure(connection)
+            if status is None and failed is not None:
+                return self._settle(connection, "failed", notebook, _unnoticed(failed))
+            return self._settle(connection, status or "finished", notebook)
 
     def paused(self, reason: FailureReason) -> Outcome:
         """Leave the run for a person to resume."""
@@ -171,8 +180,15 @@ class Ending:
         artifacts = artifacts_of(self._lease.config)
         if artifacts is not None and notebook is not None:
             deliver(self._journal, self._run_id, self._lease.owner, Delivery(artifacts, self._lease.workflow, notebook))
-        with self._journal.writing(self._run_id, self._lease.owner) as connection:
+        with self._journal.writing(self._run_id, self._lease.owner, durable=True) as connection:
             yield connection
+
+
+def _unnoticed(event: dict[str, Any]) -> FailureReason:
+    """Give the reason of a run whose notebook went on after a stage had failed."""
+    error, node_id = event["error"], event["nodeId"]
+    message = f"{error['message']} (the notebook went on after this; an error that is to be passed over is caught within the stage)"
+    return FailureReason(code=error["code"], message=message, source=f"node:{node_id}", details={"name": error.get("name") or error["code"]})
 
 
 def clean_of_parking(notebook: Any) -> None:

@@ -28,11 +28,12 @@ from smithers_nb.engine.notebook.failure_reasons import PARKED
 
 if TYPE_CHECKING:
     from smithers_nb.engine.kernels.pool import KernelPool
-    from smithers_nb.engine.notebook.executor import Setting
+    from smithers_nb.engine.notebook.executor import Job, Setting
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
 
+_LIMIT: Final = "the {0} took longer than its limit of {1:g} s; {2} SECONDS raises it, also when the run is resumed"
 _INJECTED: Final = "injected-parameters"
 _EXIT: Final = "SystemExit"
 _GOOD_EXITS: Final = ("", "0", "None")
@@ -74,7 +75,7 @@ class Session:
     def execute(self, node: Any, parameters: dict[str, Any]) -> None:
         """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
         with _silenced(logger), _own_event_loop():
-            kernel, language = _kernel_of(node)
+            kernel, language = _kernel_of(node, self._setting.kernel)
             execute_notebook(
                 node, None, parameters, engine_name=_ENGINE, kernel_name=kernel, language=language, progress_bar=False, session=self
             )
@@ -191,8 +192,10 @@ def _error_of(reply: dict[str, Any], cell: Any) -> Any:
     return new_output("error", ename=name, evalue=value, traceback=reply.get("traceback") or printed[-1:] or [f"{name}: {value}"])
 
 
-def _kernel_of(node: Any) -> tuple[str, str]:
+def _kernel_of(node: Any, wanted: str | None) -> tuple[str, str]:
     """Name the kernel and the language of a notebook; one that names neither, or a Python that is not installed here, gets ours."""
+    if wanted is not None:
+        return wanted, "python" if wanted in OURS else str(KernelSpecManager().get_kernel_spec(wanted).language)
     spec = node.metadata.get("kernelspec", {})
     language = str(spec.get("language") or node.metadata.get("language_info", {}).get("name") or "python")
     name = str(spec.get("name") or "")
@@ -213,17 +216,17 @@ def is_of_a_cell(error: BaseException | None) -> bool:
     return isinstance(error, PapermillExecutionError)
 
 
-def in_words(error: BaseException, session: Session, deadline: float) -> tuple[str, str]:
+def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str]:
     """Give the name and the message of what ended an execution."""
     if isinstance(error, PapermillExecutionError):
         ended = error.ename == _EXIT and session.running is not None
         return error.ename, f"{session.position}: it called sys.exit({error.evalue})" if ended else error.evalue
     if isinstance(error, EndedEarly):
         return type(error).__name__, str(error)
-    if time.monotonic() >= deadline:
-        return "Timeout", "the notebook took longer than it was given"
+    if time.monotonic() >= job.deadline:
+        return "Timeout", _LIMIT.format("notebook", job.total_timeout_s, "--timeout")
     if isinstance(error, CellTimeoutError):
-        return "Timeout", "the cell took longer than it was given"
+        return "Timeout", _LIMIT.format("cell", job.cell_timeout_s, "--cell-timeout")
     log = session.kernel_log.splitlines()
     said = f"; its last words: {log[-1]}" if log else ""
     name = type(error).__name__
