@@ -172,8 +172,8 @@ def _as_gate(row: sa.Row[Any], request: dict[str, Any]) -> Pending:
     title, summary = str(request.get("title") or row.node_id), str(request.get("summary") or "")
     about = (row.run_id, row.workflow_name, "gate", row.node_id, row.iteration)
     details = request.get("details")
-    shown = {"details": details} if isinstance(details, dict) else {}
-    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms, **shown, **_versions(row))
+    shown = details if isinstance(details, dict) else {}
+    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms, shown, **_versions(row))
 
 
 def _questions(connection: sa.Connection, run_id: str | None) -> list[Pending]:

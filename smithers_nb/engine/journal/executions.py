@@ -116,7 +116,7 @@ def newest(connection: sa.Connection, run_id: str) -> int:
 
 
 class Unfinished(NamedTuple):
-    """An execution that has not ended; `owner` is who began it last."""
+    """An execution that has not ended; `owner` is who began it last, or is about to."""
 
     execution: Execution
     owner: str | None

@@ -221,7 +221,7 @@ def _fields(value: Any, at: str) -> dict[str, Any]:
 
 def _dataclass(cls: type, packed: Mapping[str, Any]) -> Any:
     """Make a dataclass with these fields; its `__init__` has run when it was made first."""
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     for name, part in packed.items():
         object.__setattr__(made, name, _made(part))
     return made
@@ -309,7 +309,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     **_by_text("PureWindowsPath", PureWindowsPath),
     "Timestamp": _Kind(_is_timestamp, lambda value, _: {TYPE: "Timestamp", _OF: _write_time(value)}, _timestamp),
     "numpy": _Kind(_is_numpy, _numbers, _array),
-    **_of_class(lambda value: isinstance(value, enum.Enum), "enum", lambda value, _: value.name, lambda cls, name: cls[name]),
+    **_of_class(lambda value: isinstance(value, enum.Enum), "enum", lambda value, _: value.name, lambda cls, name: getattr(cls, name)),
     **_of_class(
         lambda value: isinstance(value, tuple) and hasattr(value, "_fields"),
         "namedtuple",
