@@ -13,7 +13,7 @@ import click
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, command, node_argument, run_argument
 from smithers_nb.cli.output import note, print_finding
-from smithers_nb.cli.run.execute import execute
+from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run_options import (
     accept_option,
     by_option,
@@ -76,6 +76,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
     """Resume a run and execute it."""
     from smithers_nb.engine.control import resume as go_on
 
+    refuse_to_serve_detached(detach=detach, serve=serve)
     found = go_on(
         location,
         run,

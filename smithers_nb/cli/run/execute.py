@@ -55,8 +55,6 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         The exit code.
     """
     if detach:
-        if serve:
-            raise ParameterError("--serve and --detach exclude each other", hint="look at a detached run with `smithers-nb logs RUN --follow`")
         return _hand_to_worker(ask, location, run_id)
     from smithers_nb.engine.workers.foreground import run_here
 
@@ -70,6 +68,12 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         if serve and exit_code(status) == WAITING:
             status = _linger(location, run_id, status)
     return exit_code(status)
+
+
+def refuse_to_serve_detached(*, detach: bool, serve: bool) -> None:
+    """Refuse, before a run is written, what can only be done where it is executed."""
+    if detach and serve:
+        raise ParameterError("--serve and --detach exclude each other", hint="watch a detached run with `smithers-nb logs RUN --follow`")
 
 
 def _told(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command
-from smithers_nb.cli.run.execute import execute
+from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run_options import (
     accept_option,
     database_option,
@@ -81,6 +81,7 @@ def start(  # noqa: PLR0913  # the options of two commands
     """Start a new run of a notebook and execute it."""
     from smithers_nb.engine.control import submit
 
+    refuse_to_serve_detached(detach=detach, serve=serve)
     wanted = settings_of(no_post_failure=no_post_failure, **settings)
     location = location_of(ask, database)
     started = submit(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.records import as_json
+from smithers_nb.engine.journal.records import as_json, put
 from smithers_nb.engine.journal.schema import requests
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def write(connection: sa.Connection, node: Node, request: Request) -> None:
         "asked_json": as_json({"asked": request.asked, "volatile": list(request.volatile)}),
         "earlier_json": as_json([version._asdict() for version in request.earlier]),
     }
-    if connection.execute(requests.update().where(*node.key(requests)).values(values)).rowcount == 0:
-        connection.execute(requests.insert().values(**node._asdict(), **values))
+    put(connection, requests, node, values)
 
 
 def _parts(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,9 +141,13 @@ def unusable(what: str, error: Exception) -> JournalUnusable:
     return JournalUnusable(f"{what} cannot be used: {text}", hint=hint)
 
 
+_LOCKED: Final = (
+    sa.select(schema.runs.c.runtime_owner_id, schema.runs.c.status).where(schema.runs.c.run_id == sa.bindparam("run")).with_for_update()
+)
+
+
 def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
-    query = sa.select(schema.runs.c.runtime_owner_id, schema.runs.c.status).where(schema.runs.c.run_id == run_id).with_for_update()
-    row = connection.execute(query).first()
+    row = connection.execute(_LOCKED, {"run": run_id}).first()
     if row is None:
         raise RunNotFound(f"no run {run_id!r} in the journal", hint="list the runs that are there with `smithers-nb ps --all`")
     if owner is not None and row.runtime_owner_id != owner:

@@ -118,7 +118,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     run = _run_of(node_id, iteration)
     asked: dict[str, Any] = {"title": title, "summary": summary, "details": dict(details or {})}
     with run.writing() as connection:
-        node = node_of(connection, run, node_id, iteration)
+        node, _ = node_of(connection, run, node_id, iteration)
         decision = request_approval(connection, node, **asked, volatile=tuple(volatile), on_deny=on_deny)
         if decision is None:
             asked["request"] = requests.read(connection, node)
@@ -158,7 +158,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     request: dict[str, Any] = {"prompt": prompt, "schema": shape.json_schema, "options": options}
     run = _run_of(node_id, iteration)
     with run.writing() as connection:
-        node = node_of(connection, run, node_id, iteration)
+        node, _ = node_of(connection, run, node_id, iteration)
         request_id = decisions.request_answer(connection, node, prompt=prompt, kind=kind, schema=shape.json_schema, options=options)
         answer = decisions.answer_of(connection, request_id)
         if answer is not None:

@@ -10,15 +10,13 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import orjson
-
 from smithers_nb.engine.stages.parked import Parked
 from smithers_nb.errors import ControlRefused, ParameterError, StageError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.journal.records import Attempt, Node
     from smithers_nb.engine.stages.codec import Shape
     from smithers_nb.engine.stages.context import ThisRun
     from smithers_nb.model.failure_reason import FailureReason
@@ -50,11 +48,11 @@ class StageCall:
 
         meta = {"schema": self.shape.name, "schemaDigest": self.shape.digest}
         with self.run.writing() as connection:
-            node = node_of(connection, self.run, self.node_id, self.iteration)
-            kept = kept_of(connection, node)
+            node, tries = node_of(connection, self.run, self.node_id, self.iteration)
+            kept = kept_of(connection, node, tries)
             if kept is None:
                 self.run.refuse_behind_gate(connection)
-                attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta)
+                attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta, known=tries)
             else:
                 value = use(connection, node, kept, self.shape)
         if kept is None:
@@ -108,18 +106,15 @@ class StageCall:
         )
 
 
-def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> Node:
-    """Give the key of a node; a stage must not be called like the cell that it stands in, which is a node of its own."""
-    import sqlalchemy as sa
+def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> tuple[Node, list[Attempt]]:
+    """Return the key of a node and its attempts; a stage must not be called like the cell that it stands in, which is a node of its own."""
+    from smithers_nb.engine.journal.records import Node, attempts_of
 
-    from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.journal.schema import attempts
-
-    mine = (attempts.c.run_id == run.run_id, attempts.c.node_id == node_id, attempts.c.iteration == iteration)
-    texts = connection.execute(sa.select(attempts.c.meta_json).where(*mine)).scalars()
-    if any(orjson.loads(text or "{}").get("kind") == "cell" for text in texts):
+    node = Node(run.run_id, node_id, iteration)
+    tries = attempts_of(connection, node)
+    if any(one.meta.get("kind") == "cell" for one in tries):
         raise ParameterError(f"{node_id!r} is the id of a cell of this notebook", hint="give the stage another id")
-    return Node(run.run_id, node_id, iteration)
+    return node, tries
 
 
 def _reason(error: BaseException, node: Node) -> FailureReason:
