@@ -188,7 +188,9 @@ def _unnoticed(event: dict[str, Any]) -> FailureReason:
     """Give the reason of a run whose notebook went on after a stage had failed."""
     error, node_id = event["error"], event["nodeId"]
     message = f"{error['message']} (the notebook went on after this; an error that is to be passed over is caught within the stage)"
-    return FailureReason(code=error["code"], message=message, source=f"node:{node_id}", details={"name": error.get("name") or error["code"]})
+    return FailureReason(
+        code=error["code"], message=message, source=f"node:{node_id}", details={"name": error.get("name") or error["code"]}
+    )
 
 
 def clean_of_parking(notebook: Any) -> None:

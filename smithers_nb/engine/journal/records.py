@@ -52,11 +52,14 @@ _OPEN: Final = "in-progress"
 
 # Statements of every stage, built once: to build one costs as much as to execute it.
 _APPEND: Final = (
-    events
-    .insert()
+    events.insert()
     .values(
         {name: sa.bindparam(name) for name in ("run_id", "timestamp_ms", "type", "payload_json")}
-        | {"seq": sa.select(sa.func.coalesce(sa.func.max(events.c.seq), -1) + 1).where(events.c.run_id == sa.bindparam("of_run")).scalar_subquery()}
+        | {
+            "seq": sa.select(sa.func.coalesce(sa.func.max(events.c.seq), -1) + 1)
+            .where(events.c.run_id == sa.bindparam("of_run"))
+            .scalar_subquery()
+        }
     )
     .returning(events.c.seq)
 )
@@ -65,9 +68,9 @@ _TRIES: Final = (
     .where(*(attempts.c[name] == sa.bindparam(name) for name in Node._fields))
     .order_by(attempts.c.attempt)
 )
-_BEGIN: Final = attempts.insert().values({
-    name: sa.bindparam(name) for name in (*Node._fields, "attempt", "state", "started_at_ms", "meta_json")
-})
+_BEGIN: Final = attempts.insert().values(
+    {name: sa.bindparam(name) for name in (*Node._fields, "attempt", "state", "started_at_ms", "meta_json")}
+)
 _THIS_ATTEMPT: Final = (
     attempts.c.run_id == sa.bindparam("of_run"),
     attempts.c.node_id == sa.bindparam("of_node"),

@@ -79,7 +79,7 @@ class Journal:
         Args:
             run_id: The run that is written about; it is locked until the end.
             owner: The execution's claim; None for what anybody may write, such as a decision.
-            durable: Also a power cut must not take it back: what a person decided, how a run ended. In SQLite that costs a write of the disk.
+            durable: Also a power cut must not take it back: what a person decided, how a run ended. SQLite syncs the disk for it.
 
         Raises:
             ClaimLost: Another execution has taken the run over.

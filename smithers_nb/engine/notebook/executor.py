@@ -143,7 +143,9 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         NotebookError: A cell failed, the time was up, the kernel died, or the notebook could not be saved.
     """
     begun = time.monotonic()
-    job = Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, total_timeout_s, progress, kernels, setting or Setting())
+    job = Job(
+        notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, total_timeout_s, progress, kernels, setting or Setting()
+    )
     run = _Execution(job)
     threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True).start()
     try:

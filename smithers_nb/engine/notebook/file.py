@@ -116,7 +116,9 @@ def _document(file: Path) -> dict[str, Any]:
     for number, cell in enumerate(cells, 1):
         problem = _problem_of(cell)
         if problem:
-            raise ParameterError(f"{file} is no valid notebook: cell {number} {problem}", hint="open it in Jupyter and save it, or mend it by hand")
+            raise ParameterError(
+                f"{file} is no valid notebook: cell {number} {problem}", hint="open it in Jupyter and save it, or mend it by hand"
+            )
     return document
 
 

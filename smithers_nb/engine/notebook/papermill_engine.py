@@ -161,7 +161,7 @@ class Session:
             raise CellExecutionError.from_cell_and_msg(cell, said)
 
     def _note_exit(self, cell: Any, said: dict[str, Any]) -> None:
-        """Remember a cell that ended the program: with `sys.exit(0)`, or with `quit()` in a kernel that takes it for a wish to be shut down."""
+        """Remember a cell that ended the program: with `sys.exit(0)`, or with `quit()` where a kernel shuts down for it."""
         quits = any(payload.get("source") == "ask_exit" for payload in said.get("payload") or ())
         if quits and said.get("status") == "ok":
             said.update(status="error", ename=_EXIT, evalue="0", traceback=[])

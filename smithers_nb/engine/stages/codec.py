@@ -1,6 +1,6 @@
 """How what a stage returns, or a person answers, becomes a row of JSON and the same value again.
 
-A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (`tagged`: JSON that remembers Python's types). `keep`
+A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (`tagged`: JSON with Python's types). `keep`
 gives the row that is kept and the value made of it, which a stage returns, so its first run and every later one return the same thing.
 Values without a schema need no pydantic, which takes as long to import as a stage takes to be kept.
 """
@@ -139,7 +139,7 @@ class Shape:
         if type(value) is not type(again) and self._is_object:
             given = type(value).__name__
             raise ValueError(f"it: a {given} would come back as a {type(again).__name__}; give `schema={given}`")
-        assert self._adapter is not None  # noqa: S101  # for mypy: plain values are compared where they are packed
+        assert self._adapter is not None  # for mypy: plain values are compared where they are packed
         old, new = (self._adapter.dump_python(one, serialize_as_any=True, warnings=False) for one in (value, again))
         if same(old, new):
             return

@@ -30,6 +30,7 @@ import orjson
 TYPE: Final = "$type"
 """Key of an object that stands for a value JSON has no word for."""
 
+_INSTEAD: Final = "return plain values, or a dataclass or pydantic model of them"
 _OF: Final = "of"
 _CLASS: Final = "class"
 _INT_BITS: Final = 64
@@ -51,10 +52,14 @@ def to_json(value: Any) -> Any:
     try:
         packed = _packed(value, "it")
         again = from_json(packed)
+    except Unfit:
+        raise
     except RecursionError:
         raise Unfit("it: it contains itself, or is nested too deeply; return plain values") from None
+    except Exception as error:  # whatever somebody's class does when it is taken apart or made again
+        raise Unfit(f"it: a {_name(type(value))} cannot be made again ({type(error).__name__}: {error}); {_INSTEAD}") from error
     if not same(value, again):
-        raise Unfit(f"it: a {_name(type(value))} would not come back as it is; return plain values, or a dataclass of them")
+        raise Unfit(f"it: a {_name(type(value))} would not come back as it is; {_INSTEAD}")
     return packed
 
 
@@ -117,7 +122,7 @@ def _packed(value: Any, at: str) -> Any:
 _NOT_PLAIN: Final = object()
 
 
-def _plain_part(value: Any, at: str) -> Any:
+def _plain_part(value: Any, at: str) -> Any:  # noqa: PLR0911  # one line for each type
     """Pack what JSON has a word for, with whatever is in it."""
     if value is None or type(value) is bool:
         return value
@@ -136,7 +141,7 @@ def _plain_part(value: Any, at: str) -> Any:
 
 def _is_text(text: str) -> bool:
     """Return whether both databases keep a text: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and text.isascii() or not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+    return ("\0" not in text and text.isascii()) or not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 class _Kind(NamedTuple):
@@ -181,14 +186,18 @@ def _write_time(at: dt.datetime) -> str:
     return f"{at.isoformat()}|{zone}" if zone else at.isoformat()
 
 
-def _of_class(fits: Callable[[Any], bool], name: str, take: Callable[[Any, str], Any], give: Callable[[type, Any], Any]) -> dict[str, _Kind]:
+def _of_class(
+    fits: Callable[[Any], bool], name: str, take: Callable[[Any, str], Any], give: Callable[[type, Any], Any]
+) -> dict[str, _Kind]:
     """A kind whose class is written beside the value."""
 
     def pack(value: Any, at: str) -> dict[str, Any]:
         cls = type(value)
         path = f"{cls.__module__}:{cls.__qualname__}"
         if _class(path, strict=False) is not cls:
-            raise Unfit(f"{at}: the class {cls.__qualname__} cannot be found by its name; define it in a module, or in a cell outside of functions")
+            raise Unfit(
+                f"{at}: the class {cls.__qualname__} cannot be found by its name; define it in a module, or in a cell outside of functions"
+            )
         return {TYPE: name, _CLASS: path, _OF: take(value, at)}
 
     return {name: _Kind(fits, pack, lambda packed: give(_class(packed[_CLASS]), packed[_OF]))}
@@ -204,7 +213,9 @@ def _class(path: str, *, strict: bool = True) -> Any:
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError):
         found = None
-    if isinstance(found, type) and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | tuple) or hasattr(found, "model_validate")):
+    if isinstance(found, type) and (
+        dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | tuple) or hasattr(found, "model_validate")
+    ):
         return found
     if strict:
         raise ValueError(f"its class {path[:200]} is not defined before the stage any more; define it, or make the output again")
@@ -244,8 +255,11 @@ def _dumped(model: Any, at: str) -> Any:
 
 def _is_numpy(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
-    return numpy is not None and type(value).__module__ == "numpy" and isinstance(value, numpy.generic | numpy.ndarray) and (
-        value.dtype.kind in "biufUmM"
+    return (
+        numpy is not None
+        and type(value).__module__ == "numpy"
+        and isinstance(value, numpy.generic | numpy.ndarray)
+        and (value.dtype.kind in "biufUmM")
     )
 
 
@@ -286,8 +300,12 @@ _KINDS: Final[dict[str, _Kind]] = {
     **_by_text("float", float),
     **_by_text("int", int),
     **_by_text("complex", complex),
-    **_by_text("str", str, lambda text: base64.b64encode(text.encode("utf-8", "surrogatepass")).decode(),
-               lambda text: base64.b64decode(text).decode("utf-8", "surrogatepass")),
+    **_by_text(
+        "str",
+        str,
+        lambda text: base64.b64encode(text.encode("utf-8", "surrogatepass")).decode(),
+        lambda text: base64.b64decode(text).decode("utf-8", "surrogatepass"),
+    ),
     **_by_text("bytes", bytes, lambda data: base64.b64encode(data).decode(), base64.b64decode),
     **_by_text("datetime", dt.datetime, _write_time, _read_time),
     **_by_text("date", dt.date, dt.date.isoformat, dt.date.fromisoformat),
@@ -309,7 +327,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     **_by_text("PureWindowsPath", PureWindowsPath),
     "Timestamp": _Kind(_is_timestamp, lambda value, _: {TYPE: "Timestamp", _OF: _write_time(value)}, _timestamp),
     "numpy": _Kind(_is_numpy, _numbers, _array),
-    **_of_class(lambda value: isinstance(value, enum.Enum), "enum", lambda value, _: value.name, lambda cls, name: getattr(cls, name)),
+    **_of_class(lambda value: isinstance(value, enum.Enum), "enum", lambda value, _: value.name, getattr),
     **_of_class(
         lambda value: isinstance(value, tuple) and hasattr(value, "_fields"),
         "namedtuple",
@@ -342,7 +360,7 @@ _WAYS_OUT: Final = {
 
 
 def _why(value: Any) -> str:
-    way = _WAYS_OUT.get(type(value).__name__, "return plain values, or a dataclass or pydantic model of them")
+    way = _WAYS_OUT.get(type(value).__name__, _INSTEAD)
     return f"a {_name(type(value))} cannot be kept; {way}"
 
 

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.engine import stages
 from smithers_nb.model.timestamps import when
-from smithers_nb.present.html.decision_cards import Before, Decided, GateRequest, QuestionRequest, as_text, gate_asked, gate_decided, question_asked
+from smithers_nb.present.html.decision_cards import (
+    Before,
+    Decided,
+    GateRequest,
+    QuestionRequest,
+    as_text,
+    gate_asked,
+    gate_decided,
+    question_asked,
+)
 from smithers_nb.present.html.parts import note
 
 if TYPE_CHECKING:

@@ -43,7 +43,11 @@ def test_retry_task_takes_them_too(runs, location):
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [(Settings(cell_timeout_s=0), "cell timeout is 0"), (Settings(kernel="nobody"), "no kernel 'nobody'"), (Settings(artifacts="nope://x"), "nope")],
+    [
+        (Settings(cell_timeout_s=0), "cell timeout is 0"),
+        (Settings(kernel="nobody"), "no kernel 'nobody'"),
+        (Settings(artifacts="nope://x"), "nope"),
+    ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_changes(runs, location, settings, said):
     """A wrong setting resumes nothing."""

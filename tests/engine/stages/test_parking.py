@@ -29,9 +29,9 @@ def run(request, tmp_path, monkeypatch):
 
 
 def caught_bare():
-    try:
+    try:  # noqa: SIM105  # what a notebook may do
         gate("ship", "Ship?")
-    except:  # noqa: E722  # what a notebook may do
+    except:  # noqa: E722
         pass
 
 
@@ -68,7 +68,13 @@ def test_nothing_begins_behind_an_undecided_gate(run, way):
             call()
         assert raised.value.node_id == "ship"
     seen = []
-    thread = threading.Thread(target=lambda: seen.append(pytest.raises(Parked, stage, "pay", done.append, 1)))
+
+    def pays():
+        with pytest.raises(Parked) as raised:
+            stage("pay", done.append, 1)
+        seen.append(raised.value)
+
+    thread = threading.Thread(target=pays)
     thread.start()
     thread.join()
     assert (len(seen), done, [row.node_id for row in run.rows(nodes)]) == (1, [], ["ship"])
@@ -204,7 +210,8 @@ def test_what_an_older_version_asked_is_compared_by_its_text(run):
         assert connection.execute(sa.select(approvals.c.status)).scalar_one() == "requested"
 
 
-def test_a_stage_that_is_tried_again_may_use_its_ids_again(run):
+@pytest.mark.usefixtures("run")
+def test_a_stage_that_is_tried_again_may_use_its_ids_again():
     """A retry of a stage begins anew, with the stages within it; the same id in two places is still an error."""
     tries = []
 

@@ -198,9 +198,7 @@ def test_a_failed_stage_says_why_and_is_tried_again_later(run):
     assert [(row.attempt, row.state) for row in run.rows(attempts)] == [(1, "failed"), (2, "finished")]
 
 
-@pytest.mark.parametrize(
-    "stop", [KeyboardInterrupt, asyncio.CancelledError]
-)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, asyncio.CancelledError])
 def test_a_stage_that_is_stopped_is_not_one_that_failed(run, stop):
     """An interrupt cancels the attempt and is raised on."""
 

@@ -29,6 +29,11 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
+class Modes(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
 class Level(enum.IntEnum):
     HIGH = 3
 
@@ -67,7 +72,13 @@ def through_the_journal(value):
         [math.nan, math.inf, -math.inf, -0.0, 2**80, 3 + 4j],
         ["a\0b", "\ud800", "$type", {"$type": "tuple"}],
         dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
-        [dt.datetime(2026, 1, 2, 3, 4, 5, 6), dt.datetime(2026, 1, 2, tzinfo=dt.UTC), dt.date(2026, 1, 2), dt.time(1, 2), dt.timedelta(-1, 5)],
+        [
+            dt.datetime(2026, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001  # a time without a zone stays one
+            dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+            dt.date(2026, 1, 2),
+            dt.time(1, 2),
+            dt.timedelta(-1, 5),
+        ],
         [uuid.UUID(int=7), Decimal("1.10"), Path("a/b")],
         [Colour.RED, Level.HIGH, {"colour": Colour.RED}],
         [Point(1, (2,)), Counter("aab"), OrderedDict(b=1, a=2)],
@@ -91,9 +102,9 @@ def test_it_comes_back_as_it_went_in(value):
 _PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.dates() | st.uuids() | st.decimals()
 _VALUES = st.recursive(
     _PLAIN,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text() | st.integers() | st.dates(), inner, max_size=3)
-    | st.tuples(inner, inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers() | st.dates(), inner, max_size=3) | st.tuples(inner, inner)
+    ),
     max_leaves=8,
 )
 
@@ -121,9 +132,6 @@ class Loose(BaseModel):
 
 
 def with_attribute():
-    @dataclasses.dataclass
-    class _: ...
-
     order = WithDict(1)
     order.extra = 2
     return order
@@ -144,6 +152,7 @@ class WithDict:
         (defaultdict(list, a=[1]), "return `dict"),
         ((n for n in "ab"), "return `list"),
         (range(3), "return `list"),
+        (Modes.READ | Modes.WRITE, "a .*Modes cannot be made again"),
         (len, "cannot be kept"),
         (locally_defined(), "Local cannot be found by its name; define it in a module"),
         (with_attribute(), "extra is no field of the dataclass and would be lost"),
@@ -194,7 +203,9 @@ def test_what_older_versions_kept_is_read():
     assert Shape().unpack({"value": {"1": [None, {"a": 2}]}}) == {"1": [None, {"a": 2}]}
 
 
-@pytest.mark.parametrize("kept", [{"$type": "dataclass", "class": "nowhere:Order", "of": {}}, {"$type": "enum", "class": "os:system", "of": "x"}])
+@pytest.mark.parametrize(
+    "kept", [{"$type": "dataclass", "class": "nowhere:Order", "of": {}}, {"$type": "enum", "class": "os:system", "of": "x"}]
+)
 def test_a_row_makes_nothing_but_values(kept):
     """A class that is gone is named, and what is no class of values is not called."""
     with pytest.raises(ValueError, match="is not defined before the stage any more"):
