@@ -310,7 +310,7 @@ def _end(connection: sa.Connection, node: Node, attempt: int, **values: Any) -> 
 @cache
 def _end_of(columns: tuple[str, ...]) -> sa.Update:
     at = sa.bindparam("at", type_=sa.BigInteger)
-    values = {name: sa.bindparam(name) for name in columns}
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
     return attempts.update().where(*_THIS_ATTEMPT).values(finished_at_ms=_not_before(attempts.c.started_at_ms, at), **values)
 
 
