@@ -1,6 +1,6 @@
 """Keep what each gate and question asks, so that a decision counts for what was decided.
 
-Revision: 0003.
+Revision: 0004.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
