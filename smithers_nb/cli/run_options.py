@@ -14,6 +14,7 @@ from smithers_nb.cli.options import Asked, Utf8
 from smithers_nb.errors import ParameterError, RunNotFound
 
 if TYPE_CHECKING:
+    from smithers_nb.engine.control import Settings
     from smithers_nb.engine.location import Location
 
 database_option = click.option(
@@ -27,6 +28,14 @@ accept_option = click.option(
     "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep what they gave."
 )
 force_option = click.option("--force", is_flag=True, help="Take over from a process that has started the run but does not begin.")
+_SECONDS = click.FloatRange(min=0, min_open=True)
+settings_options = (
+    click.option("--timeout", type=_SECONDS, metavar="SECONDS", help="Limit of one execution.  [default: 1800, or as it was]"),
+    click.option("--cell-timeout", type=_SECONDS, metavar="SECONDS", help="Limit of one cell.  [default: 600, or as it was]"),
+    click.option("--kernel", "-k", type=Utf8(), metavar="NAME", help="Kernel spec, instead of the one that the notebook names."),
+    click.option("--hot", is_flag=True, help="Edits of cells that have not run yet apply to the live run."),
+    click.option("--artifacts", type=Utf8(), metavar="URL", help="Folder, or URL such as s3://…, for what the run writes."),
+)
 quiet_option = click.option("--no-post-failure", is_flag=True, help="Launch no autopsy when the run fails.")
 by_option = click.option("--by", type=Utf8(), metavar="NAME", help="In whose name.  [default: your login]")
 parameter_options = (
@@ -47,6 +56,15 @@ parameter_options = (
     ),
     click.option("--input", "-i", "document", type=Utf8(), metavar="JSON", help="Parameters as one JSON object; -p overrides it."),
 )
+
+
+def settings_of(  # noqa: PLR0913  # the options of `settings_options`
+    *, timeout: float | None, cell_timeout: float | None, kernel: str | None, hot: bool, artifacts: str | None, no_post_failure: bool
+) -> Settings:
+    """Put the start options of a command line together; what is not given stays as it is."""
+    from smithers_nb.engine.control import Settings
+
+    return Settings(cell_timeout, timeout, kernel, hot or None, False if no_post_failure else None, artifacts)
 
 
 def location_of(ask: Asked, database: str | None = None) -> Location:

@@ -55,16 +55,19 @@ def test_a_run_that_asks_is_not_finished(project, cell):
     assert project.execute(run_id).status == "finished"
 
 
-def test_a_notebook_may_end_itself(project):
-    """`sys.exit(0)` is an end that papermill takes for a good one; the cell is finished too, and what it left under way is not."""
+@pytest.mark.parametrize("leave", ["sys.exit(0)", "quit()"])
+def test_a_notebook_that_ends_itself_has_not_finished(project, leave):
+    """What papermill takes for a good end is a failure with a reason, because cells have not begun and a stage has not ended."""
     run_id = project.submit(
         "import sys, threading, time\nfrom smithers_nb import stage\nbegun = threading.Event()\n"
         "def left(): begun.set(); time.sleep(60)\n"
-        "threading.Thread(target=stage, args=('left', left), daemon=True).start()\nbegun.wait(60)\nsys.exit(0)",
+        "threading.Thread(target=stage, args=('left', left), daemon=True).start()\nbegun.wait(60)\n" + leave,
         effect("never"),
     )
-    assert project.execute(run_id).status == "finished"
-    assert project.states(run_id) == {"parameters": "finished", "step-1": "finished", "left": "cancelled"}
+    outcome = project.execute(run_id)
+    assert (outcome.status, outcome.reason.code) == ("failed", "ENDED_EARLY")
+    assert outcome.reason.message == "the notebook ended early at cell 2 of 3: it called sys.exit(0)"
+    assert project.states(run_id) == {"parameters": "finished", "step-1": "failed", "left": "failed"}
     assert project.lines() == []
 
 

@@ -13,7 +13,7 @@ import click
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, command, node_argument, run_argument
 from smithers_nb.cli.output import note, print_finding
-from smithers_nb.cli.run.execute import execute
+from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run_options import (
     accept_option,
     by_option,
@@ -22,6 +22,8 @@ from smithers_nb.cli.run_options import (
     force_option,
     quiet_option,
     runs_of,
+    settings_of,
+    settings_options,
     where,
 )
 from smithers_nb.cli.text_page import Sheet
@@ -43,8 +45,10 @@ _FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
     force_option,
     accept_option,
     quiet_option,
+    *settings_options,
     database_option,
-    example="smithers-nb resume nightly-1\nsmithers-nb resume nightly-1 --accept-workflow-change --detach",
+    example="smithers-nb resume nightly-1\nsmithers-nb resume nightly-1 --cell-timeout 3600\n"
+    "smithers-nb resume nightly-1 --accept-workflow-change --detach",
 )
 def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int:
     """Go on with a run that failed, was cancelled, is paused, waits, or lost its process.
@@ -67,10 +71,12 @@ def resumed(  # noqa: PLR0913  # the options of two commands
     notebook: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
     serve: bool = False,
+    **settings: Any,
 ) -> int:
     """Resume a run and execute it."""
     from smithers_nb.engine.control import resume as go_on
 
+    refuse_to_serve_detached(detach=detach, serve=serve)
     found = go_on(
         location,
         run,
@@ -79,6 +85,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
         accept_workflow_change=accept_workflow_change,
         force=force,
         here=not detach,
+        settings=settings_of(no_post_failure=no_post_failure, **settings),
     )
     if not found.goes_on:
         print_finding({"run_id": found.run_id, "status": found.status, "reason": None}, ask.fmt, tuple)
@@ -111,6 +118,7 @@ def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int
     force_option,
     accept_option,
     quiet_option,
+    *settings_options,
     database_option,
     example="smithers-nb retry-task nightly-1 load\nsmithers-nb retry-task nightly-1 load --yes --detach",
 )
@@ -127,6 +135,7 @@ def retry_task(  # noqa: PLR0913  # its options
     accept_workflow_change: bool,
     no_post_failure: bool,
     database: str | None,
+    **settings: Any,
 ) -> int:
     """Try a node again, with everything that began after it.
 
@@ -147,6 +156,7 @@ def retry_task(  # noqa: PLR0913  # its options
         accept_workflow_change=accept_workflow_change,
         force=force,
         here=not detach,
+        settings=settings_of(no_post_failure=no_post_failure, **settings),
     )
     return execute(ask, location, done.run_id, detach=detach, no_post_failure=no_post_failure)
 

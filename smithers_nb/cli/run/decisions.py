@@ -11,7 +11,7 @@ import click
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import Asked, Utf8, command, group, maybe_run_argument, run_argument
 from smithers_nb.cli.output import moment, note, print_finding, write_json
-from smithers_nb.cli.run.execute import commands_for
+from smithers_nb.cli.run.execute import commands_for, show_request
 from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of, runs_of, where
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ParameterError
@@ -146,6 +146,7 @@ def _page(found: list[Pending], options: str) -> list[str]:
         sheet.heading(item.prompt, f"{item.kind} {item.node_id}", f"{item.workflow} {item.run_id}")
         sheet.prose("Asked", f"{moment(item.requested_at)} UTC")
         sheet.prose("About", item.summary)
+        show_request(sheet, item)
         sheet.prose("Choices", ", ".join(map(str, item.options or ())) if item.request_id else "")
         sheet.commands("", commands_for(item, options))
     return sheet.lines

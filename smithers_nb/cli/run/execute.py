@@ -18,7 +18,7 @@ from smithers_nb.cli.investigate.autopsy import notebook_progress
 from smithers_nb.cli.output import dump, note, print_finding
 from smithers_nb.cli.run_options import where
 from smithers_nb.cli.text_page import Sheet
-from smithers_nb.errors import ControlRefused
+from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.model.vocabulary import exit_code
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         if serve and exit_code(status) == WAITING:
             status = _linger(location, run_id, status)
     return exit_code(status)
+
+
+def refuse_to_serve_detached(*, detach: bool, serve: bool) -> None:
+    """Refuse, before a run is written, what can only be done where it is executed."""
+    if detach and serve:
+        raise ParameterError("--serve and --detach exclude each other", hint="watch a detached run with `smithers-nb logs RUN --follow`")
 
 
 def _told(
@@ -157,6 +163,19 @@ def commands_for(item: Pending, options: str = "") -> list[str]:
     return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
 
 
+def show_request(sheet: Sheet, item: Pending) -> None:
+    """Add what a decision is about, and the version that was decided before, beside the one that is asked now."""
+    from smithers_nb.present.html.decision_cards import again, as_text
+
+    if item.earlier is not None:
+        sheet.prose("", again(as_text(item.earlier.said), item.earlier.by, item.earlier.at))
+        for name, before, now in item.changes:
+            sheet.prose("Then", f"{name}: {'nothing' if before is None else as_text(before)}")
+            sheet.prose("Now", f"{name}: {'nothing' if now is None else as_text(now)}")
+    shown = {name: value for name, value in item.details.items() if not isinstance(value, dict | list)}
+    sheet.prose("", *(f"{name}: {value}" for name, value in shown.items()))
+
+
 def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
     options = where(ask, location)
     sheet = Sheet()
@@ -166,6 +185,7 @@ def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]
         sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {_first_line(outcome.reason.message)}")
     for item in asked:
         sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
+        show_request(sheet, item)
     sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
     for item in asked:
         sheet.commands("", commands_for(item, options))

@@ -25,6 +25,10 @@ _SWITCHES = {
 }
 """Our options to the flags of Smithers 0.32."""
 
+_OURS_ONLY = ("timeout", "cell_timeout", "kernel", "artifacts", "database")
+_SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a program."""
+
 
 def hand_over(file: Path, *, pairs: tuple[tuple[str, str], ...], parameters_file: Path | None, document: str | None, **options: Any) -> int:
     """Run `smithers up FILE` and give its exit code.
@@ -34,6 +38,9 @@ def hand_over(file: Path, *, pairs: tuple[tuple[str, str], ...], parameters_file
     """
     if not file.is_file():
         raise ParameterError(f"{file} does not exist", hint="give a workflow's file")
+    for name in _OURS_ONLY:
+        if options.get(name) is not None:
+            raise ParameterError(f"--{name.replace('_', '-')} is for notebooks; the Smithers CLI has no such option", hint="leave it out")
     cli = smithers_cli(file)
     if cli is None:
         raise ParameterError(
@@ -49,7 +56,7 @@ def hand_over(file: Path, *, pairs: tuple[tuple[str, str], ...], parameters_file
         from smithers_nb.workflows.triggers.on_run_end import after_run
 
         after_run(ours, options["run_id"], smithers=Path.cwd())
-    return code
+    return _SIGNALLED - code if code < 0 else code
 
 
 def _our_trigger(options: dict[str, Any]) -> Location | None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command
-from smithers_nb.cli.run.execute import execute
+from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run_options import (
     accept_option,
     database_option,
@@ -19,22 +19,20 @@ from smithers_nb.cli.run_options import (
     parameter_options,
     quiet_option,
     runs_of,
+    settings_of,
+    settings_options,
 )
 from smithers_nb.errors import ParameterError
 
 _SMITHERS = {".tsx", ".ts", ".jsx", ".js"}
-_SECONDS = click.FloatRange(min=0, min_open=True)
 run_options = (
     *parameter_options,
     detach_option,
     click.option("--run-id", type=Utf8(), metavar="ID", help="The run's id.  [default: one that sorts by time]"),
-    click.option("--hot", is_flag=True, help="Edits of cells that have not run yet apply to the live run."),
     quiet_option,
     click.option("--serve", is_flag=True, help="Show the run live on a page of its own, on this machine only, until it ends."),
-    click.option("--artifacts", type=Utf8(), metavar="URL", help="Folder, or URL such as s3://…, for what the run writes."),
     database_option,
-    click.option("--timeout", type=_SECONDS, default=1800.0, show_default=True, metavar="SECONDS", help="Limit of one execution."),
-    click.option("--cell-timeout", type=_SECONDS, default=600.0, show_default=True, metavar="SECONDS", help="Limit of one cell."),
+    *settings_options,
 )
 
 
@@ -58,7 +56,12 @@ def up(ask: Asked, file: Path, *, resume: bool, **options: Any) -> int:
         from smithers_nb.cli.run.smithers_cli import hand_over
 
         return hand_over(file, resume=resume, **options)
-    return go_on(ask, file, **options) if resume else start(ask, file, **options)
+    if resume:
+        return go_on(ask, file, **options)
+    for name in ("force", "accept_workflow_change"):
+        if options.pop(name):
+            raise ParameterError(f"--{name.replace('_', '-')} is about a run that is there already", hint="add --resume --run-id ID")
+    return start(ask, file, **options)
 
 
 def start(  # noqa: PLR0913  # the options of two commands
@@ -70,29 +73,23 @@ def start(  # noqa: PLR0913  # the options of two commands
     document: str | None,
     detach: bool,
     run_id: str | None,
-    hot: bool,
-    no_post_failure: bool,
     serve: bool,
-    artifacts: str | None,
     database: str | None,
-    timeout: float,  # of a notebook
-    cell_timeout: float,
-    **_resume_only: Any,
+    no_post_failure: bool,
+    **settings: Any,
 ) -> int:
     """Start a new run of a notebook and execute it."""
     from smithers_nb.engine.control import submit
 
+    refuse_to_serve_detached(detach=detach, serve=serve)
+    wanted = settings_of(no_post_failure=no_post_failure, **settings)
     location = location_of(ask, database)
     started = submit(
         location,
         file,
         given_parameters(pairs, parameters_file, document),
         run_id=run_id,
-        hot=hot,
-        post_failure=not no_post_failure,
-        artifacts=artifacts,
-        cell_timeout_s=cell_timeout,
-        total_timeout_s=timeout,
+        **{name: value for name, value in wanted._asdict().items() if value is not None},
     )
     return execute(ask, location, started, detach=detach, no_post_failure=no_post_failure, serve=serve)
 
@@ -111,7 +108,7 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
     database: str | None,
     force: bool,
     accept_workflow_change: bool,
-    **_start_only: Any,
+    **settings: Any,
 ) -> int:
     """Go on with a run of this notebook."""
     from smithers_nb.cli.run.control import resumed
@@ -129,4 +126,5 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
         detach=detach,
         no_post_failure=no_post_failure,
         serve=serve,
+        **settings,
     )

@@ -9,6 +9,7 @@ from smithers_nb.engine.control.decisions import Pending, Said, answer, decide, 
 from smithers_nb.engine.control.reset import ResetPlan, reset_plan, retry_task
 from smithers_nb.engine.control.resume import Resumption, resume
 from smithers_nb.engine.control.rewind import RewindPlan, frames_of, rewind, rewind_plan
+from smithers_nb.engine.control.settings import Settings
 from smithers_nb.engine.control.submit import submit
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Resumption",
     "RewindPlan",
     "Said",
+    "Settings",
     "answer",
     "cancel",
     "decide",

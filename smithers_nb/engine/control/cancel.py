@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from smithers_nb.engine.control.run_state import config_of, is_executed, resolve, run_row
-from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal import Journal, decisions, executions
 from smithers_nb.engine.journal.records import append_event, cancel_attempt, open_attempts
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
@@ -40,7 +40,7 @@ def cancel(location: Location, run_id: str, *, by: str = "cli") -> Cancellation:
     """
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
-        with journal.writing(found) as connection:
+        with journal.writing(found, durable=True) as connection:
             row = run_row(connection, found)
             if row.status in TERMINAL_STATUSES:
                 raise ControlRefused(f"run {found} is over ({row.status})", code="RUN_NOT_CANCELLABLE", hint="there is nothing to stop")
@@ -56,5 +56,6 @@ def cancel(location: Location, run_id: str, *, by: str = "cli") -> Cancellation:
 def _end(connection: sa.Connection, run_id: str) -> None:
     for one in open_attempts(connection, run_id):
         cancel_attempt(connection, one.node, one.attempt, "the run was cancelled")
+    decisions.close_requests(connection, run_id)
     executions.end_all(connection, run_id, "cancelled")
     set_status(connection, run_id, "cancelled")

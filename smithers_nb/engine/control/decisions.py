@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from smithers_nb.engine.control.run_state import config_of, resolve, run_row
 from smithers_nb.engine.journal import Journal, decisions, executions
 from smithers_nb.engine.journal.records import Node
-from smithers_nb.engine.journal.schema import approvals, questions, runs
+from smithers_nb.engine.journal.requests import Difference, Earlier, parsed
+from smithers_nb.engine.journal.schema import approvals, questions, requests, runs
 from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
@@ -50,6 +51,10 @@ class Pending(NamedTuple):
         options: What can be chosen.
         answer_schema: JSON Schema of the answer to a question.
         requested_at: Epoch milliseconds.
+        details: What a gate is about, name to value.
+        digest: Fingerprint of what is asked, for `decide` and `answer`; None of a run of an older version.
+        earlier: The version before that somebody has decided or answered, when the run asks something else by now; it no longer counts.
+        changes: What is different from it.
     """
 
     run_id: str
@@ -63,6 +68,10 @@ class Pending(NamedTuple):
     options: list[str] | None
     answer_schema: Any
     requested_at: int | None
+    details: dict[str, Any] = {}  # noqa: RUF012  # of a tuple, so nobody changes it
+    digest: str | None = None
+    earlier: Earlier | None = None
+    changes: tuple[Difference, ...] = ()
 
 
 class Said(NamedTuple):
@@ -87,6 +96,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
     note: str | None = None,
     iteration: int | None = None,
     go_on: bool = True,
+    seen: str | None = None,
 ) -> Said:
     """Decide a gate, once.
 
@@ -99,20 +109,23 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         note: In what words.
         iteration: Round of a loop, when several are asked at once.
         go_on: Ask for the next execution as well.
+        seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
 
     Raises:
         RunNotFound: There is no such run.
-        ControlRefused: `NO_PENDING_APPROVALS`, `AMBIGUOUS` or `ALREADY_DECIDED`.
+        ControlRefused: `NO_PENDING_APPROVALS`, `AMBIGUOUS`, `ALREADY_DECIDED` or `REQUEST_CHANGED`.
     """
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
-        with journal.writing(found) as connection:
+        with journal.writing(found, durable=True) as connection:
             node = _gate(connection, found, node_id, iteration)
-            said = decisions.decide(connection, node, approved=approved, by=by, note=note)
+            said = decisions.decide(connection, node, approved=approved, by=by, note=note, seen=seen)
             return Said(node, said, _continue(connection, found) if go_on else False)
 
 
-def answer(location: Location, request_id: str, value: Any, *, by: str, go_on: bool = True) -> Said:
+def answer(  # noqa: PLR0913  # all but three are options by name
+    location: Location, request_id: str, value: Any, *, by: str, go_on: bool = True, seen: str | None = None
+) -> Said:
     """Answer a question, once.
 
     Args:
@@ -121,9 +134,10 @@ def answer(location: Location, request_id: str, value: Any, *, by: str, go_on: b
         value: The answer, a JSON value that fits the question's schema and options.
         by: Who answers.
         go_on: Ask for the next execution as well.
+        seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
 
     Raises:
-        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, or the run is over.
+        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, `REQUEST_CHANGED`, or the run is over.
         ParameterError: The answer does not fit; nothing was written.
     """
     with Journal.open(location) as journal:
@@ -135,8 +149,8 @@ def answer(location: Location, request_id: str, value: Any, *, by: str, go_on: b
             )
         if row.status == "pending":
             _check_answer(row, value)
-        with journal.writing(row.run_id) as connection:
-            said = decisions.answer(connection, request_id, value, by=by)
+        with journal.writing(row.run_id, durable=True) as connection:
+            said = decisions.answer(connection, request_id, value, by=by, seen=seen)
             return Said(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
 
 
@@ -150,27 +164,41 @@ def pending(location: Location, run_id: str | None = None) -> list[Pending]:
 
 
 def _gates(connection: sa.Connection, run_id: str | None) -> list[Pending]:
-    query = sa.select(approvals, runs.c.workflow_name).join(runs, runs.c.run_id == approvals.c.run_id)
-    rows = connection.execute(query.where(approvals.c.status == "requested", *_open(run_id)))
+    rows = connection.execute(_asked(approvals).where(approvals.c.status == "requested", *_open(run_id)))
     return [_as_gate(row, orjson.loads(row.request_json or "{}")) for row in rows]
 
 
 def _as_gate(row: sa.Row[Any], request: dict[str, Any]) -> Pending:
     title, summary = str(request.get("title") or row.node_id), str(request.get("summary") or "")
     about = (row.run_id, row.workflow_name, "gate", row.node_id, row.iteration)
-    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms)
+    details = request.get("details")
+    shown = details if isinstance(details, dict) else {}
+    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms, shown, **_versions(row))
 
 
 def _questions(connection: sa.Connection, run_id: str | None) -> list[Pending]:
-    query = sa.select(questions, runs.c.workflow_name).join(runs, runs.c.run_id == questions.c.run_id)
-    rows = connection.execute(query.where(questions.c.status == "pending", *_open(run_id)))
+    rows = connection.execute(_asked(questions).where(questions.c.status == "pending", *_open(run_id)))
     return [_as_question(row) for row in rows]
 
 
 def _as_question(row: sa.Row[Any]) -> Pending:
     options, schema = (orjson.loads(text) if text else None for text in (row.options_json, row.schema_json))
     about = (row.run_id, row.workflow_name, row.kind, row.node_id, row.iteration)
-    return Pending(*about, row.request_id, row.prompt, "", options, schema, row.requested_at_ms)
+    return Pending(*about, row.request_id, row.prompt, "", options, schema, row.requested_at_ms, **_versions(row))
+
+
+def _asked(table: sa.Table) -> sa.Select[Any]:
+    """Select the rows of a table of what people are asked, with their workflow and versions."""
+    same = sa.and_(*(requests.c[name] == table.c[name] for name in Node._fields))
+    columns = table, runs.c.workflow_name, requests.c.asked_json, requests.c.earlier_json
+    return sa.select(*columns).join_from(table, runs, runs.c.run_id == table.c.run_id).join(requests, same, isouter=True)
+
+
+def _versions(row: sa.Row[Any]) -> dict[str, Any]:
+    if row.asked_json is None:
+        return {}
+    request = parsed(row.asked_json, row.earlier_json)
+    return {"digest": request.digest, "earlier": request.earlier[-1] if request.earlier else None, "changes": tuple(request.changes)}
 
 
 def _open(run_id: str | None) -> tuple[sa.ColumnElement[bool], ...]:

@@ -15,9 +15,10 @@ from smithers_nb.engine.control.edit_check import check_sources
 from smithers_nb.engine.control.event_order import begun_last
 from smithers_nb.engine.control.resume import go_on
 from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
+from smithers_nb.engine.control.settings import Settings, change
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import Node, append_event, as_json, not_before, set_node
-from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions
+from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions, requests
 from smithers_nb.errors import ControlRefused, NodeNotFound
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
@@ -73,6 +74,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
     accept_workflow_change: bool = False,
     force: bool = False,
     here: bool = False,
+    settings: Settings | None = None,
 ) -> ResetPlan:
     """Reset a task and what began after it, and ask for the next execution.
 
@@ -85,6 +87,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
         accept_workflow_change: Go on although the notebook or its modules were edited.
         force: Also when the run waits for a person.
         here: The caller executes it itself, with `engine.workers.foreground.run_here`; otherwise a worker does.
+        settings: Limits and other start options that it goes on with.
 
     Returns:
         What was reset.
@@ -92,8 +95,11 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
     Raises:
         RunNotFound: There is no such run.
         NodeNotFound: The run has no such node.
+        ParameterError: A setting cannot be used.
         ControlRefused: `RUN_OWNER_ALIVE`, `RUN_STILL_RUNNING` or `RESUME_METADATA_MISMATCH`; nothing was reset.
     """
+    if settings is not None:
+        settings.checked()
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
@@ -103,6 +109,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
             _refuse_while_waiting(connection, row, force=force)
             check_sources(connection, row, accept=accept_workflow_change)
             _apply(connection, plan)
+            change(connection, found, settings)
             go_on(connection, row, here=here)
             return plan
 
@@ -114,6 +121,7 @@ def reset(connection: sa.Connection, items: Iterable[ResetItem]) -> None:
         connection.execute(outputs.delete().where(*item.node.key(outputs)))
         connection.execute(approvals.delete().where(*item.node.key(approvals)))
         connection.execute(questions.delete().where(*item.node.key(questions)))
+        connection.execute(requests.delete().where(*item.node.key(requests)))
         set_node(connection, item.node, "pending")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from smithers_nb.engine.control.edit_check import check_sources
 from smithers_nb.engine.control.parameters import checked
 from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
-from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.control.settings import Settings, change
+from smithers_nb.engine.journal import Journal, executions, leases
 from smithers_nb.engine.journal.records import INPUT, QUEUED, Node, append_event, read_output
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
@@ -48,6 +49,7 @@ def resume(  # noqa: PLR0913  # all but two are options by name
     accept_workflow_change: bool = False,
     force: bool = False,
     here: bool = False,
+    settings: Settings | None = None,
 ) -> Resumption:
     """Ask for another execution of a run that failed, was cancelled, waits, is paused, or whose process died.
 
@@ -59,12 +61,16 @@ def resume(  # noqa: PLR0913  # all but two are options by name
         accept_workflow_change: Go on although the notebook or its modules were edited.
         force: Take over from a process that has started it, but has not begun.
         here: The caller executes it itself, with `engine.workers.foreground.run_here`; otherwise a worker does.
+        settings: Limits and other start options that it goes on with.
 
     Raises:
         RunNotFound: There is no such run.
+        ParameterError: A setting cannot be used.
         ControlRefused: `RUN_OWNER_ALIVE`, `RUN_STILL_RUNNING`, `RUN_NOT_RESUMABLE`, `RESUME_METADATA_MISMATCH` or `RESUME_INPUT_MISMATCH`.
         JournalUnusable: The journal cannot be written.
     """
+    if settings is not None:
+        settings.checked()
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.writing(found) as connection:
@@ -77,6 +83,7 @@ def resume(  # noqa: PLR0913  # all but two are options by name
                 return Resumption(found, row.status, goes_on=False)
             refuse_while_executed(connection, row, force=force)
             check_sources(connection, row, accept=accept_workflow_change)
+            change(connection, found, settings)
             go_on(connection, row, here=here)
             return Resumption(found, row.status, goes_on=True)
 
@@ -85,7 +92,7 @@ def go_on(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:
     """Ask for the next execution of a run, in the transaction that checked it."""
     if row.cancel_requested_at_ms is not None:
         connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(cancel_requested_at_ms=None))
-    execution = executions.want(connection, row.run_id, queued=here)
+    execution = executions.want(connection, row.run_id, queued=here, starter=leases.introduce(connection) if here else None)
     set_status(connection, row.run_id, QUEUED)
     append_event(connection, row.run_id, "RunResumeRequested", {"execution": execution.number, "status": row.status})
 

@@ -16,7 +16,7 @@ from smithers_nb.engine.control.reset import ResetItem, as_payload, items_of
 from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal.records import Node, append_event
-from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions, time_travel
+from smithers_nb.engine.journal.schema import approvals, attempts, nodes, outputs, questions, requests, time_travel
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.errors import ControlRefused, NodeNotFound
 from smithers_nb.model.timestamps import now_ms
@@ -87,7 +87,7 @@ def rewind(location: Location, run_id: str, frame_or_node: int | str, *, caller:
             plan = _plan(connection, found, frame_or_node)
             refuse_while_executed(connection, run_row(connection, found), force=force)
             for item in plan.items:
-                for table in (attempts, outputs, approvals, questions, nodes):
+                for table in (attempts, outputs, approvals, questions, requests, nodes):
                     connection.execute(table.delete().where(*item.node.key(table)))
             # what was asked for belongs to the state that is gone
             executions.end_all(connection, found, "superseded")

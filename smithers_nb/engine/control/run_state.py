@@ -70,9 +70,13 @@ def is_executed(connection: sa.Connection, row: sa.Row[Any]) -> bool:
 
 
 def is_taken(connection: sa.Connection, run_id: str) -> bool:
-    """Tell whether somebody is about to execute a run: it was queued a moment ago and has not begun."""
-    at = executions.queued_at(connection, run_id)
-    return at is not None and abs(now_ms() - at) < STALE_S * 1000
+    """Return whether somebody is about to execute a run: it was queued a moment ago, and who is to begin it has not ended since."""
+    queued = executions.queued(connection, run_id)
+    if queued is None or abs(now_ms() - queued.at) >= STALE_S * 1000:
+        return False
+    if queued.starter is None:
+        return True
+    return any(worker.owner == queued.starter and worker.is_alive(now_ms()) for worker in known_workers(connection))
 
 
 def refuse_while_executed(connection: sa.Connection, row: sa.Row[Any], *, force: bool = False) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.artifacts import store
 from smithers_nb.engine.control.edit_check import folder_of, stamp
 from smithers_nb.engine.control.parameters import checked
+from smithers_nb.engine.control.settings import Settings
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.records import NewRun, create_run
 from smithers_nb.engine.journal.schema import runs
@@ -44,6 +44,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     artifacts: str | None = None,
     cell_timeout_s: float = CELL_TIMEOUT_S,
     total_timeout_s: float = TOTAL_TIMEOUT_S,
+    kernel: str | None = None,
     parent_run_id: str | None = None,
     hidden: bool = False,
     cwd: Path | None = None,
@@ -60,6 +61,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         artifacts: Folder or URL that gets what the run writes.
         cell_timeout_s: Seconds that one cell may take.
         total_timeout_s: Seconds that one execution may take, the start of the kernel included.
+        kernel: Name of a kernel spec, instead of the one that the notebook names.
         parent_run_id: The run that it belongs to or is about.
         hidden: Whether it is one of the system's own, left out of listings.
         cwd: Folder that the notebook runs in; the current one by default.
@@ -74,19 +76,16 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     """
     found = read_notebook(notebook)
     values = checked(found, parameters, location.root)
-    _check_limits(cell_timeout_s, total_timeout_s)
-    store.check(artifacts or "")
+    settings = Settings(cell_timeout_s, total_timeout_s, kernel, hot, post_failure, artifacts).checked()
     chosen = new_run_id(found.workflow) if run_id is None else checked_run_id(run_id)
     folder = (cwd or Path.cwd()).absolute()
     config = {
         "rootDir": str(location.root),
         "cwd": str(folder),
-        "hot": hot,
-        "postFailure": post_failure,
-        "kernel": {"cellTimeoutS": cell_timeout_s, "totalTimeoutS": total_timeout_s},
-        "artifacts": artifacts if artifacts is None or store.is_url(artifacts) else str(folder / Path(artifacts).expanduser()),
+        "artifacts": None,
         "hidden": hidden or found.settings.get("hidden") is True,
     }
+    config = settings.applied_to(config, folder)
     source = source_of(found.path, folder_of(config))
     run = NewRun(chosen, found.workflow, str(found.path), source.hash, values, stamp(config, source), parent_run_id)
     with Journal.open(location) as journal:
@@ -126,12 +125,6 @@ def checked_run_id(run_id: str) -> str:
             f"{run_id[:60]!r} is no run id", hint="use up to 128 letters, digits and . _ : - , beginning with a letter or digit"
         )
     return run_id
-
-
-def _check_limits(cell_timeout_s: float, total_timeout_s: float) -> None:
-    for name, seconds in (("cell", cell_timeout_s), ("total", total_timeout_s)):
-        if not 0 < seconds < float("inf"):
-            raise ParameterError(f"the {name} timeout is {seconds}", hint="give a positive number of seconds")
 
 
 def base36(number: int) -> str:

@@ -84,14 +84,6 @@ class CellRecorder:
             own = reason.model_copy(update={"source": f"node:{node.node_id}"})
             fail_attempt(connection, node, attempt, own)
 
-    def finish_open(self, connection: sa.Connection) -> None:
-        """Finish the cell that ended the notebook well, as `sys.exit(0)` does; what it left under way has come to nothing."""
-        for node, attempt in self._open(connection):
-            if self._current == (node, attempt):
-                finish_attempt(connection, node, attempt)
-            else:
-                cancel_attempt(connection, node, attempt, "the notebook ended before it did")
-
     def cancel_open(self, connection: sa.Connection, why: str) -> None:
         """Cancel whatever was left open."""
         for node, attempt in self._open(connection):

@@ -15,7 +15,7 @@ from smithers_nb.engine.artifacts.delivery import Delivery, artifacts_of, delive
 from smithers_nb.engine.journal import decisions, executions
 from smithers_nb.engine.journal.status import set_status
 from smithers_nb.engine.notebook.executor import as_bytes
-from smithers_nb.engine.notebook.failure_reasons import reason_of_stop
+from smithers_nb.engine.notebook.failure_reasons import PARKED, reason_of_stop
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.stores.json_text import as_object as json_object
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.executions import Execution
     from smithers_nb.engine.location import Location
     from smithers_nb.errors import NotebookError, Stop
-
-PARKED: Final = "Parked"
-"""Name of the exception with which a gate or a question ends an execution."""
 
 _MARK: Final = "papermill-error-cell-tag"
 
@@ -88,6 +85,12 @@ class Lease(NamedTuple):
         folder = self.config.get("cwd") or self.config.get("rootDir")
         return Path(folder) if folder and Path(folder).is_dir() else None
 
+    @property
+    def kernel(self) -> str | None:
+        """Kernel spec that the run is executed with; None for the one that its notebook names."""
+        name = self.config.get("kernel", {}).get("name")
+        return str(name) if name else None
+
     def limit(self, name: str, default: float) -> float:
         """Seconds of one of the time limits."""
         return float(self.config.get("kernel", {}).get(name) or default)
@@ -108,6 +111,7 @@ class Ending:
         if stop is not None and stop.name == "Cancelled":
             with self._ending(error.notebook) as connection:
                 self._recorder.cancel_open(connection, "run-cancelled")
+                decisions.close_requests(connection, self._run_id)
                 return self._settle(connection, "cancelled", error.notebook)
         return self.failed(reason_of_stop(error, "notebook"), error)
 
@@ -117,6 +121,7 @@ class Ending:
         notebook = error.notebook if error is not None else None
         with self._ending(notebook) as connection:
             self._recorder.fail_open(connection, cell, reason)
+            decisions.close_requests(connection, self._run_id)
             first = self._recorder.first_failure(connection) or {}
             error_of = first.get("error") or {}
             cause = FailureReason(
@@ -128,12 +133,15 @@ class Ending:
             return self._settle(connection, "failed", notebook, cause)
 
     def finished(self) -> Outcome:
-        """End the run well, unless it asks for something still: a gate that a notebook caught, or asked in a thread, is as shut as any."""
+        """End the run well, unless a stage has failed, or it asks for something still: in a thread, or at a gate that a notebook caught."""
         notebook = self._notebook()
         with self._ending(notebook) as connection:
-            self._recorder.finish_open(connection)
-            status = decisions.asks(connection, self._run_id) or "finished"
-            return self._settle(connection, status, notebook)
+            self._recorder.cancel_open(connection, "the notebook ended before it did")
+            status = decisions.asks(connection, self._run_id)
+            failed = self._recorder.first_failure(connection)
+            if status is None and failed is not None:
+                return self._settle(connection, "failed", notebook, _unnoticed(failed))
+            return self._settle(connection, status or "finished", notebook)
 
     def paused(self, reason: FailureReason) -> Outcome:
         """Leave the run for a person to resume."""
@@ -172,8 +180,17 @@ class Ending:
         artifacts = artifacts_of(self._lease.config)
         if artifacts is not None and notebook is not None:
             deliver(self._journal, self._run_id, self._lease.owner, Delivery(artifacts, self._lease.workflow, notebook))
-        with self._journal.writing(self._run_id, self._lease.owner) as connection:
+        with self._journal.writing(self._run_id, self._lease.owner, durable=True) as connection:
             yield connection
+
+
+def _unnoticed(event: dict[str, Any]) -> FailureReason:
+    """Give the reason of a run whose notebook went on after a stage had failed."""
+    error, node_id = event["error"], event["nodeId"]
+    message = f"{error['message']} (the notebook went on after this; an error that is to be passed over is caught within the stage)"
+    return FailureReason(
+        code=error["code"], message=message, source=f"node:{node_id}", details={"name": error.get("name") or error["code"]}
+    )
 
 
 def clean_of_parking(notebook: Any) -> None:

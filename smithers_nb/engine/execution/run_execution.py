@@ -120,7 +120,7 @@ class _Running:
                 total_timeout_s=lease.limit("totalTimeoutS", _TOTAL_S),
                 progress=progress,
                 kernels=kernels,
-                setting=Setting(lease.cwd, self._environment(), self._observer(), watchdog.stop),
+                setting=Setting(lease.cwd, self._environment(), self._observer(), watchdog.stop, lease.kernel),
             )
         finally:
             if watchdog.lost:

@@ -6,14 +6,16 @@ once is told what the first has decided. Nothing in here decides by itself, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
 
+from smithers_nb.engine.journal import requests
 from smithers_nb.engine.journal.records import Node, append_event, as_json, set_node, write_output
-from smithers_nb.engine.journal.schema import approvals, questions, runs
+from smithers_nb.engine.journal.requests import Earlier, Request, differences, in_words
+from smithers_nb.engine.journal.schema import approvals, nodes, outputs, questions, runs
 from smithers_nb.errors import ControlRefused
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
@@ -40,32 +42,66 @@ class Answer(NamedTuple):
     answered_at: int
 
 
-def request_approval(
-    connection: sa.Connection, node: Node, *, title: str, summary: str = "", details: Mapping[str, Any] | None = None
-) -> None:
-    """Ask for a decision; asking again changes nothing."""
-    if decision_of(connection, node) is not None or _approval(connection, node) is not None:
-        return
-    request = as_json({"mode": "decision", "title": title, "summary": summary, **(details or {})})
-    connection.execute(approvals.insert().values(**node._asdict(), status="requested", requested_at_ms=now_ms(), request_json=request))
-    set_node(connection, node, "waiting-approval", label=title)
-    append_event(connection, node.run_id, "ApprovalRequested", node.about)
-    append_event(connection, node.run_id, "NodeWaitingApproval", node.about)
+def request_approval(  # noqa: PLR0913  # a request is what it is
+    connection: sa.Connection,
+    node: Node,
+    *,
+    title: str,
+    summary: str = "",
+    details: Mapping[str, Any] | None = None,
+    volatile: Sequence[str] = (),
+    on_deny: str | None = None,
+) -> Decision | None:
+    """Return the decision that was made about exactly this, else ask for one.
+
+    Asking the same again changes nothing. A request that is still open gets its newest text; one that was decided in another version is
+    asked again, with the old decision kept beside it.
+    """
+    request = Request.of({"title": title, "summary": summary, "details": dict(details or {})}, volatile)
+    row = _approval(connection, node)
+    decision = _decision(row)
+    before = None if row is None else requests.read(connection, node) or _as_kept_in(row)
+    if decision is not None and before is not None and before.digest == request.digest:
+        return decision
+    said = None if decision is None else ("approved" if decision.approved else "denied", *decision[2:], decision.note)
+    request, why = _versioned(before, request, said)
+    rest = {} if on_deny is None else {"onDeny": on_deny}
+    values = {"status": "requested", "request_json": as_json({"mode": "decision", **request.asked, **rest})}
+    if row is None:
+        connection.execute(approvals.insert().values(**node._asdict(), requested_at_ms=now_ms(), **values))
+    elif why:
+        undecided = {"note": None, "decided_by": None, "decided_at_ms": None, "decision_json": None, "requested_at_ms": now_ms()}
+        connection.execute(approvals.update().where(*node.key(approvals)).values(values | undecided))
+    elif request != before:
+        connection.execute(approvals.update().where(*node.key(approvals)).values(values))
+    _ask(connection, node, "waiting-approval", before=before, request=request, label=title)
+    if row is None or why:
+        append_event(connection, node.run_id, "ApprovalRequested", node.about | why)
+        append_event(connection, node.run_id, "NodeWaitingApproval", node.about)
+    return None
 
 
 def decision_of(connection: sa.Connection, node: Node) -> Decision | None:
     """Read what was decided; None while nobody has."""
-    row = _approval(connection, node)
-    if row is None or row.status not in ("approved", "denied"):
-        return None
-    return Decision(row.status == "approved", row.note, row.decided_by or "", row.decided_at_ms or 0)
+    return _decision(_approval(connection, node))
 
 
-def decide(connection: sa.Connection, node: Node, *, approved: bool, by: str, note: str | None = None) -> Decision:
+def decide(  # noqa: PLR0913  # all but two are options by name
+    connection: sa.Connection, node: Node, *, approved: bool, by: str, note: str | None = None, seen: str | None = None
+) -> Decision:
     """Write what a person decided, in a transaction of `Journal.writing(run_id)`.
 
+    Args:
+        connection: The transaction.
+        node: The gate.
+        approved: The decision.
+        by: Who decides.
+        note: Comment recorded with the decision.
+        seen: Digest of the version that the person was shown, when the caller knows it.
+
     Raises:
-        ControlRefused: `NO_PENDING_APPROVALS` when nothing is asked there or the run is over, `ALREADY_DECIDED` when somebody was first.
+        ControlRefused: `NO_PENDING_APPROVALS` when nothing is asked there or the run is over, `ALREADY_DECIDED` when somebody was first,
+            `REQUEST_CHANGED` when something else is asked there by now.
     """
     row = _approval(connection, node)
     if row is None:
@@ -77,6 +113,7 @@ def decide(connection: sa.Connection, node: Node, *, approved: bool, by: str, no
             hint="the first decision stands",
         )
     _refuse_when_over(connection, node.run_id)
+    _refuse_when_changed(connection, node, seen)
     at, status = now_ms(), "approved" if approved else "denied"
     decided = as_json({"approved": approved, "note": note})
     values = {"status": status, "note": note, "decided_by": by, "decided_at_ms": at, "decision_json": decided}
@@ -91,41 +128,64 @@ def decide(connection: sa.Connection, node: Node, *, approved: bool, by: str, no
 def request_answer(  # noqa: PLR0913  # a question is what it is
     connection: sa.Connection, node: Node, *, prompt: str, kind: str, schema: Mapping[str, Any] | None, options: list[str] | None = None
 ) -> str:
-    """Ask a question and give its id, `human:RUN:NODE:ITERATION`; asking again changes nothing."""
+    """Ask a question and return its id, `human:RUN:NODE:ITERATION`; whether it was answered is for `answer_of` to say.
+
+    Asking the same again changes nothing. A question that is still open gets its newest text; one that was answered in another version is
+    asked again, with the old answer kept beside it.
+    """
     request_id = f"human:{node.run_id}:{node.node_id}:{node.iteration}"
-    there = connection.execute(sa.select(questions.c.request_id).where(questions.c.request_id == request_id)).first()
-    if there is None:
-        row = {
-            "request_id": request_id,
-            **node._asdict(),
-            "kind": kind,
-            "status": "pending",
-            "prompt": prompt,
-            "schema_json": as_json(dict(schema)) if schema else None,
-            "options_json": as_json(options) if options else None,
-            "requested_at_ms": now_ms(),
-        }
-        connection.execute(questions.insert().values(row))
-        set_node(connection, node, "waiting-event", label=prompt)
-        append_event(connection, node.run_id, "HumanRequested", {**node.about, "requestId": request_id})
+    request = Request.of({"prompt": prompt, "schema": {} if options else dict(schema or {}), "options": options})
+    row = _question(connection, request_id)
+    before = None if row is None else requests.read(connection, node) or _as_kept_in(row)
+    is_answered = row is not None and row.status == "answered"
+    if row is not None and before is not None and before.digest == request.digest:
+        if not is_answered:
+            _ask(connection, node, "waiting-event", before=before, request=before)
+        return request_id
+    said = (orjson.loads(row.response_json), row.answered_by or "", row.answered_at_ms or 0) if row is not None and is_answered else None
+    request, why = _versioned(before, request, said)
+    values = {
+        "kind": kind,
+        "status": "pending",
+        "prompt": prompt,
+        "schema_json": as_json(dict(schema)) if schema else None,
+        "options_json": as_json(options) if options else None,
+        "requested_at_ms": now_ms(),
+        "response_json": None,
+        "answered_at_ms": None,
+        "answered_by": None,
+    }
+    if row is None:
+        connection.execute(questions.insert().values(request_id=request_id, **node._asdict(), **values))
+    else:
+        connection.execute(questions.update().where(questions.c.request_id == request_id).values(values))
+    _ask(connection, node, "waiting-event", before=before, request=request, label=prompt)
+    append_event(connection, node.run_id, "HumanRequested", {**node.about, "requestId": request_id, **why})
     return request_id
 
 
 def answer_of(connection: sa.Connection, request_id: str) -> Answer | None:
     """Read the answer to a question; None while there is none."""
-    row = connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).first()
+    row = _question(connection, request_id)
     if row is None or row.status != "answered":
         return None
     return Answer(orjson.loads(row.response_json), row.answered_by or "", row.answered_at_ms or 0)
 
 
-def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str) -> Answer:
+def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str, seen: str | None = None) -> Answer:
     """Write what a person answered, in a transaction of `Journal.writing(run_id)`; the caller has checked it against the schema.
 
+    Args:
+        connection: The transaction.
+        request_id: The question.
+        value: The answer, as JSON.
+        by: Who answers.
+        seen: Digest of the version that the person was shown, when the caller knows it.
+
     Raises:
-        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, or the run is over.
+        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, `REQUEST_CHANGED`, or the run is over.
     """
-    row = connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).first()
+    row = _question(connection, request_id)
     if row is None:
         raise ControlRefused(f"there is no question {request_id}", code="NO_SUCH_QUESTION", hint="list them with `smithers-nb human inbox`")
     if row.status != "pending":
@@ -134,6 +194,7 @@ def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str) -
         )
     _refuse_when_over(connection, row.run_id)
     at, node = now_ms(), Node(row.run_id, row.node_id, row.iteration)
+    _refuse_when_changed(connection, node, seen)
     values = {"status": "answered", "response_json": as_json(value), "answered_at_ms": at, "answered_by": by}
     connection.execute(questions.update().where(questions.c.request_id == request_id).values(values))
     set_node(connection, node, "finished")
@@ -166,6 +227,76 @@ def asks(connection: sa.Connection, run_id: str, node_id: str | None = None) -> 
         if connection.execute(sa.select(table.c.run_id).where(table.c.run_id == run_id, which).limit(1)).first():
             return status
     return None
+
+
+def waits(connection: sa.Connection, node: Node) -> bool:
+    """Return whether a gate or a question is still open."""
+    of_gate = sa.select(approvals.c.run_id).where(*node.key(approvals), approvals.c.status == "requested")
+    of_question = sa.select(questions.c.run_id).where(*node.key(questions), questions.c.status == "pending")
+    return connection.execute(of_gate.union_all(of_question)).first() is not None
+
+
+def close_requests(connection: sa.Connection, run_id: str) -> None:
+    """Let no node of a run that has ended wait for a person any more; a later execution that gets there asks again."""
+    waiting = (nodes.c.run_id == run_id, nodes.c.state.in_(("waiting-approval", "waiting-event")))
+    for row in connection.execute(sa.select(nodes.c.node_id, nodes.c.iteration).where(*waiting)).all():
+        node = Node(run_id, row.node_id, row.iteration)
+        set_node(connection, node, "cancelled")
+        append_event(connection, run_id, "NodeCancelled", {**node.about, "reason": "the run ended before anybody decided"})
+
+
+def _ask(  # noqa: PLR0913  # all but three are options by name
+    connection: sa.Connection, node: Node, state: str, *, before: Request | None, request: Request, label: str | None = None
+) -> None:
+    """Keep what is asked now, and let the node wait, whatever state an earlier execution has left it in."""
+    if request != before:
+        requests.write(connection, node, request)
+    current = connection.execute(sa.select(nodes.c.state).where(*node.key(nodes))).scalar()
+    if request != before or current != state:
+        set_node(connection, node, state, label=label)
+        connection.execute(outputs.delete().where(*node.key(outputs)))
+
+
+def _versioned(before: Request | None, now: Request, said: tuple[Any, ...] | None) -> tuple[Request, dict[str, Any]]:
+    """Add to a request the versions before it; also the reason for asking again, for the log: empty when nothing bound has changed."""
+    if before is None:
+        return now, {}
+    if before.digest == now.digest:
+        return now._replace(earlier=before.earlier), {}
+    old = () if said is None else (Earlier(before.asked, *said),)
+    why = {"reason": f"it asks something else now: {in_words(differences(before.asked, now.asked))}"}
+    return now._replace(earlier=(*before.earlier, *old)), why | ({"withdrawn": old[0]._asdict()} if old else {})
+
+
+def _as_kept_in(row: sa.Row[Any]) -> Request:
+    """Read what was asked by a version of this package that kept no request beside it."""
+    if "request_json" in row._fields:
+        asked = orjson.loads(row.request_json or "{}")
+        return Request.of({"title": asked.get("title"), "summary": asked.get("summary"), "details": asked.get("details") or {}})
+    schema, options = (orjson.loads(text) if text else None for text in (row.schema_json, row.options_json))
+    return Request.of({"prompt": row.prompt, "schema": {} if options else schema, "options": options})
+
+
+def _refuse_when_changed(connection: sa.Connection, node: Node, seen: str | None) -> None:
+    if seen is None:
+        return
+    now = requests.read(connection, node)
+    if now is not None and now.digest != seen:
+        raise ControlRefused(
+            f"{node.node_id!r} of run {node.run_id} asks something else by now, so nothing was decided",
+            code="REQUEST_CHANGED",
+            hint=f"read it again: smithers-nb human inbox {node.run_id}",
+        )
+
+
+def _decision(row: sa.Row[Any] | None) -> Decision | None:
+    if row is None or row.status not in ("approved", "denied"):
+        return None
+    return Decision(row.status == "approved", row.note, row.decided_by or "", row.decided_at_ms or 0)
+
+
+def _question(connection: sa.Connection, request_id: str) -> sa.Row[Any] | None:
+    return connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).first()
 
 
 def _approval(connection: sa.Connection, node: Node) -> sa.Row[Any] | None:

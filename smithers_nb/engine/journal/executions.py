@@ -26,13 +26,14 @@ class Execution(NamedTuple):
         return f"{self.run_id}:{self.number}"
 
 
-def want(connection: sa.Connection, run_id: str, *, queued: bool = False) -> Execution:
+def want(connection: sa.Connection, run_id: str, *, queued: bool = False, starter: str | None = None) -> Execution:
     """Ask for another execution, in a transaction of `Journal.writing(run_id)`; one that is asked for and not begun serves again.
 
     Args:
         connection: The transaction.
         run_id: The run.
         queued: The caller starts it itself, so no worker shall.
+        starter: Owner id of the process that starts it itself, so that others see when it is dead.
     """
     waiting = sa.select(executions.c.number).where(executions.c.run_id == run_id, executions.c.starts == 0, executions.c.outcome.is_(None))
     number = connection.execute(waiting).scalar()
@@ -41,7 +42,7 @@ def want(connection: sa.Connection, run_id: str, *, queued: bool = False) -> Exe
         connection.execute(executions.insert().values(run_id=run_id, number=number, wanted_at_ms=now_ms()))
     # handing one to the queue twice does no harm, so whoever asks again makes sure that it is there
     queued_at = now_ms() if queued else None
-    connection.execute(executions.update().where(*_is(Execution(run_id, number))).values(queued_at_ms=queued_at))
+    connection.execute(executions.update().where(*_is(Execution(run_id, number))).values(queued_at_ms=queued_at, owner=starter))
     return Execution(run_id, number)
 
 
@@ -86,11 +87,24 @@ def is_begun(connection: sa.Connection, execution: Execution) -> bool:
     return bool(connection.execute(sa.select(executions.c.starts).where(*_is(execution))).scalar())
 
 
-def queued_at(connection: sa.Connection, run_id: str) -> int | None:
-    """Tell when the execution of a run was queued that has not begun, epoch milliseconds; None when there is none."""
+class Queued(NamedTuple):
+    """An execution that was queued and has not begun.
+
+    Attributes:
+        at: When it was queued, epoch milliseconds.
+        starter: Owner id of the process that is about to begin it; None when a worker takes it.
+    """
+
+    at: int
+    starter: str | None
+
+
+def queued(connection: sa.Connection, run_id: str) -> Queued | None:
+    """Return the execution of a run that was queued and has not begun; None when there is none."""
     unbegun = (executions.c.starts == 0, executions.c.outcome.is_(None), executions.c.queued_at_ms.is_not(None))
-    at: int | None = connection.execute(sa.select(executions.c.queued_at_ms).where(executions.c.run_id == run_id, *unbegun)).scalar()
-    return at
+    columns = executions.c.queued_at_ms, executions.c.owner
+    row = connection.execute(sa.select(*columns).where(executions.c.run_id == run_id, *unbegun)).first()
+    return None if row is None else Queued(*row)
 
 
 def newest(connection: sa.Connection, run_id: str) -> int:
@@ -102,7 +116,7 @@ def newest(connection: sa.Connection, run_id: str) -> int:
 
 
 class Unfinished(NamedTuple):
-    """An execution that has not ended; `owner` is who began it last."""
+    """An execution that has not ended; `owner` is who began it last, or is about to."""
 
     execution: Execution
     owner: str | None

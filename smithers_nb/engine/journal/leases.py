@@ -94,6 +94,7 @@ def register(journal: Journal, owner: str, queue: str | None = None, *, announce
     with journal.writing() as connection:
         if announced_as is not None:
             connection.execute(workers.delete().where(workers.c.owner == announced_as))
+        connection.execute(workers.delete().where(workers.c.owner == owner))  # it may have introduced itself
         _insert(connection, owner, os.getpid(), queue)
 
 
@@ -112,6 +113,13 @@ def announce(journal: Journal, queue: str) -> str | None:
             return None
         owner = new_owner()
         _insert(connection, owner, os.getpid(), queue)
+    return owner
+
+
+def introduce(connection: sa.Connection) -> str:
+    """Announce this process as one that is about to execute a run, in the transaction that says so; returns its owner id."""
+    owner = new_owner()
+    _insert(connection, owner, os.getpid(), None)
     return owner
 
 

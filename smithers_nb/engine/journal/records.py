@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -45,6 +46,37 @@ class Node(NamedTuple):
     def about(self) -> dict[str, Any]:
         """This node in the payload of an event."""
         return {"nodeId": self.node_id, "iteration": self.iteration}
+
+
+_OPEN: Final = "in-progress"
+
+# Statements of every stage, built once: to build one costs as much as to execute it.
+_APPEND: Final = (
+    events.insert()
+    .values(
+        {name: sa.bindparam(name) for name in ("run_id", "timestamp_ms", "type", "payload_json")}
+        | {
+            "seq": sa.select(sa.func.coalesce(sa.func.max(events.c.seq), -1) + 1)
+            .where(events.c.run_id == sa.bindparam("of_run"))
+            .scalar_subquery()
+        }
+    )
+    .returning(events.c.seq)
+)
+_TRIES: Final = (
+    sa.select(attempts.c.attempt, attempts.c.state, attempts.c.meta_json, attempts.c.finished_at_ms)
+    .where(*(attempts.c[name] == sa.bindparam(name) for name in Node._fields))
+    .order_by(attempts.c.attempt)
+)
+_BEGIN: Final = attempts.insert().values(
+    {name: sa.bindparam(name) for name in (*Node._fields, "attempt", "state", "started_at_ms", "meta_json")}
+)
+_THIS_ATTEMPT: Final = (
+    attempts.c.run_id == sa.bindparam("of_run"),
+    attempts.c.node_id == sa.bindparam("of_node"),
+    attempts.c.iteration == sa.bindparam("of_iteration"),
+    attempts.c.attempt == sa.bindparam("of_attempt"),
+)
 
 
 class OpenAttempt(NamedTuple):
@@ -96,24 +128,64 @@ def create_run(connection: sa.Connection, run: NewRun) -> None:
 
 def append_event(connection: sa.Connection, run_id: str, event_type: str, payload: Mapping[str, Any] | None = None) -> int:
     """Write one line of a run's log and give its position."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), -1) + 1).where(events.c.run_id == run_id)
-    seq: int = connection.execute(newest).scalar_one()
     at = now_ms()
     text = as_json({"type": event_type, "runId": run_id, "timestampMs": at, **(payload or {})})
-    connection.execute(events.insert().values(run_id=run_id, seq=seq, timestamp_ms=at, type=event_type, payload_json=text))
+    row = {"run_id": run_id, "of_run": run_id, "timestamp_ms": at, "type": event_type, "payload_json": text}
+    seq: int = connection.execute(_APPEND, row).scalar_one()
     return seq
 
 
-def start_attempt(
-    connection: sa.Connection, node: Node, *, kind: str, label: str | None = None, meta: Mapping[str, Any] | None = None
+class Attempt(NamedTuple):
+    """A try of a node.
+
+    Attributes:
+        meta_json: What `start_attempt` was told of it, and the kind.
+        finished_at_ms: When it ended; None while it is under way.
+    """
+
+    attempt: int
+    state: str
+    meta_json: str | None
+    finished_at_ms: int | None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What `start_attempt` was told of it, and the kind."""
+        return dict(orjson.loads(self.meta_json or "{}"))
+
+
+def attempts_of(connection: sa.Connection, node: Node) -> list[Attempt]:
+    """List the tries of a node, oldest first."""
+    return [Attempt(*row) for row in connection.execute(_TRIES, node._asdict())]
+
+
+def start_attempt(  # noqa: PLR0913  # all but two are options by name
+    connection: sa.Connection,
+    node: Node,
+    *,
+    kind: str,
+    label: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+    known: list[Attempt] | None = None,
 ) -> int:
-    """Begin another try of a node and give its number, from 1; a try that a dead execution left open is closed as cancelled."""
+    """Begin another try of a node and give its number, from 1; a try that a dead execution left open is closed as cancelled.
+
+    Args:
+        connection: The transaction.
+        node: The node.
+        kind: `stage` or `cell`.
+        label: What people read.
+        meta: What else is to be remembered of the try.
+        known: Its tries (`attempts_of`), when the caller has read them in this transaction.
+    """
     at = now_ms()
-    _close_open(connection, node, at)
-    newest = sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0)).where(*node.key(attempts))
-    number: int = connection.execute(newest).scalar_one() + 1
+    earlier = attempts_of(connection, node) if known is None else known
+    if any(one.state == _OPEN for one in earlier):
+        _close_open(connection, node, at)
+    number = earlier[-1].attempt + 1 if earlier else 1
     details = as_json({"kind": kind, **(meta or {})})
-    connection.execute(attempts.insert().values(**node._asdict(), attempt=number, state="in-progress", started_at_ms=at, meta_json=details))
+    row = {**node._asdict(), "attempt": number, "state": _OPEN, "started_at_ms": at, "meta_json": details}
+    connection.execute(_BEGIN, row)
     set_node(connection, node, "in-progress", last_attempt=number, label=label)
     append_event(connection, node.run_id, "NodeStarted", {**node.about, "attempt": number})
     return number
@@ -150,7 +222,7 @@ def park_attempt(connection: sa.Connection, node: Node, attempt: int, state: str
 def open_attempts(connection: sa.Connection, run_id: str) -> list[OpenAttempt]:
     """List the tries of a run that are under way, in the order in which they began."""
     columns = attempts.c.node_id, attempts.c.iteration, attempts.c.attempt, attempts.c.meta_json
-    query = sa.select(*columns).where(attempts.c.run_id == run_id, attempts.c.state == "in-progress")
+    query = sa.select(*columns).where(attempts.c.run_id == run_id, attempts.c.state == _OPEN)
     rows = connection.execute(query.order_by(attempts.c.started_at_ms, attempts.c.node_id, attempts.c.iteration)).all()
     return [OpenAttempt(Node(run_id, row.node_id, row.iteration), row.attempt, _kind(row.meta_json)) for row in rows]
 
@@ -162,14 +234,12 @@ def set_node(  # noqa: PLR0913  # all but two are options by name
     given = {"state": state, "updated_at_ms": now_ms()} | {
         name: value for name, value in (("last_attempt", last_attempt), ("label", label), ("output_table", table)) if value
     }
-    if connection.execute(nodes.update().where(*node.key(nodes)).values(given)).rowcount == 0:
-        connection.execute(nodes.insert().values({**node._asdict(), "output_table": table, **given}))
+    put(connection, nodes, node, given, {"output_table": table})
 
 
 def write_output(connection: sa.Connection, node: Node, schema_name: str, row: Mapping[str, Any]) -> None:
     """Keep what a node produced; an earlier row of the same node is replaced."""
-    connection.execute(outputs.delete().where(*node.key(outputs)))
-    connection.execute(outputs.insert().values(**node._asdict(), schema_name=schema_name, row_json=as_json(dict(row))))
+    put(connection, outputs, node, {"schema_name": schema_name, "row_json": as_json(dict(row))})
 
 
 def read_output(connection: sa.Connection, node: Node) -> dict[str, Any] | None:
@@ -178,21 +248,53 @@ def read_output(connection: sa.Connection, node: Node) -> dict[str, Any] | None:
     return None if text is None else dict(orjson.loads(text))
 
 
+def put(connection: sa.Connection, table: sa.Table, node: Node, values: Mapping[str, Any], new: Mapping[str, Any] | None = None) -> None:
+    """Insert the row of a node, or update the one that is there.
+
+    Args:
+        connection: The transaction.
+        table: A table with the key of a node.
+        node: The node.
+        values: Columns that are written.
+        new: Columns that a new row has besides.
+    """
+    row = {**node._asdict(), **(new or {}), **values}
+    connection.execute(_upsert(table, connection.dialect.name, tuple(row), tuple(values)), row)
+
+
+@cache
+def _upsert(table: sa.Table, dialect: str, columns: tuple[str, ...], changed: tuple[str, ...]) -> sa.Insert:
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    statement = insert(table).values({name: sa.bindparam(name) for name in columns})
+    return statement.on_conflict_do_update(index_elements=Node._fields, set_={name: statement.excluded[name] for name in changed})
+
+
 def not_before(start: sa.Column[Any], at: int) -> sa.ColumnElement[int]:
     """Give the time at which something ends that began at `start`, for a clock that may have been set back."""
+    return _not_before(start, sa.literal(at))
+
+
+def _not_before(start: sa.Column[Any], at: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
     return sa.case((start > at, start), else_=at)
 
 
 def as_json(value: Any) -> str:
     """Write JSON as both databases keep it: no half characters and no NUL, and the text of what is no JSON."""
     try:
-        text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(value, default=_text_of, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half characters, numbers beyond 64 bits
         import json
 
-        plain = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)  # no number is infinite in JSON
+        plain = json.loads(json.dumps(value, default=_text_of), parse_constant=lambda _: None)  # no number is infinite in JSON
         text = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
+
+
+def _text_of(value: Any) -> Any:
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)  # a set's own order differs in each process
 
 
 def _kind(meta_json: str | None) -> str | None:
@@ -201,12 +303,19 @@ def _kind(meta_json: str | None) -> str | None:
 
 
 def _end(connection: sa.Connection, node: Node, attempt: int, **values: Any) -> None:
-    ended = not_before(attempts.c.started_at_ms, now_ms())
-    connection.execute(attempts.update().where(*node.key(attempts), attempts.c.attempt == attempt).values(finished_at_ms=ended, **values))
+    row = {"of_run": node.run_id, "of_node": node.node_id, "of_iteration": node.iteration, "of_attempt": attempt, "at": now_ms()}
+    connection.execute(_end_of(tuple(values)), row | values)
+
+
+@cache
+def _end_of(columns: tuple[str, ...]) -> sa.Update:
+    at = sa.bindparam("at", type_=sa.BigInteger)
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in columns}
+    return attempts.update().where(*_THIS_ATTEMPT).values(finished_at_ms=_not_before(attempts.c.started_at_ms, at), **values)
 
 
 def _close_open(connection: sa.Connection, node: Node, at: int) -> None:
-    open_ones = (*node.key(attempts), attempts.c.state == "in-progress")
+    open_ones = (*node.key(attempts), attempts.c.state == _OPEN)
     connection.execute(
         attempts.update().where(*open_ones).values(state="cancelled", finished_at_ms=not_before(attempts.c.started_at_ms, at))
     )

@@ -222,6 +222,16 @@ time_travel = sa.Table(
 outputs = sa.Table("_smithers_nb_outputs", metadata, *_of_node(), _text("schema_name", required=True), _text("row_json", required=True))
 """What nodes produced, one validated row each; a run's input has the node id `input`."""
 
+requests = sa.Table(
+    "_smithers_nb_requests",
+    metadata,
+    *_of_node(),
+    _text("digest", required=True),
+    _text("asked_json", required=True),
+    _text("earlier_json", required=True),
+)
+"""What each gate and question asks now, the digest of what a decision is bound to, and earlier versions with what was said to them."""
+
 executions = sa.Table(
     "_smithers_nb_executions",
     metadata,

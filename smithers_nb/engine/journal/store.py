@@ -6,6 +6,7 @@ refuses an execution that has lost its claim. SQLite files are registered as our
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from smithers_nb.engine.location import Location
 from smithers_nb.errors import ClaimLost, JournalUnusable, RunNotFound
 from smithers_nb.sources.stores.sqlite_file import own
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """Newest migration in `migrations/versions`; a test compares."""
 
 _BUSY_S: Final = 30.0
@@ -72,12 +73,13 @@ class Journal:
                 yield connection
 
     @contextmanager
-    def writing(self, run_id: str | None = None, owner: str | None = None) -> Iterator[sa.Connection]:
+    def writing(self, run_id: str | None = None, owner: str | None = None, *, durable: bool = False) -> Iterator[sa.Connection]:
         """Give a connection whose writes happen together or not at all.
 
         Args:
             run_id: The run that is written about; it is locked until the end.
             owner: The execution's claim; None for what anybody may write, such as a decision.
+            durable: Also a power cut must not take it back: what a person decided, how a run ended. SQLite syncs the disk for it.
 
         Raises:
             ClaimLost: Another execution has taken the run over.
@@ -85,7 +87,7 @@ class Journal:
             JournalUnusable: The journal cannot be written.
         """
         with self._telling(), self.engine.connect() as plain:
-            connection = plain.execution_options(writes=True)
+            connection = plain.execution_options(writes=True, durable=durable)
             with connection.begin():
                 if run_id is not None:
                     _lock(connection, run_id, owner)
@@ -139,9 +141,13 @@ def unusable(what: str, error: Exception) -> JournalUnusable:
     return JournalUnusable(f"{what} cannot be used: {text}", hint=hint)
 
 
+_LOCKED: Final = (
+    sa.select(schema.runs.c.runtime_owner_id, schema.runs.c.status).where(schema.runs.c.run_id == sa.bindparam("run")).with_for_update()
+)
+
+
 def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
-    query = sa.select(schema.runs.c.runtime_owner_id, schema.runs.c.status).where(schema.runs.c.run_id == run_id).with_for_update()
-    row = connection.execute(query).first()
+    row = connection.execute(_LOCKED, {"run": run_id}).first()
     if row is None:
         raise RunNotFound(f"no run {run_id!r} in the journal", hint="list the runs that are there with `smithers-nb ps --all`")
     if owner is not None and row.runtime_owner_id != owner:
@@ -152,23 +158,57 @@ def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
 def _engine(location: Location) -> sa.Engine:
     if location.file is None:
         return _postgres_engine(location)
-    location.file.parent.mkdir(parents=True, exist_ok=True)
-    own(location.file)
-    engine = sa.create_engine(f"sqlite:///{location.file}", connect_args={"timeout": _BUSY_S})
+    file = location.file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    own(file)
+    opened = _identity(file)  # None before its first use
+
+    def connect() -> sqlite3.Connection:
+        if opened is not None and _identity(file) is None:
+            raise _deleted(location)
+        return sqlite3.connect(file, timeout=_BUSY_S, check_same_thread=False)
+
+    engine = sa.create_engine(f"sqlite:///{file}", creator=connect)
 
     @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
+    def _prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, with the lock that they need
         connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        nonlocal opened
+        opened = opened or _identity(file)
+        record.info["identity"] = opened
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+        if _identity(file) != connection.info["identity"]:  # SQLite goes on writing into a file that has no name any more
+            raise _deleted(location)
+        options = connection.get_execution_options()
+        level = "FULL" if options.get("durable") else "NORMAL"
+        if connection.info.get("synchronous", "NORMAL") != level:
+            connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+            connection.info["synchronous"] = level
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return which file a name stands for; None when it stands for none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _deleted(location: Location) -> JournalUnusable:
+    return JournalUnusable(
+        f"the journal {location.shown} was deleted or replaced while it was in use; what was written since is lost",
+        hint="put it back from a backup, or begin again with a new run",
+    )
 
 
 def _postgres_engine(location: Location) -> sa.Engine:

@@ -65,9 +65,18 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
         kernel = IPKernelApp.instance()
         kernel.initialize(list(arguments))
+    kernel.shell.ask_exit = _exit
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     kernel.start()
     _end(kernel)
+
+
+def _exit() -> NoReturn:
+    """Let `exit()` and `quit()` do what they do in a program.
+
+    IPython would run the rest of the cell and shut the kernel down afterwards, perhaps before anybody has read its answer.
+    """
+    raise SystemExit(0)
 
 
 def _end(kernel: Any) -> NoReturn:

@@ -91,12 +91,14 @@ class Setting(NamedTuple):
         environment: Variables that its kernel gets beside ours.
         observer: Told of every code cell.
         cancelled: Ends the execution once it is set.
+        kernel: Name of a kernel spec, instead of the one that the notebook names.
     """
 
     cwd: Path | None = None
     environment: Mapping[str, str] = MappingProxyType({})
     observer: Observer | None = None
     cancelled: threading.Event | None = None
+    kernel: str | None = None
 
 
 def validated(model: type[M], values: Mapping[str, Any]) -> M:
@@ -141,7 +143,9 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         NotebookError: A cell failed, the time was up, the kernel died, or the notebook could not be saved.
     """
     begun = time.monotonic()
-    job = _Job(notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, progress, kernels, setting or Setting())
+    job = Job(
+        notebook, output, parameters, cell_timeout_s, begun + total_timeout_s, total_timeout_s, progress, kernels, setting or Setting()
+    )
     run = _Execution(job)
     threading.Thread(target=run.run, name=f"notebook {notebook.name}", daemon=True).start()
     try:
@@ -156,7 +160,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     return run.result(begun)
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
     """What is to be done."""
 
     notebook: Path
@@ -164,6 +168,7 @@ class _Job(NamedTuple):
     parameters: BaseModel | Mapping[str, Any] | None
     cell_timeout_s: float
     deadline: float
+    total_timeout_s: float
     progress: Progress | None
     kernels: KernelPool | None
     setting: Setting
@@ -183,7 +188,7 @@ class _Job(NamedTuple):
 class _Execution:
     """What the thread that runs the cells and the one that waits for it share."""
 
-    def __init__(self, job: _Job) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         self.started = threading.Event()
         self.finished = threading.Event()  # not Thread.join: a Ctrl-C there makes Python 3.11 take the thread for ended
@@ -235,7 +240,7 @@ class _Execution:
     def _failure(self, session: Session) -> NotebookError:
         from smithers_nb.engine.notebook.papermill_engine import in_words, is_of_a_cell
 
-        name, message = in_words(self.error or TimeoutError(), session, self.job.deadline)
+        name, message = in_words(self.error or TimeoutError(), session, self.job)
         if self.job.is_cancelled:
             name, message = "Cancelled", "somebody cancelled the run"
         if not is_of_a_cell(self.error):
@@ -269,8 +274,13 @@ class _Execution:
 def _with_ids(text: str) -> str:
     """Give each cell an id of its own, the same ones in every execution; nbformat would warn and draw lots."""
     document = json.loads(text)
+    for cell in document.get("cells", ()):  # what other programs leave out, and papermill takes to be there
+        cell.setdefault("metadata", {})
+        if cell.get("cell_type") == "code":
+            cell |= {"outputs": cell.get("outputs", []), "execution_count": cell.get("execution_count")}
+    document.setdefault("metadata", {})
     if (document["nbformat"], document.get("nbformat_minor", 0)) < _IDS_SINCE:
-        return text
+        return json.dumps(document)
     seen: set[str] = set()
     for number, cell in enumerate(document["cells"], 1):
         name = str(cell.get("id") or "")

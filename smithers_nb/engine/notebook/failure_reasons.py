@@ -20,8 +20,12 @@ CODES: Final = {
     "CellTimeoutError": "TASK_TIMEOUT",
     "DeadKernelError": KERNEL_DIED,
     "Cancelled": "RUN_CANCELLED",
+    "EndedEarly": "ENDED_EARLY",
 }
 """Name of what stopped a notebook from outside to the code of its reason; Smithers' own code where it has one."""
+
+PARKED: Final = "Parked"
+"""Name of the exception with which a gate or a question ends an execution; what parks is no failure."""
 
 NOT_STARTED: Final = "NOTEBOOK_NOT_STARTED"
 NOT_SAVED: Final = "NOTEBOOK_NOT_SAVED"

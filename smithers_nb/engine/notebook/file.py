@@ -18,6 +18,7 @@ from smithers_nb.errors import ParameterError
 
 _MAX_BYTES: Final = 200_000_000
 _TAG: Final = "parameters"
+_CELL_TYPES: Final = ("code", "markdown", "raw")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,30 @@ def _document(file: Path) -> dict[str, Any]:
     cells = document.get("cells")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise ParameterError(f"{file} is no notebook: it has no list of cells", hint="give a file that Jupyter has saved")
+    for number, cell in enumerate(cells, 1):
+        problem = _problem_of(cell)
+        if problem:
+            raise ParameterError(
+                f"{file} is no valid notebook: cell {number} {problem}", hint="open it in Jupyter and save it, or mend it by hand"
+            )
     return document
+
+
+def _problem_of(cell: dict[str, Any]) -> str | None:
+    """Say what keeps a cell from being executed; None when nothing does. What can be filled in is not wrong."""
+    kind, source = cell.get("cell_type"), cell.get("source")
+    if kind not in _CELL_TYPES:
+        return "has no type" if kind is None else f"is of type {str(kind)[:20]!r}, which is none of {', '.join(_CELL_TYPES)}"
+    if source is None:
+        return "has no source"
+    if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(line, str) for line in source)):
+        return "has a source that is no text"
+    if not isinstance(cell.get("metadata", {}), dict):
+        return "has metadata that are no object"
+    outputs = cell.get("outputs", [])
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) and "output_type" in output for output in outputs):
+        return "has outputs that are no list of outputs"
+    return None
 
 
 def _parameters(source: str) -> dict[str, Parameter]:

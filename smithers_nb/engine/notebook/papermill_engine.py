@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_event_loop
-from nbclient.exceptions import CellTimeoutError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -24,14 +24,19 @@ from papermill.execute import execute_notebook
 from papermill.log import logger
 
 from smithers_nb.engine.kernels.manager import OURS, LeanKernelManager
+from smithers_nb.engine.notebook.failure_reasons import PARKED
 
 if TYPE_CHECKING:
     from smithers_nb.engine.kernels.pool import KernelPool
-    from smithers_nb.engine.notebook.executor import Setting
+    from smithers_nb.engine.notebook.executor import Job, Setting
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
 
+_LIMIT: Final = "the {0} took longer than its limit of {1:g} s; {2} SECONDS raises it, also when the run is resumed"
+_INJECTED: Final = "injected-parameters"
+_EXIT: Final = "SystemExit"
+_GOOD_EXITS: Final = ("", "0", "None")
 _ENGINE: Final = "smithers-nb"
 _START_TIMEOUT_S: Final = 60
 
@@ -64,14 +69,18 @@ class Session:
         self._setting = setting
         self._kernel: LeanKernelManager | None = None
         self._stopped = False
+        self._has_exited = False
+        self._exit_call = ""
 
     def execute(self, node: Any, parameters: dict[str, Any]) -> None:
         """Run all cells; raises whatever papermill, nbclient and jupyter_client raise."""
         with _silenced(logger), _own_event_loop():
-            kernel, language = _kernel_of(node)
+            kernel, language = _kernel_of(node, self._setting.kernel)
             execute_notebook(
                 node, None, parameters, engine_name=_ENGINE, kernel_name=kernel, language=language, progress_bar=False, session=self
             )
+        if self._has_exited:  # papermill takes `sys.exit(0)` for a good end
+            raise EndedEarly(f"{self.position}: it called {self._exit_call}")
 
     def run_cells(self, manager: Any, kernel_name: str) -> None:
         """Start the kernel and run the cells of papermill's manager; papermill calls this through the engine."""
@@ -98,6 +107,13 @@ class Session:
         self._kernel.environment = self._setting.environment
         if not self._stopped:
             client.execute()
+
+    @property
+    def position(self) -> str:
+        """Where the notebook stopped, in words: `ended early at cell 3 of 7`; what is not code does not count."""
+        cells = [cell for cell in self.node.cells if cell.cell_type == "code" and _INJECTED not in cell.metadata.get("tags", [])]
+        number = next((number for number, cell in enumerate(cells, 1) if cell is self.running), 0)
+        return f"the notebook ended early at cell {number} of {len(cells)}"
 
     def stop(self) -> None:
         """End the kernel at once, from any thread; the execution then fails by itself."""
@@ -131,10 +147,27 @@ class Session:
 
     def _answered(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         said = execute_reply["content"]
+        parked = said.get("ename") == PARKED
+        if parked:  # what a cell has raised since then is a consequence of parking
+            cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
+        self._note_exit(cell, said)
         if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
             cell.outputs.append(_error_of(said, cell))
         if self._setting.observer is not None:
             self._setting.observer.ended(cell, cell_index)
+        if parked:  # also in a cell that is tagged `raises-exception`, whose errors nbclient lets pass
+            raise CellExecutionError.from_cell_and_msg(cell, said)
+        if self._has_exited:
+            raise CellExecutionError.from_cell_and_msg(cell, said)
+
+    def _note_exit(self, cell: Any, said: dict[str, Any]) -> None:
+        """Remember a cell that ended the program: with `sys.exit(0)`, or with `quit()` where a kernel shuts down for it."""
+        quits = any(payload.get("source") == "ask_exit" for payload in said.get("payload") or ())
+        if quits and said.get("status") == "ok":
+            said.update(status="error", ename=_EXIT, evalue="0", traceback=[])
+        allowed = "raises-exception" in cell.metadata.get("tags", [])
+        if quits or (said.get("ename") == _EXIT and said.get("evalue") in _GOOD_EXITS and not allowed):
+            self._has_exited, self._exit_call = True, "quit()" if quits else "sys.exit(0)"
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell
@@ -159,8 +192,10 @@ def _error_of(reply: dict[str, Any], cell: Any) -> Any:
     return new_output("error", ename=name, evalue=value, traceback=reply.get("traceback") or printed[-1:] or [f"{name}: {value}"])
 
 
-def _kernel_of(node: Any) -> tuple[str, str]:
+def _kernel_of(node: Any, wanted: str | None) -> tuple[str, str]:
     """Name the kernel and the language of a notebook; one that names neither, or a Python that is not installed here, gets ours."""
+    if wanted is not None:
+        return wanted, "python" if wanted in OURS else str(KernelSpecManager().get_kernel_spec(wanted).language)
     spec = node.metadata.get("kernelspec", {})
     language = str(spec.get("language") or node.metadata.get("language_info", {}).get("name") or "python")
     name = str(spec.get("name") or "")
@@ -172,19 +207,26 @@ def _kernel_of(node: Any) -> tuple[str, str]:
 papermill_engines.register(_ENGINE, _Engine)
 
 
+class EndedEarly(Exception):
+    """A cell ended the program, so what comes after it has not run; its exit code says that this is well, which nobody else can know."""
+
+
 def is_of_a_cell(error: BaseException | None) -> bool:
     """Tell an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
     return isinstance(error, PapermillExecutionError)
 
 
-def in_words(error: BaseException, session: Session, deadline: float) -> tuple[str, str]:
+def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str]:
     """Give the name and the message of what ended an execution."""
     if isinstance(error, PapermillExecutionError):
-        return error.ename, error.evalue
-    if time.monotonic() >= deadline:
-        return "Timeout", "the notebook took longer than it was given"
+        ended = error.ename == _EXIT and session.running is not None
+        return error.ename, f"{session.position}: it called sys.exit({error.evalue})" if ended else error.evalue
+    if isinstance(error, EndedEarly):
+        return type(error).__name__, str(error)
+    if time.monotonic() >= job.deadline:
+        return "Timeout", _LIMIT.format("notebook", job.total_timeout_s, "--timeout")
     if isinstance(error, CellTimeoutError):
-        return "Timeout", "the cell took longer than it was given"
+        return "Timeout", _LIMIT.format("cell", job.cell_timeout_s, "--cell-timeout")
     log = session.kernel_log.splitlines()
     said = f"; its last words: {log[-1]}" if log else ""
     name = type(error).__name__

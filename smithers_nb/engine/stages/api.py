@@ -11,7 +11,7 @@ import inspect
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smithers_nb.engine.stages.codec import Shape
@@ -70,13 +70,16 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     """
     if inspect.iscoroutinefunction(fn):
         raise ParameterError(f"stage {node_id!r}: the function is asynchronous", hint="give a function that calls `asyncio.run`")
-    call = StageCall(_run_of(node_id, iteration), node_id, iteration, Shape.of(fn, schema), label)
+    run = _run_of(node_id, iteration)
+    call = StageCall(run, node_id, iteration, Shape.of(fn, schema), label)
+    before = set(run.used)
     for left in range(retries, 0, -1):
         try:
             return call.once(lambda: fn(*args, **kwargs))
         except (ClaimLost, JournalUnusable, ControlRefused, ParameterError):
             raise
         except Exception:  # noqa: BLE001  # it is kept as a failed attempt
+            run.used &= before  # the stages within it are called again
             time.sleep(min(wait_s * 2 ** (retries - left), _MAX_WAIT_S))
     return call.once(lambda: fn(*args, **kwargs))
 
@@ -89,6 +92,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     *,
     iteration: int = 0,
     on_deny: Literal["continue", "fail"] = "continue",
+    volatile: Sequence[str] = (),
 ) -> Decision:
     """Let a person decide; nothing passes a gate by itself.
 
@@ -99,27 +103,29 @@ def gate(  # noqa: PLR0913  # a request is what it is
         details: What the decision is about, name to value.
         iteration: Which round of a loop this is, from 0.
         on_deny: `continue` gives the denial to the caller, `fail` ends the run with it.
+        volatile: Names of details that differ in each execution, such as a time: shown, but no part of what is decided.
 
     Returns:
         The decision: `approved`, `note`, `decided_by`, `decided_at`.
 
     Raises:
-        Parked: Nobody has decided yet.
+        Parked: Nobody has decided yet, or what they decided was something else: a decision counts for title, summary and details.
         StageError: `APPROVAL_DENIED`, with `on_deny="fail"`.
     """
-    from smithers_nb.engine.journal.decisions import decision_of, request_approval
+    from smithers_nb.engine.journal import requests
+    from smithers_nb.engine.journal.decisions import request_approval
 
     run = _run_of(node_id, iteration)
-    about = {"onDeny": on_deny, **({"details": dict(details)} if details else {})}
+    asked: dict[str, Any] = {"title": title, "summary": summary, "details": dict(details or {})}
     with run.writing() as connection:
-        node = node_of(connection, run, node_id, iteration)
-        decision = decision_of(connection, node)
+        node, _ = node_of(connection, run, node_id, iteration)
+        decision = request_approval(connection, node, **asked, volatile=tuple(volatile), on_deny=on_deny)
         if decision is None:
-            request_approval(connection, node, title=title, summary=summary, details=about)
+            asked["request"] = requests.read(connection, node)
         elif not decision.approved and on_deny == "fail":
             denial = _denied(connection, node, decision)
     if decision is None:
-        raise Parked(node, "waiting-approval", run, {"title": title, "summary": summary, "details": dict(details or {})})
+        raise run.park(Parked(node, "waiting-approval", run, asked))
     if not decision.approved and on_deny == "fail":
         raise denial
     return decision
@@ -139,10 +145,11 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
         The answer, of the type asked for.
 
     Raises:
-        Parked: Nobody has answered yet, or the answer does not fit the type: then the question is asked again and says why.
+        Parked: Nobody has answered yet, or they answered another question: an answer counts for prompt, schema and options. Also when the
+            answer does not fit the type: then the question is asked again and says why.
         ParameterError: Both a schema and options are given, or no options.
     """
-    from smithers_nb.engine.journal import decisions
+    from smithers_nb.engine.journal import decisions, requests
 
     if options is not None and (schema is not None or not options):
         raise ParameterError(f"ask {node_id!r}: give a schema, or options to choose from")
@@ -151,7 +158,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     request: dict[str, Any] = {"prompt": prompt, "schema": shape.json_schema, "options": options}
     run = _run_of(node_id, iteration)
     with run.writing() as connection:
-        node = node_of(connection, run, node_id, iteration)
+        node, _ = node_of(connection, run, node_id, iteration)
         request_id = decisions.request_answer(connection, node, prompt=prompt, kind=kind, schema=shape.json_schema, options=options)
         answer = decisions.answer_of(connection, request_id)
         if answer is not None:
@@ -159,7 +166,8 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
                 return shape.read(answer.value)
             except ValueError as error:
                 request["prompt"] = decisions.ask_again(connection, request_id, prompt=prompt, why=str(error))
-    raise Parked(node, "waiting-event", run, request | {"request_id": request_id})
+        request["request"] = requests.read(connection, node)
+    raise run.park(Parked(node, "waiting-event", run, request | {"request_id": request_id}))
 
 
 def _run_of(node_id: str, iteration: int) -> ThisRun:
@@ -171,6 +179,7 @@ def _run_of(node_id: str, iteration: int) -> ThisRun:
     if not isinstance(iteration, int) or iteration < 0:
         raise ParameterError(f"{node_id!r}: iteration is {iteration!r}", hint="count rounds from 0")
     run = current() or lab_run()
+    run.refuse_when_parked()
     if not run.by_hand:  # a person may run a cell as often as they like
         if (node_id, iteration) in run.used:
             raise ParameterError(f"{node_id!r} is used twice in this notebook", hint="name it differently, or count `iteration` in a loop")

@@ -13,12 +13,12 @@ import orjson
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.records import append_event, fail_attempt, set_node, start_attempt
-from smithers_nb.engine.journal.schema import attempts, nodes, outputs, runs
+from smithers_nb.engine.journal.schema import nodes, outputs, runs
 from smithers_nb.errors import ControlRefused
 from smithers_nb.model.failure_reason import FailureReason
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.journal.records import Attempt, Node
     from smithers_nb.engine.stages.codec import Shape
 
 
@@ -39,8 +39,11 @@ class Kept(NamedTuple):
     made_at: int | None
 
 
-def kept_of(connection: sa.Connection, node: Node) -> Kept | None:
-    """Read what was kept; None when the stage has never finished, or was reset."""
+def kept_of(connection: sa.Connection, node: Node, tries: list[Attempt]) -> Kept | None:
+    """Read what was kept; None when the stage has never finished, or was reset. `tries` are its attempts, oldest first."""
+    made = next((one for one in reversed(tries) if one.state == "finished"), None)
+    if not tries:
+        return None
     query = (
         sa.select(outputs.c.row_json, outputs.c.schema_name, nodes.c.state)
         .join_from(outputs, nodes, sa.and_(*(nodes.c[name] == outputs.c[name] for name in node._fields)), isouter=True)
@@ -49,11 +52,8 @@ def kept_of(connection: sa.Connection, node: Node) -> Kept | None:
     found = connection.execute(query).first()
     if found is None:
         return None
-    finished = sa.select(attempts.c.meta_json, attempts.c.finished_at_ms).where(*node.key(attempts), attempts.c.state == "finished")
-    made = connection.execute(finished.order_by(attempts.c.attempt.desc())).first()
-    meta = orjson.loads(made.meta_json or "{}") if made else {}
-    at = made.finished_at_ms if made else None
-    return Kept(orjson.loads(found.row_json), found.schema_name, meta.get("schemaDigest"), found.state, at)
+    digest, at = (made.meta.get("schemaDigest"), made.finished_at_ms) if made else (None, None)
+    return Kept(orjson.loads(found.row_json), found.schema_name, digest, found.state, at)
 
 
 def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any | ControlRefused:

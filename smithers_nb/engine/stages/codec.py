@@ -1,8 +1,8 @@
 """How what a stage returns, or a person answers, becomes a row of JSON and the same value again.
 
-A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (plain JSON). `pack` gives the row that is kept
-and `unpack` the value; a stage always gets the unpacked row, so its first run and every later one return the same thing. Plain JSON needs
-no pydantic, which takes as long to import as a stage takes to be kept.
+A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (`tagged`: JSON with Python's types). `keep`
+gives the row that is kept and the value made of it, which a stage returns, so its first run and every later one return the same thing.
+Values without a schema need no pydantic, which takes as long to import as a stage takes to be kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from smithers_nb.engine.stages.tagged import from_json, same, to_json
 from smithers_nb.model.finding import Finding
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ PLAIN: Final = "json"
 _VALUE: Final = "value"  # field of a row that holds what is no object of named fields
 _PROSE: Final = ("title", "description", "examples")  # parts of a JSON schema that change nothing about what fits it
 _PROBLEMS: Final = 8
+_INSTEAD: Final = "annotate the field with the type that it holds, and give None instead of NaN or infinity"
 
 
 class Shape:
@@ -75,28 +77,35 @@ class Shape:
         canonical = orjson.dumps([self.name, _without_prose(self.json_schema)], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(canonical).hexdigest()[:16]
 
-    def pack(self, value: Any) -> dict[str, Any]:
-        """Turn a value into its row.
+    def keep(self, value: Any) -> tuple[dict[str, Any], Any]:
+        """Turn a value into its row, and the row into the value that every later execution gets.
 
         Raises:
-            ValueError: It does not fit; one line per field says where.
+            ValueError: It does not fit, or would come back as something else; one line per field says where, and what to do.
         """
         if self._adapter is None:
-            try:
-                return {_VALUE: orjson.loads(_plain(value))}
-            except TypeError as error:
-                raise ValueError(str(error)) from None
+            row = {_VALUE: to_json(value)}
+            return row, self.unpack(row)
         from pydantic import ValidationError
         from pydantic.errors import PydanticUserError
 
         try:
             fitting = self._adapter.validate_python(value)
-            row = orjson.loads(self._adapter.dump_json(fitting, by_alias=True, round_trip=True))
+            text = self._adapter.dump_json(fitting, by_alias=True, round_trip=True)
         except ValidationError as error:
             raise ValueError(in_words(error)) from None
-        except (TypeError, PydanticUserError) as error:
+        except (TypeError, ValueError, PydanticUserError) as error:  # ValueError: pydantic's own, of what it cannot write
             raise ValueError(str(error)) from None
-        return row if self._is_object else {_VALUE: row}
+        if b"\\u0000" in text:
+            raise ValueError("it: a text in it has a NUL character, which databases do not keep; take it out")
+        packed = orjson.loads(text)
+        row = packed if self._is_object else {_VALUE: packed}
+        try:
+            again = self.unpack(row)
+        except ValueError as error:
+            raise ValueError(f"it could not be read back from JSON: {error}") from None
+        self._refuse_another(fitting, again)
+        return row, again
 
     def unpack(self, row: Mapping[str, Any]) -> Any:
         """Turn a row into its value.
@@ -104,6 +113,8 @@ class Shape:
         Raises:
             ValueError: It does not fit; one line per field says where.
         """
+        if self._adapter is None:
+            return from_json(row.get(_VALUE))
         return self.read(dict(row) if self._is_object else row.get(_VALUE))
 
     def read(self, value: Any) -> Any:
@@ -120,6 +131,21 @@ class Shape:
             return self._adapter.validate_json(orjson.dumps(value))
         except ValidationError as error:
             raise ValueError(in_words(error)) from None
+
+    def _refuse_another(self, value: Any, again: Any) -> None:
+        """Refuse a value that would not come back as it is; fields that a model leaves out of its JSON on purpose do not count."""
+        if same(value, again):
+            return
+        if type(value) is not type(again) and self._is_object:
+            given = type(value).__name__
+            raise ValueError(f"it: a {given} would come back as a {type(again).__name__}; give `schema={given}`")
+        assert self._adapter is not None  # for mypy: plain values are compared where they are packed
+        old, new = (self._adapter.dump_python(one, serialize_as_any=True, warnings=False) for one in (value, again))
+        if same(old, new):
+            return
+        both = isinstance(old, dict) and isinstance(new, dict)
+        names = [str(name) for name in old if name not in new or not same(old[name], new[name])] if both else ["it"]
+        raise ValueError("\n".join(f"{name}: it would come back as something else; {_INSTEAD}" for name in names[:_PROBLEMS]))
 
     @property
     def _is_object(self) -> bool:
@@ -152,14 +178,6 @@ def in_words(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in problem['loc']) or 'it'}: {problem['msg']}" for problem in problems[:_PROBLEMS]]
     return "\n".join([*lines, *([f"and {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else [])])
-
-
-def _plain(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError as error:
-        name = type(value).__name__
-        raise TypeError(f"it: a {name} is no JSON ({error}); give a pydantic model as `schema`, or return plain values") from None
 
 
 def _without_prose(schema: Any) -> Any:

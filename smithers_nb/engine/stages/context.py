@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.engine.location import Location
+from smithers_nb.engine.stages.parked import Parked, end_cell
 from smithers_nb.errors import ParameterError, SmithersNbError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ThisRun:
         by_hand: Nobody executes it durably: a person runs cells, or plain papermill does.
         used: Node and iteration of what was called so far.
         reused: Stages whose kept output was given, and when that was made, epoch milliseconds.
+        parked: Gates and questions that wait and were reached in this execution; the first one ends it.
         over: Set when the run has ended with its kernel.
     """
 
@@ -53,6 +55,7 @@ class ThisRun:
     by_hand: bool = False
     used: set[tuple[str, int]] = field(default_factory=set)
     reused: dict[tuple[str, int], int | None] = field(default_factory=dict)
+    parked: list[Parked] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -65,6 +68,37 @@ class ThisRun:
         """
         with self.journal.writing(self.run_id, self.owner) as connection:
             yield connection
+
+    def park(self, parked: Parked) -> Parked:
+        """Let nothing more begin in this execution, in whatever thread or task; returns what the caller has to raise."""
+        if not self.parked and not self.by_hand:
+            end_cell(parked)
+        self.parked.append(parked)
+        return parked
+
+    def refuse_when_parked(self) -> None:
+        """Let nothing begin behind a gate that nobody has decided.
+
+        Raises:
+            Parked: This execution has parked. It ends there, so even a decision made meanwhile counts for the next one only.
+        """
+        if self.parked and not self.by_hand:
+            raise self.parked[0].again()
+
+    def refuse_behind_gate(self, connection: sa.Connection) -> None:
+        """The same, where a stage is about to begin: by hand, a person's kernel goes on as soon as they have decided.
+
+        Raises:
+            Parked: A gate or a question that was reached before still waits.
+        """
+        self.refuse_when_parked()
+        if not self.parked:
+            return
+        from smithers_nb.engine.journal.decisions import waits
+
+        self.parked = [parked for parked in self.parked if waits(connection, parked.node)]
+        if self.parked:
+            raise self.parked[0].again()
 
 
 _known: dict[tuple[int, str, str, str], ThisRun] = {}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+__all__ = ["Parked", "end_cell"]
+
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.records import Node
     from smithers_nb.engine.stages.context import ThisRun
@@ -20,18 +22,42 @@ class Parked(BaseException):  # not an Exception: the `except Exception` of a no
         iteration: Its round of a loop.
         status: What the run waits for: `waiting-approval` or `waiting-event`.
         run: The run that waits.
-        request: What is asked: `title`, `summary` and `details` of a gate; `prompt`, `schema`, `options`, `request_id` of a question.
+        request: What is asked: `title`, `summary` and `details` of a gate; `prompt`, `schema`, `options`, `request_id` of a question; of
+            both `request`, with earlier versions (`journal.requests.Request`).
     """
 
     def __init__(self, node: Node, status: str, run: ThisRun, request: Mapping[str, Any]) -> None:
         super().__init__(orjson.dumps({"node_id": node.node_id, "status": status}).decode())
+        self.node = node
         self.node_id = node.node_id
         self.iteration = node.iteration
         self.status = status
         self.run = run
         self.request = dict(request)
 
+    def again(self) -> Parked:
+        """Return the same for another caller; one exception object raised in several threads would collect all their stacks."""
+        return Parked(self.node, self.status, self.run, self.request)
+
     def _render_traceback_(self, *_: object) -> list[str]:
         """Show a person one line instead of a stack."""
         what = "decision" if self.status == "waiting-approval" else "answer"
         return [f"“{self.node_id}” waits for a person's {what}."]
+
+
+def end_cell(parked: Parked) -> None:
+    """Let the cell that runs now end as parked, whatever it does with the exception, so that whoever executes the notebook begins no other.
+
+    A cell may catch it with a bare `except`, or wait for it in a thread or a task. What it raises instead is a consequence of parking.
+    """
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+
+    def ended(result: Any) -> None:
+        if result is not None and not isinstance(result.error_in_exec, Parked):
+            result.error_in_exec = parked
+
+    shell.events.register("post_run_cell", ended)

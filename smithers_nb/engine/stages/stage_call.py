@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
-
-import orjson
 
 from smithers_nb.engine.stages.parked import Parked
 from smithers_nb.errors import ControlRefused, ParameterError, StageError
@@ -18,13 +16,16 @@ from smithers_nb.errors import ControlRefused, ParameterError, StageError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from smithers_nb.engine.journal.records import Node
+    from smithers_nb.engine.journal.records import Attempt, Node
     from smithers_nb.engine.stages.codec import Shape
     from smithers_nb.engine.stages.context import ThisRun
     from smithers_nb.model.failure_reason import FailureReason
 
 KIND: Final = "stage"
 """Kind of the attempts of stages."""
+
+EXITED: Final = "STAGE_EXITED"
+"""Code of a stage that ended the program it runs in."""
 
 _MESSAGE, _STACK = 10_000, 20_000  # characters that are kept of an error
 _STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
@@ -47,10 +48,11 @@ class StageCall:
 
         meta = {"schema": self.shape.name, "schemaDigest": self.shape.digest}
         with self.run.writing() as connection:
-            node = node_of(connection, self.run, self.node_id, self.iteration)
-            kept = kept_of(connection, node)
+            node, tries = node_of(connection, self.run, self.node_id, self.iteration)
+            kept = kept_of(connection, node, tries)
             if kept is None:
-                attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta)
+                self.run.refuse_behind_gate(connection)
+                attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta, known=tries)
             else:
                 value = use(connection, node, kept, self.shape)
         if kept is None:
@@ -64,8 +66,7 @@ class StageCall:
         from smithers_nb.engine.journal.records import cancel_attempt, fail_attempt, finish_attempt, write_output
 
         try:
-            row = self._packed(step())
-            value = self._unpacked(row)
+            row, value = self._kept(self._taken(step))
         except (*_STOPPED, Parked) as stop:
             with self.run.writing() as connection:
                 cancel_attempt(connection, node, attempt, f"parked at {stop.node_id}" if isinstance(stop, Parked) else "interrupted")
@@ -79,38 +80,41 @@ class StageCall:
             finish_attempt(connection, node, attempt)
         return value
 
-    def _packed(self, value: Any) -> dict[str, Any]:
+    def _taken(self, step: Callable[[], Any]) -> Any:
+        """Take the step; a program that ends itself in the middle of it gives no output, whatever its exit code says."""
         try:
-            return self.shape.pack(value)
+            return step()
+        except SystemExit as stop:
+            raise StageError(
+                f"stage {self.node_id!r} called sys.exit({'' if stop.code is None else repr(stop.code)}) instead of returning a value",
+                code=EXITED,
+                hint="return from the function instead; a click command takes `standalone_mode=False`, argparse `exit_on_error=False`",
+            ) from stop
+
+    def _kept(self, value: Any) -> tuple[dict[str, Any], Any]:
+        try:
+            return self.shape.keep(value)
         except ValueError as error:
             raise self._invalid(str(error)) from None
 
-    def _unpacked(self, row: Mapping[str, Any]) -> Any:
-        try:  # what could not be read later must not be kept
-            return self.shape.unpack(row)
-        except ValueError as error:
-            raise self._invalid(f"it could not be read back from JSON: {error}") from None
-
     def _invalid(self, why: str) -> StageError:
+        what = f"is not {self.shape.described}" if self.shape.schema is not None else "cannot be kept"
         return StageError(
-            f"stage {self.node_id!r} did not give {self.shape.described}: {why}",
+            f"what stage {self.node_id!r} returned {what}: {why}",
             code="INVALID_OUTPUT",
-            hint="return what the schema says, or change the schema",
+            hint="return what the schema says, or change the schema" if self.shape.schema is not None else "",
         )
 
 
-def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> Node:
-    """Give the key of a node; a stage must not be called like the cell that it stands in, which is a node of its own."""
-    import sqlalchemy as sa
+def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> tuple[Node, list[Attempt]]:
+    """Return the key of a node and its attempts; a stage must not be called like the cell that it stands in, which is a node of its own."""
+    from smithers_nb.engine.journal.records import Node, attempts_of
 
-    from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.journal.schema import attempts
-
-    mine = (attempts.c.run_id == run.run_id, attempts.c.node_id == node_id, attempts.c.iteration == iteration)
-    texts = connection.execute(sa.select(attempts.c.meta_json).where(*mine)).scalars()
-    if any(orjson.loads(text or "{}").get("kind") == "cell" for text in texts):
+    node = Node(run.run_id, node_id, iteration)
+    tries = attempts_of(connection, node)
+    if any(one.meta.get("kind") == "cell" for one in tries):
         raise ParameterError(f"{node_id!r} is the id of a cell of this notebook", hint="give the stage another id")
-    return Node(run.run_id, node_id, iteration)
+    return node, tries
 
 
 def _reason(error: BaseException, node: Node) -> FailureReason:

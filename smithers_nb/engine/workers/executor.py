@@ -50,9 +50,10 @@ class Executor:
         kernels: KernelPool | None = None,
         progress: Progress | None = None,
         on_outcome: Callable[[Outcome], None] | None = None,
+        owner: str | None = None,
     ) -> None:
         self.journal = journal
-        self.owner = new_owner()
+        self.owner = owner or new_owner()
         self.dbos = Dbos(journal.location, self.owner, self.execute)
         self.at_work: set[Execution] = set()
         self.ended: dict[Execution, Outcome] = {}

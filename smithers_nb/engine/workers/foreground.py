@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from smithers_nb.engine.journal import Journal, executions
+from smithers_nb.engine.journal.leases import known_workers, process_start
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.workers.executor import Executor, executing
 from smithers_nb.model.timestamps import now_ms
@@ -28,11 +30,21 @@ def run_here(location: Location, run_id: str, *, progress: Progress | None = Non
         JournalUnusable: The journal cannot be written.
     """
     with Journal.open(location) as journal:
-        executor = Executor(journal, progress=progress)
+        executor = Executor(journal, progress=progress, owner=_introduced(journal, run_id))
         with executing(executor):
             with journal.writing(run_id) as connection:
-                execution = executions.want(connection, run_id, queued=True)
+                execution = executions.want(connection, run_id, queued=True, starter=executor.owner)
             return _run(executor, _unknown_to_dbos(executor, execution))
+
+
+def _introduced(journal: Journal, run_id: str) -> str | None:
+    """Return the owner id under which this process has asked for the execution (`control.resume`); None when it has not."""
+    with journal.reading() as connection:
+        queued = executions.queued(connection, run_id)
+        workers = known_workers(connection)
+    mine = os.getpid(), process_start(os.getpid())
+    starter = next((worker for worker in workers if queued is not None and worker.owner == queued.starter), None)
+    return starter.owner if starter is not None and (starter.pid, starter.process_start) == mine else None
 
 
 def _run(executor: Executor, execution: Execution) -> Outcome:
@@ -60,5 +72,5 @@ def _unknown_to_dbos(executor: Executor, execution: Execution) -> Execution:
             if executions.is_begun(connection, execution):
                 break  # a worker was faster
             executions.end(connection, execution, "superseded")
-            execution = executions.want(connection, execution.run_id, queued=True)
+            execution = executions.want(connection, execution.run_id, queued=True, starter=executor.owner)
     return execution

@@ -31,6 +31,21 @@ class Decided(NamedTuple):
     note: str | None = None
 
 
+class Before(NamedTuple):
+    """An earlier version of what is asked, which somebody has decided or answered; that no longer counts.
+
+    Attributes:
+        said: What they said.
+        at: Epoch milliseconds.
+        changes: What is different now: name, value then, value now.
+    """
+
+    said: str
+    by: str
+    at: int
+    changes: Sequence[tuple[str, Any, Any]]
+
+
 @dataclass(frozen=True)
 class GateRequest:
     """What a gate asks.
@@ -40,6 +55,8 @@ class GateRequest:
         effects: What follows, such as `("Approve", "the run goes on")`.
         commands: How to decide elsewhere: commands, each with what it does.
         run_id: The run that waits.
+        before: The version that was decided before, when this one asks something else.
+        digest: Fingerprint of what is asked, so that a decision counts for nothing else.
     """
 
     title: str
@@ -48,6 +65,8 @@ class GateRequest:
     effects: Sequence[tuple[str, str]] = ()
     commands: Sequence[tuple[str, str]] = ()
     run_id: str = ""
+    before: Before | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,8 @@ class QuestionRequest:
         options: What can be chosen; None for a free answer.
         commands: How to answer elsewhere: commands, each with what it does.
         run_id: The run that waits.
+        before: The version that was answered before, when this one asks something else.
+        digest: Fingerprint of what is asked, so that an answer counts for nothing else.
     """
 
     prompt: str
@@ -66,6 +87,8 @@ class QuestionRequest:
     options: Sequence[str] | None = None
     commands: Sequence[tuple[str, str]] = ()
     run_id: str = ""
+    before: Before | None = None
+    digest: str | None = None
 
 
 def gate_asked(request: GateRequest, *, commands: bool = True) -> Card:
@@ -87,7 +110,8 @@ def gate_asked(request: GateRequest, *, commands: bool = True) -> Card:
         *([shown(request.summary, 2_000)] if request.summary else []),
         *(f"  {name}: {what}" for name, what in request.effects),
     ]
-    return stack(Card(page, "\n".join(lines)), *_about(request.details), _commands(request.commands) if commands else None)
+    about = (*_versions(request.before), *_about(request.details))
+    return stack(Card(page, "\n".join(lines)), *about, _commands(request.commands) if commands else None)
 
 
 def gate_decided(title: str, decided: Decided) -> Card:
@@ -121,7 +145,7 @@ def question_asked(request: QuestionRequest, *, commands: bool = True) -> Card:
         aria_label=f"Question: {one_line(prompt, 240)}",
     )
     lines = [f"? {prompt} (waits for an answer)", *rest, *([f"  one of: {', '.join(request.options)}"] if request.options else [])]
-    return stack(Card(page, "\n".join(lines)), _commands(request.commands) if commands else None)
+    return stack(Card(page, "\n".join(lines)), *_versions(request.before), _commands(request.commands) if commands else None)
 
 
 def question_answered(prompt: str, answer: Any, *, by: str = "") -> Card:
@@ -136,11 +160,28 @@ def _head(state: str, title: str, word: str = "") -> Html:
     return h("p", state_mark(state), h("strong", one_line(title, 240)), chip, class_="snb-title")
 
 
+def again(said: str, by: str, at: int) -> str:
+    """Say why something is asked that was decided or answered already."""
+    return f"Asked again: {one_line(by, 80)} said “{one_line(said, 80)}” on {when(at)}, to another version. It does not count for this one."
+
+
+def _versions(before: Before | None) -> list[Card]:
+    """Show what was decided and what is asked now, side by side."""
+    if before is None:
+        return []
+    names = ("Name", "Then", "Now")
+    rows = [(name, "" if old is None else as_text(old), "" if new is None else as_text(new)) for name, old, new in before.changes]
+    told = again(before.said, before.by, before.at)
+    cells = ([one_line(name, 80), shown(old, 2_000), shown(new, 2_000)] for name, old, new in rows)
+    page = h("div", h("p", told, class_="snb-reason"), table("What is different", names, cells), class_="snb")
+    return [Card(page, f"{told}\n{text_table(names, rows)}")]
+
+
 def _about(about: Mapping[str, Any]) -> list[Card]:
     """Show what a decision is about: short values in a table, long and nested ones folded."""
     short = [(name, value) for name, value in about.items() if _is_short(value)]
     cards = [_details_table(short)] if short else []
-    return [*cards, *(details(str(name), _as_text(value)) for name, value in about.items() if not _is_short(value))]
+    return [*cards, *(details(str(name), as_text(value)) for name, value in about.items() if not _is_short(value))]
 
 
 def _details_table(rows: Sequence[tuple[str, Any]]) -> Card:
@@ -152,7 +193,8 @@ def _is_short(value: Any) -> bool:
     return not isinstance(value, (dict, list)) and len(str(value)) <= _SHORT and "\n" not in str(value)
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Write a value of a request for a reader: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
     import json

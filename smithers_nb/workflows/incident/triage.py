@@ -128,19 +128,31 @@ def _is_fixed(case: CaseFile, step: FlowStep, tries: int) -> bool:
         return False
     from smithers_nb.workflows.notebook.api import gate
 
-    found = case.classify()
+    # kept as it was when it was asked: a fix changes what the run looks like, and an approval counts for what was shown
+    found = _stage(f"failure-of-{step.verb}", lambda: _shown(case.classify()), iteration=tries)
     return gate(
         f"fix-{step.verb}",
         f"{step.verb} failed: {step.fix or 'fix it'}, then approve to run it again",
-        f"{found.summary} Approve once it is fixed: {step.verb} is run again. Deny to stop here.",
+        f"{found['summary']} Approve once it is fixed: {step.verb} is run again. Deny to stop here.",
         {
             "look at": step.look_at or None,
-            "signature": found.signature,
-            "errors": [line.text for line in found.errors if not line.secondary][:20],
-            "fix": list(dict.fromkeys(line.fix for line in found.errors if line.fix and not line.secondary)),
+            "signature": found["signature"],
+            "errors": found["errors"],
+            "fix": found["fix"],
         },
         iteration=tries,
     ).approved
+
+
+def _shown(found: Classification) -> dict[str, Any]:
+    """What a person is shown of a failed step."""
+    primary = [line for line in found.errors if not line.secondary]
+    return {
+        "summary": found.summary,
+        "signature": found.signature,
+        "errors": [line.text for line in primary][:20],
+        "fix": list(dict.fromkeys(line.fix for line in primary if line.fix)),
+    }
 
 
 def _stage(node_id: str, step: Callable[[], T], schema: type[T] | None = None, *, iteration: int = 0) -> T:

@@ -7,18 +7,28 @@ stops at it. Nothing but a person's decision lets it pass: running all cells doe
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.engine import stages
 from smithers_nb.model.timestamps import when
-from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest, gate_asked, gate_decided, question_asked
+from smithers_nb.present.html.decision_cards import (
+    Before,
+    Decided,
+    GateRequest,
+    QuestionRequest,
+    as_text,
+    gate_asked,
+    gate_decided,
+    question_asked,
+)
 from smithers_nb.present.html.parts import note
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Decision
+    from smithers_nb.engine.journal.requests import Difference, Earlier
     from smithers_nb.engine.stages import Parked
     from smithers_nb.present.widgets.widgets import Live
 
@@ -46,13 +56,16 @@ def gate(  # noqa: PLR0913  # a request is what it is
     *,
     iteration: int = 0,
     on_deny: Literal["continue", "fail"] = "continue",
+    volatile: Sequence[str] = (),
 ) -> Decision:
     """Let a person decide; see `engine.stages.gate`."""
     try:
-        decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny)
+        decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny, volatile=volatile)
     except stages.Parked as parked:
-        request = GateRequest(title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
-        _show_gate(parked, request)
+        if (parked.node_id, parked.iteration) != (node_id, iteration):
+            raise  # another gate waits, and has shown itself
+        about = (title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
+        _show_gate(parked, GateRequest(*about, **_versions(parked)))
         raise
     show(gate_decided(title, _decided(decision)))
     return decision
@@ -63,10 +76,11 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     try:
         return stages.ask(node_id, prompt, schema, options, iteration=iteration)
     except stages.Parked as parked:
+        if (parked.node_id, parked.iteration) != (node_id, iteration):
+            raise  # another one waits, and has shown itself
         told = parked.request
-        _show_question(
-            parked, QuestionRequest(told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
-        )
+        about = (told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
+        _show_question(parked, QuestionRequest(*about, **_versions(parked)))
         raise
 
 
@@ -96,13 +110,25 @@ def _show_question(parked: Parked, request: QuestionRequest) -> None:
     show(_question_widget(parked, request) if _is_before_a_person(parked) else question_asked(request))
 
 
+def _versions(parked: Parked) -> dict[str, Any]:
+    request = parked.request.get("request")
+    if request is None:
+        return {}
+    return {"digest": request.digest, "before": before(request.earlier[-1], request.changes) if request.earlier else None}
+
+
+def before(earlier: Earlier, changes: Sequence[Difference]) -> Before:
+    """What was decided or answered before something else was asked, as a card shows it."""
+    return Before(as_text(earlier.said), earlier.by, earlier.at, changes)
+
+
 def _gate_widget(parked: Parked, request: GateRequest) -> Live:
     from smithers_nb.engine.control import login
     from smithers_nb.present.widgets.widgets import gate_widget
     from smithers_nb.workflows.notebook.widget_callbacks import gate_callbacks
 
     run = parked.run
-    return gate_widget(request, gate_callbacks(run.journal.location, run.run_id, parked.node_id, parked.iteration, _AGAIN), who=login())
+    return gate_widget(request, gate_callbacks(run.journal.location, parked.node, request.digest, _AGAIN), who=login())
 
 
 def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
@@ -110,7 +136,8 @@ def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
     from smithers_nb.present.widgets.widgets import question_widget
     from smithers_nb.workflows.notebook.widget_callbacks import question_callbacks
 
-    return question_widget(request, question_callbacks(parked.run.journal.location, parked.request["request_id"], _AGAIN), who=login())
+    callbacks = question_callbacks(parked.run.journal.location, parked.request["request_id"], request.digest, _AGAIN)
+    return question_widget(request, callbacks, who=login())
 
 
 def _is_before_a_person(parked: Parked) -> bool:

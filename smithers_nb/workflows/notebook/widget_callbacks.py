@@ -22,24 +22,26 @@ if TYPE_CHECKING:
     from smithers_nb.present.html.markup import Card
 
 
-def gate_callbacks(location: Location, run_id: str, node_id: str, iteration: int, after: str = "") -> GateCallbacks:
-    """Let buttons decide a gate of a journal."""
+def gate_callbacks(location: Location, gate: Node, digest: str | None = None, after: str = "") -> GateCallbacks:
+    """Let buttons decide a gate of a journal, as long as it asks what its card shows (`digest`)."""
+    run_id, node_id, iteration = gate
 
     def look() -> Decided | None:
         with Journal.open(location) as journal, journal.reading() as connection:
-            found = decision_of(connection, Node(run_id, node_id, iteration))
+            found = decision_of(connection, gate)
         return None if found is None else Decided(found.approved, found.decided_by, found.decided_at, found.note)
 
     def decide(approved: bool, note: str | None) -> Decided:
-        said = control.decide(location, run_id, node_id, approved=approved, by=control.login(), note=note, iteration=iteration)
+        options = {"approved": approved, "by": control.login(), "note": note, "iteration": iteration, "seen": digest}
+        said = control.decide(location, run_id, node_id, **options)  # type: ignore[arg-type]  # as named
         _go_on(location, said)
         return Decided(said.said.approved, said.said.decided_by, said.said.decided_at, said.said.note)  # type: ignore[union-attr]  # a gate's
 
     return GateCallbacks(decide, look, after)
 
 
-def question_callbacks(location: Location, request_id: str, after: str = "") -> QuestionCallbacks:
-    """Let a form answer a question of a journal."""
+def question_callbacks(location: Location, request_id: str, digest: str | None = None, after: str = "") -> QuestionCallbacks:
+    """Let a form answer a question of a journal, as long as it asks what its card shows (`digest`)."""
 
     def look() -> tuple[Any, str] | None:
         with Journal.open(location) as journal, journal.reading() as connection:
@@ -47,7 +49,7 @@ def question_callbacks(location: Location, request_id: str, after: str = "") -> 
         return None if found is None else (found.value, found.answered_by)
 
     def answer(value: Any) -> None:
-        _go_on(location, control.answer(location, request_id, value, by=control.login()))
+        _go_on(location, control.answer(location, request_id, value, by=control.login(), seen=digest))
 
     return QuestionCallbacks(answer, look, after)
 
@@ -79,30 +81,30 @@ def _has_journal(location: Location) -> bool:
 
 
 def _key(item: Pending) -> str:
-    return f"{item.run_id}:{item.node_id}:{item.iteration}:{item.requested_at}:{item.prompt}"
+    return f"{item.run_id}:{item.node_id}:{item.iteration}:{item.requested_at}:{item.digest or item.prompt}"
 
 
 def _maker(location: Location, item: Pending) -> Callable[[], Live]:
-    from smithers_nb.workflows.notebook.api import effects
+    from smithers_nb.workflows.notebook.api import before, effects
 
+    versions: dict[str, Any] = {
+        "digest": item.digest,
+        "before": before(item.earlier, item.changes) if item.earlier else None,
+    }
     if item.request_id is not None:
-        asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id)
-        answers = question_callbacks(location, item.request_id)
+        asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id, **versions)
+        answers = question_callbacks(location, item.request_id, item.digest)
         return lambda: question_widget(asked, answers, who=control.login())
-    request = _request(location, item)
-    about = request.get("details")
-    gate = GateRequest(
-        item.prompt, item.summary, about if isinstance(about, dict) else {}, effects(str(request.get("onDeny"))), (), item.run_id
-    )
-    decisions = gate_callbacks(location, item.run_id, item.node_id, item.iteration)
+    gate = GateRequest(item.prompt, item.summary, item.details, effects(_on_deny(location, item)), (), item.run_id, **versions)
+    decisions = gate_callbacks(location, Node(item.run_id, item.node_id, item.iteration), item.digest)
     return lambda: gate_widget(gate, decisions, who=control.login())
 
 
-def _request(location: Location, item: Pending) -> dict[str, Any]:
-    """Read what a decision is about: nobody should decide without having seen it."""
+def _on_deny(location: Location, item: Pending) -> str:
+    """Read what follows from a denial."""
     same = Node(item.run_id, item.node_id, item.iteration).key(approvals)
     with Journal.open(location) as journal, journal.reading() as connection:
-        return as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}")
+        return str(as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}").get("onDeny"))
 
 
 def _go_on(location: Location, said: control.Said) -> None:

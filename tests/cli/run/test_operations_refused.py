@@ -20,7 +20,8 @@ from smithers_nb.cli.run.smithers_cli import arguments, smithers_cli
 from smithers_nb.cli.run_options import where
 from smithers_nb.engine.control import submit
 from smithers_nb.engine.control.parameters import Words
-from smithers_nb.engine.journal import store
+from smithers_nb.engine.journal import Journal, decisions, store
+from smithers_nb.engine.journal.records import Node
 from smithers_nb.engine.location import Location
 from smithers_nb.model.vocabulary import exit_code
 from smithers_nb.workflows.pack.install import installed_workflows, pack
@@ -48,6 +49,13 @@ REFUSED = [
     (("up", "job.ipynb", "--run-id", "r1"), "already"),
     (("up", "job.ipynb", "--resume"), "--resume needs the run"),
     (("up", "job.ipynb", "--timeout", "0"), "--timeout"),
+    (("up", "job.ipynb", "--force"), "--force is about a run that is there already"),
+    (("up", "job.ipynb", "--accept-workflow-change"), "is about a run that is there already"),
+    (("up", "job.ipynb", "--serve", "--detach"), "exclude each other"),
+    (("up", "job.ipynb", "--kernel", "nobody"), "no kernel 'nobody'"),
+    (("up", "job.ipynb", "--run-id", "r1", "--resume", "--kernel", "nobody"), "no kernel 'nobody'"),
+    (("resume", "r1", "--cell-timeout", "0"), "--cell-timeout"),
+    (("retry-task", "r1", "work", "--kernel", "nobody"), "no node"),
     (("up", "job.ipynb", "--run-id", "r1", "--resume", "-p", "n", "2"), "other parameters"),
     (("up", "job.ipynb", "--database", "mysql://x/y"), "no database"),
     (("workflow", "run", "nope"), "no workflow 'nope'"),
@@ -289,3 +297,37 @@ def test_follow_up_commands_find_the_same_runs(tmp_path: Path, monkeypatch: pyte
     location = Location.of(tmp_path, database=url)
     assert where(Asked(), location) == options
     assert where(Asked(source="a b"), location) == f" --source 'a b'{options}"
+
+
+def test_a_signal_that_ends_the_smithers_cli_is_passed_on(cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed program exits as a shell reports it, 128 and the number of the signal, and not with what is left of minus nine."""
+    program = project / "bin" / "smithers"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    program.chmod(0o755)
+    (project / "flow.tsx").write_text("")
+    monkeypatch.setattr("smithers_nb.cli.run.smithers_cli.smithers_cli", lambda _: [str(program)])
+    assert cli("up", "flow.tsx", "--no-post-failure").code == 137
+    refused = cli("up", "flow.tsx", "--cell-timeout", "3")
+    assert (refused.code, "--cell-timeout is for notebooks" in refused.err) == (4, True)
+
+
+def test_what_was_decided_before_stands_beside_what_is_asked_now(cli, project: Path) -> None:
+    """Whoever is asked again reads in the terminal what was approved, by whom, and what is different."""
+    with Journal.open(project) as journal:
+        gate = Node("r1", "pay")
+        for amount in (10, 1_000_000):
+            with journal.writing("r1") as connection:
+                decisions.request_approval(connection, gate, title=f"Pay {amount} EUR?", details={"amount": amount})
+                if amount == 10:
+                    decisions.decide(connection, gate, approved=True, by="ann")
+    shown = cli("human", "inbox").out
+    assert "Asked again: ann said “approved”" in shown
+    assert [line.split(maxsplit=1)[1] for line in shown.splitlines() if line.startswith(("Then", "Now"))] == [
+        "title: Pay 10 EUR?",
+        "title: Pay 1000000 EUR?",
+        "details.amount: 10",
+        "details.amount: 1000000",
+    ]
+    (row,) = json.loads(cli("human", "inbox", "--format", "json").out)
+    assert (row["earlier"]["said"], row["details"]) == ("approved", {"amount": 1_000_000})

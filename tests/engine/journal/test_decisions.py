@@ -48,7 +48,7 @@ def test_asking_again_changes_nothing(journal, asked):
     for _ in range(2):
         before = types(journal)
         with journal.writing("r1") as connection:
-            decisions.request_approval(connection, asked, title="Another title")
+            decisions.request_approval(connection, asked, title="Publish?", summary="3 rows", details={"rows": 3})
         assert types(journal) == before
         if "ApprovalGranted" not in before:
             decide(journal, asked)
@@ -114,7 +114,8 @@ def test_a_question_is_answered_once(journal, run):
     node = r.Node("r1", "region", 2)
     with journal.writing("r1") as connection:
         asked = decisions.request_answer(connection, node, prompt="Where?", kind="select", schema={"type": "string"}, options=["eu", "us"])
-        assert decisions.request_answer(connection, node, prompt="Else?", kind="ask", schema=None) == asked == "human:r1:region:2"
+        again = decisions.request_answer(connection, node, prompt="Where?", kind="select", schema=None, options=["eu", "us"])
+        assert again == asked == "human:r1:region:2"
         assert decisions.answer_of(connection, asked) is None
         made = decisions.answer(connection, asked, "eu", by="ann")
         assert decisions.answer_of(connection, asked) == made

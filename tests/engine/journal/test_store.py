@@ -222,3 +222,22 @@ def test_no_server():
     assert "s3cret" not in text + hint
     assert "127.0.0.1:9/runs" in text
     assert "server" in hint
+
+
+def test_a_journal_that_was_deleted_under_its_users_is_an_error(in_file, run):
+    """SQLite would go on writing into a file that has no name any more, and a new connection would begin an empty one."""
+    run(in_file)
+    in_file.location.file.unlink()
+    for _ in range(2):
+        with pytest.raises(JournalUnusable, match="was deleted or replaced while it was in use"), in_file.writing("r1"):
+            pass
+        in_file.engine.dispose()  # so that the second try is a new connection
+    assert not in_file.location.file.exists()
+
+
+def test_what_must_survive_a_power_cut_is_written_through(in_file, run):
+    """A decision or an end is synced to the disk before it counts; a stage, which can be done again, is not."""
+    run(in_file)
+    for durable, level in ((False, 1), (True, 2), (False, 1)):
+        with in_file.writing("r1", durable=durable) as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level

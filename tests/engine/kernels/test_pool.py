@@ -170,13 +170,16 @@ def test_an_interrupt_ends_the_kernel(pool, notebook, tmp_path, folder):
     assert until(lambda: not runs(int(pid.read_text())))
 
 
-def test_exit_handlers_run(pool, notebook, tmp_path):
-    """What a notebook wants done at its kernel's end is done, and a kernel that quits by itself has answered first."""
+@pytest.mark.parametrize("leave", ["quit()", "exit()", "import sys; sys.exit(0)"])
+def test_exit_handlers_run(pool, notebook, tmp_path, leave):
+    """A cell that ends the program stops its notebook there and then, which says so; what it wants done at its kernel's end is done."""
     for kernels in (pool, None):
         mark = tmp_path / f"done-{kernels is None}"
-        cell = f"import atexit, pathlib, threading, time\natexit.register(pathlib.Path({str(mark)!r}).write_text, 'yes')\nquit()"
-        execute(notebook(cell), tmp_path / "out.ipynb", kernels=kernels)
+        late = f"import atexit, pathlib\natexit.register(pathlib.Path({str(mark)!r}).write_text, 'yes')\n{leave}\nprint('never')"
+        with pytest.raises(NotebookError, match=r"EndedEarly: the notebook ended early at cell 2 of 3: it called sys.exit\(0\)"):
+            execute(notebook(late, "1"), tmp_path / "out.ipynb", kernels=kernels)
         assert mark.read_text() == "yes"
+        assert "never\\n" not in (tmp_path / "out.ipynb").read_text()
 
 
 def launch(pool, folder, argv=("-f", "kernel.json")):

@@ -127,7 +127,7 @@ def test_a_stage_runs_once_per_run(run):
 
 
 def test_first_and_later_executions_get_the_same_value(run):
-    """What comes back is what was kept, so a tuple is a list and a model an equal model from the beginning."""
+    """What comes back is what was kept, an equal value of the same type from the beginning."""
 
     def made() -> Counted:
         return Counted(n=1, theName="x")
@@ -135,7 +135,7 @@ def test_first_and_later_executions_get_the_same_value(run):
     first = stage("plain", lambda: (1, None, {2: "two"})), stage("model", made), stage("typed", lambda: [3], schema=list[int])
     run.again()
     later = stage("plain", lambda: 0), stage("model", made), stage("typed", made, schema=list[int])
-    assert first == later == ([1, None, {"2": "two"}], Counted(n=1, theName="x"), [3])
+    assert first == later == ((1, None, {2: "two"}), Counted(n=1, theName="x"), [3])
     kept = {row.node_id: (row.schema_name, json.loads(row.row_json)) for row in run.rows(outputs)}
     assert kept["model"] == ("Counted", {"n": 1, "theName": "x"})
     assert kept["plain"][0] == "json"
@@ -161,10 +161,10 @@ def test_an_output_that_does_not_fit_fails_the_stage(run, given, said):
     assert (run.error()["code"], run.state("count"), len(run.rows(outputs))) == ("INVALID_OUTPUT", "failed", 1)  # the run's input
 
 
-def test_what_is_no_json_is_refused_with_the_way_out(run):
-    """A stage without a schema that gives an object is told to use one."""
-    with pytest.raises(StageError, match=r"a set is no JSON .*; give a pydantic model"):
-        stage("count", lambda: {1, 2})
+def test_what_cannot_be_kept_is_refused_with_the_way_out(run):
+    """A stage that returns what no row can hold is told what to return instead."""
+    with pytest.raises(StageError, match=r"what stage 'count' returned cannot be kept: it: a object cannot be kept; return plain values"):
+        stage("count", object)
     assert run.state("count") == "failed"
 
 
@@ -198,18 +198,30 @@ def test_a_failed_stage_says_why_and_is_tried_again_later(run):
     assert [(row.attempt, row.state) for row in run.rows(attempts)] == [(1, "failed"), (2, "finished")]
 
 
-@pytest.mark.parametrize(
-    ("stop", "state"), [(KeyboardInterrupt, "cancelled"), (asyncio.CancelledError, "cancelled"), (SystemExit, "failed")]
-)
-def test_a_stage_that_is_stopped_is_not_one_that_failed(run, stop, state):
-    """An interrupt cancels the attempt; a program that ends itself has failed; both are raised on."""
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, asyncio.CancelledError])
+def test_a_stage_that_is_stopped_is_not_one_that_failed(run, stop):
+    """An interrupt cancels the attempt and is raised on."""
 
     def stopped():
         raise stop
 
     with pytest.raises(stop):
         stage("long", stopped)
-    assert (run.rows(attempts)[0].state, run.state("long")) == (state, state)
+    assert (run.rows(attempts)[0].state, run.state("long")) == ("cancelled", "cancelled")
+
+
+@pytest.mark.parametrize("code", [None, 0, 3, "no such file"])
+def test_a_program_that_ends_itself_in_a_stage_has_failed(run, code):
+    """What every click command does, whatever its exit code, is an error of the stage, and is tried again like any other."""
+    tries = []
+
+    def main():
+        tries.append(1)
+        sys.exit(code)
+
+    with pytest.raises(StageError, match=r"stage 'main' called sys.exit\(.*\) instead of returning a value"):
+        stage("main", main, retries=1, wait_s=0)
+    assert (run.error()["code"], run.state("main"), len(tries)) == ("STAGE_EXITED", "failed", 2)
 
 
 def test_an_error_nobody_can_print_has_a_reason_all_the_same(run):
@@ -625,7 +637,7 @@ def test_the_run_fails_with_the_reason_of_its_stage(tmp_path):
     project = Project(Location.of(tmp_path))
     flaky = "tries = []\ndef flaky():\n    tries.append(1)\n    if len(tries) < 2: raise OSError('flaky')\n    return 1"
     run_id = project.submit(
-        f"from smithers_nb import stage\n{flaky}\nstage('flaky', flaky, retries=1, wait_s=0.01)", "stage('bad', lambda: {1})"
+        f"from smithers_nb import stage\n{flaky}\nstage('flaky', flaky, retries=1, wait_s=0.01)", "stage('bad', lambda: object())"
     )
     assert project.execute(run_id).status == "failed"
     error = project.error(run_id)

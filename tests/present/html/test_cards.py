@@ -12,6 +12,7 @@ import pytest
 from smithers_nb.model.rows import AttemptRow
 from smithers_nb.model.verdict import Evidence, Recurrence
 from smithers_nb.present.html import cards
+from smithers_nb.present.html.decision_cards import Before, GateRequest, QuestionRequest, gate_asked, question_asked
 from smithers_nb.present.html.markup import Card, Html, h
 from smithers_nb.present.html.states import look
 
@@ -160,3 +161,20 @@ def test_megabyte_fields_stay_small() -> None:
     """A message of megabytes does not make a card of megabytes."""
     assert len(cards.banner("x", "y" * 3_000_000).html) < 10_000
     assert len(cards.details("x", "y" * 3_000_000).html) < 50_000
+
+
+def test_a_gate_that_asks_something_else_shows_both_versions():
+    """What was decided stands beside what is asked now, escaped, in the card and in its text."""
+    changes = [("title", "Pay 10 EUR?", "Pay 1000000 EUR?"), ("details.to", None, "<script>")]
+    before = Before("approved", "ann@here", 1_700_000_000_000, changes)
+    card = gate_asked(GateRequest("Pay 1000000 EUR?", details={"to": "<script>"}, before=before))
+    for text in (card._repr_html_(), str(card)):
+        assert all(
+            part in text
+            for part in ("Asked again: ann@here said “approved” on 2023-11-14", "Pay 10 EUR?", "Pay 1000000 EUR?", "Then", "Now")
+        )
+    assert "<script>" not in card._repr_html_()
+    question = question_asked(
+        QuestionRequest("Delete production?", before=Before("yes", "ann", 0, [("prompt", "Delete staging?", "Delete production?")]))
+    )
+    assert "Delete staging?" in str(question)
