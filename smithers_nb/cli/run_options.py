@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -92,16 +93,44 @@ def given_parameters(pairs: tuple[tuple[str, str], ...], parameters_file: Path |
     """Put the parameters of a command line together: file, then --input, then each -p.
 
     Raises:
-        ParameterError: One of them is no object.
+        ParameterError: One of them is no object, or has a place that a person should have filled in.
     """
     from smithers_nb.engine.control.parameters import Words
 
     found: dict[str, Any] = {}
+    typed: dict[str, Any] = {}
     if parameters_file is not None:
         found |= _object(_yaml(parameters_file), str(parameters_file))
     if document is not None:
-        found |= _object(_json(document), "--input")
-    return found | {name: Words(value) for name, value in pairs}
+        typed |= _object(_json(document), "--input")
+    typed |= {name: Words(value) for name, value in pairs}
+    for name, value in typed.items():
+        refuse_unfilled(value, f"parameter {name[:60]!r}")
+    return found | typed
+
+
+def refuse_unfilled(value: Any, what: str) -> None:
+    """Refuse a JSON value, or the text of one, in which a place that a printed command left to a person still stands.
+
+    Raises:
+        ParameterError: There is one, or what stands in the place of a secret.
+    """
+    import orjson
+
+    from smithers_nb.diagnosis.engines.base import FILL_IN
+    from smithers_nb.redact import MARK
+
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            refuse_unfilled(item, what)
+        return
+    unfilled = isinstance(value, str) and (value.strip() == FILL_IN or MARK in value)
+    if isinstance(value, str) and value[:1] in {"{", "["} and FILL_IN in value:
+        with suppress(orjson.JSONDecodeError):
+            return refuse_unfilled(orjson.loads(value), what)
+        unfilled = True
+    if unfilled:
+        raise ParameterError(f"{what} still has to be filled in", hint="write the value itself in place of … or [REDACTED]")
 
 
 def _yaml(file: Path) -> Any:
