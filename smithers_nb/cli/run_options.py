@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -115,22 +114,26 @@ def refuse_unfilled(value: Any, what: str) -> None:
     Raises:
         ParameterError: There is one, or what stands in the place of a secret.
     """
+    if _is_unfilled(value):
+        raise ParameterError(f"{what} still has to be filled in", hint="write the value itself in place of … or [REDACTED]")
+
+
+def _is_unfilled(value: Any) -> bool:
     import orjson
 
     from smithers_nb.diagnosis.engines.base import FILL_IN
     from smithers_nb.redact import MARK
 
     if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            refuse_unfilled(item, what)
-        return
-    unfilled = isinstance(value, str) and (value.strip() == FILL_IN or MARK in value)
-    if isinstance(value, str) and value[:1] in {"{", "["} and FILL_IN in value:
-        with suppress(orjson.JSONDecodeError):
-            return refuse_unfilled(orjson.loads(value), what)
-        unfilled = True
-    if unfilled:
-        raise ParameterError(f"{what} still has to be filled in", hint="write the value itself in place of … or [REDACTED]")
+        return any(map(_is_unfilled, value.values() if isinstance(value, dict) else value))
+    if not isinstance(value, str):
+        return False
+    if value[:1] in {"{", "["} and FILL_IN in value:
+        try:
+            return _is_unfilled(orjson.loads(value))
+        except orjson.JSONDecodeError:
+            return True
+    return value.strip() == FILL_IN or MARK in value
 
 
 def _yaml(file: Path) -> Any:

@@ -17,7 +17,7 @@ from smithers_nb.redact import redact
 
 TOKEN = "ghp_" + "0aB1cD2eF3" * 3 + "456789"
 INPUTS: list[tuple[dict[str, Any], str]] = [
-    ({"api_key": "it's \"my\" $ecret 9", "day": 3}, "$ecret"),
+    ({"api_key": 'it\'s "my" $ecret 9', "day": 3}, "$ecret"),
     ({"day": 3, "note": f"use {TOKEN} for it"}, TOKEN),
     ({"db": {"host": "h", "password": "hunter'22x"}, "day": 3}, "hunter"),
     ({"dsn": "postgresql://svc:pa'ss9word1@db.internal/app"}, "ss9word1"),
