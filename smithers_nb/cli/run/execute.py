@@ -126,17 +126,18 @@ def tell(ask: Asked, location: Location, outcome: Outcome) -> None:
 
 
 def commands_for(item: Pending, options: str = "") -> list[str]:
-    """Write the commands that decide a gate or answer a question."""
-    run = shlex.quote(item.run_id)
-    if item.request_id is None:
-        node = f" --node {shlex.quote(item.node_id)}" + (f" --iteration {item.iteration}" if item.iteration else "")
-        return [f"smithers-nb approve {run}{node}{options}", f"smithers-nb deny {run}{node}{options}"]
-    example = {"confirm": "true", "json": "JSON"}.get(item.kind, '"…"')
-    if item.options:
-        import orjson
+    """Write the commands that decide a gate or answer a question; where the answer is a person's own, it is left to fill in."""
+    from smithers_nb.diagnosis.engines.base import FILL_IN
+    from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
 
-        example = orjson.dumps(item.options[0]).decode()
-    return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
+    ours = NotebookCommands()
+    if item.request_id is None:
+        gate = (item.run_id, item.node_id, item.iteration)
+        lines = [ours.approve(*gate), ours.deny(*gate)]
+    else:
+        choices = ["true", "false"] if item.kind == "confirm" else item.options or [FILL_IN]
+        lines = [ours.answer(item.request_id, choice) for choice in choices]
+    return [f"{line}{options}" for line in lines]
 
 
 def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Answer, Decision
     from smithers_nb.engine.location import Location
 
+QUESTION: Final = "human:"
+"""How the id of a question begins."""
+
 _PROBLEMS: Final = 8
 """How many fields of an answer that do not fit are named."""
 
@@ -50,6 +53,7 @@ class Pending(NamedTuple):
         options: What can be chosen.
         answer_schema: JSON Schema of the answer to a question.
         requested_at: Epoch milliseconds.
+        on_deny: What a denial does to the run: `continue` or `fail`.
     """
 
     run_id: str
@@ -63,6 +67,7 @@ class Pending(NamedTuple):
     options: list[str] | None
     answer_schema: Any
     requested_at: int | None
+    on_deny: str = "continue"
 
 
 class Said(NamedTuple):
@@ -149,6 +154,37 @@ def pending(location: Location, run_id: str | None = None) -> list[Pending]:
     return sorted(found, key=lambda item: (item.requested_at or 0, item.run_id, item.node_id))
 
 
+def question_of(location: Location, named: str) -> Pending | None:
+    """Find the open question that is meant.
+
+    Args:
+        location: Where the journal is.
+        named: The question's id, or a run in which one question waits; a unique beginning of the run's id is enough.
+
+    Returns:
+        The question; None when a question is named that is not open.
+
+    Raises:
+        RunNotFound: There is no such run.
+        ControlRefused: `NO_SUCH_QUESTION` when the run asks none, `AMBIGUOUS` when it asks several.
+    """
+    asked = [item for item in pending(location) if item.request_id is not None]
+    meant = next((item for item in asked if item.request_id == named), None)
+    if meant is not None or named.startswith(QUESTION):
+        return meant
+    with Journal.open(location) as journal:
+        found = resolve(journal, named)
+        of_run = [item for item in asked if item.run_id == found]
+        if not of_run:
+            with journal.reading() as connection:
+                hint = _what_instead(connection, found)
+            raise ControlRefused(f"run {found} asks no question", code="NO_SUCH_QUESTION", hint=hint)
+    if len(of_run) > 1:
+        names = ", ".join(str(item.request_id) for item in of_run)
+        raise ControlRefused(f"run {found} asks several questions: {names}", code="AMBIGUOUS", hint="name the question instead of the run")
+    return of_run[0]
+
+
 def _gates(connection: sa.Connection, run_id: str | None) -> list[Pending]:
     query = sa.select(approvals, runs.c.workflow_name).join(runs, runs.c.run_id == approvals.c.run_id)
     rows = connection.execute(query.where(approvals.c.status == "requested", *_open(run_id)))
@@ -158,7 +194,8 @@ def _gates(connection: sa.Connection, run_id: str | None) -> list[Pending]:
 def _as_gate(row: sa.Row[Any], request: dict[str, Any]) -> Pending:
     title, summary = str(request.get("title") or row.node_id), str(request.get("summary") or "")
     about = (row.run_id, row.workflow_name, "gate", row.node_id, row.iteration)
-    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms)
+    on_deny = str(request.get("onDeny") or "continue")
+    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms, on_deny)
 
 
 def _questions(connection: sa.Connection, run_id: str | None) -> list[Pending]:
@@ -201,7 +238,7 @@ def _what_instead(connection: sa.Connection, run_id: str) -> str:
         sa.select(questions.c.request_id).where(questions.c.run_id == run_id, questions.c.status == "pending").limit(1)
     ).first()
     if row is not None:
-        return f"it asks a question: smithers-nb human answer {row.request_id} --value JSON"
+        return f"it asks a question: smithers-nb human answer {row.request_id}"
     decided = sa.select(approvals).where(approvals.c.run_id == run_id, approvals.c.decided_at_ms.is_not(None))
     last = connection.execute(decided.order_by(approvals.c.decided_at_ms.desc()).limit(1)).first()
     said = "" if last is None else f"; {last.node_id!r} was {last.status} by {last.decided_by}"
