@@ -26,6 +26,7 @@ detach_option = click.option("--detach", "-d", is_flag=True, help="Leave it to a
 accept_option = click.option(
     "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep what they gave."
 )
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask before something that was finished or decided is lost.")
 force_option = click.option("--force", is_flag=True, help="Take over from a process that has started the run but does not begin.")
 quiet_option = click.option("--no-post-failure", is_flag=True, help="Launch no autopsy when the run fails.")
 by_option = click.option("--by", type=Utf8(), metavar="NAME", help="In whose name.  [default: your login]")

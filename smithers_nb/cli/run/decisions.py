@@ -128,14 +128,12 @@ def _deciding(ask: Asked, database: str | None, named: str) -> Location:
         ControlRefused: `RUN_OF_ANOTHER_ENGINE`, with the commands that decide it.
     """
     from smithers_nb.engine.control.decisions import QUESTION
-    from smithers_nb.engine.control.run_state import resolve
-    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.control.run_state import resolved
 
     try:
         location = runs_of(ask, database)
         if not named.startswith(QUESTION):
-            with Journal.open(location) as journal:
-                resolve(journal, named)
+            resolved(location, named)
     except RunNotFound:
         refuse_when_foreign(ask, named)
         raise

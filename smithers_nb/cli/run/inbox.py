@@ -101,7 +101,7 @@ def _ours(item: Pending, location: Location, options: str, now: int) -> Request:
     from smithers_nb.diagnosis.state.inbox import DENIED, Request
 
     said = ("Answer: the run goes on with it",) if item.request_id else ("Approve: the run goes on", f"Deny: {DENIED[item.on_deny]}")
-    about = {name: value for name, value in item._asdict().items() if name != "on_deny"}
+    about = {name: value for name, value in item._asdict().items() if name in Request.__dataclass_fields__}
     age = None if item.requested_at is None else max(now - item.requested_at, 0)
     lines = tuple(commands_for(item, options))
     folder = f"Run the commands in {location.root}."

@@ -19,6 +19,7 @@ from smithers_nb.cli.run_options import (
     parameter_options,
     quiet_option,
     runs_of,
+    yes_option,
 )
 from smithers_nb.errors import ParameterError
 
@@ -45,6 +46,7 @@ run_options = (
     click.option("--resume", is_flag=True, help="Go on with the run of --run-id instead of starting one."),
     force_option,
     accept_option,
+    yes_option,
     example="smithers-nb up nightly.ipynb -p day 2026-11-20\n"
     "smithers-nb up nightly.ipynb --detach --format json\nsmithers-nb up nightly.ipynb --run-id nightly-1 --resume",
 )
@@ -111,6 +113,7 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
     database: str | None,
     force: bool,
     accept_workflow_change: bool,
+    yes: bool,
     **_start_only: Any,
 ) -> int:
     """Go on with a run of this notebook."""
@@ -126,6 +129,7 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
         parameters=given_parameters(pairs, parameters_file, document),
         force=force,
         accept_workflow_change=accept_workflow_change,
+        yes=yes,
         detach=detach,
         no_post_failure=no_post_failure,
         serve=serve,

@@ -38,7 +38,7 @@ class NotebookCommands(EngineCommands):
         """Take back a node and what began after it, and execute the run again."""
         del workflow_path
         target = ("--", run_id, node_id) if node_id.startswith("-") else (run_id, node_id)
-        return self.line("retry-task", "--yes", *iteration_option(iteration), *target)
+        return self.line("retry-task", *iteration_option(iteration), *target)
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
         """Execute a run again; what is finished is not done again."""
