@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
+
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.verdict import Advice, Blocker, Classification, Defect, Failure, ResetPreview
+
+
+class Autopsy(Finding):
+    """One autopsy of a run."""
+
+    run_id: str = described("the autopsy's own run")
+    target_run_id: str
+    source: str = described("engine that runs it: smithers, journal")
+    status: str
+    started_at: int | None = described("epoch milliseconds", default=None)
+
+    @property
+    def standing(self) -> str:
+        """How it stands, with the command that shows more."""
+        asks = self.status.startswith("waiting-") and self.status != "waiting-worker"
+        how = f"waits for a person ({self.status})" if asks else f"is {self.status}"
+        return f"{self.run_id} {how}; `{shlex.join(['smithers-nb', 'why', self.run_id])}` shows it"
 
 
 class Explanation(Finding):
@@ -27,6 +46,8 @@ class Explanation(Finding):
     failed_nodes: tuple[str, ...] = described("nodes that failed, `NODE` or `NODE#ITERATION`", default=())
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()
+    autopsies: tuple[Autopsy, ...] = described("who looked into the failure, newest first, and how that stands", default=())
+    autopsy_of: str = described("of an autopsy: the run that it looks into", default="")
 
     @property
     def commands(self) -> tuple[str, ...]:

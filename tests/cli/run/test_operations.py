@@ -166,7 +166,7 @@ def test_a_failure_and_its_repair(shop: Shop) -> None:
     back = shop.here("rewind", "r1", "load", "--yes", "--format", "json")
     assert back.json["toFrameNo"] == 1
     assert shop.status("r1") == "paused"
-    retried = shop("retry-task", "r1", "load", "--detach")
+    retried = shop("retry-task", "r1", "load", "--detach", "--yes")
     assert (retried.code, retried.out.strip()) == (0, "r1")
     assert "resets" in retried.err
     assert shop("logs", "r1", "--follow", "-n", "0", "--no-output").code == 0
