@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TRIGGERED: Final = "PostFailureTriggered"
 """Event of a failed run: which autopsy was launched, or what a person can do instead."""
 
-_SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
+_SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "looked-into"})
 
 
 def after_run(
