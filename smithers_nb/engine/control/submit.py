@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import secrets
 import string
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from smithers_nb._version import __version__
 from smithers_nb.engine.artifacts import store
 from smithers_nb.engine.control.edit_check import folder_of, stamp
 from smithers_nb.engine.control.parameters import checked
@@ -85,6 +87,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         "postFailure": post_failure,
         "kernel": {"cellTimeoutS": cell_timeout_s, "totalTimeoutS": total_timeout_s},
         "artifacts": artifacts if artifacts is None or store.is_url(artifacts) else str(folder / Path(artifacts).expanduser()),
+        "versions": {"engine": f"smithers-nb {__version__}", "python": platform.python_version()},
         "hidden": hidden or found.settings.get("hidden") is True,
     }
     source = source_of(found.path, folder_of(config))

@@ -234,7 +234,8 @@ def their_autopsy(folder, target, at_ms):
     """Let Smithers' own trigger launch one."""
     change(
         folder,
-        "INSERT INTO _smithers_runs (run_id, workflow_name, status, created_at_ms, started_at_ms) VALUES (?, 'post-failure', 'running', ?, ?)",
+        "INSERT INTO _smithers_runs (run_id, workflow_name, status, created_at_ms, started_at_ms) "
+        "VALUES (?, 'post-failure', 'running', ?, ?)",
         *("post-failure-abc-123456", at_ms, at_ms),
     )
     change(folder, "ALTER TABLE input ADD COLUMN target_run_id TEXT")
