@@ -207,7 +207,6 @@ def test_the_verdict_has_the_versions(tmp_path, journal_runs):
     assert row["versions"] == {
         "engine": "smithers-nb 0.0.1",
         "python": "3.12.1",
-        "schema": gathered.smithers_version,
         "autopsy": f"smithers-nb {__version__}",
     }
     assert stages.investigate(stages.gather("old", str(tmp_path))).versions["engine"] == "smithers-nb"
