@@ -6,6 +6,7 @@ A run's frames are read once and kept; its typed rows (`snapshot`, a node's list
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -19,6 +20,7 @@ from smithers_nb.sources.base import AllBut, Problem
 if TYPE_CHECKING:
     import pandas as pd
 
+    from smithers_nb.model.explanation import Autopsy
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.html.markup import Card
     from smithers_nb.present.timeline.plotly_figure import Chart
@@ -127,7 +129,22 @@ class Run(Grains):
         """
         from smithers_nb.workflows.autopsy.why import explain
 
-        return explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
+        told = explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
+        return replace(told, autopsies=tuple(self.autopsies), autopsy_of=self.autopsy_of)
+
+    @property
+    def autopsies(self) -> list[Autopsy]:
+        """Who looked into its failure, in any store of the project, newest first."""
+        from smithers_nb.diagnosis.history.autopsies import autopsies_of
+
+        return autopsies_of(self.project.source, self.snapshot.run)
+
+    @property
+    def autopsy_of(self) -> str:
+        """The run that it looks into; empty when it is no autopsy."""
+        from smithers_nb.diagnosis.history.autopsies import WORKFLOW, target_of
+
+        return target_of(self.project.source, self.snapshot.run_id) if self.snapshot.run.workflow == WORKFLOW else ""
 
     def inspect(self) -> dict[str, Any]:
         """Gather it in one dictionary of typed rows and findings, such as run, nodes, attempts, tokens, gates, questions, defects."""
@@ -142,6 +159,8 @@ class Run(Grains):
             "approvals": seen.approvals,
             "questions": seen.questions,
             "children": [child.run for child in seen.children],
+            "autopsies": self.autopsies,
+            "autopsy_of": self.autopsy_of,
             "defects": find_defects(seen, self.project.now),
             "problems": self.problems,
         }

@@ -27,6 +27,7 @@ detach_option = click.option("--detach", "-d", is_flag=True, help="Leave it to a
 accept_option = click.option(
     "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep what they gave."
 )
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask before something that was finished or decided is lost.")
 force_option = click.option("--force", is_flag=True, help="Take over from a process that has started the run but does not begin.")
 _SECONDS = click.FloatRange(min=0, min_open=True)
 settings_options = (
@@ -110,16 +111,48 @@ def given_parameters(pairs: tuple[tuple[str, str], ...], parameters_file: Path |
     """Put the parameters of a command line together: file, then --input, then each -p.
 
     Raises:
-        ParameterError: One of them is no object.
+        ParameterError: One of them is no object, or has a place that a person should have filled in.
     """
     from smithers_nb.engine.control.parameters import Words
 
     found: dict[str, Any] = {}
+    typed: dict[str, Any] = {}
     if parameters_file is not None:
         found |= _object(_yaml(parameters_file), str(parameters_file))
     if document is not None:
-        found |= _object(_json(document), "--input")
-    return found | {name: Words(value) for name, value in pairs}
+        typed |= _object(_json(document), "--input")
+    typed |= {name: Words(value) for name, value in pairs}
+    for name, value in typed.items():
+        refuse_unfilled(value, f"parameter {name[:60]!r}")
+    return found | typed
+
+
+def refuse_unfilled(value: Any, what: str) -> None:
+    """Refuse a JSON value, or the text of one, in which a place that a printed command left to a person still stands.
+
+    Raises:
+        ParameterError: There is one, or what stands in the place of a secret.
+    """
+    if _is_unfilled(value):
+        raise ParameterError(f"{what} still has to be filled in", hint="write the value itself in place of … or [REDACTED]")
+
+
+def _is_unfilled(value: Any) -> bool:
+    import orjson
+
+    from smithers_nb.diagnosis.engines.base import FILL_IN
+    from smithers_nb.redact import MARK
+
+    if isinstance(value, dict | list):
+        return any(map(_is_unfilled, value.values() if isinstance(value, dict) else value))
+    if not isinstance(value, str):
+        return False
+    if value[:1] in {"{", "["} and FILL_IN in value:
+        try:
+            return _is_unfilled(orjson.loads(value))
+        except orjson.JSONDecodeError:
+            return True
+    return value.strip() == FILL_IN or MARK in value
 
 
 def _yaml(file: Path) -> Any:

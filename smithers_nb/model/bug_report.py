@@ -11,6 +11,7 @@ class BugFiled(Finding):
     id: str = described("what the endpoint calls it")
     url: str | None = described("where it can be looked at; none when the answer named no http(s) address", default=None)
     endpoint: str = described("where it was sent")
+    earlier: bool = described("it was filed before, so nothing was sent now", default=False)
 
 
 class BugSaved(Finding):
@@ -35,6 +36,7 @@ def outcome_of(result: BugFiled | BugSaved | None) -> BugOutcome:
     if result is None:
         return BugOutcome(filed=False, detail="Nobody agreed to send a report, so none was sent.")
     if isinstance(result, BugFiled):
-        return BugOutcome(filed=True, bug_id=result.id, bug_url=result.url, detail=f"Filed as {result.id} at {result.endpoint}.")
+        before = " before, so it was not sent again" if result.earlier else ""
+        return BugOutcome(filed=True, bug_id=result.id, bug_url=result.url, detail=f"Filed as {result.id} at {result.endpoint}{before}.")
     kept = f"; it is kept in {result.path}" if result.path else ", and it could not be kept either"
     return BugOutcome(filed=False, detail=f"The report was not taken: {result.reason}{kept}.")

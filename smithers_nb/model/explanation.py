@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.verdict import Advice, Blocker, Classification, Defect, Evidence, Failure, ResetPreview
 from smithers_nb.model.vocabulary import FailureClass
+
+
+class Autopsy(Finding):
+    """One autopsy of a run."""
+
+    run_id: str = described("the autopsy's own run")
+    target_run_id: str
+    source: str = described("engine that runs it: smithers, journal")
+    status: str
+    started_at: int | None = described("epoch milliseconds", default=None)
+
+    @property
+    def standing(self) -> str:
+        """How it stands, with the command that shows more."""
+        asks = self.status.startswith("waiting-") and self.status != "waiting-worker"
+        how = f"waits for a person ({self.status})" if asks else f"is {self.status}"
+        return f"{self.run_id} {how}; `{shlex.join(['smithers-nb', 'why', self.run_id])}` shows it"
 
 
 class Explanation(Finding):
@@ -40,6 +58,9 @@ class Explanation(Finding):
         """Return plain JSON values; a run in which nothing failed has no list of failed nodes."""
         row = super().as_json()
         return row if self.failed_nodes else {key: value for key, value in row.items() if key != "failedNodes"}
+
+    autopsies: tuple[Autopsy, ...] = described("who looked into the failure, newest first, and how that stands", default=())
+    autopsy_of: str = described("of an autopsy: the run that it looks into", default="")
 
     @property
     def commands(self) -> tuple[str, ...]:

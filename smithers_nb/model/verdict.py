@@ -194,6 +194,9 @@ class Verdict(Finding):
     error_summary: str = described("a long or ever changing error in plain words; empty for one that is clear by itself", default="")
     authors: Authors = Authors()
     provider_notes: tuple[str, ...] = described("what a provider said that was not taken, and why", default=())
+    versions: dict[str, str] = described(
+        "`engine` and `python` that the run was started with, `schema` of its store, and who wrote this `autopsy`", default_factory=dict
+    )
 
 
 class ResetNode(Finding):

@@ -22,9 +22,11 @@ from smithers_nb.redact.names import NAME_WORDS, Grade, grade, is_password_name,
 from smithers_nb.redact.tokens import tokens
 from smithers_nb.redact.values import looks_random
 
-__all__ = ["is_secret_name", "redact", "redact_value", "short_line", "surely_clean"]
+__all__ = ["MARK", "is_secret_name", "redact", "redact_value", "short_line", "surely_clean"]
 
-_MARK: Final = "[REDACTED"
+MARK: Final = "[REDACTED"
+"""How every replacement of a secret begins."""
+
 _TAGGED_LENGTH: Final = 16
 _PASSES: Final = 8
 _LONG: Final = 500_000
@@ -103,8 +105,8 @@ def _entry(key: object, value: Any, personal: bool) -> Any:
             return redact_value(value, personal=personal)
         return _mark(value)
     if isinstance(value, int | float):
-        return _MARK + "]" if judged is Grade.SURELY and is_password_name(key) else value
-    return redact_value(value, personal=personal) if judged is Grade.PERHAPS or not value else _MARK + "]"
+        return MARK + "]" if judged is Grade.SURELY and is_password_name(key) else value
+    return redact_value(value, personal=personal) if judged is Grade.PERHAPS or not value else MARK + "]"
 
 
 def _replaced(text: str) -> str:
@@ -142,7 +144,7 @@ def _apart(found: list[_Secret]) -> list[_Secret]:
 
 
 def _personal_mark(match: re.Match[str]) -> str:
-    return match.group() if _MARK in match.group() else _mark(match.group())
+    return match.group() if MARK in match.group() else _mark(match.group())
 
 
 @cache
@@ -163,6 +165,6 @@ def _personal() -> re.Pattern[str]:
 @lru_cache(maxsize=4096)
 def _mark(secret: str) -> str:
     if len(secret) < _TAGGED_LENGTH:
-        return _MARK + "]"
+        return MARK + "]"
     digest = hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=2, person=b"smithers-nb").hexdigest()
-    return f"{_MARK}:{digest}]"
+    return f"{MARK}:{digest}]"

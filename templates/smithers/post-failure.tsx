@@ -15,6 +15,7 @@ import { z } from "zod/v4";
 
 // How to call smithers-nb; SMITHERS_NB names another program.
 const INSTALLED: string[] = ["@@COMMAND@@"];
+const MOST_SHOWN = 6_000;
 const PROJECT = resolve(import.meta.dir, "../..");
 const smithersNb = process.env.SMITHERS_NB ? [process.env.SMITHERS_NB] : INSTALLED;
 
@@ -30,6 +31,7 @@ const gatherSchema = z.object({
   lastEvents: z.array(z.string()),
   smithersVersion: z.string(),
   summary: z.string(),
+  lookedIntoBy: z.string(),
 });
 
 const evidenceSchema = z.object({ ref: z.string(), quote: z.string() });
@@ -51,6 +53,9 @@ const investigateSchema = z.object({
   notebook: z.string(),
 });
 
+// Kept as it was shown, with its address: what is sent later is this, wherever the environment points by then.
+const bugProposalSchema = z.object({ title: z.string(), endpoint: z.string(), shown: z.string(), proposal: z.string() });
+
 const bugReportSchema = z.object({ filed: z.boolean(), bugId: z.string(), bugUrl: z.string(), detail: z.string() });
 
 const verdictSchema = z.object({
@@ -65,6 +70,7 @@ const { Workflow, Task, Sequence, smithers, outputs } = createSmithers({
   input: inputSchema,
   nbGather: gatherSchema,
   nbInvestigate: investigateSchema,
+  nbBugProposal: bugProposalSchema,
   nbBugApproval: z.object({ approved: z.boolean() }),
   nbBugReport: bugReportSchema,
   nbVerdict: verdictSchema,
@@ -73,8 +79,12 @@ const { Workflow, Task, Sequence, smithers, outputs } = createSmithers({
 type Told = { code: number; out: string; err: string };
 
 async function ask(...args: string[]): Promise<Told> {
+  return askWith("", ...args);
+}
+
+async function askWith(input: string, ...args: string[]): Promise<Told> {
   const child = Bun.spawn([...smithersNb, ...args], {
-    stdin: "ignore",
+    stdin: new Blob([input]),
     stdout: "pipe",
     stderr: "pipe",
     env: { ...process.env, SMITHERS_POST_FAILURE: "0" },
@@ -98,6 +108,10 @@ export default smithers((ctx) => {
   const target = typeof given === "string" && given.trim() ? given.trim() : "<target-run-id>";
   const file = ctx.input?.workflowPath ? ["--workflow-path", ctx.input.workflowPath] : [];
 
+  // The engine's own trigger names a run so; what it launches gives way to an autopsy that somebody else has launched meanwhile.
+  const launched = /^post-failure-[0-9a-z]+-[0-9a-z]{6}$/.test(String(ctx.runId ?? ""));
+  const gathered = ctx.outputMaybe("nbGather", { nodeId: "gather" });
+  const proposal = ctx.outputMaybe("nbBugProposal", { nodeId: "propose-bug-report" });
   const found = ctx.outputMaybe("nbInvestigate", { nodeId: "investigate" });
   const approval = ctx.outputMaybe("nbBugApproval", { nodeId: "approve-bug-report" });
   const report = ctx.outputMaybe("nbBugReport", { nodeId: "report-bug" });
@@ -112,7 +126,8 @@ export default smithers((ctx) => {
           {async () => {
             const seen = await ask("inspect", target, "--format", "json");
             if (seen.code !== 0) throw stopped(seen);
-            const run = JSON.parse(seen.out).run;
+            const { run, autopsies } = JSON.parse(seen.out);
+            const others = launched ? autopsies.filter((one: { runId: string }) => one.runId !== ctx.runId) : [];
             const log = await ask("events", target, "--format", "json");
             const version = await ask("--version");
             const runError = typeof run.errorMessage === "string" ? run.errorMessage : "";
@@ -122,13 +137,17 @@ export default smithers((ctx) => {
               runError,
               lastEvents: log.code === 0 ? JSON.parse(log.out).slice(-80).map(line) : [],
               smithersVersion: version.out.trim(),
-              summary: `Run ${target} is ${run.state}${runError ? `: ${runError.slice(0, 200)}` : ""}`,
+              summary:
+                `Run ${target} is ${run.state}${runError ? `: ${runError.slice(0, 200)}` : ""}` +
+                (others.length ? `. ${others[0].runId} looks into it already: smithers-nb output ${others[0].runId} output` : ""),
+              lookedIntoBy: others.length ? others[0].runId : "",
             };
           }}
         </Task>
 
         {/* The failure that mattered, whose fault it is, what to do: an executed notebook, a report and a row. */}
-        <Task id="investigate" output={outputs.nbInvestigate} retries={0} timeoutMs={30 * 60_000} deps={{ gather: outputs.nbGather }}>
+        {gathered && !gathered.lookedIntoBy ? (
+        <Task id="investigate" output={outputs.nbInvestigate} retries={0} timeoutMs={30 * 60_000}>
           {async () => {
             const done = await ask("autopsy", target, "--artifacts", resolve(PROJECT, "artifacts"), "--format", "json", ...file);
             if (done.code !== 0) throw stopped(done);
@@ -151,9 +170,22 @@ export default smithers((ctx) => {
             };
           }}
         </Task>
+        ) : null}
+
+        {/* What a report would say and where it would go, kept before anybody is asked. */}
+        {suspected ? (
+          <Task id="propose-bug-report" output={outputs.nbBugProposal} retries={0} timeoutMs={5 * 60_000}>
+            {async () => {
+              const proposed = await ask("bug", "--run", target, "--propose", "--format", "json");
+              if (proposed.code !== 0) throw stopped(proposed);
+              const { endpoint, payload } = JSON.parse(proposed.out);
+              return { title: payload.title, endpoint, shown: JSON.stringify(payload, null, 2), proposal: proposed.out };
+            }}
+          </Task>
+        ) : null}
 
         {/* Only when the engine itself is suspected, and nothing is sent without a yes. */}
-        {suspected && !approval ? (
+        {suspected && proposal && !approval ? (
           <Approval
             id="approve-bug-report"
             output={outputs.nbBugApproval}
@@ -162,16 +194,17 @@ export default smithers((ctx) => {
               title: "The engine itself is suspected: report it to its makers?",
               summary:
                 `${found.rootCause}\n\nClass ${found.failureClass}, confidence ${found.confidence}. ` +
-                `\`smithers-nb bug --run ${target} --dry-run\` shows exactly what would be sent. ` +
-                "Approve to send it; deny to keep the verdict and send nothing.",
+                `Approve to send exactly this to ${proposal.endpoint}; deny to keep the verdict and send nothing.\n\n` +
+                proposal.shown.slice(0, MOST_SHOWN) +
+                (proposal.shown.length > MOST_SHOWN ? `\n… all of it: smithers output ${ctx.runId} propose-bug-report` : ""),
             }}
           />
         ) : null}
 
-        {suspected && approval?.approved ? (
+        {suspected && proposal && approval?.approved ? (
           <Task id="report-bug" output={outputs.nbBugReport} retries={0} timeoutMs={2 * 60_000}>
             {async () => {
-              const sent = await ask("bug", "--run", target, "--yes", "--format", "json");
+              const sent = await askWith(proposal.proposal, "bug", "--send", "-", "--yes", "--format", "json");
               if (sent.code !== 0) return { filed: false, bugId: "", bugUrl: "", detail: sent.err.trim().slice(-1000) };
               const answer = JSON.parse(sent.out);
               return { filed: true, bugId: answer.id ?? "", bugUrl: answer.url ?? "", detail: `sent to ${answer.endpoint}` };

@@ -119,7 +119,8 @@ def test_inspect(cli, example: Path) -> None:
     found = cli("inspect", FAILED, "-s", example, "-f", "json").json
     assert {node["nodeId"]: node["state"] for node in found["nodes"]}["normalize"] == "failed"
     assert found["run"]["error"]["code"] == "SESSION_ERROR"
-    assert set(found) == {"run", "nodes", "attempts", "tokens", "approvals", "questions", "children", "defects", "problems"}
+    rows = {"run", "nodes", "attempts", "tokens", "approvals", "questions", "children", "defects", "problems"}
+    assert set(found) == {*rows, "autopsies", "autopsyOf"}
 
 
 def test_inspect_shows_gates(cli, example: Path) -> None:

@@ -105,9 +105,13 @@ def test_a_person_decides_about_a_report(smithers, store, endpoint, word, sent):
     assert asked.returncode == 3, asked.stderr
     assert endpoint.requests == []
     assert smithers(word, "pf", "--node", "approve-bug-report", "--by", "ann").returncode == 0
-    assert smithers("up", ".smithers/workflows/post-failure.tsx", "--run-id", "pf", "--resume", "true").returncode == 0
+    proposed = json.loads(smithers("output", "pf", "propose-bug-report").stdout)
+    assert proposed["endpoint"] == endpoint.url
+    moved = {"SMITHERS_BUG_ENDPOINT": "http://127.0.0.1:9/elsewhere"}
+    assert smithers("up", ".smithers/workflows/post-failure.tsx", "--run-id", "pf", "--resume", "true", **moved).returncode == 0
     row = smithers.row("pf")
     assert (row["bug_filed"], row["bug_id"], len(endpoint.requests)) == (sent == 1, "bug-7" if sent else "", sent)
+    assert [request.json for request in endpoint.requests] == [json.loads(proposed["shown"])] * sent
 
 
 @pytest.mark.slow

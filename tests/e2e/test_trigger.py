@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -58,3 +59,22 @@ def test_opting_out(smithers_nb, tmp_path):
     assert failed.returncode == 1
     assert "autopsy" not in failed.stderr
     assert len(list((tmp_path / ".smithers_nb" / "runs").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_the_printed_command_needs_no_pack(smithers_nb, tmp_path):
+    """Where the pack is not installed, the command of the trigger's line looks into the run with the seeds' parameter name."""
+    (tmp_path / ".smithers_nb" / "workflows" / "post-failure.ipynb").unlink()
+    failed = smithers_nb("up", "boom.ipynb", "--run-id", "boom-1")
+    command = failed.stderr.partition("with: ")[2].partition(" (the ")[0]
+    words = shlex.split(command)
+    assert words[:5] == ["smithers-nb", "workflow", "run", "post-failure", "--input"]
+    assert json.loads(words[5]) == {"targetRunId": "boom-1"}
+    done = smithers_nb(*words[1:], "--format", "json")
+    assert done.returncode == 0, done.stderr
+    autopsy = json.loads(done.stdout)["runId"]
+    told = json.loads(smithers_nb("why", "boom-1", "--format", "json").stdout)
+    assert [(found["runId"], found["status"]) for found in told["autopsies"]] == [(autopsy, "finished")]
+    (row,) = json.loads(smithers_nb("output", autopsy, "output", "--format", "json").stdout)
+    assert row["row"]["targetRunId"] == "boom-1"
+    assert row["row"]["versions"]["engine"].startswith("smithers-nb ")

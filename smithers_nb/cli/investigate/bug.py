@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command
-from smithers_nb.cli.output import note, print_finding
+from smithers_nb.cli.output import note, print_finding, write_json
 from smithers_nb.errors import BugReportEmpty, BugReportNotSent, BugReportUnread, ParameterError, RunNotFailed, SourceError
 from smithers_nb.present.html.text import one_line, shown, visible
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.autopsy.results import Investigation
 
 _AGREED = "send"
+_ENGINES = {"journal": "smithers-nb", "dbos": "DBOS"}
+"""Engines whose runs are none of the business of the makers of Smithers."""
 _CANCELLED = 2
 _OPTIONS = (
     click.argument("text", type=Utf8(), required=False, default="", metavar="[TEXT]"),
@@ -28,15 +30,31 @@ _OPTIONS = (
     ),
     click.option("--yes", is_flag=True, help="Send it without asking; needed where there is no terminal to ask on."),
     click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing."),
+    click.option("--propose", is_flag=True, help="Print the report with the address it would go to, for --send; send nothing."),
+    click.option(
+        "--send",
+        "proposal",
+        type=click.File("rb"),
+        metavar="FILE",
+        help="Send exactly what --propose printed, to the address in it; - is standard input.",
+    ),
+    click.option("--again", is_flag=True, help="Send it although this bug was filed, or may have arrived."),
 )
 
 
 class _Report(NamedTuple):
-    """What would be sent, where it is kept if that fails, and whether the failure looks like a bug of the engine at all."""
+    """What would be sent, where it is kept if that fails, and whether the failure looks like a bug of the engine at all.
+
+    Attributes:
+        words: What the person who reports wrote; with other words it is another report.
+        whose: Engine of the run when it is not Smithers, whose makers a report is addressed to otherwise.
+    """
 
     payload: dict[str, Any]
     root: Path
     doubt: str = ""
+    words: str = ""
+    whose: str = ""
 
 
 @command(
@@ -48,16 +66,23 @@ def bug(ask: Asked, text: str, *, run_id: str | None, title: str, **sending: Any
     """Report a bug of Smithers to its makers.
 
     Shows exactly what would be sent, without secrets and names of people, then asks. A report that does not arrive is kept in
-    the project's `bug-reports` folder. Nothing is ever sent without a decision.
+    the project's `bug-reports` folder. Nothing is ever sent without a decision, and one bug is filed once. A run of another engine is
+    none of their business: its report is written to a file, unless --endpoint says where else it goes.
     """
-    from smithers_nb.workflows.bugs.endpoint import endpoint_for, refusal
+    from smithers_nb.workflows.bugs.endpoint import DEFAULT_ENDPOINT, endpoint_for, refusal
 
-    where = endpoint_for(sending["endpoint"])
+    proposed = None if sending["proposal"] is None else _proposed(ask, sending["proposal"])
+    where = endpoint_for(sending["endpoint"]) if proposed is None else proposed[1]
     if wrong := refusal(where):
         raise ParameterError(f"{one_line(where)} is no endpoint: {wrong}", hint="give --endpoint or SMITHERS_BUG_ENDPOINT an http(s) URL")
-    if not run_id and not text.strip():
+    if proposed is None and not run_id and not text.strip():
         raise BugReportEmpty("there is nothing to report", hint="say what went wrong, or name the run with --run")
-    report = _about_a_run(ask, run_id, text, title) if run_id else _words_alone(text, title)
+    report = proposed[0] if proposed else _about_a_run(ask, run_id, text, title) if run_id else _words_alone(text, title)
+    if report.whose and where == DEFAULT_ENDPOINT:
+        return _kept(ask, report, dry=sending["dry_run"] or sending["propose"])
+    if sending["propose"]:
+        write_json({"endpoint": where, "payload": report.payload, "words": report.words}, line=ask.fmt == "jsonl")
+        return None
     if sending["dry_run"]:
         _show(report.payload, line=ask.fmt == "jsonl")
         note(f"this would be sent to {where}; nothing was sent")
@@ -66,7 +91,39 @@ def bug(ask: Asked, text: str, *, run_id: str | None, title: str, **sending: Any
     if not _agreed(where, report, yes=sending["yes"]):
         note("not sent")
         return _CANCELLED
-    _file(ask, report, where)
+    _file(ask, report, where, again=sending["again"])
+    return None
+
+
+def _proposed(ask: Asked, file: Any) -> tuple[_Report, str]:
+    """Read a report that `--propose` printed, and the address that a person saw with it.
+
+    Raises:
+        ParameterError: It is none.
+    """
+    from smithers_nb.sources.stores.json_text import as_object
+    from smithers_nb.workflows.bugs.filing import project_folder
+
+    told = as_object(file.read())
+    payload, where, words = told.get("payload"), told.get("endpoint"), told.get("words", "")
+    if not (isinstance(payload, dict) and isinstance(where, str) and isinstance(words, str)):
+        raise ParameterError("--send takes what `smithers-nb bug --propose` printed", hint="keep its standard output in a file")
+    return _Report(payload, project_folder(ask.source), words=words), where
+
+
+def _kept(ask: Asked, report: _Report, *, dry: bool) -> int | None:
+    """Write the report of a run of another engine to a file: the makers of Smithers have nothing to do with it."""
+    from smithers_nb.workflows.bugs.filing import save_bug
+
+    if dry:
+        _show(report.payload, line=ask.fmt == "jsonl")
+        note(f"this is a run of {report.whose}, not of Smithers, so its makers would get nothing; nothing was written")
+        return None
+    path = save_bug(report.payload, root=report.root)
+    if path is None:
+        raise BugReportNotSent("the report could not be written", hint="print it with --dry-run instead")
+    told = f"This is a run of {report.whose}, not of Smithers, so nothing was sent to its makers. The report is in {path}"
+    print_finding({"saved": path, "sent": False, "detail": told}, ask.fmt, lambda: [shown(told)])
     return None
 
 
@@ -80,7 +137,9 @@ def _about_a_run(ask: Asked, run_id: str, text: str, title: str) -> _Report:
             found = _found(ask, project.source, snapshot.run_id)
             body, failure = (text, "") if found is None else (text or findings(found), found.failure.message)
             payload = compose(title=title, body=body, snapshot=snapshot, failure=failure, now=project.now)
-            return _Report(payload, project_folder(project.source.location), _doubt(found))
+            whose = _ENGINES.get(snapshot.source.kind, "")
+            words = "\n".join(filter(None, (title.strip(), text.strip())))
+            return _Report(payload, project_folder(snapshot.source.location), _doubt(found), words, whose)
     except SourceError as error:
         raise BugReportUnread(str(error), hint=error.hint) from error
 
@@ -129,14 +188,16 @@ def _agreed(where: str, report: _Report, *, yes: bool) -> bool:
     return sys.stdin.readline().strip().lower() == _AGREED
 
 
-def _file(ask: Asked, report: _Report, where: str) -> None:
+def _file(ask: Asked, report: _Report, where: str, *, again: bool) -> None:
     from smithers_nb.model.bug_report import BugSaved
     from smithers_nb.workflows.bugs.filing import file_bug
 
-    result = file_bug(report.payload, endpoint=where, root=report.root)
+    result = file_bug(report.payload, endpoint=where, root=report.root, words=report.words, again=again)
     if isinstance(result, BugSaved):
         hint = f"the report is kept in {result.path}" if result.path else "the report could not be kept either: copy it from above"
         raise BugReportNotSent(f"the report was not filed: {result.reason}", saved=Path(result.path) if result.path else None, hint=hint)
+    if result.earlier:
+        note("this bug was filed before, so nothing was sent now; --again sends it once more")
     print_finding(result, ask.fmt, lambda: _filed_page(result))
 
 

@@ -11,13 +11,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
-from smithers_nb.cli.output import Column, age, message, moment, node_name, note, plural, print_finding, print_rows, short_ids, took
+from smithers_nb.cli.output import (
+    Column,
+    age,
+    message,
+    moment,
+    node_name,
+    note,
+    plural,
+    print_finding,
+    print_rows,
+    record,
+    short_ids,
+    took,
+)
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.diagnosis.failure.order import by_start
+from smithers_nb.diagnosis.history.autopsies import newest_autopsies
 from smithers_nb.model.timestamps import duration
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import AttemptRow, NodeRow, TokenRow
+    from smithers_nb.model.explanation import Autopsy
+    from smithers_nb.model.rows import AttemptRow, NodeRow, RunRow, TokenRow
 
 _WENT_WELL = frozenset({"succeeded", "finished", "continued"})
 _FEW = 20
@@ -42,6 +57,7 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
         short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and sys.stdout.isatty() else {}
         reasons = project.reasons(rows) if ask.fmt == "table" else {}
         others = _others(reasons)
+        autopsies = newest_autopsies(project.source, shown)
         columns = (
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
             Column("WORKFLOW", lambda row: row.workflow, spare=1),
@@ -50,10 +66,11 @@ def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> 
             Column("AGE", lambda row: age(row.started_at or row.created_at, project.now)),
             Column("TOOK", lambda row: took(row.duration_s), spare=2),
             Column("SAME CAUSE", lambda row: others.get(row.run_id, ""), spare=4),
+            *((Column("AUTOPSY", lambda row: _autopsy(autopsies.get(row.run_id)), spare=5),) if autopsies else ()),
             Column("ERROR", lambda row: message(reasons.get(row.run_id)), grow=True),
         )
         print_rows(
-            shown,
+            shown if ask.fmt == "table" else (_with_autopsy(row, autopsies.get(row.run_id)) for row in shown),
             ask.fmt,
             columns,
             nothing=f"no such runs in {project.source.location}" if status else f"no runs in {project.source.location}",
@@ -69,6 +86,15 @@ def _others(reasons: dict[str, str]) -> dict[str, str]:
     same = {run_id: signature(text) for run_id, text in reasons.items()}
     runs = Counter(same.values())
     return {run_id: plural(runs[key] - 1, "other") for run_id, key in same.items() if runs[key] > 1}
+
+
+def _autopsy(found: list[Autopsy] | None) -> str:
+    return f"{found[0].run_id} {found[0].status}" if found else ""
+
+
+def _with_autopsy(row: RunRow, found: list[Autopsy] | None) -> Any:
+    """Add to a failed run who looked into it and how that stands."""
+    return {**record(row), "autopsy": {"runId": found[0].run_id, "status": found[0].status}} if found else row
 
 
 @command(
@@ -95,6 +121,8 @@ def _page(found: dict[str, Any], source: str | None) -> Iterable[str]:
     _nodes(sheet, found["nodes"], found["attempts"], found["tokens"])
     _people(sheet, found)
     sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])
+    sheet.prose("Autopsy", *(autopsy.standing for autopsy in found["autopsies"]))
+    sheet.verbatim("Autopsy of", [found["autopsy_of"]] if found["autopsy_of"] else [])
     sheet.prose("Noticed", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
     sheet.prose("Not readable", *(f"{problem.where}: {problem.what}" for problem in found["problems"]))
     if run.state not in _WENT_WELL:

@@ -68,6 +68,8 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     said = why.summary.casefold()
     sheet.prose("Noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
     sheet.prose("Held up", _names([blocker.node_id or "" for blocker in why.blockers if blocker.kind == _HELD_UP]))
+    sheet.prose("Autopsy", *(autopsy.standing for autopsy in why.autopsies[:_MAX_NAMES]))
+    sheet.verbatim("Autopsy of", [why.autopsy_of] if why.autopsy_of else [])
     sheet.prose("Not readable", *why.problems)
     if why.advice:
         sheet.blank()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from smithers_nb.cli.run_options import (
     settings_of,
     settings_options,
     where,
+    yes_option,
 )
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ControlRefused
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.control.reset import ResetItem
     from smithers_nb.engine.location import Location
 
-_YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_NAMED = 5
 _FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
 
 
@@ -44,6 +45,7 @@ _FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
     detach_option,
     force_option,
     accept_option,
+    yes_option,
     quiet_option,
     *settings_options,
     database_option,
@@ -54,7 +56,8 @@ def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int
     """Go on with a run that failed, was cancelled, is paused, waits, or lost its process.
 
     Its notebook is executed from the beginning; stages that are finished give what they gave before. A run whose notebook was edited
-    since is refused, unless --accept-workflow-change says that this is meant.
+    since is refused, unless --accept-workflow-change says that this is meant; when the edit gives up what was finished or decided, it
+    says so and asks first.
     """
     return resumed(ask, runs_of(ask, database), run, **options)
 
@@ -68,15 +71,22 @@ def resumed(  # noqa: PLR0913  # the options of two commands
     no_post_failure: bool,
     force: bool,
     accept_workflow_change: bool,
+    yes: bool = False,
     notebook: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
     serve: bool = False,
     **settings: Any,
 ) -> int:
     """Resume a run and execute it."""
+    from smithers_nb.engine.control import left_behind
     from smithers_nb.engine.control import resume as go_on
+    from smithers_nb.engine.control.run_state import resolved
+    from smithers_nb.engine.execution.outcome import notebook_of
 
     refuse_to_serve_detached(detach=detach, serve=serve)
+    if accept_workflow_change:
+        run = resolved(location, run)
+        _confirm("The edited notebook no longer has", left_behind(location, run, notebook_of(location, run)), yes=yes)
     found = go_on(
         location,
         run,
@@ -113,7 +123,7 @@ def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int
     node_argument,
     click.option("--iteration", type=click.IntRange(min=0), default=0, help="Its round of a loop, from 0."),
     click.option("--no-deps", is_flag=True, help="Only this node, not what began after it."),
-    _YES,
+    yes_option,
     detach_option,
     force_option,
     accept_option,
@@ -140,13 +150,13 @@ def retry_task(  # noqa: PLR0913  # its options
     """Try a node again, with everything that began after it.
 
     Says first what is reset: outputs are dropped, and what somebody decided after the node began is asked again. On a terminal it asks
-    before it does so.
+    before it does so; elsewhere it needs --yes where anything that was finished or decided would be lost.
     """
     from smithers_nb.engine import control
 
     location = runs_of(ask, database)
     plan = control.reset_plan(location, run, node, iteration, deps=not no_deps)
-    _confirm("This resets", plan.items, yes=yes, needed=False)
+    _confirm("This resets", plan.items, yes=yes)
     done = control.retry_task(
         location,
         plan.run_id,
@@ -165,7 +175,7 @@ def retry_task(  # noqa: PLR0913  # its options
     "rewind",
     run_argument,
     _FRAME,
-    _YES,
+    yes_option,
     force_option,
     database_option,
     example="smithers-nb rewind nightly-1\nsmithers-nb rewind nightly-1 load --yes",
@@ -184,7 +194,7 @@ def rewind(  # noqa: PLR0913  # its options
         _print_frames(ask, control.frames_of(location, run))
         return DONE
     plan = control.rewind_plan(location, run, frame)
-    _confirm(f"This goes back from frame {plan.came_from} to {plan.goes_to} and takes out", plan.items, yes=yes, needed=True)
+    _confirm(f"This goes back from frame {plan.came_from} to {plan.goes_to} and takes out", plan.items, yes=yes, always=True)
     done = control.rewind(location, plan.run_id, frame, caller=control.login(), force=force)
     found = {"run_id": done.run_id, "from_frame_no": done.came_from, "to_frame_no": done.goes_to, "removed_nodes": _rows(done.items)}
     command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, location)}"
@@ -203,23 +213,29 @@ def _print_frames(ask: Asked, frames: list[Frame]) -> None:
     print_rows(rows, ask.fmt, columns, nothing="nothing is finished in this run; frame 0 is its beginning")
 
 
-def _confirm(what: str, items: Iterable[ResetItem], *, yes: bool, needed: bool) -> None:
-    """Show what is taken back, and ask when somebody can answer; where nobody can, some things need --yes."""
+def _confirm(what: str, items: Sequence[ResetItem], *, yes: bool, always: bool = False) -> None:
+    """Show what is taken back and what is lost with it, and ask; where nobody can answer, a loss needs --yes.
+
+    Raises:
+        ControlRefused: `CONFIRMATION_REQUIRED`; nothing was changed.
+    """
+    if not items and not always:
+        return
     sheet = Sheet()
     sheet.heading(what)
-    sheet.states("", [(item.state, item.node.node_id, _withdrawn(item)) for item in items])
+    sheet.states("", [(item.state, item.node.node_id, item.loss) for item in items])
     for line in sheet.lines:
         click.echo(line, err=True)
     if yes:
         return
     if sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("Go on?", abort=True, err=True)
-    elif needed:
-        raise ControlRefused("nobody is there to confirm this", code="CONFIRMATION_REQUIRED", hint="add --yes")
-
-
-def _withdrawn(item: ResetItem) -> str:
-    return f"{item.withdrawn}: is asked again" if item.withdrawn else ""
+        return
+    lost = [f"{item.node.node_id} ({item.loss})" for item in items if item.loss]
+    if lost or always:
+        names = "; ".join(lost[:_NAMED]) + (f"; and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
+        told = f"this loses {names}: " if lost else ""
+        raise ControlRefused(f"{told}confirmation required (not a terminal)", code="CONFIRMATION_REQUIRED", hint="pass --yes to do it")
 
 
 def _rows(items: Iterable[ResetItem]) -> list[dict[str, Any]]:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, Utf8, command, group, maybe_run_argument, run_argument
-from smithers_nb.cli.output import moment, note, print_finding, write_json
-from smithers_nb.cli.run.execute import commands_for, show_request
-from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of, runs_of, where
-from smithers_nb.cli.text_page import Sheet
-from smithers_nb.errors import ParameterError
+from smithers_nb.cli.options import Asked, Utf8, command, group, run_argument
+from smithers_nb.cli.output import print_finding
+from smithers_nb.cli.run.inbox import inbox, refuse_when_foreign
+from smithers_nb.cli.run_options import by_option, database_option, refuse_unfilled, runs_of, where
+from smithers_nb.errors import ParameterError, RunNotFound
 from smithers_nb.present.html.text import one_line
 
 if TYPE_CHECKING:
@@ -61,61 +60,43 @@ def _decide(  # noqa: PLR0913  # the options of two commands
 ) -> int:
     from smithers_nb.engine.control import decide, login
 
-    location = runs_of(ask, database)
+    location = _deciding(ask, database, run)
     said = decide(location, run, node, approved=approved, by=by or login(), note=note, iteration=iteration, go_on=not no_continue)
     _follow(ask, location, said, "approved" if approved else "denied")
     return DONE
 
 
 @command(
-    "inbox",
-    maybe_run_argument,
-    database_option,
-    example="smithers-nb human inbox\nsmithers-nb human inbox --format json | jq -r '.[].prompt'",
-)
-def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
-    """List the gates and questions of notebook runs that wait for a person, oldest first, of one run or of all."""
-    from smithers_nb.engine.control import pending
-
-    location = location_of(ask, database)
-    found = pending(location, run) if has_runs(location) else []
-    if ask.fmt == "json":
-        write_json([_row(item) for item in found])
-    elif ask.fmt == "jsonl":
-        for item in found:
-            write_json(_row(item), line=True)
-    else:
-        for line in _page(found, where(ask, location)):
-            click.echo(line)
-        if not found:
-            note("no notebook run waits for a person")
-    return DONE
-
-
-@command(
     "answer",
-    click.argument("request", type=Utf8(), metavar="REQUEST"),
+    click.argument("request", type=Utf8(), metavar="REQUEST|RUN"),
     click.option(
         "--value",
         "-v",
         type=Utf8(),
-        metavar="JSON",
-        help="The answer as JSON; - is standard input.  [default: ask on the terminal]",
+        metavar="ANSWER",
+        help="The answer: one of the choices, text, or JSON; - is standard input.  [default: ask on the terminal]",
     ),
     by_option,
     _STAY,
     database_option,
-    example="""smithers-nb human answer human:nightly-1:region:0 --value '"eu"'""",
+    example="smithers-nb human answer nightly-1 --value eu\nsmithers-nb human answer human:nightly-1:region:0 --value eu",
 )
 def answer(  # noqa: PLR0913  # its options
     ask: Asked, request: str, *, value: str | None, by: str | None, no_continue: bool, database: str | None
 ) -> int:
-    """Answer a question of a run, and let it go on. What does not fit the question is refused before anything is written."""
-    from smithers_nb.engine.control import answer as say
-    from smithers_nb.engine.control import login
+    """Answer a question, named by its id or by its run when that asks only one, and let the run go on.
 
-    location = runs_of(ask, database)
-    said = say(location, request, _value(location, request, value), by=by or login(), go_on=not no_continue)
+    What does not fit the question is refused before anything is written.
+    """
+    from smithers_nb.engine.control import answer as say
+    from smithers_nb.engine.control import login, question_of
+
+    location = _deciding(ask, database, request)
+    asked = question_of(location, request)
+    if asked is None:
+        refuse_when_foreign(ask, request)
+    named = request if asked is None or asked.request_id is None else asked.request_id
+    said = say(location, named, _value(asked, value), by=by or login(), go_on=not no_continue)
     _follow(ask, location, said, "answered")
     return DONE
 
@@ -139,46 +120,56 @@ def _follow(ask: Asked, location: Location, said: Said, word: str) -> None:
     print_finding(found, ask.fmt, lambda: [f"{node_id} of {run_id} is {word}{then}"])
 
 
-def _page(found: list[Pending], options: str) -> list[str]:
-    sheet = Sheet()
-    for item in found:
-        sheet.blank()
-        sheet.heading(item.prompt, f"{item.kind} {item.node_id}", f"{item.workflow} {item.run_id}")
-        sheet.prose("Asked", f"{moment(item.requested_at)} UTC")
-        sheet.prose("About", item.summary)
-        show_request(sheet, item)
-        sheet.prose("Choices", ", ".join(map(str, item.options or ())) if item.request_id else "")
-        sheet.commands("", commands_for(item, options))
-    return sheet.lines
+def _deciding(ask: Asked, database: str | None, named: str) -> Location:
+    """Find the project whose run a person decides about; a run of another engine is decided by that engine's own command line.
 
-
-def _row(item: Pending) -> dict[str, Any]:
-    from smithers_nb.cli.output import dump
-
-    return dump(item._asdict())  # type: ignore[no-any-return]  # a dict gives a dict
-
-
-def _value(location: Location, request: str, given: str | None) -> Any:
-    """Read the answer: as given, from standard input, or from the person at the terminal."""
-    if given is not None:
-        return _json(sys.stdin.read() if given == "-" else given)
-    if not sys.stdin.isatty():
-        raise ParameterError("no answer is given", hint="give it as JSON: --value JSON, or --value - to read it from standard input")
-    from smithers_nb.engine.control import pending
-
-    asked = next((item for item in pending(location) if item.request_id == request), None)
-    if asked is None:
-        return None  # there is no such question any more, which the answer will be told
-    choices = f" ({', '.join(asked.options)})" if asked.options else ""
-    typed: str = click.prompt(one_line(f"{asked.prompt}{choices}", 1_000), err=True)
-    return typed if asked.kind in ("ask", "select") else _json(typed)
-
-
-def _json(text: str) -> Any:
-    import orjson
+    Raises:
+        RunNotFound: There is no such run.
+        ControlRefused: `RUN_OF_ANOTHER_ENGINE`, with the commands that decide it.
+    """
+    from smithers_nb.engine.control.decisions import QUESTION
+    from smithers_nb.engine.control.run_state import resolved
 
     try:
-        return orjson.loads(text)
+        location = runs_of(ask, database)
+        if not named.startswith(QUESTION):
+            resolved(location, named)
+    except RunNotFound:
+        refuse_when_foreign(ask, named)
+        raise
+    return location
+
+
+def _value(asked: Pending | None, given: str | None) -> Any:
+    """Read the answer: as given, from standard input, or from the person at the terminal."""
+    if given is None:
+        if not sys.stdin.isatty():
+            raise ParameterError("no answer is given", hint="give it: --value ANSWER, or --value - to read it from standard input")
+        if asked is None:
+            return None  # there is no such question any more, which the answer will be told
+        choices = f" ({', '.join(asked.options)})" if asked.options else ""
+        given = str(click.prompt(one_line(f"{asked.prompt}{choices}", 1_000), err=True))
+    elif given == "-":
+        given = sys.stdin.read().removesuffix("\n")
+    return _read(asked, given)
+
+
+def _read(asked: Pending | None, text: str) -> Any:
+    """Take a choice and text as they are typed, with or without the quotes of JSON; anything else is JSON."""
+    import orjson
+
+    if asked is None:
+        return text
+    if asked.options and text in asked.options:
+        return text
+    refuse_unfilled(text, "the answer")
+    is_text = asked.kind in {"ask", "select"}
+    try:
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if is_text:
+            return text
         quoted = orjson.dumps(text).decode()
         raise ParameterError(f"--value is no JSON: {error}", hint=f"text needs quotes within quotes: --value '{quoted}'") from None
+    refuse_unfilled(value, "the answer")
+    return value if isinstance(value, str) or not is_text else text

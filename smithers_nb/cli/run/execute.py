@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -150,29 +150,30 @@ def tell(ask: Asked, location: Location, outcome: Outcome) -> None:
 
 
 def commands_for(item: Pending, options: str = "") -> list[str]:
-    """Write the commands that decide a gate or answer a question."""
-    run = shlex.quote(item.run_id)
+    """Write the commands that decide a gate or answer a question; where the answer is a person's own, it is left to fill in."""
+    from smithers_nb.diagnosis.engines.base import FILL_IN
+    from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
+
+    ours = NotebookCommands()
     if item.request_id is None:
-        node = f" --node {shlex.quote(item.node_id)}" + (f" --iteration {item.iteration}" if item.iteration else "")
-        return [f"smithers-nb approve {run}{node}{options}", f"smithers-nb deny {run}{node}{options}"]
-    example = {"confirm": "true", "json": "JSON"}.get(item.kind, '"…"')
-    if item.options:
-        import orjson
-
-        example = orjson.dumps(item.options[0]).decode()
-    return [f"smithers-nb human answer {shlex.quote(item.request_id)} --value {shlex.quote(example)}{options}"]
+        gate = (item.run_id, item.node_id, item.iteration)
+        lines = [ours.approve(*gate), ours.deny(*gate)]
+    else:
+        choices = ["true", "false"] if item.kind == "confirm" else item.options or [FILL_IN]
+        lines = [ours.answer(item.request_id, choice) for choice in choices]
+    return [f"{line}{options}" for line in lines]
 
 
-def show_request(sheet: Sheet, item: Pending) -> None:
+def show_request(sheet: Sheet, details: Mapping[str, Any], earlier: Mapping[str, Any] | None, changes: Iterable[Mapping[str, Any]]) -> None:
     """Add what a decision is about, and the version that was decided before, beside the one that is asked now."""
     from smithers_nb.present.html.decision_cards import again, as_text
 
-    if item.earlier is not None:
-        sheet.prose("", again(as_text(item.earlier.said), item.earlier.by, item.earlier.at))
-        for name, before, now in item.changes:
-            sheet.prose("Then", f"{name}: {'nothing' if before is None else as_text(before)}")
-            sheet.prose("Now", f"{name}: {'nothing' if now is None else as_text(now)}")
-    shown = {name: value for name, value in item.details.items() if not isinstance(value, dict | list)}
+    if earlier is not None:
+        sheet.prose("", again(as_text(earlier["said"]), earlier["by"], earlier["at"]))
+        for change in changes:
+            for label, value in (("Before", change["before"]), ("Now", change["now"])):
+                sheet.prose(label, f"{change['name']}: {'nothing' if value is None else as_text(value)}")
+    shown = {name: value for name, value in details.items() if not isinstance(value, dict | list)}
     sheet.prose("", *(f"{name}: {value}" for name, value in shown.items()))
 
 
@@ -185,7 +186,7 @@ def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]
         sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {_first_line(outcome.reason.message)}")
     for item in asked:
         sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
-        show_request(sheet, item)
+        show_request(sheet, item.details, item.earlier and item.earlier._asdict(), (change._asdict() for change in item.changes))
     sheet.verbatim("Notebook", [outcome.notebook] if outcome.notebook else [])
     for item in asked:
         sheet.commands("", commands_for(item, options))

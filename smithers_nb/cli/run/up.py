@@ -21,6 +21,7 @@ from smithers_nb.cli.run_options import (
     runs_of,
     settings_of,
     settings_options,
+    yes_option,
 )
 from smithers_nb.errors import ParameterError
 
@@ -43,6 +44,7 @@ run_options = (
     click.option("--resume", is_flag=True, help="Go on with the run of --run-id instead of starting one."),
     force_option,
     accept_option,
+    yes_option,
     example="smithers-nb up nightly.ipynb -p day 2026-11-20\n"
     "smithers-nb up nightly.ipynb --detach --format json\nsmithers-nb up nightly.ipynb --run-id nightly-1 --resume",
 )
@@ -58,7 +60,7 @@ def up(ask: Asked, file: Path, *, resume: bool, **options: Any) -> int:
         return hand_over(file, resume=resume, **options)
     if resume:
         return go_on(ask, file, **options)
-    for name in ("force", "accept_workflow_change"):
+    for name in ("force", "accept_workflow_change", "yes"):
         if options.pop(name):
             raise ParameterError(f"--{name.replace('_', '-')} is about a run that is there already", hint="add --resume --run-id ID")
     return start(ask, file, **options)
@@ -108,6 +110,7 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
     database: str | None,
     force: bool,
     accept_workflow_change: bool,
+    yes: bool,
     **settings: Any,
 ) -> int:
     """Go on with a run of this notebook."""
@@ -123,6 +126,7 @@ def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
         parameters=given_parameters(pairs, parameters_file, document),
         force=force,
         accept_workflow_change=accept_workflow_change,
+        yes=yes,
         detach=detach,
         no_post_failure=no_post_failure,
         serve=serve,

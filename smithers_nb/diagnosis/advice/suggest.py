@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
+from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of, secret_fields
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
@@ -18,6 +18,7 @@ from smithers_nb.diagnosis.failure.excerpt import quoting
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model import timestamps
 from smithers_nb.model.verdict import Advice, Classification, Failure
+from smithers_nb.redact import short_line
 from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
@@ -64,7 +65,7 @@ def advise(  # noqa: PLR0913  # all but three are options by name
     wanted = _choose(case, classification)
     chosen = _INSTEAD[wanted] if wanted in tried and wanted != "fix-environment" else wanted
     detail, lines = _SAY[chosen](case)
-    detail += _of_the_origin(case, lines)
+    detail += _of_the_origin(case, lines) + _of_the_secrets(case, lines)
     if chosen != wanted:
         detail = f"`{wanted}` was tried before and the same failure came back. {detail}"
     if case.edited:
@@ -275,15 +276,24 @@ def _of_the_origin(case: _Case, lines: list[str]) -> str:
     return told
 
 
+def _of_the_secrets(case: _Case, lines: list[str]) -> str:
+    """Say what the command for a fresh run leaves to fill in."""
+    secret = secret_fields(_given(case)) if any(line == _afresh(case) for line in lines) else []
+    fields = ", ".join(f"`{short_line(field, 60)}`" for field in secret)
+    return f" Fill in {fields} where the command has …: secrets of the run's input are not printed." if secret else ""
+
+
 def _look(case: _Case) -> str:
     return case.cli.node(case.failure.run_id, case.failure.node_id or "", case.failure.iteration)
 
 
 def _afresh(case: _Case) -> str:
     """Start it again with the same input, or, where that input is what made it fail, as the last good run had it."""
-    given = _input_of(case.snapshot)
-    better = case.origin.good_input if case.origin else None
-    return case.cli.fresh_run(case.path, {**(given or {}), **better} if better else given)
+    return case.cli.fresh_run(case.path, _given(case))
+
+
+def _given(case: _Case) -> dict[str, Any]:
+    return {**(_input_of(case.snapshot) or {}), **((case.origin and case.origin.good_input) or {})}
 
 
 _SAY: Final = {

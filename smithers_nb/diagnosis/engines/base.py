@@ -6,16 +6,21 @@ on. So no finder tells engines apart by name. What the engines' commands have in
 
 from __future__ import annotations
 
+import json
 import shlex
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from smithers_nb.redact import MARK, redact, redact_value
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
     from smithers_nb.sources.snapshot import Snapshot
 
 FILL_IN: Final = "…"
-"""Stands where a person must write something. It is not valid JSON, so a command line in which it still stands is refused."""
+"""Stands where a person must write something. It is not valid JSON, and our own commands refuse it as text, so a line in which it still
+stands starts nothing."""
 
 
 class EngineCommands(ABC):
@@ -52,8 +57,8 @@ class EngineCommands(ABC):
         return cls()
 
     def line(self, *arguments: str) -> str:
-        """Print one command so that a shell hands these exact arguments to the program."""
-        return shlex.join((*self.program, *arguments))
+        """Print one command so that a shell hands these exact arguments to the program; one with a secret in it is left to fill in."""
+        return shlex.join((*self.program, *without_secrets(arguments)))
 
     @abstractmethod
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
@@ -115,6 +120,44 @@ class EngineCommands(ABC):
 
     def _decide(self, verb: str, run_id: str, node_id: str, iteration: int) -> str:
         return self.line(verb, run_id, *option("--node", node_id), *iteration_option(iteration))
+
+
+def without_secrets(arguments: Iterable[str]) -> list[str]:
+    """Put `FILL_IN` in the place of every argument with a secret in it.
+
+    This is done before anything is quoted: a secret in pieces of a shell's quotes is not recognised any more, and one that is replaced
+    afterwards leaves a line that runs with the replacement as its input.
+    """
+    words = [FILL_IN if redact(word) != word else word for word in arguments]
+    for position in range(1, len(words)):  # what stands before an argument may make a secret of it
+        before, line = shlex.join(words[:position]), shlex.join(words[: position + 1])
+        if redact(line) != f"{redact(before)}{line[len(before) :]}":
+            words[position] = FILL_IN
+    return words
+
+
+def fillable(value: Any) -> Any:
+    """Return a JSON value with `FILL_IN` in the place of each part that is a secret, or was replaced because it was one."""
+    return _fillable(value, redact_value(value))
+
+
+def secret_fields(given: dict[str, Any]) -> list[str]:
+    """Name the fields of a run's input in which something has to be filled in."""
+    return [name for name, value in fillable(given).items() if name not in given or value != given[name]]
+
+
+def as_fillable_json(value: Any) -> str:
+    """Write a value as JSON that is refused as long as a place to fill in is left."""
+    return json.dumps(fillable(value), ensure_ascii=False).replace(f'"{FILL_IN}"', FILL_IN)
+
+
+def _fillable(value: Any, clean: Any) -> Any:
+    if isinstance(value, dict) and isinstance(clean, dict):
+        pairs = zip(value.items(), clean.items(), strict=False)  # two names that are secrets may have become one
+        return {name if name == shown else FILL_IN: _fillable(item, its) for (name, item), (shown, its) in pairs}
+    if isinstance(value, list) and isinstance(clean, list):
+        return [_fillable(*pair) for pair in zip(value, clean, strict=True)]
+    return FILL_IN if value != clean or MARK in str(value) else value
 
 
 def option(flag: str, value: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.diagnosis.engines.base import EngineCommands
+from smithers_nb.diagnosis.engines.base import EngineCommands, without_secrets
 from smithers_nb.sources.dbos.rows import GIVEN_UP
 from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.sources.urls import is_postgres
@@ -94,7 +94,7 @@ class DbosCommands(EngineCommands):
 
     def _line(self, verb: str, run_id: str, *options: str) -> str:
         target = ("--", run_id) if run_id.startswith("-") else (run_id,)
-        return f"{self.line(verb, *options)} {self._database()} {shlex.join(target)}"
+        return f"{self.line(verb, *options)} {self._database()} {shlex.join(without_secrets(target))}"
 
     def _database(self) -> str:
         location, _, schema = self._snapshot.source.location.partition("?schema=")

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.diagnosis.engines.base import EngineCommands, iteration_option
+from smithers_nb.diagnosis.engines.base import EngineCommands, as_fillable_json, fillable, iteration_option
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class NotebookCommands(EngineCommands):
         """Take back a node and what began after it, and execute the run again."""
         del workflow_path
         target = ("--", run_id, node_id) if node_id.startswith("-") else (run_id, node_id)
-        return self.line("retry-task", "--yes", *iteration_option(iteration), *target)
+        return self.line("retry-task", *iteration_option(iteration), *target)
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
         """Execute a run again; what is finished is not done again."""
@@ -53,7 +52,7 @@ class NotebookCommands(EngineCommands):
 
     def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
         """Start a new run of a notebook with the same parameters."""
-        given = (word for name, value in (run_input or {}).items() for word in ("-p", name, _word(value)))
+        given = (word for name, value in fillable(run_input or {}).items() for word in ("-p", name, _word(value)))
         return self.line("up", workflow_path or self.no_path, *given)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
@@ -85,4 +84,4 @@ class HandMadeCommands(NotebookCommands):
 
 def _word(value: Any) -> str:
     """Write a parameter as `-p` takes it: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else as_fillable_json(value)

@@ -10,7 +10,7 @@ import json
 import shlex
 from typing import Any, Final
 
-from smithers_nb.diagnosis.engines.base import FILL_IN, EngineCommands, iteration_option, option
+from smithers_nb.diagnosis.engines.base import FILL_IN, EngineCommands, as_fillable_json, iteration_option, option, without_secrets
 
 _ACCEPT: Final = "--accept-workflow-change"
 
@@ -51,7 +51,7 @@ class SmithersCommands(EngineCommands):
 
     def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
         """Start a new run of a workflow with the same input."""
-        given = ("--input", json.dumps(run_input, ensure_ascii=False)) if run_input else ()
+        given = ("--input", as_fillable_json(run_input)) if run_input else ()
         return self.line("up", workflow_path or self.no_path, *given)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
@@ -76,4 +76,4 @@ class SmithersCommands(EngineCommands):
         parameters = {"name": "resolve_approval", "arguments": {"action": action, **gate, **choice}}
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": parameters}
         text = json.dumps(call, ensure_ascii=False).replace(f'"{FILL_IN}"', FILL_IN)
-        return f"printf '%s\\n' {shlex.quote(text)} | {self.line('--mcp')}"
+        return f"printf '%s\\n' {shlex.join(without_secrets([text]))} | {self.line('--mcp')}"

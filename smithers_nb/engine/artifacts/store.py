@@ -70,6 +70,16 @@ def put(artifacts: str | Path, kind: str, run_id: str, suffix: str, content: byt
     return location
 
 
+def discard(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> None:
+    """Take an artifact away that another has made needless; one that is not there, or cannot be reached, is no error."""
+    with suppress(Exception):
+        if not is_url(artifacts):
+            artifact_path(Path(artifacts), safe_name(kind), run_id, suffix).unlink(missing_ok=True)
+            return
+        files, root = _file_system(str(artifacts))
+        files.rm_file(f"{root.rstrip('/')}/{artifact_path(Path(), safe_name(kind), run_id, suffix).as_posix()}")
+
+
 def address(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> str:
     """Name the path or URL of an artifact, without secrets."""
     if is_url(artifacts):

@@ -5,7 +5,8 @@ transaction. None of them executes a notebook; `engine.workers` does, afterwards
 """
 
 from smithers_nb.engine.control.cancel import Cancellation, cancel
-from smithers_nb.engine.control.decisions import Pending, Said, answer, decide, login, pending
+from smithers_nb.engine.control.decisions import Pending, Said, answer, decide, login, pending, question_of
+from smithers_nb.engine.control.edit_check import left_behind
 from smithers_nb.engine.control.reset import ResetPlan, reset_plan, retry_task
 from smithers_nb.engine.control.resume import Resumption, resume
 from smithers_nb.engine.control.rewind import RewindPlan, frames_of, rewind, rewind_plan
@@ -24,8 +25,10 @@ __all__ = [
     "cancel",
     "decide",
     "frames_of",
+    "left_behind",
     "login",
     "pending",
+    "question_of",
     "reset_plan",
     "resume",
     "retry_task",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Answer, Decision
     from smithers_nb.engine.location import Location
 
+QUESTION: Final = "human:"
+"""How the id of a question begins."""
+
 _PROBLEMS: Final = 8
 """How many fields of an answer that do not fit are named."""
 
@@ -55,6 +58,7 @@ class Pending(NamedTuple):
         digest: Fingerprint of what is asked, for `decide` and `answer`; None of a run of an older version.
         earlier: The version before that somebody has decided or answered, when the run asks something else by now; it no longer counts.
         changes: What is different from it.
+        on_deny: What a denial does to the run: `continue` or `fail`.
     """
 
     run_id: str
@@ -72,6 +76,7 @@ class Pending(NamedTuple):
     digest: str | None = None
     earlier: Earlier | None = None
     changes: tuple[Difference, ...] = ()
+    on_deny: str = "continue"
 
 
 class Said(NamedTuple):
@@ -163,6 +168,37 @@ def pending(location: Location, run_id: str | None = None) -> list[Pending]:
     return sorted(found, key=lambda item: (item.requested_at or 0, item.run_id, item.node_id))
 
 
+def question_of(location: Location, named: str) -> Pending | None:
+    """Find the open question that is meant.
+
+    Args:
+        location: Where the journal is.
+        named: The question's id, or a run in which one question waits; a unique beginning of the run's id is enough.
+
+    Returns:
+        The question; None when a question is named that is not open.
+
+    Raises:
+        RunNotFound: There is no such run.
+        ControlRefused: `NO_SUCH_QUESTION` when the run asks none, `AMBIGUOUS` when it asks several.
+    """
+    asked = [item for item in pending(location) if item.request_id is not None]
+    meant = next((item for item in asked if item.request_id == named), None)
+    if meant is not None or named.startswith(QUESTION):
+        return meant
+    with Journal.open(location) as journal:
+        found = resolve(journal, named)
+        of_run = [item for item in asked if item.run_id == found]
+        if not of_run:
+            with journal.reading() as connection:
+                hint = _what_instead(connection, found)
+            raise ControlRefused(f"run {found} asks no question", code="NO_SUCH_QUESTION", hint=hint)
+    if len(of_run) > 1:
+        names = ", ".join(str(item.request_id) for item in of_run)
+        raise ControlRefused(f"run {found} asks several questions: {names}", code="AMBIGUOUS", hint="name the question instead of the run")
+    return of_run[0]
+
+
 def _gates(connection: sa.Connection, run_id: str | None) -> list[Pending]:
     rows = connection.execute(_asked(approvals).where(approvals.c.status == "requested", *_open(run_id)))
     return [_as_gate(row, orjson.loads(row.request_json or "{}")) for row in rows]
@@ -171,9 +207,9 @@ def _gates(connection: sa.Connection, run_id: str | None) -> list[Pending]:
 def _as_gate(row: sa.Row[Any], request: dict[str, Any]) -> Pending:
     title, summary = str(request.get("title") or row.node_id), str(request.get("summary") or "")
     about = (row.run_id, row.workflow_name, "gate", row.node_id, row.iteration)
-    details = request.get("details")
+    details, on_deny = request.get("details"), str(request.get("onDeny") or "continue")
     shown = details if isinstance(details, dict) else {}
-    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms, shown, **_versions(row))
+    return Pending(*about, None, title, summary, ["approve", "deny"], None, row.requested_at_ms, shown, on_deny=on_deny, **_versions(row))
 
 
 def _questions(connection: sa.Connection, run_id: str | None) -> list[Pending]:
@@ -229,7 +265,7 @@ def _what_instead(connection: sa.Connection, run_id: str) -> str:
         sa.select(questions.c.request_id).where(questions.c.run_id == run_id, questions.c.status == "pending").limit(1)
     ).first()
     if row is not None:
-        return f"it asks a question: smithers-nb human answer {row.request_id} --value JSON"
+        return f"it asks a question: smithers-nb human answer {row.request_id}"
     decided = sa.select(approvals).where(approvals.c.run_id == run_id, approvals.c.decided_at_ms.is_not(None))
     last = connection.execute(decided.order_by(approvals.c.decided_at_ms.desc()).limit(1)).first()
     said = "" if last is None else f"; {last.node_id!r} was {last.status} by {last.decided_by}"

@@ -10,16 +10,18 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.engine.control.run_state import config_of, run_row
+import sqlalchemy as sa
+
+from smithers_nb.engine.control.run_state import config_of, resolve, run_row
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.records import append_event, as_json
-from smithers_nb.engine.journal.schema import runs
+from smithers_nb.engine.journal.records import Node, append_event, as_json
+from smithers_nb.engine.journal.schema import nodes, runs
+from smithers_nb.engine.notebook.file import code_cells
 from smithers_nb.engine.notebook.source_hash import UNAVAILABLE, Source, changed_parts, mismatches, source_of
-from smithers_nb.errors import ControlRefused
+from smithers_nb.errors import ControlRefused, ParameterError
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
+    from smithers_nb.engine.control.reset import ResetItem
     from smithers_nb.engine.location import Location
 
 _SHOWN: Final = 5
@@ -70,6 +72,46 @@ def is_edited(location: Location, run_id: str) -> bool:
     config = config_of(row)
     labels = mismatches(row.workflow_hash, source_of(Path(row.workflow_path or ""), folder_of(config)))
     return bool(labels) and UNAVAILABLE not in labels and not config.get("hot")
+
+
+def left_behind(location: Location, run_id: str, executed: Path) -> tuple[ResetItem, ...]:
+    """List what a run has finished or been told at stages, gates and questions that its edited notebook no longer has.
+
+    Args:
+        location: Where the journal is.
+        run_id: The run; a unique beginning is enough.
+        executed: The run's executed notebook, which has the cells as they were.
+
+    Returns:
+        What the edit gives up: a stage of another name is done anew, and a gate asked anew. Names that code puts together are not seen.
+    """
+    from smithers_nb.engine.control.reset import items_of
+
+    with Journal.open(location) as journal:
+        found = resolve(journal, run_id)
+        with journal.reading() as connection:
+            row = run_row(connection, found)
+            before = _words(executed)
+            source = source_of(Path(row.workflow_path or ""), folder_of(config_of(row)))
+            now = _words(Path(row.workflow_path or ""), *source.files)
+            if before is None or now is None:
+                return ()
+            known = connection.execute(sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == found)).all()
+            gone = [Node(found, *key) for key in known if _names(before, key.node_id) and not _names(now, key.node_id)]
+            return tuple(item for item in items_of(connection, gone) if item.loss)
+
+
+def _words(notebook: Path, *modules: Path) -> str | None:
+    """Read the code of a notebook and of modules; None when the notebook cannot be read."""
+    try:
+        cells = code_cells(notebook).values()
+    except ParameterError:
+        return None
+    return "\n".join((*cells, *(module.read_text("utf-8", "replace") for module in modules if module.is_file())))
+
+
+def _names(code: str, node_id: str) -> bool:
+    return f'"{node_id}"' in code or f"'{node_id}'" in code
 
 
 def restamp(connection: sa.Connection, run_id: str, config: dict[str, Any], source: Source) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ from smithers_nb.errors import ParameterError
 if TYPE_CHECKING:
     from smithers_nb.engine.notebook.file import NotebookFile, Parameter
 
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None, "Any": Any}
 
 
@@ -48,7 +50,8 @@ def checked(notebook: NotebookFile, given: Mapping[str, Any], root: Path) -> dic
     """
     model = notebook.settings.get("parameters")
     if model is not None:
-        return _as_model(_model(str(model), root, notebook), given)
+        found = _model(str(model), root, notebook)
+        return _as_model(found, _spelled(given, found.model_fields))
     if not given:
         return {}
     if notebook.parameters is None:
@@ -57,8 +60,9 @@ def checked(notebook: NotebookFile, given: Mapping[str, Any], root: Path) -> dic
             hint="tag the cell that sets them (in JupyterLab: property inspector, Cell Tags)",
         )
     if notebook.language != "python":
-        return {name: _plain(value) for name, value in given.items()}
+        return {name: _plain(value) for name, value in _spelled(given, notebook.parameters).items()}
     known = notebook.parameters
+    given = _spelled(given, known)
     return {name: _fitting(_known(name, known, notebook), value) for name, value in given.items()}
 
 
@@ -72,6 +76,26 @@ def plain_value(text: str) -> Any:
     except ValueError:
         return str(text)
     return number if isinstance(number, int) or abs(number) < float("inf") else str(text)
+
+
+def _spelled(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Give parameters the notebook's own spelling: Smithers' workflows write `targetRunId` for what is `target_run_id` here.
+
+    Raises:
+        ParameterError: One is given in both spellings.
+    """
+    own = {_plainly(name): name for name in known}
+    spelled: dict[str, Any] = {}
+    for name, value in given.items():
+        found = name if name in known else own.get(_plainly(name), name)
+        if found in spelled:
+            raise ParameterError(f"{found!r} is given twice, also as {name[:60]!r}", hint="leave one of them out")
+        spelled[found] = value
+    return spelled
+
+
+def _plainly(name: str) -> str:
+    return "_".join(word.lower() for word in _WORD.findall(name))
 
 
 def _known(name: str, known: Mapping[str, Parameter], notebook: NotebookFile) -> Parameter:

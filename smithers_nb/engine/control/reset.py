@@ -37,11 +37,20 @@ class ResetItem(NamedTuple):
     Attributes:
         state: Its state before.
         withdrawn: What a person said there and has to say again; empty for all but decided gates and answered questions.
+        is_cell: A cell, which every execution runs again anyway.
     """
 
     node: Node
     state: str
     withdrawn: str = ""
+    is_cell: bool = False
+
+    @property
+    def loss(self) -> str:
+        """What is gone with it, in words; empty when nothing is that somebody would miss."""
+        if self.withdrawn:
+            return f"{self.withdrawn}: is asked again"
+        return "its output is dropped, and it is done again" if self.state == "finished" and not self.is_cell else ""
 
 
 class ResetPlan(NamedTuple):
@@ -191,8 +200,11 @@ def _item(connection: sa.Connection, node: Node) -> ResetItem:
     gate = connection.execute(sa.select(approvals.c.status, approvals.c.decided_by).where(*node.key(approvals))).first()
     if gate is not None and gate.status != "requested":
         return ResetItem(node, state, f"{gate.status} by {gate.decided_by}")
+    kinds = connection.execute(sa.select(attempts.c.meta_json).where(*node.key(attempts)).limit(1)).scalars()
+    is_cell = any(orjson.loads(meta or "{}").get("kind") == "cell" for meta in kinds)
     asked = connection.execute(sa.select(questions.c.status, questions.c.answered_by).where(*node.key(questions))).first()
-    return ResetItem(node, state, f"answered by {asked.answered_by}" if asked is not None and asked.status == "answered" else "")
+    said = f"answered by {asked.answered_by}" if asked is not None and asked.status == "answered" else ""
+    return ResetItem(node, state, said, is_cell)
 
 
 def _nodes_of(run_id: str) -> sa.Select[tuple[str, int]]:

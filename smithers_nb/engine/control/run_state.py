@@ -41,6 +41,12 @@ def resolve(journal: Journal, given: str) -> str:
     return found[0]
 
 
+def resolved(location: Location, given: str) -> str:
+    """Find the one run of a place whose id is, or begins with, what was given; see `resolve`."""
+    with Journal.open(location) as journal:
+        return resolve(journal, given)
+
+
 def run_row(connection: sa.Connection, run_id: str) -> sa.Row[Any]:
     """Read a run's row."""
     row: sa.Row[Any] = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()

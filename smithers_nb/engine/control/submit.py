@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import secrets
 import string
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from smithers_nb._version import __version__
 from smithers_nb.engine.control.edit_check import folder_of, stamp
 from smithers_nb.engine.control.parameters import checked
 from smithers_nb.engine.control.settings import Settings
@@ -83,6 +85,7 @@ def submit(  # noqa: PLR0913  # all but three are options by name
         "rootDir": str(location.root),
         "cwd": str(folder),
         "artifacts": None,
+        "versions": {"engine": f"smithers-nb {__version__}", "python": platform.python_version()},
         "hidden": hidden or found.settings.get("hidden") is True,
     }
     config = settings.applied_to(config, folder)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from smithers_nb.present.html.cards import banner, details, note
 from smithers_nb.present.html.markup import Html, escape, h, join
 from smithers_nb.present.html.text import shown, without_ansi
+from smithers_nb.present.report.secrets import has_telling_heading, redacted_columns, redacted_svg
 from smithers_nb.present.timeline.plotly_figure import PLOTLY_MIMETYPE
 from smithers_nb.redact import redact_value
 
@@ -79,11 +80,12 @@ class Outputs:
             remark = note(
                 f"A table or page of {len(markup):,} characters is left out; its plain text is shown instead.", state="problem"
             ).html
-            return join([remark, _pre(text_of(data.get("text/plain", "")))])
+            return remark if has_telling_heading(markup) else join([remark, _pre(text_of(data.get("text/plain", "")))])
         return self._fragments.output(markup)
 
     def _figure(self, data: Bundle) -> Html:
-        spec = {"data": data[PLOTLY_MIMETYPE].get("data"), "layout": _without_pictures(data[PLOTLY_MIMETYPE].get("layout"))}
+        traces = [redacted_columns(trace) if isinstance(trace, Mapping) else trace for trace in data[PLOTLY_MIMETYPE].get("data") or ()]
+        spec = {"data": traces, "layout": _without_pictures(data[PLOTLY_MIMETYPE].get("layout"))}
         blob = json_block(redact_value(spec))
         title = _title(spec["layout"]) or "Figure"
         markup = text_of(data.get("text/html", ""))
@@ -165,7 +167,10 @@ def _picture(mimetype: str) -> Callable[[Bundle], Html]:
 
 def _svg_picture(data: Bundle) -> Html:
     """A drawing of unknown origin is shown as a picture, where no script of it can run."""
-    packed = base64.b64encode(text_of(data["image/svg+xml"]).encode("utf-8", "replace")).decode()
+    drawing = redacted_svg(text_of(data["image/svg+xml"]))
+    if drawing is None:
+        return note("A drawing that cannot be read, or shows a secret, is left out.", state="problem").html
+    packed = base64.b64encode(drawing.encode("utf-8", "replace")).decode()
     return _image(f"data:image/svg+xml;base64,{packed}", text_of(data.get("text/plain", "")))
 
 

@@ -14,6 +14,7 @@ import nh3
 
 from smithers_nb.present.html.markup import Html
 from smithers_nb.present.html.text import visible
+from smithers_nb.present.report.secrets import redact_pieces
 from smithers_nb.redact import redact
 
 _TAGS: Final = frozenset(
@@ -104,10 +105,11 @@ class Fragments:
     def _finished(self, markup: str, *, listed: bool) -> Html:
         """Redact the words, order the headings and drop pictures that lost their address: tag by tag, never inside an attribute."""
         tokens = _TAG.split(self._clean(markup))
+        redact_pieces(tokens)
         for position, token in enumerate(tokens):
-            if not position % 2:
-                tokens[position] = _redacted(token)
-            elif token.startswith("<img") and " src=" not in token:
+            if position % 2 == 0:
+                continue
+            if token.startswith("<img") and " src=" not in token:
                 tokens[position] = ""
             elif heading := _HEADING.match(token):
                 tokens[position] = f"</h{self._level}>" if heading.group(1) else self._heading(heading, tokens, position, listed=listed)
@@ -138,13 +140,7 @@ class Fragments:
         for token in tokens[position + 1 :]:
             if token.startswith("</h"):
                 break
-            words += [] if token.startswith("<") else [_redacted(token)]
+            words += [] if token.startswith("<") else [token]
         anchor = f"part-{len(self.headings) + 1}"
         self.headings.append(Heading(self._level, anchor, " ".join(html.unescape("".join(words)).split())))
         return f'<h{self._level} id="{anchor}">'
-
-
-def _redacted(escaped: str) -> str:
-    words = html.unescape(escaped)
-    cleaned = redact(words)
-    return escaped if cleaned == words else html.escape(cleaned)

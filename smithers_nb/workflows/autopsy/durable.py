@@ -143,7 +143,7 @@ def _filed(card: GateCard, gathered: Gathered) -> ReportRow:
     from smithers_nb.workflows.bugs.filing import file_bug, project_folder
 
     if _was_cut_off():
-        return ReportRow(filed=False, detail=_UNKNOWN.format(card.endpoint), command=_by_hand(card, gathered))
+        return ReportRow(filed=False, detail=_UNKNOWN.format(card.endpoint), command=f"{_by_hand(card, gathered)} --again")
     outcome = outcome_of(file_bug(card.payload or {}, endpoint=card.endpoint, root=project_folder(gathered.source)))
     return ReportRow(**vars(outcome))
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _NOTEBOOK: Final = "notebooks/autopsy.ipynb"
 _KIND: Final = "autopsy"
+_STOPPED: Final = ".stopped"
+"""Ends the name of a report without a verdict."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
         workflow_path: The workflow's file, when it is not where the run was started.
         now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
         provider: Who investigates: `internal`, `remote_llm` or `codex_exec`; `AGENT_PROVIDER`, else `internal`, by default.
-        artifacts: Folder or URL that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html`; earlier ones of the same run are replaced.
+        artifacts: Folder or URL that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html`; earlier ones of the same run are replaced. An autopsy
+            that stops before its verdict writes `autopsy/RUN.stopped.html` instead.
         cell_timeout_s: Seconds that one stage may take.
         total_timeout_s: Seconds that the whole notebook may take.
         progress: Told before each cell: cells done, all cells, heading.
@@ -111,12 +114,15 @@ def _autopsy(parameters: AutopsyParameters, artifacts: Path, options: dict[str, 
     try:
         executed = execute(resource(_NOTEBOOK), notebook, parameters, meanwhile=_warm_up, **options)
     except NotebookError as error:
-        raise _with_report(error, report, parameters) from error
+        # under a name of its own, so that a report with a verdict stays
+        stopped = artifact_path(artifacts, _KIND, f"{parameters.target_run_id}{_STOPPED}", ".html")
+        raise _with_report(error, stopped, parameters) from error
     shown = executed.shown(VERDICT_MIMETYPE)
     if shown is None:
         raise NotebookError(f"{notebook} shows no verdict", notebook=notebook, hint="its last cell must display one")
     row = VerdictRow.read(shown)
     _write_report(executed.node, report, parameters, headline_of(row))
+    store.discard(artifacts, _KIND, f"{parameters.target_run_id}{_STOPPED}", ".html")
     return AutopsyRecord(row, notebook, report)
 
 
@@ -124,15 +130,15 @@ def _put(run_id: str, url: str, make: Callable[[Path], AutopsyRecord]) -> Autops
     """Put what is made in a folder at a URL; the folder stays only when that fails."""
     folder = Path(tempfile.mkdtemp(prefix="smithers-nb-artifacts-"))
 
-    def sent(file: Path | str | None) -> str | None:
-        return store.put(url, _KIND, run_id, Path(file).suffix, Path(file).read_bytes()) if file is not None else None
+    def sent(file: Path | str | None, name: str = run_id) -> str | None:
+        return store.put(url, _KIND, name, Path(file).suffix, Path(file).read_bytes()) if file is not None else None
 
     try:
         try:
             record = make(folder)
             made = AutopsyRecord(record.verdict, str(sent(record.notebook)), str(sent(record.report)))
         except NotebookError as error:
-            notebook, report = sent(error.notebook), sent(error.report)
+            notebook, report = sent(error.notebook), sent(error.report, f"{run_id}{_STOPPED}")
             told = " and ".join(filter(None, (report, notebook)))
             hint = f"as far as it got: {told}" if told else error.hint
             raise NotebookError(str(error), notebook=notebook, report=report, stop=error.stop, unsaved=error.unsaved, hint=hint) from error

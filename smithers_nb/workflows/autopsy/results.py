@@ -138,6 +138,7 @@ class Investigation(Shown):
     questions: tuple[QuestionRow, ...] = described("questions to people", default=())
     milestones: tuple[EventRow, ...] = described("starts, restarts, resets and rewinds, without their payload", default=())
     smithers_version: str = ""
+    versions: dict[str, str] = described("see the verdict", default_factory=dict)
     problems: tuple[str, ...] = ()
     error_summary: str = described("a long or ever changing error in plain words, to stand beside it", default="")
     authors: Authors = Authors()

@@ -6,10 +6,12 @@ gave, reads the store at most once, and changes nothing anywhere.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from smithers_nb._version import __version__
 from smithers_nb.diagnosis.advice.error_summary import error_summary
 from smithers_nb.diagnosis.advice.root_cause import root_cause, summary
 from smithers_nb.diagnosis.advice.suggest import advise
@@ -31,6 +33,7 @@ from smithers_nb.model.timestamps import when
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.workflows.autopsy.eligibility import refuse_unless_failed
 from smithers_nb.workflows.autopsy.excerpts import compact_attempts, last_events, milestones, source_line, workflow_source
 from smithers_nb.workflows.autopsy.lookback import look_back
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 
 _CHOICE = 15
 """Failed runs that are offered where none is named."""
+_ENGINES: Final = {"journal": "smithers-nb", "dbos": "DBOS"}
+"""Engines other than Smithers, whose makers have nothing to do with their bugs."""
 
 
 def run_autopsy(
@@ -171,6 +176,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         questions=with_texts(tuple(snapshot.questions), redact_value),
         milestones=milestones(snapshot),
         smithers_version=gathered.smithers_version,
+        versions=_versions(snapshot, gathered),
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
         error_summary=error_summary(failure, snapshot.attempts),
     )
@@ -187,6 +193,10 @@ def bug_gate(investigation: Investigation, gathered: Gathered | None = None) -> 
     found = investigation.classification
     if found.failure_class != "smithers-bug":
         reason = f"Nothing to ask: the failure is classed {found.failure_class}, and only a suspected bug of the engine would be reported."
+        return GateCard(target_run_id=investigation.target_run_id, needed=False, reason=reason)
+    if engine := investigation.versions.get("engine"):
+        by_hand = f"`smithers-nb bug --run {shlex.quote(investigation.target_run_id)}` writes a report to a file."
+        reason = f"Nothing to ask: this is a run of {engine}, and the makers of Smithers have nothing to do with it. {by_hand}"
         return GateCard(target_run_id=investigation.target_run_id, needed=False, reason=reason)
     payload = report_on(investigation, gathered)
     return GateCard(
@@ -233,8 +243,20 @@ def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | N
         error_summary=investigation.error_summary,
         authors=investigation.authors,
         provider_notes=investigation.provider_notes,
+        versions=investigation.versions,
     )
     return with_texts(row, redact_value)
+
+
+def _versions(snapshot: Snapshot, gathered: Gathered) -> dict[str, str]:
+    """Say what the run was started with, as far as its store says so, and who looks into it."""
+    found: dict[str, str] = {}
+    if snapshot.source.kind in _ENGINES:
+        recorded = as_object(snapshot.run.config).get("versions")
+        known = {name: str(value) for name, value in recorded.items()} if isinstance(recorded, dict) else {}
+        found = {"engine": _ENGINES[snapshot.source.kind], **known}
+    schema = {"schema": gathered.smithers_version} if gathered.smithers_version else {}
+    return {**found, **schema, "autopsy": f"smithers-nb {__version__}"}
 
 
 def _problems(source: Source) -> tuple[str, ...]:

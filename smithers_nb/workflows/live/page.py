@@ -7,7 +7,6 @@ nothing can be decided there, the page prints the commands for that. It reads th
 from __future__ import annotations
 
 import secrets
-import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 import sqlalchemy as sa
 
+from smithers_nb.diagnosis.engines.base import FILL_IN
+from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
 from smithers_nb.engine.control.decisions import pending
 from smithers_nb.engine.control.log import glance
 from smithers_nb.engine.control.run_state import status_of
@@ -142,11 +143,12 @@ def page_of(state: State, *, has_report: bool = True) -> str:
 
 
 def _asked(item: Pending) -> Html:
-    run, node = shlex.quote(item.run_id), shlex.quote(item.node_id)
+    ours = NotebookCommands()
     if item.request_id is None:
-        ways = [(f"smithers-nb approve {run} --node {node}", "go on"), (f"smithers-nb deny {run} --node {node}", "decline")]
+        gate = (item.run_id, item.node_id, item.iteration)
+        ways = [(ours.approve(*gate), "go on"), (ours.deny(*gate), "decline")]
         return gate_asked(GateRequest(item.prompt, item.summary, commands=ways)).html
-    ways = [(f"smithers-nb human answer {shlex.quote(item.request_id)} --value JSON", "answer")]
+    ways = [(ours.answer(item.request_id, FILL_IN), "answer")]
     return question_asked(QuestionRequest(item.prompt, options=item.options, commands=ways)).html
 
 

@@ -6,12 +6,14 @@ stops at it. Nothing but a person's decision lets it pass: running all cells doe
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
+from smithers_nb.diagnosis.engines.base import FILL_IN
+from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
+from smithers_nb.diagnosis.state.inbox import DENIED
 from smithers_nb.engine import stages
 from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.decision_cards import (
@@ -86,8 +88,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
 
 def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
     """Say what follows from approving a gate and from denying it."""
-    denied = "the run fails" if on_deny == "fail" else "the run goes on and is told of the denial"
-    return ("Approve", "the run goes on"), ("Deny", denied)
+    return ("Approve", "the run goes on"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
 
 
 def show(what: Any) -> None:
@@ -157,15 +158,14 @@ def _is_before_a_person(parked: Parked) -> bool:
 def _gate_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
     if _ends_with_its_kernel(parked):
         return _RUN_IT
-    where = shlex.join([parked.run.run_id, "--node", parked.node_id])
-    where += f" --iteration {parked.iteration}" if parked.iteration else ""
-    return (f"smithers-nb approve {where}", "approve"), (f"smithers-nb deny {where}", "deny")
+    gate = (parked.run.run_id, parked.node_id, parked.iteration)
+    return (NotebookCommands().approve(*gate), "approve"), (NotebookCommands().deny(*gate), "deny")
 
 
 def _question_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
     if _ends_with_its_kernel(parked):
         return _RUN_IT
-    return ((f"smithers-nb human answer {shlex.quote(parked.request['request_id'])} --value JSON", "answer"),)
+    return ((NotebookCommands().answer(parked.request["request_id"], FILL_IN), "answer"),)
 
 
 _RUN_IT = (

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.decisions import answer_of, decision_of
 from smithers_nb.engine.journal.records import Node
-from smithers_nb.engine.journal.schema import approvals
 from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest
 from smithers_nb.present.widgets.widgets import GateCallbacks, Live, QuestionCallbacks, Watched, gate_widget, question_widget, watch_widget
-from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.engine.control.decisions import Pending
@@ -95,16 +91,9 @@ def _maker(location: Location, item: Pending) -> Callable[[], Live]:
         asked = QuestionRequest(item.prompt, item.answer_schema or {}, item.options, (), item.run_id, **versions)
         answers = question_callbacks(location, item.request_id, item.digest)
         return lambda: question_widget(asked, answers, who=control.login())
-    gate = GateRequest(item.prompt, item.summary, item.details, effects(_on_deny(location, item)), (), item.run_id, **versions)
+    gate = GateRequest(item.prompt, item.summary, item.details, effects(item.on_deny), (), item.run_id, **versions)
     decisions = gate_callbacks(location, Node(item.run_id, item.node_id, item.iteration), item.digest)
     return lambda: gate_widget(gate, decisions, who=control.login())
-
-
-def _on_deny(location: Location, item: Pending) -> str:
-    """Read what follows from a denial."""
-    same = Node(item.run_id, item.node_id, item.iteration).key(approvals)
-    with Journal.open(location) as journal, journal.reading() as connection:
-        return str(as_object(connection.execute(sa.select(approvals.c.request_json).where(*same)).scalar() or "{}").get("onDeny"))
 
 
 def _go_on(location: Location, said: control.Said) -> None:

@@ -105,17 +105,16 @@ def installed_workflows(location: Location, *, system: bool = False) -> list[Wor
 
 
 def workflow_file(location: Location, workflow: str) -> Path:
-    """Find the notebook of a workflow by its name, those of the system included.
+    """Find the notebook of a workflow by its name, those of the system included; one of the pack also where that is not installed.
 
     Raises:
         ParameterError: There is none of that name.
     """
-    known = {found.id: found.file for found in installed_workflows(location, system=True)}
+    known = {entry.id: Path(resource(entry.file)) for entry in pack()}
+    known |= {found.id: found.file for found in installed_workflows(location, system=True)}
     if workflow in known:
         return known[workflow]
-    hint = (
-        f"there are {', '.join(known)}" if known else "`smithers-nb init` installs the pack; `smithers-nb up FILE.ipynb` runs any notebook"
-    )
+    hint = f"there are {', '.join(known)}; `smithers-nb up FILE.ipynb` runs any notebook"
     raise ParameterError(f"no workflow {workflow[:80]!r} in {location.workflows}", hint=hint)
 
 

@@ -84,6 +84,14 @@ def is_installed(folder: Path) -> bool:
         return False
 
 
+def has_trigger(folder: Path) -> bool:
+    """Return whether a project has a workflow for Smithers' own trigger to launch, whoever wrote it."""
+    try:
+        return _file(smithers_root(folder.absolute())).is_file()
+    except (ParameterError, OSError):
+        return False
+
+
 def smithers_root(folder: Path) -> Path:
     """Find the project that a folder belongs to: the nearest one with `.smithers/`, else the nearest with a store.
 

@@ -25,7 +25,7 @@ from smithers_nb.errors import ControlRefused
 if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
 
-Reason: TypeAlias = Literal["no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "not-installed", "spawn-failed"]
+Reason: TypeAlias = Literal["no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "not-installed", "looked-into", "spawn-failed"]
 REASONS: Final = get_args(Reason)
 
 WORKFLOW: Final = "post-failure"

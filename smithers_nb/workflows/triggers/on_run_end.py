@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
 
-_SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow"})
+TRIGGERED: Final = "PostFailureTriggered"
+"""Event of a failed run: which autopsy was launched, or what a person can do instead."""
+
+_SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "looked-into"})
 
 
 def after_run(
@@ -61,7 +64,14 @@ def after_run(
     line = line_of(location, failed, done)
     if line:
         _say(line, write)
+        if smithers is None and run_id:  # who ran it in the background reads this in its log
+            with suppress(Exception):
+                _note(location, run_id, TRIGGERED, {"text": line.partition("] ")[2].replace("Run failed. ", ""), **_outcome(done)})
     return done
+
+
+def _outcome(done: Launched | Skipped) -> dict[str, str]:
+    return {"autopsyRunId": done.autopsy_run_id} if isinstance(done, Launched) else {"skipped": done.reason}
 
 
 def line_of(location: Location, failed: Failed, done: Launched | Skipped) -> str:
@@ -83,9 +93,8 @@ def line_of(location: Location, failed: Failed, done: Launched | Skipped) -> str
 
 def _by_hand(failed: Failed) -> str:
     """Write the command that looks into a failure, also in a project without the pack."""
-    source = ["--source", failed.source] if failed.source else []
-    run_id = failed.run_id or ""
-    return shlex.join(["smithers-nb", "autopsy", *source, *(["--"] if run_id.startswith("-") else []), run_id])
+    given = {"targetRunId": failed.run_id or ""} | ({"source": failed.source} if failed.source else {})
+    return shlex.join(["smithers-nb", "workflow", "run", WORKFLOW, "--input", orjson.dumps(given).decode()])
 
 
 def on_outcome(location: Location) -> Callable[[Outcome], None]:
@@ -107,7 +116,6 @@ def write_report(location: Location, run_id: str) -> str | None:
     """
     from smithers_nb.engine.artifacts.delivery import NOT_WRITTEN, WRITTEN, artifacts_of
     from smithers_nb.engine.execution.outcome import notebook_of
-    from smithers_nb.workflows.autopsy.durable import report_of
 
     try:
         target = _target_of(location, run_id)
@@ -115,8 +123,7 @@ def write_report(location: Location, run_id: str) -> str | None:
         if target is None or not notebook.is_file():
             return None
         artifacts = artifacts_of(orjson.loads(_row(location, run_id).config_json or "{}"))
-        _render(location, run_id, notebook, artifacts or str(location.root / "artifacts"), target)
-        report = report_of(location.root, target, artifacts)
+        report = _render(location, run_id, notebook, artifacts or str(location.root / "artifacts"), target)
         _note(location, run_id, WRITTEN, {"artifact": report})
     except Exception as error:  # noqa: BLE001  # a report that cannot be written takes nothing from the verdict
         _say(f"[smithers-nb] The report of {run_id} could not be written: {error}", None)
@@ -184,37 +191,52 @@ def _target_of(location: Location, run_id: str) -> str | None:
     return str(target) if target else None
 
 
-def _render(location: Location, run_id: str, notebook: Path, artifacts: str, target: str) -> None:
+def _render(location: Location, run_id: str, notebook: Path, artifacts: str, target: str) -> str:
+    """Write the report and name it: of the run that failed once there is a verdict, until then of the autopsy.
+
+    So a report with a verdict is never replaced by one that still waits for a person, or stopped.
+    """
     import nbformat
 
-    from smithers_nb.engine.artifacts.store import put
+    from smithers_nb.engine.artifacts.store import discard, put
     from smithers_nb.present.report.report import write_report as write
     from smithers_nb.workflows.autopsy.durable import KIND
 
+    lead, is_complete = _lead(location, run_id)
     with tempfile.TemporaryDirectory(prefix="smithers-nb-report-") as folder:
-        page = write(
-            nbformat.read(notebook, as_version=4), Path(folder) / "r.html", title=f"Autopsy of {target}", lead=_lead(location, run_id)
-        )
-        put(artifacts, KIND, target, ".html", page.read_bytes())
+        page = write(nbformat.read(notebook, as_version=4), Path(folder) / "r.html", title=f"Autopsy of {target}", lead=lead)
+        written = put(artifacts, KIND, target if is_complete else run_id, ".html", page.read_bytes())
+    if is_complete:
+        discard(artifacts, KIND, run_id, ".html")
+    return written
 
 
-def _lead(location: Location, run_id: str) -> Any:
-    """Say at the top of the report how the autopsy ended, or what it waits for."""
+def _lead(location: Location, run_id: str) -> tuple[Any, bool]:
+    """Say at the top of the report how the autopsy ended, or what it found so far and waits for; and whether it has its verdict."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import Node, read_output
-    from smithers_nb.present.html.cards import banner
-    from smithers_nb.workflows.autopsy.durable import APPROVE, OUTPUT, PostFailureRow
+    from smithers_nb.present.html.cards import banner, stack
+    from smithers_nb.workflows.autopsy.durable import APPROVE, INVESTIGATE, OUTPUT, PostFailureRow
+    from smithers_nb.workflows.autopsy.results import GateCard, Investigation
+    from smithers_nb.workflows.autopsy.stages import verdict
     from smithers_nb.workflows.autopsy.views import headline_of
 
     with Journal.open(location) as journal, journal.reading() as connection:
         row = read_output(connection, Node(run_id, OUTPUT))
+        found = read_output(connection, Node(run_id, INVESTIGATE))
     if row is not None:
-        return headline_of(PostFailureRow.read(row))
+        return headline_of(PostFailureRow.read(row)), True
     status = _row(location, run_id).status
     if status == "waiting-approval":
         how = f"`smithers-nb approve {run_id} --node {APPROVE}` sends the report, `smithers-nb deny` keeps the verdict and sends nothing."
-        return banner("The engine itself is suspected", "A person decides whether it is reported.", state=status, hint=how)
-    return banner("The autopsy has not reached its end", f"It is {status}.", state=status, hint="What it has found until then follows.")
+        stands = banner("The engine itself is suspected", "A person decides whether it is reported.", state=status, hint=how)
+    else:
+        hint = "What it has found until then follows."
+        stands = banner("The autopsy has not reached its end", f"It is {status}.", state=status, hint=hint)
+    if found is None:
+        return stands, False
+    undecided = GateCard(target_run_id=str(found["targetRunId"]), needed=False, reason="")
+    return stack(stands, headline_of(verdict(Investigation.read(found), undecided))), False
 
 
 def _say(line: str, write: Callable[[str], Any] | None) -> None:

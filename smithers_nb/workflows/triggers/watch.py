@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.autopsies import newest_autopsies
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.seen_failures import Noticed, known, unlaunched
 from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import RunRow
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.sources.base import CHILD_MARK, Source
 from smithers_nb.sources.locate import open_smithers
 from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.pack.install_smithers import has_trigger
 from smithers_nb.workflows.triggers import launch
 from smithers_nb.workflows.triggers.launch import Failed, Launched, Skipped
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 _ENDED: Final = ("failed", "cancelled")
 _RACY_NS: Final = 2_000_000_000
+_GRACE_MS: Final = 15_000
+"""How long Smithers' own trigger may take to begin the autopsy that it launches when a run ends."""
 _AT_ONCE: Final = max(2, os.cpu_count() or 1)
 """How many autopsies may be under way; further failures wait for their turn."""
 
@@ -106,6 +111,7 @@ class Watcher:
     def _fresh(self, source: Source, store: str) -> dict[Noticed, Failed]:
         """Find the failures that this watcher has not dealt with, oldest first."""
         found = {}
+        rows = []
         for run in source.rows(RunRow, only={"status": _ENDED}):
             failure = _as_noticed(run, store)
             if failure in self._dealt_with or (failure.failed_at_ms < self._since and failure not in self._left_over):
@@ -113,12 +119,20 @@ class Watcher:
             failed = _as_failed(run, source, self._folder)
             if _counts(run, failed, source):
                 found[failure] = failed
+                rows.append(run)
             else:
                 self._dealt_with.add(failure)
+        looked_into = newest_autopsies(source, rows) if rows else {}
+        for failure in [failure for failure in found if failure.run_id in looked_into]:
+            del found[failure]
+            self._dealt_with.add(failure)
         return dict(sorted(found.items(), key=lambda item: item[0].failed_at_ms))
 
     def _launched(self, fresh: dict[Noticed, Failed]) -> Iterator[Seen]:
+        is_triggered = has_trigger(self._folder)
         for failure, failed in fresh.items():
+            if is_triggered and now_ms() - failure.failed_at_ms < _GRACE_MS:  # their trigger may be about to launch one
+                continue
             if launch.under_way() >= _AT_ONCE:
                 return
             done, is_mine = launch.launch_once(self.location, failed, failure.store, failure.failed_at_ms)
@@ -145,6 +159,8 @@ def looked_into(location: Location, folder: Path, run_id: str) -> tuple[Failed, 
         if not _counts(run, failed, source):
             return failed, Skipped("ops-workflow" if failed.is_ops else "no-run-id")
         failure = _as_noticed(run, _identity(source, location))
+        if theirs := newest_autopsies(source, [run]).get(run.run_id):
+            return failed, Skipped("looked-into", f"{theirs[0].run_id} looks into it")
     return failed, launch.launch_once(location, failed, failure.store, failure.failed_at_ms)[0]
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.location import Location
+
 FAILED = "order-sync-013"
 
 
@@ -56,7 +59,7 @@ def test_yes_sends_what_was_shown(cli, own_example, endpoint):
     """`--yes` is a decision: what is shown on standard error is what the server gets, byte for byte of meaning."""
     answer = cli("bug", "it replays", "--run", FAILED, "--title", "Replay", "--yes", "-s", own_example, "-f", "json")
     assert answer.code == 0
-    assert answer.json == {"id": "bug-7", "url": "https://bug.example/7", "endpoint": endpoint.url}
+    assert answer.json == {"id": "bug-7", "url": "https://bug.example/7", "endpoint": endpoint.url, "earlier": False}
     [request] = endpoint.requests
     assert request.json == json.loads(answer.err[: answer.err.rindex("}") + 1])
     assert (request.json["title"], request.json["body"].startswith("it replays\n")) == ("Replay", True)
@@ -168,3 +171,47 @@ def test_help_says_that_a_decision_is_needed(cli):
     """The help tells what leaves the machine and when."""
     assert "Nothing is ever sent without a decision" in " ".join(cli("bug", "--help").out.split())
     assert not Path(".smithers_nb").exists()
+
+
+def test_one_bug_is_filed_once(cli, own_example, endpoint):
+    """The same failure of a run, reported again by whoever, is answered with what was filed; other words are another report."""
+    first = cli("bug", "--run", FAILED, "--yes", "-s", own_example, "-f", "json")
+    again = cli("bug", "--run", FAILED, "--yes", "-s", own_example, "-f", "json")
+    assert (first.json["earlier"], again.json["earlier"], again.json["id"], again.code) == (False, True, "bug-7", 0)
+    assert "nothing was sent now" in again.err
+    assert len(endpoint.requests) == 1
+    assert cli("bug", "and it is slow", "--run", FAILED, "--yes", "-s", own_example).code == 0
+    assert cli("bug", "--run", FAILED, "--yes", "--again", "-s", own_example).code == 0
+    assert len(endpoint.requests) == 3
+
+
+def test_a_proposal_is_sent_as_it_was_shown(cli, own_example, endpoint, monkeypatch, tmp_path):
+    """What `--propose` printed goes to the address in it, though the environment and the store say otherwise by then."""
+    monkeypatch.chdir(own_example.parent)
+    proposed = cli("bug", "--run", FAILED, "--propose", "-f", "json")
+    assert (proposed.code, proposed.json["endpoint"], endpoint.requests) == (0, endpoint.url, [])
+    kept = tmp_path / "proposal.json"
+    kept.write_text(proposed.out)
+    own_example.unlink()
+    monkeypatch.setenv("SMITHERS_BUG_ENDPOINT", "http://127.0.0.1:9/elsewhere")
+    assert cli("bug", "--send", kept).code == 4  # nobody has agreed
+    assert endpoint.requests == []
+    sent = cli("bug", "--send", kept, "--yes", "-f", "json")
+    assert (sent.code, sent.json["endpoint"]) == (0, endpoint.url)
+    assert [request.json for request in endpoint.requests] == [proposed.json["payload"]]
+    kept.write_text("{}")
+    assert cli("bug", "--send", kept, "--yes").code == 4
+
+
+def test_a_run_of_our_own_is_kept_in_a_file(cli, endpoint, monkeypatch, tmp_path, journal_runs):
+    """The makers of Smithers have nothing to do with it, so its report is a file; only an address that is named gets it."""
+    monkeypatch.delenv("SMITHERS_BUG_ENDPOINT")
+    location = Location.of(tmp_path)
+    with Journal.open(location) as journal:
+        journal_runs.write_run(journal, "nightly-1")
+    answer = cli("bug", "--run", "nightly-1", "--yes", "-s", tmp_path, "-f", "json")
+    assert (answer.code, answer.json["sent"], endpoint.requests) == (0, False, [])
+    assert "run of smithers-nb, not of Smithers" in answer.json["detail"]
+    assert json.loads(Path(answer.json["saved"]).read_bytes())["run"]["runId"] == "nightly-1"
+    assert cli("bug", "--run", "nightly-1", "--yes", "-s", tmp_path, "--endpoint", endpoint.url).code == 0
+    assert len(endpoint.requests) == 1

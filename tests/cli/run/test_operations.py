@@ -129,11 +129,12 @@ def test_people_and_stages(shop: Shop) -> None:
     parked = shop("up", notebook, "--run-id", "r1")
     assert parked.code == 3
     assert "Which region?" in parked.out
-    assert """smithers-nb human answer human:r1:region:0 --value '"eu"'""" in parked.out
-    assert shop.here("human", "answer", "human:r1:region:0", "--value", '"mars"').code == 4
+    assert "smithers-nb human answer human:r1:region:0 --value eu" in parked.out
+    for unfit in ("mars", '"mars"', "…"):
+        assert shop.here("human", "answer", "r1", "--value", unfit).code == 4
     assert shop.here("approve", "r1").code == 4
     assert shop.here("human", "inbox", "--format", "json").json[0]["requestId"] == "human:r1:region:0"
-    assert shop("human", "answer", "human:r1:region:0", "--value", '"us"', "--by", "Ann").code == 0
+    assert shop("human", "answer", "r1", "--value", "us", "--by", "Ann").code == 0
     until(lambda: shop.status("r1") == "waiting-approval")
     follower = shop.start("logs", "r1", "--follow", "--format", "jsonl")
     said = shop("approve", "r1", "--note", "fine", "--by", "Ann", "--format", "json")
@@ -165,7 +166,7 @@ def test_a_failure_and_its_repair(shop: Shop) -> None:
     back = shop.here("rewind", "r1", "load", "--yes", "--format", "json")
     assert back.json["toFrameNo"] == 1
     assert shop.status("r1") == "paused"
-    retried = shop("retry-task", "r1", "load", "--detach")
+    retried = shop("retry-task", "r1", "load", "--detach", "--yes")
     assert (retried.code, retried.out.strip()) == (0, "r1")
     assert "resets" in retried.err
     assert shop("logs", "r1", "--follow", "-n", "0", "--no-output").code == 0

@@ -71,7 +71,8 @@ REFUSED = [
     (("approve", "r1"), "no decision"),
     (("deny", "r1", "--node", "x\x1b[31m"), "no decision"),
     (("human", "answer", "human:x", "--value", "1"), "no question"),
-    (("human", "answer", "human:x", "--value", "eu"), "no JSON"),
+    (("human", "answer", "human:x", "--value", "eu"), "no question"),
+    (("human", "answer", "r1", "--value", "eu"), "asks no question"),
     (("human", "answer", "human:x"), "no answer"),
     (("logs", "nope"), "no run"),
     (("worker", "--concurrency", "0"), "concurrency"),
@@ -323,7 +324,7 @@ def test_what_was_decided_before_stands_beside_what_is_asked_now(cli, project: P
                     decisions.decide(connection, gate, approved=True, by="ann")
     shown = cli("human", "inbox").out
     assert "Asked again: ann said “approved”" in shown
-    assert [line.split(maxsplit=1)[1] for line in shown.splitlines() if line.startswith(("Then", "Now"))] == [
+    assert [line.split(maxsplit=1)[1] for line in shown.splitlines() if line.startswith(("Before", "Now"))] == [
         "title: Pay 10 EUR?",
         "title: Pay 1000000 EUR?",
         "details.amount: 10",

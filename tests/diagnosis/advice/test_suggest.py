@@ -60,6 +60,14 @@ def test_fresh_run_gets_the_same_input(snapshot: Make, run: Make, node: Make, at
     assert json.loads(shlex.split(told.commands[0])[-1]) == {"month": "2026-10"}
 
 
+def test_secrets_of_the_input_are_to_be_filled_in(snapshot: Make, run: Make, node: Make, attempt: Make, any_row: Make) -> None:
+    """A secret of the input is not printed, and the detail says which field has to be written."""
+    row = any_row(OutputRow, run_id="r", node_id="input", table="input", row='{"month": "2026-10", "apiKey": "it\'s a secret 9"}')
+    told = advice(failed(snapshot, run, node, attempt, row), "edit-workflow-and-reset")
+    assert shlex.split(told.commands[0])[-1] == '{"month": "2026-10", "apiKey": …}'
+    assert "Fill in `apiKey`" in told.detail
+
+
 def test_environment_names_the_thing(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:
     """What to fix is named as precisely as the error names it."""
     assert "/mnt/x.csv" in advice(failed(snapshot, run, node, attempt), "fix-environment").detail

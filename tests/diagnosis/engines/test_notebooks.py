@@ -62,7 +62,7 @@ def test_a_retry_names_its_task(run_id, node_id, iteration):
     line = OURS.accepting_change(OURS.retry_task("n.ipynb", run_id, node_id, iteration))
     name, given_ = parsed(line)
     assert (name, given_["run"], given_["node"], given_["iteration"]) == ("retry-task", run_id, node_id, iteration)
-    assert given_["yes"]
+    assert not given_["yes"]  # whether something is given up for it is for a person to say
     assert given_["accept_workflow_change"]
 
 

@@ -191,3 +191,16 @@ def test_an_artifacts_folder_is_the_one_that_was_meant(location: Location, noteb
         json.loads(runs.row(submit(location, notebook, {}, artifacts=name)).config_json)["artifacts"] for name in ("out", "memory://out")
     ]
     assert meant == [str(Path.cwd() / "out"), "memory://out"]
+
+
+@pytest.mark.parametrize("given", [{"max_rows": 7}, {"maxRows": 7}, {"MaxRows": Words("7")}])
+def test_a_parameter_may_be_spelled_as_smithers_does(location, tmp_path, given) -> None:
+    """The names of Smithers' workflows fit the notebook's own, from a command line and as JSON."""
+    notebook = write_notebook(tmp_path / "caps.ipynb", cell("max_rows: int = 3", tags=("parameters",)), cell("1"))
+    assert checked(read_notebook(notebook), given, tmp_path) == {"max_rows": 7}
+    model = {"parameters": "smithers_nb.workflows.autopsy.parameters:AutopsyParameters"}
+    notebook = write_notebook(tmp_path / "model.ipynb", cell("1"), settings=model)
+    found = checked(read_notebook(notebook), {"targetRunId": Words("49315"), "workflowPath": None}, location.root)
+    assert (found["target_run_id"], found["workflow_path"]) == ("49315", None)
+    with pytest.raises(ParameterError, match="given twice"):
+        checked(read_notebook(notebook), {"targetRunId": "a", "target_run_id": "b"}, location.root)

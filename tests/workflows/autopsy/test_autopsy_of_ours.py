@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from smithers_nb._version import __version__
 from smithers_nb.engine import control
 from smithers_nb.engine.journal import Journal, records, schema, status
 from smithers_nb.engine.location import Location
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.autopsy import stages
 from smithers_nb.workflows.autopsy.stages import run_autopsy
 from smithers_nb.workflows.autopsy.why import explain
 from tests.support.durable import Project
@@ -189,3 +193,24 @@ def test_an_engine_that_is_silent_between_stages_is_no_zombie(project):
     why = explain(Snapshot(open_source(project.root), run_id), now=later)
     assert why.blockers == ()
     assert why.defects == ()
+
+
+def test_the_verdict_has_the_versions(tmp_path, journal_runs):
+    """What a run of ours was started with is in its verdict; nobody would be asked to report it to the makers of Smithers."""
+    location = Location.of(tmp_path)
+    with Journal.open(location) as journal:
+        journal_runs.write_run(journal, "new", versions={"engine": "smithers-nb 0.0.1", "python": "3.12.1"})
+        journal_runs.write_run(journal, "old")
+    gathered = stages.gather("new", str(tmp_path))
+    found = stages.investigate(gathered)
+    row = stages.verdict(found, stages.bug_gate(found, gathered)).as_json()
+    assert row["versions"] == {
+        "engine": "smithers-nb 0.0.1",
+        "python": "3.12.1",
+        "autopsy": f"smithers-nb {__version__}",
+    }
+    assert stages.investigate(stages.gather("old", str(tmp_path))).versions["engine"] == "smithers-nb"
+    suspected = replace(found, classification=replace(found.classification, failure_class="smithers-bug"))
+    card = stages.bug_gate(suspected, gathered)
+    assert not card.needed
+    assert "run of smithers-nb 0.0.1" in card.reason

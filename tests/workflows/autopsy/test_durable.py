@@ -140,7 +140,8 @@ def test_denied_nothing_is_sent(autopsy, endpoint):
     """The run parks at the gate with its report so far; denied, the verdict is kept and nothing has left the machine."""
     assert (autopsy.status(), autopsy.output("output"), endpoint.requests) == ("waiting-approval", None, [])
     assert endpoint.url in autopsy.asked()
-    page = autopsy.report.read_text()
+    assert not autopsy.report.exists()  # that is for a report with a verdict
+    page = autopsy.report.with_name(f"{autopsy.run_id}.html").read_text()
     assert "The engine itself is suspected" in page
     assert f"smithers-nb approve {autopsy.run_id}" in page
     decide(autopsy, "deny", "--by", "ann", "--note", "not <ours>")

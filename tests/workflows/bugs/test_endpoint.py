@@ -19,9 +19,9 @@ PAYLOAD = {"title": "t", "body": "b €", "createdAtMs": 1}
 CONTENT = json.dumps(PAYLOAD).encode()
 
 
-def test_a_report_is_posted_once_as_json(endpoint):
+def test_a_report_is_posted_once_as_json(endpoint, tmp_path):
     """The server gets one POST with exactly the payload, and its answer says where it was filed."""
-    filed = file_bug(PAYLOAD, endpoint=endpoint.url, root=None)
+    filed = file_bug(PAYLOAD, endpoint=endpoint.url, root=tmp_path)
     assert filed == BugFiled(id="bug-7", url="https://bug.example/7", endpoint=endpoint.url)
     [request] = endpoint.requests
     assert request.line == "POST /api/bugs HTTP/1.1"

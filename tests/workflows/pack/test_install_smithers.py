@@ -54,8 +54,8 @@ def test_it_is_a_workflow_of_the_right_nodes():
     assert '<Workflow name="post-failure">' in text
     assert re.search(r"^system: true$", text, re.MULTILINE)
     nodes = re.findall(r'\bid="([a-z-]+)"', text)
-    assert nodes == ["gather", "investigate", "approve-bug-report", "report-bug", "output"]
-    assert text.index("approval?.approved ?") < text.index('ask("bug"')
+    assert nodes == ["gather", "investigate", "propose-bug-report", "approve-bug-report", "report-bug", "output"]
+    assert text.index('"--propose"') < text.index("<Approval") < text.index("approval?.approved ?") < text.index('"--send"')
     assert "agent=" not in text
 
 

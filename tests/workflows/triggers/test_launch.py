@@ -87,7 +87,7 @@ def test_the_guards_stand_in_smithers_order(tmp_path):
         refusal(bare, ops, environment={}),
         refusal(bare, FAILED, environment={}),
     ]
-    assert [*found, "spawn-failed"] == list(REASONS)
+    assert [*found, "looked-into", "spawn-failed"] == list(REASONS)
 
 
 @pytest.mark.parametrize("value", ["1", "", "yes"])

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from smithers_nb.engine.execution.outcome import Outcome
+from smithers_nb.cli import main
+from smithers_nb.engine.execution.outcome import Outcome, notebook_of
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.records import Node, read_output, write_output
+from smithers_nb.engine.journal.records import NewRun, Node, create_run, read_output, write_output
+from smithers_nb.engine.journal.status import set_status
 from smithers_nb.engine.location import Location
+from smithers_nb.workflows.autopsy import stages
+from smithers_nb.workflows.autopsy.durable import PostFailureRow
+from smithers_nb.workflows.autopsy.results import GateCard
 from smithers_nb.workflows.pack.install import install
 from smithers_nb.workflows.triggers import launch
 from smithers_nb.workflows.triggers.launch import Launched, Skipped
@@ -57,6 +65,41 @@ def failed(location, journal_runs):
     return write
 
 
+@pytest.fixture
+def cli_out(capsys):
+    """Run a command of ours in a project and give what it printed."""
+
+    def run(location, *words):
+        capsys.readouterr()
+        main([*words, "--source", str(location.root)])
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def autopsy_run():
+    """Write an autopsy of a run that waits at its gate, or has its verdict."""
+
+    def write(location, target, *, finished=False, run_id="post-failure-1"):
+        found = stages.investigate(stages.gather(target, str(location.root)))
+        found = replace(found, root_cause="the disk was full")
+        verdict = stages.verdict(found, GateCard(target_run_id=target, needed=False, reason=""))
+        with Journal.open(location) as journal, journal.writing() as connection:
+            if finished:
+                write_output(connection, Node(run_id, "output"), "output", PostFailureRow(**vars(verdict), report="x").as_json())
+                return run_id
+            create_run(connection, NewRun(run_id, "post-failure", None, "h", {"target_run_id": target}, {}))
+            write_output(connection, Node(run_id, "investigate"), "investigate", found.as_json())
+            set_status(connection, run_id, "waiting-approval")
+        notebook = notebook_of(location, run_id)
+        notebook.parent.mkdir(parents=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Why did this run fail?")]), notebook)
+        return run_id
+
+    return write
+
+
 def test_one_line_tells_of_the_autopsy(location, failed, capsys):
     """The trigger prints exactly one line, on standard error, with the id, how to watch it and how to opt out."""
     done = after_run(location, failed())
@@ -73,7 +116,9 @@ def test_without_the_pack_it_names_the_command(location, failed, capsys):
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     command = told.partition("with: ")[2].partition(" (the ")[0]
-    assert shlex.split(command) == ["smithers-nb", "autopsy", run_id]
+    *words, given = shlex.split(command)
+    assert words == ["smithers-nb", "workflow", "run", "post-failure", "--input"]
+    assert json.loads(given) == {"targetRunId": run_id}
     assert str(location.root) in told
     assert "`smithers-nb init`" in told
 
@@ -192,3 +237,42 @@ def test_a_report_that_cannot_be_written(location, failed, capsys):
         write_output(connection, Node(run_id, "input"), "input", {"target_run_id": "x"})
     assert write_report(location, run_id) is None
     assert "could not be written" in capsys.readouterr().err
+
+
+def test_the_line_is_found_in_the_run_afterwards(location, failed, cli_out):
+    """Whoever ran it in the background finds the trigger's line in its log, and the autopsy in `why`, `inspect` and `ps`."""
+    done = after_run(location, failed(), write=lambda _line: None)
+    assert f"autopsy launched: {done.autopsy_run_id}" in cli_out(location, "logs", "nightly-1", "--no-output")
+    for command in (("why", "nightly-1"), ("inspect", "nightly-1"), ("ps", "--all")):
+        assert done.autopsy_run_id in cli_out(location, *command), command
+    (found,) = json.loads(cli_out(location, "why", "nightly-1", "--format", "json"))["autopsies"]
+    assert (found["runId"], found["targetRunId"], found["source"]) == (done.autopsy_run_id, "nightly-1", "journal")
+    assert "nightly-1" in cli_out(location, "inspect", done.autopsy_run_id)
+    (row,) = [row for row in json.loads(cli_out(location, "ps", "--all", "--format", "json")) if row["runId"] == "nightly-1"]
+    assert row["autopsy"]["runId"] == done.autopsy_run_id
+
+
+def test_an_autopsy_of_an_earlier_failure_is_none_of_this_one(location, failed, cli_out):
+    """A run that is tried again and fails again has not been looked into yet."""
+    after_run(location, failed(), write=lambda _line: None)
+    with Journal.open(location) as journal, journal.writing() as connection:
+        connection.exec_driver_sql("UPDATE _smithers_runs SET finished_at_ms = finished_at_ms + 999999 WHERE run_id = 'nightly-1'")
+    assert json.loads(cli_out(location, "why", "nightly-1", "--format", "json"))["autopsies"] == []
+
+
+def test_a_report_with_a_verdict_is_never_replaced_by_one_without(location, failed, autopsy_run):
+    """A second autopsy that waits at its gate has a report under its own name, with what it found so far; once decided, it replaces."""
+    folder = location.root / "artifacts" / "autopsy"
+    folder.mkdir(parents=True)
+    (folder / "nightly-1.html").write_text("the first verdict")
+    failed()
+    run_id = autopsy_run(location, "nightly-1")
+    assert write_report(location, run_id) == str(folder / f"{run_id}.html")
+    waiting = (folder / f"{run_id}.html").read_text()
+    assert "A person decides whether it is reported" in waiting
+    assert "the disk was full" in waiting
+    assert (folder / "nightly-1.html").read_text() == "the first verdict"
+    autopsy_run(location, "nightly-1", finished=True)
+    assert write_report(location, run_id) == str(folder / "nightly-1.html")
+    assert "the disk was full" in (folder / "nightly-1.html").read_text()
+    assert [file.name for file in folder.iterdir()] == ["nightly-1.html"]

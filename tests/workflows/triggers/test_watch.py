@@ -228,3 +228,47 @@ def test_a_trigger_and_a_watcher_share_one_autopsy(project):
     assert looked_into(location, folder, run_id)[1] == done
     assert looked_into(location, folder, "no-such-run")[1].reason == "no-run-id"
     assert launched(folder) == [done.autopsy_run_id]
+
+
+def their_autopsy(folder, target, at_ms):
+    """Let Smithers' own trigger launch one."""
+    change(
+        folder,
+        "INSERT INTO _smithers_runs (run_id, workflow_name, status, created_at_ms, started_at_ms) "
+        "VALUES (?, 'post-failure', 'running', ?, ?)",
+        *("post-failure-abc-123456", at_ms, at_ms),
+    )
+    change(folder, "ALTER TABLE input ADD COLUMN target_run_id TEXT")
+    change(folder, "INSERT INTO input (run_id, target_run_id) VALUES ('post-failure-abc-123456', ?)", target)
+
+
+def failure_of(folder):
+    """Read which run failed, and when."""
+    with closing(sqlite3.connect(folder / "smithers.db")) as connection:
+        return connection.execute("SELECT run_id, finished_at_ms FROM _smithers_runs").fetchone()
+
+
+def test_what_their_trigger_looks_into_is_left_alone(project):
+    """A failure that has an autopsy in the target's own store gets no second one; one that failed again since does."""
+    folder = project()
+    run_id, failed_at = failure_of(folder)
+    their_autopsy(folder, run_id, failed_at + 900)
+    one = watcher(folder)
+    assert (one.look(), one.settled) == ([], True)
+    assert looked_into(Location.of(folder), folder, run_id)[1].reason == "looked-into"
+    assert launched(folder) == []
+    change(folder, "UPDATE _smithers_runs SET finished_at_ms = finished_at_ms + 60000 WHERE run_id = ?", run_id)
+    assert len(one.look()) == 1
+
+
+def test_their_trigger_goes_first(project, monkeypatch):
+    """Where Smithers' trigger has a workflow to launch, a watcher gives it some seconds before it launches one itself."""
+    folder = project()
+    run_id, failed_at = failure_of(folder)
+    (folder / ".smithers" / "workflows").mkdir(parents=True)
+    (folder / ".smithers" / "workflows" / "post-failure.tsx").write_text("export default 1;")
+    monkeypatch.setattr(watch, "now_ms", lambda: failed_at + 3_000)
+    one = watcher(folder)
+    assert (one.look(), one.settled) == ([], False)
+    monkeypatch.setattr(watch, "now_ms", lambda: failed_at + 20_000)
+    assert [seen.run_id for seen in one.look()] == [run_id]
