@@ -1,0 +1,138 @@
+"""The files of a store of beads: one file by name, or those that a folder of bd, gascity, gt or an export is known to hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.errors import SourceNotFound, SourceUnreadable
+from smithers_nb.sources.base import Problems
+from smithers_nb.sources.beads.contents import Contents
+from smithers_nb.sources.beads.lines import records
+from smithers_nb.sources.beads.moves import RowReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from smithers_nb.sources.beads.shapes import Shape
+
+SCHEME: Final = "beads"
+
+_FOLDERS: Final = ("", ".beads", ".beads/backup", "backup", ".gc")
+_SUFFIXES: Final = (".jsonl", ".gz", ".db", ".sqlite", ".sqlite3")
+_SQLITE: Final = b"SQLite format 3\0"
+_DOLT: Final = (".beads/embeddeddolt", ".beads/dolt", "embeddeddolt")
+_SIDE: Final = ("issues.jsonl", "beads.jsonl", "comments.jsonl")
+"""Files that a log beside them is understood by: the current rows, and the comments that may hold a reason."""
+
+_TABLES: Final[tuple[tuple[str, Shape], ...]] = (
+    ("issues", "issue"),
+    ("beads", "bead"),
+    ("config", "config"),
+    ("dependencies", "dependency"),
+    ("comments", "comment"),
+    ("events", "audit"),
+    ("bead_events", "cloud"),
+    ("interactions", "interactions"),
+)
+
+
+def files_of(where: Path) -> list[Path]:
+    """Name the files of a store, in the order in which they are read.
+
+    Raises:
+        SourceNotFound: There is nothing that could hold beads.
+        SourceUnreadable: The store is a Dolt database, which only `bd` can read.
+    """
+    if where.is_file():
+        return [where]
+    if not where.is_dir():
+        raise SourceNotFound(f"there is no {where}", searched=(str(where),), hint="name a file or a folder: beads:PATH")
+    found = [path for name in _FOLDERS for path in _listed(where / name)]
+    if not found and any((where / name).is_dir() for name in _DOLT):
+        hint = "export it first: `bd export -o issues.jsonl` and `bd events export > events.jsonl`, and name their folder"
+        raise SourceUnreadable(f"{where} keeps its beads in a Dolt database, which only bd can read", hint=hint)
+    if not found:
+        looked = tuple(str(where / name) for name in _FOLDERS)
+        raise SourceNotFound(
+            f"no beads in {where}", searched=looked, hint="name a folder with issues.jsonl, events.jsonl, .beads or .gc, or one file"
+        )
+    return found
+
+
+def gather(where: Path, problems: Problems) -> Contents:
+    """Read everything that a store holds, once.
+
+    Args:
+        where: A file or a folder.
+        problems: Gets what could not be read.
+
+    Raises:
+        SourceError: It cannot be read at all.
+    """
+    contents = Contents()
+    paths = files_of(where)
+    for path in paths:
+        for number, record, shape in _entries(path, problems):
+            contents.take(path.name, number, record, shape)
+    if where.is_file() and contents.logs:
+        _take_neighbours(contents, where)
+    return contents
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is an SQLite database, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+def _take_neighbours(contents: Contents, where: Path) -> None:
+    """Look at the rows and comments beside one log that was named; they explain its moves and are not counted."""
+    beside = Contents()
+    for path in (where.with_name(name) for name in _SIDE):
+        if path != where and path.is_file():
+            for number, record in records(path, Problems()):
+                beside.take(path.name, number, record)
+    contents.beside = {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in beside.issues.items()}
+    for bead_id, moments in beside.comments.items():
+        contents.comments[bead_id] += moments
+    for bead_id, moments in beside.row_comments.items():
+        contents.row_comments[bead_id] += moments
+
+
+def _entries(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+    if is_sqlite(path):
+        yield from _table_rows(path, problems)
+        return
+    for number, record in records(path, problems):
+        yield number, record, None
+
+
+def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+    """Read the tables of an SQLite store; which there are and what columns they have decides, not a version."""
+    from smithers_nb.sources.stores.sqlite_file import SqliteFile
+
+    file = SqliteFile(path)
+    try:
+        file.check()
+        names = {str(row[0]) for row in file.fetch("SELECT name FROM sqlite_master WHERE type = 'table'").rows}
+        for table, shape in _TABLES:
+            if table in names:
+                columns = [str(row[1]) for row in file.fetch(f"PRAGMA table_info({table})").rows]
+                for number, values in enumerate(file.fetch(f"SELECT * FROM {table} ORDER BY rowid").rows, 1):
+                    yield number, dict(zip(columns, values, strict=True)), shape
+        if not names & {table for table, _ in _TABLES}:
+            problems.add(path.name, "no table of beads in this database")
+    finally:
+        file.close()
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file() and (path.suffix != ".gz" or ".jsonl" in path.name)
+    )
