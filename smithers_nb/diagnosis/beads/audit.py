@@ -132,7 +132,7 @@ def audit(contents: Contents, problems: Iterable[Problem] = ()) -> Audit:
         counts, evidence = _log_counts(counted, found[counted])
         more = _log_extras(counted, found[counted])
     row_more, row_evidence = _rows(contents, issues)
-    others = {log: _log_counts(log, found[log])[0] for log in LOGS if log in found and log != counted}
+    others: dict[str, dict[str, int | None]] = {log: _log_counts(log, found[log])[0] for log in LOGS if log in found and log != counted}
     return Audit(counts, more | row_more, tuple(evidence + row_evidence), tuple(coverage(contents, counted)), others, tuple(problems))
 
 
@@ -238,12 +238,8 @@ def _rows(contents: Contents, issues: list[Issue]) -> tuple[dict[str, Any], list
         "rows_outcomes_absent": sum(not issue.outcome for issue in closed),
         "rows_shipped_without_commit": len(shipped),
     }
-    listed = {
-        "wip_lease_expired": expired,
-        "wip_untouched_7d": idle,
-        "blocked_without_reason": blocked,
-        "rows_shipped_without_commit": shipped,
-    }
+    listed = {"wip_lease_expired": expired, "wip_untouched_7d": idle}
+    listed |= {"blocked_without_reason": blocked, "rows_shipped_without_commit": shipped}
     return more, [_row_evidence(name, issue) for name, rows in listed.items() for issue in rows]
 
 

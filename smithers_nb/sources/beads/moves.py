@@ -32,6 +32,8 @@ UNCLAIMS: Final = frozenset(
         "hook.claim.reclaimed_stale",
     }
 )
+"""Events that give work back, whatever status the log shows before them."""
+
 _SAME_MOMENT_US: Final = 1_000_000
 
 

@@ -1,6 +1,6 @@
 """One line of any log as a step of one bead: who did it, the status before and after, and the reason it gives.
 
-A table of readers, one per kind of log (`shapes.LOGS`); each takes the parsed line and gives a `Step`, or None for what is no matter of a bead.
+A table of readers, one per kind of log (`shapes.LOGS`); each takes the parsed line and gives a `Step`, or None when it is about no bead.
 """
 
 from __future__ import annotations
