@@ -51,6 +51,19 @@ class BeadEventRow(NamedTuple):
     payload: Annotated[Json, "the event as stored"]
 
 
+class BeadFailureRow(NamedTuple):
+    """A failure in the log of work items. Key: `seq`."""
+
+    bead_id: Annotated[Key, "bead; empty when the event names none"]
+    seq: Annotated[Index, "position in the log; the line in a file"]
+    at: Annotated[Ms, "time"]
+    type: Annotated[Key, "event type as stored"]
+    reason_code: Annotated[Key, "code; `unknown` where none was recorded"]
+    message: Annotated[Key, "why"]
+    reason_source: Annotated[Key, "who noticed; `import` where nobody says"]
+    details: Annotated[Json, "the event as stored"]
+
+
 class Move(NamedTuple):
     """A change of status that ought to have a reason.
 
@@ -83,3 +96,7 @@ class Move(NamedTuple):
     gone: bool = False
     outcome: str = ""
     commit: str = ""
+
+
+BEAD_GRAINS: Final[dict[str, type[NamedTuple]]] = {"beads": BeadRow, "bead_events": BeadEventRow, "bead_failures": BeadFailureRow}
+"""Tables of work items by the name of their frame."""

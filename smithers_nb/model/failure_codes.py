@@ -34,7 +34,7 @@ class Path(NamedTuple):
     source: str
     message: str
     needed: dict[str, type | tuple[type, ...]]
-    optional: dict[str, type | tuple[type, ...]] = {}
+    optional: dict[str, type | tuple[type, ...]] = {}  # noqa: RUF012  # never changed
     live: tuple[str, ...] = ()
     gives_back: bool = False
 

@@ -73,7 +73,7 @@ def gather(where: Path, problems: Problems) -> Contents:
     contents = Contents()
     paths = files_of(where)
     for path in paths:
-        for number, record, shape in _entries(path, problems):
+        for number, record, shape in entries(path, problems):
             contents.take(path.name, number, record, shape)
     if where.is_file() and contents.logs:
         _take_neighbours(contents, where)
@@ -103,7 +103,8 @@ def _take_neighbours(contents: Contents, where: Path) -> None:
         contents.row_comments[bead_id] += moments
 
 
-def _entries(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+def entries(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+    """Read one file: the lines of a JSONL file, whose shape is judged by their keys, or the rows of an SQLite database's tables."""
     if is_sqlite(path):
         yield from _table_rows(path, problems)
         return
