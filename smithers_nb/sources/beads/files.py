@@ -73,8 +73,9 @@ def gather(where: Path, problems: Problems) -> Contents:
     contents = Contents()
     paths = files_of(where)
     for path in paths:
+        name = path.name if path == where else path.relative_to(where).as_posix()
         for number, record, shape in entries(path, problems):
-            contents.take(path.name, number, record, shape)
+            contents.take(name, number, record, shape)
     if where.is_file() and contents.logs:
         _take_neighbours(contents, where)
     return contents

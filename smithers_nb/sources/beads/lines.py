@@ -15,6 +15,7 @@ from smithers_nb.errors import SourceUnreadable
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Problems
 
+_ENVELOPE: Final = frozenset({"schema_version", "data"})
 _NAMED: Final = 20
 """Unreadable lines of a file that are named one by one."""
 
@@ -45,8 +46,12 @@ def records(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
                     what = "the file ends in the middle of a line" if not line.endswith(b"\n") else f"no JSON: {error}"
                 else:
                     what = "no JSON object"
-                if isinstance(value, dict):
+                if isinstance(value, dict) and not (value.keys() >= _ENVELOPE and isinstance(value["data"], list)):
                     yield number, value
+                    continue
+                listed = value["data"] if isinstance(value, dict) else value if isinstance(value, list) else []
+                if listed and all(isinstance(item, dict) for item in listed):  # what `bd … --json` prints is one document
+                    yield from ((number, item) for item in listed)
                     continue
                 broken += 1
                 if broken <= _NAMED:
