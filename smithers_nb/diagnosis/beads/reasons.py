@@ -64,3 +64,14 @@ def fails_by_bd(reason: str) -> bool:
 def non_completing_by_bd(reason: str) -> bool:
     """Whether bd leaves the close out of an epic's completion."""
     return _NON_COMPLETING.search(reason) is not None
+
+
+NO_REASON, IS_DEFAULT, ONE_WORD, IS_TERSE, SECOND_DROPPED, GONE, RECLAIM = (1 << bit for bit in range(7))
+"""Bits that say of a move in a ledger how it has its reason."""
+
+
+def reason_flags(reason: str) -> int:
+    """Return the bits of a stripped reason."""
+    if not reason:
+        return NO_REASON
+    return IS_DEFAULT * is_default(reason) | ONE_WORD * is_one_word(reason) | IS_TERSE * is_terse(reason)
