@@ -210,7 +210,8 @@ def _suppress(ledger: Ledger, connection: sa.Connection, row: Any, actor: str, r
 
 def _link_causes(connection: sa.Connection, bead_id: str) -> None:
     """Make a failure reachable from what the bead belongs to: its source and every convoy above."""
-    above, level = set(), {bead_id}
+    above: set[str] = set()
+    level = {bead_id}
     while level:
         query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id.in_(level), bead_links.c.type == "tracks")
         level = set(connection.execute(query).scalars()) - above - {bead_id}

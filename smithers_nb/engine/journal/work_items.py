@@ -54,7 +54,7 @@ beads = sa.Table(
     sa.Index("beads_by_change", "updated_at_ms"),
     sa.Index("beads_by_status", "status", "updated_at_ms"),
 )
-"""Work items. `status_seq` is the event that made the status; `reason_json` why it failed or was closed; `origin` where it was imported from."""
+"""Work items. `status_seq` is the event that made the status, `reason_json` why it failed or was closed, `origin` where it came from."""
 
 bead_events = sa.Table(
     "_smithers_nb_bead_events",
