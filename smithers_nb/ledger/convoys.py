@@ -31,7 +31,7 @@ def counts(connection: sa.Connection, convoy_id: str) -> dict[str, int]:
     joined = bead_links.join(beads, beads.c.bead_id == bead_links.c.bead_id)
     query = sa.select(beads.c.status, sa.func.count()).select_from(joined)
     query = query.where(bead_links.c.depends_on_id == convoy_id, bead_links.c.type == "tracks").group_by(beads.c.status)
-    by_status: dict[str, int] = dict(connection.execute(query).tuples().all())
+    by_status = {str(status): int(number) for status, number in connection.execute(query)}
     return {"total": sum(by_status.values()), "closed": by_status.get("closed", 0), "failed": by_status.get("failed", 0)}
 
 

@@ -63,7 +63,8 @@ def start_review(ledger: Ledger, mr_id: str, agent_id: str, launch: Launcher) ->
             return False
         missing = _missing(connection, row)
         if missing:
-            transition(ledger, connection, mr_id, "failed", actor="scheduler", reason=missing)
+            path, details = missing
+            transition(ledger, connection, mr_id, "failed", actor="scheduler", reason=reason(path, **details))
             return False
         transition(ledger, connection, mr_id, "in_progress", actor="scheduler", agent_id=agent_id)
         connection.execute(beads.update().where(beads.c.bead_id == mr_id).values(assignee=agent_id))
@@ -203,9 +204,10 @@ def _send_back(ledger: Ledger, connection: sa.Connection, source_id: str | None,
         transition(ledger, connection, source_id, "open", actor="refinery", reason=why)
 
 
-def _missing(connection: sa.Connection, row: Any) -> FailureReason | None:
+def _missing(connection: sa.Connection, row: Any) -> tuple[str, dict[str, str]] | None:
+    """Return the path by which a merge request without a usable rig fails, and its details; None when it can be reviewed."""
     if not row.rig_id:
-        return reason("missing_rig_id")
+        return "missing_rig_id", {}
     if connection.execute(sa.select(rigs.c.rig_id).where(rigs.c.rig_id == row.rig_id)).first() is None:
-        return reason("missing_rig_config", rig_id=row.rig_id)
+        return "missing_rig_config", {"rig_id": row.rig_id}
     return None

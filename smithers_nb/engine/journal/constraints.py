@@ -68,10 +68,14 @@ _OVER: Final = (
     "OR OLD.status = 'failed' AND NEW.status <> 'failed' AND NEW.status <> 'open'"
 )
 _HELD: Final = "('in_progress', 'in_review', 'hooked')"
+_NOT_NEW: Final = (
+    f"NEW.status <> 'open' AND NEW.origin IS NULL AND NOT EXISTS (SELECT 1 FROM {_ITEM_LOG} e "
+    "WHERE e.seq = NEW.status_seq AND e.bead_id = NEW.bead_id AND e.new_value = NEW.status)"
+)
 _RULES: Final = (
     ("bead_status", f"UPDATE OF status ON {_ITEMS}", _NO_EVENT, "a status changes only with its event"),
     ("bead_terminal", f"UPDATE OF status ON {_ITEMS}", _OVER, "what is closed stays closed, and what failed is only reopened"),
-    ("bead_new", f"INSERT ON {_ITEMS}", "NEW.status <> 'open' AND NEW.origin IS NULL", "a new bead is open"),
+    ("bead_new", f"INSERT ON {_ITEMS}", _NOT_NEW, "a new bead is open"),
     ("bead_kept", f"DELETE ON {_ITEMS}", "", "beads are never removed"),
     ("bead_event_changed", f"UPDATE ON {_ITEM_LOG}", "", "the log of beads is never changed"),
     ("bead_event_removed", f"DELETE ON {_ITEM_LOG}", "", "the log of beads is never changed"),

@@ -12,7 +12,7 @@ from smithers_nb.sources.beads.lines import records
 from smithers_nb.sources.beads.moves import RowReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from smithers_nb.sources.beads.shapes import Shape
 
@@ -104,12 +104,14 @@ def _take_neighbours(contents: Contents, where: Path) -> None:
         contents.row_comments[bead_id] += moments
 
 
-def entries(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+def entries(
+    path: Path, problems: Problems, unreadable: Callable[[int, bytes], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
     """Read one file: the lines of a JSONL file, whose shape is judged by their keys, or the rows of an SQLite database's tables."""
     if is_sqlite(path):
         yield from _table_rows(path, problems)
         return
-    for number, record in records(path, problems):
+    for number, record in records(path, problems, unreadable):
         yield number, record, None
 
 
