@@ -30,7 +30,7 @@ def cancel(ledger: Ledger, connection: sa.Connection, bead_id: str, *, actor: st
     return _ended(ledger, connection, bead_id, "bead_cancelled", actor, note)
 
 
-def set_status(ledger: Ledger, connection: sa.Connection, bead_id: str, status: str, *, actor: str, note: str = "") -> int | None:
+def set_status(ledger: Ledger, connection: sa.Connection, bead_id: str, status: str, *, actor: str, note: str = "") -> int | None:  # noqa: PLR0913
     """Set a status directly, as an API or a tool does; `failed`, giving back and reopening are refused without a reason.
 
     Raises:
@@ -70,7 +70,7 @@ def close(ledger: Ledger, connection: sa.Connection, bead_id: str, *, actor: str
     return transition(ledger, connection, bead_id, "closed", actor=actor, reason=note)
 
 
-def _ended(ledger: Ledger, connection: sa.Connection, bead_id: str, path: str, actor: str, note: str | None) -> int | None:
+def _ended(ledger: Ledger, connection: sa.Connection, bead_id: str, path: str, actor: str, note: str | None) -> int | None:  # noqa: PLR0913, PLR0917
     connection.execute(bead_agents.update().where(bead_agents.c.hook_bead_id == bead_id).values(status="idle", hook_bead_id=None))
     return transition(ledger, connection, bead_id, "failed", actor=actor, reason=reason(path, actor=actor, note=note))
 

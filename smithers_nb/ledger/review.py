@@ -22,7 +22,7 @@ Result = Literal["merged", "failed", "conflict", "exited", "rework"]
 _PATHS: Final = {"failed": "review_failed", "exited": "refinery_exit_without_merge"}
 
 
-def submit(ledger: Ledger, connection: sa.Connection, source_id: str, *, branch: str, pr_url: str | None = None, actor: str) -> str:
+def submit(ledger: Ledger, connection: sa.Connection, source_id: str, *, branch: str, pr_url: str | None = None, actor: str) -> str:  # noqa: PLR0913
     """Put a bead's work into the review queue: a merge request that tracks it.
 
     Returns:
@@ -194,7 +194,7 @@ def _fail(ledger: Ledger, connection: sa.Connection, mr_id: str, source_id: str 
     _send_back(ledger, connection, source_id, back)
 
 
-def _completed(ledger: Ledger, connection: sa.Connection, mr_id: str, source_id: str | None, result: str, message: str) -> None:
+def _completed(ledger: Ledger, connection: sa.Connection, mr_id: str, source_id: str | None, result: str, message: str) -> None:  # noqa: PLR0913, PLR0917
     metadata = {"mr_bead_id": mr_id, "result": result, "message": message}
     append(connection, source_id or mr_id, "review_completed", actor="refinery", at=ledger.now(), metadata=metadata)
 

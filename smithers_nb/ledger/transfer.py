@@ -110,6 +110,7 @@ class _Import:
         self.lines: list[dict[str, Any]] = []
 
     def run(self, paths: list[Path]) -> Imported:
+        """Read every file, judge its moves, and write what is new."""
         for path in paths:
             self._read(path)
         found = self._moves()

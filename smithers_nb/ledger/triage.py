@@ -29,7 +29,7 @@ BREAKER_LIMIT: Final = 3
 _GIVES_BACK: Final = frozenset({"RESTART", "RESTART_WITH_BACKOFF", "REASSIGN_BEAD"})
 
 
-def request(ledger: Ledger, connection: sa.Connection, kind: str, *, bead_id: str | None, agent_id: str | None, context: str) -> str | None:
+def request(ledger: Ledger, connection: sa.Connection, kind: str, *, bead_id: str | None, agent_id: str | None, context: str) -> str | None:  # noqa: PLR0913
     """Ask for a decision about a bead or an agent.
 
     Returns:
@@ -45,7 +45,7 @@ def request(ledger: Ledger, connection: sa.Connection, kind: str, *, bead_id: st
     return create(ledger, connection, f"Triage: {kind}", body=context, labels=[LABEL], metadata=metadata, created_by="patrol")
 
 
-def resolve(ledger: Ledger, connection: sa.Connection, request_id: str, action: Action, notes: str, *, actor: str = "triage") -> None:
+def resolve(ledger: Ledger, connection: sa.Connection, request_id: str, action: Action, notes: str, *, actor: str = "triage") -> None:  # noqa: PLR0913
     """Carry out a decision.
 
     Raises:

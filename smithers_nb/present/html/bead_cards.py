@@ -37,7 +37,13 @@ _WORDS: Final = {
 }
 
 
-def bead_card(bead: BeadRow, reason: FailureReason | None, events: Sequence[BeadEventRow] = (), summary: str = "") -> Card:
+def bead_card(
+    bead: BeadRow,
+    reason: FailureReason | None,
+    events: Sequence[BeadEventRow] = (),
+    summary: str = "",
+    causes: Sequence[tuple[str, FailureReason]] = (),
+) -> Card:
     """Show one work item: a red banner with the message when it failed, the reason's details, and its timeline.
 
     Args:
@@ -45,6 +51,7 @@ def bead_card(bead: BeadRow, reason: FailureReason | None, events: Sequence[Bead
         reason: Why it failed, or failed last; None when it never did.
         events: Its log, oldest first.
         summary: The reason in plain language, shown beside the raw one.
+        causes: Failures of other beads that this one has to do with, such as its merge request or a convoy's members.
     """
     title = f"{bead.bead_id}  {bead.title or ''}".strip()
     facts: dict[str, object] = {"type": bead.type, "status": bead.status, "held by": bead.assignee}
@@ -60,6 +67,8 @@ def bead_card(bead: BeadRow, reason: FailureReason | None, events: Sequence[Bead
     if reason is not None:
         body = "\n".join([f"code: {reason.code}", f"source: {reason.source}", _pretty(reason.details)])
         parts.append(details("Code, source and details of the failure", body))
+    if causes:
+        parts.append(stack(*(note(f"Caused by {other}: {why.code}: {why.message}", state="failed") for other, why in causes)))
     return stack(*parts, timeline_card(events, f"Timeline of {bead.bead_id}")) if events else stack(*parts)
 
 

@@ -10,6 +10,7 @@ from smithers_nb.sources.base import Problems
 from smithers_nb.sources.beads.contents import Contents
 from smithers_nb.sources.beads.lines import records
 from smithers_nb.sources.beads.moves import RowReason
+from smithers_nb.sources.stores.json_text import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEME: Final = "beads"
 
-_FOLDERS: Final = ("", ".beads", ".beads/backup", "backup", ".gc")
+_FOLDERS: Final = ("", ".beads", ".beads/backup", "backup", ".gc", ".smithers_nb")
 _SUFFIXES: Final = (".jsonl", ".gz", ".db", ".sqlite", ".sqlite3")
 _SQLITE: Final = b"SQLite format 3\0"
 _DOLT: Final = (".beads/embeddeddolt", ".beads/dolt", "embeddeddolt")
@@ -34,7 +35,11 @@ _TABLES: Final[tuple[tuple[str, Shape], ...]] = (
     ("events", "audit"),
     ("bead_events", "cloud"),
     ("interactions", "interactions"),
+    ("_smithers_nb_beads", "bead"),
+    ("_smithers_nb_bead_events", "cloud"),
 )
+_OURS: Final[dict[str, Shape]] = {"ledger:beads": "bead", "ledger:bead_events": "cloud"}
+"""Lines of a ledger's own export that are beads and their log."""
 
 
 def files_of(where: Path) -> list[Path]:
@@ -112,7 +117,8 @@ def entries(
         yield from _table_rows(path, problems)
         return
     for number, record in records(path, problems, unreadable):
-        yield number, record, None
+        shape = _OURS.get(str(record.get("_type")))
+        yield number, (_plain(record) if shape else record), shape
 
 
 def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
@@ -127,11 +133,24 @@ def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str,
             if table in names:
                 columns = [str(row[1]) for row in file.fetch(f"PRAGMA table_info({table})").rows]
                 for number, values in enumerate(file.fetch(f"SELECT * FROM {table} ORDER BY rowid").rows, 1):
-                    yield number, dict(zip(columns, values, strict=True)), shape
+                    record = dict(zip(columns, values, strict=True))
+                    yield number, (_plain(record) if table.startswith("_") else record), shape
         if not names & {table for table, _ in _TABLES}:
             problems.add(path.name, "no table of beads in this database")
     finally:
         file.close()
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Give a row of our ledger the column names of cloud Gastown, after which it is read like one."""
+    row = {name.removesuffix("_ms").removesuffix("_json"): value for name, value in record.items() if value is not None}
+    why = parse(record.get("reason_json"))
+    if isinstance(why, dict) and why.get("code"):
+        metadata = parse(record.get("metadata_json"))
+        row["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "failure_reason": why}
+    elif isinstance(why, dict):
+        row["close_reason"] = why.get("message")
+    return row
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -91,6 +91,9 @@ def reason_in(metadata: Mapping[str, Any]) -> dict[str, Any]:
     reason = as_dict(metadata.get("failure_reason"))
     if reason:
         return reason
+    given = metadata.get("reason")
+    if isinstance(given, dict) and given.get("message"):  # our ledger's reason for giving work back
+        return given
     loose = {"code": metadata.get("failureKind") or metadata.get("failureReason"), "message": metadata.get("failureMessage")}
     return loose if any(loose.values()) else {}
 
