@@ -20,6 +20,7 @@ from smithers_nb.engine.journal.records import as_json
 from smithers_nb.sources.base import Problems
 from smithers_nb.sources.beads.contents import Contents
 from smithers_nb.sources.beads.files import entries, files_of
+from smithers_nb.sources.beads.lines import records
 from smithers_nb.sources.beads.moves import UNCLAIMS, moves
 from smithers_nb.sources.beads.rows import bead_row, event_row
 from smithers_nb.sources.beads.shapes import LOGS, shape_of
@@ -256,7 +257,7 @@ def _import_export(connection: sa.Connection, path: Path, problems: Problems) ->
 
 
 def _export_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, record, _ in entries(path, problems):
+    for number, record in records(path, problems):
         name = str(record.pop("_type", "")).removeprefix("ledger:")
         if name in _BY_NAME:
             yield name, record

@@ -5,12 +5,12 @@ import importlib
 import orjson
 import pytest
 import sqlalchemy as sa
-from tests.ledger.paths import TRIGGERS
 
 from smithers_nb.engine.journal.work_items import bead_events, beads
 from smithers_nb.ledger import queries
 from smithers_nb.model import failure_codes
 from smithers_nb.model.failure_codes import PATHS, fits_code
+from tests.ledger.paths import TRIGGERS
 
 MESSAGES = {
     "dispatch_exhausted": "Agent failed to start 5 times. Last error: container timeout after 30s",
@@ -22,7 +22,7 @@ MESSAGES = {
     "refinery_start_failed": "Failed to start refinery container: timeout waiting for server after 30s",
     "admin_force_fail": "Manually failed by admin",
 }
-MODULES = "admin agents breaker convoys dispatch patrol pr_poll review triage".split()
+MODULES = ["admin", "agents", "breaker", "convoys", "dispatch", "patrol", "pr_poll", "review", "triage"]
 
 
 def failed(fleet, bead_id):

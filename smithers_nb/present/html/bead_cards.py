@@ -9,7 +9,7 @@ from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.cards import banner, details, stack
 from smithers_nb.present.html.markup import Card, h, table, text_table
 from smithers_nb.present.html.parts import empty, note
-from smithers_nb.present.html.text import one_line
+from smithers_nb.present.html.text import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +151,10 @@ def _events(events: Sequence[BeadEventRow], caption: str, columns: Sequence[str]
         h("tr", *(h("td", cell) for cell in line), class_="snb-bad" if event.new_status == "failed" or event.reason_code else None)
         for event, line in zip(events, cells, strict=True)
     ]
-    return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
+    lines = [
+        line for *said, why in cells for line in ("  ".join(filter(None, map(one_line, said))), f"    {shown(why)}" if why else "") if line
+    ]
+    return Card(h("div", table(caption, columns, rows), class_="snb"), "\n".join([caption, *lines]))
 
 
 def _event(event: BeadEventRow) -> str:

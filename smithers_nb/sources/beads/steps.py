@@ -203,7 +203,7 @@ def _cloud(record: Mapping[str, Any]) -> Step | None:
     at, actor = instant_us(record.get("created_at")), _actor(record.get("actor")) or _actor(record.get("agent_id"))
     if what not in ("status_changed", "closed", "reopened", "created"):
         return None
-    reason = text(failure.get("message")) or text(failure.get("code")) or given
+    reason = text(failure.get("message")) or text(failure.get("code")) or given or text(record.get("reason"))
     new = _STATUS_EVENTS.get(what, "open") if what in ("closed", "created") else text(record.get("new_value")) or "open"
     return Step(bead_id, at, what, actor, old=text(record.get("old_value")) or None, new=new, reason=reason, closing=what == "closed")
 
