@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "smithers-nb-ledger/1"
 _BATCH: Final = 5_000
+_NEXT: Final = 1_000_000_000
 _TABLES: Final = (
     tables.rigs,
     tables.bead_agents,
@@ -109,6 +110,7 @@ class _Import:
         self.beads: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self.lines: list[dict[str, Any]] = []
+        self.places: set[tuple[str, int]] = set()
 
     def run(self, paths: list[Path]) -> Imported:
         """Read every file, judge its moves, and write what is new."""
@@ -135,7 +137,7 @@ class _Import:
         def unreadable(number: int, line: bytes) -> None:
             self._line(place, number, "unreadable", line.decode("utf-8", "replace"))
 
-        for index, (number, record, shape) in enumerate(entries(path, self.problems, unreadable)):
+        for number, record, shape in entries(path, self.problems, unreadable):
             kind = shape or shape_of(record)
             self.contents.take(name, number, record, kind)
             row = bead_row(record) if kind in ("issue", "bead") else None
@@ -178,6 +180,9 @@ class _Import:
         }
 
     def _line(self, place: str, number: int, shape: str, line: str) -> None:
+        while (place, number) in self.places:  # several objects of one document
+            number += _NEXT
+        self.places.add((place, number))
         self.lines.append({"file": place, "number": number, "shape": shape, "line": line})
 
     def _moves(self) -> dict[str, Move]:

@@ -86,24 +86,9 @@ def test_invariants_hold_after_any_walk(walk, steps):
         mine = [*walk.names, walk.convoy]
         log = connection.execute(sa.select(bead_events).where(bead_events.c.bead_id.in_(mine)).order_by(bead_events.c.seq)).all()
         rows = {row.bead_id: row for row in connection.execute(sa.select(beads).where(beads.c.bead_id.in_(mine)))}
-        for event in log:
-            if event.new_value == "failed":
-                assert fits_code(FailureReason(**orjson.loads(event.metadata_json)["failure_reason"]))
-            if event.move in ("give_back", "reopen"):
-                assert event.reason
-        for bead_id, row in rows.items():
-            own = [event for event in log if event.bead_id == bead_id]
-            assert [event.created_at_ms for event in own] == sorted(event.created_at_ms for event in own)
-            status = "open"
-            for event in own:
-                if event.event_type in ("status_changed", "reopened"):
-                    assert event.old_value == status
-                    status = event.new_value
-            assert status == row.status
-            if row.status == "failed":
-                since = max((event.seq for event in own if event.event_type == "reopened"), default=0)
-                (fail,) = [event for event in own if event.new_value == "failed" and event.seq > since]
-                assert queries.failure_of(connection, bead_id).model_dump() == orjson.loads(fail.metadata_json)["failure_reason"]
+        assert all(event.reason for event in log if event.move in ("give_back", "reopen"))
+        for row in rows.values():
+            check_log(connection, row, [event for event in log if event.bead_id == row.bead_id])
         convoy = connection.execute(sa.select(convoys).where(convoys.c.bead_id == walk.convoy)).one()
         counts = progress.counts(connection, walk.convoy)
         assert {name: getattr(convoy, name) for name in counts} == counts
@@ -113,6 +98,19 @@ def test_invariants_hold_after_any_walk(walk, steps):
         if rows[walk.convoy].status == "failed":
             failed = {name for name in walk.names[:3] if rows[name].status == "failed"}
             assert failed <= {other for other, _ in queries.causes_of(connection, walk.convoy)}
+
+
+def check_log(connection, row, own):
+    assert [event.created_at_ms for event in own] == sorted(event.created_at_ms for event in own)
+    changes = [event for event in own if event.event_type in ("status_changed", "reopened")]
+    statuses = ["open", *(event.new_value for event in changes)]
+    assert [event.old_value for event in changes] == statuses[:-1]  # each begins where the one before ended, so what is closed stays closed
+    assert statuses[-1] == row.status
+    assert "closed" not in statuses[:-1]
+    fails = [event for event in changes if event.new_value == "failed"]
+    assert all(fits_code(FailureReason(**orjson.loads(event.metadata_json)["failure_reason"])) for event in fails)
+    if row.status == "failed":
+        assert queries.failure_of(connection, row.bead_id).model_dump() == orjson.loads(fails[-1].metadata_json)["failure_reason"]
 
 
 def refuse(fleet, statement, match, **values):

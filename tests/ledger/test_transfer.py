@@ -73,7 +73,7 @@ def test_a_real_store_loses_nothing(in_file, other, tmp_path, name):
 
 
 def test_a_failure_without_a_reason_is_unknown_and_never_invented(in_file, tmp_path):
-    """An imported failure that nobody explained has the code `unknown`, is counted, and keeps its original line; broken lines are kept too."""
+    """An imported failure that nobody explained is `unknown`, is counted, and keeps its line; broken lines are kept too."""
     row = {"bead_event_id": "e", "bead_id": "b", "agent_id": "a", "event_type": "status_changed", "old_value": "in_progress"}
     row |= {"new_value": "failed", "metadata": {"colour": "red"}, "created_at": "2026-03-01T09:00:00Z"}
     path = tmp_path / "bead_events.jsonl"

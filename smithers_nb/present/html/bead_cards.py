@@ -154,7 +154,7 @@ def _events(events: Sequence[BeadEventRow], caption: str, columns: Sequence[str]
     lines = [
         line for *said, why in cells for line in ("  ".join(filter(None, map(one_line, said))), f"    {shown(why)}" if why else "") if line
     ]
-    return Card(h("div", table(caption, columns, rows), class_="snb"), "\n".join([caption, *lines]))
+    return Card(h("div", table(caption, columns, rows), class_="snb"), "\n".join(lines))
 
 
 def _event(event: BeadEventRow) -> str:

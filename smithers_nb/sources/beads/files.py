@@ -129,10 +129,12 @@ def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str,
     try:
         file.check()
         names = {str(row[0]) for row in file.fetch("SELECT name FROM sqlite_master WHERE type = 'table'").rows}
+        number = 0  # of a row, over all tables in their order here
         for table, shape in _TABLES:
             if table in names:
                 columns = [str(row[1]) for row in file.fetch(f"PRAGMA table_info({table})").rows]
-                for number, values in enumerate(file.fetch(f"SELECT * FROM {table} ORDER BY rowid").rows, 1):
+                for values in file.fetch(f"SELECT * FROM {table} ORDER BY rowid").rows:
+                    number += 1
                     record = dict(zip(columns, values, strict=True))
                     yield number, (_plain(record) if table.startswith("_") else record), shape
         if not names & {table for table, _ in _TABLES}:
