@@ -147,7 +147,7 @@ class _Import:
                 event = event_row(kind, number, record)
                 self.events.append(_event_values(event, record, f"{place}:{number}"))
             else:
-                self._line(place, number or index, kind, as_json(record))
+                self._line(place, number, kind, as_json(record))
 
     def _bead(self, bead_id: str, record: Mapping[str, Any], origin: str) -> None:
         row = bead_row(record)

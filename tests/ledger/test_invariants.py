@@ -166,7 +166,7 @@ def test_a_failure_demands_its_own_reason(in_file):
         wrong,
         reason("lease_reclaimed", holder="a", expired_minutes=1, heartbeat_at=None, never_renewed=True).model_copy(update={"code": "x"}),
     ):
-        with in_file.ledger.writing() as connection, pytest.raises(ValueError, match="fail|details"):
+        with in_file.ledger.writing() as connection, pytest.raises(ValueError, match=r"fail|details"):
             transition(in_file.ledger, connection, bead_id, "failed", actor="me", reason=why)
 
 
