@@ -43,6 +43,24 @@ MOVES: Final[dict[tuple[str, str], str | None]] = {
 
 NEEDS_TEXT: Final = frozenset({"give_back", "reopen"})
 
+_WRITTEN: Final = (
+    "status",
+    "updated_at_ms",
+    "status_seq",
+    "closed_at_ms",
+    "failed_at_ms",
+    "reason_json",
+    "assignee",
+    "dispatch_attempts",
+    "last_dispatch_at_ms",
+)
+_THIS: Final = beads.c.bead_id == sa.bindparam("its_id")
+_LINKED: Final = sa.exists().where(bead_links.c.bead_id == beads.c.bead_id, bead_links.c.type == "tracks").label("linked")
+# built once: putting a statement together takes SQLAlchemy longer than SQLite takes to execute it
+_LOCK: Final = sa.select(beads, _LINKED).where(_THIS).with_for_update(of=beads)
+_APPEND: Final = bead_events.insert().returning(bead_events.c.seq)
+_WRITE: Final = beads.update().where(_THIS).values({name: sa.bindparam(f"new_{name}") for name in _WRITTEN})
+
 
 def transition(  # noqa: PLR0913  # all but three are options by name
     ledger: Ledger,
@@ -102,7 +120,8 @@ def transition(  # noqa: PLR0913  # all but three are options by name
         move=move,
         reason=reason,
     )
-    connection.execute(beads.update().where(beads.c.bead_id == bead_id).values(_row_values(to, at, seq, move, reason)))
+    values = {name: getattr(row, name) for name in _WRITTEN} | _row_values(to, at, seq, move, reason)
+    connection.execute(_WRITE, {"its_id": bead_id, **{f"new_{name}": value for name, value in values.items()}})
     if row.linked:
         if move == "fail":
             _link_causes(connection, bead_id)
@@ -139,7 +158,7 @@ def append(  # noqa: PLR0913  # all but three are options by name
         "flags": reason_flags(text) if move else 0,
         "reason": text or None,
     }
-    seq: int = connection.execute(bead_events.insert().returning(bead_events.c.seq).values(values)).scalar_one()
+    seq: int = connection.execute(_APPEND, values).scalar_one()
     return seq
 
 
@@ -149,8 +168,7 @@ def locked(connection: sa.Connection, bead_id: str) -> Any:
     Raises:
         RunNotFound: There is no such bead.
     """
-    linked = sa.exists().where(bead_links.c.bead_id == beads.c.bead_id, bead_links.c.type == "tracks").label("linked")
-    row = connection.execute(sa.select(beads, linked).where(beads.c.bead_id == bead_id).with_for_update(of=beads)).first()
+    row = connection.execute(_LOCK, {"its_id": bead_id}).first()
     if row is None:
         raise RunNotFound(f"no bead {bead_id!r} in the ledger", hint="list them with `smithers-nb beads list`")
     return row
