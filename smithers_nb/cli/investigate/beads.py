@@ -172,7 +172,7 @@ def reopen(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
     note(f"{bead} is open again")
 
 
-@command("import", click.argument("path", type=click.Path(exists=True)), example="smithers-nb beads import .beads")
+@command("import", click.argument("path", type=click.Path()), example="smithers-nb beads import .beads")
 def import_(ask: Asked, path: str) -> None:
     """Import work items of another system, or an export of a ledger; importing the same again changes nothing."""
     from pathlib import Path

@@ -32,7 +32,7 @@ beads = sa.Table(
     _text("bead_id", key=True),
     _text("type", required=True),
     _text("status", required=True),
-    _text("title", required=True, default=""),
+    _text("title", required=True),
     _text("body"),
     _text("rig_id"),
     _text("parent_id"),

@@ -44,7 +44,7 @@ def _beads() -> None:
         _text("bead_id", nullable=False),
         _text("type", nullable=False),
         _text("status", nullable=False),
-        _text("title", nullable=False, server_default=""),
+        _text("title", nullable=False),
         *(_text(name) for name in ("body", "rig_id", "parent_id", "assignee", "priority", "labels_json")),
         _text("metadata_json", nullable=False, server_default="{}"),
         _number("dispatch_attempts", nullable=False, server_default="0"),
