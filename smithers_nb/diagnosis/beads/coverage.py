@@ -108,11 +108,8 @@ def _seq_notes(part: LogPart) -> list[str]:
 
 
 def _begun_before(part: LogPart) -> int:
-    first: dict[str, str] = {}
-    for placed in part.steps:
-        first.setdefault(placed.step.bead_id, placed.step.what)
-    begun = {"created", "create", "bead.created"}
-    return 0 if part.log in ("interactions", "gt") else sum(what not in begun for what in first.values())
+    """Count beads that the log knows only from the middle; two kinds of log never show a beginning."""
+    return 0 if part.log in ("interactions", "gt") else len({placed.step.bead_id for placed in part.steps} - part.begun)
 
 
 def _others(contents: Contents) -> list[dict[str, Any]]:

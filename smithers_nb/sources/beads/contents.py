@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from smithers_nb.sources.beads.moves import Placed, RowReason
 from smithers_nb.sources.beads.shapes import LOGS, Log, Shape, shape_of
-from smithers_nb.sources.beads.steps import Step, as_dict, instant_us, read_step, reason_in, text
+from smithers_nb.sources.beads.steps import CREATED, Step, as_dict, instant_us, read_step, reason_in, text
 
 _CLOCKS_APART_US = 14 * 3_600_000_000
 
@@ -56,6 +56,7 @@ class LogPart:
     records: int = 0
     steps: list[Placed] = field(default_factory=list)
     without_actor: int = 0
+    begun: set[str] = field(default_factory=set)
     first_at: int | None = None
     last_at: int | None = None
     seqs: list[int] = field(default_factory=list)
@@ -122,6 +123,9 @@ class Contents:
         if isinstance(seq, int):
             part.seqs.append(seq)
         part.without_actor += not record.get("actor") and not record.get("agent_id")
+        what = record.get("event_type") or record.get("type") or record.get("op")
+        if what in CREATED:
+            part.begun.add(str(record.get("issue_id") or record.get("bead_id") or record.get("subject")))
         step = read_step(log, record)
         if step is None or (self._known[log] and _identity(step) in self._known[log]):
             return

@@ -52,5 +52,15 @@ def shape_of(record: Mapping[str, Any]) -> Shape:
     named = record.get("_type")
     if named is not None:
         return _TYPES.get(named, "other") if isinstance(named, str) else "other"
-    keys = record.keys()
-    return next((shape for shape, needed in _KEYS if needed <= keys), "other")
+    keys = tuple(record)
+    known = _seen.get(keys)
+    if known is not None:
+        return known
+    shape: Shape = next((shape for shape, needed in _KEYS if needed <= record.keys()), "other")
+    if len(_seen) < _MAX_SEEN:
+        _seen[keys] = shape
+    return shape
+
+
+_MAX_SEEN: Final = 10_000
+_seen: Final[dict[tuple[str, ...], Shape]] = {}  # lines of one writer have the same keys, so most are judged already

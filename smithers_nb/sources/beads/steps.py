@@ -103,11 +103,12 @@ def _audit(record: Mapping[str, Any]) -> Step | None:
     bead_id, what = record.get("issue_id"), record.get("event_type")
     if not isinstance(bead_id, str) or not isinstance(what, str):
         return None
+    change = record.get("new_value")
+    if what != "commented" and (what in _UNSAID or what not in _STATUS_EVENTS) and (not change or '"status"' not in str(change)):
+        return None
     at, actor, comment = instant_us(record.get("created_at")), _actor(record.get("actor")), text(record.get("comment"))
     if what == "commented":
         return Step(bead_id, at, "comment", actor)
-    if what not in _STATUS_EVENTS and '"status"' not in str(record.get("new_value")):
-        return None
     new, old = as_dict(record.get("new_value")), as_dict(record.get("old_value"))
     plain = "" if new else text(record.get("new_value"))
     reason = comment
@@ -236,6 +237,10 @@ _STATUS_EVENTS: Final = {
     "restored": None,
 }
 """Audit events that may change a status, and the one they mean when their change set does not say."""
+_UNSAID: Final = frozenset(name for name, status in _STATUS_EVENTS.items() if status is None)
+CREATED: Final = frozenset({"created", "create", "bead.created"})
+"""Events with which a bead begins."""
+
 _GIVEN_BACK: Final = frozenset({"bead.dead_assignee_reopened", "hook.claim.reclaimed_stale", "bead.lease_reclaimed", "bead.unclaimed"})
 _GT: Final = {"sling": "hooked", "hook": "hooked", "unhook": "open"}
 _REASONS: Final = ("close_reason", "reason", "resolution_notes", "notes", "message", "note")
