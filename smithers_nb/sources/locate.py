@@ -33,8 +33,8 @@ def open_source(where: str | Path | None = None) -> Source:
     Args:
         where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
             (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
-            `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`, `runs/*.ipynb`,
-            `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); None is the current folder.
+            `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`,
+            `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.

@@ -34,7 +34,6 @@ _LOOKS: dict[str, Look] = {
     "open": Look("○", "open", "quiet"),
     "hooked": Look("▶", "hooked", "busy"),
     "in-review": Look("▶", "in review", "busy"),
-    "blocked": Look("!", "blocked", "warn"),
     "deferred": Look("‖", "deferred", "quiet"),
     "running": Look("▶", "running", "busy"),
     "in-progress": Look("▶", "in progress", "busy"),
