@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
 
+from smithers_nb.model.beads import BEAD_GRAINS
 from smithers_nb.model.rows import GRAINS
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def describe(grain: str) -> pd.DataFrame:
     """Show a contract: one row per column with its dtype, whether it may be NA, and its meaning.
 
     Raises:
-        KeyError: There is no such grain; the names are the keys of `model.rows.GRAINS`.
+        KeyError: There is no such grain; the names are the keys of `model.rows.GRAINS` and `model.beads.BEAD_GRAINS`.
     """
     import pandas as pd
 
-    columns = contract(GRAINS[grain])
+    columns = contract({**GRAINS, **BEAD_GRAINS}[grain])
     return pd.DataFrame(
         {
             "dtype": [column.dtype for column in columns],

@@ -11,15 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from smithers_nb.errors import ParameterError
 from smithers_nb.model import rows as grain
+from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
 from smithers_nb.model.timestamps import duration, now_ms, when
 from smithers_nb.present.html.text import one_line
-from smithers_nb.run import Grains, Run
+from smithers_nb.run import Frame, Grains, Run
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from smithers_nb.diagnosis.beads.audit import Audit
     from smithers_nb.diagnosis.history.gate_rounds import GateRounds
     from smithers_nb.diagnosis.history.repair_loops import RepairLoop
     from smithers_nb.model.verdict import Verdict
@@ -223,9 +226,27 @@ class Project(Grains):
         """
         return Run(self, resolve_run_id(self.source, run_id))
 
+    beads = Frame(BeadRow, "Work items as they stand, of a source `beads:PATH`.")
+    bead_events = Frame(BeadEventRow, "Their log.")
+
+    def audit(self) -> Audit:
+        """Audit the reasons of a store of work items.
+
+        Raises:
+            ParameterError: The source holds runs and no work items.
+        """
+        from smithers_nb.diagnosis.beads.audit import audit
+        from smithers_nb.sources.beads.source import BeadsSource
+
+        if not isinstance(self.source, BeadsSource):
+            raise ParameterError(f"{self.source.location} holds runs, not work items", hint="name a store of beads: beads:PATH")
+        return audit(self.source.contents(), self.source.problems)
+
     def _frame(self, row: type[Any]) -> pd.DataFrame:
         from smithers_nb.frames import frame_from_rows
 
+        if row is grain.FailureRow and self.source.kind == "beads":  # failures of work items have reasons of their own
+            return self.source.frame(BeadFailureRow)
         return frame_from_rows(grain.FailureRow, self._failed) if row is grain.FailureRow else self.source.frame(row)
 
     @cached_property

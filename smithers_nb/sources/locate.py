@@ -33,8 +33,8 @@ def open_source(where: str | Path | None = None) -> Source:
     Args:
         where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
             (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
-            `dbos+postgresql://…`, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`, `runs/*.ipynb`,
-            `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); None is the current folder.
+            `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`,
+            `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -312,12 +312,20 @@ def _open_remote(url: str) -> Source:
     return NotebookSource(RemoteFiles(url)).checked()
 
 
+def _open_beads(url: str) -> Source:
+    """Open `beads:PATH`: exports, logs and databases of work items, a folder or one file."""
+    from smithers_nb.sources.beads.source import BeadsSource
+
+    return BeadsSource.of_url(url)
+
+
 OPENERS: Final[dict[str, Callable[[str], Source]]] = {
     "sqlite": _open_sqlite_url,
     "file": _open_file_url,
     "journal": _open_journal_url,
     "notebooks": _open_notebooks_url,
     "env": _open_named,
+    "beads": _open_beads,
     **dict.fromkeys(POSTGRES, _open_postgres_url),
     **dict.fromkeys(("dbos+sqlite", *(f"dbos+{scheme}" for scheme in POSTGRES)), _open_dbos_url),
 }

@@ -22,8 +22,8 @@ _databases = count(1)
 
 def stages(sizes: Sizes) -> Iterator[Row]:
     """Compare ten stages of 50 ms of work each with the same calls without stages, all in turn, middle of several."""
-    with _folder() as folder:
-        told = in_own_process("stages_beside_papermill", folder, str(sizes.stages)).told
+    with folder() as place:
+        told = in_own_process("stages_beside_papermill", place, str(sizes.stages)).told
     papermill = told["papermill"]
     yield Row(
         "durable run of 10 stages, kernel from nothing",
@@ -43,9 +43,9 @@ def stages(sizes: Sizes) -> Iterator[Row]:
 
 def queue(sizes: Sizes) -> Iterator[Row]:
     """Let two workers empty a queue, on both databases, and count what the runs did."""
-    for name, url in _both():
-        with _folder() as folder:
-            told = in_own_process("queue_of_runs", folder, str(sizes.queued), url).told
+    for name, url in both():
+        with folder() as place:
+            told = in_own_process("queue_of_runs", place, str(sizes.queued), url).told
         if told["lost"] or told["doubled"] or told["left"] or set(told["statuses"]) != {"finished"}:
             raise RuntimeError(f"{name}: {told}")
         yield Row(
@@ -60,9 +60,9 @@ def queue(sizes: Sizes) -> Iterator[Row]:
 
 def decisions(sizes: Sizes) -> Iterator[Row]:
     """Measure from a decision to the beginning of the cell after the gate, with a worker that is alive, on both databases."""
-    for name, url in _both():
-        with _folder() as folder:
-            told = in_own_process("decisions", folder, str(sizes.decisions), url).told
+    for name, url in both():
+        with folder() as place:
+            told = in_own_process("decisions", place, str(sizes.decisions), url).told
         yield Row(
             f"decision to continued run, p95, {name}",
             seconds(told["p95"]),
@@ -73,7 +73,7 @@ def decisions(sizes: Sizes) -> Iterator[Row]:
         )
 
 
-def _both() -> Iterator[tuple[str, str]]:
+def both() -> Iterator[tuple[str, str]]:
     """Name the databases with their URLs; Postgres only where it is installed."""
     yield "SQLite", ""
     binaries = programs()
@@ -81,7 +81,7 @@ def _both() -> Iterator[tuple[str, str]]:
         return
     import psycopg
 
-    with _folder() as shared:
+    with folder() as shared:
         port, lock = join(Path(shared), binaries)
         name = f"bench{os.getpid()}_{next(_databases)}"
         with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
@@ -93,9 +93,10 @@ def _both() -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _folder() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="smithers-nb-bench-")
+def folder() -> Iterator[str]:
+    """Give a folder that is gone afterwards."""
+    made = tempfile.mkdtemp(prefix="smithers-nb-bench-")
     try:
-        yield folder
+        yield made
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # a worker or a server may still be leaving
+        shutil.rmtree(made, ignore_errors=True)  # a worker or a server may still be leaving

@@ -20,6 +20,8 @@ class Sizes(NamedTuple):
         queued: Runs in the queue.
         decisions: Gates that are decided.
         notebooks: Executed notebooks in a folder.
+        beads: Work items of the export, with ten events each.
+        transitions: Changes of status that are measured.
         cache: Folder for generated stores; the next run finds them there.
     """
 
@@ -33,8 +35,23 @@ class Sizes(NamedTuple):
     queued: int = 1_000
     decisions: int = 40
     notebooks: int = 1_000
+    beads: int = 100_000
+    transitions: int = 2_000
     cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
 
 
 FULL = Sizes()
-QUICK = Sizes(runs=56, events=2_800, calls=2, repeats=1, autopsies=4, plain=2, stages=1, queued=60, decisions=5, notebooks=40)
+QUICK = Sizes(
+    runs=56,
+    events=2_800,
+    calls=2,
+    repeats=1,
+    autopsies=4,
+    plain=2,
+    stages=1,
+    queued=60,
+    decisions=5,
+    notebooks=40,
+    beads=500,
+    transitions=50,
+)

@@ -106,7 +106,7 @@ def test_urls(store, form):
     assert len(open_source(text).rows(RunRow)) == 1
 
 
-@pytest.mark.parametrize("url", ["mysql://me:hunter2@db.example/runs", "beads:.", "rundir:/var/runs"])
+@pytest.mark.parametrize("url", ["mysql://me:hunter2@db.example/runs", "rundir:/var/runs"])
 def test_unknown_scheme(url):
     """A scheme of a later version gives one line that names what this one opens, without the password."""
     with pytest.raises(SourceNotFound) as caught:

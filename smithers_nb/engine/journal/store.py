@@ -19,7 +19,7 @@ from smithers_nb.engine.location import Location
 from smithers_nb.errors import ClaimLost, JournalUnusable, RunNotFound
 from smithers_nb.sources.stores.sqlite_file import own
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """Newest migration in `migrations/versions`; a test compares."""
 
 _BUSY_S: Final = 30.0

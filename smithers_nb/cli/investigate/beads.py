@@ -1,0 +1,267 @@
+"""`beads`: work items, why they failed, and which reasons a fleet loses, of our ledger or of exports and logs of bd, gascity and gt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from smithers_nb.cli.options import Asked, Moment, Utf8, command, group
+from smithers_nb.cli.output import Column, dump, moment, note, print_rows, write_json
+from smithers_nb.errors import ParameterError, SourceNotFound
+
+if TYPE_CHECKING:
+    from smithers_nb.diagnosis.beads.audit import Audit
+    from smithers_nb.ledger import Ledger
+    from smithers_nb.workflows.beads import BeadStore
+
+_OVER = 1
+
+_BEAD = click.argument("bead", type=Utf8())
+_FAIL_OVER = click.option(
+    "--fail-over",
+    "limits",
+    multiple=True,
+    metavar="COUNT=N",
+    help="Exit 1 when a count is above N, such as closes_no_reason=0; may be given several times.",
+)
+_EVIDENCE = click.option(
+    "--rows", type=click.IntRange(min=0), help="Rows of evidence per count.  [default: all in JSON, 20 in all in the table]"
+)
+_REPORT = click.option("--report", type=click.Path(dir_okay=False), help="Also write the audit as an HTML page to this file.")
+
+
+@command(
+    "audit",
+    _FAIL_OVER,
+    _EVIDENCE,
+    _REPORT,
+    example="""smithers-nb beads audit --source beads:.beads
+smithers-nb beads audit --source beads:backup/events.jsonl --format json
+smithers-nb beads audit --source beads:. --fail-over closes_no_reason=0 --fail-over give_backs_no_reason=10""",
+)
+def audit(ask: Asked, limits: tuple[str, ...], rows: int | None, report: str | None) -> int | None:
+    """Find the reasons that a fleet loses: closes, give-backs and reopens that say nothing, and reasons that were overwritten.
+
+    A count that the store cannot show is null, and `coverage` says why. Exit code 1 when a count is above its --fail-over.
+    """
+    bounds = dict(map(_limit, limits))
+    with _store(ask) as store:
+        found = store.audit()
+        where = store.location
+    if report is not None:
+        _write_report(report, found, where)
+    if ask.fmt == "table":
+        from smithers_nb.present.html.bead_cards import audit_card
+
+        click.echo(audit_card(found, 20 if rows is None else rows).text)
+    else:
+        write_json(found.as_json(rows), line=ask.fmt == "jsonl")
+    over = found.over(bounds)
+    if over:
+        note(f"over the limit: {', '.join(over)}")
+    return _OVER if over else None
+
+
+@command(
+    "list",
+    click.option("--status", type=Utf8(), multiple=True, help="Only beads with this status; may be given several times."),
+    click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many."),
+    example="""smithers-nb beads list --source beads:.beads
+smithers-nb beads list --source beads:.beads --status in_progress --status hooked""",
+)
+def list_(ask: Asked, status: tuple[str, ...], limit: int) -> None:
+    """List work items, the last changed first."""
+    with _store(ask) as store:
+        found = store.beads(status=status, limit=limit)
+        columns = (
+            Column("BEAD", lambda row: row.bead_id),
+            Column("STATUS", lambda row: row.status, state=True),
+            Column("TYPE", lambda row: row.type, spare=3),
+            Column("HELD BY", lambda row: row.assignee, spare=2),
+            Column("CHANGED (UTC)", lambda row: moment(row.updated_at), spare=4),
+            Column("REASON", lambda row: _reason(row.reason_code, row.reason), spare=1),
+            Column("TITLE", lambda row: row.title, grow=True),
+        )
+        print_rows(found, ask.fmt, columns, nothing="no beads")
+
+
+@command(
+    "activity",
+    click.option("--since", type=Moment(ago=True), help="Only since this time: epoch milliseconds, ISO 8601, or 15m, 2h, 1d ago."),
+    click.option("--failures", "only_failures", is_flag=True, help="Only failures and what is one in another system's words."),
+    click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many."),
+    example="""smithers-nb beads activity --source beads:.gc
+smithers-nb beads activity --source beads:.gc --failures --since 1d""",
+)
+def activity(ask: Asked, since: int | None, only_failures: bool, limit: int) -> None:
+    """Show what happened to work items, newest first, with the reason of every failure."""
+    with _store(ask) as store:
+        found = store.events(since_ms=since, failures=only_failures, limit=limit)
+        columns = (
+            Column("AT (UTC)", lambda row: moment(row.at), spare=3),
+            Column("BEAD", lambda row: row.bead_id),
+            Column("EVENT", lambda row: row.type),
+            Column("STATUS", lambda row: row.new_status, spare=1),
+            Column("BY", lambda row: row.actor, spare=2),
+            Column("WHY", lambda row: _reason(row.reason_code, row.reason), grow=True),
+        )
+        print_rows(found, ask.fmt, columns, nothing="no events")
+
+
+@command("show", _BEAD, example="smithers-nb beads show gt-1 --source beads:.beads")
+def show(ask: Asked, bead: str) -> None:
+    """Show one work item: why it failed, and all that happened to it."""
+    from smithers_nb.present.html.bead_cards import bead_card
+
+    with _store(ask) as store:
+        found = store.beads(bead_id=bead)
+        if not found:
+            raise ParameterError(f"no bead {bead!r} in {store.location}", hint="list them with `smithers-nb beads list`")
+        events = list(reversed(store.events(bead_id=bead)))
+        why = store.failure_of(bead)
+        if ask.fmt == "table":
+            click.echo(bead_card(found[0], why, events, store.summary_of(bead), store.causes_of(bead)).text)
+        else:
+            reason = why.model_dump() if why else None
+            write_json({**dump({"bead": found[0], "events": events}), "failureReason": reason}, line=ask.fmt == "jsonl")
+
+
+@command("convoys", example="smithers-nb beads convoys")
+def convoys(ask: Asked) -> None:
+    """Show how far the ledger's convoys are: closed, failed, landed, or landed with failures."""
+    from smithers_nb.ledger.convoys import listed
+
+    with _ledger(ask) as ledger, ledger.reading() as connection:
+        rows = listed(connection)
+    if ask.fmt == "table":
+        from smithers_nb.present.html.bead_cards import convoys_card
+
+        click.echo(convoys_card(rows).text)
+    else:
+        write_json(rows, line=ask.fmt == "jsonl")
+
+
+_REASON = click.option("--reason", "-r", required=True, type=Utf8(), help="Why; it stays in the log.")
+_AS = click.option("--as", "actor", type=Utf8(), help="Who decides.  [default: your login]")
+
+
+@command(
+    "fail", click.argument("bead", type=Utf8()), _REASON, _AS, example='smithers-nb beads fail sb-1 --reason "the feature was dropped"'
+)
+def fail(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
+    """Fail a bead of the ledger by hand."""
+    from smithers_nb.engine.control.decisions import login
+    from smithers_nb.ledger.admin import force_fail
+
+    with _ledger(ask) as ledger, ledger.writing() as connection:
+        changed = force_fail(ledger, connection, bead, actor=actor or login(), note=reason)
+    note(f"{bead} failed" if changed else f"{bead} was over already; the reason was added to its log")
+
+
+@command(
+    "reopen", click.argument("bead", type=Utf8()), _REASON, _AS, example='smithers-nb beads reopen sb-1 --reason "the quota was raised"'
+)
+def reopen(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
+    """Open a failed bead of the ledger again; its log keeps why it had failed."""
+    from smithers_nb.engine.control.decisions import login
+    from smithers_nb.ledger import admin
+
+    with _ledger(ask) as ledger, ledger.writing() as connection:
+        admin.reopen(ledger, connection, bead, actor=actor or login(), note=reason)
+    note(f"{bead} is open again")
+
+
+@command("import", click.argument("path", type=click.Path()), example="smithers-nb beads import .beads")
+def import_(ask: Asked, path: str) -> None:
+    """Import work items of another system, or an export of a ledger; importing the same again changes nothing."""
+    from pathlib import Path
+
+    from smithers_nb.ledger.transfer import import_store
+
+    with _ledger(ask, make=True) as ledger:
+        found = import_store(ledger, Path(path))
+    if ask.fmt != "table":
+        write_json(dump(found._asdict()), line=ask.fmt == "jsonl")
+        return
+    click.echo(f"{found.beads} beads, {found.events} events and {found.lines} other lines are new")
+    if found.without_reason:
+        click.echo(f"{found.without_reason} failures have no reason recorded")
+    for problem in found.problems:
+        note(f"{problem.where}: {problem.what}")
+
+
+@command("export", click.argument("path", type=click.Path(dir_okay=False)), example="smithers-nb beads export ledger.jsonl")
+def export(ask: Asked, path: str) -> None:
+    """Write the whole ledger as JSONL, which `beads import` takes back without a loss."""
+    from pathlib import Path
+
+    from smithers_nb.ledger.transfer import export as write
+
+    with _ledger(ask) as ledger, Path(path).open("w", encoding="utf-8") as out:
+        count = write(ledger, out)
+    note(f"{count} rows written to {path}")
+
+
+def _store(ask: Asked) -> BeadStore:
+    """Open what is read: a store of another system by `beads:PATH`, else the ledger of a project or of a shared database."""
+    from smithers_nb.sources.beads.source import BeadsSource
+    from smithers_nb.workflows.beads import ForeignStore, LedgerStore
+
+    if ask.source is not None and ask.source.startswith("beads:"):
+        return ForeignStore(BeadsSource.of_url(ask.source))
+    return LedgerStore(_ledger(ask))
+
+
+def _ledger(ask: Asked, *, make: bool = False) -> Ledger:
+    from smithers_nb.engine.location import Location
+    from smithers_nb.ledger import Ledger
+
+    location = Location.of(ask.source)
+    if not make and location.file is not None and not location.file.is_file():
+        raise SourceNotFound(
+            f"there is no ledger at {location.shown}",
+            searched=(location.shown,),
+            hint="name a store of work items with --source beads:PATH, or import one: `smithers-nb beads import PATH`",
+        )
+    return Ledger.open(location)
+
+
+def _limit(text: str) -> tuple[str, int]:
+    from smithers_nb.diagnosis.beads.audit import THRESHOLDS
+
+    name, _, number = text.partition("=")
+    if not number.isdecimal() or name not in THRESHOLDS:
+        raise ParameterError(f"--fail-over {text!r} is not COUNT=N", hint=f"COUNT is one of {', '.join(THRESHOLDS)}")
+    return name, int(number)
+
+
+def _write_report(path: str, found: Audit, where: str) -> None:
+    from pathlib import Path
+
+    from smithers_nb.present.html.bead_cards import audit_card
+    from smithers_nb.present.html.markup import escape
+
+    body = audit_card(found, len(found.evidence))._repr_html_()
+    title = f"Reasons of {where}"
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+    Path(path).write_text(f"{head}<body><h1>{escape(title)}</h1>{body}</body></html>", encoding="utf-8")
+
+
+def _reason(code: str | None, text: str | None) -> str:
+    return ": ".join(part for part in (code, text) if part)
+
+
+beads = group(
+    "beads",
+    list_,
+    show,
+    activity,
+    convoys,
+    audit,
+    fail,
+    reopen,
+    import_,
+    export,
+    help="Work items: why they failed, and which reasons a fleet loses.",
+)

@@ -1,0 +1,151 @@
+"""The patrol: work that nobody does any more, work that takes too long, agents that are lost, reviews that nobody works on.
+
+Two patrols at once do no harm: each bead is taken in a transaction of its own and looked at again under its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.work_items import bead_agents, bead_events, beads
+from smithers_nb.ledger.dispatch import MAX_ATTEMPTS
+from smithers_nb.ledger.items import set_agent
+from smithers_nb.ledger.transition import locked, transition
+from smithers_nb.model.failure_codes import reason
+
+if TYPE_CHECKING:
+    from smithers_nb.ledger.store import Ledger
+
+STALE_HOOK_MS: Final = 30 * 60_000
+ORPHANED_REVIEW_MS: Final = 30 * 60_000
+DEFAULT_TIMEOUT_MS: Final = 4 * 3_600_000
+MAX_LOST: Final = 3
+CRASH_LOOP: Final = 3
+_MINUTE: Final = 60_000
+
+
+class Finding(NamedTuple):
+    """A bead that a patrol changed, and by which path."""
+
+    bead_id: str
+    path: str
+
+
+def patrol(ledger: Ledger) -> list[Finding]:
+    """Look at everything once and end or give back what is stuck.
+
+    Returns:
+        What was changed, in the order of the changes.
+    """
+    return [*_orphans(ledger), *_timeouts(ledger), *_orphaned_reviews(ledger)]
+
+
+def crash_loops(ledger: Ledger, connection: sa.Connection) -> dict[str, int]:
+    """Return agents with three or more failures of their beads within half an hour, and how many they were."""
+    since = ledger.now() - STALE_HOOK_MS
+    query = sa.select(bead_events.c.agent_id, sa.func.count()).where(bead_events.c.move == "fail", bead_events.c.created_at_ms >= since)
+    rows = connection.execute(query.where(bead_events.c.agent_id.is_not(None)).group_by(bead_events.c.agent_id)).all()
+    return {agent: count for agent, count in rows if count >= CRASH_LOOP}
+
+
+def started_at(connection: sa.Connection, bead_id: str) -> int | None:
+    """Return when the current attempt of a bead began: its newest change to in_progress, whatever else was edited since."""
+    query = sa.select(bead_events.c.created_at_ms).where(bead_events.c.bead_id == bead_id, bead_events.c.new_value == "in_progress")
+    at: int | None = connection.execute(query.order_by(bead_events.c.seq.desc()).limit(1)).scalar()
+    return at
+
+
+def _orphans(ledger: Ledger) -> Iterator[Finding]:
+    """Take work from agents that are idle or dead: it fails when its dispatches are used up, and is given back otherwise."""
+    for agent_id in _agents_to_look_at(ledger):
+        with ledger.writing() as connection:
+            query = sa.select(bead_agents).where(bead_agents.c.agent_id == agent_id).with_for_update()
+            agent = connection.execute(query).one()
+            idle = ledger.now() - agent.last_activity_at_ms
+            if agent.hook_bead_id is None or agent.status == "working" or idle < STALE_HOOK_MS:
+                continue
+            bead = locked(connection, agent.hook_bead_id)
+            set_agent(connection, agent_id, hook_bead_id=None, times_lost=agent.times_lost + 1)
+            path = _take_from(ledger, connection, agent, bead, idle // _MINUTE)
+        if path:
+            yield Finding(bead.bead_id, path)
+
+
+def _take_from(ledger: Ledger, connection: sa.Connection, agent: Any, bead: Any, idle: int) -> str | None:
+    threshold = STALE_HOOK_MS // _MINUTE
+    if bead.status not in ("open", "in_progress", "in_review"):
+        return None
+    if bead.dispatch_attempts >= MAX_ATTEMPTS:
+        details = {"agent_id": agent.agent_id, "idle_minutes": idle, "threshold_minutes": threshold}
+        details |= {"dispatch_attempts": bead.dispatch_attempts, "last_activity_at": agent.last_activity_at_ms}
+        why = reason("orphaned_work", **details)
+        transition(ledger, connection, bead.bead_id, "failed", actor="patrol", agent_id=agent.agent_id, reason=why)
+        return "orphaned_work"
+    if agent.times_lost + 1 >= MAX_LOST:
+        why = reason("agent_lost", agent_id=agent.agent_id, times=agent.times_lost + 1, threshold_minutes=threshold)
+        transition(ledger, connection, bead.bead_id, "failed", actor="patrol", agent_id=agent.agent_id, reason=why)
+        return "agent_lost"
+    if bead.status == "open":
+        return None
+    why = reason("dead_assignee_reopened", agent_id=agent.agent_id, idle_minutes=idle)
+    transition(ledger, connection, bead.bead_id, "open", actor="patrol", agent_id=agent.agent_id, reason=why)
+    return "dead_assignee_reopened"
+
+
+def _timeouts(ledger: Ledger) -> Iterator[Finding]:
+    """Fail work that takes longer than its own `timeout_ms`, measured from the event that began it."""
+    for bead_id in _with_status(ledger, "in_progress"):
+        with ledger.writing() as connection:
+            bead = locked(connection, bead_id)
+            begun = started_at(connection, bead_id)
+            limit = timeout_of(bead)
+            elapsed = ledger.now() - (begun if begun is not None else bead.updated_at_ms)
+            if bead.status != "in_progress" or begun is None or elapsed <= limit:
+                continue
+            details = {"timeout_ms": limit, "elapsed_ms": elapsed, "started_at": begun}
+            why = reason("timeout", **details, timeout_minutes=_minutes(limit), elapsed_minutes=elapsed // _MINUTE)
+            transition(ledger, connection, bead_id, "failed", actor="patrol", agent_id=bead.assignee, reason=why)
+            connection.execute(bead_agents.update().where(bead_agents.c.hook_bead_id == bead_id).values(hook_bead_id=None, status="idle"))
+        yield Finding(bead_id, "timeout")
+
+
+def timeout_of(bead: Any) -> int:
+    """Return the time limit of a bead, milliseconds: `timeout_ms` of its metadata, else four hours."""
+    limit = orjson.loads(bead.metadata_json).get("timeout_ms")
+    return int(limit) if isinstance(limit, int | float) and limit > 0 else DEFAULT_TIMEOUT_MS
+
+
+def _orphaned_reviews(ledger: Ledger) -> Iterator[Finding]:
+    for bead_id in _with_status(ledger, "in_review"):
+        with ledger.writing() as connection:
+            bead = locked(connection, bead_id)
+            idle = ledger.now() - bead.updated_at_ms
+            if bead.status != "in_review" or bead.type != "merge_request" or idle < ORPHANED_REVIEW_MS or _is_polled(bead):
+                continue
+            why = reason("pr_review_orphaned", idle_minutes=idle // _MINUTE, threshold_minutes=ORPHANED_REVIEW_MS // _MINUTE)
+            transition(ledger, connection, bead_id, "failed", actor="patrol", reason=why)
+        yield Finding(bead_id, "pr_review_orphaned")
+
+
+def _is_polled(bead: Any) -> bool:
+    return bool(orjson.loads(bead.metadata_json).get("pr_url"))
+
+
+def _agents_to_look_at(ledger: Ledger) -> list[str]:
+    before = ledger.now() - STALE_HOOK_MS
+    held = bead_agents.c.hook_bead_id.is_not(None), bead_agents.c.status != "working", bead_agents.c.last_activity_at_ms <= before
+    with ledger.reading() as connection:
+        return list(connection.execute(sa.select(bead_agents.c.agent_id).where(*held).order_by(bead_agents.c.agent_id)).scalars())
+
+
+def _with_status(ledger: Ledger, status: str) -> list[str]:
+    with ledger.reading() as connection:
+        return list(connection.execute(sa.select(beads.c.bead_id).where(beads.c.status == status).order_by(beads.c.bead_id)).scalars())
+
+
+def _minutes(ms: int) -> int | float:
+    return ms // _MINUTE if ms % _MINUTE == 0 else round(ms / _MINUTE, 1)

@@ -1,0 +1,166 @@
+"""Reading the ledger: beads, their log, why they failed, and the audit, each by an index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.diagnosis.beads import reasons
+from smithers_nb.diagnosis.beads.audit import Audit, EvidenceRow
+from smithers_nb.engine.journal.work_items import bead_events, bead_links, bead_summaries, beads
+from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
+from smithers_nb.model.failure_reason import FailureReason
+from smithers_nb.sources.beads.steps import reason_in
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_BOUNCED: Final = 3
+_EVIDENCE: Final = 1_000
+
+
+def bead_rows(
+    connection: sa.Connection, *, status: Collection[str] = (), bead_id: str | None = None, limit: int | None = None
+) -> list[BeadRow]:
+    """List beads, the last changed first."""
+    query = sa.select(beads).order_by(beads.c.updated_at_ms.desc(), beads.c.bead_id)
+    query = query.where(beads.c.status.in_(status)) if status else query
+    query = query.where(beads.c.bead_id == bead_id) if bead_id is not None else query
+    return [_bead(row) for row in connection.execute(query.limit(limit))]
+
+
+def event_rows(
+    connection: sa.Connection, *, bead_id: str | None = None, since_ms: int | None = None, failures: bool = False, limit: int | None = None
+) -> list[BeadEventRow]:
+    """List the log, newest first."""
+    query = sa.select(bead_events).order_by(bead_events.c.seq.desc())
+    query = query.where(bead_events.c.bead_id == bead_id) if bead_id is not None else query
+    query = query.where(bead_events.c.created_at_ms >= since_ms) if since_ms is not None else query
+    query = query.where(bead_events.c.move == "fail") if failures else query
+    return [_event(row) for row in connection.execute(query.limit(limit))]
+
+
+def failure_rows(connection: sa.Connection, limit: int | None = None) -> list[BeadFailureRow]:
+    """List the failures, newest first."""
+    found = event_rows(connection, failures=True, limit=limit)
+    return [
+        BeadFailureRow(
+            row.bead_id,
+            row.seq,
+            row.at,
+            row.type,
+            row.reason_code or "unknown",
+            row.reason or "",
+            row.reason_source or "import",
+            row.payload,
+        )
+        for row in found
+    ]
+
+
+def failure_of(connection: sa.Connection, bead_id: str) -> FailureReason | None:
+    """Return why a bead failed last: the reason of its newest change to failed, whatever was logged after it; None when it never did."""
+    query = sa.select(bead_events.c.metadata_json).where(bead_events.c.bead_id == bead_id, bead_events.c.move == "fail")
+    text = connection.execute(query.order_by(bead_events.c.seq.desc()).limit(1)).scalar()
+    return None if text is None else FailureReason(**orjson.loads(text)["failure_reason"])
+
+
+def causes_of(connection: sa.Connection, bead_id: str) -> list[tuple[str, FailureReason]]:
+    """Return the failures that a source or a convoy has to do with: bead and reason, by its `caused-by` links."""
+    query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id == bead_id, bead_links.c.type == "caused-by")
+    found = [(other, failure_of(connection, other)) for other in sorted(connection.execute(query).scalars())]
+    return [(other, why) for other, why in found if why is not None]
+
+
+def summary_of(connection: sa.Connection, bead_id: str) -> str:
+    """Return the newest failure of a bead in plain language; empty when there is no summary."""
+    query = sa.select(bead_events.c.seq).where(bead_events.c.bead_id == bead_id, bead_events.c.move == "fail")
+    newest = query.order_by(bead_events.c.seq.desc()).limit(1).scalar_subquery()
+    return connection.execute(sa.select(bead_summaries.c.text).where(bead_summaries.c.event_seq == newest)).scalar() or ""
+
+
+def audit(connection: sa.Connection, location: str, evidence: int = _EVIDENCE) -> Audit:
+    """Audit the ledger by its index of moves, without reading the log.
+
+    Args:
+        connection: A connection of `Ledger.reading`.
+        location: The ledger as shown to people.
+        evidence: Rows of evidence that are read at most.
+    """
+    grouped = sa.select(bead_events.c.move, bead_events.c.flags, sa.func.count()).where(bead_events.c.move.is_not(None))
+    rows = connection.execute(grouped.group_by(bead_events.c.move, bead_events.c.flags)).all()
+
+    def count(move: str, bits: int = 0) -> int:
+        return sum(number for kind, flags, number in rows if kind == move and (not bits or flags & bits))
+
+    given = sa.select(bead_events.c.bead_id).where(bead_events.c.move == "give_back").group_by(bead_events.c.bead_id)
+    bounced = sa.select(sa.func.count()).select_from(given.having(sa.func.count() >= _BOUNCED).subquery())
+    counts: dict[str, int | None] = {
+        "closes": count("close"),
+        "closes_no_reason": count("close", reasons.NO_REASON),
+        "closes_default": count("close", reasons.IS_DEFAULT),
+        "closes_one_word": count("close", reasons.ONE_WORD),
+        "closes_terse": count("close", reasons.IS_TERSE),
+        "give_backs": count("give_back"),
+        "give_backs_no_reason": count("give_back", reasons.NO_REASON),
+        "reopens": count("reopen"),
+        "reopens_no_reason": count("reopen", reasons.NO_REASON),
+        "reopen_reason_gone": count("reopen", reasons.GONE),
+        "second_reason_dropped": count("close", reasons.SECOND_DROPPED),
+        "bounced_3": connection.execute(bounced).scalar_one(),
+        "lease_reclaims_no_reason": count("give_back", reasons.RECLAIM),
+    }
+    more = {"failures": count("fail"), "failures_no_reason": count("fail", reasons.NO_REASON)}
+    first, last = connection.execute(sa.select(sa.func.min(bead_events.c.seq), sa.func.max(bead_events.c.seq))).one()
+    covered = {"source": location, "kind": "ledger", "records": (last or 0) - (first or 0) + 1 if last else 0, "from": None, "to": None}
+    covered |= {"counted": True, "cannot_show": [], "notes": [] if last else ["the ledger is empty"]}
+    return Audit(counts, more, tuple(_evidence(connection, evidence)), (covered,))
+
+
+_FINDINGS: Final = (
+    ("closes_no_reason", "close", reasons.NO_REASON),
+    ("closes_default", "close", reasons.IS_DEFAULT),
+    ("closes_one_word", "close", reasons.ONE_WORD),
+    ("closes_terse", "close", reasons.IS_TERSE),
+    ("give_backs_no_reason", "give_back", reasons.NO_REASON),
+    ("reopens_no_reason", "reopen", reasons.NO_REASON),
+    ("reopen_reason_gone", "reopen", reasons.GONE),
+    ("second_reason_dropped", "close", reasons.SECOND_DROPPED),
+    ("lease_reclaims_no_reason", "give_back", reasons.RECLAIM),
+)
+
+
+def _evidence(connection: sa.Connection, limit: int) -> list[EvidenceRow]:
+    found: list[EvidenceRow] = []
+    for name, move, bit in _FINDINGS:
+        query = sa.select(bead_events).where(bead_events.c.move == move, bead_events.c.flags.op("&")(bit) != 0)
+        rows = connection.execute(query.limit(max(limit - len(found), 0))).all()
+        found += [
+            EvidenceRow(name, row.bead_id, row.created_at_ms, row.actor, None, "", row.reason or "", f"event:{row.seq}") for row in rows
+        ]
+    return found
+
+
+def _bead(row: Any) -> BeadRow:
+    why = orjson.loads(row.reason_json) if row.reason_json else {}
+    over = row.closed_at_ms if row.status == "closed" else row.failed_at_ms
+    fixed = row.bead_id, row.type, row.status, row.title, row.assignee, row.parent_id, row.created_at_ms, row.updated_at_ms, over
+    return BeadRow(
+        *fixed, why.get("code"), why.get("message"), why.get("source"), row.dispatch_attempts, row.source_json or row.metadata_json
+    )
+
+
+def _event(row: Any) -> BeadEventRow:
+    metadata = orjson.loads(row.metadata_json)
+    why = reason_in(metadata) or (metadata["reason"] if isinstance(metadata.get("reason"), dict) else {})
+    fixed = row.seq, row.bead_id, row.created_at_ms, row.event_type, row.actor or row.agent_id, row.old_value, row.new_value
+    said = why.get("message") or row.reason or _said(metadata)
+    return BeadEventRow(*fixed, why.get("code"), said, why.get("source"), row.source_json or row.metadata_json)
+
+
+def _said(metadata: dict[str, Any]) -> str | None:
+    suppressed = metadata.get("suppressed")
+    words = (suppressed.get("message") if isinstance(suppressed, dict) else None, metadata.get("resolution_notes"), metadata.get("message"))
+    return next((word for word in words if word), None)

@@ -1,0 +1,98 @@
+"""Real work behind a dispatch: a program in a process of its own, such as an agent CLI or `smithers-nb up NOTEBOOK`.
+
+The process is the agent: that it could not be started is a failed attempt to dispatch, and how it ended is its report. Its output goes to
+a file as it comes; of a failure the end of it becomes the reason, word for word, and the rest is kept by reference.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from smithers_nb.ledger.agents import agent_completed, submit_work
+from smithers_nb.ledger.dispatch import Started, dispatch
+
+if TYPE_CHECKING:
+    from smithers_nb.ledger.store import Ledger
+
+_TAIL: Final = 4_000
+_LOG: Final = 1_000_000
+
+
+def notebook_command(notebook: str | Path, run_id: str) -> list[str]:
+    """Return the command that runs a notebook as a durable run of ours; `run_id` is also the run whose autopsy explains a failure."""
+    return [sys.executable, "-m", "smithers_nb", "up", str(notebook), "--run-id", run_id]
+
+
+def work(  # noqa: PLR0913  # what a process is started with
+    ledger: Ledger,
+    bead_id: str,
+    agent_id: str,
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    run_id: str | None = None,
+) -> bool:
+    """Dispatch a bead to a program, wait for its end, and write what it came to.
+
+    Args:
+        ledger: Where the bead is.
+        bead_id: An open bead.
+        agent_id: An agent of the ledger; the process works in its name.
+        command: Program and arguments.
+        folder: Where it works.
+        environment: Its environment; the current one by default.
+        timeout_s: Seconds after which it is ended and has failed.
+        run_id: Run of ours that it executes, whose autopsy is linked when it fails.
+
+    Returns:
+        Whether the work was done and is in review now.
+    """
+    with tempfile.TemporaryFile() as output:
+        started: list[subprocess.Popen[bytes]] = []
+
+        def launch(_bead_id: str, _agent_id: str) -> Started:
+            try:
+                streams = {"stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+                process = subprocess.Popen(command, cwd=folder, env=environment, **streams)  # type: ignore[call-overload]  # noqa: S603  # the caller's program
+            except OSError as error:
+                return Started(ok=False, error=f"{command[0]}: {error.strerror or error}", error_type=type(error).__name__)
+            started.append(process)
+            return Started(ok=True)
+
+        if not dispatch(ledger, bead_id, agent_id, launch):
+            return False
+        (process,) = started
+        try:
+            code = process.wait(timeout_s)
+            late = ""
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code, late = process.wait(), f"ended after {timeout_s:g} s without a result"
+        output.seek(0)
+        log = output.read(_LOG).decode("utf-8", "replace")
+    with ledger.writing() as connection:
+        if code == 0 and not late:
+            submit_work(ledger, connection, agent_id)
+            return True
+        ended_by = signal.Signals(-code).name if code < 0 else None
+        reason = "\n".join(part for part in (late, log[-_TAIL:].strip()) if part)
+        agent_completed(
+            ledger,
+            connection,
+            agent_id,
+            status="failed",
+            reason=reason,
+            exit_code=code,
+            signal=ended_by,
+            log=log or None,
+            autopsy_run_id=run_id,
+        )
+        return False

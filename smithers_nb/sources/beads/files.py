@@ -1,0 +1,177 @@
+"""The files of a store of beads: one file by name, or those that a folder of bd, gascity, gt or an export is known to hold."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.errors import SourceNotFound, SourceUnreadable
+from smithers_nb.sources.base import Problems
+from smithers_nb.sources.beads.contents import Contents
+from smithers_nb.sources.beads.lines import records
+from smithers_nb.sources.beads.moves import RowReason
+from smithers_nb.sources.stores.json_text import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from smithers_nb.sources.beads.shapes import Shape
+
+SCHEME: Final = "beads"
+
+_FOLDERS: Final = ("", ".beads", ".beads/backup", "backup", ".gc", ".smithers_nb")
+_SUFFIXES: Final = (".jsonl", ".gz", ".db", ".sqlite", ".sqlite3")
+_SQLITE: Final = b"SQLite format 3\0"
+_DOLT: Final = (".beads/embeddeddolt", ".beads/dolt", "embeddeddolt")
+_SIDE: Final = ("issues.jsonl", "beads.jsonl", "comments.jsonl")
+"""Files that a log beside them is understood by: the current rows, and the comments that may hold a reason."""
+
+_TABLES: Final[tuple[tuple[str, Shape], ...]] = (
+    ("issues", "issue"),
+    ("beads", "bead"),
+    ("config", "config"),
+    ("dependencies", "dependency"),
+    ("comments", "comment"),
+    ("events", "audit"),
+    ("bead_events", "cloud"),
+    ("interactions", "interactions"),
+    ("_smithers_nb_beads", "bead"),
+    ("_smithers_nb_bead_events", "cloud"),
+)
+_OURS: Final[dict[str, Shape]] = {"ledger:beads": "bead", "ledger:bead_events": "cloud"}
+"""Lines of a ledger's own export that are beads and their log."""
+
+
+def files_of(where: Path) -> list[Path]:
+    """Name the files of a store, in the order in which they are read.
+
+    Raises:
+        SourceNotFound: There is nothing that could hold beads.
+        SourceUnreadable: The store is a Dolt database, which only `bd` can read.
+    """
+    if where.is_file():
+        return [where]
+    if not where.is_dir():
+        raise SourceNotFound(f"there is no {where}", searched=(str(where),), hint="name a file or a folder: beads:PATH")
+    found = [path for name in _FOLDERS for path in _listed(where / name)]
+    if not found and any((where / name).is_dir() for name in _DOLT):
+        hint = "export it first: `bd export -o issues.jsonl` and `bd events export > events.jsonl`, and name their folder"
+        raise SourceUnreadable(f"{where} keeps its beads in a Dolt database, which only bd can read", hint=hint)
+    if not found:
+        looked = tuple(str(where / name) for name in _FOLDERS)
+        raise SourceNotFound(
+            f"no beads in {where}", searched=looked, hint="name a folder with issues.jsonl, events.jsonl, .beads or .gc, or one file"
+        )
+    return found
+
+
+def gather(where: Path, problems: Problems) -> Contents:
+    """Read everything that a store holds, once.
+
+    Args:
+        where: A file or a folder.
+        problems: Gets what could not be read.
+
+    Raises:
+        SourceError: It cannot be read at all.
+    """
+    contents = Contents()
+    with _without_collector():
+        for path in files_of(where):
+            name = path.name if path == where else path.relative_to(where).as_posix()
+            for number, record, shape in entries(path, problems):
+                contents.take(name, number, record, shape)
+    if where.is_file() and contents.logs:
+        _take_neighbours(contents, where)
+    return contents
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is an SQLite database, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the garbage collector: of a million lines nothing is a cycle, and looking for one takes a third of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _take_neighbours(contents: Contents, where: Path) -> None:
+    """Look at the rows and comments beside one log that was named; they explain its moves and are not counted."""
+    beside = Contents()
+    for path in (where.with_name(name) for name in _SIDE):
+        if path != where and path.is_file():
+            for number, record in records(path, Problems()):
+                beside.take(path.name, number, record)
+    contents.beside = {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in beside.issues.items()}
+    for bead_id, moments in beside.comments.items():
+        contents.comments[bead_id] += moments
+    for bead_id, moments in beside.row_comments.items():
+        contents.row_comments[bead_id] += moments
+
+
+def entries(
+    path: Path, problems: Problems, unreadable: Callable[[int, bytes], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+    """Read one file: the lines of a JSONL file, whose shape is judged by their keys, or the rows of an SQLite database's tables."""
+    if is_sqlite(path):
+        yield from _table_rows(path, problems)
+        return
+    for number, record in records(path, problems, unreadable):
+        shape = _OURS.get(str(record.get("_type")))
+        yield number, (_plain(record) if shape else record), shape
+
+
+def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+    """Read the tables of an SQLite store; which there are and what columns they have decides, not a version."""
+    from smithers_nb.sources.stores.sqlite_file import SqliteFile
+
+    file = SqliteFile(path)
+    try:
+        file.check()
+        names = {str(row[0]) for row in file.fetch("SELECT name FROM sqlite_master WHERE type = 'table'").rows}
+        number = 0  # of a row, over all tables in their order here
+        for table, shape in _TABLES:
+            if table in names:
+                columns = [str(row[1]) for row in file.fetch(f"PRAGMA table_info({table})").rows]
+                for values in file.fetch(f"SELECT * FROM {table} ORDER BY rowid").rows:
+                    number += 1
+                    record = dict(zip(columns, values, strict=True))
+                    yield number, (_plain(record) if table.startswith("_") else record), shape
+        if not names & {table for table, _ in _TABLES}:
+            problems.add(path.name, "no table of beads in this database")
+    finally:
+        file.close()
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Give a row of our ledger the column names of cloud Gastown, after which it is read like one."""
+    row = {name.removesuffix("_ms").removesuffix("_json"): value for name, value in record.items() if value is not None}
+    why = parse(record.get("reason_json"))
+    if isinstance(why, dict) and why.get("code"):
+        metadata = parse(record.get("metadata_json"))
+        row["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "failure_reason": why}
+    elif isinstance(why, dict):
+        row["close_reason"] = why.get("message")
+    return row
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file() and (path.suffix != ".gz" or ".jsonl" in path.name)
+    )

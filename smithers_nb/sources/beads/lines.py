@@ -1,0 +1,82 @@
+"""JSONL files line by line: what is no JSON object is counted and named by its line, never skipped in silence."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from smithers_nb.errors import SourceUnreadable
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.base import Problems
+
+_ENVELOPE: Final = frozenset({"schema_version", "data"})
+_NAMED: Final = 20
+"""Unreadable lines of a file that are named one by one."""
+
+
+def records(path: Path, problems: Problems, unreadable: Callable[[int, bytes], None] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the objects of a JSONL file, or of one that was archived as `.gz`.
+
+    Args:
+        path: The file.
+        problems: Gets every line that is no JSON object, and a file that ends in the middle.
+        unreadable: Gets the number and the bytes of each such line.
+
+    Yields:
+        Line number from 1 and the object; the objects of a document that `bd … --json` printed have the number of its line.
+
+    Raises:
+        SourceUnreadable: The file cannot be read.
+    """
+    broken = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                found, what = _objects(line)
+                yield from ((number, value) for value in found)
+                if not what:
+                    continue
+                broken += 1
+                if broken <= _NAMED:
+                    problems.add(f"{path.name}:{number}", what)
+                if unreadable is not None:
+                    unreadable(number, line)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        problems.add(path.name, f"the archive ends in the middle or is damaged: {error}")
+    except OSError as error:
+        raise SourceUnreadable(f"{path}: {error.strerror or error}", hint="name a file of beads, or a folder with one") from error
+    if broken > _NAMED:
+        problems.add(path.name, f"{broken} lines are unreadable; the first {_NAMED} are named")
+
+
+def _objects(line: bytes) -> tuple[Sequence[dict[str, Any]], str]:
+    """Read one line: its objects, and what is wrong with it when it has none; an empty line has neither."""
+    try:
+        value, what = orjson.loads(line), "no JSON object"
+    except orjson.JSONDecodeError as error:
+        if not line.strip():
+            return (), ""
+        value = _lenient(line)
+        what = f"no JSON: {error}" if line.endswith(b"\n") else "the file ends in the middle of a line"
+    if isinstance(value, dict) and not (value.keys() >= _ENVELOPE and isinstance(value["data"], list)):
+        return (value,), ""
+    listed = value["data"] if isinstance(value, dict) else value
+    if isinstance(listed, list) and listed and all(isinstance(item, dict) for item in listed):
+        return listed, ""
+    return (), what
+
+
+def _lenient(line: bytes) -> Any:
+    """Read a line with a byte order mark, bytes that are no UTF-8, or half characters, which other writers let through."""
+    import json
+
+    try:
+        return json.loads(line.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None

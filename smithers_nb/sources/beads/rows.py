@@ -1,0 +1,80 @@
+"""From the lines of a store to the rows of its frames: beads as they stand, and its log as it is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
+from smithers_nb.model.failure_codes import LIVE
+from smithers_nb.sources.beads.steps import as_dict, instant_ms, read_step, reason_in, text
+from smithers_nb.sources.stores.json_text import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from smithers_nb.sources.beads.shapes import Log
+
+_OVER: Final = frozenset({"closed", "failed"})
+_SAID: Final = ("reason", "error", "error_msg", "message", "close_reason", "failureMessage", "resolution_notes", "notes")
+
+
+def bead_row(record: Mapping[str, Any]) -> BeadRow | None:
+    """Read an issue of bd or a bead of cloud Gastown or of our ledger; None for a line without an id."""
+    bead_id = record.get("id") or record.get("bead_id")
+    if not isinstance(bead_id, str):
+        return None
+    metadata = as_dict(record.get("metadata"))
+    failure = reason_in(metadata)
+    status = text(record.get("status"))
+    attempts = record.get("dispatch_attempts")
+    return BeadRow(
+        bead_id,
+        text(record.get("issue_type")) or text(record.get("type")) or None,
+        status,
+        text(record.get("title")) or None,
+        text(record.get("assignee")) or text(record.get("assignee_agent_bead_id")) or None,
+        text(record.get("parent_bead_id")) or text(record.get("parent_id")) or None,
+        instant_ms(record.get("created_at")),
+        instant_ms(record.get("updated_at")),
+        instant_ms(record.get("closed_at")),
+        text(failure.get("code")) or None,
+        text(failure.get("message")) or text(record.get("close_reason")) or text(metadata.get("close_reason")) or None,
+        text(failure.get("source")) or None,
+        attempts if isinstance(attempts, int) else 0,
+        dump(dict(record)),
+    )
+
+
+def event_row(log: Log, number: int, record: Mapping[str, Any]) -> BeadEventRow:
+    """Read one line of a log; one whose type nobody knows is kept as it is."""
+    step = read_step(log, record)
+    what = next((str(record[name]) for name in ("event_type", "type", "op", "kind") if isinstance(record.get(name), str)), "unknown")
+    at = record.get("created_at") or record.get("ts")
+    body = as_dict(record.get("payload"))
+    metadata = as_dict(record.get("metadata"))
+    failure = reason_in(metadata)
+    said = next((text(place.get(name)) for place in (body, metadata) for name in _SAID if text(place.get(name))), "")
+    subject = record.get("issue_id") or record.get("bead_id") or record.get("subject") or body.get("bead")
+    live = LIVE.get(what)
+    return BeadEventRow(
+        number,
+        step.bead_id if step else text(subject),
+        instant_ms(at),
+        what,
+        (step.actor if step else text(record.get("actor"))) or None,
+        step.old if step else None,
+        step.new if step else None,
+        text(failure.get("code")) or (live.code if live else None),
+        text(failure.get("message")) or (step.reason if step else "") or said or None,
+        text(failure.get("source")) or (live.source if live else None),
+        dump(dict(record)),
+    )
+
+
+def failure_row(event: BeadEventRow) -> BeadFailureRow | None:
+    """Read a failure off an event: a change to failed, or an event that is one of the paths to failure; None for any other."""
+    failed = event.new_status == "failed"
+    if not failed and event.type not in LIVE:
+        return None
+    code, source = event.reason_code or "unknown", event.reason_source or "import"
+    return BeadFailureRow(event.bead_id, event.seq, event.at, event.type, code, event.reason or "no reason recorded", source, event.payload)

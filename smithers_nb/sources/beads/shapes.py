@@ -1,0 +1,66 @@
+"""What a line is, judged by its keys and not by a file name or version: an issue, an entry of one of six kinds of log, or a side table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+Log = Literal["audit", "journal", "interactions", "gascity", "cloud", "gt"]
+Shape = Literal[
+    "audit", "journal", "interactions", "gascity", "cloud", "gt", "issue", "bead", "comment", "dependency", "label", "config", "other"
+]
+
+_KEYS: Final[tuple[tuple[Shape, frozenset[str]], ...]] = (
+    ("cloud", frozenset({"bead_event_id", "bead_id", "event_type"})),
+    ("audit", frozenset({"issue_id", "event_type", "new_value"})),
+    ("audit", frozenset({"issue_id", "event_type", "actor"})),
+    ("journal", frozenset({"seq", "op", "issue_id"})),
+    ("interactions", frozenset({"kind", "id", "created_at"})),
+    ("interactions", frozenset({"kind", "issue_id"})),
+    ("gascity", frozenset({"seq", "type", "ts"})),
+    ("gt", frozenset({"ts", "source", "type", "visibility"})),
+    ("gt", frozenset({"ts", "type", "actor", "payload"})),
+    ("bead", frozenset({"bead_id", "type", "status", "title"})),
+    ("issue", frozenset({"id", "title", "status"})),
+    ("dependency", frozenset({"issue_id", "depends_on_id"})),
+    ("comment", frozenset({"issue_id", "text"})),
+    ("comment", frozenset({"issue_id", "author", "id"})),
+    ("label", frozenset({"issue_id", "label"})),
+    ("config", frozenset({"key", "value"})),
+)
+"""Keys that a line of a shape has at least; the first that fits decides."""
+
+LOGS: Final[tuple[Log, ...]] = ("audit", "cloud", "journal", "interactions", "gascity", "gt")
+"""Kinds of log, the most complete first: of two that show as many changes, the first is counted."""
+
+NAMES: Final[Mapping[str, str]] = {
+    "audit": "bd audit events",
+    "cloud": "bead events",
+    "journal": "bd events journal",
+    "interactions": "bd interactions",
+    "gascity": "gascity events",
+    "gt": "gt events",
+    "issue": "bd issues",
+    "bead": "beads",
+}
+
+_TYPES: Final[Mapping[str, Shape]] = {"issue": "issue", "bead": "bead", "bead_event": "cloud"}
+
+
+def shape_of(record: Mapping[str, Any]) -> Shape:
+    """Return what a line is; `other` for a memory, a schema line, or what nobody knows."""
+    named = record.get("_type")
+    if named is not None:
+        return _TYPES.get(named, "other") if isinstance(named, str) else "other"
+    keys = tuple(record)
+    known = _seen.get(keys)
+    if known is not None:
+        return known
+    shape: Shape = next((shape for shape, needed in _KEYS if needed <= record.keys()), "other")
+    if len(_seen) < _MAX_SEEN:
+        _seen[keys] = shape
+    return shape
+
+
+_MAX_SEEN: Final = 10_000
+_seen: Final[dict[tuple[str, ...], Shape]] = {}  # lines of one writer have the same keys, so most are judged already

@@ -1,0 +1,94 @@
+"""A store of beads as a source: it holds work items instead of runs, so the tables of runs are empty and those of beads are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import unquote
+
+from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
+from smithers_nb.sources.base import Problems, fits
+from smithers_nb.sources.beads.files import entries, files_of, gather
+from smithers_nb.sources.beads.rows import bead_row, event_row, failure_row
+from smithers_nb.sources.beads.shapes import LOGS, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from smithers_nb.sources.base import Only
+    from smithers_nb.sources.beads.contents import Contents
+
+R = TypeVar("R", bound=tuple[object, ...])
+
+
+class BeadsSource:
+    """The exports, logs and databases of a fleet, at a file or a folder; nothing there is ever written."""
+
+    kind = "beads"
+
+    def __init__(self, where: Path) -> None:
+        self.where = where
+        self.problems = Problems()
+        files_of(where)
+
+    @classmethod
+    def of_url(cls, url: str) -> BeadsSource:
+        """Open `beads:PATH`.
+
+        Raises:
+            SourceError: Nothing there can hold beads.
+        """
+        return cls(Path(unquote(url.partition(":")[2]).removeprefix("//") or ".").expanduser())
+
+    @property
+    def location(self) -> str:
+        """The path."""
+        return str(self.where)
+
+    def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
+        """List no runs: there are none."""
+        del prefix, limit
+        return []
+
+    def contents(self) -> Contents:
+        """Read everything that an audit needs, once."""
+        return gather(self.where, self.problems)
+
+    def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
+        """Read beads, their log, or their failures as typed rows; every other table is empty."""
+        del run_id
+        reader: Any = {BeadRow: self._beads, BeadEventRow: self._events, BeadFailureRow: self._failures}.get(cast("Any", row))
+        found = [] if reader is None else [one for one in reader() if fits(one, only)]
+        if since_ms is not None:
+            found = [one for one in found if (getattr(one, "at", None) or getattr(one, "updated_at", None) or 0) >= since_ms]
+        return found
+
+    def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
+        """Read the same as `rows` as a frame."""
+        from smithers_nb.frames import frame_from_rows
+
+        return frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
+
+    def close(self) -> None:
+        """Let go of nothing: no file is kept open."""
+
+    def _beads(self) -> list[BeadRow]:
+        found: dict[str, BeadRow] = {}
+        for _, record, shape in self._lines():
+            row = bead_row(record) if shape in ("issue", "bead") else None
+            if row is not None and (row.updated_at or 0) >= (found[row.bead_id].updated_at or 0 if row.bead_id in found else 0):
+                found[row.bead_id] = row
+        return list(found.values())
+
+    def _events(self) -> list[BeadEventRow]:
+        return [event_row(shape, number, record) for number, record, shape in self._lines() if shape in LOGS]
+
+    def _failures(self) -> list[BeadFailureRow]:
+        return [row for event in self._events() if (row := failure_row(event)) is not None]
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any], Any]]:
+        for path in files_of(self.where):
+            for number, record, shape in entries(path, self.problems):
+                yield number, record, shape or shape_of(record)

@@ -1,0 +1,254 @@
+"""One line of any log as a step of one bead: who did it, the status before and after, and the reason it gives.
+
+A table of readers, one per kind of log (`shapes.LOGS`); each takes the parsed line and gives a `Step`, or None when it is about no bead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from smithers_nb.sources.stores.json_text import parse
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.beads.shapes import Log
+
+_EPOCH_US: Final = 1_000_000
+
+
+class Step(NamedTuple):
+    """One entry of a bead's log.
+
+    Attributes:
+        at: Epoch microseconds.
+        what: Event type as stored; `comment` for any comment.
+        old: Status before, when the entry says; the one before it in the log counts otherwise.
+        new: Status after, when the entry says.
+        reason: Reason in the entry; empty for none.
+        beside: The same update also wrote notes, a description or a reason.
+        closing: The entry is a close, whatever the status was.
+        old_reason: Reason of the close before, when the entry says.
+        holder: Who had the work before the entry, when it says.
+        assignee: Who has it after the entry; empty for nobody, None when the entry does not say.
+        row_reason: Reason that the row has after the entry; None when the entry does not show the row.
+        metadata: The bead's own metadata, when the entry shows it.
+    """
+
+    bead_id: str
+    at: int | None
+    what: str
+    actor: str | None = None
+    old: str | None = None
+    new: str | None = None
+    reason: str = ""
+    beside: bool = False
+    closing: bool = False
+    old_reason: str = ""
+    holder: str | None = None
+    assignee: str | None = None
+    row_reason: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+def read_step(log: Log, record: Mapping[str, Any]) -> Step | None:
+    """Read one line of a log; None for one that is about no bead."""
+    return _READERS[log](record)
+
+
+def instant_us(value: Any) -> int | None:
+    """Read a time as stores write it, ISO 8601 (UTC when it names no zone) or epoch seconds or milliseconds, as epoch microseconds."""
+    try:
+        if isinstance(value, str):
+            stamp = datetime.fromisoformat(value)
+            return round((stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp() * _EPOCH_US)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return round(value * (1_000 if value > _EPOCH_MS else _EPOCH_US))
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def instant_ms(value: Any) -> int | None:
+    """Read a time as epoch milliseconds."""
+    us = instant_us(value)
+    return None if us is None else us // 1_000
+
+
+def text(value: Any) -> str:
+    """Return a stripped text; empty for whatever is none."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return an object, parsed when it is kept as JSON text; empty for anything else."""
+    value = parse(value) if isinstance(value, str) and value[:1] == "{" else value
+    return value if isinstance(value, dict) else {}
+
+
+def reason_in(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the failure reason that an event of the cloud or of our ledger carries; upstream kept it in three places."""
+    reason = as_dict(metadata.get("failure_reason"))
+    if reason:
+        return reason
+    given = metadata.get("reason")
+    if isinstance(given, dict) and given.get("message"):  # our ledger's reason for giving work back
+        return given
+    loose = {"code": metadata.get("failureKind") or metadata.get("failureReason"), "message": metadata.get("failureMessage")}
+    return loose if any(loose.values()) else {}
+
+
+def _audit(record: Mapping[str, Any]) -> Step | None:
+    """A row of bd's table `events`: `new_value` is a change set as JSON, or the plain reason of a close or a reopen."""
+    bead_id, what = record.get("issue_id"), record.get("event_type")
+    if not isinstance(bead_id, str) or not isinstance(what, str):
+        return None
+    change = record.get("new_value")
+    if what != "commented" and (what in _UNSAID or what not in _STATUS_EVENTS) and (not change or '"status"' not in str(change)):
+        return None
+    at, actor, comment = instant_us(record.get("created_at")), _actor(record.get("actor")), text(record.get("comment"))
+    if what == "commented":
+        return Step(bead_id, at, "comment", actor)
+    new, old = as_dict(record.get("new_value")), as_dict(record.get("old_value"))
+    plain = "" if new else text(record.get("new_value"))
+    reason = comment
+    if what == "closed":
+        reason = text(new.get("close_reason")) if new else plain or comment
+    elif what == "reopened":
+        reason = comment or plain
+    status = new.get("status") if isinstance(new.get("status"), str) else _STATUS_EVENTS.get(what)
+    if status is None:
+        return None
+    return Step(
+        bead_id,
+        at,
+        what,
+        actor,
+        old=old.get("status") if isinstance(old.get("status"), str) else None,
+        new=status,
+        reason=reason,
+        beside=any(text(new.get(name)) for name in ("notes", "description", "close_reason")),
+        closing=what == "closed",
+        old_reason=text(old.get("close_reason")),
+        holder=_actor(old.get("assignee")) or (_actor(record.get("old_value")) if what == "lease_reclaimed" and not old else None),
+        assignee=text(new.get("assignee")) if "assignee" in new else None,
+    )
+
+
+def _interactions(record: Mapping[str, Any]) -> Step | None:
+    """A line of `interactions.jsonl`: changes of the fields `status` and `assignee`."""
+    extra, bead_id = record.get("extra"), record.get("issue_id")
+    if record.get("kind") != "field_change" or not isinstance(extra, dict) or not isinstance(bead_id, str):
+        return None
+    at, actor = instant_us(record.get("created_at")), _actor(record.get("actor"))
+    if extra.get("field") == "assignee":
+        return Step(bead_id, at, "assignee", actor, assignee=text(extra.get("new_value")))
+    if extra.get("field") != "status":
+        return None
+    old, new = text(extra.get("old_value")) or None, text(extra.get("new_value")) or None
+    return Step(bead_id, at, "status", actor, old=old, new=new, reason=text(extra.get("reason")), closing=new == "closed")
+
+
+def _gascity(record: Mapping[str, Any]) -> Step | None:
+    """A line of gascity's log; the payload of `bead.*` is the bead itself, or has it under `bead`."""
+    what, payload = record.get("type"), record.get("payload")
+    if not isinstance(what, str):
+        return None
+    body = payload if isinstance(payload, dict) else {}
+    at, actor, subject = instant_us(record.get("ts")), _actor(record.get("actor")), record.get("subject")
+    if what in _GIVEN_BACK:
+        bead_id = text(body.get("bead_id")) or text(body.get("id")) or text(subject)
+        holder = _actor(body.get("dead_assignee")) or _actor(body.get("previous_owner"))
+        return Step(bead_id, at, what, actor, new="open", reason=text(body.get("reason")), holder=holder, assignee="") if bead_id else None
+    bead = body["bead"] if isinstance(body.get("bead"), dict) else body
+    bead_id = text(bead.get("id")) or text(subject)
+    if not what.startswith("bead.") or not bead_id or not isinstance(bead.get("status"), str):
+        return None
+    return _snapshot(Step(bead_id, at, what, actor, closing=what == "bead.closed"), bead)
+
+
+def _journal(record: Mapping[str, Any]) -> Step | None:
+    """A record of `bd events export`: what was done, and the issue after it."""
+    bead_id, what, issue = record.get("issue_id"), record.get("op"), record.get("issue")
+    if not isinstance(bead_id, str) or not isinstance(what, str):
+        return None
+    at, actor = instant_us(record.get("ts")), _actor(record.get("actor"))
+    if what == "comment":
+        return Step(bead_id, at, "comment", actor)
+    if not isinstance(issue, dict) or not isinstance(issue.get("status"), str):
+        return None
+    return _snapshot(Step(bead_id, at, what, actor, closing=what == "close"), issue)
+
+
+def _snapshot(step: Step, issue: Mapping[str, Any]) -> Step:
+    metadata = as_dict(issue.get("metadata"))
+    reason = text(issue.get("close_reason")) or text(metadata.get("close_reason"))
+    closes = step.closing or issue["status"] == "closed"
+    return step._replace(
+        new="closed" if step.closing else issue["status"],
+        reason=reason if closes else "",
+        row_reason=reason,
+        assignee=text(issue.get("assignee")),
+        metadata=metadata,
+    )
+
+
+def _cloud(record: Mapping[str, Any]) -> Step | None:
+    """A row of `bead_events` of cloud Gastown or of our ledger: statuses as plain text, the reason in `metadata`."""
+    bead_id, what = record.get("bead_id"), record.get("event_type")
+    if not isinstance(bead_id, str) or not isinstance(what, str):
+        return None
+    metadata = as_dict(record.get("metadata"))
+    failure = reason_in(metadata)
+    given = next((text(metadata.get(name)) for name in _REASONS if text(metadata.get(name))), "")
+    at, actor = instant_us(record.get("created_at")), _actor(record.get("actor")) or _actor(record.get("agent_id"))
+    if what not in ("status_changed", "closed", "reopened", "created"):
+        return None
+    reason = text(failure.get("message")) or text(failure.get("code")) or given or text(record.get("reason"))
+    new = _STATUS_EVENTS.get(what, "open") if what in ("closed", "created") else text(record.get("new_value")) or "open"
+    return Step(bead_id, at, what, actor, old=text(record.get("old_value")) or None, new=new, reason=reason, closing=what == "closed")
+
+
+def _gt(record: Mapping[str, Any]) -> Step | None:
+    """A line of gt's own log: a bead is slung or hooked, and unhooked without a word."""
+    what, body = record.get("type"), as_dict(record.get("payload"))
+    bead_id, status = text(body.get("bead")), _GT.get(str(what))
+    if not bead_id or status is None:
+        return None
+    reason = text(body.get("reason")) or text(body.get("error"))
+    holder = _actor(body.get("target")) or _actor(record.get("actor"))
+    return Step(bead_id, instant_us(record.get("ts")), str(what), _actor(record.get("actor")), new=status, reason=reason, assignee=holder)
+
+
+def _actor(value: Any) -> str | None:
+    return text(value) or None
+
+
+_EPOCH_MS: Final = 100_000_000_000
+_STATUS_EVENTS: Final = {
+    "created": None,
+    "status_changed": None,
+    "updated": None,
+    "claimed": "in_progress",
+    "closed": "closed",
+    "reopened": "open",
+    "unclaimed": "open",
+    "lease_reclaimed": "open",
+    "restored": None,
+}
+"""Audit events that may change a status, and the one they mean when their change set does not say."""
+_UNSAID: Final = frozenset(name for name, status in _STATUS_EVENTS.items() if status is None)
+CREATED: Final = frozenset({"created", "create", "bead.created"})
+"""Events with which a bead begins."""
+
+_GIVEN_BACK: Final = frozenset({"bead.dead_assignee_reopened", "hook.claim.reclaimed_stale", "bead.lease_reclaimed", "bead.unclaimed"})
+_GT: Final = {"sling": "hooked", "hook": "hooked", "unhook": "open"}
+_REASONS: Final = ("close_reason", "reason", "resolution_notes", "notes", "message", "note")
+_READERS: Final[Mapping[Log, Callable[[Mapping[str, Any]], Step | None]]] = {
+    "audit": _audit,
+    "journal": _journal,
+    "interactions": _interactions,
+    "gascity": _gascity,
+    "cloud": _cloud,
+    "gt": _gt,
+}

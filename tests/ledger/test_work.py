@@ -1,0 +1,84 @@
+"""Real programs behind a dispatch, and failures in plain words beside the raw ones."""
+
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from smithers_nb.engine.journal.work_items import beads
+from smithers_nb.ledger import agents, queries, runners, summaries
+from tests.ledger.paths import TRIGGERS
+
+
+def run(fleet, program, **options):
+    bead_id, agent_id = fleet.bead(), fleet.agent()
+    done = runners.work(fleet.ledger, bead_id, agent_id, [sys.executable, "-c", program], **options)
+    with fleet.ledger.reading() as connection:
+        status = connection.execute(sa.select(beads.c.status).where(beads.c.bead_id == bead_id)).scalar()
+        return done, status, queries.failure_of(connection, bead_id)
+
+
+def test_a_program_that_succeeds_is_in_review(in_file):
+    """Exit status 0 hands the work to review."""
+    assert run(in_file, "print('done')") == (True, "in_review", None)
+
+
+def test_a_program_that_crashes_says_why(in_file):
+    """Exit status, the output word for word, the log and the run whose autopsy explains it are in the details."""
+    done, status, why = run(in_file, "raise SystemExit('out of quota')", run_id="run-7")
+    assert (done, status, why.code) == (False, "failed", "agent_crashed")
+    assert (why.details["reason"], why.details["exit_code"], why.details["autopsy_run_id"]) == ("out of quota", 1, "run-7")
+    with in_file.ledger.reading() as connection:
+        assert agents.text_of(connection, why.details["log_tail_ref"]).strip() == "out of quota"
+
+
+def test_a_program_that_is_killed_or_too_slow(in_file):
+    """The signal is named, and a limit of time is the reason when it is reached."""
+    assert run(in_file, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")[2].details["signal"] == "SIGKILL"
+    assert "without a result" in run(in_file, "import time; time.sleep(60)", timeout_s=0.2)[2].details["reason"]
+
+
+def test_a_program_that_is_not_there_is_a_failed_attempt(in_file):
+    """What cannot be started gives the bead back with the error and counts as an attempt."""
+    bead_id, agent_id = in_file.bead(), in_file.agent()
+    assert not runners.work(in_file.ledger, bead_id, agent_id, ["/no/such/program"])
+    with in_file.ledger.reading() as connection:
+        row = connection.execute(sa.select(beads).where(beads.c.bead_id == bead_id)).one()
+        event = queries.event_rows(connection, bead_id=bead_id, limit=1)[0]
+    assert (row.status, row.dispatch_attempts, event.reason_code) == ("open", 1, "dispatch_retry")
+    assert "No such file" in event.reason
+
+
+@pytest.mark.parametrize("path", [path for path in TRIGGERS if path != "dispatch_exhausted"])
+def test_simple_codes_get_no_summary(in_file, path):
+    """A message that says all by itself is not said again in other words."""
+    bead_id = TRIGGERS[path][0](in_file)
+    with in_file.ledger.writing() as connection:
+        assert summaries.summarise(in_file.ledger, connection, bead_id) is None
+
+
+def test_differing_errors_get_a_summary_beside_the_raw_reason(in_file):
+    """Five different errors are put into words once; a provider that breaks changes nothing, and the raw reason stays."""
+    bead_id = TRIGGERS["dispatch_exhausted"][0](in_file)
+
+    def broken(_facts):
+        raise OSError("no network")
+
+    with in_file.ledger.writing() as connection:
+        text = summaries.summarise(in_file.ledger, connection, bead_id, broken)
+        assert summaries.summarise(in_file.ledger, connection, bead_id) == text == queries.summary_of(connection, bead_id)
+        assert queries.failure_of(connection, bead_id).details["distinct_errors"] == 5
+    assert "did not answer in time" in text
+
+
+def test_a_long_crash_is_redacted_before_a_provider_sees_it(in_file):
+    """A provider gets the output without its secrets, and its words are kept with what made them."""
+    secret = "ghp_" + "a1B2" * 9
+    said = f"TOKEN={secret}\n" + "at frame\n" * 60 + "Error: Cannot find module '@/lib/auth'"
+    bead_id, agent_id = in_file.started()
+    seen = []
+    with in_file.ledger.writing() as connection:
+        agents.agent_completed(in_file.ledger, connection, agent_id, status="failed", reason=said)
+        assert summaries.summarise(in_file.ledger, connection, bead_id, lambda facts: seen.append(facts) or "The auth module is missing.")
+    assert secret not in seen[0]
+    assert "@/lib/auth could not be found" in summaries.plain_words(seen[0])
