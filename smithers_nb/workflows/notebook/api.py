@@ -11,9 +11,6 @@ from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
-from smithers_nb.diagnosis.engines.base import FILL_IN
-from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
-from smithers_nb.diagnosis.state.inbox import DENIED
 from smithers_nb.engine import stages
 from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.decision_cards import (
@@ -88,6 +85,8 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
 
 def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
     """Say what follows from approving a gate and from denying it."""
+    from smithers_nb.diagnosis.state.inbox import DENIED  # not before somebody looks: a kernel that asks nobody does without
+
     return ("Approve", "the run goes on"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
 
 
@@ -159,12 +158,17 @@ def _gate_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
     if _ends_with_its_kernel(parked):
         return _RUN_IT
     gate = (parked.run.run_id, parked.node_id, parked.iteration)
+    from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
+
     return (NotebookCommands().approve(*gate), "approve"), (NotebookCommands().deny(*gate), "deny")
 
 
 def _question_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
     if _ends_with_its_kernel(parked):
         return _RUN_IT
+    from smithers_nb.diagnosis.engines.base import FILL_IN
+    from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
+
     return ((NotebookCommands().answer(parked.request["request_id"], FILL_IN), "answer"),)
 
 
