@@ -37,6 +37,8 @@ def outcome_of(result: BugFiled | BugSaved | None) -> BugOutcome:
         return BugOutcome(filed=False, detail="Nobody agreed to send a report, so none was sent.")
     if isinstance(result, BugFiled):
         before = " before, so it was not sent again" if result.earlier else ""
-        return BugOutcome(filed=True, bug_id=result.id, bug_url=result.url, detail=f"Filed as {result.id} at {result.endpoint}{before}.")
+        see = f" See {result.url}" if result.url else ""
+        detail = f"Filed as {result.id} at {result.endpoint}{before}.{see}"
+        return BugOutcome(filed=True, bug_id=result.id, bug_url=result.url, detail=detail)
     kept = f"; it is kept in {result.path}" if result.path else ", and it could not be kept either"
     return BugOutcome(filed=False, detail=f"The report was not taken: {result.reason}{kept}.")
