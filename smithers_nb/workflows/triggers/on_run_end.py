@@ -179,11 +179,12 @@ def _target_of(location: Location, run_id: str) -> str | None:
     """Name the run that an autopsy is about: what it found, else what it was asked for; None when it is no autopsy."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import INPUT, Node, read_output
-    from smithers_nb.workflows.autopsy.durable import GATHER
 
     row = _row(location, run_id)
     if row is None or row.workflow_name != WORKFLOW:
         return None
+    from smithers_nb.workflows.autopsy.durable import GATHER  # a run that is no autopsy does without a hundred modules
+
     with Journal.open(location) as journal, journal.reading() as connection:
         gathered = read_output(connection, Node(run_id, GATHER)) or {}
         asked = read_output(connection, Node(run_id, INPUT)) or {}
