@@ -45,6 +45,7 @@ class SmithersSource:
         self.problems = Problems()
         self._schema: dict[str, tuple[str, ...]] | None = None
         self._version: list[tuple[Any, ...]] = []
+        self._computed: set[str] = set()
         self.file.check()
 
     @property
@@ -103,11 +104,11 @@ class SmithersSource:
             return []
         flags = [place for place, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
         grain = GRAINS_IN_SQL[row]
-        cells, problem = self.file.fetch(query.sql, query.params)
+        cells, problem, endless = self.file.fetch(query.sql, query.params)
         if problem is None:
             return [_row(row, cell, flags) for cell in cells]
         self.problems.add(grain.table, problem)
-        found = [_row(row, cell, flags) for cell in self._around(cells, query)]
+        found = [_row(row, cell, flags) for cell in (cells if endless else self._around(cells, query))]
         return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in grain.order)])
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
@@ -120,7 +121,7 @@ class SmithersSource:
 
     def fetch(self, where: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one query; what could not be read becomes a problem of `where`."""
-        rows, problem = self.file.fetch(sql, params)
+        rows, problem, _ = self.file.fetch(sql, params)
         if problem is not None:
             self.problems.add(where, problem)
         return rows
@@ -141,16 +142,20 @@ class SmithersSource:
 
     def _arrow(self, row: type[Any], wanted: Wanted) -> pa.Table | None:
         query = self._query(row, wanted, left_out={"category"})
-        return None if query is None else self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
+        if query is None or GRAINS_IN_SQL[row].table in self._computed:  # a query of ADBC cannot be given up
+            return None
+        return self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
 
     def _read_schema(self) -> dict[str, tuple[str, ...]]:
         sql = (
-            "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
+            "SELECT m.name, c.name, m.type = 'view' OR m.sql LIKE 'CREATE VIRTUAL%' "
+            "FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
             "WHERE m.type IN ('table', 'view') ORDER BY m.rowid, c.cid"
         )
-        rows, problem = self.file.fetch(sql)
+        rows, problem, _ = self.file.fetch(sql)
         found: dict[str, tuple[str, ...]] = {}
-        for table, column in rows:
+        self._computed = {table for table, _, computed in rows if computed}
+        for table, column, _ in rows:
             found[table] = (*found.get(table, ()), column)
         self._version = self.file.fetch(_VERSION).rows
         if problem is not None:
