@@ -142,7 +142,7 @@ class SqliteTables:
         self.file.close()
 
     def _fetch(self, table: str, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        rows, problem, _ = self.file.fetch(sql, params)
+        rows, problem = self.file.fetch(sql, params)
         if problem is not None:
             self.problems.add(table, problem)
         return rows

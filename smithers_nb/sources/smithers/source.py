@@ -23,6 +23,7 @@ from smithers_nb.sources.smithers.query import Query, Wanted, select
 from smithers_nb.sources.smithers.render_frames import tasks
 from smithers_nb.sources.smithers.tables import GRAINS_IN_SQL, OWN_TABLES
 from smithers_nb.sources.stores.arrow import read_arrow
+from smithers_nb.sources.stores.patience import GIVEN_UP
 from smithers_nb.sources.stores.sqlite_file import SqliteFile, is_owned
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ class SmithersSource:
             return []
         flags = [place for place, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
         grain = GRAINS_IN_SQL[row]
-        cells, problem, endless = self.file.fetch(query.sql, query.params)
+        cells, problem = self.file.fetch(query.sql, query.params)
         if problem is None:
             return [_row(row, cell, flags) for cell in cells]
         self.problems.add(grain.table, problem)
-        found = [_row(row, cell, flags) for cell in (cells if endless else self._around(cells, query))]
+        found = [_row(row, cell, flags) for cell in (cells if problem.startswith(GIVEN_UP) else self._around(cells, query))]
         return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in grain.order)])
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
@@ -121,7 +122,7 @@ class SmithersSource:
 
     def fetch(self, where: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one query; what could not be read becomes a problem of `where`."""
-        rows, problem, _ = self.file.fetch(sql, params)
+        rows, problem = self.file.fetch(sql, params)
         if problem is not None:
             self.problems.add(where, problem)
         return rows
@@ -152,7 +153,7 @@ class SmithersSource:
             "FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
             "WHERE m.type IN ('table', 'view') ORDER BY m.rowid, c.cid"
         )
-        rows, problem, _ = self.file.fetch(sql)
+        rows, problem = self.file.fetch(sql)
         found: dict[str, tuple[str, ...]] = {}
         self._computed = {table for table, _, computed in rows if computed}
         for table, column, _ in rows:

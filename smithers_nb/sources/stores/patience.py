@@ -10,6 +10,9 @@ import os
 from typing import Final
 
 VARIABLE: Final = "SMITHERS_NB_QUERY_SECONDS"
+GIVEN_UP: Final = "a query was given up after "
+"""How the words about it begin."""
+
 _SECONDS: Final = 20.0
 _SECONDS_AFTERWARDS: Final = 2.0
 
@@ -29,6 +32,6 @@ class Patience:
 
     def lost(self) -> str:
         """Take a query that was given up into account, and return what to tell people about it."""
-        told = f"a query was given up after {self.seconds:g} s; set {VARIABLE} to wait longer"
+        told = f"{GIVEN_UP}{self.seconds:g} s; set {VARIABLE} to wait longer"
         self.seconds = min(self.seconds, _SECONDS_AFTERWARDS)
         return told

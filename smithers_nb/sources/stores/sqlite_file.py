@@ -68,11 +68,10 @@ def bindable(params: Sequence[Any]) -> tuple[Any, ...]:
 
 
 class Fetched(NamedTuple):
-    """The rows a query gave before it ended, why it ended early, if it did, and whether that was for the time it took."""
+    """The rows a query gave before it ended, and why it ended early, if it did."""
 
     rows: list[tuple[Any, ...]]
     problem: str | None
-    endless: bool = False
 
 
 class _Mark(NamedTuple):
@@ -216,7 +215,7 @@ class SqliteFile:
                 if _is_route_error(error):
                     raise RouteFailed(str(error)) from error
                 if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-                    return Fetched(rows, self._patience.lost(), endless=True)
+                    return Fetched(rows, self._patience.lost())
                 return Fetched(rows, str(error))
             except UnicodeDecodeError:  # the message of the error quotes a damaged name
                 return Fetched(rows, "malformed database schema")
