@@ -90,7 +90,7 @@ def _token(prefix: str) -> Token:
 
 
 def _cut(length: int) -> str:
-    """Write what a token of a known length looks like when its end is missing; the limits keep a row of prefixes from being read n times."""
+    """Write what a token looks like whose end is missing; it is shorter than a whole one, so that a row of prefixes is read once."""
     return rf"(?=[A-Za-z_-]{{0,{length}}}[0-9])[A-Za-z0-9_-]{{8,{length}}}+(?:{_NEXT_LINE}|(?=…|\.\.\.|\Z))"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.errors import SourceUnreadable
 from smithers_nb.cli import main
+from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
 from smithers_nb.model.timestamps import duration
 from smithers_nb.sources.locate import open_source
