@@ -42,7 +42,9 @@ CELLS = [
     ),
     _cell("a bare except", _CAUGHT, "waiting-approval", always=True),
     _cell(
-        "suppress", "import contextlib\nwith contextlib.suppress(BaseException): gate('g', 'Go on?')\nstage('s', never)", "waiting-approval"
+        "suppress",
+        "import contextlib\nwith contextlib.suppress(BaseException):\n    gate('g', 'Go on?')\nstage('s', never)",
+        "waiting-approval",
     ),
     _cell(
         "a gate in a thread",

@@ -1,9 +1,10 @@
 """Read an SQLite file of another program: leave nothing beside it, never hold it up, believe only what held still.
 
 A file at rest is read with `immutable=1`, which touches nothing, and the read counts only when the file is the same afterwards. A
-file that an engine has open is read with plain `mode=ro` for as long as one query takes. What neither route can read, such as a
-`-wal` that a killed engine left (the first connection to it would write its `-shm` anew) or a hot journal, is read from a private copy. Files that this process writes itself are known to `owned` and are
-only ever touched by the standard library: closing any other handle on them would drop its locks.
+file that an engine has open is read with plain `mode=ro` for as long as one query takes. What neither route can read is read from a
+private copy: a hot journal, and a `-wal` that a killed engine left, beside which the first connection would write a new `-shm`. Files
+that this process writes itself are known to `owned` and are only ever touched by the standard library: closing any other handle on
+them would drop its locks.
 """
 
 from __future__ import annotations
