@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
+from tests.support import attacks
 from tests.support import endpoint as endpoints
 from tests.support import journal_runs as written_runs
 from tests.support import postgres as postgres_programs
@@ -25,6 +26,19 @@ settings.load_profile("patient")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so; tests that interrupt would wait for ever
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever runs the tests ask for all attacks: 50 kills, 30 races, 60 stores and every hostile cell take minutes."""
+    parser.addoption("--attacks", choices=("some", "full"), default="some", help="how many of tests/attacks to try")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the attacks did; the counts travel with the reports, so that they also come from the processes of xdist."""
+    found = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"]
+    if lines := attacks.table([dict(report.user_properties) for report in found]):
+        terminalreporter.section("attacks")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from smithers_nb.redact.names import NAME_WORDS, Grade, grade, is_password_name
-from smithers_nb.redact.values import Value, is_placeholder_at, is_spoken, looks_like_code, looks_random, value_at
+from smithers_nb.redact.values import Value, Values, is_placeholder_at, is_spoken, looks_like_code, looks_random
 
 Span = tuple[int, int]
 
@@ -36,14 +36,15 @@ def assignments(text: str, lowered: str) -> Iterator[Span]:
     """Find the secrets that have a telling name; `lowered` is the text in lower case."""
     if not any(word in lowered for word in NAME_WORDS):
         return
+    values = Values(text)
     done = 0
     for hit in _name_words().finditer(lowered):
-        if hit.start() < done:
+        begin = hit.start()
+        if begin < done:
             continue
-        done = _rest_of_name().match(text, hit.end()).end()  # type: ignore[union-attr]  # it matches nothing as well
+        done = hit.end()
         if text[done : done + 1] not in _BEHIND_NAMES:
             continue
-        begin = hit.start()
         if text[begin - 1 : begin] in _IDENTIFIER:  # also when the text begins here
             earlier = text[max(0, begin - _MAX_NAME) : begin]
             begin -= len(earlier) - len(earlier.rstrip(_IDENTIFIER))
@@ -55,16 +56,16 @@ def assignments(text: str, lowered: str) -> Iterator[Span]:
             continue
         if last is Grade.PERHAPS and _long_value().match(text, done) is None:
             continue
-        span = (hit.group() in _HEADERS and _header(text, done, name)) or _named(text, _Name(begin, done, name, last))
+        span = (hit["word"] in _HEADERS and _header(values, done, name)) or _named(values, _Name(begin, done, name, last))
         if span:
-            done = max(done, span[1])
             yield span
+        done = max(done, span[1]) if span else values.passed(done)
 
 
-def _header(text: str, end: int, name: str) -> Span | None:
+def _header(values: Values, end: int, name: str) -> Span | None:
     """Find the value of a header, which is the rest of the line; of `Bearer` and the like only the next word."""
-    kind = name.lower().rpartition("-")[2]
-    if kind not in {"authorization", "cookie"}:
+    kind, text = name.lower().rpartition("-")[2], values.text
+    if kind not in {"authorization", "cookie"} or end < values.barren:
         return None
     if kind == "cookie":
         match = _cookies().match(text, end)
@@ -73,23 +74,27 @@ def _header(text: str, end: int, name: str) -> Span | None:
     if match is None:
         return None
     kind = "word" if match["word"] else "rest"
-    written, start = match[kind], match.start(kind)
-    return None if not re.search(r"[0-9=]", written) or is_placeholder_at(text, start) else match.span(kind)
+    if not _digit_or_sign().search(text, *match.span(kind)):
+        values.barren = match.end(kind)
+        return None
+    return None if is_placeholder_at(text, match.start(kind)) else match.span(kind)
 
 
-def _named(text: str, name: _Name) -> Span | None:
+def _named(values: Values, name: _Name) -> Span | None:
     """Find the value that belongs to a name, in any of the ways in which programs write that."""
+    text = values.text
     sign = _sign().match(text, name.end)
     if sign is None or sign["sign"] == ",":
-        apart = _element_or_option(text, name)
+        apart = _element_or_option(values, name)
         if apart or sign is None or not sign["quote"]:
             return apart
-    value = value_at(text, sign.end())
-    return value[:2] if value and _belongs(text, name, sign, value) else None
+    value = values.at(sign.end())
+    return value[:2] if value and _belongs(values, name, sign, value) else None
 
 
-def _element_or_option(text: str, name: _Name) -> Span | None:
+def _element_or_option(values: Values, name: _Name) -> Span | None:
     """Find the value that no sign joins to its name."""
+    text = values.text
     before = text[name.begin - 1 : name.begin]
     quoted = before in {'"', "'"}
     option = name.name.startswith("-") and _option().match(text, name.end)
@@ -98,33 +103,32 @@ def _element_or_option(text: str, name: _Name) -> Span | None:
         element = _element().match(text, name.end + quoted) if quoted or before == "<" else None
         sure = element is not None and name.grade is Grade.SURELY and not is_placeholder_at(text, element.start("value"))
         return element.span("value") if element is not None and sure else None
-    value = value_at(text, joint.end())
+    value = values.at(joint.end())
     if value is None or (option and value.end - value.start <= _SHORT):
         return None
-    return value[:2] if _is_secret(text, name, value) else None
+    return value[:2] if _is_secret(name, value, values.written(value)) else None
 
 
-def _belongs(text: str, name: _Name, sign: re.Match[str], value: Value) -> bool:
+def _belongs(values: Values, name: _Name, sign: re.Match[str], value: Value) -> bool:
     """Return whether a value behind a sign is a secret; where people write sentences, more is asked of it."""
-    written = text[value.start : value.end]
+    text, written = values.text, values.written(value)
     before = text[max(0, name.begin - 20) : name.begin]
     if sign["sign"] == ",":
-        return value.quoted and bool(_defines().search(before) or looks_random(written)) and _is_secret(text, name, value)
+        return value.quoted and bool(_defines().search(before) or looks_random(written)) and _is_secret(name, value, written)
     if sign["sign"] == ":" and not sign["after"] and before.endswith(":"):  # one of many parts, as in the name of a resource
         return False
     if not sign["quote"] and before.endswith(" ") and _doubt().search(before):
         name = name._replace(grade=Grade.PERHAPS)
     loose = sign["sign"] != "=" or bool(sign["before"] or sign["after"])
     if value.quoted:
-        return (bool(sign["quote"]) or not loose or len(written) > _SHORT) and _is_secret(text, name, value)
+        return (bool(sign["quote"]) or not loose or len(written) > _SHORT) and _is_secret(name, value, written)
     if loose and not is_spoken(written):
         alone = name.grade is Grade.SURELY and sign["sign"] == ":" and _is_whole_line(text, name.begin, value)
         return alone and not _remark().fullmatch(written)
-    return not (loose and looks_like_code(written, text[value.end : value.end + 1])) and _is_secret(text, name, value)
+    return not (loose and looks_like_code(written, text[value.end : value.end + 1])) and _is_secret(name, value, written)
 
 
-def _is_secret(text: str, name: _Name, value: Value) -> bool:
-    written = text[value.start : value.end]
+def _is_secret(name: _Name, value: Value, written: str) -> bool:
     if name.grade is Grade.PERHAPS:
         return looks_random(written)
     if not value.quoted and len(written) < 2:  # noqa: PLR2004
@@ -139,7 +143,7 @@ def _is_whole_line(text: str, begin: int, value: Value) -> bool:
 
 @cache
 def _name_words() -> re.Pattern[str]:
-    return re.compile("|".join(NAME_WORDS))
+    return re.compile(rf"(?P<word>{'|'.join(NAME_WORDS)})[a-z0-9_.-]*+")
 
 
 @cache
@@ -148,11 +152,6 @@ def _long_value() -> re.Pattern[str]:
     return re.compile(
         r"\W{1,40}+(?:(?:[\w:-]{1,20}=[\"'][^\"'<>]{0,60}[\"'] {1,4}){0,3}(?i:value|content)\W{1,16}+)?[\w+/=.~!@#$%^&*|:;-]{12}"
     )
-
-
-@cache
-def _rest_of_name() -> re.Pattern[str]:
-    return re.compile(r"[A-Za-z0-9_.-]*+")
 
 
 @cache
@@ -203,6 +202,11 @@ def _authorization() -> re.Pattern[str]:
         r"|sso-key|bot)[ =]{1,2}(?:token=)?\"?(?P<word>[^\s\"']{4,})"
         r"|(?![\"'])(?P<rest>(?=[A-Za-z0-9-]{2,40}[ ])(?:[^\"'\n]|(?<==)\"[^\"\n]*\")+))"
     )
+
+
+@cache
+def _digit_or_sign() -> re.Pattern[str]:
+    return re.compile(r"[0-9=]")
 
 
 @cache

@@ -92,20 +92,22 @@ def _key_files(text: str) -> Iterator[Span]:
 
 def _commands(text: str) -> Iterator[Span]:
     """Find passwords in the options of programs."""
-    if not (" -" in text or '"-' in text or "'-" in text):
+    places = [place for sign in (" -", '"-', "'-") for place in (text.find(sign), text.rfind(sign)) if place >= 0]
+    if not places:
         return
+    first, last = max(0, min(places) - _LONGEST_COMMAND), max(places)
     for number, row in enumerate(table()["commands"]):
         for program in row["programs"].split():
-            position = text.find(program)
+            position = text.find(program, first, last)
             while position >= 0:
                 line = _command_line().match(text, position + len(program))
                 if line is None or text[position - 1 : position].isalnum() or text[position - 1 : position] in {"-", "_", "."}:
-                    position = text.find(program, position + len(program))
+                    position = text.find(program, position + len(program), last)
                     continue
                 if row.get("after", "") in line.group():
                     for match in _options(number).finditer(text, line.start(), line.end()):
                         yield match.span(match.lastgroup or 0)
-                position = text.find(program, line.end())
+                position = text.find(program, line.end(), last)
 
 
 @cache

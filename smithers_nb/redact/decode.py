@@ -43,11 +43,10 @@ class View:
     def _position(self, index: int, *, after: bool = False) -> int:
         decoded, written = self._ends
         step = bisect_right(decoded, index)  # escapes of no length at this place are passed over
-        at = index - (decoded[step - 1] if step else 0) + (written[step - 1] if step else 0)
-        if not after:
-            return at
-        escaped = step % 2 == 1  # parts alternate: text, escape, text
-        return at + (len(self._parts[step]) if escaped else 1)
+        inside, begin = index - (decoded[step - 1] if step else 0), written[step - 1] if step else 0
+        # parts alternate: text, escape, text; only a row of backslashes says more than one character
+        size = len(self._parts[step]) // len(self._plain[step]) if step % 2 else 1
+        return begin + (inside + after) * size
 
     @cached_property
     def _ends(self) -> tuple[list[int], list[int]]:
@@ -79,7 +78,7 @@ def _layers(text: str) -> Iterator[View]:
 @cache
 def _escape() -> re.Pattern[str]:
     return re.compile(
-        r"(\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[\"'\\/bfnrt])|%[0-9A-Fa-f]{2}"
+        r"((?:\\\\)++|\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[\"'/bfnrt])|%[0-9A-Fa-f]{2}"
         r"|&(?:quot|apos|amp|lt|gt|\#[0-9]{1,5}|\#x[0-9a-fA-F]{1,4});|\x1b\[[0-9;]{0,20}m)"
     )
 
@@ -88,6 +87,8 @@ def _escape() -> re.Pattern[str]:
 def _plain(escape: str) -> str:
     if escape[0] == "\x1b":
         return ""
+    if escape.startswith("\\\\"):
+        return escape[::2]
     if escape[0] == "&":
         return html.unescape(escape)[:1]
     if escape[0] == "%":

@@ -16,7 +16,6 @@ _DISTINCTIVE: Final = 4
 """A prefix of so many characters gives a token away also when its end is missing."""
 
 _NEXT_LINE: Final = r"\r?\n[ \t]{0,16}(?P<rest>[A-Za-z0-9_-]{1,200})(?![\w-])"
-_CUT: Final = rf"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{{8,}}(?:{_NEXT_LINE}|(?=…|\.\.\.|\Z))"
 
 
 class Token(NamedTuple):
@@ -30,13 +29,11 @@ class Token(NamedTuple):
 def tokens(text: str) -> Iterator[tuple[int, int]]:
     """Find the tokens of all known vendors."""
     begun = _index()
-    for start in begun.keys() & set(_starts().findall(text)):
+    starts = set(_starts().findall(text))
+    for start in begun.keys() & {"", *starts, *(start[:3] for start in starts), *(start[:2] for start in starts)}:
         for prefix in begun[start]:
             if prefix in text:
                 yield from _with_prefix(text, prefix)
-    for prefix in begun[""]:
-        if prefix in text:
-            yield from _with_prefix(text, prefix)
 
 
 def _with_prefix(text: str, prefix: str) -> Iterator[tuple[int, int]]:
@@ -69,7 +66,7 @@ def _bodies() -> dict[str, tuple[str, str | int]]:
 
 @cache
 def _index() -> dict[str, list[str]]:
-    """Give the prefixes by the letters of the word that they begin; by nothing, when they begin none."""
+    """Give the prefixes by the first letters of the word that they begin; by nothing, when they begin none."""
     index: dict[str, list[str]] = {"": []}
     for prefix, (_, extra) in _bodies().items():
         word = _starts().match(prefix)
@@ -79,7 +76,7 @@ def _index() -> dict[str, list[str]]:
 
 @cache
 def _starts() -> re.Pattern[str]:
-    return re.compile(r"([A-Za-z0-9]{1,2})[A-Za-z0-9]*+")
+    return re.compile(r"([A-Za-z0-9]{1,4})[A-Za-z0-9]*+")
 
 
 @cache
@@ -87,9 +84,14 @@ def _token(prefix: str) -> Token:
     body, extra = _bodies()[prefix]
     words = re.escape(prefix)
     free = rf"(?<![A-Za-z0-9]{words})" if prefix[0].isalnum() and not isinstance(extra, str) else ""
-    cut = f"|{_CUT}" if extra and isinstance(extra, int) and len(prefix) >= _DISTINCTIVE else ""
+    cut = f"|{_cut(extra)}" if extra and isinstance(extra, int) and len(prefix) >= _DISTINCTIVE else ""
     before = re.compile(rf"(?:{extra})\Z") if isinstance(extra, str) else None
     return Token(re.compile(f"{words}{free}(?:{body}{cut})"), before, extra if isinstance(extra, int) else 0)
+
+
+def _cut(length: int) -> str:
+    """Write what a token looks like whose end is missing; it is shorter than a whole one, so that a row of prefixes is read once."""
+    return rf"(?=[A-Za-z_-]{{0,{length}}}[0-9])[A-Za-z0-9_-]{{8,{length}}}+(?:{_NEXT_LINE}|(?=…|\.\.\.|\Z))"
 
 
 def _end_on_next_line(text: str, end: int, missing: int) -> int:

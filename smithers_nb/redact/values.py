@@ -7,9 +7,9 @@ from functools import cache
 from typing import Final, NamedTuple
 
 _RANDOM_LENGTH: Final = 16
-_TOKEN_LENGTH: Final = 16
 _SPOKEN_LENGTH: Final = 6
-_QUOTED_LENGTH: Final = 4
+_JUDGED: Final = 2_000
+_MAX_NAMES: Final = 50
 
 
 class Value(NamedTuple):
@@ -35,21 +35,55 @@ def looks_like_code(value: str, after: str) -> bool:
     return _code().match(value + after) is not None
 
 
-def value_at(text: str, position: int) -> Value | None:
-    """Find the value that begins at a place, or None when there is none or only a placeholder."""
-    opened = _opened().match(text, position)
-    if opened is None:
-        if is_placeholder_at(text, position):
+class Values:
+    """The values of one text.
+
+    Hostile text may have thousands of names in what is one value without quotes (`key=key=key=…`). Its end is the same from wherever
+    in it one looks, so it is looked for once.
+
+    Attributes:
+        text: The text.
+        barren: Up to here there is no value of a header.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.barren = 0
+        self._plain = range(0)
+        self._asked = 0
+
+    def at(self, position: int) -> Value | None:
+        """Find the value that begins at a place, or None when there is none or only a placeholder."""
+        text = self.text
+        opened = _opened().match(text, position)
+        if opened is None:
+            end = None if is_placeholder_at(text, position) else self._plain_end(position)
+            return Value(position, end, quoted=False) if end else None
+        quote, start = opened["quote"], opened.end()
+        if is_placeholder_at(text, start):
             return None
-        plain = _plain().match(text, position)
-        return Value(*plain.span(), quoted=False) if plain else None
-    quote, start = opened["quote"], opened.end()
-    if is_placeholder_at(text, start):
-        return None
-    end = _inside(quote).match(text, start).end()  # type: ignore[union-attr]  # it matches nothing as well
-    if text.startswith("\n", end) and (wrapped := _wrapped(quote).match(text, end)):
-        end = wrapped.end()
-    return Value(start, end, quoted=True) if end > start else None
+        end = _inside(quote).match(text, start).end()  # type: ignore[union-attr]  # it matches nothing as well
+        if text.startswith("\n", end) and (wrapped := _wrapped(quote).match(text, end)):
+            end = wrapped.end()
+        return Value(start, end, quoted=True) if end > start else None
+
+    def written(self, value: Value) -> str:
+        """Return the text of a value, of a very long one as much as it takes to judge it."""
+        return self.text[value.start : min(value.end, value.start + _JUDGED)]
+
+    def passed(self, position: int) -> int:
+        """Return where to go on behind a name whose value is no secret: behind the value, once it had more names than people write."""
+        return self._plain.stop if position in self._plain and self._asked > _MAX_NAMES else position
+
+    def _plain_end(self, position: int) -> int | None:
+        if position in self._plain:
+            self._asked += 1
+        else:
+            plain = _plain().match(self.text, position)
+            if plain is None:
+                return None
+            self._plain, self._asked = range(*plain.span()), 0
+        return self._plain.stop
 
 
 def is_placeholder_at(text: str, position: int) -> bool:
@@ -104,7 +138,7 @@ def _random() -> re.Pattern[str]:
 @cache
 def _worded() -> re.Pattern[str]:
     """Words with numbers, such as `item-42`, `2026-11-28` and `my-k8s-secret`."""
-    return re.compile(r"(?:(?:[A-Z]?[a-z]+|[A-Z]+)?(?:[0-9]{1,4}|[a-z0-9]{1,3})?(?:[-_./:@#]+|\Z))+")
+    return re.compile(r"(?:(?:[A-Z]?[a-z]+|[A-Z]+)?(?:[0-9]{1,4}|[a-z0-9]{1,3})?(?:[-_./:@#]++|\Z))++")
 
 
 @cache

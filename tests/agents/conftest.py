@@ -6,7 +6,9 @@ import json
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -106,6 +108,7 @@ class Server:
     steps: list[Any] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    sent: int = 0
     let_go: threading.Event = field(default_factory=threading.Event)
 
     def step(self) -> Any:
@@ -126,6 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
         if step == "hang":
             server.let_go.wait(30)
             return
+        if isinstance(step, tuple) and step[0] == "raw":
+            self._raw(**step[1])
+            return
         status, body = (
             (step, b'{"error": {"message": "no: ' + KEY.encode() + b'"}}') if isinstance(step, int) else (200, _body(step, server))
         )
@@ -136,6 +142,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("retry-after", "0.01")
         self.end_headers()
         self.wfile.write(body)
+
+    def _raw(self, headers: dict[str, str], chunk: bytes = b"", status: int = 200, pause_s: float = 0) -> None:
+        """Answer with one chunk for ever, until nobody listens."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        server: Server = self.server.script
+        with suppress(OSError):
+            while chunk and not server.let_go.is_set():
+                self.wfile.write(chunk)
+                server.sent += len(chunk)
+                time.sleep(pause_s)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from smithers_nb.cli import main
 from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
+from smithers_nb.model.timestamps import duration
 from smithers_nb.sources.locate import open_source
 
 HOSTILE = [
@@ -113,6 +116,41 @@ def test_garbage_in_every_column(store, check_grains, value):
     fill_columns(path, value, lambda name, _: name not in {"run_id", "node_id"})
     source = open_source(path)
     check_grains(source)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), 1e300, 2**63 - 1, -(2**63)], ids=repr)
+def test_one_infinite_time(store, change, check_grains, value):
+    """One time that no calendar has is one time less, and neither rows nor lengths of time break at it."""
+    path = store("invoice-rollup")
+    change(path, "UPDATE _smithers_runs SET finished_at_ms = ?", (value,))
+    change(path, "UPDATE _smithers_attempts SET finished_at_ms = ? WHERE attempt = 1", (value,))
+    source = open_source(path)
+    check_grains(source)
+    for row in (*source.rows(RunRow), *source.rows(AttemptRow)):
+        duration(row.duration_s)
+    main(["--debug", "ps", "--all", "--source", str(path)])
+    main(["--debug", "inspect", source.run_ids()[0], "--source", str(path)])
+
+
+@pytest.mark.parametrize("rows", [True, False], ids=["rows", "no row"])
+def test_a_view_without_an_end_is_given_up(store, change, rows, monkeypatch):
+    """A query that never ends is given up, said so, and not asked three times more; tables beside it are read."""
+    monkeypatch.setenv("SMITHERS_NB_QUERY_SECONDS", "0.3")
+    path = store("order-intake")
+    change(path, "DROP TABLE _smithers_events")
+    tail = "" if rows else " WHERE x < 0"
+    change(
+        path,
+        "CREATE VIEW _smithers_events AS WITH RECURSIVE a(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM a) "
+        f"SELECT 'r' AS run_id, x AS seq, 1 AS timestamp_ms, 'RunStarted' AS type, '{{}}' AS payload_json FROM a{tail}",
+    )
+    source = open_source(path)
+    begun = time.monotonic()
+    source.rows(EventRow)
+    source.frame(EventRow)
+    assert time.monotonic() - begun < 10
+    assert {(p.where, p.what.partition(";")[0]) for p in source.problems} == {("_smithers_events", "a query was given up after 0.3 s")}
+    assert source.rows(NodeRow)
 
 
 def test_invalid_utf8_in_frames(store, change):

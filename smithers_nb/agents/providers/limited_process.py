@@ -1,4 +1,7 @@
-"""One program, run to its end within limits of time and output, with everything it started."""
+"""One program, run to its end within limits of time and output, with everything it started.
+
+What it started is known by the process group and, on Linux, where a child may have left the group, by a variable in its environment.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +20,8 @@ _OUTPUT: Final = 2_000_000
 _ERRORS: Final = 20_000
 _CHUNK: Final = 65_536
 _GRACE_S: Final = 2.0
+_MARK: Final = "SMITHERS_NB_STARTED_BY"
+_ROUNDS: Final = 20
 
 
 class Ended(NamedTuple):
@@ -42,11 +48,12 @@ def run_bounded(words: Sequence[str], given: bytes, folder: Path, environment: M
         given: What it reads.
         folder: Where it runs.
         environment: All that it sees of ours.
-        timeout_s: Seconds after which it is ended, with everything in its process group.
+        timeout_s: Seconds after which it is ended, with everything it started.
 
     Raises:
         OSError: It could not be started.
     """
+    mark = uuid.uuid4().hex
     deadline = time.monotonic() + timeout_s
     program = subprocess.Popen(  # noqa: S603  # the person who set CODING_AGENT_CMD chose the program; no shell is involved
         words,
@@ -54,15 +61,17 @@ def run_bounded(words: Sequence[str], given: bytes, folder: Path, environment: M
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env=dict(environment),
+        env={**environment, _MARK: mark},
         start_new_session=True,
     )
     streams = _Streams(program, given)
     try:
         why = streams.wait(deadline, timeout_s)
     finally:
-        _end_group(program)
+        left = _end_descendants(program, f"{_MARK}={mark}")
         streams.close()
+    if left:
+        why = f"left processes behind that could not be ended: {', '.join(map(str, sorted(left)))}"
     return Ended(None if why else program.returncode, streams.output.text(), streams.errors.text(), why)
 
 
@@ -130,9 +139,36 @@ def _feed(pipe: IO[bytes], given: bytes) -> None:
         pipe.close()
 
 
-def _end_group(program: subprocess.Popen[bytes]) -> None:
-    """End the program and whatever it started that is still there; its group has its own number."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(program.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        program.wait(_GRACE_S)
+def _end_descendants(program: subprocess.Popen[bytes], mark: str) -> set[int]:
+    """End the program and whatever it started, also in sessions of their own; return the processes that are still there."""
+    left: set[int] = set()
+    for _ in range(_ROUNDS):  # whoever is ended may have started another one meanwhile
+        left = _descendants(program, mark.encode())
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(program.pid, signal.SIGKILL)
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(_GRACE_S)
+        if not left:
+            break
+        time.sleep(0.02)
+    return left
+
+
+def _descendants(program: subprocess.Popen[bytes], mark: bytes) -> set[int]:
+    """Find the processes that have the mark in their environment or descend from one that has; none where there is no `/proc`."""
+    parents: dict[int, int] = {}
+    found = {program.pid} if program.poll() is None else set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            state, parent = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
+            if state in {"Z", "X"}:
+                continue
+            parents[int(folder.name)] = int(parent)
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.add(int(folder.name))
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {program.pid}

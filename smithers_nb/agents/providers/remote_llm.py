@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.agents.providers.base import Dossier, Proposal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _REQUESTS: Final = 10
 _ANSWER_TOKENS: Final = 4_000
-_GRACE_S: Final = 5.0
+_GRACE_S: Final = 1.0
 _HTTP: Final = {
     401: "refused the key (HTTP 401)",
     403: "does not let this key in (HTTP 403)",
@@ -69,8 +70,11 @@ class RemoteLlm:
         from openai import AsyncOpenAI
         from pydantic_ai import UsageLimits
 
+        from smithers_nb.agents.providers.bounded_http import BoundedClient
+
         settings = self._settings
-        async with AsyncOpenAI(api_key=settings.key, base_url=settings.url, timeout=settings.timeout_s, max_retries=1) as client:
+        http = BoundedClient(timeout=settings.timeout_s)
+        async with AsyncOpenAI(api_key=settings.key, base_url=settings.url, http_client=http, max_retries=1) as client:
             agent = _agent(client, settings.model, record)
             limits = UsageLimits(request_limit=_REQUESTS, tool_calls_limit=CALLS)
             result = await agent.run(question(dossier), usage_limits=limits)
@@ -80,11 +84,22 @@ class RemoteLlm:
         """Say why there is no answer, without the key and without much of what a server says."""
         if isinstance(error, TimeoutError) or type(error).__name__ in {"APITimeoutError", "RunTimedOut"}:
             return f"it took longer than {self._settings.timeout_s:g} s"
-        status = getattr(error, "status_code", None)
-        if isinstance(status, int):
+        status = next((code for cause in _causes(error) if isinstance(code := getattr(cause, "status_code", None), int)), None)
+        if status is not None and 300 <= status < 400:  # noqa: PLR2004
+            return f"the server sends us elsewhere (HTTP {status}), which is not followed: name the final address"
+        if status is not None:
             return f"the server {_HTTP.get(status, f'answered HTTP {status}')}"
+        if refused := next((cause for cause in _causes(error) if isinstance(cause, ProviderError)), None):
+            return str(refused)
         said = " ".join(redact(str(error)).replace(self._settings.key, "[REDACTED]").split())
         return f"{type(error).__name__}: {said}"[:240]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Return an error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def question(dossier: Dossier) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -109,8 +110,9 @@ def current() -> ThisRun | None:
     """Give the run that this kernel executes; None when nobody executes it durably.
 
     Raises:
-        ParameterError: The environment names a run but not its journal or its owner.
+        ParameterError: The environment names a run but not its journal or its owner, or this is a fork of the kernel.
     """
+    _refuse_fork()
     run_id = os.environ.get(RUN)
     if not run_id:
         return None
@@ -128,11 +130,24 @@ def lab_run() -> ThisRun:
 
     Raises:
         JournalUnusable: The journal of the current folder's project cannot be written.
+        ParameterError: This is a fork of the kernel.
     """
+    _refuse_fork()
     pid = os.getpid()
     if pid not in _by_hand:
         _by_hand[pid] = _begin(_open(Location.of()))
     return _by_hand[pid]
+
+
+def _refuse_fork() -> None:
+    """Refuse to work in a fork of the kernel: it has the locks of threads that it does not have, and may wait for them for ever."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None and kernel.session.pid != os.getpid():
+        raise ParameterError(
+            "stage, gate and ask cannot be called in a forked process",
+            hint="call them in the notebook, and start processes inside of a stage's function",
+        )
 
 
 def end_with_kernel(connection: sa.Connection, run_id: str) -> None:

@@ -57,7 +57,8 @@ class Outputs:
             return _stream(output)
         if kind == "error":
             return error_piece(output)
-        return self._data(output.get("data", {}))
+        data = output.get("data")
+        return self._data(data) if isinstance(data, Mapping) else None
 
     def _data(self, data: Bundle) -> Html | None:
         shows: tuple[tuple[str, Callable[[Bundle], Html]], ...] = (
@@ -71,7 +72,7 @@ class Outputs:
             ("application/json", lambda bundle: _pre(json.dumps(redact_value(bundle["application/json"]), indent=2, ensure_ascii=False))),
             ("text/plain", lambda bundle: _pre(text_of(bundle["text/plain"]))),
         )
-        show = next((show for mimetype, show in shows if mimetype in data), None)
+        show = next((show for mimetype, show in shows if mimetype in data and (show != self._figure or _is_figure(data[mimetype]))), None)
         return show(data) if show else None
 
     def _html(self, data: Bundle) -> Html:
@@ -183,6 +184,11 @@ def _image(address: str, words: str) -> Html:
 def _without_pictures(layout: Any) -> Any:
     """Drop pictures from a layout: they may name addresses."""
     return {key: value for key, value in layout.items() if key not in {"images", "template"}} if isinstance(layout, Mapping) else {}
+
+
+def _is_figure(spec: Any) -> bool:
+    """Return whether the value of an output can be a figure of plotly: anybody may call anything one."""
+    return isinstance(spec, Mapping) and isinstance(spec.get("data") or [], list)
 
 
 def _title(layout: Any) -> str:

@@ -21,14 +21,15 @@ Schema = Mapping[str, Collection[str]]
 """Table name to the names of its columns."""
 
 _BRACKETED: Final = re.compile(r"\[(\w+)\]")
-_NUMBER: Final = "CASE typeof({0}) WHEN 'integer' THEN {0} WHEN 'real' THEN CAST({0} AS INTEGER) END"
+# an infinite number is none: nobody can subtract it, round it or draw it
+_NUMBER: Final = "CASE typeof({0}) WHEN 'integer' THEN {0} WHEN 'real' THEN CASE WHEN abs({0}) < 9e18 THEN CAST({0} AS INTEGER) END END"
 _TYPED: Final = {
     "str": "CAST({0} AS TEXT)",
     "Int64": _NUMBER,
     "int64": _NUMBER,
     "datetime64[ms, UTC]": _NUMBER,
     "boolean": "CASE WHEN typeof({0}) IN ('integer', 'real') THEN {0} <> 0 END",
-    "Float64": "CASE WHEN typeof({0}) IN ('integer', 'real') THEN CAST({0} AS REAL) END",
+    "Float64": "CASE typeof({0}) WHEN 'integer' THEN CAST({0} AS REAL) WHEN 'real' THEN CASE WHEN abs({0}) < 1e300 THEN {0} END END",
 }
 _MAX_PARAMETERS: Final = 500
 _ZERO: Final = {"str": "''", "int64": "0"}

@@ -23,6 +23,7 @@ from smithers_nb.sources.smithers.query import Query, Wanted, select
 from smithers_nb.sources.smithers.render_frames import tasks
 from smithers_nb.sources.smithers.tables import GRAINS_IN_SQL, OWN_TABLES
 from smithers_nb.sources.stores.arrow import read_arrow
+from smithers_nb.sources.stores.patience import GIVEN_UP
 from smithers_nb.sources.stores.sqlite_file import SqliteFile, is_owned
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class SmithersSource:
         self.problems = Problems()
         self._schema: dict[str, tuple[str, ...]] | None = None
         self._version: list[tuple[Any, ...]] = []
+        self._computed: set[str] = set()
         self.file.check()
 
     @property
@@ -107,7 +109,7 @@ class SmithersSource:
         if problem is None:
             return [_row(row, cell, flags) for cell in cells]
         self.problems.add(grain.table, problem)
-        found = [_row(row, cell, flags) for cell in self._around(cells, query)]
+        found = [_row(row, cell, flags) for cell in (cells if problem.startswith(GIVEN_UP) else self._around(cells, query))]
         return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in grain.order)])
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
@@ -141,16 +143,20 @@ class SmithersSource:
 
     def _arrow(self, row: type[Any], wanted: Wanted) -> pa.Table | None:
         query = self._query(row, wanted, left_out={"category"})
-        return None if query is None else self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
+        if query is None or GRAINS_IN_SQL[row].table in self._computed:  # a query of ADBC cannot be given up
+            return None
+        return self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
 
     def _read_schema(self) -> dict[str, tuple[str, ...]]:
         sql = (
-            "SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
+            "SELECT m.name, c.name, m.type = 'view' OR m.sql LIKE 'CREATE VIRTUAL%' "
+            "FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c "
             "WHERE m.type IN ('table', 'view') ORDER BY m.rowid, c.cid"
         )
         rows, problem = self.file.fetch(sql)
         found: dict[str, tuple[str, ...]] = {}
-        for table, column in rows:
+        self._computed = {table for table, _, computed in rows if computed}
+        for table, column, _ in rows:
             found[table] = (*found.get(table, ()), column)
         self._version = self.file.fetch(_VERSION).rows
         if problem is not None:

@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from smithers_nb.errors import SourceNotFound, SourceUnreadable, SourceVanished
 from smithers_nb.sources.smithers.query import quoted
+from smithers_nb.sources.stores.patience import Patience
 from smithers_nb.sources.urls import POSTGRES
 
 if TYPE_CHECKING:
     import psycopg
 
 _CONNECT_SECONDS: Final = 10
-_STATEMENT_MS: Final = 120_000
 _SCHEMA: Final = "schema"
 _KINDS: Final = {"int2": "int8", "int4": "int8", "int8": "int8", "oid": "int8", "bool": "int8", "bytea": "bytea"} | dict.fromkeys(
     ("float4", "float8", "numeric"), "float8"
@@ -100,6 +100,7 @@ class PostgresDatabase:
         """
         self._conninfo, self.schema, self._secrets = _parsed(url)
         self.location = location
+        self._patience = Patience()
         self._turn = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._discard: weakref.finalize[..., Any] | None = None
@@ -161,9 +162,10 @@ class PostgresDatabase:
         except (self._driver.Error, UnicodeError) as error:
             if connection.broken or connection.closed:
                 raise self._vanished(error) from error
+            told = self._patience.lost() if isinstance(error, self._driver.errors.QueryCanceled) else self._told(error)
             connection.rollback()
             self._begin(connection)
-            raise TableUnreadable(self._told(error)) from error
+            raise TableUnreadable(told) from error
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -193,7 +195,7 @@ class PostgresDatabase:
 
     def _begin(self, connection: psycopg.Connection[Any]) -> None:
         # nothing is set for the whole session: behind a pooler the session is lent to others afterwards
-        connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_MS}")
+        connection.execute(f"SET LOCAL statement_timeout = {round(self._patience.seconds * 1000)}")
 
     def _connect(self) -> psycopg.Connection[Any]:
         patience = {} if "connect_timeout" in self._conninfo else {"connect_timeout": _CONNECT_SECONDS}

@@ -1,9 +1,10 @@
 """Read an SQLite file of another program: leave nothing beside it, never hold it up, believe only what held still.
 
 A file at rest is read with `immutable=1`, which touches nothing, and the read counts only when the file is the same afterwards. A
-file that an engine has open is read with plain `mode=ro` for as long as one query takes. What neither route can read, such as a
-left-over `-wal` or a hot journal, is read from a private copy. Files that this process writes itself are known to `owned` and are
-only ever touched by the standard library: closing any other handle on them would drop its locks.
+file that an engine has open is read with plain `mode=ro` for as long as one query takes. What neither route can read is read from a
+private copy: a hot journal, and a `-wal` that a killed engine left, beside which the first connection would write a new `-shm`. Files
+that this process writes itself are known to `owned` and are only ever touched by the standard library: closing any other handle on
+them would drop its locks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import struct
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from smithers_nb.errors import SourceUnreadable, SourceVanished
+from smithers_nb.sources.stores.patience import Patience
 
 T = TypeVar("T")
 
@@ -27,6 +32,12 @@ _BUSY_SECONDS: Final = 5.0
 _TRIES: Final = 6
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 _ROUTE_ERRORS: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_IOERR")
+
+_INSTRUCTIONS: Final = 20_000
+"""Steps of SQLite's machine between two looks at the clock; a hundred of these take less than a second."""
+
+_SHM_IN_USE: Final = 128
+"""Byte of a `-shm` on which every connection holds a shared lock (`UNIX_SHM_DMS` of SQLite's os_unix.c)."""
 
 _LARGEST: Final = 2**63
 
@@ -84,6 +95,7 @@ class SqliteFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(os.path.realpath(path))
+        self._patience = Patience()
         self._connection: sqlite3.Connection | None = None
         self._connected: tuple[str, _Mark] | None = None
         self._copy: tuple[_Mark, str] | None = None
@@ -140,7 +152,7 @@ class SqliteFile:
             wal, shm, journal = mark.stats[1:]
             if wal is None and journal is None:
                 done, result = self._at_rest(job, mark)
-            elif journal is not None or shm is not None:
+            elif journal is not None or (shm is not None and _in_use(f"{self.path}-shm")):
                 done, result = self._while_open(job)
             else:
                 done, result = False, None
@@ -196,11 +208,15 @@ class SqliteFile:
         kept = "immutable=1" in uri
         with _turn:
             connection = self._connect(uri) if kept else _open(uri)
+            end = time.monotonic() + self._patience.seconds
+            connection.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS)
             try:
                 rows.extend(connection.execute(sql, params))
             except sqlite3.Error as error:
                 if _is_route_error(error):
                     raise RouteFailed(str(error)) from error
+                if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                    return Fetched(rows, self._patience.lost())
                 return Fetched(rows, str(error))
             except UnicodeDecodeError:  # the message of the error quotes a damaged name
                 return Fetched(rows, "malformed database schema")
@@ -297,6 +313,23 @@ def _stat(path: str) -> tuple[int, ...] | None:
     except OSError:
         return None
     return (found.st_ino,) if path.endswith("-shm") else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _in_use(shm: str) -> bool:
+    """Return whether a process has the store open, asked without taking a lock; False where that cannot be asked."""
+    import fcntl
+
+    # struct flock: type, whence, start, length, pid; on macOS in another order
+    linux = sys.platform.startswith("linux")
+    layout, where = ("hhqqi", 0) if linux else ("qqihh", 3)
+    question = (fcntl.F_WRLCK, os.SEEK_SET, _SHM_IN_USE, 1, 0) if linux else (_SHM_IN_USE, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
+    with _turn:  # closing the file would drop a lock that another thread's query holds on it
+        try:
+            with Path(shm).open("rb") as file:
+                answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *question))
+        except OSError:
+            return False
+    return bool(struct.unpack(layout, answer[: struct.calcsize(layout)])[where] != fcntl.F_UNLCK)
 
 
 def _kind(path: Path) -> int:

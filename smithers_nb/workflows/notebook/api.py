@@ -58,6 +58,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     volatile: Sequence[str] = (),
 ) -> Decision:
     """Let a person decide; see `engine.stages.gate`."""
+    stages.current()  # refuses in a fork, where the first import might wait for ever
     try:
         decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny, volatile=volatile)
     except stages.Parked as parked:
@@ -72,6 +73,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
 
 def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None = None, *, iteration: int = 0) -> Any:
     """Ask a person a question; see `engine.stages.ask`."""
+    stages.current()  # refuses in a fork, where the first import might wait for ever
     try:
         return stages.ask(node_id, prompt, schema, options, iteration=iteration)
     except stages.Parked as parked:

@@ -112,6 +112,22 @@ def test_a_child_left_behind_holds_nothing_up(fleet, agent_cli, opinion):
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
+@pytest.mark.parametrize("ending", ["print(json.dumps({}))", "time.sleep(60)"], ids=["answers", "hangs"])
+def test_no_child_gets_away(fleet, agent_cli, tmp_path, ending):
+    """A child in a session of its own, and its children without our environment, are ended as well."""
+    pids = tmp_path / "pids"
+    child = "import subprocess, os, time; p = subprocess.Popen(['sleep', '60'], env={}); "
+    child += f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{p.pid}} '); time.sleep(60)"
+    agent_cli(
+        f"import subprocess; subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True, stdout=subprocess.DEVNULL)\n"
+        f"while not os.path.exists({str(pids)!r}) or not open({str(pids)!r}).read().endswith(' '): time.sleep(0.02)\n{ending}",
+        timeout_s=3,
+    )
+    run_autopsy(fleet, RUN, now=NOW)
+    assert [pid for pid in pids.read_text().split() if _is_alive(int(pid))] == []
+
+
 def test_a_flood_is_stopped(fleet, agent_cli):
     """A CLI that never stops writing is ended long before its time, and memory stays bounded."""
     agent_cli("while True: sys.stdout.write('x' * 65536)")

@@ -150,6 +150,32 @@ def test_a_server_that_hangs_is_given_up(fleet, model):
     assert time.monotonic() - begun < 8
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"headers": {}, "chunk": b"x" * 65_536}, "answer is larger than 4 MB"),
+        ({"headers": {"content-encoding": "gzip"}, "chunk": b"x" * 65_536}, "packed its answer"),
+        ({"headers": {}, "chunk": b" ", "pause_s": 0.05}, "took longer than 2 s"),
+    ],
+    ids=["flood", "bomb", "drip"],
+)
+def test_an_answer_without_an_end_is_given_up(fleet, model, answer, said):
+    """However a server answers, it is given up within the time and before it fills the memory."""
+    server = model(("raw", answer), timeout_s=2)
+    begun = time.monotonic()
+    assert said in run_autopsy(fleet, RUN, now=NOW).provider_notes[0]
+    assert time.monotonic() - begun < 8
+    assert server.sent < 30_000_000, "the sockets' buffers, and a second try"
+
+
+def test_no_redirect_is_followed(fleet, model, opinion):
+    """The run's rows go to the address that was configured, and to no other that its server names."""
+    other = model(opinion())
+    model(("raw", {"status": 307, "headers": {"location": f"{other.url}/chat/completions", "content-length": "0"}}))
+    assert "which is not followed" in run_autopsy(fleet, RUN, now=NOW).provider_notes[0]
+    assert other.requests == []
+
+
 def test_nobody_there(fleet, model, monkeypatch):
     """An address where nobody listens ends in the internal verdict."""
     model(500)

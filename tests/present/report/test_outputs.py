@@ -48,6 +48,13 @@ def test_a_picture_in_lines_is_shown() -> None:
     assert f'src="data:image/png;base64,{"".join(packed.split())}" alt="&lt;Figure&gt;"' in page
 
 
+@pytest.mark.parametrize("figure", [[], [1], "text", 7, None, {"data": 7}, {"data": {"a": 1}, "layout": []}], ids=repr)
+def test_what_is_no_figure_is_shown_as_text(figure: object) -> None:
+    """An output that is called a figure of plotly and is none does not end the report."""
+    page = page_of(v4.new_output("display_data", data={"application/vnd.plotly.v1+json": figure, "text/plain": "<not a figure>"}))
+    assert "&lt;not a figure&gt;" in page
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -133,6 +133,21 @@ def test_live_store_gives_whole_transactions(writer):
     assert process.poll() is None
 
 
+def test_a_killed_writer_leaves_its_files_as_they_are(writer):
+    """The `-wal` and `-shm` of an engine that was killed are evidence: every row is read, and not one byte of either is written."""
+    path, process = writer()
+    process.kill()
+    process.wait()
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.parent.iterdir()}
+    assert before.keys() == {"smithers.db", "smithers.db-wal", "smithers.db-shm"}
+    file = SqliteFile(path)
+    ((rows, numbers, _newest),), problem = file.fetch(COUNT)
+    assert (rows, problem) == (2 * numbers, None)
+    assert numbers >= 100
+    file.close()
+    assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.parent.iterdir()} == before
+
+
 def test_writer_that_ends_leaves_a_clean_folder(writer):
     """Reading does not keep an engine from tidying up: after it ended, no `-wal` is there."""
     path, process = writer()

@@ -1,0 +1,62 @@
+"""Workers that are killed at seeded moments: nothing that was kept is lost or done again, and every run ends."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from smithers_nb.engine.workers.client import enqueue
+from tests.support.durable import until
+
+WORDS = "abcdef"
+CELL = f"""
+import time
+from smithers_nb import stage
+def log(what, word):
+    with open('effects', 'a') as file:
+        file.write(f'{{name}}:{{what}}:{{word}} ')
+def step(word):
+    log('begin', word)
+    time.sleep(0.05)
+    return word
+for word in {WORDS!r}:
+    assert stage(word, step, word) == word
+    log('kept', word)
+"""
+
+
+@pytest.mark.slow
+def test_kills(project, database, amount, tally):
+    """However often a worker is killed, each stage whose output was kept has run for the last time, and every run finishes."""
+    counts, draw = tally(f"kills on {database}"), random.Random(database)
+    runs: dict[str, str] = {}
+
+    def unfinished() -> list[str]:
+        return [name for name, run_id in runs.items() if project.run(run_id).status != "finished"]
+
+    for _ in range(amount(1, 25)):
+        while len(unfinished()) < amount(1, 2):
+            name = f"run{len(runs)}"
+            runs[name] = project.submit(CELL, parameters={"name": name})
+            enqueue(project.location, runs[name])
+        worker, before, more = project.process(), len(project.lines()), draw.randrange(5)
+        until(lambda enough=before + more, worker=worker: len(project.lines()) >= enough or worker.poll() is not None, 90)
+        time.sleep(draw.uniform(0, 0.4 if more else 3))
+        worker.kill()
+        worker.communicate()
+        counts.tried += 1
+    for _ in range(3):
+        project.process().communicate(timeout=180)
+        if not unfinished():
+            break
+    lines = project.lines()
+    for name, run_id in runs.items():
+        mine = [line for line in lines if line.startswith(f"{name}:")]
+        for word in WORDS:
+            counts.lost += f"{name}:kept:{word}" not in mine or project.states(run_id).get(word) != "finished"
+            kept = next((place for place, line in enumerate(mine) if line == f"{name}:kept:{word}"), len(mine))
+            counts.doubled += f"{name}:begin:{word}" in mine[kept:]
+    counts.lost += len(unfinished())
+    assert counts.held, (counts, lines)
