@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.classify.recognised import recognised
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
 from smithers_nb.diagnosis.failure.excerpt import shortened
-from smithers_nb.diagnosis.failure.origin import where_thrown
+from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
 from smithers_nb.model.verdict import Classification, Failure
 
@@ -79,7 +79,12 @@ _NO_ENGINE: Final = "notebook-cell"
 _OWN_CODE: Final = {"cell": "compute", "stage": "compute", _NO_ENGINE: "compute"}
 """Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
 
-_SPOKEN_DETAILS: Final = ("responseBody", "stderr")
+_SPOKEN_DETAILS: Final = ("responseBody", "stderr", "stdout")
+_COMMAND: Final = re.compile(
+    r"\bCommand '(?:\['(?P<name>[^']*)'.*?\]|.*?)' (?=returned non-zero exit status|died with <Signals|timed out after)", re.DOTALL
+)
+"""What Python quotes of a command that failed: its arguments are the author's words, no part of what went wrong."""
+
 _ANSWER_DETAILS: Final = ("text", "response", "textPreview")
 
 _AGENT_SPOKE: Final = "AGENT_SPOKE"
@@ -183,6 +188,8 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
         found.add("MISSING_VARIABLE")
     if isinstance(details.get("code"), str):
         found.add(str(details["code"]))
+    if "TASK_TIMEOUT" in thrown:
+        found.update(map(waits_for, stacks))
     text = clean.lower()
     return Case(
         text=text,
@@ -266,7 +273,8 @@ def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
 
 
 def _clean(text: str) -> str:
-    cut = text if len(text) <= _MAX_TEXT else shortened(text)
+    cut = _COMMAND.sub(r"Command \g<name> ", text) if "Command '" in text else text
+    cut = cut if len(cut) <= _MAX_TEXT else shortened(cut)
     return _NOISE.sub(_noise, cut).strip().translate(_QUOTES)
 
 

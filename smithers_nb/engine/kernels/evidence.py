@@ -47,19 +47,18 @@ def _known(error: BaseException) -> Iterator[str]:
     for _ in range(_MAX_DEPTH):
         if seen is None:
             return
-        yield from _captured(seen)
+        if text := captured(seen):
+            yield text
         seen = seen.__cause__ or seen.__context__
 
 
-def _captured(error: BaseException) -> Iterator[str]:
-    """Yield what a program printed that was run with its output captured."""
+def captured(error: BaseException) -> str:
+    """Return what a program printed that was run with its output captured; empty for any other error."""
     if type(error).__module__ != "subprocess":
-        return
-    for stream in (getattr(error, "stderr", None), getattr(error, "stdout", None)):
-        text = stream.decode("utf-8", "replace") if isinstance(stream, bytes) else stream
-        if isinstance(text, str) and text.strip():
-            yield text.strip()[-_MAX_TEXT:]
-            return
+        return ""
+    streams = (getattr(error, "stderr", None), getattr(error, "stdout", None))
+    texts = (stream.decode("utf-8", "replace") if isinstance(stream, bytes) else stream for stream in streams)
+    return next((text.strip()[-_MAX_TEXT:] for text in texts if isinstance(text, str) and text.strip()), "")
 
 
 def ending(code: int) -> str:

@@ -9,6 +9,7 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.engine.kernels.evidence import captured
 from smithers_nb.model.failure_reason import FailureReason
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def reason_of(error: BaseException, source: str) -> FailureReason:
         code=code if isinstance(code, str) and code else name,
         message=_cut(str(error), _MESSAGE) or f"{name} without a message",
         source=source,
-        details={"name": name, "stack": _cut(stack, _STACK)},
+        details={"name": name, "stack": _cut(stack, _STACK), **({"stderr": printed} if (printed := captured(error)) else {})},
     )
 
 

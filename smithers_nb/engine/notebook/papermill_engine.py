@@ -152,7 +152,7 @@ class Session:
 
     async def _timed_out(self) -> None:
         if self._kernel is not None:
-            self.stack = as_traceback(await self._kernel.stack_now())
+            self.stack = as_traceback(await self._kernel.stack_now(), self.running.source)
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell
@@ -223,14 +223,25 @@ def in_words(error: BaseException, session: Session, deadline: float) -> tuple[s
     return name, f"the kernel died{f': its process {how}' if (how := session.kernel_ending) else ''}{said}"
 
 
-def as_traceback(frames: str) -> str:
-    """Turn the frames that `faulthandler` writes, innermost first, into a traceback that ends in the cell's innermost call."""
+def as_traceback(frames: str, source: str) -> str:
+    """Turn the frames that `faulthandler` writes, innermost first, into a traceback that ends in the cell's innermost call.
+
+    Args:
+        frames: What the kernel wrote.
+        source: Source of the cell, whose lines the traceback quotes; the kernel knows only their numbers.
+    """
     lines = [line for line in frames.splitlines() if line.startswith("  File ")]
     outermost = max((at for at, line in enumerate(lines) if _CELL_FILE in line), default=-1)
     if outermost < 0:
         return ""
-    told = (re.sub(r"(, line \d+) in ", r"\1, in ", line) for line in reversed(lines[: outermost + 1]))
-    return "\n".join(["Traceback (most recent call last):", *told])
+    own = lines[outermost].partition(", line ")[0]
+    told = ["Traceback (most recent call last):"]
+    for line in reversed(lines[: outermost + 1]):
+        told.append(re.sub(r"(, line \d+) in ", r"\1, in ", line))
+        number = re.search(r", line (\d+)", line)
+        if number and line.startswith(own) and int(number[1]) <= source.count("\n") + 1:
+            told.append(f"    {source.splitlines()[int(number[1]) - 1].strip()}")
+    return "\n".join(told)
 
 
 @contextmanager
