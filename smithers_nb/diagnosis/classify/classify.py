@@ -104,6 +104,19 @@ _NOTHING: Final = Classification(
     reason="the error says nothing that points to a cause",
     suggestion="escalate",
 )
+_STOPPED: Final = Classification(
+    failure_class="unknown",
+    confidence="medium",
+    rule="stopped-by-a-person",
+    reason="",
+    suggestion="resume",
+)
+_ENDED: Final = re.compile(
+    r"(?:exit(?:ed)?|code|status)\D{0,12}(?:130|137|143)\b|SIG(?:TERM|INT|KILL)|\b(?:abort|terminat|interrupt|kill|cancel)", re.IGNORECASE
+)
+_ENDED_BY_SIGNAL: Final = frozenset({130, 137, 143, -2, -9, -15})
+"""How a process says that it was told to end."""
+
 _DENIED: Final = Classification(
     failure_class="unknown",
     confidence="medium",
@@ -142,6 +155,8 @@ def classify(failure: Failure) -> Classification:
     """
     if failure.kind == "denied":
         return _DENIED
+    if _was_stopped(failure):
+        return replace(_STOPPED, reason=f"a person had asked for a {failure.details['stopRequested']}, which ends what is under way")
     if own := _in_the_agents_words(failure):
         return own
     case = read_case(
@@ -156,6 +171,15 @@ def classify(failure: Failure) -> Classification:
     fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
     found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=_in_the_authors_words(case))
     return replace(found, quote=recognised(found.rule, failure))
+
+
+def _was_stopped(failure: Failure) -> bool:
+    """Return whether a task ended as processes do that are told to, right after a person had asked for it."""
+    if not failure.details.get("stopRequested"):
+        return False
+    return bool(_ENDED.search(" ".join(f"{link.code} {link.message}" for link in failure.chain))) or (
+        failure.details.get("exitCode") in _ENDED_BY_SIGNAL
+    )
 
 
 def _in_the_agents_words(failure: Failure) -> Classification | None:
