@@ -62,6 +62,7 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     if why.classification:
         kind = why.classification
         sheet.prose("Class", f"{kind.failure_class}, confidence {kind.confidence} (rule {kind.rule})")
+        sheet.prose("Either", *(hypothesis.text for hypothesis in kind.hypotheses))
     if why.failure and why.failure.kind != "none":
         sheet.prose("Attempts", _attempts(why.failure))
     sheet.prose("Also failed" if why.failure else "Failed", _names(_not_told_yet(why)))

@@ -14,7 +14,8 @@ from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.failure.excerpt import quoting
+from smithers_nb.diagnosis.failure.error_chain import is_wrapper
+from smithers_nb.diagnosis.failure.excerpt import quoting, telling_line
 from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model import timestamps
@@ -309,13 +310,22 @@ _NAMED_BY = (
 
 def _what_to_fix(failure: Failure, quote: str) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
-    error = quoting(failure.message, quote).rstrip(".")
+    error = quoting(_innermost(failure), quote).rstrip(".")
     details = failure.details
     for key, words in _NAMED_BY:
         if details.get(key):
             port = f":{details['port']}" if key == "address" and details.get("port") else ""
             return f"{words.format(details[key])}{port} ({error})"
     return f"what the error names ({error})"
+
+
+def _innermost(failure: Failure) -> str:
+    """Return the message that says most about what to put right: of a program what it printed, of a chain its innermost cause."""
+    printed = str(failure.details.get("stderr") or failure.details.get("stdout") or "")
+    if failure.code == "CalledProcessError" and (line := telling_line(printed)):
+        return line
+    told = [link.message for link in failure.chain if link.message and not is_wrapper(link)]
+    return told[-1] if told and failure.kind == "attempt" else failure.message
 
 
 def _in_a_sentence(message: str, quote: str = "") -> str:

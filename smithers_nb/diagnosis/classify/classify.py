@@ -16,7 +16,7 @@ from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matchi
 from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
-from smithers_nb.model.verdict import Classification, Failure
+from smithers_nb.model.verdict import Classification, Failure, Hypothesis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 8000
 _SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
 """Confidence, the least weight of the deciding rule, its least lead over the next class."""
+
+_MAX_HYPOTHESES: Final = 3
+_SIGNS_TOLD: Final = 2
+_LEAST_SIGN: Final = 1.5
+"""Rules of less weight are hints and fallbacks."""
 
 _NOT_SURE: Final = 6.0
 """Weight of a rule that was made for another kind of task."""
@@ -204,7 +209,7 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     spoken = [str(details[key]) for key in _SPOKEN_DETAILS if details.get(key)]
     clean = " | ".join(dict.fromkeys(_clean(text) for text in (*messages, *spoken) if text))
     thrown = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
-    thrown |= {python_exception(text).partition(":")[0].rpartition(".")[2] for text in messages if TRACEBACK in text}
+    thrown |= {python_exception(text).partition(":")[0].rpartition(".")[2] for text in (*messages, *spoken) if TRACEBACK in text}
     found = set(thrown)
     found.update(_CODE_WORD.findall(clean))
     found.update(_answer_words(details))
@@ -243,13 +248,32 @@ def weigh(matches: Sequence[Rule], *, doubt: bool = False) -> Classification:
         return _NOTHING
     (winner, score), *others = sorted(scores.items(), key=lambda item: -item[1])
     best = next(rule for rule in ranked if rule.failure_class == winner)
+    confidence = _confidence(best, score - (others[0][1] if others else 0.0), doubt=doubt or any(rule.doubt for rule in matches))
     return Classification(
         failure_class=winner,
-        confidence=_confidence(best, score - (others[0][1] if others else 0.0), doubt=doubt or any(rule.doubt for rule in matches)),
+        confidence=confidence,
         rule=best.name,
         reason=best.reason,
         suggestion=best.suggestion,
         exonerated=_EXONERATED if winner == "smithers-bug" else (),
+        hypotheses=() if confidence == "high" else _hypotheses(ranked, [winner, *(name for name, _ in others)]),
+    )
+
+
+def _hypotheses(ranked: Sequence[Rule], classes: Sequence[FailureClass]) -> tuple[Hypothesis, ...]:
+    """Set the best explanations beside each other; a class that only a hint speaks for is no explanation."""
+    by_class = {name: [rule for rule in ranked if rule.failure_class == name and rule.weight >= _LEAST_SIGN] for name in classes}
+    seen = {name: rules for name, rules in by_class.items() if rules}
+    if len(seen) < 2:  # noqa: PLR2004  # one explanation has no rival
+        return ()
+    return tuple(
+        Hypothesis(
+            failure_class=name,
+            suggestion=rules[0].suggestion,
+            speaks_for=tuple(dict.fromkeys(rule.reason for rule in rules))[:_SIGNS_TOLD],
+            speaks_against=next(rule.reason for rule in ranked if rule.failure_class != name and rule.failure_class in seen),
+        )
+        for name, rules in list(seen.items())[:_MAX_HYPOTHESES]
     )
 
 

@@ -21,6 +21,9 @@ _MADE_UP: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f-]{27})?|cell-\d+|[0-9a-f]{
 _PROMPT: Final = re.compile(r":\s*(?=['\"])")
 """The end of a prompt, which reads like an assignment: what follows `Password:` in our own sentence would be taken for a secret."""
 
+_MAGIC: Final = re.compile(r"get_ipython\(\)\.(?:run_(?P<kind>cell|line)_magic\('(?P<name>\w+)', '(?P<line>[^']*)'|(?P<run>system|getoutput)\(['\"](?P<command>.*)['\"]\))")
+"""What IPython makes of a magic or of a `!command` before it is run."""
+
 _MAX: Final = 60
 
 
@@ -29,6 +32,17 @@ def name_of(failure: Failure) -> str:
     if failure.task_kind != "cell" or failure.node_id is None:
         return failure.node_id or ""
     frame = own_frame(failure.chain)
-    line = " ".join(_PROMPT.sub("", redact((frame.text if frame and frame.is_cell else "") or failure.label or "")).split())
+    written = _as_written((frame.text if frame and frame.is_cell else "") or failure.label or "")
+    line = " ".join(_PROMPT.sub("", written).split())
     own = "" if line and _MADE_UP.fullmatch(failure.node_id) else failure.node_id
     return " ".join(filter(None, (own, f"“{abridged(line, _MAX)}”" if line else "")))
+
+
+def _as_written(line: str) -> str:
+    """Give a line of a cell back the form in which its author wrote it, without secrets."""
+    found = _MAGIC.match(line)
+    if found is None:
+        return redact(line)
+    if found["run"]:
+        return redact(f"!{found['command']}")
+    return redact(f"{'%%' if found['kind'] == 'cell' else '%'}{found['name']} {found['line']}".strip())

@@ -235,12 +235,13 @@ def as_traceback(frames: str, source: str) -> str:
     if outermost < 0:
         return ""
     own = lines[outermost].partition(", line ")[0]
+    quoted = source.lstrip("\n").splitlines()  # IPython numbers the lines from the first that is not empty
     told = ["Traceback (most recent call last):"]
     for line in reversed(lines[: outermost + 1]):
         told.append(re.sub(r"(, line \d+) in ", r"\1, in ", line))
         number = re.search(r", line (\d+)", line)
-        if number and line.startswith(own) and int(number[1]) <= source.count("\n") + 1:
-            told.append(f"    {source.splitlines()[int(number[1]) - 1].strip()}")
+        if number and line.startswith(own) and int(number[1]) <= len(quoted):
+            told.append(f"    {quoted[int(number[1]) - 1].strip()}")
     return "\n".join(told)
 
 

@@ -224,6 +224,7 @@ def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | N
         summary=summary(found, investigation.failure, advice.suggestion),
         evidence=investigation.evidence,
         signature=investigation.signature,
+        hypotheses=found.hypotheses,
         recurrence=investigation.recurrence,
         last_good_run=investigation.last_good_run,
         changed_since=investigation.changed_since,
