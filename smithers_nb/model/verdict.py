@@ -210,6 +210,7 @@ class Verdict(Finding):
     authors: Authors = Authors()
     provider_notes: tuple[str, ...] = described("what a provider said that was not taken, and why", default=())
     hypotheses: tuple[Hypothesis, ...] = described("the best explanations where the verdict is not sure", default=())
+    source: tuple[str, ...] = described("lines around the one that threw, which is marked; none when its file is not here", default=())
 
 
 class ResetNode(Finding):
