@@ -151,7 +151,8 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
     if case.owner is None or case.preview is None:
         return "The failure looks transient; continue the run.", [case.resume]
     if not case.engine.replays:
-        return f"The failure looks transient, so {name_of(case.failure) or case.owner[0]} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
+        name = name_of(case.failure) or case.owner[0]
+        return f"The failure looks transient, so {name} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
     used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
     detail = (

@@ -239,7 +239,6 @@ _SELECTOR: Final = re.compile(r"(?:text|name|label|title|placeholder|has_text|ha
 """What stands before words that a test looks for on a page."""
 
 
-
 def _is_said(phrase: str, text: str) -> bool:
     """Return whether a phrase occurs as words of the error, not only in the name of a file or in a quoted name of something."""
     at = text.find(phrase)

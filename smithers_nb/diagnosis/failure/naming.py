@@ -21,7 +21,10 @@ _MADE_UP: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f-]{27})?|cell-\d+|[0-9a-f]{
 _PROMPT: Final = re.compile(r":\s*(?=['\"])")
 """The end of a prompt, which reads like an assignment: what follows `Password:` in our own sentence would be taken for a secret."""
 
-_MAGIC: Final = re.compile(r"get_ipython\(\)\.(?:run_(?P<kind>cell|line)_magic\('(?P<name>\w+)', '(?P<line>[^']*)'|(?P<run>system|getoutput)\(['\"](?P<command>.*)['\"]\))")
+_MAGIC: Final = re.compile(
+    r"get_ipython\(\)\.(?:run_(?P<kind>cell|line)_magic\('(?P<name>\w+)', '(?P<line>[^']*)'"
+    r"|(?P<run>system|getoutput)\(['\"](?P<command>.*)['\"]\))"
+)
 """What IPython makes of a magic or of a `!command` before it is run."""
 
 _MAX: Final = 60

@@ -28,11 +28,14 @@ def where_thrown(stack: str) -> Where:
 
 
 _WAITS: Final = (
-    ("WAITS_FOR_NETWORK", r"(?:socket|ssl|sslproto)\.py$|/(?:http|urllib\d?|requests|httpx|httpcore|aiohttp|grpc|botocore|psycopg2?|pymysql|redis"
-     r"|pymongo|openai|anthropic|ftplib|smtplib|paramiko)(?:/|\.py$)"),
+    (
+        "WAITS_FOR_NETWORK",
+        r"(?:socket|ssl|sslproto)\.py$|/(?:http|urllib\d?|requests|httpx|httpcore|aiohttp|grpc|botocore|psycopg2?|pymysql|redis|pymongo"
+        r"|openai|anthropic|ftplib|smtplib|paramiko)(?:/|\.py$)",
+    ),
     ("WAITS_FOR_PROCESS", r"/(?:subprocess\.py|pexpect/|multiprocessing/|concurrent/futures/)"),
-    ("WAITS_FOR_THREAD", r"/(?:threading|queue)\.py$"),
-)  # fmt: skip
+)
+"""What code waits for, by the files of the libraries that it waits in."""
 
 
 def waits_for(stack: str) -> str:

@@ -145,7 +145,9 @@ def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:
     standing = {
         key: attempts
         for key, attempts in grouped.items()
-        if states.get(key, "failed") == "failed" or any(was_masked(a, snapshot.run.cancel_requested_at) for a in attempts) or _is_retrying(states.get(key))
+        if states.get(key, "failed") == "failed"
+        or any(was_masked(a, snapshot.run.cancel_requested_at) for a in attempts)
+        or _is_retrying(states.get(key))
     }
     unmasked = {key: attempts for key, attempts in standing.items() if any(a.state == "failed" for a in attempts)}
     return without_echoes(snapshot, unmasked or standing)

@@ -21,8 +21,8 @@ from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_texts
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Evidence
     from smithers_nb.model.rows import AttemptRow
+    from smithers_nb.model.verdict import Evidence
 
 HUNG_AFTER_MS: Final = 15 * 60_000
 """A task without a time limit that is silent for longer than this counts as hung."""

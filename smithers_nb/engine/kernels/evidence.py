@@ -39,7 +39,7 @@ def _after_a_cell(result: Any) -> None:
     if isinstance(error, BaseException):
         with suppress(Exception):  # the cell has failed already; nothing here may add to that
             for text in _known(error):
-                print(text, file=sys.stderr)
+                sys.stderr.write(f"{text}\n")
 
 
 def _known(error: BaseException) -> Iterator[str]:

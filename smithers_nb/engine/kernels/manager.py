@@ -151,7 +151,7 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
             return ""
         log = self._private.path / "log"
         with suppress(OSError):
-            before = log.stat().st_size  # noqa: ASYNC240
+            before = log.stat().st_size
             os.kill(pid, STACK_SIGNAL)
             until = time.monotonic() + _STACK_S
             while time.monotonic() < until:

@@ -27,7 +27,9 @@ def loop(run, node):
     def of(*rows):
         alive = run(status="running", state="running", owner="pid:7:x", started_at=NOW - 60_000, heartbeat_at=NOW - 500)
         nodes = [node("review", iteration=n, state="finished") for n in range(len(rows))]
-        return Snapshot(LiteralSource([alive, *nodes, node("draft", iteration=len(rows), state="in-progress"), *outputs("review", *rows)]), "r")
+        return Snapshot(
+            LiteralSource([alive, *nodes, node("draft", iteration=len(rows), state="in-progress"), *outputs("review", *rows)]), "r"
+        )
 
     return of
 
