@@ -46,7 +46,8 @@ _COUNTED: Final = (
 """What follows a number that counts something, and so is no HTTP status."""
 
 _STATUS: Final = re.compile(
-    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered|returned(?: error)?|responded with|response|got)"
+    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered"
+    r"|returned(?: error)?|responded with|response|got)"
     rf"['\"]?[ :=(\[]{{1,3}}([1-5]\d\d)\b(?!\.\d){_COUNTED}"
     r"|\b([45]\d\d) (?:unauthorized|payment required|method not allowed|payload too large|unprocessable|too many requests"
     r"|internal server error|not implemented|bad gateway|service unavailable|gateway time-?out)"
