@@ -224,12 +224,14 @@ class Stop(NamedTuple):
         message: What the error says.
         cell: The cell, an nbformat node with its outputs; None before the first.
         notebook: The whole notebook as far as it got, an nbformat node.
+        stack: Where the cell was when its time was up, as a Python traceback; empty otherwise.
     """
 
     name: str
     message: str
     cell: Any
     notebook: Any
+    stack: str = ""
 
 
 class NotebookError(SmithersNbError):

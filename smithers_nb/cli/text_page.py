@@ -60,6 +60,10 @@ class Sheet:
         """Add a section of single lines that must not be wrapped: quotes, ids, code."""
         self._section(label, [one_line(item, 600) for item in items])
 
+    def source(self, label: str, lines: Iterable[str]) -> None:
+        """Add lines of code with their indentation."""
+        self._section(label, [shown(line, 600).replace("\n", "␊") for line in lines])
+
     def commands(self, label: str, commands: Iterable[str]) -> None:
         """Add commands, whole and each on a line of its own."""
         listed = [click.style(shown(command, _COMMAND).replace("\n", "␊"), fg="cyan") for command in commands]

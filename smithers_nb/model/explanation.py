@@ -48,6 +48,7 @@ class Explanation(Finding):
     failed_nodes: tuple[str, ...] = described(
         "nodes that failed, `NODE` or `NODE#ITERATION`; left out of JSON when there are none", default=()
     )
+    source: tuple[str, ...] = described("lines around the one that threw, which is marked; none when its file is not here", default=())
     defects: tuple[Defect, ...] = ()
     problems: tuple[str, ...] = ()
     failure_class: FailureClass | None = described("class of the failure, as in a verdict", default=None)

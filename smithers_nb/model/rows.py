@@ -44,6 +44,8 @@ class RunRow(NamedTuple):
     root: Annotated[Text, "project folder of the run, as recorded at launch"]
     revision: Annotated[Text, "revision of the project's repository at launch"] = None
     repository: Annotated[Text, "top folder of that repository"] = None
+    pause_requested_at: Annotated[Ms, "a pause was asked for; NA again once it is paused"] = None
+    hijack_requested_at: Annotated[Ms, "somebody asked to take over an agent's session"] = None
 
 
 class NodeRow(NamedTuple):

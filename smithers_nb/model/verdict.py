@@ -68,6 +68,20 @@ class Failure(Finding):
         return len(self.signatures) > 1 and len(set(self.signatures)) == 1
 
 
+class Hypothesis(Finding):
+    """One explanation of a failure that is not sure, with the rules that see it and the strongest that sees something else."""
+
+    failure_class: FailureClass
+    suggestion: Suggestion
+    speaks_for: tuple[str, ...] = described("what the rules of this class recognised, the strongest first")
+    speaks_against: str = described("what the strongest rule of another class recognised")
+
+    @property
+    def text(self) -> str:
+        """The same as one sentence."""
+        return f"{self.failure_class}: {' and '.join(self.speaks_for)}. Against it: {self.speaks_against}."
+
+
 class Classification(Finding):
     """Whose fault it is, how sure, and by which rule."""
 
@@ -78,6 +92,7 @@ class Classification(Finding):
     suggestion: Suggestion = described("what the rule would do, before history has its say")
     quote: str = described("part of a long error that the rule recognised", default="")
     exonerated: tuple[str, ...] = described("why workflow and environment are not at fault, for a smithers-bug", default=())
+    hypotheses: tuple[Hypothesis, ...] = described("the best explanations, the first the one that was chosen; none when sure", default=())
 
 
 class Defect(Finding):
@@ -197,6 +212,8 @@ class Verdict(Finding):
     versions: dict[str, str] = described(
         "`engine` and `python` that the run was started with, `schema` of its store, and who wrote this `autopsy`", default_factory=dict
     )
+    hypotheses: tuple[Hypothesis, ...] = described("the best explanations where the verdict is not sure", default=())
+    source: tuple[str, ...] = described("lines around the one that threw, which is marked; none when its file is not here", default=())
 
 
 class ResetNode(Finding):

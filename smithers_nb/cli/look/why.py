@@ -62,8 +62,10 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     if why.classification:
         kind = why.classification
         sheet.prose("Class", f"{kind.failure_class}, confidence {kind.confidence} (rule {kind.rule})")
+        sheet.prose("Either", *(hypothesis.text for hypothesis in kind.hypotheses))
     if why.failure and why.failure.kind != "none":
         sheet.prose("Attempts", _attempts(why.failure))
+    sheet.source("Source", why.source)
     sheet.prose("Also failed" if why.failure else "Failed", _names(_not_told_yet(why)))
     said = why.summary.casefold()
     sheet.prose("Noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
 from smithers_nb.diagnosis.failure.excerpt import abridged, quoting, telling, telling_line
+from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.redact import redact
@@ -50,6 +51,7 @@ _PRINTED: Final = (
     ("answer", "The agent answered"),
     ("lastWords", "The last it printed"),
     ("stderr", "It printed"),
+    ("stdout", "It printed"),
     ("logTail", "The log says"),
     ("responseBody", "The server answered"),
 )
@@ -84,6 +86,7 @@ def root_cause(  # noqa: PLR0913  # all but two are optional
         *_why(failure, classification),
         *_also_failed(failure, origin.producer if origin else ""),
         *_misrecorded(failure, defects),
+        *_unnoticed(failure.details),
         *here,
         around,
     ]
@@ -93,7 +96,7 @@ def root_cause(  # noqa: PLR0913  # all but two are optional
 def summary(classification: Classification, failure: Failure, suggestion: str) -> str:
     """Put the verdict in one line: class, confidence, suggestion, and what failed."""
     error = quoting(failure.message, classification.quote, 120) or "no error is recorded"
-    failed = f"{failure.node_id or 'the run'}: {error}"
+    failed = f"{name_of(failure) or 'the run'}: {error}"
     return f"{classification.failure_class} ({classification.confidence}): {suggestion} — {failed}"
 
 
@@ -133,11 +136,11 @@ def _subject(failure: Failure) -> str:
     iteration = f" in iteration {failure.iteration}" if failure.iteration else ""
     child = f" of child run {failure.run_id}" if failure.parents else ""
     agent = f" (agent {failure.agent}{f', {failure.model}' if failure.model else ''})" if failure.agent else ""
-    label = f" “{telling(failure.label, 60)}”" if failure.label else ""
     if failure.task_kind == _EXECUTED:
+        label = f" “{telling(failure.label, 60)}”" if failure.label else ""
         return f"Cell{label} ({failure.node_id})"
     kind = _KINDS.get(failure.task_kind or "", "Task")
-    return f"{kind} {failure.node_id}{label}{iteration}{child}{agent}"
+    return f"{kind} {name_of(failure)}{iteration}{child}{agent}"
 
 
 def _how_often(failure: Failure) -> str:
@@ -174,7 +177,7 @@ def _place(failure: Failure) -> Iterator[str]:
     told = [f"{words} {value}" for at, (words, value) in enumerate(facts) if not any(value in other for _, other in facts[:at])]
     frame = own_frame(failure.chain)
     if frame:
-        told.append(f"thrown at {frame.place}")
+        told.append(f"{'thrown' if failure.code != 'TASK_TIMEOUT' else 'it was'} at {frame.place}")
     if told and failure.kind != "denied":
         yield _capital(", ".join(told))
     yield from _printed(failure, said)
@@ -206,6 +209,12 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
         if telling and _letters(telling) not in _letters(said):
             yield f"{words}: {abridged(' '.join(telling.split()), 200)}"
             return
+
+
+def _unnoticed(details: Mapping[str, object]) -> Iterator[str]:
+    """Tell of a program that failed before, in a way that does not stop a notebook."""
+    if details.get("programSaid"):
+        yield f"Before that, `{details.get('program')}` had said: {abridged(str(details['programSaid']), 200)}"
 
 
 def _letters(text: str) -> str:

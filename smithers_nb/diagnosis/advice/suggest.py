@@ -14,7 +14,9 @@ from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of, secret
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.failure.excerpt import quoting
+from smithers_nb.diagnosis.failure.error_chain import is_wrapper
+from smithers_nb.diagnosis.failure.excerpt import quoting, telling_line
+from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model import timestamps
 from smithers_nb.model.verdict import Advice, Classification, Failure
@@ -150,7 +152,8 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
     if case.owner is None or case.preview is None:
         return "The failure looks transient; continue the run.", [case.resume]
     if not case.engine.replays:
-        return f"The failure looks transient, so {case.owner[0]} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
+        name = name_of(case.failure) or case.owner[0]
+        return f"The failure looks transient, so {name} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
     used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
     detail = (
@@ -211,7 +214,8 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     file = (case.path or "the workflow").replace("\\", "/").rpartition("/")[2]
     place = f"{frame.place} of {file}" if frame and frame.is_cell else frame.place if frame else file
     kind = {"cell": "cell", "stage": "stage", "notebook-cell": "cell"}.get(case.failure.task_kind or "", "task")
-    what = f"the {kind} `{case.failure.node_id}`" if case.failure.node_id else "the workflow"
+    name = name_of(case.failure)
+    what = f"the {kind} {name if '“' in name else f'`{name}`'}" if name else "the workflow"
     detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
     if case.engine.is_record:
         return f"{detail} Then run it again. {case.engine.goes_on}", [case.resume]
@@ -242,7 +246,7 @@ def _escalate(case: _Case) -> tuple[str, list[str]]:
 def _why_escalate(failure: Failure) -> str:
     if failure.kind == "none" or not failure.message:
         return "the store does not say what went wrong; look at the attempts, the events and the engine's log."
-    return f"look at {failure.node_id or 'the run'} and its error: {_in_a_sentence(failure.message)}"
+    return f"look at {name_of(failure) or 'the run'} and its error: {_in_a_sentence(failure.message)}"
 
 
 def _of_the_effect(case: _Case) -> str:
@@ -317,13 +321,22 @@ _NAMED_BY = (
 
 def _what_to_fix(failure: Failure, quote: str) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
-    error = quoting(failure.message, quote).rstrip(".")
+    error = quoting(_innermost(failure), quote).rstrip(".")
     details = failure.details
     for key, words in _NAMED_BY:
         if details.get(key):
             port = f":{details['port']}" if key == "address" and details.get("port") else ""
             return f"{words.format(details[key])}{port} ({error})"
     return f"what the error names ({error})"
+
+
+def _innermost(failure: Failure) -> str:
+    """Return the message that says most about what to put right: of a program what it printed, of a chain its innermost cause."""
+    printed = str(failure.details.get("stderr") or failure.details.get("stdout") or "")
+    if failure.code == "CalledProcessError" and (line := telling_line(printed)):
+        return line
+    told = [link.message for link in failure.chain if link.message and not is_wrapper(link)]
+    return told[-1] if told and failure.kind == "attempt" else failure.message
 
 
 def _in_a_sentence(message: str, quote: str = "") -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.classify.recognised import recognised
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
 from smithers_nb.diagnosis.failure.excerpt import shortened
-from smithers_nb.diagnosis.failure.origin import where_thrown
+from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
-from smithers_nb.model.verdict import Classification, Failure
+from smithers_nb.model.verdict import Classification, Failure, Hypothesis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 8000
 _SURE: Final[tuple[tuple[Confidence, float, float], ...]] = (("high", 6.5, 4.0), ("medium", 3.5, 1.5))
 """Confidence, the least weight of the deciding rule, its least lead over the next class."""
+
+_MAX_HYPOTHESES: Final = 3
+_SIGNS_TOLD: Final = 2
+_LEAST_SIGN: Final = 1.5
+"""Rules of less weight are hints and fallbacks."""
 
 _NOT_SURE: Final = 6.0
 """Weight of a rule that was made for another kind of task."""
@@ -41,7 +46,8 @@ _COUNTED: Final = (
 """What follows a number that counts something, and so is no HTTP status."""
 
 _STATUS: Final = re.compile(
-    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered|returned|responded with|response|got)"
+    r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered"
+    r"|returned(?: error)?|responded with|response|got)"
     rf"['\"]?[ :=(\[]{{1,3}}([1-5]\d\d)\b(?!\.\d){_COUNTED}"
     r"|\b([45]\d\d) (?:unauthorized|payment required|method not allowed|payload too large|unprocessable|too many requests"
     r"|internal server error|not implemented|bad gateway|service unavailable|gateway time-?out)"
@@ -79,7 +85,12 @@ _NO_ENGINE: Final = "notebook-cell"
 _OWN_CODE: Final = {"cell": "compute", "stage": "compute", _NO_ENGINE: "compute"}
 """Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
 
-_SPOKEN_DETAILS: Final = ("responseBody", "stderr")
+_SPOKEN_DETAILS: Final = ("responseBody", "stderr", "stdout")
+_COMMAND: Final = re.compile(
+    r"\bCommand '(?:\['(?P<name>[^']*)'.*?\]|.*?)' (?=returned non-zero exit status|died with <Signals|timed out after)", re.DOTALL
+)
+"""What Python quotes of a command that failed: its arguments are the author's words, no part of what went wrong."""
+
 _ANSWER_DETAILS: Final = ("text", "response", "textPreview")
 
 _AGENT_SPOKE: Final = "AGENT_SPOKE"
@@ -99,6 +110,19 @@ _NOTHING: Final = Classification(
     reason="the error says nothing that points to a cause",
     suggestion="escalate",
 )
+_STOPPED: Final = Classification(
+    failure_class="unknown",
+    confidence="medium",
+    rule="stopped-by-a-person",
+    reason="",
+    suggestion="resume",
+)
+_ENDED: Final = re.compile(
+    r"(?:exit(?:ed)?|code|status)\D{0,12}(?:130|137|143)\b|SIG(?:TERM|INT|KILL)|\b(?:abort|terminat|interrupt|kill|cancel)", re.IGNORECASE
+)
+_ENDED_BY_SIGNAL: Final = frozenset({130, 137, 143, -2, -9, -15})
+"""How a process says that it was told to end."""
+
 _DENIED: Final = Classification(
     failure_class="unknown",
     confidence="medium",
@@ -137,6 +161,8 @@ def classify(failure: Failure) -> Classification:
     """
     if failure.kind == "denied":
         return _DENIED
+    if _was_stopped(failure):
+        return replace(_STOPPED, reason=f"a person had asked for a {failure.details['stopRequested']}, which ends what is under way")
     if own := _in_the_agents_words(failure):
         return own
     case = read_case(
@@ -151,6 +177,15 @@ def classify(failure: Failure) -> Classification:
     fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
     found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=_in_the_authors_words(case))
     return replace(found, quote=recognised(found.rule, failure))
+
+
+def _was_stopped(failure: Failure) -> bool:
+    """Return whether a task ended as processes do that are told to, right after a person had asked for it."""
+    if not failure.details.get("stopRequested"):
+        return False
+    return bool(_ENDED.search(" ".join(f"{link.code} {link.message}" for link in failure.chain))) or (
+        failure.details.get("exitCode") in _ENDED_BY_SIGNAL
+    )
 
 
 def _in_the_agents_words(failure: Failure) -> Classification | None:
@@ -175,7 +210,7 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     spoken = [str(details[key]) for key in _SPOKEN_DETAILS if details.get(key)]
     clean = " | ".join(dict.fromkeys(_clean(text) for text in (*messages, *spoken) if text))
     thrown = {word for code in codes for word in (code, code.rpartition(".")[2]) if word}
-    thrown |= {python_exception(text).partition(":")[0].rpartition(".")[2] for text in messages if TRACEBACK in text}
+    thrown |= {python_exception(text).partition(":")[0].rpartition(".")[2] for text in (*messages, *spoken) if TRACEBACK in text}
     found = set(thrown)
     found.update(_CODE_WORD.findall(clean))
     found.update(_answer_words(details))
@@ -183,6 +218,8 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
         found.add("MISSING_VARIABLE")
     if isinstance(details.get("code"), str):
         found.add(str(details["code"]))
+    if "TASK_TIMEOUT" in thrown:
+        found.update(map(waits_for, stacks))
     text = clean.lower()
     return Case(
         text=text,
@@ -212,13 +249,32 @@ def weigh(matches: Sequence[Rule], *, doubt: bool = False) -> Classification:
         return _NOTHING
     (winner, score), *others = sorted(scores.items(), key=lambda item: -item[1])
     best = next(rule for rule in ranked if rule.failure_class == winner)
+    confidence = _confidence(best, score - (others[0][1] if others else 0.0), doubt=doubt or any(rule.doubt for rule in matches))
     return Classification(
         failure_class=winner,
-        confidence=_confidence(best, score - (others[0][1] if others else 0.0), doubt=doubt or any(rule.doubt for rule in matches)),
+        confidence=confidence,
         rule=best.name,
         reason=best.reason,
         suggestion=best.suggestion,
         exonerated=_EXONERATED if winner == "smithers-bug" else (),
+        hypotheses=() if confidence == "high" else _hypotheses(ranked, [winner, *(name for name, _ in others)]),
+    )
+
+
+def _hypotheses(ranked: Sequence[Rule], classes: Sequence[FailureClass]) -> tuple[Hypothesis, ...]:
+    """Set the best explanations beside each other; a class that only a hint speaks for is no explanation."""
+    by_class = {name: [rule for rule in ranked if rule.failure_class == name and rule.weight >= _LEAST_SIGN] for name in classes}
+    seen = {name: rules for name, rules in by_class.items() if rules}
+    if len(seen) < 2:  # noqa: PLR2004  # one explanation has no rival
+        return ()
+    return tuple(
+        Hypothesis(
+            failure_class=name,
+            suggestion=rules[0].suggestion,
+            speaks_for=tuple(dict.fromkeys(rule.reason for rule in rules))[:_SIGNS_TOLD],
+            speaks_against=next(rule.reason for rule in ranked if rule.failure_class != name and rule.failure_class in seen),
+        )
+        for name, rules in list(seen.items())[:_MAX_HYPOTHESES]
     )
 
 
@@ -266,7 +322,8 @@ def _without_blaming_the_engine(rule: Rule, case: Case) -> Rule | None:
 
 
 def _clean(text: str) -> str:
-    cut = text if len(text) <= _MAX_TEXT else shortened(text)
+    cut = _COMMAND.sub(r"Command \g<name> ", text) if "Command '" in text else text
+    cut = cut if len(cut) <= _MAX_TEXT else shortened(cut)
     return _NOISE.sub(_noise, cut).strip().translate(_QUOTES)
 
 

@@ -232,8 +232,11 @@ _NAME: Final = re.compile(r"[^\s'\"`()\[\]{}<>,;=|]*")
 _FILE: Final = re.compile(r"\.(?:[cm]?[jt]sx?|py|ipynb|json|md|html?|css|csv|txt|ya?ml|toml|sh|go|rs|java|rb|sql|log|xml|png|pdf|zip)\b")
 _LABEL: Final = re.compile(
     r"(?P<quote>['`\u201c])[^'`\u201d]{3,40}['`\u201d] (?:[a-z]+ )?"
-    r"(?:button|field|column|page|tab|label|link|input|table|menu|option|heading|text|element|section|sheet|task|step|node|flag)\b"
+    r"(?:button|field|column|page|tab|label|link|input|table|menu|option|heading|text|element|section|sheet|task|step|node|flag"
+    r"|banner|dialog|toast|alert|badge|chip|cell|card|modal|popup|notice|icon|header|footer|title|string|word|phrase)\b"
 )
+_SELECTOR: Final = re.compile(r"(?:text|name|label|title|placeholder|has_text|hasText|alt)\s?[=:]\s?['\"`]{1,2}$")
+"""What stands before words that a test looks for on a page."""
 
 
 def _is_said(phrase: str, text: str) -> bool:
@@ -249,6 +252,8 @@ def _is_said(phrase: str, text: str) -> bool:
 def _is_in_a_name(phrase: str, text: str, at: int) -> bool:
     end = at + len(phrase)
     quote = text[at - 1 : at]
+    if _SELECTOR.search(text[max(0, at - 20) : at]):
+        return True
     if quote and quote in "'`\u201c" and (label := _LABEL.match(text, at - 1)) and label.end("quote") <= at < label.end():
         return True
     if " " in phrase or "." in phrase or "/" in phrase or not phrase.isascii():

@@ -23,6 +23,7 @@ DETECTORS: Final[tuple[Callable[[Case], Iterator[Defect]], ...]] = (
     scheduling.work_before_approval,
     scheduling.zombies,
     scheduling.retry_storms,
+    scheduling.repeating_loops,
     scheduling.finished_with_failed_children,
     scheduling.finished_with_unfinished_tasks,
     recording.errors_only_in_agent_events,

@@ -44,7 +44,9 @@ def failures_as_cancellations(case: Case) -> Iterator[Defect]:
     """
     if case.run.status != "cancelled":
         return
-    masked = sorted((a for a in case.snapshot.attempts if was_masked(a)), key=lambda a: a.finished_at or a.started_at or 0)
+    masked = sorted(
+        (a for a in case.snapshot.attempts if was_masked(a, case.run.cancel_requested_at)), key=lambda a: a.finished_at or a.started_at or 0
+    )
     reasons = {(e.node_id, e.iteration, e.attempt): e for e in case.snapshot.events if e.type == "NodeCancelled"}
     for attempt in masked:
         event = reasons.get((attempt.node_id, attempt.iteration, attempt.attempt))

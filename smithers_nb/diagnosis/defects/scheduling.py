@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.failure.error_chain import clean_message
+from smithers_nb.diagnosis.state.stagnation import in_words, said_in_the_loop
 from smithers_nb.diagnosis.text.quotes import of_attempt, of_event, of_gate, of_node, of_run
 from smithers_nb.model.timestamps import span
 from smithers_nb.model.verdict import Defect
@@ -100,6 +101,12 @@ def retry_storms(case: Case) -> Iterator[Defect]:
             summary=f"{tries.node_id} failed the same way {tries.streak} times in a row and has no limit of attempts: {error}",
             evidence=(of_attempt(tries.last),),
         )
+
+
+def repeating_loops(case: Case) -> Iterator[Defect]:
+    """Loops whose reviewer says the same no round after round."""
+    if same := case.stagnant:
+        yield Defect(kind="loop-repeats", summary=in_words(same), evidence=(said_in_the_loop(same),))
 
 
 def supervisor_loops(case: Case) -> Iterator[Defect]:

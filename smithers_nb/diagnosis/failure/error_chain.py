@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from smithers_nb.diagnosis.failure.stack import causes, stack_frames
+from smithers_nb.diagnosis.failure.excerpt import shortened
+from smithers_nb.diagnosis.failure.stack import causes, group_members, stack_frames
 from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.model.verdict import Link
 from smithers_nb.redact import redact, redact_value
@@ -25,6 +26,9 @@ WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
 
 _WRAPPER_MESSAGE = re.compile(r"Task failed: |Subflow \S+ failed because child run |child run \S+ ended with status ")
 _SAYS_NOTHING = frozenset({"", "undefined", "null", "[object Object]", "Error", "unknown error", "Unknown error"})
+_SCRIPT = re.compile(r"^Command 'b(?P<quote>['\"]).*(?P=quote)' (?P<how>returned non-zero exit status -?\d+|died with <.*>)", re.DOTALL)
+"""What Python says of a script that it fed to a shell: all of the script, which is no part of what went wrong."""
+
 _DOCS_SUFFIX = re.compile(r"\s*See https://smithers\.sh/\S+\s*$")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _MAX_DEPTH = 8
@@ -73,7 +77,7 @@ def parse_error(record: str | None) -> ParsedError:
 
 def _python_causes(link: Link) -> Iterator[Link]:
     """Yield the exceptions that a Python error came of, which only its traceback tells; stacks inside of a library say nothing more."""
-    for thrown in causes(link.stack):
+    for thrown in (*causes(link.stack), *group_members(link.stack)):
         stack = thrown.stack if any(frame.is_own for frame in stack_frames(thrown.stack)) else ""
         yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=stack)
 
@@ -119,7 +123,7 @@ def _last(errors: object) -> object:
 
 
 def _link(error: Mapping[str, Any]) -> Link | None:
-    message = clean_message(error.get("message") or error.get("summary") or "")
+    message = _SCRIPT.sub(r"the script \g<how>", clean_message(error.get("message") or error.get("summary") or ""))
     message = f"{message}: {issues}" if (issues := _issues(error)) and issues not in message else message
     if (nested := _nested_message(error)) and nested not in message:
         message = f"{message or _own_words(error)}: {nested}"
@@ -173,7 +177,10 @@ def _details(error: Mapping[str, Any]) -> dict[str, Any]:
         if key not in _NOT_DETAILS and isinstance(value, str | int | float | bool) and value != ""
     }
     for stream in ("stderr", "stdout"):
-        if text := _buffer_text(found.get(stream)):
+        printed = found.get(stream)
+        if isinstance(printed, str) and len(printed) > _DETAIL_TEXT:
+            scalars[stream] = shortened(redact(printed), head=_DETAIL_TEXT // 4, tail=_DETAIL_TEXT // 2, middle=_DETAIL_TEXT)
+        elif text := _buffer_text(printed):
             scalars[stream] = redact(text)[-_DETAIL_TEXT:]
     return {**scalars, **_log_tail(found)}
 

@@ -1,7 +1,8 @@
-"""Whose code threw an error: the workflow's, the engine's or a library's, read off the first frame of its stack that tells."""
+"""Whose code threw an error, or what it waited for: read off the first frames of its stack that tell."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.failure.stack import stack_frames
@@ -24,3 +25,24 @@ def where_thrown(stack: str) -> Where:
             return "workflow"
         found = "library"
     return found
+
+
+_WAITS: Final = (
+    (
+        "WAITS_FOR_NETWORK",
+        r"(?:socket|ssl|sslproto)\.py$|/(?:http|urllib\d?|requests|httpx|httpcore|aiohttp|grpc|botocore|psycopg2?|pymysql|redis|pymongo"
+        r"|openai|anthropic|ftplib|smtplib|paramiko)(?:/|\.py$)",
+    ),
+    ("WAITS_FOR_PROCESS", r"/(?:subprocess\.py|pexpect/|multiprocessing/|concurrent/futures/)"),
+)
+"""What code waits for, by the files of the libraries that it waits in."""
+
+
+def waits_for(stack: str) -> str:
+    """Return what code waited for whose time was up, in a word that rules ask for; empty when it was at work itself, or nothing tells."""
+    files = []
+    for frame in stack_frames(stack[:_STACK_CHARS]):
+        if frame.is_own:
+            break
+        files.append(frame.file)
+    return next((word for word, pattern in _WAITS if any(re.search(pattern, file) for file in files)), "")

@@ -30,6 +30,8 @@ _DEFERS_TO_ATTEMPTS = frozenset({None, "SESSION_ERROR", "WORKFLOW_EXECUTION_FAIL
 """Run-level codes that a failed attempt explains better; every other code is a structural error of the run itself."""
 
 _FOLLOW_DEPTH = 8
+_STOPS_MS = 60_000
+"""Within this time after a person's request a process that ends was ended by it."""
 
 K = TypeVar("K")
 
@@ -77,12 +79,14 @@ def without_echoes(snapshot: Snapshot, nodes: Mapping[K, list[AttemptRow]]) -> d
     return {key: attempts for key, attempts in nodes.items() if not echoes(attempts[-1])}
 
 
-def was_masked(attempt: AttemptRow) -> bool:
+def was_masked(attempt: AttemptRow, cancel_requested_at: int | None = None) -> bool:
     """Tell a failure that the engine recorded as a cancellation from a person's Ctrl-C.
 
     Source: Smithers 0.32 takes every message that matches `abort` for an abort. A cancel on request leaves no error on the
-    attempt, and Ctrl-C leaves the CLI's signal handler in its stack.
+    attempt, and Ctrl-C leaves the CLI's signal handler in its stack. What ended after a cancel was asked for was ended by it.
     """
+    if cancel_requested_at is not None and (attempt.finished_at or cancel_requested_at) >= cancel_requested_at:
+        return False
     return attempt.state == "cancelled" and not attempt.reset and attempt.error is not None and "handleSignal" not in (attempt.error or "")
 
 
@@ -119,11 +123,17 @@ def _find(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
         return _from_run(snapshot, run_error, parents, collateral=[key.node_id for key in failed])
     if failed:
         return _from_node(snapshot, failed, parents)
-    if denied := [a for a in snapshot.approvals if a.status == "denied"]:
+    if denied := _fatal_denials(snapshot):
         return _from_denial(snapshot, denied[-1], parents)
     if run_error.chain or run_error.details:
         return _from_run(snapshot, run_error, parents, collateral=[])
     return _from_events(snapshot, parents)
+
+
+def _fatal_denials(snapshot: Snapshot) -> list[ApprovalRow]:
+    """List the denied gates that failed their task; with `onDeny="continue"` a no is an answer like any other."""
+    went_on = {(n.node_id, n.iteration) for n in snapshot.nodes if n.state in {"finished", "skipped"}}
+    return [a for a in snapshot.approvals if a.status == "denied" and (a.node_id, a.iteration) not in went_on]
 
 
 def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:
@@ -135,7 +145,9 @@ def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:
     standing = {
         key: attempts
         for key, attempts in grouped.items()
-        if states.get(key, "failed") == "failed" or any(was_masked(a) for a in attempts) or _is_retrying(states.get(key))
+        if states.get(key, "failed") == "failed"
+        or any(was_masked(a, snapshot.run.cancel_requested_at) for a in attempts)
+        or _is_retrying(states.get(key))
     }
     unmasked = {key: attempts for key, attempts in standing.items() if any(a.state == "failed" for a in attempts)}
     return without_echoes(snapshot, unmasked or standing)
@@ -156,6 +168,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
     if not parsed.chain and (logged := _from_events(snapshot, parents)).kind != "none":
         return logged
     others = [other.node_id for other in failed if other != key]
+    details = {**parsed.details, **_asked_to_stop(snapshot.run, last)}
     return Failure(
         run_id=snapshot.run.run_id,
         node_id=key.node_id,
@@ -164,7 +177,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         at=last.finished_at or last.started_at,
         kind=_kind(last, parsed, told_by_agent=bool(evidence) and parsed.details.keys().isdisjoint({"answer", "lastWords"})),
         chain=parsed.chain,
-        details=parsed.details,
+        details=details,
         attempts=len(attempts),
         max_attempts=None if last.retries is None else last.retries + 1,
         signatures=tuple(attempt_signature(a) for a in attempts),
@@ -176,6 +189,13 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         parents=parents,
         evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *beside(failed, key)),
     )
+
+
+def _asked_to_stop(run: RunRow, last: AttemptRow) -> dict[str, str]:
+    """Name what a person had asked of the run when a task ended: a process that is ended for it reports an exit status like any other."""
+    asked = {"cancel": run.cancel_requested_at, "pause": run.pause_requested_at, "hijack": run.hijack_requested_at}
+    ended = last.finished_at or 0
+    return next(({"stopRequested": what} for what, at in asked.items() if at is not None and 0 <= ended - at <= _STOPS_MS), {})
 
 
 def _kind(attempt: AttemptRow, parsed: ParsedError, *, told_by_agent: bool) -> str:

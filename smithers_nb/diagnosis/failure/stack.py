@@ -40,10 +40,14 @@ _FOREIGN = re.compile(
 _CELL: Final = r"Cell In(?P<number>\[\d+\])|[/\\]ipykernel_\d+[/\\]\d+\.py$|^<ipython-input-"
 
 
+_GROUP_SIGN: Final = "Exception Group Traceback"
+_GROUP_RULE: Final = r"(?m)^[ |]*\+-(?:\+-)?-{8,}(?: (?:\d+|\.\.\.) -+)?$"
+"""The line between the exceptions of a group."""
+
 TRACEBACK: Final = "Traceback (most recent call last)"
 """What a Python stack begins with."""
 
-_EXCEPTION = re.compile(r"^(?:[ \t]*\|[ \t]*)?((?:\w+\.)*[A-Za-z_]\w*(?:: .*)?)[ \t]*$", re.MULTILINE)
+_EXCEPTION = re.compile(r"^(?:[ \t]*(?:\|[ \t]*)+)?((?:\w+\.)*[A-Za-z_]\w*(?:: .*)?)[ \t]*$", re.MULTILINE)
 
 
 class Frame(NamedTuple):
@@ -115,6 +119,20 @@ def causes(stack: str) -> Iterator[Thrown]:
         if found := _last_line(part):
             name, _, message = part[found.start(1) :].strip().partition(": ")
             yield Thrown(name.rpartition(".")[2], message, part)
+
+
+def group_members(stack: str) -> tuple[Thrown, ...]:
+    """List the exceptions of an exception group, those of groups within it included, each kind once and in the order they are printed."""
+    if _GROUP_SIGN not in stack:
+        return ()
+    parts = (re.sub(r"(?m)^[ ]*(?:\|[ ]?)+", "", part) for part in re.split(_GROUP_RULE, stack)[1:])
+    found: dict[tuple[str, str], Thrown] = {}
+    for part in parts:
+        said = python_exception(part) or next((line for line in reversed(part.splitlines()) if _EXCEPTION.fullmatch(line)), "")
+        name, _, message = said.strip().partition(": ")
+        if said and not name.endswith("ExceptionGroup"):
+            found.setdefault((name, message), Thrown(name.rpartition(".")[2], message, part))
+    return tuple(found.values())
 
 
 def _python_frames(text: str) -> list[re.Match[str]]:

@@ -14,6 +14,7 @@ from smithers_nb.diagnosis.failure.order import by_time, is_own_run
 from smithers_nb.diagnosis.history.cost import Spent, attempt_key, spending, total
 from smithers_nb.model.rows import SignatureRow
 from smithers_nb.model.verdict import Recurrence
+from smithers_nb.sources.base import CHILD_MARK
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
@@ -42,7 +43,7 @@ def recurrence(
         Counts of zero when the store has no such failure.
     """
     hit = _in_time(row for row in failures if row.signature == signature)
-    run_ids = tuple(dict.fromkeys(row.run_id for row in reversed(hit)))
+    run_ids = tuple(dict.fromkeys(root_of(row.run_id) for row in reversed(hit)))
     lost = total(spending(attempts, tokens), list(map(attempt_key, hit)))
     first_at, last_at = _span(hit)
     return Recurrence(
@@ -104,6 +105,11 @@ def streaks(failures: Iterable[FailureRow], runs: Iterable[RunRow]) -> dict[str,
     return longest
 
 
+def root_of(run_id: str) -> str:
+    """Name the run that somebody launched: a failure two subflows down, which each run on the way repeats, is one incident."""
+    return run_id.partition(CHILD_MARK)[0] or run_id
+
+
 def _in_time(failures: Iterable[FailureRow]) -> list[FailureRow]:
     """Sort failures by time, oldest first; those without one count as the oldest."""
     return sorted(failures, key=lambda row: (row.at or 0, row.run_id))
@@ -124,7 +130,7 @@ def _row(hit: Sequence[FailureRow], workflows: dict[str, str | None], streak: tu
         code=next((row.code for row in reversed(hit) if row.code is not None), None),
         message=next((row.message for row in reversed(hit) if row.message is not None), None),
         count=len(hit),
-        runs=len({row.run_id for row in hit}),
+        runs=len({root_of(row.run_id) for row in hit}),
         nodes=len(places),
         workflows=len({workflow for workflow, _ in places} - {None}),
         first_at=first_at,

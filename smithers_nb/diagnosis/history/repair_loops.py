@@ -1,26 +1,21 @@
 """Repair loops: the same work started over and over without getting further.
 
 Gets the rows of a whole store and finds families of workflows that meet the same failure again and again, fail several times in a row, or
-grow one repair workflow after another; and loops within a run that go on producing the same output.
+grow one repair workflow after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-import orjson
-
 from smithers_nb.diagnosis.failure.order import began
 from smithers_nb.diagnosis.history.workflow_families import by_family, is_repair
-from smithers_nb.diagnosis.text.conventions import words
 from smithers_nb.model.finding import Finding, described
-from smithers_nb.model.vocabulary import logical_id
-from smithers_nb.sources.stores.json_text import parse
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import FailureRow, OutputRow, RunRow
+    from smithers_nb.model.rows import FailureRow, RunRow
 
 SEVERAL = 3
 """From this many on, the same thing again is a pattern."""
@@ -54,17 +49,6 @@ class RepairLoop(Finding):
     reason: str = described("the same in plain words")
 
 
-class StagnantNode(Finding):
-    """A node in a loop that produced the same output in several iterations in a row."""
-
-    run_id: str
-    node_id: str
-    first_iteration: int
-    last_iteration: int
-    iterations: int = described("iterations with the same output")
-    output: str = described("that output, as JSON")
-
-
 def repair_loops(runs: Iterable[RunRow], failures: Iterable[FailureRow], *, several: int = SEVERAL) -> tuple[RepairLoop, ...]:
     """Find families of workflows that look like a repair loop.
 
@@ -96,21 +80,6 @@ def repair_loop_of(loops: Sequence[RepairLoop], workflow: str, signature: str) -
     if repeated is not None:
         return f"{repeated.runs} runs of {loop.family} met this same failure; {loop.reason}"
     return loop.reason if loop.streak >= SEVERAL or "repair-workflows" in loop.kinds else ""
-
-
-def stagnant_nodes(outputs: Iterable[OutputRow], *, several: int = SEVERAL) -> tuple[StagnantNode, ...]:
-    """Find nodes in a loop whose output stayed the same over several iterations; counters and times do not count as a change.
-
-    Args:
-        outputs: What nodes produced, in one run or in the whole store.
-        several: From how many iterations on the same is a pattern.
-    """
-    rows = sorted((row for row in outputs if row.node_id != "input"), key=_place)
-    return tuple(
-        node
-        for _, produced in groupby(rows, key=lambda row: (row.run_id, logical_id(row.node_id)))
-        for node in _stagnant(list(produced), several)
-    )
 
 
 def _loop(family: str, members: Sequence[RunRow], met: dict[str, dict[str, str]], several: int) -> RepairLoop | None:
@@ -162,31 +131,3 @@ def _repeated(run_ids: Sequence[str], met: dict[str, dict[str, str]], several: i
             messages[signature] = message
     found = (RepeatedFailure(signature=s, runs=n, message=messages[s]) for s, n in counts.items() if n >= several)
     return tuple(sorted(found, key=lambda repeated: (-repeated.runs, repeated.signature)))
-
-
-def _place(row: OutputRow) -> tuple[str, str, int, str]:
-    return row.run_id, logical_id(row.node_id), row.iteration, row.node_id
-
-
-def _stagnant(produced: Sequence[OutputRow], several: int) -> Iterator[StagnantNode]:
-    for output, same in groupby(produced, key=lambda row: _substance(row.row)):
-        rows = list(same)
-        if len(rows) >= several and output != "{}":
-            yield StagnantNode(
-                run_id=rows[0].run_id,
-                node_id=logical_id(rows[0].node_id),
-                first_iteration=rows[0].iteration,
-                last_iteration=rows[-1].iteration,
-                iterations=len(rows),
-                output=output,
-            )
-
-
-def _substance(row: str | None) -> str:
-    """Leave out of an output what changes by itself from one iteration to the next."""
-    value = parse(row)
-    if not isinstance(value, dict):
-        return row or "{}"
-    fields, ends = words("bookkeeping", "fields"), words("bookkeeping", "field_ends")
-    kept = {key: inner for key, inner in value.items() if key not in fields and not key.endswith(ends)}
-    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.state.progress import Tries, fires_at, unfinished_tries
+from smithers_nb.diagnosis.state.stagnation import StagnantNode, stagnant_nodes
 from smithers_nb.model.vocabulary import is_suspended, is_terminal
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ HEARTBEAT_STALE_MS: Final = 30_000
 
 IDLE_MS: Final = 30_000
 """An engine that lives, has work to do and does none of it for this long will not begin by itself."""
+
+STAGNANT_ROUNDS: Final = 10
+"""A review that has said the same no in this many rounds in a row will say it again."""
 
 _STATE_OF: Final = {"finished": "succeeded", "continued": "succeeded"}
 _PARKED_FOR_INPUT: Final = frozenset({"waiting-approval", "waiting-event"})
@@ -110,6 +114,26 @@ class Case:
     def cancel_overdue(self) -> bool:
         """A cancel was asked for so long ago that nobody will carry it out."""
         return (self.cancel_pending_ms or 0) > HEARTBEAT_STALE_MS
+
+    @property
+    def open_requests(self) -> list[tuple[str, int]]:
+        """What people have asked of a run that has not ended, besides a cancel, with the moment of each."""
+        run = self.run
+        asked = (("pause", run.pause_requested_at), ("hijack", run.hijack_requested_at))
+        return [(what, at) for what, at in asked if at is not None and not self.is_over and run.status != "paused"]
+
+    @cached_property
+    def stagnant(self) -> StagnantNode | None:
+        """The reviewer of a loop that still goes round and has said the same no, in the same words, each of the last many times.
+
+        A loop that polls says the same for as long as it waits, and is right to; what tells them apart is that there are words to it.
+        """
+        rounds = {node.node_id: node.iteration for node in self.snapshot.nodes if node.iteration >= STAGNANT_ROUNDS}
+        if not rounds or self.run.status != "running":
+            return None
+        found = stagnant_nodes((row for row in self.snapshot.outputs if row.node_id in rounds), several=STAGNANT_ROUNDS)
+        newest = {row.node_id: row.iteration for row in sorted(self.snapshot.outputs, key=lambda row: row.iteration)}
+        return next((one for one in found if one.rejection and one.last_iteration == newest.get(one.node_id)), None)
 
     @cached_property
     def tries(self) -> list[Tries]:

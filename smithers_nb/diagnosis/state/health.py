@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.failure.root_failure import was_masked
 from smithers_nb.diagnosis.state.conditions import Case, asks_to_repeat, last_alive
 from smithers_nb.diagnosis.state.progress import quota_resets_at
+from smithers_nb.diagnosis.state.stagnation import in_words
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_object, whole
@@ -49,7 +50,7 @@ def _failed(case: Case) -> str:
     run = case.run
     if run.status == "failed":
         return short_line(f"the run failed: {run.error_message}" if run.error_message else "the run failed; the reason is not recorded")
-    if masked := [attempt for attempt in case.snapshot.attempts if was_masked(attempt)]:
+    if masked := [attempt for attempt in case.snapshot.attempts if was_masked(attempt, run.cancel_requested_at)]:
         return f"{masked[-1].node_id} failed, and the engine recorded its failure as a cancellation"
     if tries := case.fatal:
         return short_line(f"{tries.node_id} failed {tries.failed} time(s) and will not be retried: {tries.last.error_message}")
@@ -123,6 +124,8 @@ def _working_in_vain(case: Case) -> str:
         return short_line(
             f"{tries.node_id} failed the same way {tries.streak} times and is retried without limit: {tries.last.error_message}"
         )
+    if same := case.stagnant:
+        return in_words(same)
     return f"its engine is alive but has done nothing for {span(case.quiet_ms)}" if case.is_zombie else ""
 
 
@@ -152,10 +155,11 @@ def _fine(case: Case) -> str:
         return f"a timer fires at {when(min(due))}" if due else "waits for a timer"
     if status == _FOR_A_WORKER:
         return "waits for a worker"
+    asked = "".join(f"; a {what} was requested {span(case.now - at)} ago" for what, at in case.open_requests)
     working = sorted({attempt.node_id for attempt in case.in_progress})
     if working:
-        return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago")
-    return _over_its_limit(case.run) or status
+        return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago{asked}")
+    return _over_its_limit(case.run) or f"{status}{asked}"
 
 
 def _over_its_limit(run: RunRow) -> str:

@@ -13,6 +13,7 @@ from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.state.conditions import Case, last_alive
 from smithers_nb.diagnosis.state.progress import QUOTA, Tries
+from smithers_nb.diagnosis.state.stagnation import said_in_the_loop
 from smithers_nb.diagnosis.text.quotes import of_attempt, of_event, of_gate, of_run
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
@@ -81,6 +82,40 @@ def engine(case: Case) -> Iterator[Blocker]:
             since=alive or run.created_at,
             reason=f"no process is running the run: {heartbeat}; {check}",
             evidence=of_run(run),
+        )
+
+
+_TAKES_EFFECT: Final = {
+    "pause": "no new task begins, and the run pauses once those under way have ended",
+    "hijack": "the agent's session is handed over once it can be interrupted",
+}
+
+
+def requests(case: Case) -> Iterator[Blocker]:
+    """What people have asked of a run and that has not happened yet; a cancel is told by `engine`."""
+    for what, at in case.open_requests:
+        yield Blocker(
+            kind=f"{what}-pending",
+            since=at,
+            reason=f"a {what} was requested {span(case.now - at)} ago: {_TAKES_EFFECT[what]}",
+            evidence=(of_run(case.run),),
+        )
+
+
+def repeating(case: Case) -> Iterator[Blocker]:
+    """A loop whose reviewer says the same no each time: it works, and gets no further."""
+    same = case.stagnant
+    if same is not None:
+        yield Blocker(
+            kind="loop-repeats",
+            node_id=same.node_id,
+            iteration=same.last_iteration,
+            reason=(
+                f"gave the same answer in rounds {same.first_iteration} to {same.last_iteration}: {short_line(same.rejection, 200)}; "
+                "cancel the run and change what the loop gives its worker, as more rounds cost time and tokens and change nothing"
+            ),
+            commands=(case.engine.cancel(case.run.run_id),),
+            evidence=(said_in_the_loop(same),),
         )
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, NoReturn
 
+from smithers_nb.engine.kernels import evidence
+
 FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
 """Environment variable that names the private folder of the sockets, when there is one."""
 
@@ -58,6 +60,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """Be a kernel until it is told to end, and end this process then."""
     if folder := os.environ.pop(FOLDER, None):
         _end_with_owner(folder)
+    evidence.install(2)
     gc.disable()  # until everything is imported: the collector would look through all of it again and again
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process
     with hidden(DEBUGGER):
@@ -66,6 +69,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
         kernel = IPKernelApp.instance()
         kernel.initialize(list(arguments))
     kernel.shell.ask_exit = _exit
+    evidence.watch(kernel.shell)
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     kernel.start()
     _end(kernel)

@@ -24,6 +24,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
+from smithers_nb.engine.kernels.evidence import STACK_SIGNAL
 from smithers_nb.engine.kernels.launcher import FOLDER, PRELOAD
 from smithers_nb.engine.kernels.pool import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.engine.kernels.socket_dirs import private_folder
@@ -37,6 +38,10 @@ _SPEC: Final = f"templates/kernel/{KERNEL_NAME}"
 
 _ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": ""}
 """Whatever a notebook starts must not launch an autopsy of its own, nor take itself for a part of the run that starts it."""
+
+_STACK: Final = "(most recent call first):"
+_STACK_S: Final = 1.0
+"""How the list of frames begins that a kernel is asked for, and how long to wait for it."""
 
 _LISTENS_S: Final = 10.0
 _GLANCE_S: Final = 0.005
@@ -69,6 +74,14 @@ class PrewarmedProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_c
     """Has a kernel made by a pool, else starts it like any other; both look the same from then on."""
 
     pool: KernelPool | None = None
+    exit_status: int | None = None
+
+    async def poll(self) -> int | None:
+        """Look whether the process has ended, and remember how: nobody can ask once it was cleaned up."""
+        code: int | None = await super().poll()
+        if code is not None and self.process is not None and self.exit_status is None:
+            self.exit_status = code
+        return code
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
         """Start the kernel; gives its connection info."""
@@ -124,6 +137,28 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
             options["cwd"] = str(self.cwd)
         with (self.folder / "log").open("wb") if self.folder else open(os.devnull, "wb") as log:  # noqa: ASYNC230, PTH123
             await super().start_kernel(stdin=subprocess.PIPE if folder else subprocess.DEVNULL, stdout=log, stderr=log, **options)
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the process ended that was seen to be dead: its exit status, negative for a signal; None while it lives."""
+        status = getattr(self.provisioner, "exit_status", None)
+        return status if isinstance(status, int) else None
+
+    async def stack_now(self) -> str:
+        """Ask our kernel where it is; innermost frame first, empty when it does not say."""
+        pid = getattr(self.provisioner, "pid", None)
+        if self._private is None or self.kernel_name != KERNEL_NAME or not pid:
+            return ""
+        log = self._private.path / "log"
+        with suppress(OSError):
+            before = log.stat().st_size
+            os.kill(pid, STACK_SIGNAL)
+            until = time.monotonic() + _STACK_S
+            while time.monotonic() < until:
+                await asyncio.sleep(_STACK_S / 20)
+                if (text := log.read_bytes()[before:].decode("utf-8", "replace")).endswith("\n") and _STACK in text:
+                    return text[text.index(_STACK) :]
+        return ""
 
     def kill_now(self) -> None:
         """End the kernel and whatever it started, from any thread, at once."""

@@ -251,7 +251,7 @@ class _Execution:
         return NotebookError(
             f"{self.job.notebook.name} stopped{f' at “{location}”' if location else ''}: {name}: {message}",
             notebook=self.job.output,
-            stop=Stop(name, message, session.running, session.node),
+            stop=Stop(name, message, session.running, session.node, session.stack),
             hint=f"the notebook as far as it got: {self.job.output}",
         )
 

@@ -9,10 +9,11 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.engine.kernels.evidence import captured
 from smithers_nb.model.failure_reason import FailureReason
 
 if TYPE_CHECKING:
-    from smithers_nb.errors import NotebookError
+    from smithers_nb.errors import NotebookError, Stop
 
 KERNEL_DIED: Final = "KERNEL_DIED"
 CODES: Final = {
@@ -34,6 +35,15 @@ GAVE_UP: Final = "AUTO_RESUME_GAVE_UP"
 _MESSAGE, _STACK = 20_000, 40_000
 """Characters kept of an error; a message of megabytes helps nobody."""
 
+_PRINTED: Final = 8_000
+_OF_A_PROGRAM: Final = frozenset({"CalledProcessError", "TimeoutExpired"})
+_RUNS_PROGRAM: Final = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?(?:!|%(?:pip|conda|mamba|uv|system|sx)\b).*$", re.MULTILINE)
+_COMPLAINT: Final = re.compile(
+    r"^(?:\w+: )?(?:ERROR|error|fatal|FATAL|npm ERR!|E:)\b|command not found|: not found$|No such file or directory|[Pp]ermission denied"
+    r"|No space left|[Cc]ould not (?:find|resolve|connect)|^\w*Error: "
+)
+"""Line with which a program says that it failed."""
+
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -48,8 +58,8 @@ def reason_of_stop(error: NotebookError, source: str) -> FailureReason:
     if stop is None:
         code = NOT_SAVED if error.unsaved else NOT_STARTED
         return FailureReason(code=code, message=_cut(str(error), _MESSAGE), source="engine")
-    stack = "\n".join(_last_error(stop.cell).get("traceback", ()))
-    details: dict[str, Any] = {"name": stop.name, "notebook": str(error.notebook)}
+    stack = stop.stack or "\n".join(_last_error(stop.cell).get("traceback", ()))
+    details: dict[str, Any] = {"name": stop.name, "notebook": str(error.notebook), **_printed(stop)}
     if stack:
         details["stack"] = _cut(_COLOUR.sub("", stack), _STACK)
     message = _cut(stop.message, _MESSAGE) or f"{stop.name} without a message"
@@ -65,8 +75,36 @@ def reason_of(error: BaseException, source: str) -> FailureReason:
         code=code if isinstance(code, str) and code else name,
         message=_cut(str(error), _MESSAGE) or f"{name} without a message",
         source=source,
-        details={"name": name, "stack": _cut(stack, _STACK)},
+        details={"name": name, "stack": _cut(stack, _STACK), **({"stderr": printed} if (printed := captured(error)) else {})},
     )
+
+
+def _printed(stop: Stop) -> dict[str, str]:
+    """Keep what programs said that the notebook ran: in the cell that failed because of one, and where one failed before it unnoticed."""
+    found = {}
+    if stop.name in _OF_A_PROGRAM:
+        streams = {name: _stream(stop.cell, name) for name in ("stderr", "stdout")}
+        found = next(({name: text[-_PRINTED:]} for name, text in streams.items() if text), {})
+    return {**found, **_complaint_before(stop)}
+
+
+def _complaint_before(stop: Stop) -> dict[str, str]:
+    """Find the last program whose failure did not stop the notebook: `!pip install` raises nothing."""
+    for cell in reversed(stop.notebook.cells if stop.notebook is not None else ()):
+        run = _RUNS_PROGRAM.search(str(cell.get("source", ""))) if cell.get("cell_type") == "code" else None
+        if run is None or (cell is stop.cell and stop.name in _OF_A_PROGRAM):
+            continue
+        said = "\n".join(_stream(cell, name) for name in ("stdout", "stderr"))
+        lines = [line.strip() for line in said.splitlines() if _COMPLAINT.search(line)]
+        if lines:
+            return {"program": run[0].strip()[:120], "programSaid": lines[-1][:300]}
+    return {}
+
+
+def _stream(cell: Any, name: str) -> str:
+    outputs = cell.get("outputs", ()) if cell is not None else ()
+    texts = (output.get("text", "") for output in outputs if output.get("output_type") == "stream" and output.get("name") == name)
+    return _COLOUR.sub("", "".join(texts)).strip()
 
 
 def _last_error(cell: Any) -> dict[str, Any]:

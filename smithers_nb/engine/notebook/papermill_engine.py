@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -23,6 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from papermill.log import logger
 
+from smithers_nb.engine.kernels.evidence import ending
 from smithers_nb.engine.kernels.manager import OURS, LeanKernelManager
 from smithers_nb.engine.notebook.failure_reasons import PARKED
 
@@ -39,6 +41,8 @@ _EXIT: Final = "SystemExit"
 _GOOD_EXITS: Final = ("", "0", "None")
 _ENGINE: Final = "smithers-nb"
 _START_TIMEOUT_S: Final = 60
+_CELL_FILE: Final = "/ipykernel_"
+"""In the name of the file that IPython compiles a cell as."""
 
 
 class Session:
@@ -48,7 +52,9 @@ class Session:
         running: The cell that was begun last.
         node: The notebook with the outputs it has so far; None until the parameters are in.
         started: Set when the kernel's process has been started.
+        stack: Where the kernel was when its time was up, as a Python traceback; empty otherwise.
         pool: Where its kernel comes from when it is to start fast.
+        cell_timeout_s: Seconds that one cell may take.
     """
 
     def __init__(
@@ -63,7 +69,8 @@ class Session:
         self.pool: KernelPool | None = None
         self.started = started
         self.running: Any = None
-        self._cell_timeout_s = cell_timeout_s
+        self.stack = ""
+        self.cell_timeout_s = cell_timeout_s
         self._deadline = deadline
         self._on_cell = on_cell
         self._setting = setting
@@ -89,8 +96,9 @@ class Session:
 
         if isinstance(self._setting.observer, Editor):
             self._setting.observer.opened(self.node)
-        client = PapermillNotebookClient(
+        client = _Client(
             manager,
+            on_timeout=self._timed_out,
             kernel_name=kernel_name,
             kernel_manager_class=LeanKernelManager,
             startup_timeout=_START_TIMEOUT_S,
@@ -126,6 +134,12 @@ class Session:
         """What the kernel's process wrote to its error stream."""
         return self._kernel.last_words if self._kernel is not None else ""
 
+    @property
+    def kernel_ending(self) -> str:
+        """How the kernel ended that died by itself, in words; empty when nobody saw it."""
+        status = self._kernel.exit_status if self._kernel is not None else None
+        return "" if status is None else ending(status)
+
     def mark(self, name: str, message: str) -> None:
         """Write an error into the cell that was running, where a reader will look for it."""
         from nbformat.v4 import new_output
@@ -139,7 +153,7 @@ class Session:
             cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
 
     def _time_left(self, _cell: Any) -> float:
-        return max(0.01, min(self._cell_timeout_s, self._deadline - time.monotonic()))
+        return max(0.01, min(self.cell_timeout_s, self._deadline - time.monotonic()))
 
     def _sent(self, cell: Any, cell_index: int) -> None:
         if self._setting.observer is not None:
@@ -169,9 +183,25 @@ class Session:
         if quits or (said.get("ename") == _EXIT and said.get("evalue") in _GOOD_EXITS and not allowed):
             self._has_exited, self._exit_call = True, "quit()" if quits else "sys.exit(0)"
 
+    async def _timed_out(self) -> None:
+        if self._kernel is not None:
+            self.stack = as_traceback(await self._kernel.stack_now(), self.running.source)
+
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.running = cell
         self._on_cell(self, cell_index)
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
+    """Asks the kernel where it is before a cell is given up."""
+
+    def __init__(self, manager: Any, *, on_timeout: Callable[[], Awaitable[None]], **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._on_timeout = on_timeout
+
+    async def _async_handle_timeout(self, timeout: int, cell: Any = None) -> Any:  # noqa: ASYNC109  # as its base is called
+        await self._on_timeout()
+        return await super()._async_handle_timeout(timeout, cell)
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
@@ -227,10 +257,34 @@ def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str
         return "Timeout", _LIMIT.format("notebook", job.total_timeout_s, "--timeout")
     if isinstance(error, CellTimeoutError):
         return "Timeout", _LIMIT.format("cell", job.cell_timeout_s, "--cell-timeout")
+    name = type(error).__name__
+    if name != "DeadKernelError" and "Kernel died" not in str(error):
+        return name, str(error) or name
     log = session.kernel_log.splitlines()
     said = f"; its last words: {log[-1]}" if log else ""
-    name = type(error).__name__
-    return name, f"the kernel died{said}" if name == "DeadKernelError" or "Kernel died" in str(error) else str(error) or name
+    return name, f"the kernel died{f': its process {how}' if (how := session.kernel_ending) else ''}{said}"
+
+
+def as_traceback(frames: str, source: str) -> str:
+    """Turn the frames that `faulthandler` writes, innermost first, into a traceback that ends in the cell's innermost call.
+
+    Args:
+        frames: What the kernel wrote.
+        source: Source of the cell, whose lines the traceback quotes; the kernel knows only their numbers.
+    """
+    lines = [line for line in frames.splitlines() if line.startswith("  File ")]
+    outermost = max((at for at, line in enumerate(lines) if _CELL_FILE in line), default=-1)
+    if outermost < 0:
+        return ""
+    own = lines[outermost].partition(", line ")[0]
+    quoted = source.lstrip("\n").splitlines()  # IPython numbers the lines from the first that is not empty
+    told = ["Traceback (most recent call last):"]
+    for line in reversed(lines[: outermost + 1]):
+        told.append(re.sub(r"(, line \d+) in ", r"\1, in ", line))
+        number = re.search(r", line (\d+)", line)
+        if number and line.startswith(own) and int(number[1]) <= len(quoted):
+            told.append(f"    {quoted[int(number[1]) - 1].strip()}")
+    return "\n".join(told)
 
 
 @contextmanager

@@ -93,6 +93,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         _plain("run_id", "workflow_path", "workflow_hash", "parent_run_id")
         | {"source": "?", "workflow": "[workflow_name]", "status": "coalesce([status], 'unknown')", "state": _RUN_STATE}
         | _timed("created_at", "started_at", "finished_at", "heartbeat_at", "cancel_requested_at")
+        | _timed("pause_requested_at", "hijack_requested_at")
         | {
             "duration_s": _SECONDS,
             "error_code": json_field("error_json", "code"),

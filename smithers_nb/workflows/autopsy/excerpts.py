@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _EVENTS: Final = 80
 _SOURCE: Final = 20_000
 _LINE: Final = 300
+_AROUND: Final = 2
 _MESSAGE: Final = 2_000
 _MAX_ATTEMPTS: Final = 2_000
 _MILESTONES: Final = frozenset({"run", "supervisor", "time-travel"})
@@ -87,6 +88,28 @@ def source_line(failure: Failure, gathered: Gathered) -> tuple[Evidence, ...]:
     return (Evidence(ref=f"source:{frame.name}:{frame.line}", quote=text[:_LINE], note="the line that threw"),) if text else ()
 
 
+def source_around(failure: Failure, source: str, *paths: str | None) -> tuple[str, ...]:
+    """Show the line that threw with two lines on each side, numbered, and itself marked.
+
+    Args:
+        failure: The failure.
+        source: Text of the workflow's file, a notebook's as `workflow_source` gives it; may be empty.
+        *paths: Names under which that file is known; a stack that names another file gets no lines.
+    """
+    frame = own_frame(failure.chain)
+    if frame is None or not source:
+        return ()
+    lines = source.splitlines()
+    if frame.is_cell:
+        lines = next((part for part in _cells(source) if _stands_at(frame, part)), [])
+    elif frame.name not in {Path(path.replace("\\", "/")).name for path in paths if path}:
+        return ()
+    if not (0 < frame.line <= len(lines) and lines[frame.line - 1].strip()):
+        return ()
+    around = range(max(1, frame.line - _AROUND), min(len(lines), frame.line + _AROUND) + 1)
+    return tuple(f"{'→' if number == frame.line else ' '} {number:>4} │ {lines[number - 1][:_LINE]}".rstrip() for number in around)
+
+
 def compact_attempts(snapshot: Snapshot, failure: Failure) -> tuple[AttemptRow, ...]:
     """Keep what a timeline needs of every attempt of the run, and of the child run that failed."""
     child = [c for c in snapshot.children if c.run_id == failure.run_id] if failure.parents else []
@@ -106,12 +129,19 @@ def _place(frame: Frame, gathered: Gathered) -> str:
     if not frame.is_cell:
         return f"{frame.name}:{frame.line}"
     notebook = Path((gathered.recorded_path or gathered.workflow_path or "notebook").replace("\\", "/")).name
-    _, *parts = _CELL.split(gathered.workflow_source)
-    for number, text in zip(parts[::2], parts[1::2], strict=False):
-        lines = text.removeprefix("\n").split("\n")
-        if frame.line <= len(lines) and lines[frame.line - 1].strip() == redact(frame.text):
+    for number, lines in enumerate(_cells(gathered.workflow_source), 1):
+        if _stands_at(frame, lines):
             return f"{notebook} cell {number} line {frame.line}"
     return f"{notebook} {frame.name} line {frame.line}"
+
+
+def _cells(source: str) -> list[list[str]]:
+    """Take the text of a notebook apart into the lines of its cells of code."""
+    return [text.removeprefix("\n").split("\n") for text in _CELL.split(source)[2::2]]
+
+
+def _stands_at(frame: Frame, lines: list[str]) -> bool:
+    return 0 < frame.line <= len(lines) and bool(frame.text) and lines[frame.line - 1].strip() == redact(frame.text)
 
 
 def _line(event: EventRow) -> EventLine:

@@ -11,9 +11,10 @@ from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
 from smithers_nb.diagnosis.history.last_good import changes_between, last_good
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.history.recurrence import recurrence
-from smithers_nb.diagnosis.history.repair_loops import repair_loop_of, repair_loops, stagnant_nodes
+from smithers_nb.diagnosis.history.repair_loops import repair_loop_of, repair_loops
 from smithers_nb.diagnosis.history.workflow_families import by_family
 from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.diagnosis.state.stagnation import stagnant_nodes
 from smithers_nb.errors import RunNotFound
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, FailureRow, OutputRow, RunRow, TokenRow
 from smithers_nb.model.verdict import Change, LastGoodRun, PastRun, Recurrence

@@ -141,6 +141,7 @@ class Investigation(Shown):
     versions: dict[str, str] = described("see the verdict", default_factory=dict)
     problems: tuple[str, ...] = ()
     error_summary: str = described("a long or ever changing error in plain words, to stand beside it", default="")
+    source: tuple[str, ...] = described("lines around the one that threw, which is marked", default=())
     authors: Authors = Authors()
     provider_notes: tuple[str, ...] = described("what a provider said that was not taken, and why", default=())
 

@@ -35,7 +35,7 @@ from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.workflows.autopsy.eligibility import refuse_unless_failed
-from smithers_nb.workflows.autopsy.excerpts import compact_attempts, last_events, milestones, source_line, workflow_source
+from smithers_nb.workflows.autopsy.excerpts import compact_attempts, last_events, milestones, source_around, source_line, workflow_source
 from smithers_nb.workflows.autopsy.lookback import look_back
 from smithers_nb.workflows.autopsy.parameters import AutopsyParameters
 from smithers_nb.workflows.autopsy.results import GateCard, Gathered, Investigation, VerdictRow
@@ -179,6 +179,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         versions=_versions(snapshot, gathered),
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
         error_summary=error_summary(failure, snapshot.attempts),
+        source=source_around(failure, gathered.workflow_source, gathered.workflow_path, gathered.recorded_path),
     )
     return consulted(found, gathered, snapshot, provider=asked.provider, tried=past.tried, origin=origin)
 
@@ -234,6 +235,8 @@ def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | N
         summary=summary(found, investigation.failure, advice.suggestion),
         evidence=investigation.evidence,
         signature=investigation.signature,
+        hypotheses=found.hypotheses,
+        source=investigation.source,
         recurrence=investigation.recurrence,
         last_good_run=investigation.last_good_run,
         changed_since=investigation.changed_since,

@@ -24,6 +24,7 @@ from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.executed import cells_as_evidence, course, ending
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.model.verdict import Advice
+from smithers_nb.workflows.autopsy.excerpts import source_around, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
     origin = find_origin(snapshot, failure, classification)
     around = course(snapshot) if engine_of(snapshot).is_record else ""
     cause = root_cause(failure, classification, defects, origin=origin, around=around)
+    recorded, text = workflow_source(snapshot.run, path)
     return {
         "summary": cause,
         "root_cause": cause,
@@ -90,6 +92,7 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
         "classification": classification,
         "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path, origin=origin),
         "reset_preview": _preview(snapshot, failure),
+        "source": source_around(failure, text, recorded, snapshot.run.workflow_path),
     }
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
-from smithers_nb.diagnosis.history.repair_loops import stagnant_nodes
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.stagnation import stagnant_nodes
 from smithers_nb.errors import SmithersNbError
 from smithers_nb.model.finding import with_texts
 from smithers_nb.model.verdict import Defect
-from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.redact import redact, redact_value, short_line
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.monitor.code_changes import code_changes
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Health
     from smithers_nb.sources.snapshot import Snapshot
 
-_BY_ITSELF: Final = frozenset({"waiting-timer", "retry-backoff", "waiting-quota", "engine-busy"})
+_BY_ITSELF: Final = frozenset({"waiting-timer", "retry-backoff", "waiting-quota", "engine-busy", "pause-pending", "hijack-pending"})
 """What ends without anybody, unless it is overdue."""
 
 _TROUBLE: Final = 2
@@ -74,7 +73,7 @@ def diagnose(
         repair=repair,
         repair_refused=vain,
         in_trouble=_in_trouble(case),
-        concerns=(*why.defects, *_rejected(snapshot), *_stagnant(snapshot)),
+        concerns=(*why.defects, *_rejected(snapshot), *_stagnant(case)),
         failure_class=why.classification.failure_class if why.classification else None,
         evidence=why.failure.evidence if why.failure else (),
         folder=why.folder,
@@ -177,9 +176,11 @@ def _rejected(snapshot: Snapshot) -> Iterator[Defect]:
                 yield Defect(kind="finished-with-rejected-verdict", summary=f"the run finished, but {name} said no last")
 
 
-def _stagnant(snapshot: Snapshot) -> Iterator[Defect]:
-    """A loop that still goes round although a task in it gives the same each time."""
-    for node in () if is_terminal(snapshot.run.status) else stagnant_nodes(snapshot.outputs, several=_STAGNANT):
+def _stagnant(case: Case) -> Iterator[Defect]:
+    """A loop that still goes round although a task in it gives the same each time; a reviewer's endless no is among the defects already."""
+    for node in () if case.is_over else stagnant_nodes(case.snapshot.outputs, several=_STAGNANT):
+        if case.stagnant == node:
+            continue
         said = f"{node.node_id} gave the same output in {node.iterations} iterations in a row, so its loop may never end"
         yield Defect(kind="loop-without-progress", summary=said)
 

@@ -133,3 +133,12 @@ def test_a_real_store_adds_up(store):
     assert (found.count, found.runs) == (12, 5)
     assert found.wall_s == pytest.approx(lost)
     source.close()
+
+
+def test_a_failure_two_subflows_down_is_one_incident(told):
+    """What each run on the way to a child repeats counts once, under the run that somebody launched."""
+    ids = ("a", "a:child:sub:0", "a:child:sub:0:child:deep:0", "b")
+    runs, _, _, failed = told(*((run_id, "w", "n", "s") for run_id in ids))
+    assert recurrence(failed, "s").runs == 2
+    assert recurrence(failed, "s").run_ids == ("b", "a")
+    assert [row.runs for row in signatures_table(failed, runs)] == [2]

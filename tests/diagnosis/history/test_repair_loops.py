@@ -1,4 +1,4 @@
-"""Repair loops over families of workflows, unchanged gates, and loops that produce the same again."""
+"""Repair loops over families of workflows, and unchanged gates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
-from smithers_nb.diagnosis.history.repair_loops import repair_loop_of, repair_loops, stagnant_nodes
+from smithers_nb.diagnosis.history.repair_loops import repair_loop_of, repair_loops
 from smithers_nb.diagnosis.history.workflow_families import families, is_repair, stem
 from smithers_nb.model.rows import ApprovalRow, FailureRow, OutputRow, RunRow
 from smithers_nb.sources.smithers.source import SmithersSource
@@ -132,7 +132,6 @@ def test_an_empty_store_has_no_loops():
     """Nothing in, nothing out."""
     assert repair_loops([], []) == ()
     assert gate_rounds([], [], []) == ()
-    assert stagnant_nodes([]) == ()
 
 
 def test_unchanged_red_gates_are_stagnation(fleet, outputs):
@@ -185,14 +184,6 @@ def test_only_what_reads_as_yes_or_no_is_a_gate(fleet, outputs, row, result):
     runs, _ = fleet(("w", "failed", "a"))
     found = gate_rounds(runs, outputs(("r0", "n", 0, row)), [])
     assert [one.results for rounds in found for one in rounds.rounds] == ([] if result is None else [(result,)])
-
-
-def test_a_loop_that_produces_the_same_again_is_stagnant(outputs):
-    """Counters may count; findings that stay the same over three rounds are told once with their range."""
-    told = outputs(*(("r", "review", i, {"round": i, "findings": ["x"] if i else ["y"]}) for i in range(4)))
-    (found,) = stagnant_nodes(told)
-    assert (found.node_id, found.first_iteration, found.last_iteration, found.iterations) == ("review", 1, 3, 3)
-    assert stagnant_nodes(outputs(*(("r", "review", i, {"n": i}) for i in range(9)))) == ()
 
 
 def test_a_real_store_shows_its_repair_loop(store):

@@ -43,7 +43,7 @@ CELLS = [
     ("raise OSError(28, 'No space left on device', '/d')", "environment", FIX, "out of disk space", "cell 2 line 1", "raise OSError(28"),
     ("bytearray(10 ** 18)", "environment", FIX, "ran out of memory", "cell 2 line 1", "bytearray("),
     ("import sys\nsys.exit(2)", "workflow-bug", EDIT, "ends itself", "", ""),
-    ("import os\nos.kill(os.getpid(), 9)", "environment", FIX, "ended by itself or was killed", "", ""),
+    ("import os\nos.kill(os.getpid(), 9)", "environment", FIX, "killed by signal 9 (SIGKILL)", "", ""),
     (
         f"{STAGE}stage('sum', lambda: helpers.total({{}}))",
         "workflow-bug",
