@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import nbformat
 import pytest
 
 HEAVY = {"pandas", "numpy", "pyarrow", "adbc_driver_sqlite", "plotly", "nbconvert", "nbformat", "papermill", "IPython", "jupyter_client"}
@@ -53,3 +54,13 @@ def test_pages_and_tables_need_no_rich(process, example: Path) -> None:
     """Tables are laid out without rich, which would cost a sixth of the time."""
     for args in (["why", "order-sync-013"], ["ps"]):
         assert "rich" not in loaded(process, [*args, "--source", str(example)])
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_well_needs_no_autopsy(process, tmp_path: Path) -> None:
+    """`up` of a notebook that does not fail loads nothing that looks into failures."""
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "fine.ipynb")
+    (tmp_path / ".smithers_nb").mkdir()
+    names = loaded(process, ["up", str(tmp_path / "fine.ipynb"), "--source", str(tmp_path)])
+    rooms = ("diagnosis", "agents", "workflows.autopsy", "workflows.batch", "workflows.bugs")
+    assert not [name for name in names if name.startswith(tuple(f"smithers_nb.{room}" for room in rooms))]
