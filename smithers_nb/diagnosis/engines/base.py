@@ -189,6 +189,10 @@ def engine_of_store(source: Source) -> type[EngineCommands]:
         from smithers_nb.diagnosis.engines.papermill import PapermillCommands
 
         return PapermillCommands
+    if source.kind == "sessions":
+        from smithers_nb.diagnosis.engines.sessions import SessionCommands
+
+        return SessionCommands
     from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 
     return SmithersCommands

@@ -23,6 +23,7 @@ from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.executed import cells_as_evidence, course, ending
 from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.session import session_course
 from smithers_nb.model.verdict import Advice
 from smithers_nb.workflows.autopsy.excerpts import source_around, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
@@ -62,7 +63,9 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
         failed_nodes=_failed_nodes(snapshot),
         defects=defects,
     )
-    if failure is not None:
+    if (session := session_course(snapshot)) is not None:
+        known = replace(known, **vars(session))
+    elif failure is not None:
         known = replace(known, **_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
     elif engine_of(snapshot).is_record:
         known = replace(known, summary=ending(snapshot), evidence=cells_as_evidence(snapshot), advice=_run_again(snapshot))
