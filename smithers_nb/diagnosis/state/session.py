@@ -48,7 +48,9 @@ _REFUSED_FOR_GOOD: Final = re.compile(
 )
 """Words of a provider that waiting for a moment does not help; they count for more than the status they came with."""
 
-_LIMIT: Final = re.compile(r"limit (?:reached|will reset)|hit your .{0,20}limit|usage limit|usage_limit|exhausted your capacity|quota", re.I)
+_LIMIT: Final = re.compile(
+    r"limit (?:reached|will reset)|hit your .{0,20}limit|usage limit|usage_limit|exhausted your capacity|quota", re.I
+)
 _CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
 _INNER: Final = re.compile(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"')
 

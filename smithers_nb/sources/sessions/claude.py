@@ -23,7 +23,9 @@ _QUIET: Final = frozenset(
 )  # fmt: skip
 _INTERRUPTED: Final = "[Request interrupted by user"
 _REFUSED: Final = "The user doesn't want to "
-_DENIED: Final = re.compile(r"^Permission to use .{1,4000}? (?:with command .*)?has been (?:auto-)?denied|^This command requires approval", re.S)
+_DENIED: Final = re.compile(
+    r"^Permission to use .{1,4000}? (?:with command .*)?has been (?:auto-)?denied|^This command requires approval", re.S
+)
 _EXIT: Final = re.compile(r"^(?:Error: )?Exit code (\d+)")
 _STATUS: Final = re.compile(r"^API Error:? \(?(\d{3})\b|^API Error: .{0,40}?\b(\d{3})\b")
 _COMMAND: Final = re.compile(r"<command-name>\s*(/?[^<\s]+)")
