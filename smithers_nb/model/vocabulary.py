@@ -17,7 +17,7 @@ NOTEBOOK_ENDS: Final = frozenset({"interrupted", "partial"})
 """How an executed notebook may have ended besides finished and failed: somebody stopped it, or cells of it were never run."""
 
 SESSION_ENDS: Final = frozenset({"interrupted", "cut", "waiting"})
-"""How the log of an agent CLI may end besides finished and failed: somebody stopped it, nobody can know, or the agent had asked something."""
+"""How the log of an agent CLI may end besides finished and failed: stopped by somebody, nobody can know, the agent asked something."""
 
 TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"}) | NOTEBOOK_ENDS | SESSION_ENDS
 """Run statuses after which the engine does nothing more by itself."""

@@ -22,6 +22,8 @@ class SessionCommands(EngineCommands):
     no_path = "SESSION.jsonl"
     is_record = True
     goes_on = "The session goes on with all that was said in it; type what is to be done next."
+    after_a_fix = "resume the session"
+    has_workflow = False
     tries_again = "asking again in the resumed session tries it again"
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.classify.classify import classify_message
+from smithers_nb.diagnosis.classify.refusals import SESSION_TURN, is_limit, of_rule, provider_error
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.signature import signature
@@ -40,20 +41,7 @@ _OWN: Final[dict[str, tuple[FailureClass, str, Suggestion]]] = {
 _RANK: Final = ("error", "retry", "claim", "permission", "missing", "mcp")
 """Troubles that give a session its class although it went on, the gravest first."""
 
-_REFUSED_FOR_GOOD: Final = re.compile(
-    r"not support(?:ed)? model|invalid model|unknown model|model\b.{0,60}\b(?:not found|not available|does not exist|not supported)"
-    r"|token plan|credit balance|billing|quota|(?:usage|session|weekly|hourly|spend\w*) limit|exhausted your capacity|invalid (?:x-)?api.?key"
-    r"|authenticat|unauthori[sz]ed|please run /login|oauth|not logged in|organization has been disabled|does not have access",
-    re.IGNORECASE,
-)
-"""Words of a provider that waiting for a moment does not help; they count for more than the status they came with."""
-
-_LIMIT: Final = re.compile(
-    r"limit (?:reached|will reset)|hit your .{0,20}limit|usage limit|usage_limit|exhausted your capacity|quota", re.I
-)
 _CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
-_INNER: Final = re.compile(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"')
-
 
 @dataclass(frozen=True)
 class SessionCourse:
@@ -78,9 +66,9 @@ def _explained(snapshot: Snapshot, told: dict[str, Any]) -> SessionCourse:
     end, troubles = told["end"], [one for one in told.get("troubles") or () if isinstance(one, dict)]
     deciding = _deciding(end, troubles)
     classification = _classified(deciding) if deciding else None
-    words = [_first(told, end, deciding), *_middle(end, deciding, troubles), *_doubts(told)]
+    words = [_first(end, deciding), *_middle(end, deciding, troubles), *_doubts(told)]
     cause = " ".join(word for word in words if word)
-    failure = _failure(snapshot, told, deciding, classification) if end["state"] == "failed" and deciding else None
+    failure = _failure(snapshot, told, deciding) if end["state"] == "failed" and deciding else None
     return SessionCourse(
         summary=cause,
         root_cause=cause if failure else "",
@@ -117,33 +105,17 @@ def _classified(trouble: dict[str, Any]) -> Classification:
     if kind == "missing":
         own = bool(trouble.get("own"))
         reason = "what was called is there under another name" if own else "what was called is not installed"
-        return _of_rule("environment" if not own else "workflow-bug", f"session-{kind}", reason, "fix-environment")
+        return of_rule("environment" if not own else "workflow-bug", f"session-{kind}", reason, "fix-environment")
     if kind in _OWN:
         failure_class, reason, suggestion = _OWN[kind]
-        return _of_rule(failure_class, f"session-{kind}", reason, suggestion)
-    if _REFUSED_FOR_GOOD.search(text) or _REFUSED_FOR_GOOD.search(code.replace("_", " ")):
-        suggestion = "resume" if _LIMIT.search(text) or "limit" in code else "fix-environment"
-        return _of_rule("environment", "session-refused", "the provider refuses the account, the plan or the model", suggestion)
-    if not text:
-        return _of_rule("agent-flake", "session-network", "the connection to the provider was lost", "resume")
-    details = {"statusCode": int(code)} if code.isdecimal() else {}
-    found = classify_message(_inner(text), None if details else code, details=details, task_kind="agent")
-    if found.failure_class == "unknown" and (code.startswith("5") or code in {"429", "408"}):
-        return _of_rule("agent-flake", "session-provider", "the provider failed", "resume")
-    return replace(found, suggestion="resume") if found.suggestion == "retry" else found
+        return of_rule(failure_class, f"session-{kind}", reason, suggestion)
+    if found := provider_error(text, code):
+        return found
+    found = classify_message(text, code, task_kind="agent")
+    return replace(found, suggestion="escalate") if found.suggestion == "edit-workflow-and-reset" else found
 
 
-def _of_rule(failure_class: FailureClass, rule: str, reason: str, suggestion: Suggestion) -> Classification:
-    return Classification(failure_class=failure_class, confidence="medium", rule=rule, reason=reason, suggestion=suggestion)
-
-
-def _inner(text: str) -> str:
-    """Return what a provider's error says, without the JSON around it but with what stands before that, such as the status."""
-    found = _INNER.search(text)
-    return f"{text.partition('{')[0].strip()}: {found[1]}" if found and "{" in text else text
-
-
-def _first(told: dict[str, Any], end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
+def _first(end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
     """Say in one sentence how it ended, and which line shows it."""
     line, reason = f"line {end['line']}", end["reason"]
     if end["state"] == "failed":
@@ -226,7 +198,7 @@ def _sentence(trouble: dict[str, Any]) -> str:
 
 
 def _of_error(text: object, code: object) -> str:
-    words = telling(redact(_inner(str(text or ""))), _CAUSE).rstrip(".")
+    words = telling(redact(str(text or "")), _CAUSE).rstrip(".")
     status = str(code or "")
     if not words:
         return f"an error without words{f' (status {status})' if status else ', as when the network is lost'}"
@@ -265,20 +237,19 @@ def _evidence(
     return (*kept, *(Evidence(ref=f"line:{line}", quote="", note="the context was summarised") for line in compactions[:2]))
 
 
-def _failure(snapshot: Snapshot, told: dict[str, Any], deciding: dict[str, Any], classification: Classification | None) -> Failure:
+def _failure(snapshot: Snapshot, told: dict[str, Any], deciding: dict[str, Any]) -> Failure:
     text, code = str(deciding.get("text") or ""), str(deciding.get("code") or "")
-    del classification
     return Failure(
         run_id=snapshot.run.run_id,
         node_id=f"turn:{told.get('turn')}",
         attempt=1,
         at=snapshot.run.finished_at,
         kind="attempt",
-        chain=(Link(name="AgentError", code=code or None, message=_inner(text)),),
+        chain=(Link(name="AgentError", code=code or None, message=text),),
         attempts=1,
         max_attempts=1,
         signatures=(signature(text, code or "AgentError"),),
-        task_kind="agent",
+        task_kind=SESSION_TURN,
         agent=told.get("cli"),
         model=told.get("model"),
         evidence=(quoted(f"line:{deciding['line']}", text, "what decided", _QUOTE),),
@@ -296,11 +267,11 @@ def _advice(
     command = engine.resume(None, snapshot.run.run_id)
     text = str((deciding or {}).get("text") or "")
     suggestion: Suggestion = "resume"
-    if classification and end["state"] == "failed" or end["reason"] == "retrying":
+    if (classification and end["state"] == "failed") or end["reason"] == "retrying":
         suggestion = classification.suggestion if classification else "resume"
     if _CONTEXT.search(text):
         detail = "The context is full: resume the session and compact it (`/compact`), or start a new one with a summary."
-    elif _LIMIT.search(text) or "limit" in str((deciding or {}).get("code") or ""):
+    elif is_limit(text, str((deciding or {}).get("code") or "")):
         detail, suggestion = "Wait until the limit resets, or change the plan or the model, then resume the session.", "resume"
     elif suggestion == "fix-environment":
         detail = "Waiting will not help: correct what the provider or the machine refuses (model, plan, key, gateway), then resume."

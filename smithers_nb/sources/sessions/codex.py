@@ -18,7 +18,7 @@ NAME: Final = "codex"
 _TYPES: Final = frozenset(
     {"session_meta", "turn_context", "response_item", "event_msg", "compacted", "world_state", "inter_agent_communication"}
 )
-_EXIT: Final = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d+)", re.M)
+_EXIT: Final = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d+)", re.MULTILINE)
 _HEAD: Final = 400
 _FAILED: Final = re.compile(
     r"^(?:Script failed|apply_patch verification failed|execution error|failed to parse function arguments|exec_command failed)"

@@ -23,7 +23,7 @@ _MISSING: Final = re.compile(
     r"(?:Agent type|Subagent type) '([^']+)' (?:is )?not found|Unknown (?:skill|agent|slash command):? ?'?([\w:./-]+)"
     r"|No such tool available: (\S+)"
 )
-_AVAILABLE: Final = re.compile(r"Available agents: (.+)", re.S)
+_AVAILABLE: Final = re.compile(r"Available agents: (.+)", re.DOTALL)
 _MCP: Final = re.compile(r"\bMCP error -?\d+|MCP server .{1,60} (?:is )?not connected|MCP server .{1,60}(?:failed|disconnected)")
 _MACHINE: Final = re.compile(
     r"has no installed distributions|not recognized as (?:an internal|the name of)|command not found|\bE(?:PERM|ACCES|NOSPC|ROFS)\b"
@@ -35,7 +35,7 @@ _FIXED: Final = re.compile(r"\b(?:fixed|resolved|solved|should (?:now )?work|wor
 _STILL: Final = re.compile(
     r"\bstill\b.{0,80}\b(?:fail\w*|error\w*|broken|same|not|crash\w*)\b|^\W*still\b.{0,200}\b(?:fail\w*|error\w*|couldn.?t|can.?t|n.?t)\b"
     r"|\bsame (?:error|issue|problem)\b|\b(?:does|did|is)(?: not|n.?t) (?:work|fix)|\bnot fixed\b",
-    re.IGNORECASE | re.S,
+    re.IGNORECASE | re.DOTALL,
 )
 _MAX_TROUBLES: Final = 400
 
@@ -185,15 +185,17 @@ class Fold:
             turn = self.session.turns[-1]
             turn.ended, turn.model = at or turn.ended, self.session.about.model or turn.model
 
-    def finish(self) -> Session:
-        """Return the session."""
+    def finish(self, *, whole: bool = True) -> Session:
+        """Return the session; without `whole` only the words of its last turn are cleaned and so fit to be shown."""
         for number, counts in (*self._usage.values(), *self._counted):
             tokens = self.session.turns[number - 1].tokens if number else {}
             for name, value in counts.items():
                 tokens[name] = tokens.get(name, 0) + value
         for trouble in self.session.troubles:
-            trouble.text = clean(trouble.text)
+            trouble.text = clean(trouble.text) if whole else ""
         for turn in self.session.turns:
+            if not whole and turn is not self.session.last:
+                turn.label = turn.end.text = ""
             turn.label, turn.end.text = clean(turn.label), clean(turn.end.text)
         for turn in self.session.turns[:-1]:
             if turn.end.state in {"cut", "waiting"} and turn is not self.session.last:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -20,8 +20,8 @@ from smithers_nb.sources.sessions.codex import Codex
 from smithers_nb.sources.sessions.fold import Fold, Session
 from smithers_nb.sources.sessions.marks import Adapter, Json, Mark, time_of
 
-_HEAD: Final = 32_768
-_TAIL: Final = 65_536
+_HEAD: Final = 16_384
+_TAIL: Final = 32_768
 _TRIED: Final = 200
 _MAX_TORN: Final = 100
 Line = tuple[int, bytes]
@@ -39,7 +39,7 @@ def read_session(path: str) -> Session:
         OSError: It cannot be read.
     """
     with _opened(path) as file:
-        return _folded(enumerate(file, 1), path)
+        return _folded(enumerate(file, 1))
 
 
 def read_ends(path: str) -> Session:
@@ -59,7 +59,7 @@ def read_ends(path: str) -> Session:
             file.seek(max(0, size - back))
             tail = file.read(size - max(0, size - back)).split(b"\n")
             tail = [line for line in (tail[1:] if back < size else tail) if line.strip()]
-            session = _of_ends(head, tail, path) if tail or back >= size else None
+            session = _of_ends(head, tail) if tail or back >= size else None
             if session is not None and (session.turns or back >= size):
                 return session
             back *= 4
@@ -89,9 +89,9 @@ def adapter_of(record: Json) -> Adapter | None:
     return ClaudeCode() if claude.is_claude(record) else None
 
 
-def _of_ends(head: list[bytes], tail: list[bytes], path: str) -> Session:
-    first = _folded(((0, line) for line in head), path)
-    last = _folded(((0, line) for line in tail), path, like=first)
+def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
+    first = _folded(((0, line) for line in head), whole=False)
+    last = _folded(((0, line) for line in tail), like=first, whole=False)
     last.started = first.started if first.started is not None else last.started
     last.about.ids = list(dict.fromkeys((*first.about.ids, *last.about.ids)))
     for name in ("version", "cwd", "branch", "model", "parent"):
@@ -101,44 +101,62 @@ def _of_ends(head: list[bytes], tail: list[bytes], path: str) -> Session:
     return last
 
 
-def _folded(lines: Iterator[Line], path: str, *, like: Session | None = None) -> Session:
-    adapter: Adapter | None = None
-    if like is not None:
-        adapter = Codex() if like.about.cli == "Codex" else ClaudeCode()
-    fold = Fold(adapter.about) if adapter else None
-    torn: list[int] = []
-    started = ended = None
-    count = tail = bad = 0
-    seen = ""
-    for number, line in lines:
-        if not line.strip():
-            continue
-        count = number
+class _Reader:
+    """Takes lines one by one; what is not JSON is counted, and the first record that a CLI is known by chooses the adapter."""
+
+    def __init__(self, adapter: Adapter | None = None) -> None:
+        self.adapter = adapter
+        self.fold = Fold(adapter.about) if adapter else None
+        self.torn: list[int] = []
+        self.first: Json | None = None
+        self.last: Json = {}
+        self.count = 0
+        self.tail = False
+        self.shape = ""
+
+    def take(self, number: int, line: bytes) -> None:
+        """Take one line."""
         record = _json(line)
+        self.count, self.tail = number, record is None
         if record is None:
-            bad += 1
-            tail = number
-            if len(torn) < _MAX_TORN:
-                torn.append(number)
-        else:
-            tail = 0
-        if adapter is None:
-            adapter = adapter_of(record or {})
-            fold = Fold(adapter.about) if adapter else None
-            seen = seen or _shape(record)
-            if adapter is None and number > _TRIED:
-                break
-        if adapter is None or fold is None or record is None:
-            continue
-        at = time_of(record)
-        started, ended = started if started is not None else at, at if at is not None else ended
-        for mark in adapter.marks(record):
-            fold.add(number, at, mark)
-    if fold is None:
-        raise NotASession(seen or ("it is empty" if not count else "its lines are no JSON objects"))
-    session = fold.finish()
-    session.started, session.ended, session.lines, session.torn, session.tail = started, ended, count, torn, bool(tail)
-    return session
+            if len(self.torn) < _MAX_TORN:
+                self.torn.append(number)
+            return
+        if self.adapter is None or self.fold is None:
+            self.shape = self.shape or _shape(record)
+            self.adapter = adapter_of(record)
+            self.fold = Fold(self.adapter.about) if self.adapter else None
+        if self.adapter is None or self.fold is None:
+            return
+        if "timestamp" in record:
+            self.first, self.last = self.first or record, record
+        at, read = None, False
+        for mark in self.adapter.marks(record):
+            at, read = (at, read) if read else (time_of(record), True)
+            self.fold.add(number, at, mark)
+
+    def session(self, *, whole: bool) -> Session:
+        """Return what was read.
+
+        Raises:
+            NotASession: No line was a record of a CLI that is known.
+        """
+        if self.fold is None:
+            raise NotASession(self.shape or ("its lines are no JSON objects" if self.count else "it is empty"))
+        session = self.fold.finish(whole=whole)
+        session.started, session.ended = time_of(self.first or {}), time_of(self.last)
+        session.lines, session.torn, session.tail = self.count, self.torn, self.tail
+        return session
+
+
+def _folded(lines: Iterable[Line], *, like: Session | None = None, whole: bool = True) -> Session:
+    reader = _Reader(None if like is None else Codex() if like.about.cli == "Codex" else ClaudeCode())
+    for number, line in lines:
+        if not line.isspace() and line:
+            reader.take(number, line)
+        if reader.adapter is None and number > _TRIED:
+            break
+    return reader.session(whole=whole)
 
 
 def _shape(record: Json | None) -> str:

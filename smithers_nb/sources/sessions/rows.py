@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow, TaskRow, TokenRow
 from smithers_nb.model.vocabulary import event_category
-from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
 from smithers_nb.sources.sessions.marks import Mark, clean
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
     from smithers_nb.sources.notebooks.files import NotebookFile
+    from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
 
-_KIND: Final = "agent"
+SESSION_TURN: Final = "session-turn"
+"""Kind of an attempt and a task: what an agent CLI did between two prompts of a person."""
+
 _LABEL: Final = 80
 _TOLD: Final = 60
 _STATES: Final = {"finished": "finished", "failed": "failed", "interrupted": "cancelled", "waiting": "in-progress", "cut": "in-progress"}
@@ -64,13 +66,24 @@ def run_row(file: NotebookFile, session: Session, location: str, names: Iterable
         heartbeat_at=None,
         duration_s=duration,
         error_code=end.code or None if failed else None,
-        error_message=end.text or end.reason if end.state != "finished" else None,
+        error_message=_message(end),
         error=dump(error) if error else None,
         config=dump({"session": _told(file, session)}),
         owner=None,
         cancel_requested_at=None,
         root=about.cwd or None,
     )
+
+
+def _message(end: End) -> str | None:
+    """Say in a few words what the session failed on or stopped at."""
+    if end.state == "finished":
+        return None
+    if end.state == "failed" or end.reason == "retrying":
+        return end.text or "an error without words"
+    said = {"person": "interrupted by a person", "exit": "left by a person", "asks": f"{end.code} asks a person"}
+    ends = {"open-call": f"the log ends in a call of {end.code or 'a tool'}", "no-answer": "the log ends before an answer"}
+    return (said | ends).get(end.reason, "the log ends in the middle of a turn")
 
 
 def _told(file: NotebookFile, session: Session) -> dict[str, Any]:
@@ -148,7 +161,7 @@ def attempt_rows(file: NotebookFile, session: Session) -> Iterator[AttemptRow]:
             finished_at=turn.ended,
             duration_s=(turn.ended - turn.at) / 1000 if turn.ended is not None and turn.at is not None else None,
             heartbeat_at=None,
-            kind=_KIND,
+            kind=SESSION_TURN,
             agent=session.about.cli,
             engine=session.about.cli,
             model=turn.model or None,
@@ -169,7 +182,7 @@ def attempt_rows(file: NotebookFile, session: Session) -> Iterator[AttemptRow]:
 def task_rows(file: NotebookFile, session: Session) -> Iterator[TaskRow]:
     """Give each turn its place."""
     for turn in session.turns:
-        yield TaskRow(file.run_id, _id(turn), 0, turn.number - 1, _KIND, 1, None, None, None)
+        yield TaskRow(file.run_id, _id(turn), 0, turn.number - 1, SESSION_TURN, 1, None, None, None)
 
 
 def token_rows(file: NotebookFile, session: Session) -> Iterator[TokenRow]:
@@ -226,7 +239,9 @@ def _id(turn: Turn) -> str:
 
 
 def _state(turn: Turn) -> str:
-    return "skipped" if turn.dead else _STATES[turn.end.state]
+    if turn.dead or turn.end.reason == "killed":
+        return "skipped" if turn.dead else "cancelled"
+    return _STATES[turn.end.state]
 
 
 def _label(turn: Turn) -> str | None:

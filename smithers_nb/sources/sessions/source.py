@@ -13,7 +13,6 @@ from smithers_nb.errors import SourceNotFound, SourceUnreadable
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow, TaskRow, TokenRow
 from smithers_nb.sources.base import Only, Problems, R, fits
 from smithers_nb.sources.sessions import rows as to
-from smithers_nb.sources.sessions.fold import Session
 from smithers_nb.sources.sessions.records import NotASession, events_of, read_ends, read_session
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from smithers_nb.sources.notebooks.files import NotebookFile
     from smithers_nb.sources.sessions.files import SessionFiles
+    from smithers_nb.sources.sessions.fold import Session
 
 KIND: Final = "sessions"
 
@@ -119,7 +119,7 @@ class SessionSource:
         yield from to.event_rows(file, session, events_of(file.path))
 
 
-_GRAINS: Final[dict[type, tuple[Callable[[SessionSource, "NotebookFile", Session], Iterator[Any]], str | None]]] = {
+_GRAINS: Final[dict[type, tuple[Callable[[SessionSource, NotebookFile, Session], Iterator[Any]], str | None]]] = {
     RunRow: (SessionSource._run, "created_at"),  # noqa: SLF001  # the table belongs to the class
     NodeRow: (lambda _, file, session: to.node_rows(file, session), "updated_at"),
     AttemptRow: (lambda _, file, session: to.attempt_rows(file, session), "started_at"),
