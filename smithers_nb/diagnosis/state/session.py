@@ -43,6 +43,7 @@ _RANK: Final = ("error", "retry", "claim", "permission", "missing", "mcp")
 
 _CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
 
+
 @dataclass(frozen=True)
 class SessionCourse:
     """What there is to say of a session; the fields are those of an explanation."""

@@ -26,7 +26,7 @@ _QUIET: Final = frozenset(
 _INTERRUPTED: Final = "[Request interrupted by user"
 _REFUSED: Final = "The user doesn't want to "
 _DENIED: Final = re.compile(
-    r"^Permission to use .{1,4000}? (?:with command .*)?has been (?:auto-)?denied|^This command requires approval", re.S
+    r"^Permission to use .{1,4000}? (?:with command .*)?has been (?:auto-)?denied|^This command requires approval", re.DOTALL
 )
 _EXIT: Final = re.compile(r"^(?:Error: )?Exit code (\d+)")
 _STATUS: Final = re.compile(r"^API Error:? \(?(\d{3})\b|^API Error: .{0,40}?\b(\d{3})\b")

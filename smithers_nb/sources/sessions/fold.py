@@ -137,6 +137,7 @@ class Session:
         lines: Records read.
         torn: Lines that are no JSON, by number.
         tail: The last line is torn: it is being written, or was when the process ended.
+        explicit: The log has a record for the beginning and the end of each turn, so that an answer alone ends none.
     """
 
     about: About
@@ -148,6 +149,7 @@ class Session:
     lines: int = 0
     torn: list[int] = field(default_factory=list)
     tail: bool = False
+    explicit: bool = False
 
     @property
     def last(self) -> Turn | None:
@@ -168,12 +170,11 @@ class Session:
 class Fold:
     """Takes marks one by one and builds a session."""
 
-    def __init__(self, about: About) -> None:
-        self.session = Session(about)
+    def __init__(self, about: About, *, explicit: bool = False) -> None:
+        self.session = Session(about, explicit=explicit)
         self._command: tuple[int, str] | None = None
         self._open: dict[str, tuple[int, Mark]] = {}
         self._retry: Trouble | None = None
-        self._explicit = False
         self._usage: dict[str, tuple[int, dict[str, int]]] = {}
         self._counted: list[tuple[int, dict[str, int]]] = []
         self._said = ""
@@ -218,15 +219,15 @@ class Fold:
         return turn
 
     def _on_begin(self, line: int, at: int | None, mark: Mark) -> None:
-        self._explicit = True
+        self.session.explicit = True
         self._start(line, at, "")
 
     def _on_prompt(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self.session.turns[-1] if self.session.turns else None
-        before = self.session.turns[-2] if self._explicit and len(self.session.turns) > 1 else turn
+        before = self.session.turns[-2] if self.session.explicit and len(self.session.turns) > 1 else turn
         if before is not None and not mark.more.get("task") and before.end.state == "finished":
             self._check_claim(line, mark, before)
-        if turn is None or not self._explicit:
+        if turn is None or not self.session.explicit:
             self._start(line, at, mark.text)
         elif not turn.label:
             turn.label = mark.text
@@ -234,7 +235,7 @@ class Fold:
     def _check_claim(self, line: int, mark: Mark, before: Turn) -> None:
         """Note where the person says that what was told to be fixed is not."""
         if _FIXED.search(before.end.text) and _STILL.search(mark.text):
-            number = before.number + (1 if self._explicit else 0)
+            number = before.number + (1 if self.session.explicit else 0)
             self._note(Trouble("claim", line, line, number, mark.text, count=before.end.line))
 
     def _on_command(self, line: int, at: int | None, mark: Mark) -> None:
@@ -249,7 +250,7 @@ class Fold:
         turn = self._went_on(line, at)
         self._said = mark.text
         if not self._open:
-            turn.end = End("cut", "no-end", line, mark.text) if self._explicit else End("finished", "answered", line, mark.text)
+            turn.end = End("cut", "no-end", line, mark.text) if self.session.explicit else End("finished", "answered", line, mark.text)
 
     def _on_call(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._went_on(line, at)
@@ -333,7 +334,7 @@ class Fold:
         self._open.clear()
         if turn.end.state not in {"failed", "interrupted"} and turn.end.reason not in {"no-answer", "answered"}:
             turn.end = End("finished", "done", line, mark.text or self._said)
-        elif turn.end.reason == "no-answer" and self._explicit:
+        elif turn.end.reason == "no-answer" and self.session.explicit:
             turn.end = End("finished", "done", line, mark.text)
 
     def _on_compact(self, line: int, at: int | None, mark: Mark) -> None:

@@ -104,9 +104,12 @@ def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
 class _Reader:
     """Takes lines one by one; what is not JSON is counted, and the first record that a CLI is known by chooses the adapter."""
 
-    def __init__(self, adapter: Adapter | None = None) -> None:
-        self.adapter = adapter
-        self.fold = Fold(adapter.about) if adapter else None
+    def __init__(self, like: Session | None = None) -> None:
+        self.adapter: Adapter | None = None
+        self.fold: Fold | None = None
+        if like is not None:
+            self.adapter = Codex() if like.about.cli == "Codex" else ClaudeCode()
+            self.fold = Fold(self.adapter.about, explicit=like.explicit)
         self.torn: list[int] = []
         self.first: Json | None = None
         self.last: Json = {}
@@ -150,7 +153,7 @@ class _Reader:
 
 
 def _folded(lines: Iterable[Line], *, like: Session | None = None, whole: bool = True) -> Session:
-    reader = _Reader(None if like is None else Codex() if like.about.cli == "Codex" else ClaudeCode())
+    reader = _Reader(like)
     for number, line in lines:
         if not line.isspace() and line:
             reader.take(number, line)
