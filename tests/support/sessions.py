@@ -21,7 +21,13 @@ def result(key, text, *, error=False):
 def said(text, *, message="m1", tokens=5, **more):
     """Words of the agent."""
     content = [{"type": "text", "text": text}]
-    body = {"id": message, "role": "assistant", "model": "claude-x", "content": content, "usage": {"input_tokens": 1, "output_tokens": tokens}}
+    body = {
+        "id": message,
+        "role": "assistant",
+        "model": "claude-x",
+        "content": content,
+        "usage": {"input_tokens": 1, "output_tokens": tokens},
+    }
     return _BASE | {"type": "assistant", "message": body} | more
 
 

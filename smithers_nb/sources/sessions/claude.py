@@ -44,7 +44,7 @@ def is_claude(record: Json) -> bool:
     if record.get("type") == "system" and record.get("subtype") == "init":
         return "session_id" in record
     named = "sessionId" in record or "leafUuid" in record or "messageId" in record or "session_id" in record
-    return record.get("type") in _TYPES | _QUIET and named and "payload" not in record
+    return text(record.get("type")) in _TYPES | _QUIET and named and "payload" not in record
 
 
 class ClaudeCode:
@@ -144,7 +144,7 @@ def _of_tool_result(block: Json) -> Iterator[Mark]:
 
 
 def _of_system(record: Json) -> Iterator[Mark]:
-    subtype = record.get("subtype")
+    subtype = text(record.get("subtype"))
     if subtype == "api_error":
         error = mapping(record.get("error"))
         inner = mapping(mapping(mapping(error.get("error")).get("error")) or error.get("error"))
@@ -163,7 +163,8 @@ def _of_system(record: Json) -> Iterator[Mark]:
 
 
 def _of_result(record: Json) -> Mark:
-    words = raw(record.get("result")) or raw("; ".join(error for error in record.get("errors") or () if isinstance(error, str)))
+    errors = listed if isinstance(listed := record.get("errors"), list) else []
+    words = raw(record.get("result")) or raw("; ".join(error for error in errors if isinstance(error, str)))
     subtype = text(record.get("subtype"))
     if record.get("is_error") or subtype.startswith("error"):
         return Mark("error", words or subtype.replace("_", " "), code=str(record.get("api_error_status") or ""), more={"name": subtype})

@@ -34,7 +34,7 @@ ASKS: Final = frozenset({"request_user_input"})
 
 def is_codex(record: Json) -> bool:
     """Return whether a record is one of a rollout of Codex."""
-    return record.get("type") in _TYPES and isinstance(record.get("payload"), dict)
+    return text(record.get("type")) in _TYPES and isinstance(record.get("payload"), dict)
 
 
 class Codex:
@@ -87,7 +87,7 @@ class Codex:
         elif kind == "turn_aborted":
             yield from _of_abort(text(payload.get("reason")))
         elif kind == "thread_rolled_back":
-            yield Mark("rollback", more={"turns": payload.get("num_turns") or 1})
+            yield Mark("rollback", more={"turns": turns if isinstance(turns := payload.get("num_turns"), int) else 1})
         elif kind == "token_count":
             yield from self._of_tokens(payload)
         elif kind == "error":

@@ -32,7 +32,12 @@ CLAUDE = {
     "bad model": ([user("hi"), api_error('API Error: 400 {"error":{"message":"Invalid model: x"}}')], "failed", "environment", 2),
     "stopped in a retry": ([user("hi"), retry(1, "your token plan not support model x", 500)], "interrupted", "environment", 2),
     "network lost": ([user("hi"), retry(1, ""), user(STOPPED), user("go on"), said("ok")], "finished", "agent-flake", 2),
-    "interrupted": ([user("hi"), call("a"), result("a", STOPPED, error=True), user([{"type": "text", "text": STOPPED}])], "interrupted", None, 3),
+    "interrupted": (
+        [user("hi"), call("a"), result("a", STOPPED, error=True), user([{"type": "text", "text": STOPPED}])],
+        "interrupted",
+        None,
+        3,
+    ),
     "refused, then done": ([user("hi"), call("a"), result("a", REFUSED, error=True), said("ok")], "finished", None, 4),
     "denied by a rule": (
         [user("hi"), call("a"), result("a", "Permission to use Bash with command ls has been denied.", error=True), said("ok")],
@@ -59,15 +64,29 @@ CLAUDE = {
 CODEX = {
     "done": ([BEGIN, ASKED, ANSWER, DONE], "finished", None, 5),
     "exit codes are work": ([BEGIN, ASKED, SHELL, output("Exit code: 2\nOutput:\nno such file"), ANSWER, DONE], "finished", None, 7),
-    "aborted": ([BEGIN, ASKED, SHELL, output("aborted by user after 3s"), event("turn_aborted", reason="interrupted")], "interrupted", None, 6),
+    "aborted": (
+        [BEGIN, ASKED, SHELL, output("aborted by user after 3s"), event("turn_aborted", reason="interrupted")],
+        "interrupted",
+        None,
+        6,
+    ),
     "an error at the end": (
-        [BEGIN, ASKED, event("task_complete", error={"message": "You've hit your usage limit.", "codex_error_info": "usage_limit_exceeded"})],
+        [
+            BEGIN,
+            ASKED,
+            event("task_complete", error={"message": "You've hit your usage limit.", "codex_error_info": "usage_limit_exceeded"}),
+        ],
         "failed",
         "environment",
         4,
     ),
     "a silent limit": (
-        [BEGIN, ASKED, event("token_count", rate_limits={"primary": {"used_percent": 100.0, "window_minutes": 300}}), event("task_complete")],
+        [
+            BEGIN,
+            ASKED,
+            event("token_count", rate_limits={"primary": {"used_percent": 100.0, "window_minutes": 300}}),
+            event("task_complete"),
+        ],
         "failed",
         "environment",
         5,

@@ -59,7 +59,9 @@ def test_tokens_are_the_last_of_each_message(tmp_path):
     records = [user("hi"), said("a", tokens=1), call("c", tokens=9), result("c", "x"), said("b", message="m2", tokens=4)]
     source = open_source(write_log(tmp_path / "s.jsonl", *records))
     assert [row.output_tokens for row in source.rows(TokenRow)] == [13]
-    count = event("token_count", info={"total_token_usage": {"output_tokens": 7}, "last_token_usage": {"input_tokens": 3, "output_tokens": 7}})
+    count = event(
+        "token_count", info={"total_token_usage": {"output_tokens": 7}, "last_token_usage": {"input_tokens": 3, "output_tokens": 7}}
+    )
     source = open_source(write_log(tmp_path / "r.jsonl", *codex(event("task_started"), count, count)))
     assert [row.output_tokens for row in source.rows(TokenRow)] == [7]
 
@@ -69,7 +71,10 @@ def test_turns_records_and_denials(tmp_path):
     refused = "The user doesn't want to proceed with this tool use."
     path = write_log(tmp_path / "s.jsonl", user("hi"), said("ok"), user("go"), call("a"), result("a", refused, error=True), said("fine"))
     source = open_source(path)
-    assert [(row.node_id, row.label, row.state) for row in source.rows(NodeRow)] == [("turn:1", "hi", "finished"), ("turn:2", "go", "finished")]
+    assert [(row.node_id, row.label, row.state) for row in source.rows(NodeRow)] == [
+        ("turn:1", "hi", "finished"),
+        ("turn:2", "go", "finished"),
+    ]
     assert [(row.seq, row.node_id) for row in source.rows(EventRow)][-2:] == [(5, "turn:2"), (6, "turn:2")]
     assert [(row.title, row.decided_by) for row in source.rows(ApprovalRow)] == [("line:5", "a person")]
 
