@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import random
 
+from smithers_nb.model.rows import GRAINS
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.records import NotASession, read_session
-from smithers_nb.model.rows import GRAINS
 from tests.sources.sessions.test_endings import CLAUDE, CODEX
 from tests.support.sessions import codex, event, user, write_log
 
