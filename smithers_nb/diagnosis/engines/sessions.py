@@ -1,18 +1,21 @@
 """Commands for a session of an agent CLI: its own command resumes it; what only looks at it is our own command line.
 
-Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in) and of Codex (`codex resume ID`).
+Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in) of Codex (`codex resume ID`) and of
+Gemini CLI (`gemini --resume ID`).
 """
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.engines.base import EngineCommands
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
+
+_RESUME: Final = {"Codex": ("codex", "resume"), "Gemini CLI": ("gemini", "--resume")}
 
 
 class SessionCommands(EngineCommands):
@@ -41,8 +44,7 @@ class SessionCommands(EngineCommands):
         session = str(self._told.get("id") or "")
         if not session or session.startswith("-") or (self._told.get("subagent") and self._told.get("cli") != "Codex"):
             return self.inspect(run_id)
-        command = ("codex", "resume", session) if self._told.get("cli") == "Codex" else ("claude", "--resume", session)
-        return shlex.join(command)
+        return shlex.join((*_RESUME.get(str(self._told.get("cli")), ("claude", "--resume")), session))
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
         """Resume the session: a turn cannot be tried again by itself."""

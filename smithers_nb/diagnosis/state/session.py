@@ -65,7 +65,7 @@ def session_course(snapshot: Snapshot) -> SessionCourse | None:
 
 def _explained(snapshot: Snapshot, told: dict[str, Any]) -> SessionCourse:
     end, troubles = told["end"], [one for one in told.get("troubles") or () if isinstance(one, dict)]
-    deciding = _deciding(end, troubles)
+    deciding = _deciding(end, troubles, told.get("turn"))
     classification = _classified(deciding) if deciding else None
     words = [_first(end, deciding), *_middle(end, deciding, troubles), *_doubts(told)]
     cause = " ".join(word for word in words if word)
@@ -81,8 +81,8 @@ def _explained(snapshot: Snapshot, told: dict[str, Any]) -> SessionCourse:
     )
 
 
-def _deciding(end: dict[str, Any], troubles: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the trouble that gives the session its class: what ended it, else the gravest that it met."""
+def _deciding(end: dict[str, Any], troubles: Sequence[dict[str, Any]], turn: int | None) -> dict[str, Any] | None:
+    """Return the trouble that gives the session its class: what ended it, else the gravest, else what the machine refused in its last turn."""
     at_end = [one for one in troubles if end["reason"] in {"error", "retrying"} and one.get("last") == end["line"]]
     if at_end:
         return at_end[-1]
@@ -91,8 +91,7 @@ def _deciding(end: dict[str, Any], troubles: Sequence[dict[str, Any]]) -> dict[s
             if one["kind"] == kind and not (kind == "retry" and (one.get("recovered") or _gave_up(one, troubles))):
                 return one
     open_ended = end["state"] in {"cut", "interrupted", "waiting"}
-    last = max((one.get("turn", 0) for one in troubles), default=0)
-    machine = [one for one in troubles if one["kind"] == "environment" and one.get("turn") == last] if open_ended else []
+    machine = [one for one in troubles if one["kind"] == "environment" and one.get("turn") == turn] if open_ended else []
     return machine[-1] if machine else None
 
 

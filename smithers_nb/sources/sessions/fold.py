@@ -21,10 +21,13 @@ Trouble_ = Literal["error", "retry", "person", "refused", "permission", "missing
 
 _MISSING: Final = re.compile(
     r"(?:Agent type|Subagent type) '([^']+)' (?:is )?not found|Unknown (?:skill|agent|slash command):? ?'?([\w:./-]+)"
-    r"|No such tool available: (\S+)"
+    r"|No such tool available: (\S+)|Skill \"([\w:./-]+)\" not found"
 )
 _AVAILABLE: Final = re.compile(r"Available agents: (.+)", re.DOTALL)
-_MCP: Final = re.compile(r"\bMCP error -?\d+|MCP server .{1,60} (?:is )?not connected|MCP server .{1,60}(?:failed|disconnected)")
+_MCP: Final = re.compile(
+    r"\bMCP error -?\d+|MCP server .{1,60} (?:is )?not connected|MCP server .{1,60}(?:failed|disconnected)"
+    r"|MCP tool .{1,60} reported tool error"
+)
 _MACHINE: Final = re.compile(
     r"has no installed distributions|not recognized as (?:an internal|the name of)|command not found|\bE(?:PERM|ACCES|NOSPC|ROFS)\b"
     r"|Operation not permitted|Permission denied|No space left on device|Read-only file system|Cannot connect to the Docker daemon"

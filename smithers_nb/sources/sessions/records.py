@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import orjson
 
-from smithers_nb.sources.sessions import claude, codex
+from smithers_nb.sources.sessions import claude, codex, gemini
 from smithers_nb.sources.sessions.claude import ClaudeCode
 from smithers_nb.sources.sessions.codex import Codex
 from smithers_nb.sources.sessions.fold import Fold, Session
-from smithers_nb.sources.sessions.marks import Adapter, Json, Mark, time_of
+from smithers_nb.sources.sessions.gemini import GeminiStream
+from smithers_nb.sources.sessions.marks import Adapter, AdapterMaker, Json, Mark, time_of
 
 _HEAD: Final = 16_384
 _TAIL: Final = 32_768
 _TRIED: Final = 200
 _MAX_TORN: Final = 100
 Line = tuple[int, bytes]
+_ADAPTERS: Final[tuple[tuple[Callable[[Json], bool], AdapterMaker], ...]] = (
+    (codex.is_codex, Codex),
+    (claude.is_claude, ClaudeCode),
+    (gemini.is_gemini, GeminiStream),
+)
+"""What a CLI's record is known by, and what reads it; a new CLI adds one line."""
 
 
 class NotASession(ValueError):
@@ -84,9 +91,7 @@ def events_of(path: str) -> Iterator[tuple[int, int | None, Mark]]:
 
 def adapter_of(record: Json) -> Adapter | None:
     """Return what reads records like this one; None when nothing does."""
-    if codex.is_codex(record):
-        return Codex()
-    return ClaudeCode() if claude.is_claude(record) else None
+    return next((adapter() for is_its_own, adapter in _ADAPTERS if is_its_own(record)), None)
 
 
 def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
@@ -108,7 +113,7 @@ class _Reader:
         self.adapter: Adapter | None = None
         self.fold: Fold | None = None
         if like is not None:
-            self.adapter = Codex() if like.about.cli == "Codex" else ClaudeCode()
+            self.adapter = next(made for _, adapter in _ADAPTERS if (made := adapter()).about.cli == like.about.cli)
             self.fold = Fold(self.adapter.about, explicit=like.explicit)
         self.torn: list[int] = []
         self.first: Json | None = None
@@ -166,7 +171,7 @@ def _shape(record: Json | None) -> str:
     if not record:
         return ""
     keys = ", ".join(sorted(record)[:5])
-    return f"its records have the keys {keys}, which is no record of Claude Code or Codex"
+    return f"its records have the keys {keys}, which is no record of Claude Code, Codex or Gemini CLI"
 
 
 def _json(line: bytes) -> dict[str, Any] | None:

@@ -51,7 +51,9 @@ class SessionSource:
         if not listed:
             raise SourceNotFound(f"no session logs in {self.location}", searched=(self.location,), hint="name a log, a folder or a pattern")
         if len(listed) == 1 and not list(self._sessions(listed, whole=False)):
-            raise SourceUnreadable(f"{self.location}: {self.problems[-1].what}", hint="name a session log of Claude Code or Codex")
+            raise SourceUnreadable(
+                f"{self.location}: {self.problems[-1].what}", hint="name a session log of Claude Code, Codex or Gemini CLI"
+            )
         return self
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:

@@ -115,6 +115,17 @@ CODEX = {
         6,
     ),
 }
+INIT = {"type": "init", "session_id": SESSION, "model": "gemini-x"}
+TOLD = {"type": "message", "role": "user", "content": "build it"}
+USED = {"type": "tool_use", "tool_name": "activate_skill", "tool_id": "a", "parameters": {}}
+UNKNOWN = {"type": "tool_result", "tool_id": "a", "status": "error", "error": {"message": 'Skill "web" not found. Available skills are: '}}
+BUILT = {"type": "message", "role": "assistant", "content": "Built.", "delta": True}
+GEMINI = {
+    "done": ([INIT, TOLD, BUILT, {"type": "result", "status": "success", "stats": {"input": 9, "output_tokens": 2}}], "finished", None, 4),
+    "failed": ([INIT, TOLD, {"type": "result", "status": "error", "error": {"message": "quota exceeded"}}], "failed", "environment", 3),
+    "cut after a missing skill": ([TOLD, INIT, TOLD, USED, UNKNOWN, USED], "cut", "environment", 5),
+    "no result": ([INIT, TOLD, BUILT], "cut", None, 3),
+}
 
 
 def explain(path):
@@ -143,6 +154,15 @@ def test_codex(tmp_path, name):
     """State, class and the line that proves it."""
     records, state, failure_class, line = CODEX[name]
     why = explain(write_log(tmp_path / "rollout-1.jsonl", *codex(*records)))
+    assert (why.state, why.failure_class) == (state, failure_class)
+    assert line in lines(why)
+
+
+@pytest.mark.parametrize("name", GEMINI)
+def test_gemini(tmp_path, name):
+    """State, class and the line that proves it."""
+    records, state, failure_class, line = GEMINI[name]
+    why = explain(write_log(tmp_path / "stream.jsonl", *records))
     assert (why.state, why.failure_class) == (state, failure_class)
     assert line in lines(why)
 
