@@ -34,11 +34,12 @@ _OWN: Final[dict[str, tuple[FailureClass, str, Suggestion]]] = {
     "mcp": ("environment", "an MCP server did not answer", "fix-environment"),
     "environment": ("environment", "the machine did not let the command run", "fix-environment"),
     "claim": ("agent-flake", "the agent reported as done what did not work", "retry"),
+    "subagent": ("agent-flake", "a subagent ended in an error and was taken for completed", "retry"),
     "killed": ("environment", "the CLI was ended while it worked", "resume"),
 }
 """Trouble to class, reason and suggestion, where the kind says more than the words."""
 
-_RANK: Final = ("error", "retry", "claim", "permission", "missing", "mcp")
+_RANK: Final = ("error", "retry", "subagent", "claim", "permission", "missing", "mcp")
 """Troubles that give a session its class although it went on, the gravest first."""
 
 _CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
@@ -82,7 +83,7 @@ def _explained(snapshot: Snapshot, told: dict[str, Any]) -> SessionCourse:
 
 
 def _deciding(end: dict[str, Any], troubles: Sequence[dict[str, Any]], turn: int | None) -> dict[str, Any] | None:
-    """Return the trouble that gives the session its class: what ended it, else the gravest, else what the machine refused in its last turn."""
+    """Return the trouble that gives the session its class: what ended it, else the gravest, else what the machine refused."""
     at_end = [one for one in troubles if end["reason"] in {"error", "retrying"} and one.get("last") == end["line"]]
     if at_end:
         return at_end[-1]
@@ -155,6 +156,7 @@ def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequ
     for kind, words in (
         ("permission", "Denied by a permission rule"),
         ("missing", "Not found"),
+        ("subagent", "Subagents that delivered nothing"),
         ("mcp", "MCP errors"),
         ("killed", "Ended and resumed"),
         ("claim", "The person said that a reported fix did not work"),
@@ -188,6 +190,7 @@ def _clause(trouble: dict[str, Any]) -> str:
         "permission": f"a permission rule denied a call: {words} {where}",
         "missing": f"`{trouble.get('name')}` was called, which is not there{' under that name' if trouble.get('own') else ''} {where}",
         "mcp": f"an MCP server failed: {words} {where}",
+        "subagent": f"a subagent that is marked as completed delivered nothing but {words} {where}",
         "environment": f"a command could not run on this machine: {words} {where}",
     }.get(trouble["kind"], f"{words} {where}")
 

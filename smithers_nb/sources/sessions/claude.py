@@ -35,6 +35,7 @@ _NO_PROMPT: Final = ("<local-command-", "<bash-", "<system-reminder>", "<ide_ope
 _GOODBYE: Final = frozenset({"/exit", "/quit"})
 _RESUMED: Final = "Continue from where you left off."
 _SYNTHETIC: Final = "<synthetic>"
+_OF_A_RESULT: Final = 300
 ASKS: Final = frozenset({"AskUserQuestion", "ExitPlanMode"})
 """Tools that wait for a person."""
 
@@ -134,7 +135,9 @@ def _of_tool_result(block: Json) -> Iterator[Mark]:
     words, key = joined(block.get("content")), text(block.get("tool_use_id"))
     failed = bool(block.get("is_error"))
     exit_code = _EXIT.match(words)
-    yield Mark("result", raw(words) if failed else "", key, ok=not failed, code=exit_code[1] if failed and exit_code else "")
+    yield Mark(
+        "result", raw(words if failed else words[:_OF_A_RESULT]), key, ok=not failed, code=exit_code[1] if failed and exit_code else ""
+    )
     if failed and _INTERRUPTED in words[:200]:
         yield Mark("interrupt", raw(words))
     elif failed and words.startswith(_REFUSED):

@@ -144,7 +144,7 @@ def _of_output(payload: Json) -> Iterator[Mark]:
     blocked = bool(_BLOCKED.search(head)) and not code
     stopped = head.startswith(_ABORTED)
     failed = failed or refused or blocked or stopped
-    yield Mark("result", raw(words) if failed else "", key, ok=not failed, code=code)
+    yield Mark("result", raw(words if failed else words[:_HEAD]), key, ok=not failed, code=code)
     if refused or blocked:
         yield Mark("denied", raw(words), key, more={"person": refused} if refused else {})
 

@@ -17,7 +17,7 @@ Reason = Literal[
     "answered", "done", "error", "retrying", "person", "exit", "asks", "open-call", "after-result", "no-answer", "no-end", "killed",
     "went-on", "nothing",
 ]  # fmt: skip
-Trouble_ = Literal["error", "retry", "person", "refused", "permission", "missing", "mcp", "environment", "killed", "claim"]
+TroubleKind = Literal["error", "retry", "person", "refused", "permission", "missing", "mcp", "environment", "killed", "claim", "subagent"]
 
 _MISSING: Final = re.compile(
     r"(?:Agent type|Subagent type) '([^']+)' (?:is )?not found|Unknown (?:skill|agent|slash command):? ?'?([\w:./-]+)"
@@ -40,6 +40,10 @@ _STILL: Final = re.compile(
     r"|\bsame (?:error|issue|problem)\b|\b(?:does|did|is)(?: not|n.?t) (?:work|fix)|\bnot fixed\b",
     re.IGNORECASE | re.DOTALL,
 )
+_SUBAGENTS: Final = frozenset({"Task", "Agent"})
+_NOTHING_DELIVERED: Final = re.compile(r"\W*(?:API Error|Prompt is too long|You've hit your .{0,20}limit|\[Request interrupted)")
+"""How the result of a subagent begins that is marked as completed and brought nothing."""
+
 _MAX_TROUBLES: Final = 400
 
 
@@ -80,7 +84,7 @@ class Trouble:
         own: Of something missing: the agent named it by itself, and something of that name is there.
     """
 
-    kind: Trouble_
+    kind: TroubleKind
     line: int
     last: int
     turn: int
@@ -265,9 +269,12 @@ class Fold:
     def _on_result(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._turn(line, at)
         call = self._open.pop(mark.key, None)
+        name = "" if call is None else str(call[1].more.get("name") or "")
         if not mark.ok:
             turn.failed_calls += 1
-            self._failed_call(line, mark, turn, "" if call is None else str(call[1].more.get("name") or ""))
+            self._failed_call(line, mark, turn, name)
+        elif name in _SUBAGENTS and _NOTHING_DELIVERED.match(mark.text):
+            self._note(Trouble("subagent", line, line, turn.number, mark.text, name=name))
         if turn.end.state in {"failed", "interrupted"}:
             return
         if self._open:
@@ -327,7 +334,7 @@ class Fold:
 
     def _on_denied(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._turn(line, at)
-        kind: Trouble_ = "refused" if mark.more.get("person") else "permission"
+        kind: TroubleKind = "refused" if mark.more.get("person") else "permission"
         self._note(Trouble(kind, line, line, turn.number, mark.text, recovered=True))
 
     def _on_done(self, line: int, at: int | None, mark: Mark) -> None:

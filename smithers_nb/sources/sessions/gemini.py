@@ -11,6 +11,7 @@ from typing import Any, Final
 from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, raw, text
 
 _TYPES: Final = frozenset({"init", "message", "tool_use", "tool_result", "error", "result"})
+_OF_A_RESULT: Final = 300
 
 
 def is_gemini(record: Json) -> bool:
@@ -42,7 +43,7 @@ class GeminiStream:
         elif kind == "tool_result":
             failed = record.get("status") == "error"
             words = raw(mapping(record.get("error")).get("message")) or raw(record.get("output"))
-            yield Mark("result", words if failed else "", text(record.get("tool_id")), ok=not failed)
+            yield Mark("result", words if failed else words[:_OF_A_RESULT], text(record.get("tool_id")), ok=not failed)
         elif kind == "result":
             yield from _of_result(record)
         elif kind not in _TYPES:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import random
 
+import pytest
+
 from smithers_nb.model.rows import GRAINS
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.records import NotASession, read_session
-from tests.sources.sessions.test_endings import CLAUDE, CODEX
+from tests.sources.sessions.test_endings import CLAUDE, CODEX, GEMINI
 from tests.support.sessions import codex, event, user, write_log
 
 STRANGE = [None, 0, -1, 2**70, 1.5, True, "", "x", [], [1], {}, {"a": []}, [{"type": 1}], [[{"text": 2}]]]
@@ -27,11 +29,13 @@ def spots(value):
             yield from spots(value[key])
 
 
+@pytest.mark.slow
 def test_strange_values_anywhere(tmp_path):
     """Any value of any record may be of another type."""
     chance = random.Random(7)
     logs = [case[0] for case in CLAUDE.values()] + [codex(*case[0], event("thread_rolled_back", num_turns=1)) for case in CODEX.values()]
-    for _ in range(400):
+    logs += [case[0] for case in GEMINI.values()]
+    for _ in range(300):
         records = copy.deepcopy([*chance.choice(logs), chance.choice(MORE)])
         for _ in range(chance.randint(1, 4)):
             container, key = chance.choice(list(spots(records)))

@@ -52,6 +52,12 @@ CLAUDE = {
         "environment",
         3,
     ),
+    "empty-handed subagent": (
+        [user("hi"), call("a", "Task"), result("a", [{"type": "text", "text": "Prompt is too long"}]), said("ok")],
+        "finished",
+        "agent-flake",
+        3,
+    ),
     "open call": ([user("hi"), said("look"), call("a")], "cut", None, 3),
     "asks": ([user("hi"), call("a", "AskUserQuestion")], "waiting", None, 2),
     "no answer": ([user("hi"), said("ok"), user("and?")], "cut", None, 3),
@@ -176,6 +182,7 @@ def test_what_to_do_is_the_command_of_that_cli(tmp_path):
     assert explain(write_log(tmp_path / "c.jsonl", *CLAUDE["answered"][0])).advice is None
 
 
+@pytest.mark.slow
 def test_the_last_failed_turn_decides_in_every_answer(tmp_path):
     """`why`, the autopsy and the list of failures say the same of a session with several failed turns."""
     first, last = api_error("API Error: 529 overloaded"), api_error('API Error: 400 {"error":{"message":"Invalid model: x"}}')
