@@ -14,6 +14,7 @@ import click
 from smithers_nb.model.timestamps import epoch_ms, now_ms
 from smithers_nb.project import Project, connect
 from smithers_nb.sources.notebooks.files import is_notebook, run_id_of
+from smithers_nb.sources.sessions.files import is_session
 
 if TYPE_CHECKING:
     from smithers_nb.cli.output import Format
@@ -140,7 +141,7 @@ def command(
     def wrap(function: Callable[..., int | None]) -> click.Command:
         @wraps(function)
         def run(*, fmt: Format, source: str | None = None, now: int | None = None, **own: Any) -> int | None:
-            if source is None and store and is_notebook(own.get("run")):
+            if source is None and store and (is_notebook(own.get("run")) or is_session(own.get("run"))):
                 source, own["run"] = own["run"], run_id_of(own["run"])
             return function(Asked(source=source, now=now, fmt=fmt), **own)
 

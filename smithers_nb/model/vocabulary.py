@@ -16,7 +16,10 @@ Health = Literal["healthy", "blocked", "stuck", "failed", "overBudget"]
 NOTEBOOK_ENDS: Final = frozenset({"interrupted", "partial"})
 """How an executed notebook may have ended besides finished and failed: somebody stopped it, or cells of it were never run."""
 
-TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"}) | NOTEBOOK_ENDS
+SESSION_ENDS: Final = frozenset({"interrupted", "cut", "waiting"})
+"""How the log of an agent CLI may end besides finished and failed: stopped by somebody, nobody can know, the agent asked something."""
+
+TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"}) | NOTEBOOK_ENDS | SESSION_ENDS
 """Run statuses after which the engine does nothing more by itself."""
 
 _EXIT_CODES: Final = {"finished": 0, "failed": 1, "cancelled": 2}

@@ -1,7 +1,7 @@
 """Find the store that a person means: nothing, a folder inside a project, a file, or a URL.
 
 A project folder may hold a store of Smithers and our own journal; then both are opened as one place. A notebook file, a pattern, a URL
-that fsspec knows and a folder of notebooks without a store of its own are executed notebooks.
+that fsspec knows and a folder of notebooks without a store of its own are executed notebooks; a `.jsonl` file is a session log.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
 from smithers_nb.sources.notebooks.files import SUFFIX, LocalFiles, RemoteFiles, holds_notebooks, is_pattern
+from smithers_nb.sources.sessions.files import holds_sessions, is_session, session_files, usual_place
 from smithers_nb.sources.smithers.journal import DATABASE, journal_file
 from smithers_nb.sources.smithers.journal import SCHEMA as JOURNAL_SCHEMA
 from smithers_nb.sources.smithers.migrated import ANCHOR, STORE, connection_string, moved_to
@@ -34,7 +35,8 @@ def open_source(where: str | Path | None = None) -> Source:
         where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
             (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
             `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`,
-            `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); None is the current folder.
+            `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); session logs of agent CLIs (`SESSION.jsonl`,
+            `logs/*.jsonl`, `sessions:FOLDER`, `claude:` and `codex:` for the usual places); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -62,7 +64,7 @@ def _open_path(path: Path) -> Source:
         if path.is_dir():
             return _open_folder(path)
         if is_pattern(str(path)) and not path.exists():
-            return _open_notebooks(path)
+            return _open_sessions(path) if is_session(str(path)) else _open_notebooks(path)
         if path.exists():
             return _open_file(path)
     except PermissionError as error:
@@ -75,6 +77,8 @@ def _open_path(path: Path) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
+    if str(folder) != "." and holds_sessions(folder) and not _own_stores(folder.absolute()):
+        return _open_sessions(folder)
     if str(folder) != "." and not _own_stores(folder.absolute()) and holds_notebooks(folder):
         return _open_notebooks(folder)
     searched: list[str] = []
@@ -149,6 +153,8 @@ def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
 def _open_file(path: Path) -> Source:
     if path.name.endswith(SUFFIX):
         return _open_notebooks(path)
+    if is_session(path.name):
+        return _open_sessions(path)
     source = _checked(path)
     project = path.absolute().parent
     for place in (project, project.parent) if project.name == ANCHOR else (project,):
@@ -299,6 +305,22 @@ def _open_notebooks_url(url: str) -> Source:
     return _open_notebooks(path)
 
 
+def _open_sessions(path: Path) -> Source:
+    from smithers_nb.sources.sessions.source import SessionSource
+
+    return SessionSource(session_files(path)).checked()
+
+
+def _open_sessions_url(url: str) -> Source:
+    """Open `sessions:PLACE`, or `claude:` and `codex:` for the usual place of that CLI; `claude:PLACE` is another one."""
+    scheme, _, place = url.partition(":")
+    named = Path(unquote(place).removeprefix("//")).expanduser() if place.strip("/") else None
+    path = named or (Path() if scheme == "sessions" else usual_place(scheme))
+    if not path.exists() and not is_pattern(str(path)):
+        raise SourceNotFound(f"there is no {path}", searched=(str(path),), hint="name a session log, a folder or a pattern")
+    return _open_sessions(path)
+
+
 def _opener_of_notebooks(scheme: str) -> Callable[[str], Source] | None:
     """Return what opens a URL of a file system that fsspec knows; None for any other scheme."""
     from fsspec import available_protocols
@@ -324,6 +346,7 @@ OPENERS: Final[dict[str, Callable[[str], Source]]] = {
     "file": _open_file_url,
     "journal": _open_journal_url,
     "notebooks": _open_notebooks_url,
+    **dict.fromkeys(("sessions", "claude", "codex"), _open_sessions_url),
     "env": _open_named,
     "beads": _open_beads,
     **dict.fromkeys(POSTGRES, _open_postgres_url),

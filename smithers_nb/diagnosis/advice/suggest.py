@@ -143,6 +143,8 @@ def _choose(case: _Case, classification: Classification) -> Suggestion:
         return "resume"
     if case.engine.is_record and classification.suggestion in {"resume", "rewind"}:
         return "retry"
+    if not case.engine.has_workflow and classification.suggestion == "edit-workflow-and-reset":
+        return "escalate"
     if case.failure.kind in {"denied", "none"} or (classification.suggestion == "retry" and case.is_unsafe):
         return "escalate"
     return classification.suggestion
@@ -200,8 +202,7 @@ def _fix_environment(case: _Case) -> tuple[str, list[str]]:
     if case.is_unsafe:
         return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
     if not case.engine.replays:
-        then = "run the notebook again" if case.engine.is_record else "go on with the run"
-        return f"Fix {blamed}, then {then}. {case.engine.goes_on}", [case.resume]
+        return f"Fix {blamed}, then {case.engine.after_a_fix}. {case.engine.goes_on}", [case.resume]
     detail = (
         f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
         f"`retry-task` {case.preview.summary}."

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.classify.recognised import recognised
+from smithers_nb.diagnosis.classify.refusals import SESSION_TURN, provider_error
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
 from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
@@ -82,7 +83,7 @@ _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
 _NO_ENGINE: Final = "notebook-cell"
 """Kind of a cell of an executed notebook: no engine ran it that could be at fault."""
 
-_OWN_CODE: Final = {"cell": "compute", "stage": "compute", _NO_ENGINE: "compute"}
+_OWN_CODE: Final = {SESSION_TURN: "agent", "cell": "compute", "stage": "compute", _NO_ENGINE: "compute"}
 """Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
 
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr", "stdout")
@@ -163,6 +164,8 @@ def classify(failure: Failure) -> Classification:
         return _DENIED
     if _was_stopped(failure):
         return replace(_STOPPED, reason=f"a person had asked for a {failure.details['stopRequested']}, which ends what is under way")
+    if failure.task_kind == SESSION_TURN and (refused := provider_error(failure.message, _status_of(failure))):
+        return refused
     if own := _in_the_agents_words(failure):
         return own
     case = read_case(
@@ -186,6 +189,10 @@ def _was_stopped(failure: Failure) -> bool:
     return bool(_ENDED.search(" ".join(f"{link.code} {link.message}" for link in failure.chain))) or (
         failure.details.get("exitCode") in _ENDED_BY_SIGNAL
     )
+
+
+def _status_of(failure: Failure) -> str:
+    return str(failure.details.get("statusCode") or failure.code or "")
 
 
 def _in_the_agents_words(failure: Failure) -> Classification | None:

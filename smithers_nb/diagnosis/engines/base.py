@@ -37,6 +37,8 @@ class EngineCommands(ABC):
         is_record: A run is a record of what was executed; no process of it goes on and nothing of it can be continued.
         goes_on: What resuming a failed run does.
         tries_again: What tries a failed task again.
+        after_a_fix: What has to be done once the cause of a failure is put right.
+        has_workflow: There is a file whose author could have prevented a failure.
     """
 
     program: ClassVar[tuple[str, ...]]
@@ -49,6 +51,8 @@ class EngineCommands(ABC):
     is_record: ClassVar[bool] = False
     goes_on: str = ""
     tries_again: ClassVar[str] = ""
+    after_a_fix: ClassVar[str] = "go on with the run"
+    has_workflow: ClassVar[bool] = True
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> EngineCommands:
@@ -189,6 +193,10 @@ def engine_of_store(source: Source) -> type[EngineCommands]:
         from smithers_nb.diagnosis.engines.papermill import PapermillCommands
 
         return PapermillCommands
+    if source.kind == "sessions":
+        from smithers_nb.diagnosis.engines.sessions import SessionCommands
+
+        return SessionCommands
     from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 
     return SmithersCommands

@@ -32,6 +32,7 @@ class PapermillCommands(EngineCommands):
     no_path = "NOTEBOOK.ipynb"
     is_record = True
     goes_on = "papermill runs the whole notebook again, from its first cell."
+    after_a_fix = "run the notebook again"
     tries_again = "running the notebook again tries it again"
 
     def __init__(self, snapshot: Snapshot) -> None:

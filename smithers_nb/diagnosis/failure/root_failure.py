@@ -119,6 +119,8 @@ def denial(approval: ApprovalRow) -> Failure:
 def _find(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
     run_error = parse_error(snapshot.run.error if snapshot.run.status in {"failed", "cancelled", "running"} else None)
     failed = _failed_nodes(snapshot)
+    if blamed := _blamed_node(snapshot, failed):
+        failed = {blamed: failed[blamed]}
     if is_of_the_run_itself(snapshot.run, {key.node_id for key in failed}):
         return _from_run(snapshot, run_error, parents, collateral=[key.node_id for key in failed])
     if failed:
@@ -134,6 +136,12 @@ def _fatal_denials(snapshot: Snapshot) -> list[ApprovalRow]:
     """List the denied gates that failed their task; with `onDeny="continue"` a no is an answer like any other."""
     went_on = {(n.node_id, n.iteration) for n in snapshot.nodes if n.state in {"finished", "skipped"}}
     return [a for a in snapshot.approvals if a.status == "denied" and (a.node_id, a.iteration) not in went_on]
+
+
+def _blamed_node(snapshot: Snapshot, failed: Mapping[NodeKey, list[AttemptRow]]) -> NodeKey | None:
+    """Return the last turn of a session, which alone decides: after those that failed before it the person asked again."""
+    named = str(as_object(snapshot.run.error).get("source") or "").removeprefix("node:")
+    return next((key for key in failed if key.node_id == named and failed[key][-1].kind == "session-turn"), None)
 
 
 def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:

@@ -26,7 +26,7 @@ UNNAMED = "workflow"
 _LONG = 80
 _SLOWER = 2.0
 _SLOWER_BY_S = 1.0
-_NOT_CONFIGURATION = ("__smithersDurability", "rootDir", "continuation", "executed")
+_NOT_CONFIGURATION = ("__smithersDurability", "rootDir", "continuation", "executed", "session")
 
 
 def last_good(runs: Sequence[RunRow], failed: str) -> LastGoodRun | None:

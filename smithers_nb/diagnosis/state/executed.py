@@ -28,6 +28,8 @@ _LABEL: Final = 60
 def course(snapshot: Snapshot) -> str:
     """Say what stands around a failure: who ran the notebook with which parameters, which cells were never run, and what is not known."""
     told = _told(snapshot)
+    if not told:
+        return ""
     return " ".join(part for part in (*_doubts(told), _by_whom(snapshot, told), _never_ran(told)) if part)
 
 

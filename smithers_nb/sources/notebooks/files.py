@@ -83,14 +83,16 @@ def holds_notebooks(folder: Path, *, deep: bool = False) -> bool:
 
 
 class LocalFiles:
-    """Notebook files on this machine.
+    """Notebook files, or files of another kind, on this machine.
 
     Args:
         where: A file, a folder with folders in it, or a pattern.
+        suffixes: How their names end.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, suffixes: tuple[str, ...] = (SUFFIX,)) -> None:
         self.location = where
+        self._suffixes = suffixes
         self._where = Path(where).absolute()
         self._root = _fixed_part(self._where)
 
@@ -105,7 +107,7 @@ class LocalFiles:
         if self._where.is_file():
             return [_local(str(self._where), self._where.name)]
         pattern = None if self._where == self._root else self._where.relative_to(self._root).as_posix()
-        found = (_local(path, name) for path, name in _walk(self._root, "") if pattern is None or _fits(name, pattern))
+        found = (_local(path, name) for path, name in _walk(self._root, "", self._suffixes) if pattern is None or _fits(name, pattern))
         return sorted(found)
 
     def again(self, file: NotebookFile) -> NotebookFile | None:
@@ -188,8 +190,8 @@ def _before_magic(path: str) -> str:
     return "/".join(parts[: next((place for place, part in enumerate(parts) if is_pattern(part)), len(parts))])
 
 
-def _walk(folder: Path, prefix: str, *, deep: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield path and name of the notebook files below a folder; hidden folders and links to folders are left out."""
+def _walk(folder: Path, prefix: str, suffixes: tuple[str, ...] = (SUFFIX,), *, deep: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield path and name of the files of a kind below a folder; hidden folders and links to folders are left out."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -198,8 +200,8 @@ def _walk(folder: Path, prefix: str, *, deep: bool = True) -> Iterator[tuple[str
         name = f"{prefix}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
             if deep and entry.name not in _LEFT_OUT and not entry.name.startswith("."):
-                yield from _walk(Path(entry.path), f"{name}/")
-        elif entry.name.endswith(SUFFIX):
+                yield from _walk(Path(entry.path), f"{name}/", suffixes)
+        elif entry.name.endswith(suffixes):
             yield entry.path, name
 
 

@@ -23,6 +23,7 @@ from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.executed import cells_as_evidence, course, ending
 from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.session import SessionCourse, session_course
 from smithers_nb.model.verdict import Advice
 from smithers_nb.workflows.autopsy.excerpts import source_around, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
@@ -45,6 +46,8 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
         workflow_path: The workflow's file, when the caller knows better than the store.
     """
     run = snapshot.run
+    if (session := session_course(snapshot)) is not None:
+        return _of_session(snapshot, session)
     bucket, reason = health(snapshot, now)
     defects = tuple(find_defects(snapshot, now))
     failure = find_failure(snapshot) if bucket in _BROKEN else None
@@ -67,6 +70,13 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
     elif engine_of(snapshot).is_record:
         known = replace(known, summary=ending(snapshot), evidence=cells_as_evidence(snapshot), advice=_run_again(snapshot))
     return replace(known, problems=tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems))
+
+
+def _of_session(snapshot: Snapshot, session: SessionCourse) -> WhyRow:
+    """Explain a session from its run alone: its records, which take long to read, say nothing more."""
+    run = snapshot.run
+    problems = tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems)
+    return WhyRow(run_id=run.run_id, workflow=run.workflow, status=run.status, state=run.state, problems=problems, **vars(session))
 
 
 class _Asked(NamedTuple):

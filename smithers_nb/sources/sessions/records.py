@@ -1,0 +1,188 @@
+"""Reading a log line by line, whole or only its two ends, without keeping it.
+
+A line that is no JSON is counted; when it is the last one, it is being written. Two ends are enough to list a session: what it says of
+itself stands in front, how it ended at the back.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import orjson
+
+from smithers_nb.sources.sessions import claude, codex, gemini
+from smithers_nb.sources.sessions.claude import ClaudeCode
+from smithers_nb.sources.sessions.codex import Codex
+from smithers_nb.sources.sessions.fold import Fold, Session
+from smithers_nb.sources.sessions.gemini import GeminiStream
+from smithers_nb.sources.sessions.marks import Adapter, AdapterMaker, Json, Mark, time_of
+
+_HEAD: Final = 16_384
+_TAIL: Final = 32_768
+_TRIED: Final = 200
+_MAX_TORN: Final = 100
+Line = tuple[int, bytes]
+_ADAPTERS: Final[tuple[tuple[Callable[[Json], bool], AdapterMaker], ...]] = (
+    (codex.is_codex, Codex),
+    (claude.is_claude, ClaudeCode),
+    (gemini.is_gemini, GeminiStream),
+)
+"""What a CLI's record is known by, and what reads it; a new CLI adds one line."""
+
+
+class NotASession(ValueError):
+    """The file is no session log; the message says what it is instead."""
+
+
+def read_session(path: str) -> Session:
+    """Read a whole log.
+
+    Raises:
+        NotASession: It is something else.
+        OSError: It cannot be read.
+    """
+    with _opened(path) as file:
+        return _folded(enumerate(file, 1))
+
+
+def read_ends(path: str) -> Session:
+    """Read the beginning and the end of a log: enough for how it ended, not for its turns; line numbers mean nothing.
+
+    Raises:
+        NotASession: It is something else.
+        OSError: It cannot be read.
+    """
+    size = os.stat(path).st_size  # noqa: PTH116 - a folder may hold thousands
+    if size <= _HEAD + 2 * _TAIL or path.endswith(".gz"):
+        return read_session(path)
+    with open(path, "rb") as file:  # noqa: PTH123 - a folder may hold thousands
+        head = file.read(_HEAD).split(b"\n")[:-1] or [file.readline()]
+        back = _TAIL
+        while True:
+            file.seek(max(0, size - back))
+            tail = file.read(size - max(0, size - back)).split(b"\n")
+            tail = [line for line in (tail[1:] if back < size else tail) if line.strip()]
+            session = _of_ends(head, tail) if tail or back >= size else None
+            if session is not None and (session.turns or back >= size):
+                return session
+            back *= 4
+
+
+def events_of(path: str) -> Iterator[tuple[int, int | None, Mark]]:
+    """Yield the marks of a log with line and time.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with _opened(path) as file:
+        adapter: Adapter | None = None
+        for number, line in enumerate(file, 1):
+            record = _json(line)
+            if record is None:
+                continue
+            adapter = adapter or adapter_of(record)
+            for mark in adapter.marks(record) if adapter else ():
+                yield number, time_of(record), mark
+
+
+def adapter_of(record: Json) -> Adapter | None:
+    """Return what reads records like this one; None when nothing does."""
+    return next((adapter() for is_its_own, adapter in _ADAPTERS if is_its_own(record)), None)
+
+
+def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
+    first = _folded(((0, line) for line in head), whole=False)
+    last = _folded(((0, line) for line in tail), like=first, whole=False)
+    last.started = first.started if first.started is not None else last.started
+    last.about.ids = list(dict.fromkeys((*first.about.ids, *last.about.ids)))
+    for name in ("version", "cwd", "branch", "model", "parent"):
+        setattr(last.about, name, getattr(last.about, name) or getattr(first.about, name))
+    if last.turns and first.turns and not last.turns[0].label:
+        last.turns[0].label = first.turns[0].label
+    return last
+
+
+class _Reader:
+    """Takes lines one by one; what is not JSON is counted, and the first record that a CLI is known by chooses the adapter."""
+
+    def __init__(self, like: Session | None = None) -> None:
+        self.adapter: Adapter | None = None
+        self.fold: Fold | None = None
+        if like is not None:
+            self.adapter = next(made for _, adapter in _ADAPTERS if (made := adapter()).about.cli == like.about.cli)
+            self.fold = Fold(self.adapter.about, explicit=like.explicit)
+        self.torn: list[int] = []
+        self.first: Json | None = None
+        self.last: Json = {}
+        self.count = 0
+        self.tail = False
+        self.shape = ""
+
+    def take(self, number: int, line: bytes) -> None:
+        """Take one line."""
+        record = _json(line)
+        self.count, self.tail = number, record is None
+        if record is None:
+            if len(self.torn) < _MAX_TORN:
+                self.torn.append(number)
+            return
+        if self.adapter is None or self.fold is None:
+            self.shape = self.shape or _shape(record)
+            self.adapter = adapter_of(record)
+            self.fold = Fold(self.adapter.about) if self.adapter else None
+        if self.adapter is None or self.fold is None:
+            return
+        if "timestamp" in record:
+            self.first, self.last = self.first or record, record
+        at, read = None, False
+        for mark in self.adapter.marks(record):
+            at, read = (at, read) if read else (time_of(record), True)
+            self.fold.add(number, at, mark)
+
+    def session(self, *, whole: bool) -> Session:
+        """Return what was read.
+
+        Raises:
+            NotASession: No line was a record of a CLI that is known.
+        """
+        if self.fold is None:
+            raise NotASession(self.shape or ("its lines are no JSON objects" if self.count else "it is empty"))
+        session = self.fold.finish(whole=whole)
+        session.started, session.ended = time_of(self.first or {}), time_of(self.last)
+        session.lines, session.torn, session.tail = self.count, self.torn, self.tail
+        return session
+
+
+def _folded(lines: Iterable[Line], *, like: Session | None = None, whole: bool = True) -> Session:
+    reader = _Reader(like)
+    for number, line in lines:
+        if not line.isspace() and line:
+            reader.take(number, line)
+        if reader.adapter is None and number > _TRIED:
+            break
+    return reader.session(whole=whole)
+
+
+def _shape(record: Json | None) -> str:
+    if not record:
+        return ""
+    keys = ", ".join(sorted(record)[:5])
+    return f"its records have the keys {keys}, which is no record of Claude Code, Codex or Gemini CLI"
+
+
+def _json(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _opened(path: str) -> IO[bytes]:
+    if path.endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return Path(path).open("rb")

@@ -1,0 +1,249 @@
+"""A session as rows of runs, nodes, attempts, events, tokens and gates: pure functions, no reading.
+
+A turn is a node, `turn:N` from 1, and its attempt; an event is a record, and its number is the line. What only a log knows stands in the
+run's configuration under `session`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, Final
+
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow, TaskRow, TokenRow
+from smithers_nb.model.vocabulary import event_category
+from smithers_nb.sources.sessions.marks import Mark, clean
+from smithers_nb.sources.stores.json_text import dump
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.notebooks.files import NotebookFile
+    from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
+
+SESSION_TURN: Final = "session-turn"
+"""Kind of an attempt and a task: what an agent CLI did between two prompts of a person."""
+
+_LABEL: Final = 80
+_TOLD: Final = 60
+_STATES: Final = {"finished": "finished", "failed": "failed", "interrupted": "cancelled", "waiting": "in-progress", "cut": "in-progress"}
+_EVENTS: Final = {
+    "begin": "TurnStarted", "prompt": "PromptSent", "command": "CommandSent", "say": "AgentSaid", "reply": "AgentReplied",
+    "call": "ToolCallStarted", "result": "ToolCallFinished", "retry": "AgentRetried", "error": "NodeFailed", "interrupt": "NodeCancelled",
+    "denied": "ApprovalDenied", "done": "NodeFinished", "compact": "AgentCompacted", "rollback": "RevertFinished",
+    "resumed": "RunAutoResumed", "bye": "RunExited",
+}  # fmt: skip
+_CATEGORIES: Final = {"TurnStarted": "node", "PromptSent": "node", "CommandSent": "node"}
+_AGENT_FILE: Final = re.compile(r"(?:^|/)agent-[\w-]+\.jsonl$")
+_SUBAGENTS: Final = re.compile(r"^(.+?)/subagents/.*agent-[\w-]+\.jsonl$")
+
+
+def run_row(file: NotebookFile, session: Session, location: str, names: Iterable[str] = ()) -> RunRow:
+    """Describe a session; its status is the state, in the words that this source has for it.
+
+    Args:
+        file: Its log.
+        session: What the log says.
+        location: The place it was read from.
+        names: Run ids of that place, among which the session that started this one is looked for.
+    """
+    end, about = session.end, session.about
+    failed = end.state == "failed"
+    error = _error(end) | {"source": f"node:turn:{session.last.number}"} if failed and session.last else None
+    over = end.state in {"finished", "failed", "interrupted"}
+    duration = (session.ended - session.started) / 1000 if session.started is not None and session.ended is not None else None
+    return RunRow(
+        run_id=file.run_id,
+        source=location,
+        workflow=_project(about.cwd) or about.cli,
+        workflow_path=file.path,
+        workflow_hash=None,
+        parent_run_id=_parent(file.run_id, session, names),
+        status=end.state,
+        state=end.state,
+        created_at=session.started if session.started is not None else file.modified_at,
+        started_at=session.started,
+        finished_at=session.ended if over else None,
+        heartbeat_at=None,
+        duration_s=duration,
+        error_code=end.code or None if failed else None,
+        error_message=_message(end),
+        error=dump(error) if error else None,
+        config=dump({"session": _told(file, session)}),
+        owner=None,
+        cancel_requested_at=None,
+        root=about.cwd or None,
+    )
+
+
+def _message(end: End) -> str | None:
+    """Say in a few words what the session failed on or stopped at."""
+    if end.state == "finished":
+        return None
+    if end.state == "failed" or end.reason == "retrying":
+        return end.text or "an error without words"
+    said = {"person": "interrupted by a person", "exit": "left by a person", "asks": f"{end.code} asks a person"}
+    ends = {"open-call": f"the log ends in a call of {end.code or 'a tool'}", "no-answer": "the log ends before an answer"}
+    return (said | ends).get(end.reason, "the log ends in the middle of a turn")
+
+
+def _told(file: NotebookFile, session: Session) -> dict[str, Any]:
+    """What only this source knows of a session, for whoever puts it into words."""
+    end, about = session.end, session.about
+    told = {
+        "file": file.path,
+        "cli": about.cli,
+        "version": about.version,
+        "id": about.ids[-1] if about.ids else "",
+        "ids": about.ids if len(about.ids) > 1 else [],
+        "cwd": about.cwd,
+        "model": about.model,
+        "end": _end(end),
+        "turn": session.last.number if session.last else None,
+        "turns": len(session.turns),
+        "subagent": _AGENT_FILE.search(file.run_id) is not None,
+        "compactions": session.compactions,
+        "troubles": [_trouble(trouble) for trouble in session.counting()[:_TOLD]],
+        "failedCalls": sum(turn.failed_calls for turn in session.turns if not turn.dead),
+        "rolledBack": sum(turn.dead for turn in session.turns),
+        "lines": session.lines,
+        "torn": session.torn,
+        "tornTail": session.tail,
+        "unknown": about.unknown,
+    }
+    return {key: value for key, value in told.items() if value not in (None, "", [], {}, False)}
+
+
+def _end(end: End) -> dict[str, Any]:
+    return {"state": end.state, "reason": end.reason, "line": end.line, "text": end.text, "code": end.code}
+
+
+def _trouble(trouble: Trouble) -> dict[str, Any]:
+    names = ("kind", "line", "last", "turn", "text", "code", "count", "limit", "name", "recovered", "own")
+    return {name: value for name in names if (value := getattr(trouble, name)) not in (None, "", False)}
+
+
+def _error(end: End) -> dict[str, Any]:
+    status = {"statusCode": int(end.code)} if end.code.isdecimal() else {}
+    return {"name": "AgentError", "code": None if status else end.code or None, "message": end.text} | status
+
+
+def _project(cwd: str) -> str:
+    path = PureWindowsPath(cwd) if "\\" in cwd else PurePath(cwd)
+    return path.name
+
+
+def _parent(run_id: str, session: Session, names: Iterable[str]) -> str | None:
+    """Return the run id of the session that started this one, where its log is in the same place."""
+    below = _SUBAGENTS.match(run_id)
+    wanted = f"{below[1]}.jsonl" if below else f"{session.about.parent}.jsonl"
+    if not below and (not session.about.parent or run_id.endswith(wanted)):
+        return None
+    return next((name for name in names if name == wanted or name.endswith((f"/{wanted}", f"-{wanted}"))), None)
+
+
+def node_rows(file: NotebookFile, session: Session) -> Iterator[NodeRow]:
+    """Describe each turn."""
+    for turn in session.turns:
+        yield NodeRow(file.run_id, _id(turn), 0, _id(turn), _state(turn), _label(turn), 1, turn.ended or turn.at, None)
+
+
+def attempt_rows(file: NotebookFile, session: Session) -> Iterator[AttemptRow]:
+    """Describe how each turn went."""
+    for turn in session.turns:
+        failed = turn.end.state == "failed" and not turn.dead
+        yield AttemptRow(
+            run_id=file.run_id,
+            node_id=_id(turn),
+            iteration=0,
+            attempt=1,
+            state=_state(turn),
+            started_at=turn.at,
+            finished_at=turn.ended,
+            duration_s=(turn.ended - turn.at) / 1000 if turn.ended is not None and turn.at is not None else None,
+            heartbeat_at=None,
+            kind=SESSION_TURN,
+            agent=session.about.cli,
+            engine=session.about.cli,
+            model=turn.model or None,
+            retries=0,
+            timeout_ms=None,
+            retryable=None,
+            error_name="AgentError" if failed else None,
+            error_code=turn.end.code or None if failed else None,
+            error_message=turn.end.text or "an error without words" if failed else None,
+            error_stack=None,
+            error=dump(_error(turn.end)) if failed else None,
+            cached=None,
+            response=turn.end.text or None if turn.end.state == "finished" else None,
+            reset=turn.dead,
+        )
+
+
+def task_rows(file: NotebookFile, session: Session) -> Iterator[TaskRow]:
+    """Give each turn its place."""
+    for turn in session.turns:
+        yield TaskRow(file.run_id, _id(turn), 0, turn.number - 1, SESSION_TURN, 1, None, None, None)
+
+
+def token_rows(file: NotebookFile, session: Session) -> Iterator[TokenRow]:
+    """Count the tokens of each turn: of a message the last count, of a rolled back turn as well, since it was paid for."""
+    for turn in session.turns:
+        if turn.tokens:
+            counts = (turn.tokens.get(name) for name in ("input", "output", "read", "write", "reasoning"))
+            yield TokenRow(file.run_id, _id(turn), 0, 1, session.about.cli, turn.model or None, *counts)
+
+
+def approval_rows(file: NotebookFile, session: Session) -> Iterator[ApprovalRow]:
+    """Describe what was denied; what was allowed, and what is asked right now, leaves no record."""
+    for place, trouble in enumerate(one for one in session.troubles if one.kind in {"refused", "permission"}):
+        yield ApprovalRow(
+            run_id=file.run_id,
+            node_id=f"turn:{trouble.turn}",
+            iteration=place,
+            status="denied",
+            title=f"line:{trouble.line}",
+            summary=None,
+            requested_at=None,
+            decided_at=None,
+            decided_by="a person" if trouble.kind == "refused" else "a permission rule",
+            note=trouble.text,
+            auto_approved=False,
+            actionable=False,
+            mode="gate",
+            for_question=False,
+        )
+
+
+def event_rows(file: NotebookFile, session: Session, marks: Iterable[tuple[int, int | None, Mark]]) -> Iterator[EventRow]:
+    """Tell the course of a session: one event for each record that says something, with the number of its line."""
+    starts = iter(session.turns)
+    upcoming, node, before = next(starts, None), None, 0
+    for line, at, mark in marks:
+        if mark.kind == "usage" or line == before:
+            continue
+        while upcoming is not None and line >= upcoming.line:
+            node, upcoming = _id(upcoming), next(starts, None)
+        before, kind = line, _EVENTS[mark.kind]
+        failed = {} if mark.ok else {"failed": True}
+        told = {"type": kind, "line": line, "tool": mark.more.get("name"), "code": mark.code, "text": clean(mark.text), **failed}
+        payload = dump({key: value for key, value in told.items() if value not in (None, "")})
+        yield EventRow(file.run_id, line, at, kind, _category(kind), node, 0 if node else None, 1 if node else None, payload)
+
+
+def _category(kind: str) -> str:
+    return _CATEGORIES.get(kind) or event_category(kind)
+
+
+def _id(turn: Turn) -> str:
+    return f"turn:{turn.number}"
+
+
+def _state(turn: Turn) -> str:
+    if turn.dead or turn.end.reason == "killed":
+        return "skipped" if turn.dead else "cancelled"
+    return _STATES[turn.end.state]
+
+
+def _label(turn: Turn) -> str | None:
+    line = next((line.strip() for line in turn.label.splitlines() if line.strip()), "")
+    return (line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…") or None

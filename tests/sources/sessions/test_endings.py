@@ -1,0 +1,203 @@
+"""How a session ended, which line proves it, whose fault it was: by the kinds of record, for both CLIs."""
+
+from __future__ import annotations
+
+import pytest
+
+from smithers_nb import connect
+from tests.support.sessions import SESSION, api_error, call, codex, event, item, result, retry, said, user, write_log
+
+REFUSED = "The user doesn't want to proceed with this tool use. To tell you how to proceed, the user said:\nuse pnpm"
+STOPPED = "[Request interrupted by user for tool use]"
+MISSING = "Agent type 'tidy' not found. Available agents: Bash, kit:tidy"
+BEGIN = event("task_started", turn_id="t1")
+ASKED = event("user_message", message="add a test")
+ANSWER = item("message", role="assistant", content=[{"type": "output_text", "text": "Added."}])
+DONE = event("task_complete", turn_id="t1", last_agent_message="Added.")
+
+
+def output(text):
+    """The output of a call of Codex."""
+    return item("function_call_output", call_id="c1", output=text)
+
+
+SHELL = item("function_call", name="shell_command", call_id="c1", arguments='{"command": "make"}')
+
+CLAUDE = {
+    "answered": ([user("hi"), said("done")], "finished", None, 2),
+    "after retries": ([user("hi"), retry(1), retry(2), said("done")], "finished", None, 4),
+    "a failed turn before": ([user("hi"), api_error("API Error: 500 {}"), user("again"), said("ok")], "finished", "agent-flake", 2),
+    "overloaded": ([user("hi"), retry(10), api_error('API Error: 529 {"error":{"message":"Overloaded"}}')], "failed", "agent-flake", 3),
+    "usage limit": ([user("hi"), api_error("You've hit your session limit · resets 9:50pm")], "failed", "environment", 2),
+    "bad model": ([user("hi"), api_error('API Error: 400 {"error":{"message":"Invalid model: x"}}')], "failed", "environment", 2),
+    "stopped in a retry": ([user("hi"), retry(1, "your token plan not support model x", 500)], "interrupted", "environment", 2),
+    "network lost": ([user("hi"), retry(1, ""), user(STOPPED), user("go on"), said("ok")], "finished", "agent-flake", 2),
+    "interrupted": (
+        [user("hi"), call("a"), result("a", STOPPED, error=True), user([{"type": "text", "text": STOPPED}])],
+        "interrupted",
+        None,
+        3,
+    ),
+    "refused, then done": ([user("hi"), call("a"), result("a", REFUSED, error=True), said("ok")], "finished", None, 4),
+    "denied by a rule": (
+        [user("hi"), call("a"), result("a", "Permission to use Bash with command ls has been denied.", error=True), said("ok")],
+        "finished",
+        "environment",
+        3,
+    ),
+    "agent misnamed": ([user("hi"), call("a", "Task"), result("a", MISSING, error=True), said("ok")], "finished", "workflow-bug", 3),
+    "command misnames": (
+        [user("<command-name>/plan</command-name>"), call("a", "Task"), result("a", MISSING, error=True), said("ok")],
+        "finished",
+        "environment",
+        3,
+    ),
+    "empty-handed subagent": (
+        [user("hi"), call("a", "Task"), result("a", [{"type": "text", "text": "Prompt is too long"}]), said("ok")],
+        "finished",
+        "agent-flake",
+        3,
+    ),
+    "open call": ([user("hi"), said("look"), call("a")], "cut", None, 3),
+    "asks": ([user("hi"), call("a", "AskUserQuestion")], "waiting", None, 2),
+    "no answer": ([user("hi"), said("ok"), user("and?")], "cut", None, 3),
+    "after a result": ([user("hi"), call("a"), result("a", "x")], "cut", None, 3),
+    "local command last": ([user("hi"), said("ok"), user("<command-name>/model</command-name>")], "finished", None, 2),
+    "left": ([user("hi"), call("a"), user("<command-name>/exit</command-name>")], "interrupted", None, 3),
+    "headless limit": ([user("hi"), {"type": "result", "subtype": "error_max_turns", "session_id": SESSION}], "failed", "workflow-bug", 2),
+    "subagent inline": ([user("hi"), said("ok"), call("a") | {"isSidechain": True}], "finished", None, 2),
+}
+CODEX = {
+    "done": ([BEGIN, ASKED, ANSWER, DONE], "finished", None, 5),
+    "exit codes are work": ([BEGIN, ASKED, SHELL, output("Exit code: 2\nOutput:\nno such file"), ANSWER, DONE], "finished", None, 7),
+    "aborted": (
+        [BEGIN, ASKED, SHELL, output("aborted by user after 3s"), event("turn_aborted", reason="interrupted")],
+        "interrupted",
+        None,
+        6,
+    ),
+    "an error at the end": (
+        [
+            BEGIN,
+            ASKED,
+            event("task_complete", error={"message": "You've hit your usage limit.", "codex_error_info": "usage_limit_exceeded"}),
+        ],
+        "failed",
+        "environment",
+        4,
+    ),
+    "a silent limit": (
+        [
+            BEGIN,
+            ASKED,
+            event("token_count", rate_limits={"primary": {"used_percent": 100.0, "window_minutes": 300}}),
+            event("task_complete"),
+        ],
+        "failed",
+        "environment",
+        5,
+    ),
+    "no answer is no failure": ([BEGIN, ASKED, event("task_complete", last_agent_message=None)], "finished", None, 4),
+    "open call on a bare machine": (
+        [BEGIN, ASKED, SHELL, output("Exit code: 1\nOutput:\n" + "\0".join("has no installed distributions")), SHELL],
+        "cut",
+        "environment",
+        6,
+    ),
+    "no end": ([BEGIN, ASKED, ANSWER], "cut", None, 4),
+    "rolled back": (
+        [BEGIN, ASKED, event("turn_aborted", reason="interrupted"), event("thread_rolled_back", num_turns=1), BEGIN, ASKED, ANSWER, DONE],
+        "finished",
+        None,
+        9,
+    ),
+    "a fix that was none": (
+        [
+            *(BEGIN, ASKED, event("task_complete", last_agent_message="Fixed the deposit.")),
+            *(event("task_started"), event("user_message", message="it still fails with the same error"), ANSWER, DONE),
+        ],
+        "finished",
+        "agent-flake",
+        6,
+    ),
+}
+INIT = {"type": "init", "session_id": SESSION, "model": "gemini-x"}
+TOLD = {"type": "message", "role": "user", "content": "build it"}
+USED = {"type": "tool_use", "tool_name": "activate_skill", "tool_id": "a", "parameters": {}}
+UNKNOWN = {"type": "tool_result", "tool_id": "a", "status": "error", "error": {"message": 'Skill "web" not found. Available skills are: '}}
+BUILT = {"type": "message", "role": "assistant", "content": "Built.", "delta": True}
+GEMINI = {
+    "done": ([INIT, TOLD, BUILT, {"type": "result", "status": "success", "stats": {"input": 9, "output_tokens": 2}}], "finished", None, 4),
+    "failed": ([INIT, TOLD, {"type": "result", "status": "error", "error": {"message": "quota exceeded"}}], "failed", "environment", 3),
+    "cut after a missing skill": ([TOLD, INIT, TOLD, USED, UNKNOWN, USED], "cut", "environment", 5),
+    "no result": ([INIT, TOLD, BUILT], "cut", None, 3),
+}
+
+
+def explain(path):
+    """Explain the only session of a file."""
+    with connect(path) as project:
+        return project.run(path.name).why()
+
+
+def lines(why):
+    """Lines that an explanation rests on."""
+    return [int(piece.ref.removeprefix("line:")) for piece in why.evidence]
+
+
+@pytest.mark.parametrize("name", CLAUDE)
+def test_claude(tmp_path, name):
+    """State, class and the line that proves it."""
+    records, state, failure_class, line = CLAUDE[name]
+    why = explain(write_log(tmp_path / "session.jsonl", *records))
+    assert (why.state, why.failure_class) == (state, failure_class)
+    assert line in lines(why)
+    assert f"line {line}" in why.summary
+
+
+@pytest.mark.parametrize("name", CODEX)
+def test_codex(tmp_path, name):
+    """State, class and the line that proves it."""
+    records, state, failure_class, line = CODEX[name]
+    why = explain(write_log(tmp_path / "rollout-1.jsonl", *codex(*records)))
+    assert (why.state, why.failure_class) == (state, failure_class)
+    assert line in lines(why)
+
+
+@pytest.mark.parametrize("name", GEMINI)
+def test_gemini(tmp_path, name):
+    """State, class and the line that proves it."""
+    records, state, failure_class, line = GEMINI[name]
+    why = explain(write_log(tmp_path / "stream.jsonl", *records))
+    assert (why.state, why.failure_class) == (state, failure_class)
+    assert line in lines(why)
+
+
+def test_what_to_do_is_the_command_of_that_cli(tmp_path):
+    """A session is resumed by its own program; a finished one needs nothing."""
+    failed = write_log(tmp_path / "a.jsonl", *CLAUDE["overloaded"][0])
+    assert explain(failed).commands == (f"claude --resume {SESSION}",)
+    assert "/home/dev/shop" in explain(failed).advice.detail
+    assert explain(write_log(tmp_path / "b.jsonl", *codex(BEGIN, ASKED))).commands == (f"codex resume {SESSION}",)
+    assert explain(write_log(tmp_path / "c.jsonl", *CLAUDE["answered"][0])).advice is None
+
+
+@pytest.mark.slow
+def test_the_last_failed_turn_decides_in_every_answer(tmp_path):
+    """`why`, the autopsy and the list of failures say the same of a session with several failed turns."""
+    first, last = api_error("API Error: 529 overloaded"), api_error('API Error: 400 {"error":{"message":"Invalid model: x"}}')
+    path = write_log(tmp_path / "s.jsonl", user("hi"), first, user("hi"), last)
+    with connect(path) as project:
+        run = project.run("s.jsonl")
+        verdict = run.autopsy()
+        assert run.why().failure_class == verdict.failure_class == "environment"
+        assert "Invalid model" in verdict.root_cause.partition(". ")[0]
+        assert verdict.suggestion == "fix-environment"
+        assert list(project.failures.failure_class) == ["agent-flake", "environment"]
+
+
+def test_secrets_are_not_shown(tmp_path):
+    """A key in an error is taken out before anything is cut."""
+    key = "sk-ant-" + "api03-" + "a1B2" * 12
+    why = explain(write_log(tmp_path / "s.jsonl", user(f"use {key}"), api_error(f"API Error: 401 invalid api key {key}")))
+    assert "a1B2a1B2" not in str(why.as_json())

@@ -1,0 +1,159 @@
+"""Session logs are runs like any other: by file, folder, pattern and the usual place of a CLI; bad ones are told in a clear line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from smithers_nb import connect
+from smithers_nb.errors import SourceUnreadable
+from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, RunRow, TokenRow
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.sessions.records import read_ends, read_session
+from tests.support.sessions import SESSION, api_error, call, codex, event, log, result, said, user, write_log
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A folder of Claude Code: two projects, a subagent, and files that are no sessions."""
+    projects = tmp_path / ".claude" / "projects"
+    write_log(projects / "-shop" / f"{SESSION}.jsonl", user("hi"), call("a", "Task"), result("a", "ok"), said("done", message="m2"))
+    agent = {"isSidechain": True, "agentId": "a1"}
+    write_log(projects / "-shop" / SESSION / "subagents" / "agent-a1.jsonl", user("look", **agent), said("seen", **agent))
+    write_log(projects / "-till" / "b.jsonl", user("hi"), api_error("API Error: 529 overloaded"))
+    write_log(tmp_path / ".claude" / "history.jsonl", {"display": "hi"})
+    return tmp_path / ".claude"
+
+
+@pytest.mark.parametrize("place", ["sessions:{}", "claude:{}", "{}", "sessions:{}/projects/*/*.jsonl", "claude:"])
+def test_places(home, monkeypatch, place):
+    """The folder of a CLI, a pattern and the usual place hold the same sessions."""
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(home))
+    with connect(place.format(home)) as project:
+        states = project.runs().set_index("run_id").state.to_dict()
+    assert {name.rpartition("/")[2]: state for name, state in states.items() if "agent-" not in name} == {
+        f"{SESSION}.jsonl": "finished",
+        "b.jsonl": "failed",
+    }
+
+
+def test_a_subagent_is_a_child_run(home):
+    """Its own file belongs to the session that started it, which is found by its id."""
+    source = open_source(home)
+    parents = {row.run_id: row.parent_run_id for row in source.rows(RunRow)}
+    assert parents[f"-shop/{SESSION}/subagents/agent-a1.jsonl"] == f"-shop/{SESSION}.jsonl"
+    assert parents[f"-shop/{SESSION}.jsonl"] is None
+    assert source.run_ids("b.jsonl") == ["-till/b.jsonl"]
+
+
+def test_failures_of_a_folder(home):
+    """They are grouped by signature."""
+    with connect(home) as project:
+        assert project.signatures()["count"].to_list() == [1]
+
+
+def test_tokens_are_the_last_of_each_message(tmp_path):
+    """A message's counts are repeated on each of its records, and Codex repeats a count."""
+    records = [user("hi"), said("a", tokens=1), call("c", tokens=9), result("c", "x"), said("b", message="m2", tokens=4)]
+    source = open_source(write_log(tmp_path / "s.jsonl", *records))
+    assert [row.output_tokens for row in source.rows(TokenRow)] == [13]
+    count = event(
+        "token_count", info={"total_token_usage": {"output_tokens": 7}, "last_token_usage": {"input_tokens": 3, "output_tokens": 7}}
+    )
+    source = open_source(write_log(tmp_path / "r.jsonl", *codex(event("task_started"), count, count)))
+    assert [row.output_tokens for row in source.rows(TokenRow)] == [7]
+
+
+def test_turns_records_and_denials(tmp_path):
+    """A turn is a node, a record an event with the number of its line, a denial a decided gate."""
+    refused = "The user doesn't want to proceed with this tool use."
+    path = write_log(tmp_path / "s.jsonl", user("hi"), said("ok"), user("go"), call("a"), result("a", refused, error=True), said("fine"))
+    source = open_source(path)
+    assert [(row.node_id, row.label, row.state) for row in source.rows(NodeRow)] == [
+        ("turn:1", "hi", "finished"),
+        ("turn:2", "go", "finished"),
+    ]
+    assert [(row.seq, row.node_id) for row in source.rows(EventRow)][-2:] == [(5, "turn:2"), (6, "turn:2")]
+    assert [(row.title, row.decided_by) for row in source.rows(ApprovalRow)] == [("line:5", "a person")]
+
+
+@pytest.mark.parametrize("cli", ["claude", "codex"])
+def test_two_ends_say_how_a_long_log_ended(tmp_path, cli):
+    """A long log is listed without its middle, in the same state."""
+    filler = [user("more"), said("word " * 2_000)]
+    records = [*filler * 40, user("last"), api_error("API Error: 500 x")]
+    if cli == "codex":
+        records = codex(*[event("task_started"), event("agent_message", message="word " * 2_000)] * 40, event("turn_aborted"))
+    path = write_log(tmp_path / "s.jsonl", *records)
+    whole, ends = read_session(str(path)), read_ends(str(path))
+    assert (ends.end.state, ends.end.reason, ends.started, ends.ended) == (whole.end.state, whole.end.reason, whole.started, whole.ended)
+    assert len(ends.turns) < len(whole.turns)
+
+
+def test_a_line_of_ten_megabytes(tmp_path):
+    """Its end is found behind it, and no more than its beginning is kept."""
+    path = write_log(tmp_path / "s.jsonl", user("hi"), call("a"), result("a", "x" * 10_000_000, error=True))
+    assert read_ends(str(path)).end.reason == read_session(str(path)).end.reason == "after-result"
+
+
+def test_a_torn_last_line(tmp_path):
+    """It is being written: the answer says so, and what stands before counts."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(log(user("hi"), said("ok")) + b'{"type": "user", "mess')
+    with connect(path) as project:
+        why = project.run("s.jsonl").why()
+    assert why.state == "finished"
+    assert "Its last line is torn (line 3)" in why.summary
+
+
+def test_a_log_that_grows_is_read_again(tmp_path):
+    """What was appended changes the answer of a source that is open."""
+    path = write_log(tmp_path / "s.jsonl", user("hi"))
+    source = open_source(path)
+    assert source.rows(RunRow)[0].state == "cut"
+    with path.open("ab") as file:
+        file.write(log(said("ok")))
+    assert source.rows(RunRow)[0].state == "finished"
+
+
+def test_two_sessions_in_one_file_and_clocks_that_run_backwards(tmp_path):
+    """The last turn in the file decides, and the answer says that there are two."""
+    other = user("hello", sessionId="other", timestamp="2020-01-01T00:00:00Z")
+    path = write_log(tmp_path / "s.jsonl", user("hi"), said("ok"), other, said("yes", sessionId="other"))
+    with connect(path) as project:
+        why = project.run("s.jsonl").why()
+    assert why.state == "finished"
+    assert "2 session ids" in why.summary
+
+
+def test_unknown_records_are_counted(tmp_path):
+    """A type of a newer version changes nothing and is no error."""
+    path = write_log(tmp_path / "s.jsonl", user("hi"), {"type": "hologram", "sessionId": SESSION}, {"uuid": "x"}, said("ok"))
+    session = read_session(str(path))
+    assert session.end.state == "finished"
+    assert session.about.unknown == {"hologram": 1, "without a type": 1}
+
+
+def test_a_compressed_log(tmp_path):
+    """Old rollouts may be compressed."""
+    path = tmp_path / "rollout-1.jsonl.gz"
+    path.write_bytes(gzip.compress(log(*codex(event("task_started"), event("turn_aborted", reason="interrupted")))))
+    assert open_source(path).rows(RunRow)[0].state == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\x00\xff\n\n", "its lines are no JSON objects"),
+        (json.dumps({"question": "q", "answer": "a"}).encode(), "its records have the keys answer, question"),
+    ],
+)
+def test_not_a_session(tmp_path, content, words):
+    """A clear line says what the file is instead."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(SourceUnreadable, match=f"not a session log: {words}"):
+        open_source(path)
