@@ -19,6 +19,9 @@ NOTEBOOK_ENDS: Final = frozenset({"interrupted", "partial"})
 SESSION_ENDS: Final = frozenset({"interrupted", "cut", "waiting"})
 """How the log of an agent CLI may end besides finished and failed: stopped by somebody, nobody can know, the agent asked something."""
 
+SESSION_TURN: Final = "session-turn"
+"""Kind of an attempt and a task: what an agent CLI did between two prompts of a person."""
+
 TERMINAL_STATUSES: Final = frozenset({"finished", "continued", "failed", "cancelled"}) | NOTEBOOK_ENDS | SESSION_ENDS
 """Run statuses after which the engine does nothing more by itself."""
 

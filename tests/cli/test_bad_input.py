@@ -99,7 +99,7 @@ def test_an_unknown_kind_of_source(cli) -> None:
     "args",
     [
         ["nope"],
-        ["why"],
+        ["inspect"],
         ["why", "a", "b"],
         ["why", "x", "--no-such-option"],
         ["ps", "--limit", "0"],

@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.classify.recognised import recognised
-from smithers_nb.diagnosis.classify.refusals import SESSION_TURN, provider_error
+from smithers_nb.diagnosis.classify.refusals import provider_error
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
 from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
 from smithers_nb.model.verdict import Classification, Failure, Hypothesis
+from smithers_nb.model.vocabulary import SESSION_TURN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

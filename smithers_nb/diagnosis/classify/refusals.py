@@ -13,9 +13,6 @@ from smithers_nb.model.verdict import Classification
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import FailureClass, Suggestion
 
-SESSION_TURN: Final = "session-turn"
-"""Kind of an attempt that is a turn of an agent CLI's session."""
-
 _FOR_GOOD: Final = re.compile(
     r"not support(?:ed)? model|invalid model|unknown model|model\b.{0,60}\b(?:not found|not available|does not exist|not supported)"
     r"|token plan|credit balance|billing|invalid (?:x-)?api.?key|authenticat|unauthori[sz]ed|please run /login|oauth|not logged in"

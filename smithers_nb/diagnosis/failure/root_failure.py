@@ -20,6 +20,7 @@ from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, wha
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.model.verdict import Evidence, Failure, Link
+from smithers_nb.model.vocabulary import SESSION_TURN
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _fatal_denials(snapshot: Snapshot) -> list[ApprovalRow]:
 def _blamed_node(snapshot: Snapshot, failed: Mapping[NodeKey, list[AttemptRow]]) -> NodeKey | None:
     """Return the last turn of a session, which alone decides: after those that failed before it the person asked again."""
     named = str(as_object(snapshot.run.error).get("source") or "").removeprefix("node:")
-    return next((key for key in failed if key.node_id == named and failed[key][-1].kind == "session-turn"), None)
+    return next((key for key in failed if key.node_id == named and failed[key][-1].kind == SESSION_TURN), None)
 
 
 def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:

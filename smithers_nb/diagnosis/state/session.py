@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.classify.classify import classify_message
-from smithers_nb.diagnosis.classify.refusals import SESSION_TURN, is_limit, of_rule, provider_error
+from smithers_nb.diagnosis.classify.refusals import is_limit, of_rule, provider_error
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.text.quotes import quoted
 from smithers_nb.model.verdict import Advice, Classification, Evidence, Failure, Link
+from smithers_nb.model.vocabulary import SESSION_TURN
 from smithers_nb.redact import redact
 from smithers_nb.sources.stores.json_text import as_object
 

@@ -12,16 +12,13 @@ from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow, TaskRow, TokenRow
-from smithers_nb.model.vocabulary import event_category
+from smithers_nb.model.vocabulary import SESSION_TURN, event_category
 from smithers_nb.sources.sessions.marks import Mark, clean
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
     from smithers_nb.sources.notebooks.files import NotebookFile
     from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
-
-SESSION_TURN: Final = "session-turn"
-"""Kind of an attempt and a task: what an agent CLI did between two prompts of a person."""
 
 _LABEL: Final = 80
 _TOLD: Final = 60
