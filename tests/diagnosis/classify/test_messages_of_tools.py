@@ -1,4 +1,4 @@
-"""Messages of compilers, package managers, databases, clouds, providers and shells, written before a look at the rules."""
+"""Messages of compilers, package managers, databases, clouds, providers and shells, written to see what the rules get wrong."""
 
 from __future__ import annotations
 
