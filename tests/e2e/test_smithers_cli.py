@@ -87,7 +87,7 @@ def test_smithers_own_trigger_runs_our_autopsy(smithers):
     run_id = done.stderr.partition("autopsy launched: ")[2].partition(". ")[0]
     assert run_id.startswith("post-failure-"), done.stderr
     row = smithers.row(run_id)
-    assert (row["failure_class"], row["suggestion"], row["bug_filed"]) == ("workflow-bug", "edit-workflow-and-reset", False)
+    assert (row["failure_class"], row["suggestion"], row["bug_filed"]) == ("unknown", "escalate", False)
     assert "no such thing as foo" in row["root_cause"]
     assert Path(row["report"]).is_relative_to(smithers.folder / "artifacts")
     assert Path(row["report"]).is_file()
