@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the attacks did; the counts travel with the reports, so that they also come from the processes of xdist."""
-    found = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"]
+    found = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "teardown"]
     if lines := attacks.table([dict(report.user_properties) for report in found]):
         terminalreporter.section("attacks")
         terminalreporter.write_line("\n".join(lines))

@@ -70,7 +70,10 @@ def run(arguments: Sequence[str]) -> NoReturn:
         kernel.initialize(list(arguments))
     kernel.shell.ask_exit = _exit
     evidence.watch(kernel.shell)
-    threading.Thread(target=_preload, name="preload", daemon=True).start()
+    preload = threading.Thread(target=_preload, name="preload", daemon=True)
+    # two threads that import parts of one package at once may each see it half-made, and Python lets one of them fail
+    kernel.shell.events.register("pre_run_cell", lambda _: preload.join())
+    preload.start()
     kernel.start()
     _end(kernel)
 

@@ -64,7 +64,7 @@ def test_files_stay_in_the_artifacts_folder(cli, own_example: Path, tmp_path: Pa
 
 def test_a_run_that_did_not_fail_starts_no_notebook(cli, example: Path, tmp_path: Path) -> None:
     """Nothing is written for a run that finished."""
-    answer = cli("report", "order-sync-004", "-s", example, "--artifacts", tmp_path / "out")
+    answer = cli("autopsy", "order-sync-004", "-s", example, "--artifacts", tmp_path / "out")
     assert answer.code == 4
     assert not (tmp_path / "out").exists()
 
