@@ -13,7 +13,7 @@ SmithersNbError            hint, exit_code
 │   ├── RunNotFailed       there is nothing to autopsy
 │   └── NodeNotFound       the run has no such node
 ├── JournalUnusable        our own store cannot be opened, read or written
-├── ClaimLost              another process executes the run now
+├── LeaseLost              another process executes the run now
 ├── StageError             a stage or a gate ends its run; `code` says why
 ├── ControlRefused         a run cannot be resumed, decided, cancelled, … in its state; `code` says why
 ├── BugReportError         a report to the makers of Smithers; `code` says what is wrong with it
@@ -132,7 +132,7 @@ class JournalUnusable(SmithersNbError):
     exit_code = 1
 
 
-class ClaimLost(SmithersNbError):
+class LeaseLost(SmithersNbError):
     """Another process executes the run now; whoever gets this writes nothing more about it."""
 
     exit_code = 1

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
 
 from smithers_nb.model.beads import BEAD_GRAINS
-from smithers_nb.model.rows import GRAINS
+from smithers_nb.model.rows import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +41,15 @@ def contract(row: type[Any]) -> tuple[Column, ...]:
     return _contracts[row]
 
 
-def describe(grain: str) -> pd.DataFrame:
+def describe(table: str) -> pd.DataFrame:
     """Show a contract: one row per column with its dtype, whether it may be NA, and its meaning.
 
     Raises:
-        KeyError: There is no such grain; the names are the keys of `model.rows.GRAINS` and `model.beads.BEAD_GRAINS`.
+        KeyError: There is no such table; the names are the keys of `model.rows.TABLES` and `model.beads.BEAD_GRAINS`.
     """
     import pandas as pd
 
-    columns = contract({**GRAINS, **BEAD_GRAINS}[grain])
+    columns = contract({**TABLES, **BEAD_GRAINS}[table])
     return pd.DataFrame(
         {
             "dtype": [column.dtype for column in columns],
@@ -61,7 +61,7 @@ def describe(grain: str) -> pd.DataFrame:
 
 
 def empty(row: type[R]) -> pd.DataFrame:
-    """Give the frame of a contract without rows."""
+    """Return the frame of a contract without rows."""
     return frame_from_rows(row, ())
 
 

@@ -41,7 +41,7 @@ def register(shell: InteractiveShell) -> None:
 
 
 def _autopsy(line: str) -> Card:
-    """Say why a run failed: %autopsy RUN [--source WHERE] [--workflow-path FILE] [--now TIME]."""
+    """Explain why a run failed: %autopsy RUN [--source WHERE] [--workflow-path FILE] [--now TIME]."""
     from smithers_nb.present.html.cards import verdict_card
 
     parser = _Parser("autopsy", add_help=False)

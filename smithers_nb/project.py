@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from smithers_nb.errors import ParameterError
-from smithers_nb.model import rows as grain
+from smithers_nb.model import rows as table
 from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
 from smithers_nb.model.timestamps import duration, now_ms, when
 from smithers_nb.present.html.text import one_line
-from smithers_nb.run import Frame, Grains, Run
+from smithers_nb.run import Frame, Frames, Run
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def autopsy(run: Run | str, source: str | Path | None = None, *, now: int | None
     return run.autopsy(**options if now is None else options | {"now": now})
 
 
-class Project(Grains):
+class Project(Frames):
     """A place that holds runs. Index it by run id, iterate over its runs, or ask it for frames of the whole store."""
 
     def __init__(self, where: str | Path | None = None, *, now: int | None = None) -> None:
@@ -102,7 +102,7 @@ class Project(Grains):
         workflow: str | None = None,
         since_ms: int | None = None,
         limit: int | None = None,
-    ) -> list[grain.RunRow]:
+    ) -> list[table.RunRow]:
         """Read the runs as typed rows, newest first, with the state derived at `now`.
 
         Args:
@@ -116,7 +116,7 @@ class Project(Grains):
         now = self.now
         wanted = {status} if isinstance(status, str) else set(status or ())
         only = {"workflow": [workflow]} if workflow is not None else None
-        found = [row._replace(state=run_state(row, now)) for row in self.source.rows(grain.RunRow, only=only, since_ms=since_ms)]
+        found = [row._replace(state=run_state(row, now)) for row in self.source.rows(table.RunRow, only=only, since_ms=since_ms)]
         kept = [row for row in found if not wanted or row.status in wanted or row.state in wanted]
         kept.sort(key=lambda row: (row.started_at or row.created_at or 0, row.run_id), reverse=True)
         return kept[:limit]
@@ -132,10 +132,10 @@ class Project(Grains):
         """Read the runs as a frame, newest first; the filters are those of `run_rows`, the columns those of `RunRow`."""
         from smithers_nb.frames import frame_from_rows
 
-        return frame_from_rows(grain.RunRow, self.run_rows(status=status, workflow=workflow, since_ms=since_ms, limit=limit))
+        return frame_from_rows(table.RunRow, self.run_rows(status=status, workflow=workflow, since_ms=since_ms, limit=limit))
 
-    def reasons(self, runs: Sequence[grain.RunRow]) -> dict[str, str]:
-        """Say what runs failed on: the error of the task that the run blames, where the run itself only says which task failed.
+    def reasons(self, runs: Sequence[table.RunRow]) -> dict[str, str]:
+        """Describe what runs failed on: the error of the task that the run blames, where the run itself only says which task failed.
 
         Args:
             runs: Rows of this store.
@@ -148,7 +148,7 @@ class Project(Grains):
         only: dict[str, Collection[str | int]] = {"state": ["failed"]}
         if len(blamed) <= _FEW:
             only["run_id"] = list(blamed)
-        for attempt in self.source.rows(grain.AttemptRow, only=only) if blamed else ():
+        for attempt in self.source.rows(table.AttemptRow, only=only) if blamed else ():
             if attempt.error_message and blamed.get(attempt.run_id) == attempt.node_id:
                 told[attempt.run_id] = f"{attempt.node_id}: {attempt.error_message}"
         return told
@@ -157,7 +157,7 @@ class Project(Grains):
         """List run ids, those with a prefix when one is given, at most 200."""
         return self.source.run_ids(prefix, _TAB_IDS)
 
-    def failure_rows(self, run_id: str | None = None) -> list[grain.FailureRow]:
+    def failure_rows(self, run_id: str | None = None) -> list[table.FailureRow]:
         """Read the failures of the store, or of one run, as typed rows."""
         from smithers_nb.diagnosis.classify.failure_table import failure_rows
 
@@ -168,22 +168,22 @@ class Project(Grains):
         from smithers_nb.diagnosis.history.recurrence import signatures_table
         from smithers_nb.frames import frame_from_rows
 
-        runs, tokens = self.source.rows(grain.RunRow), self.source.rows(grain.TokenRow)
-        attempts = self.source.rows(grain.AttemptRow, only={"state": ["failed", "cancelled"]})
-        return frame_from_rows(grain.SignatureRow, signatures_table(self._failed, runs, attempts=attempts, tokens=tokens))
+        runs, tokens = self.source.rows(table.RunRow), self.source.rows(table.TokenRow)
+        attempts = self.source.rows(table.AttemptRow, only={"state": ["failed", "cancelled"]})
+        return frame_from_rows(table.SignatureRow, signatures_table(self._failed, runs, attempts=attempts, tokens=tokens))
 
     def repair_loops(self) -> tuple[RepairLoop, ...]:
         """Find work that is started over and over without getting further."""
         from smithers_nb.diagnosis.history.repair_loops import repair_loops
 
-        return repair_loops(self.source.rows(grain.RunRow), self._failed)
+        return repair_loops(self.source.rows(table.RunRow), self._failed)
 
     def gate_rounds(self) -> tuple[GateRounds, ...]:
-        """Tell what the gates of each family of workflows said, run by run, and whether that has changed."""
+        """Return what the gates of each family of workflows said, run by run, and whether that has changed."""
         from smithers_nb.diagnosis.history.gate_rounds import gate_rounds
 
         rows = self.source.rows
-        return gate_rounds(rows(grain.RunRow), rows(grain.OutputRow), rows(grain.ApprovalRow))
+        return gate_rounds(rows(table.RunRow), rows(table.OutputRow), rows(table.ApprovalRow))
 
     def autopsy_all(self, *, since_ms: int | None = None, artifacts: str | Path = "artifacts", **options: Any) -> pd.DataFrame:
         """Write an autopsy of every failed run, several at once; the options are those of `workflows.batch.local.run_autopsies`.
@@ -245,12 +245,12 @@ class Project(Grains):
     def _frame(self, row: type[Any]) -> pd.DataFrame:
         from smithers_nb.frames import frame_from_rows
 
-        if row is grain.FailureRow and self.source.kind == "beads":  # failures of work items have reasons of their own
+        if row is table.FailureRow and self.source.kind == "beads":  # failures of work items have reasons of their own
             return self.source.frame(BeadFailureRow)
-        return frame_from_rows(grain.FailureRow, self._failed) if row is grain.FailureRow else self.source.frame(row)
+        return frame_from_rows(table.FailureRow, self._failed) if row is table.FailureRow else self.source.frame(row)
 
     @cached_property
-    def _failed(self) -> list[grain.FailureRow]:
+    def _failed(self) -> list[table.FailureRow]:
         """The failures of the store, classified once for every frame and finding about them."""
         return self.failure_rows()
 
@@ -304,7 +304,7 @@ class Project(Grains):
         )
 
 
-def _runs_card(caption: str, runs: Sequence[grain.RunRow], reasons: Mapping[str, str]) -> Card:
+def _runs_card(caption: str, runs: Sequence[table.RunRow], reasons: Mapping[str, str]) -> Card:
     from smithers_nb.present.html.markup import Card, h, table, text_table
     from smithers_nb.present.html.parts import state_mark
     from smithers_nb.present.html.states import look

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from smithers_nb.errors import NodeNotFound
-from smithers_nb.model import rows as grain
+from smithers_nb.model import rows as table
 from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import NOISE_EVENTS, logical_id
 from smithers_nb.sources.base import AllBut, Problem
@@ -45,8 +45,8 @@ class Frame:
     @overload
     def __get__(self, owner: None, kind: type) -> Frame: ...
     @overload
-    def __get__(self, owner: Grains, kind: type) -> pd.DataFrame: ...
-    def __get__(self, owner: Grains | None, kind: type) -> Frame | pd.DataFrame:
+    def __get__(self, owner: Frames, kind: type) -> pd.DataFrame: ...
+    def __get__(self, owner: Frames | None, kind: type) -> Frame | pd.DataFrame:
         if owner is None:
             return self
         if self.row not in owner._frames:  # noqa: SLF001  # the keeper of a frame is its owner
@@ -54,25 +54,25 @@ class Frame:
         return owner._frames[self.row]  # noqa: SLF001
 
 
-class Grains:
+class Frames:
     """The frames that a run and a whole store both have, each read when it is first asked for."""
 
-    events = Frame(grain.EventRow, "The event log.")
-    nodes = Frame(grain.NodeRow, "Current state of nodes.")
-    attempts = Frame(grain.AttemptRow, "Every attempt of a node.")
-    failures = Frame(grain.FailureRow, "Every failed attempt with its class and signature.")
-    approvals = Frame(grain.ApprovalRow, "Gates and what was decided.")
-    questions = Frame(grain.QuestionRow, "Questions to people and their answers.")
-    outputs = Frame(grain.OutputRow, "What nodes produced; a run's input has the node id `input`.")
-    diffs = Frame(grain.DiffRow, "Cached file changes of nodes.")
-    scores = Frame(grain.ScoreRow, "Results of scorers.")
-    tool_calls = Frame(grain.ToolCallRow, "Tool calls and side effects.")
-    tokens = Frame(grain.TokenRow, "Token use, the maximum per attempt.")
-    tasks = Frame(grain.TaskRow, "The task graph as last rendered.")
-    signals = Frame(grain.SignalRow, "Delivered signals.")
-    time_travel = Frame(grain.TimeTravelRow, "Rewinds and jumps.")
-    branches = Frame(grain.BranchRow, "Forks and replays.")
-    loops = Frame(grain.LoopRow, "Progress of loops.")
+    events = Frame(table.EventRow, "The event log.")
+    nodes = Frame(table.NodeRow, "Current state of nodes.")
+    attempts = Frame(table.AttemptRow, "Every attempt of a node.")
+    failures = Frame(table.FailureRow, "Every failed attempt with its class and signature.")
+    approvals = Frame(table.ApprovalRow, "Gates and what was decided.")
+    questions = Frame(table.QuestionRow, "Questions to people and their answers.")
+    outputs = Frame(table.OutputRow, "What nodes produced; a run's input has the node id `input`.")
+    diffs = Frame(table.DiffRow, "Cached file changes of nodes.")
+    scores = Frame(table.ScoreRow, "Results of scorers.")
+    tool_calls = Frame(table.ToolCallRow, "Tool calls and side effects.")
+    tokens = Frame(table.TokenRow, "Token use, the maximum per attempt.")
+    tasks = Frame(table.TaskRow, "The task graph as last rendered.")
+    signals = Frame(table.SignalRow, "Delivered signals.")
+    time_travel = Frame(table.TimeTravelRow, "Rewinds and jumps.")
+    branches = Frame(table.BranchRow, "Forks and replays.")
+    loops = Frame(table.LoopRow, "Progress of loops.")
 
     def __init__(self) -> None:
         self._frames: dict[type, pd.DataFrame] = {}
@@ -81,7 +81,7 @@ class Grains:
         raise NotImplementedError
 
 
-class Run(Grains):
+class Run(Frames):
     """One run. Its frames are read once; `refresh` gives it as it is now."""
 
     def __init__(self, project: Project, run_id: str) -> None:
@@ -91,13 +91,13 @@ class Run(Grains):
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """Its rows, each grain read when first touched; no pandas needed."""
+        """Its rows, each table read when first touched; no pandas needed."""
         from smithers_nb.sources.snapshot import Snapshot
 
         return Snapshot(self.project.source, self.id)
 
     @property
-    def row(self) -> grain.RunRow:
+    def row(self) -> table.RunRow:
         """Its own row, with the state derived at the project's `now`."""
         from smithers_nb.diagnosis.state.conditions import run_state
 
@@ -191,7 +191,7 @@ class Run(Grains):
 
     def event_rows(
         self, *, types: Collection[str] = (), nodes: Collection[str] = (), since_ms: int | None = None, raw: bool = False
-    ) -> list[grain.EventRow]:
+    ) -> list[table.EventRow]:
         """Read its event log as typed rows, oldest first.
 
         Args:
@@ -203,7 +203,7 @@ class Run(Grains):
         only: dict[str, Collection[str | int]] = {"node_id": list(nodes)} if nodes else {}
         if not raw and not types:
             only["type"] = AllBut(NOISE_EVENTS)
-        found = self.project.source.rows(grain.EventRow, self.id, only=only, since_ms=since_ms)
+        found = self.project.source.rows(table.EventRow, self.id, only=only, since_ms=since_ms)
         return [row for row in found if not types or row.type in types or row.category in types]
 
     def timeline(self) -> Chart | Card:
@@ -214,7 +214,7 @@ class Run(Grains):
         return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, now=self.project.now)
 
     def banner(self) -> Card:
-        """Say in one glance what state it is in and why."""
+        """Summarise in one glance what state it is in and why."""
         from smithers_nb.present.html.cards import banner
 
         row, why = self.row, self.why()
@@ -250,14 +250,14 @@ class Run(Grains):
         return watch(Location.of(self.project.where), seen, self.id)
 
     def refresh(self) -> Run:
-        """Give the run as it is now, with nothing read yet."""
+        """Return the run as it is now, with nothing read yet."""
         return Run(self.project, self.id)
 
     def _frame(self, row: type[Any]) -> pd.DataFrame:
         from smithers_nb.frames import frame_from_rows
 
-        if row is grain.FailureRow:  # no table of the store but a diagnosis
-            return frame_from_rows(grain.FailureRow, self.project.failure_rows(self.id))
+        if row is table.FailureRow:  # no table of the store but a diagnosis
+            return frame_from_rows(table.FailureRow, self.project.failure_rows(self.id))
         return self.project.source.frame(row, self.id)
 
     def __repr__(self) -> str:
@@ -279,54 +279,54 @@ class Node:
         self.iteration = iteration
 
     @property
-    def states(self) -> list[grain.NodeRow]:
+    def states(self) -> list[table.NodeRow]:
         """Its current state, one row per iteration."""
         return self._mine(self.snapshot.nodes)
 
     @property
-    def attempts(self) -> list[grain.AttemptRow]:
+    def attempts(self) -> list[table.AttemptRow]:
         """Its attempts, those set aside by a reset included."""
         return self._mine(self.snapshot.attempts)
 
     @property
-    def tool_calls(self) -> list[grain.ToolCallRow]:
+    def tool_calls(self) -> list[table.ToolCallRow]:
         """Its tool calls and journalled side effects."""
         return self._mine(self.snapshot.tool_calls)
 
     @property
-    def tokens(self) -> list[grain.TokenRow]:
+    def tokens(self) -> list[table.TokenRow]:
         """Its token use per attempt."""
         return self._mine(self.snapshot.tokens)
 
     @property
-    def outputs(self) -> list[grain.OutputRow]:
+    def outputs(self) -> list[table.OutputRow]:
         """What it produced."""
         return self._mine(self.snapshot.outputs)
 
     @property
-    def diffs(self) -> list[grain.DiffRow]:
+    def diffs(self) -> list[table.DiffRow]:
         """File changes cached for it."""
         return self._mine(self.snapshot.diffs)
 
     @property
-    def scores(self) -> list[grain.ScoreRow]:
+    def scores(self) -> list[table.ScoreRow]:
         """Its scores."""
         return self._mine(self.snapshot.scores)
 
     @property
-    def approvals(self) -> list[grain.ApprovalRow]:
+    def approvals(self) -> list[table.ApprovalRow]:
         """The gate it is, and what was decided."""
         return self._mine(self.snapshot.approvals)
 
     @property
-    def questions(self) -> list[grain.QuestionRow]:
+    def questions(self) -> list[table.QuestionRow]:
         """What it asked a person."""
         return self._mine(self.snapshot.questions)
 
     def inspect(self) -> dict[str, Any]:
         """Gather it in one dictionary of typed rows."""
-        grains = ("states", "attempts", "tool_calls", "tokens", "outputs", "diffs", "scores", "approvals", "questions")
-        return {"run_id": self.snapshot.run.run_id, "node_id": self.id} | {name: getattr(self, name) for name in grains}
+        tables = ("states", "attempts", "tool_calls", "tokens", "outputs", "diffs", "scores", "approvals", "questions")
+        return {"run_id": self.snapshot.run.run_id, "node_id": self.id} | {name: getattr(self, name) for name in tables}
 
     def _mine(self, rows: Sequence[N]) -> list[N]:
         return [

@@ -61,13 +61,13 @@ def unpack(packed: Path, target: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Callable[[str], Path]:
-    """Give a private copy of a store of tests/data by name, in a project folder of its own."""
+    """Return a private copy of a store of tests/data by name, in a project folder of its own."""
     return lambda name: unpack(DATA / f"{name}.db.gz", tmp_path / name / "smithers.db")
 
 
 @pytest.fixture
 def corpus_store(corpus: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Give a private copy of a corpus case's store by case name."""
+    """Return a private copy of a corpus case's store by case name."""
 
     def copy(case: str) -> Path:
         folder = corpus / "smithers" / case
@@ -107,7 +107,7 @@ _databases = count(1)
 
 @pytest.fixture
 def postgres(postgres_server: str) -> Iterator[str]:
-    """Give the URL of an empty database of its own: superuser `postgres`, no password, gone after the test."""
+    """Return the URL of an empty database of its own: superuser `postgres`, no password, gone after the test."""
     import psycopg
 
     name = f"t{os.getpid()}_{next(_databases)}"

@@ -12,34 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smithers_nb.frames import contract, describe, empty, frame_from_arrow, frame_from_rows
-from smithers_nb.model.rows import GRAINS, AttemptRow, EventRow, RunRow
+from smithers_nb.model.rows import TABLES, AttemptRow, EventRow, RunRow
 
 DTYPES = {"str", "int64", "Int64", "boolean", "Float64", "datetime64[ms, UTC]"}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.integers(-(2**62), 2**62)
 
 
-@pytest.mark.parametrize("grain", GRAINS)
-def test_contract_is_complete(grain):
-    """Every column of every grain has one of six dtypes and says what it means."""
-    columns = contract(GRAINS[grain])
-    assert [column.name for column in columns] == list(GRAINS[grain]._fields)
+@pytest.mark.parametrize("table", TABLES)
+def test_contract_is_complete(table):
+    """Every column of every table has one of six dtypes and says what it means."""
+    columns = contract(TABLES[table])
+    assert [column.name for column in columns] == list(TABLES[table]._fields)
     assert {column.dtype for column in columns} <= DTYPES
     assert all(column.meaning for column in columns)
 
 
-@pytest.mark.parametrize("grain", GRAINS)
-def test_optional_columns_can_hold_na(grain):
+@pytest.mark.parametrize("table", TABLES)
+def test_optional_columns_can_hold_na(table):
     """Only a dtype that knows NA is used where a value may be missing."""
-    assert not [column for column in contract(GRAINS[grain]) if column.optional and column.dtype == "int64"]
+    assert not [column for column in contract(TABLES[table]) if column.optional and column.dtype == "int64"]
 
 
-@pytest.mark.parametrize("grain", GRAINS)
-def test_empty_frame(grain):
+@pytest.mark.parametrize("table", TABLES)
+def test_empty_frame(table):
     """A frame without rows has all columns with their dtypes."""
-    frame = empty(GRAINS[grain])
+    frame = empty(TABLES[table])
     assert len(frame) == 0
-    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {c.name: c.dtype for c in contract(GRAINS[grain])}
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {c.name: c.dtype for c in contract(TABLES[table])}
 
 
 def test_describe():
@@ -99,8 +99,8 @@ def test_arrow_in_any_order_and_width():
 def test_contracts_need_no_pandas():
     """Reading a contract imports neither pandas nor Arrow."""
     script = (
-        "import sys; from smithers_nb.frames import contract; from smithers_nb.model.rows import GRAINS;"
-        "[contract(row) for row in GRAINS.values()];"
+        "import sys; from smithers_nb.frames import contract; from smithers_nb.model.rows import TABLES;"
+        "[contract(row) for row in TABLES.values()];"
         "print([name for name in ('pandas', 'pyarrow', 'numpy') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -14,7 +14,7 @@ import pytest
 
 from smithers_nb import autopsy, connect
 from smithers_nb.errors import AmbiguousRunId, NodeNotFound, RunNotFailed, RunNotFound, SourceNotFound
-from smithers_nb.model import rows as grain
+from smithers_nb.model import rows as table
 from smithers_nb.resources import resource
 from smithers_nb.run import Node, Run
 
@@ -59,7 +59,7 @@ def test_a_folder_is_searched_upwards(location: Path) -> None:
 def test_runs_are_a_frame_newest_first(project: Project) -> None:
     """`runs` has the columns of the contract, newest run first."""
     runs = project.runs()
-    assert list(runs.columns) == list(grain.RunRow._fields)
+    assert list(runs.columns) == list(table.RunRow._fields)
     assert runs["started_at"].is_monotonic_decreasing
     assert len(runs) == 60
 
@@ -128,10 +128,10 @@ def test_frames_are_read_once(project: Project) -> None:
     assert run.refresh().events is not run.events
 
 
-@pytest.mark.parametrize("name", [name for name in grain.GRAINS if name != "runs"])
+@pytest.mark.parametrize("name", [name for name in table.TABLES if name != "runs"])
 def test_each_grain_is_a_frame_of_its_contract(project: Project, name: str) -> None:
     """Frames of a run and of the store have exactly the columns of their contract, and a run's hold that run only."""
-    columns = list(grain.GRAINS[name]._fields)
+    columns = list(table.TABLES[name]._fields)
     mine, all_ = getattr(project.run(FAILED), name), getattr(project, name)
     assert list(mine.columns) == list(all_.columns) == columns
     assert set(mine["run_id"]) <= {FAILED}

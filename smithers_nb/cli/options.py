@@ -104,7 +104,7 @@ def _format_option(default: Format, *, markdown: bool) -> Decorator:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CommandContext:
     """What every command is asked beside its own arguments.
 
     Attributes:
@@ -125,7 +125,7 @@ class Asked:
 def command(
     name: str, *arguments: Decorator, example: str, store: bool = True, default_format: Format = "table", markdown: bool = False
 ) -> Callable[[Callable[..., int | None]], click.Command]:
-    """Make a command out of a function that takes an `Asked` and its own arguments by name.
+    """Make a command out of a function that takes a `CommandContext` and its own arguments by name.
 
     Args:
         name: Name on the command line.
@@ -143,7 +143,7 @@ def command(
         def run(*, fmt: Format, source: str | None = None, now: int | None = None, **own: Any) -> int | None:
             if source is None and store and (is_notebook(own.get("run")) or is_session(own.get("run"))):
                 source, own["run"] = own["run"], run_id_of(own["run"])
-            return function(Asked(source=source, now=now, fmt=fmt), **own)
+            return function(CommandContext(source=source, now=now, fmt=fmt), **own)
 
         for option in reversed(shared):
             option(run)

@@ -184,7 +184,7 @@ def run_or_newest(project: Project, run: str | None, *, failed: bool = False) ->
 
 
 def note(message: str) -> None:
-    """Say something to the person, beside the data: on standard error."""
+    """Print something to the person, beside the data: on standard error."""
     click.echo(one_line(message, 1_000), err=True)
 
 
@@ -252,7 +252,7 @@ def _plain(column: Column, row: Any) -> str:
 
 
 def parsed(value: Any) -> Any:
-    """Nest a JSON column; text that is no JSON stays text."""
+    """Nest a JSON column; text that is not valid JSON stays text."""
     if not isinstance(value, str):
         return value
     try:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8
+from smithers_nb.cli.options import CommandContext, Utf8
 from smithers_nb.errors import ParameterError, RunNotFound
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ settings_options = (
     click.option("--artifacts", type=Utf8(), metavar="URL", help="Folder, or URL such as s3://…, for what the run writes."),
 )
 quiet_option = click.option("--no-post-failure", is_flag=True, help="Launch no autopsy when the run fails.")
-by_option = click.option("--by", type=Utf8(), metavar="NAME", help="In whose name.  [default: your login]")
+by_option = click.option("--by", type=Utf8(), metavar="NAME", help="Who decided.  [default: your login]")
 parameter_options = (
     click.option(
         "--parameter",
@@ -68,14 +68,14 @@ def settings_of(  # noqa: PLR0913  # the options of `settings_options`
     return Settings(cell_timeout, timeout, kernel, hot or None, False if no_post_failure else None, artifacts)
 
 
-def location_of(ask: Asked, database: str | None = None) -> Location:
+def location_of(ask: CommandContext, database: str | None = None) -> Location:
     """Find the project that a command is about."""
     from smithers_nb.engine.location import Location
 
     return Location.of(ask.source, database=database)
 
 
-def runs_of(ask: Asked, database: str | None = None) -> Location:
+def runs_of(ask: CommandContext, database: str | None = None) -> Location:
     """Find the project whose runs a command is about; unlike starting a run, asking for one makes no folder a project.
 
     Raises:
@@ -89,11 +89,11 @@ def runs_of(ask: Asked, database: str | None = None) -> Location:
 
 
 def has_runs(location: Location) -> bool:
-    """Tell whether there is a journal."""
+    """Return whether there is a journal."""
     return location.file is None or location.file.exists()
 
 
-def where(ask: Asked, location: Location, *, flag: str = "--database") -> str:
+def where(ask: CommandContext, location: Location, *, flag: str = "--database") -> str:
     """Write the options that a follow-up command needs to find the same runs; commands that only read know a database as `--source`.
 
     A password is never among them.
@@ -170,7 +170,9 @@ def _json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ParameterError(f"--input is no JSON: {error}", hint="""quote it for the shell: --input '{"name": "value"}'""") from None
+        raise ParameterError(
+            f"--input is not valid JSON: {error}", hint="""quote it for the shell: --input '{"name": "value"}'"""
+        ) from None
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

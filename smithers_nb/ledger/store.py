@@ -39,13 +39,13 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Give a connection whose writes happen together or not at all."""
+        """Return a connection whose writes happen together or not at all."""
         with self.journal.writing() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Give a connection whose reads are of one moment."""
+        """Return a connection whose reads are of one moment."""
         with self.journal.reading() as connection:
             yield connection
 

@@ -1,4 +1,4 @@
-"""What a store holds, one class per grain.
+"""What a store holds, one class per table.
 
 A row class is the column contract of its frame: the field names are the columns, the annotations say dtype and meaning.
 `sources` fill rows and frames from one declaration; `frames` derives pandas dtypes from it. Rows keep times as epoch
@@ -316,7 +316,7 @@ class LoopRow(NamedTuple):
     updated_at: Annotated[Ms, "last change"]
 
 
-GRAINS: dict[str, type[NamedTuple]] = {
+TABLES: dict[str, type[NamedTuple]] = {
     "runs": RunRow,
     "nodes": NodeRow,
     "attempts": AttemptRow,
@@ -335,4 +335,4 @@ GRAINS: dict[str, type[NamedTuple]] = {
     "branches": BranchRow,
     "loops": LoopRow,
 }
-"""Every grain by the name of its frame."""
+"""Every table by the name of its frame."""

@@ -79,17 +79,17 @@ def category_prefixes() -> tuple[tuple[str, str], ...]:
 
 
 def exit_code(status: str) -> int:
-    """Give the exit code of whatever has executed a run: 0 finished, 1 failed, 2 cancelled, 3 for any status that waits."""
+    """Return the exit code of whatever has executed a run: 0 finished, 1 failed, 2 cancelled, 3 for any status that waits."""
     return _EXIT_CODES.get(status, 3)
 
 
 def is_terminal(status: str) -> bool:
-    """Tell whether a run of this status is over."""
+    """Return whether a run of this status is over."""
     return status in TERMINAL_STATUSES
 
 
 def is_suspended(status: str) -> bool:
-    """Tell whether a run of this status waits for something outside the engine."""
+    """Return whether a run of this status waits for something outside the engine."""
     return status == "paused" or status.startswith(SUSPENDED_PREFIX)
 
 

@@ -20,8 +20,8 @@ from smithers_nb.redact.values import is_placeholder_at, looks_random
 Span = tuple[int, int]
 
 
-_LONGEST_ADDRESS: Final = 900
-_LONGEST_COMMAND: Final = 400
+_MAX_ADDRESS: Final = 900
+_MAX_COMMAND: Final = 400
 _SHORTEST_USER: Final = 16
 
 
@@ -71,7 +71,7 @@ def _addresses(text: str) -> Iterator[Span]:
     position = text.find("://")
     while position >= 0:
         match = None
-        if text.find("@", position, position + _LONGEST_ADDRESS) >= 0:
+        if text.find("@", position, position + _MAX_ADDRESS) >= 0:
             match = _address().match(text, position)
         if match is not None:
             if match["password"] and not match["password"].startswith("[REDACTED"):
@@ -95,7 +95,7 @@ def _commands(text: str) -> Iterator[Span]:
     places = [place for sign in (" -", '"-', "'-") for place in (text.find(sign), text.rfind(sign)) if place >= 0]
     if not places:
         return
-    first, last = max(0, min(places) - _LONGEST_COMMAND), max(places)
+    first, last = max(0, min(places) - _MAX_COMMAND), max(places)
     for number, row in enumerate(table()["commands"]):
         for program in row["programs"].split():
             position = text.find(program, first, last)
@@ -173,4 +173,4 @@ def _basic() -> re.Pattern[str]:
 
 @cache
 def _command_line() -> re.Pattern[str]:
-    return re.compile(rf"(?=[\"']?,?\s)[^\n|]{{0,{_LONGEST_COMMAND}}}")
+    return re.compile(rf"(?=[\"']?,?\s)[^\n|]{{0,{_MAX_COMMAND}}}")

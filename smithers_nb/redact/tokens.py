@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-_LONGEST_BEFORE: Final = 100
+_MAX_BEFORE: Final = 100
 _DISTINCTIVE: Final = 4
 """A prefix of so many characters gives a token away also when its end is missing."""
 
@@ -41,7 +41,7 @@ def _with_prefix(text: str, prefix: str) -> Iterator[tuple[int, int]]:
     for match in token.pattern.finditer(text):
         start, end = match.span("secret" if "secret" in token.pattern.groupindex else 0)
         if token.before is not None:
-            earlier = max(0, start - _LONGEST_BEFORE)
+            earlier = max(0, start - _MAX_BEFORE)
             found = token.before.search(text[earlier:start])
             if found is None:
                 continue
@@ -66,7 +66,7 @@ def _bodies() -> dict[str, tuple[str, str | int]]:
 
 @cache
 def _index() -> dict[str, list[str]]:
-    """Give the prefixes by the first letters of the word that they begin; by nothing, when they begin none."""
+    """Return the prefixes by the first letters of the word that they begin; by nothing, when they begin none."""
     index: dict[str, list[str]] = {"": []}
     for prefix, (_, extra) in _bodies().items():
         word = _starts().match(prefix)

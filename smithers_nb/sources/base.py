@@ -1,6 +1,6 @@
 """What every source of runs can do.
 
-A source is asked for one grain at a time (a class of `model.rows`) and answers with typed rows or with a frame, of one run
+A source is asked for one table at a time (a class of `model.rows`) and answers with typed rows or with a frame, of one run
 or of the whole store. That is all a new kind of store has to implement; whatever builds on it works with any of them.
 """
 
@@ -67,10 +67,10 @@ class Source(Protocol):
         ...
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read one grain as typed rows, in the order of its key.
+        """Read one table as typed rows, in the order of its key.
 
         Args:
-            row: Row class of the grain.
+            row: Row class of the table.
             run_id: Exact id of one run, or None for the whole store.
             only: Keep rows whose column has one of the values.
             since_ms: Keep rows whose own time (`at`, `started_at`, …) is at or after this epoch millisecond.
@@ -84,7 +84,7 @@ class Source(Protocol):
         ...
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
         ...
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Source(Protocol):
 
 
 def fits(row: Any, only: Only | None) -> bool:
-    """Tell whether a row has, in each column that `only` names, one of its values."""
+    """Return whether a row has, in each column that `only` names, one of its values."""
     return all(getattr(row, name) in values for name, values in (only or {}).items())
 
 

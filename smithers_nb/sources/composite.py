@@ -48,12 +48,12 @@ class Together:
         return having[0] if having else self.members[0]
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read one grain as typed rows: of the store that has the run, or of all, one after the other."""
+        """Read one table as typed rows: of the store that has the run, or of all, one after the other."""
         members = self.members if run_id is None else (self.holder(run_id),)
         return [found for member in members for found in member.rows(row, run_id, only=only, since_ms=since_ms)]
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
         if run_id is not None:
             return self.holder(run_id).frame(row, run_id, only=only, since_ms=since_ms)
         import pandas as pd
@@ -69,5 +69,5 @@ class Together:
 
 
 def store_of(source: Source, run_id: str) -> Source:
-    """Give the one store that has a run: the source itself, unless it is several."""
+    """Return the one store that has a run: the source itself, unless it is several."""
     return source.holder(run_id) if isinstance(source, Together) else source

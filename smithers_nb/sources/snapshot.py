@@ -1,4 +1,4 @@
-"""One run as typed rows, each grain read when it is first looked at and then kept.
+"""One run as typed rows, each table read when it is first looked at and then kept.
 
 A snapshot is what a diagnosis gets: it hides which source the rows come from, and no pandas is imported for it.
 """
@@ -173,7 +173,7 @@ class Snapshot:
         return marks.get((node_id, iteration), any(marked for (name, _), marked in marks.items() if name == node_id))
 
     def last_events(self, n: int, *, noise: bool = False) -> list[EventRow]:
-        """Give the last `n` lines of the log, oldest first."""
+        """Return the last `n` lines of the log, oldest first."""
         events = self._rows(EventRow) if noise else self.events
         return events[-n:] if n > 0 else []
 
@@ -181,7 +181,7 @@ class Snapshot:
         return self.source.rows(row, self.run_id)
 
     def _launched(self, child: RunRow) -> bool:
-        """Tell a subflow child from every other run that names this one as its parent."""
+        """Distinguish a subflow child from every other run that names this one as its parent."""
         config = as_object(child.config)
         annotations = config.get("annotations")
         marked = config if not isinstance(annotations, dict) else config | annotations

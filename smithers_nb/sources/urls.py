@@ -19,12 +19,12 @@ def scheme_of(text: str) -> str | None:
 
 
 def is_postgres(where: str) -> bool:
-    """Tell the URL of a Postgres database from any other place."""
+    """Distinguish the URL of a Postgres database from any other place."""
     return scheme_of(where) in POSTGRES
 
 
 def without_secrets(where: str) -> str:
-    """Give a place as it may be shown: a URL without user, password and options, anything else as it is."""
+    """Return a place as it may be shown: a URL without user, password and options, anything else as it is."""
     if scheme_of(where) is None or not {"@", "?"} & set(where):
         return where
     scheme, _, rest = where.partition("://" if "://" in where else ":")
@@ -38,7 +38,7 @@ def without_secrets(where: str) -> str:
 
 
 def lent(where: str) -> str:
-    """Give a text that opens the same source and may be written down, for processes that we start.
+    """Return a text that opens the same source and may be written down, for processes that we start.
 
     A URL with a password goes into the environment, and the text is the name of its variable: `env:SMITHERS_NB_SOURCE`.
     """

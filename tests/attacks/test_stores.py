@@ -12,7 +12,7 @@ import pytest
 
 from smithers_nb.cli import main
 from smithers_nb.errors import SmithersNbError
-from smithers_nb.model.rows import GRAINS, FailureRow
+from smithers_nb.model.rows import TABLES, FailureRow
 from smithers_nb.sources.locate import open_source
 from tests.support.data import DATA
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> None:
     except SmithersNbError:
         return
     try:
-        for row in GRAINS.values():
+        for row in TABLES.values():
             if row is not FailureRow:
                 source.rows(row)
                 source.frame(row)

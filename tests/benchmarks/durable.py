@@ -151,7 +151,7 @@ def _executing(project: Any, notebook: Path, times: int) -> Iterator[Callable[..
 
 
 def _in_turn(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Give the middle time of each, all in turn so that they meet the same weather; the first round does not count."""
+    """Return the middle time of each, all in turn so that they meet the same weather; the first round does not count."""
     took: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repeats + 1):
         for name, job in jobs.items():

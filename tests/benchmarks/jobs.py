@@ -54,9 +54,9 @@ def _whole_run(path: str, run_id: str) -> int:
 
     source = SmithersSource(path)
     snapshot = Snapshot(source, run_id)
-    grains = ("nodes", "attempts", "approvals", "questions", "tasks", "tool_calls", "tokens", "signals", "time_travel", "branches", "loops")
-    for grain in ("run", *grains, "outputs", "scores", "diffs", "children", "agent_events"):
-        getattr(snapshot, grain)
+    tables = ("nodes", "attempts", "approvals", "questions", "tasks", "tool_calls", "tokens", "signals", "time_travel", "branches", "loops")
+    for table in ("run", *tables, "outputs", "scores", "diffs", "children", "agent_events"):
+        getattr(snapshot, table)
     events = len(snapshot.events)
     source.close()
     return events

@@ -38,7 +38,7 @@ class Measured(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """Give the environment of measured commands: bytecode may be cached, nothing is reported or coloured."""
+    """Return the environment of measured commands: bytecode may be cached, nothing is reported or coloured."""
     kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONDONTWRITEBYTECODE", "COLUMNS"}}
     return {**kept, "SMITHERS_NO_REPORT": "1", "SMITHERS_POST_FAILURE": "0", "NO_COLOR": "1"}
 

@@ -94,7 +94,7 @@ def both() -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def folder() -> Iterator[str]:
-    """Give a folder that is gone afterwards."""
+    """Return a folder that is gone afterwards."""
     made = tempfile.mkdtemp(prefix="smithers-nb-bench-")
     try:
         yield made

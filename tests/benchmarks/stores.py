@@ -104,7 +104,7 @@ def _value(column: str) -> str:
 
 
 def _error(column: str) -> str:
-    """Give each copy one of many error texts, so that classifying them is work."""
+    """Return each copy one of many error texts, so that classifying them is work."""
     word = f"'field_' || char(97 + k % 26) || char(97 + (k / 26) % {KINDS_OF_FAILURE // 26 + 1})"
     return f"replace(\"{column}\", 'is not an object', 'is not an object in ' || {word})"
 
@@ -132,7 +132,7 @@ def _copy_events(connection: sqlite3.Connection, per_run: int) -> None:
 
 
 def executed_notebooks(cache: Path, count: int) -> Path:
-    """Give a folder of notebooks as papermill leaves them, with twelve cells each; every third failed in its ninth."""
+    """Return a folder of notebooks as papermill leaves them, with twelve cells each; every third failed in its ninth."""
     folder = cache / f"notebooks-{count}"
     if not folder.exists():
         making = cache / f"notebooks-{count}.part"

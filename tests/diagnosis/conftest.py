@@ -86,5 +86,5 @@ def snapshot() -> Callable[..., Snapshot]:
 
 @pytest.fixture
 def any_row() -> Callable[..., Any]:
-    """Make a row of any grain."""
+    """Make a row of any table."""
     return make

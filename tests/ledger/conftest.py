@@ -73,7 +73,7 @@ class Fleet:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def fleet(request: pytest.FixtureRequest, tmp_path) -> Iterator[Fleet]:
-    """Give an empty ledger, once in a file and once in Postgres."""
+    """Return an empty ledger, once in a file and once in Postgres."""
     where = f"sqlite:///{tmp_path / 'journal.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
     clock = Clock()
     with Journal.open(Location.of(where)) as journal:
@@ -82,7 +82,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def in_file(tmp_path) -> Iterator[Fleet]:
-    """Give an empty ledger in a file."""
+    """Return an empty ledger in a file."""
     clock = Clock()
     with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as journal:
         yield Fleet(Ledger(journal, clock), clock)
@@ -90,7 +90,7 @@ def in_file(tmp_path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def in_postgres(request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """Give an empty ledger in Postgres."""
+    """Return an empty ledger in Postgres."""
     clock = Clock()
     with Journal.open(Location.of(request.getfixturevalue("postgres"))) as journal:
         yield Fleet(Ledger(journal, clock), clock)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from smithers_nb.frames import contract
-from smithers_nb.model.rows import GRAINS, FailureRow
+from smithers_nb.model.rows import TABLES, FailureRow
 from tests.support.data import SUPPORT
 from tests.support.postgres_stores import copy_to_postgres
 
 KINDS = {"str": str, "int64": int, "Int64": int, "boolean": bool, "Float64": float, "datetime64[ms, UTC]": int}
-READ = tuple(row for row in GRAINS.values() if row is not FailureRow)
+READ = tuple(row for row in TABLES.values() if row is not FailureRow)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def change() -> Callable[..., None]:
 
 @pytest.fixture
 def check_grains() -> Callable[..., None]:
-    """Read every grain and hold rows, cell by cell, and frames, of all grains or of those named, to their contracts."""
+    """Read every table and hold rows, cell by cell, and frames, of all tables or of those named, to their contracts."""
 
     def check(source, *framed) -> None:
         for row in READ:

@@ -189,7 +189,7 @@ def fill_text_columns(path: Path, value: str) -> None:
 
 @pytest.mark.parametrize("name", ["_smithers_runs", "_smithers_nodes", "_smithers_attempts", "_smithers_events", "_smithers_frames"])
 def test_missing_table(store, change, check_grains, name):
-    """A store without one of the tables gives no rows of that grain and all the others."""
+    """A store without one of the tables gives no rows of that table and all the others."""
     path = store("legal-signoff")
     change(path, f"DROP TABLE {name}")
     source = open_source(path)
@@ -243,7 +243,7 @@ def test_loop_suffix(store, change):
 
 
 def test_whole_corpus(corpus_store, corpus, check_grains):
-    """Every store of the corpus is read in every grain, without a file beside it and with nothing but known damage."""
+    """Every store of the corpus is read in every table, without a file beside it and with nothing but known damage."""
     for case in sorted(path.name for path in (corpus / "smithers").iterdir() if path.is_dir()):
         path = corpus_store(case)
         before = (sorted(path.parent.iterdir()), path.stat().st_mtime_ns, path.stat().st_size)

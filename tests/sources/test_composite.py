@@ -8,7 +8,7 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
 from smithers_nb.errors import AmbiguousRunId, SourceError
 from smithers_nb.frames import contract
-from smithers_nb.model.rows import GRAINS, AttemptRow, FailureRow, RunRow
+from smithers_nb.model.rows import TABLES, AttemptRow, FailureRow, RunRow
 from smithers_nb.project import connect
 from smithers_nb.sources.base import resolve_run_id
 from smithers_nb.sources.composite import Together
@@ -17,7 +17,7 @@ from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.sources.stores import sqlite_file as reading
 from smithers_nb.workflows.autopsy.why import explain
 
-READ = tuple(row for row in GRAINS.values() if row is not FailureRow)
+READ = tuple(row for row in TABLES.values() if row is not FailureRow)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_both_are_listed(project, theirs):
 
 @pytest.mark.parametrize("row", READ, ids=lambda row: row.__name__)
 def test_every_grain_of_both(project, row):
-    """Each grain is that of the one store after that of the other, with the dtypes of the contract."""
+    """Each table is that of the one store after that of the other, with the dtypes of the contract."""
     source = open_source(project)
     parts = [len(member.rows(row)) for member in source.members]
     frame = source.frame(row)

@@ -12,7 +12,7 @@ from smithers_nb.model.vocabulary import NOISE_EVENTS
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 
-GRAINS = (
+TABLES = (
     "run nodes attempts events agent_events approvals questions tasks tool_calls tokens "
     "signals time_travel branches loops outputs scores diffs children"
 )
@@ -120,11 +120,11 @@ def test_child_with_an_id_of_its_own(store, change):
 
 
 def test_one_run_needs_no_pandas(store):
-    """Looking at one run, in every grain, imports neither pandas nor Arrow."""
+    """Looking at one run, in every table, imports neither pandas nor Arrow."""
     script = (
         "import sys; from smithers_nb.sources.locate import open_source; from smithers_nb.sources.snapshot import Snapshot\n"
         "source = open_source(sys.argv[1]); run = Snapshot(source, source.run_ids()[0])\n"
-        f"for name in {GRAINS.split()!r}: getattr(run, name)\n"
+        f"for name in {TABLES.split()!r}: getattr(run, name)\n"
         "print([name for name in ('pandas', 'pyarrow', 'numpy', 'adbc_driver_sqlite', 'pydantic') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script, str(store("test-writer"))], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from smithers_nb.engine.control import submit
 from smithers_nb.engine.journal import Journal, executions
 from smithers_nb.engine.journal import decisions as people
 from smithers_nb.engine.journal import records as log
-from smithers_nb.engine.journal.leases import claim, new_owner, register
+from smithers_nb.engine.journal.leases import new_owner, register, take_lease
 from smithers_nb.engine.journal.records import Node
 from smithers_nb.engine.journal.schema import metadata
 from smithers_nb.engine.journal.status import set_status
@@ -75,7 +75,7 @@ class Runs:
         register(self.journal, owner)
         with self.journal.writing(run_id) as connection:
             execution = executions.want(connection, run_id, queued=True)
-            assert claim(connection, run_id, owner)
+            assert take_lease(connection, run_id, owner)
             executions.begin(connection, execution, owner)
         return owner
 

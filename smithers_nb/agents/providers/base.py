@@ -122,5 +122,5 @@ class Provider(Protocol):
 
 
 def answer_schema() -> dict[str, Any]:
-    """Give the JSON schema of an answer."""
+    """Return the JSON schema of an answer."""
     return Proposal.model_json_schema(by_alias=True)

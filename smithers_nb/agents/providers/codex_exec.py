@@ -82,7 +82,7 @@ def answer(output: str) -> Proposal:
 
 
 def _objects(output: str) -> Iterator[dict[str, Any]]:
-    """Give the outermost JSON objects of a text, the last one first."""
+    """Return the outermost JSON objects of a text, the last one first."""
     decoder = json.JSONDecoder()
     found: list[dict[str, Any]] = []
     at = 0

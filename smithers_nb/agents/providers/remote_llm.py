@@ -81,7 +81,7 @@ class RemoteLlm:
         return result.output
 
     def _in_words(self, error: BaseException) -> str:
-        """Say why there is no answer, without the key and without much of what a server says."""
+        """Explain why there is no answer, without the key and without much of what a server says."""
         if isinstance(error, TimeoutError) or type(error).__name__ in {"APITimeoutError", "RunTimedOut"}:
             return f"it took longer than {self._settings.timeout_s:g} s"
         status = next((code for cause in _causes(error) if isinstance(code := getattr(cause, "status_code", None), int)), None)

@@ -95,7 +95,7 @@ def chosen(provider: str | None = None, env: Mapping[str, str] | None = None) ->
 
 
 def provider_named(name: str, env: Mapping[str, str] | None = None) -> Provider | None:
-    """Give a provider that is ready to be asked; None for `internal`, whose answer is there already.
+    """Return a provider that is ready to be asked; None for `internal`, whose answer is there already.
 
     Raises:
         ParameterError: There is no such provider, or something it needs is missing or malformed.

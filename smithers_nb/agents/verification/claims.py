@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Evidence, Failure
 
 
-class Held(NamedTuple):
+class VerifiedClaims(NamedTuple):
     """What is left of a proposal.
 
     Attributes:
@@ -65,7 +65,7 @@ class Ground(NamedTuple):
     workflow_path: str | None
 
 
-def held(proposal: Proposal, ground: Ground) -> Held:
+def verified(proposal: Proposal, ground: Ground) -> VerifiedClaims:
     """Keep what holds of a proposal.
 
     Args:
@@ -84,7 +84,7 @@ def held(proposal: Proposal, ground: Ground) -> Held:
     detail, dangerous = harmless(redact(proposal.suggestion_detail))
     plain, made_up = believable(redact(proposal.error_summary), occurs) if dossier.wants_error_summary else ("", [])
     left_out = [f"left out {what}" for what in dict.fromkeys((*unfounded, *dangerous, *made_up))]
-    return Held(
+    return VerifiedClaims(
         evidence=evidence,
         commands=lines,
         root_cause=cause,
@@ -115,7 +115,7 @@ def _commands(proposal: Proposal, ground: Ground) -> tuple[tuple[str, ...], list
 
 
 def _engine_threw(failure: Failure) -> bool:
-    """Tell whether the failure itself came out of the engine; what wraps it, as the error of the run does, always has."""
+    """Return whether the failure itself came out of the engine; what wraps it, as the error of the run does, always has."""
     return next((where for link in reversed(failure.chain) if (where := where_thrown(link.stack))), "") == "engine"
 
 
@@ -124,7 +124,7 @@ def _names_the_engine(item: Evidence) -> bool:
 
 
 def _texts(dossier: Dossier) -> list[str]:
-    """Give the dossier's texts as they are read, without the escapes of JSON."""
+    """Return the dossier's texts as they are read, without the escapes of JSON."""
     known = dossier.known
     lines = [line.text for line in (*dossier.attempts, *dossier.events)]
     quotes = [item.quote for item in known.evidence]

@@ -59,7 +59,7 @@ def judged(line: str, record: Record, *, offered: Collection[str], workflow_path
 
 
 def is_looking(line: str) -> bool:
-    """Tell whether a line only shows something."""
+    """Return whether a line only shows something."""
     words = shlex.split(line)
     return len(words) > len(_SMITHERS.program) and words[len(_SMITHERS.program)] in _LOOKING
 
@@ -167,7 +167,7 @@ def _up(call: _Call, ground: _Ground) -> Judged:
 
 
 def _refused(call: _Call, ground: _Ground, run_id: str) -> str:
-    """Say why a line that starts work cannot be printed; the run that was asked about owns its child runs."""
+    """Explain why a line that starts work cannot be printed; the run that was asked about owns its child runs."""
     snapshot = ground.record.snapshot
     if run_id != snapshot.run_id:
         return f"it is not about run {snapshot.run_id}"

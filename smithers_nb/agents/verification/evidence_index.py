@@ -65,7 +65,7 @@ class Record:
         return frozenset((run_id, node.node_id, node.iteration) for run_id, one in self.runs.items() for node in one.nodes)
 
     def text(self, ref: str) -> str | None:
-        """Give all that a row says, a line per field, without secrets; None when there is no such row."""
+        """Return all that a row says, a line per field, without secrets; None when there is no such row."""
         if ref not in self._texts:
             found = self._read(ref)
             self._texts[ref] = _said(found) if isinstance(found, dict) else found
@@ -74,7 +74,7 @@ class Record:
         return self._texts[ref]
 
     def refusal(self, ref: str, quote: str) -> str:
-        """Say why a quote does not hold; empty when it does."""
+        """Explain why a quote does not hold; empty when it does."""
         wanted = flat(redact(quote))
         cited = [flat(redact(item.quote)) for item in self.cited if item.ref == ref]
         text = self.text(ref)
@@ -89,13 +89,13 @@ class Record:
         return "" if any(wanted in place for place in places) else "its quote does not occur in that row"
 
     def mentions(self, words: str) -> bool:
-        """Tell whether words occur in any row that was read so far, in the workflow's file or among the quotes."""
+        """Return whether words occur in any row that was read so far, in the workflow's file or among the quotes."""
         wanted = flat(redact(words)).casefold()
         texts = (*(text for text in self._texts.values() if text), "\n".join(self.source_lines), *(item.quote for item in self.cited))
         return any(wanted in flat(text).casefold() for text in texts)
 
     def events(self, run_id: str, first: int, last: int) -> list[EventRow]:
-        """Give the lines of a run's log from one position to another, without heartbeats."""
+        """Return the lines of a run's log from one position to another, without heartbeats."""
         one = self.runs.get(run_id)
         return [event for event in one.events if first <= event.seq <= last] if one else []
 
@@ -124,7 +124,7 @@ class Record:
         return line if name == self.source_name and 0 < line <= len(self.source_lines) else None
 
     def _around(self, ref: str) -> str:
-        """Give a line of the workflow with those that follow it, as a quote may run over several."""
+        """Return a line of the workflow with those that follow it, as a quote may run over several."""
         kind, _, key = ref.partition(":")
         line = self._source_line(key) if kind == "source" else None
         return flat("\n".join(self.source_lines[line - 1 : line + 9])) if line else ""
@@ -158,7 +158,7 @@ _FINDERS: Final[dict[str, tuple[Callable[[Snapshot, str], list[Any]], Callable[[
 
 
 def _fields(row: Any) -> dict[str, Any]:
-    """Give a typed row without what is empty and without secrets; JSON columns are opened, so that quotes need no escapes."""
+    """Return a typed row without what is empty and without secrets; JSON columns are opened, so that quotes need no escapes."""
     cleaned: dict[str, Any] = redact_value({name: _opened(value) for name, value in row._asdict().items() if value not in (None, "")})
     return cleaned
 

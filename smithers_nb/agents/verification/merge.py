@@ -30,7 +30,7 @@ from smithers_nb.model.verdict import Advice, Authors, Classification
 
 if TYPE_CHECKING:
     from smithers_nb.agents.providers.base import Proposal
-    from smithers_nb.agents.verification.claims import Held
+    from smithers_nb.agents.verification.claims import VerifiedClaims
     from smithers_nb.model.verdict import Evidence
     from smithers_nb.model.vocabulary import Confidence, Suggestion
 
@@ -79,7 +79,7 @@ def alone(base: Base, *notes: str) -> Opinion:
     return Opinion(base.root_cause, base.classification, base.advice, base.error_summary, notes=notes)
 
 
-def merged(base: Base, proposal: Proposal, kept: Held, author: str) -> Opinion:
+def merged(base: Base, proposal: Proposal, kept: VerifiedClaims, author: str) -> Opinion:
     """Make one verdict out of two opinions, by the table above.
 
     Args:
@@ -112,8 +112,8 @@ def merged(base: Base, proposal: Proposal, kept: Held, author: str) -> Opinion:
     )
 
 
-def _refusal(base: Base, proposal: Proposal, kept: Held) -> str:
-    """Say why nothing of an answer is taken; empty when it is."""
+def _refusal(base: Base, proposal: Proposal, kept: VerifiedClaims) -> str:
+    """Explain why nothing of an answer is taken; empty when it is."""
     ours = base.classification
     if not kept.evidence:
         return "none of its evidence holds, so nothing of its answer was taken."
@@ -148,7 +148,7 @@ def _judgement(ours: Classification, proposal: Proposal, author: str) -> Classif
     )
 
 
-def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: Held) -> Advice:
+def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: VerifiedClaims) -> Advice:
     """Carry out the suggestion that goes with the class, with our commands and our warnings; the provider's words go with its own."""
     ours = base.advice
     sure = _is_sure(base.classification)
@@ -164,7 +164,7 @@ def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: Hel
 
 
 def _is_sure(ours: Classification) -> bool:
-    """Tell whether the rules have the last word; a person's no is no matter of opinion either."""
+    """Return whether the rules have the last word; a person's no is no matter of opinion either."""
     return ours.confidence == "high" or ours.rule == "denied"
 
 

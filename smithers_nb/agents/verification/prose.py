@@ -57,7 +57,7 @@ def harmless(text: str) -> tuple[str, list[str]]:
 
 
 def is_harmful(text: str) -> bool:
-    """Tell whether a text asks for what no advice of ours would."""
+    """Return whether a text asks for what no advice of ours would."""
     return _HARMFUL.search(text) is not None
 
 

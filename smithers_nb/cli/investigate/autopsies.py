@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment, Utf8
+from smithers_nb.cli.options import CommandContext, Moment, Utf8
 from smithers_nb.cli.output import Column, note, print_rows, short_ids, took
 from smithers_nb.present.html.text import one_line, shown
 
@@ -38,7 +38,7 @@ batch_options = (
 
 
 def autopsy_all(  # noqa: PLR0913  # the options of a command
-    ask: Asked, *, since: int | None, workers: int | None, database: str | None, artifacts: str, provider: str | None = None
+    ask: CommandContext, *, since: int | None, workers: int | None, database: str | None, artifacts: str, provider: str | None = None
 ) -> int:
     """Run the autopsies, print a row for each, and give the exit code: 1 when an autopsy itself failed."""
     from smithers_nb.engine.artifacts.store import folder_of
@@ -67,7 +67,7 @@ def autopsy_all(  # noqa: PLR0913  # the options of a command
     return _FAILED if stopped else 0
 
 
-def verdicts_of_all(ask: Asked, *, since: int | None, provider: str | None = None) -> int:
+def verdicts_of_all(ask: CommandContext, *, since: int | None, provider: str | None = None) -> int:
     """Print the verdict of every failed run, newest first, without notebooks or reports; nothing is written."""
     from smithers_nb.workflows.batch.local import failed_runs
 
@@ -103,8 +103,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _queue(ask: Asked, source: Source, run_ids: list[str], database: str | None) -> Callable[..., list[AutopsyRow]]:
-    """Say which autopsies of which project the workers of a shared database are to do."""
+def _queue(ask: CommandContext, source: Source, run_ids: list[str], database: str | None) -> Callable[..., list[AutopsyRow]]:
+    """Name which autopsies of which project the workers of a shared database are to do."""
     from functools import partial
     from pathlib import Path
 

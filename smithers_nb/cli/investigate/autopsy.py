@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.investigate.autopsies import autopsy_all, batch_options, verdicts_of_all
-from smithers_nb.cli.options import Asked, Utf8, command, maybe_run_argument, now_option, workflow_option
+from smithers_nb.cli.options import CommandContext, Utf8, command, maybe_run_argument, now_option, workflow_option
 from smithers_nb.cli.output import dump, moment, print_finding, run_or_newest, took
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.present.html.attribution import written_by
@@ -71,7 +71,7 @@ smithers-nb autopsy --all-failed --since 1d --format jsonl""",
     markdown=True,
 )
 def autopsy(  # noqa: PLR0913  # one per option of the command
-    ask: Asked,
+    ask: CommandContext,
     run: str | None,
     *,
     no_notebook: bool,
@@ -122,7 +122,7 @@ def _refuse_what_does_not_go_together(
         raise click.UsageError("--workers and --database are for notebooks; --no-notebook makes none")
 
 
-def _print_verdict(row: Verdict, ask: Asked, report: str = "") -> None:
+def _print_verdict(row: Verdict, ask: CommandContext, report: str = "") -> None:
     if ask.fmt == "markdown":
         from smithers_nb.present.markdown import verdict_card
 
@@ -131,7 +131,7 @@ def _print_verdict(row: Verdict, ask: Asked, report: str = "") -> None:
         print_finding(row, ask.fmt, lambda: verdict_page(row))
 
 
-def print_record(record: AutopsyRecord, ask: Asked) -> None:
+def print_record(record: AutopsyRecord, ask: CommandContext) -> None:
     """Print the verdict, and where notebook and report are."""
     if ask.fmt == "markdown":
         _print_verdict(record.verdict, ask, str(record.report))
@@ -180,7 +180,7 @@ def verdict_page(row: Verdict) -> Iterable[str]:
         good = row.last_good_run
         sheet.prose("Last good", f"{good.run_id}, finished {moment(good.finished_at)} UTC")
     sheet.verbatim("Changed", [f"{change.what}: {change.before or '-'} → {change.after or '-'}" for change in row.changed_since])
-    sheet.prose("Noticed", *(defect.summary for defect in row.defects))
+    sheet.prose("SeenFailure", *(defect.summary for defect in row.defects))
     sheet.prose("Provider", *row.provider_notes)
     sheet.prose("Not readable", *row.problems)
     return sheet.lines

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment, Utf8, command, group
+from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, group
 from smithers_nb.cli.output import Column, dump, moment, note, print_rows, write_json
 from smithers_nb.errors import ParameterError, SourceNotFound
 
@@ -40,7 +40,7 @@ _REPORT = click.option("--report", type=click.Path(dir_okay=False), help="Also w
 smithers-nb beads audit --source beads:backup/events.jsonl --format json
 smithers-nb beads audit --source beads:. --fail-over closes_no_reason=0 --fail-over give_backs_no_reason=10""",
 )
-def audit(ask: Asked, limits: tuple[str, ...], rows: int | None, report: str | None) -> int | None:
+def audit(ask: CommandContext, limits: tuple[str, ...], rows: int | None, report: str | None) -> int | None:
     """Find the reasons that a fleet loses: closes, give-backs and reopens that say nothing, and reasons that were overwritten.
 
     A count that the store cannot show is null, and `coverage` says why. Exit code 1 when a count is above its --fail-over.
@@ -70,7 +70,7 @@ def audit(ask: Asked, limits: tuple[str, ...], rows: int | None, report: str | N
     example="""smithers-nb beads list --source beads:.beads
 smithers-nb beads list --source beads:.beads --status in_progress --status hooked""",
 )
-def list_(ask: Asked, status: tuple[str, ...], limit: int) -> None:
+def list_(ask: CommandContext, status: tuple[str, ...], limit: int) -> None:
     """List work items, the last changed first."""
     with _store(ask) as store:
         found = store.beads(status=status, limit=limit)
@@ -94,7 +94,7 @@ def list_(ask: Asked, status: tuple[str, ...], limit: int) -> None:
     example="""smithers-nb beads activity --source beads:.gc
 smithers-nb beads activity --source beads:.gc --failures --since 1d""",
 )
-def activity(ask: Asked, since: int | None, only_failures: bool, limit: int) -> None:
+def activity(ask: CommandContext, since: int | None, only_failures: bool, limit: int) -> None:
     """Show what happened to work items, newest first, with the reason of every failure."""
     with _store(ask) as store:
         found = store.events(since_ms=since, failures=only_failures, limit=limit)
@@ -110,7 +110,7 @@ def activity(ask: Asked, since: int | None, only_failures: bool, limit: int) -> 
 
 
 @command("show", _BEAD, example="smithers-nb beads show gt-1 --source beads:.beads")
-def show(ask: Asked, bead: str) -> None:
+def show(ask: CommandContext, bead: str) -> None:
     """Show one work item: why it failed, and all that happened to it."""
     from smithers_nb.present.html.bead_cards import bead_card
 
@@ -128,7 +128,7 @@ def show(ask: Asked, bead: str) -> None:
 
 
 @command("convoys", example="smithers-nb beads convoys")
-def convoys(ask: Asked) -> None:
+def convoys(ask: CommandContext) -> None:
     """Show how far the ledger's convoys are: closed, failed, landed, or landed with failures."""
     from smithers_nb.ledger.convoys import listed
 
@@ -149,7 +149,7 @@ _AS = click.option("--as", "actor", type=Utf8(), help="Who decides.  [default: y
 @command(
     "fail", click.argument("bead", type=Utf8()), _REASON, _AS, example='smithers-nb beads fail sb-1 --reason "the feature was dropped"'
 )
-def fail(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
+def fail(ask: CommandContext, bead: str, reason: str, actor: str | None) -> None:
     """Fail a bead of the ledger by hand."""
     from smithers_nb.engine.control.decisions import login
     from smithers_nb.ledger.admin import force_fail
@@ -162,7 +162,7 @@ def fail(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
 @command(
     "reopen", click.argument("bead", type=Utf8()), _REASON, _AS, example='smithers-nb beads reopen sb-1 --reason "the quota was raised"'
 )
-def reopen(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
+def reopen(ask: CommandContext, bead: str, reason: str, actor: str | None) -> None:
     """Open a failed bead of the ledger again; its log keeps why it had failed."""
     from smithers_nb.engine.control.decisions import login
     from smithers_nb.ledger import admin
@@ -173,7 +173,7 @@ def reopen(ask: Asked, bead: str, reason: str, actor: str | None) -> None:
 
 
 @command("import", click.argument("path", type=click.Path()), example="smithers-nb beads import .beads")
-def import_(ask: Asked, path: str) -> None:
+def import_(ask: CommandContext, path: str) -> None:
     """Import work items of another system, or an export of a ledger; importing the same again changes nothing."""
     from pathlib import Path
 
@@ -192,7 +192,7 @@ def import_(ask: Asked, path: str) -> None:
 
 
 @command("export", click.argument("path", type=click.Path(dir_okay=False)), example="smithers-nb beads export ledger.jsonl")
-def export(ask: Asked, path: str) -> None:
+def export(ask: CommandContext, path: str) -> None:
     """Write the whole ledger as JSONL, which `beads import` takes back without a loss."""
     from pathlib import Path
 
@@ -203,7 +203,7 @@ def export(ask: Asked, path: str) -> None:
     note(f"{count} rows written to {path}")
 
 
-def _store(ask: Asked) -> BeadStore:
+def _store(ask: CommandContext) -> BeadStore:
     """Open what is read: a store of another system by `beads:PATH`, else the ledger of a project or of a shared database."""
     from smithers_nb.sources.beads.source import BeadsSource
     from smithers_nb.workflows.beads import ForeignStore, LedgerStore
@@ -213,7 +213,7 @@ def _store(ask: Asked) -> BeadStore:
     return LedgerStore(_ledger(ask))
 
 
-def _ledger(ask: Asked, *, make: bool = False) -> Ledger:
+def _ledger(ask: CommandContext, *, make: bool = False) -> Ledger:
     from smithers_nb.engine.location import Location
     from smithers_nb.ledger import Ledger
 

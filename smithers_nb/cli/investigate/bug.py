@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8, command
+from smithers_nb.cli.options import CommandContext, Utf8, command
 from smithers_nb.cli.output import note, print_finding, write_json
 from smithers_nb.errors import BugReportEmpty, BugReportNotSent, BugReportUnread, ParameterError, RunNotFailed, SourceError
 from smithers_nb.present.html.text import one_line, shown, visible
@@ -62,7 +62,7 @@ class _Report(NamedTuple):
     *_OPTIONS,
     example='smithers-nb bug --run 49315 --dry-run\nsmithers-nb bug "resume replays an error that is fixed" --run 49315',
 )
-def bug(ask: Asked, text: str, *, run_id: str | None, title: str, **sending: Any) -> int | None:
+def bug(ask: CommandContext, text: str, *, run_id: str | None, title: str, **sending: Any) -> int | None:
     """Report a bug of Smithers to its makers.
 
     Shows exactly what would be sent, without secrets and names of people, then asks. A report that does not arrive is kept in
@@ -95,7 +95,7 @@ def bug(ask: Asked, text: str, *, run_id: str | None, title: str, **sending: Any
     return None
 
 
-def _proposed(ask: Asked, file: Any) -> tuple[_Report, str]:
+def _proposed(ask: CommandContext, file: Any) -> tuple[_Report, str]:
     """Read a report that `--propose` printed, and the address that a person saw with it.
 
     Raises:
@@ -111,7 +111,7 @@ def _proposed(ask: Asked, file: Any) -> tuple[_Report, str]:
     return _Report(payload, project_folder(ask.source), words=words), where
 
 
-def _kept(ask: Asked, report: _Report, *, dry: bool) -> int | None:
+def _kept(ask: CommandContext, report: _Report, *, dry: bool) -> int | None:
     """Write the report of a run of another engine to a file: the makers of Smithers have nothing to do with it."""
     from smithers_nb.workflows.bugs.filing import save_bug
 
@@ -127,7 +127,7 @@ def _kept(ask: Asked, report: _Report, *, dry: bool) -> int | None:
     return None
 
 
-def _about_a_run(ask: Asked, run_id: str, text: str, title: str) -> _Report:
+def _about_a_run(ask: CommandContext, run_id: str, text: str, title: str) -> _Report:
     from smithers_nb.workflows.bugs.filing import project_folder
     from smithers_nb.workflows.bugs.report import compose, findings
 
@@ -152,7 +152,7 @@ def _words_alone(text: str, title: str) -> _Report:
     return _Report(compose(title=title, body=text, now=now_ms()), project_folder(None))
 
 
-def _found(ask: Asked, source: Any, run_id: str) -> Investigation | None:
+def _found(ask: CommandContext, source: Any, run_id: str) -> Investigation | None:
     """Look at why the run failed; nothing when it did not."""
     from smithers_nb.workflows.autopsy.stages import gather, investigate
 
@@ -188,7 +188,7 @@ def _agreed(where: str, report: _Report, *, yes: bool) -> bool:
     return sys.stdin.readline().strip().lower() == _AGREED
 
 
-def _file(ask: Asked, report: _Report, where: str, *, again: bool) -> None:
+def _file(ask: CommandContext, report: _Report, where: str, *, again: bool) -> None:
     from smithers_nb.model.bug_report import BugSaved
     from smithers_nb.workflows.bugs.filing import file_bug
 

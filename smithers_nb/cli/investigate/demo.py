@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smithers_nb.cli.investigate.autopsy import artifacts_option, notebook_progress, print_record
-from smithers_nb.cli.options import Asked, command
+from smithers_nb.cli.options import CommandContext, command
 from smithers_nb.cli.output import note
 from smithers_nb.project import connect
 from smithers_nb.resources import EXAMPLE_RUN, example_store
@@ -12,7 +12,7 @@ _WORKFLOW = "order-sync.tsx"
 
 
 @command("demo", artifacts_option, example="smithers-nb demo", store=False)
-def demo(ask: Asked, artifacts: str) -> None:
+def demo(ask: CommandContext, artifacts: str) -> None:
     """Autopsy a failed run of the bundled example store.
 
     The store was written by Smithers: sixty runs of five workflows. It is unpacked into your cache folder, where every other command

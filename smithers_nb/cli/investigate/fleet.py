@@ -11,7 +11,7 @@ import click
 
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.investigate.monitor import absolute, output_of, start_notebook
-from smithers_nb.cli.options import Asked, Utf8, command, now_option
+from smithers_nb.cli.options import CommandContext, Utf8, command, now_option
 from smithers_nb.cli.output import dump, print_finding
 from smithers_nb.cli.run.execute import tell
 from smithers_nb.cli.run.up import run_options
@@ -43,7 +43,7 @@ _MINUTE_S = 60
     "smithers-nb monitor-smithers --iterations 12 --interval-minutes 10",
 )
 def monitor_smithers(  # noqa: PLR0913  # one per option of the command
-    ask: Asked,
+    ask: CommandContext,
     projects: tuple[str, ...],
     *,
     stale_minutes: float | None,
@@ -66,11 +66,11 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     for look in range(iterations):
         if look:
             time.sleep(interval_minutes * _MINUTE_S)
-        code = start_notebook(Asked(fmt=ask.fmt), _NOTEBOOK, parameters, _tell, **options)
+        code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, _tell, **options)
     return code
 
 
-def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:
+def _tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
     """Print the output row; of a look that failed, how it ended."""
     from smithers_nb.workflows.fleet.results import FleetRow
 

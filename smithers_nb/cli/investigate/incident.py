@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE, FAILED, WAITING
-from smithers_nb.cli.options import Asked, Utf8, command, group
+from smithers_nb.cli.options import CommandContext, Utf8, command, group
 from smithers_nb.cli.output import note, print_finding
 from smithers_nb.cli.run_options import by_option, database_option, detach_option, location_of
 from smithers_nb.cli.text_page import Sheet
@@ -59,8 +59,8 @@ smithers-nb incident classify nightly-1 --profile notebooks
 smithers-nb incident classify - < ci.log""",
     store=False,
 )
-def classify(ask: Asked, run: str, *, commands: Path | None, details: Path | None, profile: str | None) -> None:
-    """Say which failure of the runbook a run has, and why.
+def classify(ask: CommandContext, run: str, *, commands: Path | None, details: Path | None, profile: str | None) -> None:
+    """Name which failure of the runbook a run has, and why.
 
     RUN is the run's directory, its id for a profile whose runs are no directories, or - for a log on standard input. Nothing is run and
     nothing is changed. A failure that no rule knows is unclassified; a cause that the evidence does not hold is unknown.
@@ -85,7 +85,15 @@ def classify(ask: Asked, run: str, *, commands: Path | None, details: Path | Non
 smithers-nb incident triage runs/20261120-125835-nightly --program 'python3 ../curriculum/scripts/orchestration.py'""",
 )
 def triage(  # noqa: PLR0913  # its options
-    ask: Asked, run: str, *, commands: Path | None, run_id: str | None, detach: bool, database: str | None, artifacts: Path, **options: Any
+    ask: CommandContext,
+    run: str,
+    *,
+    commands: Path | None,
+    run_id: str | None,
+    detach: bool,
+    database: str | None,
+    artifacts: Path,
+    **options: Any,
 ) -> int:
     """Walk a run through its orchestrator's first triage, as a durable notebook.
 
@@ -124,7 +132,7 @@ smithers-nb incident recover runs/20261120-125835-nightly --with scope_file=scop
     store=False,
 )
 def recover(  # noqa: PLR0913  # its options
-    ask: Asked,
+    ask: CommandContext,
     run: str,
     *,
     commands: Path | None,
@@ -167,7 +175,7 @@ def _values(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _confirm(plan: Plan, found: Classification) -> None:
     if not sys.stdin.isatty():
-        raise ControlRefused("nobody is there to confirm this", code="CONFIRMATION_REQUIRED", hint="add --yes")
+        raise ControlRefused("confirmation required (not a terminal)", code="CONFIRMATION_REQUIRED", hint="add --yes")
     click.echo("\n".join(plan_page(plan, found)), err=True)
     click.confirm("Take these steps?", abort=True, err=True)
 
@@ -215,7 +223,15 @@ smithers-nb incident escalate runs/20261120-125835-nightly --to s3://incidents/n
     store=False,
 )
 def escalate(  # noqa: PLR0913  # its options
-    ask: Asked, run: str, *, commands: Path | None, artifacts: Path, to: str | None, notebook: Path | None, force: bool, **options: Any
+    ask: CommandContext,
+    run: str,
+    *,
+    commands: Path | None,
+    artifacts: Path,
+    to: str | None,
+    notebook: Path | None,
+    force: bool,
+    **options: Any,
 ) -> int:
     """Bundle the evidence of an incident for whoever is told, when the runbook says that they must be.
 
@@ -242,7 +258,7 @@ def escalate(  # noqa: PLR0913  # its options
     example="smithers-nb incident verify escalation-20261120-125835-nightly-20261120125900.tar",
     store=False,
 )
-def verify(ask: Asked, bundle: Path) -> int:
+def verify(ask: CommandContext, bundle: Path) -> int:
     """Check that a bundle is what its manifest says. Exit codes: 0 it is, 1 it is not."""
     from smithers_nb.workflows.incident.bundle import verify_bundle
 
@@ -266,7 +282,7 @@ def verify(ask: Asked, bundle: Path) -> int:
     store=False,
 )
 def close(  # noqa: PLR0913  # its options
-    ask: Asked,
+    ask: CommandContext,
     run: str,
     *,
     commands: Path | None,
@@ -301,7 +317,7 @@ def close(  # noqa: PLR0913  # its options
 smithers-nb incident lint ours.toml --captures captures --program 'python3 scripts/ours.py'""",
     store=False,
 )
-def lint(ask: Asked, profile: str, *, captures: Path | None, program: str | None) -> int:
+def lint(ask: CommandContext, profile: str, *, captures: Path | None, program: str | None) -> int:
     """Find the steps of a runbook that cannot work in the state they are meant for.
 
     Steps are tried in copies of captured runs where the orchestrator is installed; where it is not, captured commands are replayed.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, Utf8, command, now_option
+from smithers_nb.cli.options import CommandContext, Utf8, command, now_option
 from smithers_nb.cli.output import dump, print_finding
 from smithers_nb.cli.run.execute import execute, tell
 from smithers_nb.cli.run.up import go_on, run_options
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NOTEBOOK = "notebooks/monitor.ipynb"
 _MORE = 8
 
-Told: TypeAlias = "Callable[[Asked, Location, Outcome], None]"
+Told: TypeAlias = "Callable[[CommandContext, Location, Outcome], None]"
 """Prints how an execution ended."""
 
 
@@ -53,7 +53,7 @@ Told: TypeAlias = "Callable[[Asked, Location, Outcome], None]"
     example="smithers-nb monitor\nsmithers-nb monitor 49315 --format json | jq -r .health\nsmithers-nb monitor 49315 --autofix",
 )
 def monitor(  # noqa: PLR0913  # one per option of the command
-    ask: Asked,
+    ask: CommandContext,
     target: str | None,
     *,
     no_ui: bool,
@@ -69,7 +69,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     provider: str | None,
     **options: Any,
 ) -> int:
-    """Say how a run is doing, and answer what an operator always asks; without RUN, of the most recent active one.
+    """Describe how a run is doing, and answer what an operator always asks; without RUN, of the most recent active one.
 
     The run may be of any engine. It is only read, unless --autofix is given: then the monitor may resume a run that lost its process,
     or try a task again that failed by chance, after a person agreed. Exit codes: 0 the report is made, whatever the run's health;
@@ -86,7 +86,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
         "provider": provider,
     }
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
-    here = Asked(fmt=ask.fmt)  # the monitor is a run of the project it is started in, wherever its target lives
+    here = CommandContext(fmt=ask.fmt)  # the monitor is a run of the project it is started in, wherever its target lives
     if resume:
         from smithers_nb.resources import resource
 
@@ -102,7 +102,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     return code
 
 
-def start_notebook(ask: Asked, notebook: str, parameters: dict[str, Any], told: Told, **options: Any) -> int:
+def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any], told: Told, **options: Any) -> int:
     """Start a run of one of our own notebooks and execute it, or leave it to a worker.
 
     Args:
@@ -130,7 +130,7 @@ def start_notebook(ask: Asked, notebook: str, parameters: dict[str, Any], told: 
     return execute(ask, location, run_id, detach=options["detach"], no_post_failure=quiet, serve=options["serve"], told=told)
 
 
-def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:
+def _tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
     """Print the output row; of a monitor that waits or failed, how it stands."""
     from smithers_nb.workflows.monitor.results import MonitorRow
     from smithers_nb.workflows.monitor.stages import OUTPUT
@@ -146,7 +146,7 @@ def _tell(ask: Asked, location: Location, outcome: Outcome) -> None:
         print_finding({**dump(row), "monitorRunId": outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)
 
 
-def _row_alone(ask: Asked, parameters: dict[str, Any]) -> None:
+def _row_alone(ask: CommandContext, parameters: dict[str, Any]) -> None:
     from smithers_nb.engine.control.parameters import Words, plain_value
     from smithers_nb.engine.notebook.executor import validated
     from smithers_nb.model.timestamps import now_ms

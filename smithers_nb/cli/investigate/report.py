@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from smithers_nb.cli.investigate.autopsy import autopsy_options, notebook_progress
-from smithers_nb.cli.options import Asked, command, maybe_run_argument, now_option
+from smithers_nb.cli.options import CommandContext, command, maybe_run_argument, now_option
 from smithers_nb.cli.output import run_or_newest, write_json
 from smithers_nb.engine.artifacts.store import is_url
 from smithers_nb.errors import RunNotFailed
@@ -20,7 +20,7 @@ _OPEN = click.option("--open", "opened", is_flag=True, help="Also open it in the
 @command(
     "report", maybe_run_argument, *autopsy_options, _OPEN, now_option, example="smithers-nb report 49315\nsmithers-nb report 49315 --open"
 )
-def report(ask: Asked, run: str | None, *, opened: bool, artifacts: str, **options: Any) -> None:
+def report(ask: CommandContext, run: str | None, *, opened: bool, artifacts: str, **options: Any) -> None:
     """Write the HTML report of a run and print its path; without RUN, of the newest run with a problem.
 
     One file that needs no network. Of a failed run it is the autopsy: what failed and why, the timeline, what changed, how often this

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment, command
+from smithers_nb.cli.options import CommandContext, Moment, command
 from smithers_nb.cli.output import moment, note, print_finding
 from smithers_nb.errors import JournalUnusable, ParameterError, SourceError
 from smithers_nb.model.timestamps import now_ms
@@ -40,7 +40,7 @@ _OPTIONS = (
     *_OPTIONS,
     example="smithers-nb watch ~/shop\nsmithers-nb watch --once --since 1d --format jsonl",
 )
-def watch(ask: Asked, project: Path | None, *, once: bool, interval: float, since: int | None) -> None:
+def watch(ask: CommandContext, project: Path | None, *, once: bool, interval: float, since: int | None) -> None:
     """Launch an autopsy for every run that fails in a Smithers project.
 
     The store is only read. Each failure is looked into once, also with several watchers and after a restart; a run that is tried
@@ -81,7 +81,7 @@ def _may_launch(location: Location) -> bool:
     return reason is None
 
 
-def _look_once(watcher: Watcher, ask: Asked) -> None:
+def _look_once(watcher: Watcher, ask: CommandContext) -> None:
     while True:
         _tell(watcher.look(), ask)
         if watcher.settled:
@@ -89,7 +89,7 @@ def _look_once(watcher: Watcher, ask: Asked) -> None:
         time.sleep(_LEAST_S)
 
 
-def _look_for_ever(watcher: Watcher, ask: Asked, interval: float) -> None:
+def _look_for_ever(watcher: Watcher, ask: CommandContext, interval: float) -> None:
     trouble = ""
     while True:
         try:
@@ -103,7 +103,7 @@ def _look_for_ever(watcher: Watcher, ask: Asked, interval: float) -> None:
         time.sleep(interval)
 
 
-def _tell(seen: list[Seen], ask: Asked) -> None:
+def _tell(seen: list[Seen], ask: CommandContext) -> None:
     for one in seen:
         print_finding(one._asdict(), ask.fmt, partial(_page, one))
     sys.stdout.flush()  # whoever reads a pipe waits for each line

@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from smithers_nb.cli.options import Asked, command
+from smithers_nb.cli.options import CommandContext, command
 from smithers_nb.cli.output import Column, note, print_table, write_json
 
 _USER_ERROR = 4
 _COLUMNS = (
     Column("LINE", lambda row: row["line"]),
     Column("CLASS", lambda row: row["failureClass"] or "not readable"),
-    Column("SURE", lambda row: row["confidence"]),
+    Column("CONFIDENCE", lambda row: row["confidence"]),
     Column("RULE", lambda row: row["rule"]),
     Column("SIGNATURE", lambda row: row["signature"]),
     Column("REASON", lambda row: row["reason"] or row["error"], grow=True),
@@ -30,7 +30,7 @@ smithers-nb failures --format jsonl | jq -c '{message, code}' | smithers-nb clas
     store=False,
     default_format="jsonl",
 )
-def classify(ask: Asked) -> int:
+def classify(ask: CommandContext) -> int:
     """Classify error messages from standard input, one per line, and print one row each, in order.
 
     A line is a JSON object with `message` and, if there is one, `code`; or just the text of a message. A line that starts like a
@@ -89,7 +89,7 @@ def classified(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _read(line: bytes) -> tuple[str, str | None]:
-    """Read a message and its code; a line that is no JSON object is the message itself."""
+    """Read a message and its code; a line that is not a JSON object is the message itself."""
     if not line.lstrip().startswith(b"{"):
         return line.decode("utf-8", "replace").strip(), None
     value = orjson.loads(line)

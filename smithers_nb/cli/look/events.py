@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment, Utf8, command, run_argument
+from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, run_argument
 from smithers_nb.cli.output import TONES, fit, message, node_name, note, print_rows
 from smithers_nb.present.html.text import one_line
 from smithers_nb.sources.stores.json_text import loads
@@ -45,7 +45,7 @@ _TONE_OF_ENDING: tuple[tuple[tuple[str, ...], Tone], ...] = (
     *_OPTIONS,
     example="smithers-nb events 49315 --type node\nsmithers-nb events 49315 --raw --format jsonl | jq -c .payload",
 )
-def events(ask: Asked, run: str, **filters: Any) -> None:
+def events(ask: CommandContext, run: str, **filters: Any) -> None:
     """Print a run's event log, oldest first, without a limit.
 
     Heartbeats, render frames and raw agent chunks, most lines of a long run, are left out unless --raw or --type asks for them.
@@ -89,7 +89,7 @@ def _line(room: int | None, *columns: str) -> str:
 
 
 def what_happened(event: EventRow) -> str:
-    """Say in a few words what an event's payload adds to its type."""
+    """Summarise in a few words what an event's payload adds to its type."""
     import orjson
 
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from smithers_nb.cli.options import Asked, Moment, Utf8, command, maybe_run_argument
+from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, maybe_run_argument
 from smithers_nb.cli.output import Column, message, moment, node_name, note, print_rows, short_ids
 from smithers_nb.model.rows import RunRow
 from smithers_nb.model.vocabulary import FailureClass
@@ -43,7 +43,7 @@ smithers-nb failures 49315
 smithers-nb failures --since 7d --format jsonl | jq -r .signature | sort | uniq -c""",
 )
 def failures(  # noqa: PLR0913  # one per option of the command
-    ask: Asked, run: str | None, *, classes: tuple[str, ...], signature: str | None, since: int | None, by: str | None
+    ask: CommandContext, run: str | None, *, classes: tuple[str, ...], signature: str | None, since: int | None, by: str | None
 ) -> None:
     """List failures with their class and signature, of one run or of the whole store.
 
@@ -65,7 +65,7 @@ def failures(  # noqa: PLR0913  # one per option of the command
             _print_attempts(ask, project, found, with_run=run is None)
 
 
-def _print_kinds(ask: Asked, project: Project, found: list[FailureRow]) -> None:
+def _print_kinds(ask: CommandContext, project: Project, found: list[FailureRow]) -> None:
     from smithers_nb.diagnosis.history.recurrence import signatures_table
 
     kinds = signatures_table(found, project.source.rows(RunRow))
@@ -85,7 +85,7 @@ def _print_kinds(ask: Asked, project: Project, found: list[FailureRow]) -> None:
         note(f"{len(found):,} failed attempts of {len(kinds):,} kinds; --by attempt lists each of them")
 
 
-def _print_attempts(ask: Asked, project: Project, found: list[FailureRow], *, with_run: bool) -> None:
+def _print_attempts(ask: CommandContext, project: Project, found: list[FailureRow], *, with_run: bool) -> None:
     short = short_ids(row.run_id for row in project.run_rows()) if with_run and ask.fmt == "table" else {}
     columns = (
         *((Column("RUN", lambda row: short.get(row.run_id, row.run_id)),) if with_run else ()),

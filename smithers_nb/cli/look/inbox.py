@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, Moment, Utf8, command, now_option, run_argument
+from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, now_option, run_argument
 from smithers_nb.cli.output import dump, moment, note, print_finding, write_json
 from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of
 from smithers_nb.cli.text_page import Sheet
@@ -53,7 +53,7 @@ class Later(Moment):
     "smithers-nb inbox --snooze nightly-1 4h",
 )
 def inbox(  # noqa: PLR0913  # its options
-    ask: Asked,
+    ask: CommandContext,
     places: tuple[str, ...],
     *,
     since: int,
@@ -69,8 +69,8 @@ def inbox(  # noqa: PLR0913  # its options
     failure steps back when the workflow later succeeded with the same input, or somebody marked it with `addressed`. What is put aside
     is written into the journal of the current project, never into the store that has the run.
     """
-    location = location_of(Asked(), database)
-    asked = [Asked(source=place, now=ask.now, fmt=ask.fmt) for place in places] or [ask]
+    location = location_of(CommandContext(), database)
+    asked = [CommandContext(source=place, now=ask.now, fmt=ask.fmt) for place in places] or [ask]
     if snooze is not None:
         _put_aside(asked, location, snooze[0], action="snoozed", until=snooze[1], note=note, by=by)
     found = [need for one in asked for need in _needs(one, location, since)]
@@ -94,18 +94,18 @@ def inbox(  # noqa: PLR0913  # its options
     database_option,
     example='smithers-nb addressed 49315 --note "rotated the key"',
 )
-def addressed(ask: Asked, run: str, *, note: str, by: str | None, database: str | None) -> int:
+def addressed(ask: CommandContext, run: str, *, note: str, by: str | None, database: str | None) -> int:
     """Mark a failure as dealt with, so that it steps back until it happens again.
 
     Also every earlier run that failed for the same cause. It is written into the journal of the current project, with who and when.
     """
-    location = location_of(Asked(), database)
+    location = location_of(CommandContext(), database)
     mark = _put_aside([ask], location, run, action="addressed", until=None, note=note, by=by)
     print_finding(mark._asdict(), ask.fmt, lambda: [f"{mark.run_id} is addressed: {note}"])
     return DONE
 
 
-def _needs(ask: Asked, location: Location, since: int) -> list[Need]:
+def _needs(ask: CommandContext, location: Location, since: int) -> list[Need]:
     """Read one place; one that cannot be read is said and takes nothing from the others."""
     from smithers_nb.workflows.monitor.attention import needs
 
@@ -132,7 +132,7 @@ def _marks(location: Location, stores: Iterable[str]) -> list[Mark]:
 
 
 def _put_aside(  # noqa: PLR0913  # a mark is what it is
-    asked: Iterable[Asked], location: Location, run: str, *, action: Any, until: int | None, note: str | None, by: str | None
+    asked: Iterable[CommandContext], location: Location, run: str, *, action: Any, until: int | None, note: str | None, by: str | None
 ) -> Mark:
     from smithers_nb.engine.control import login
     from smithers_nb.engine.journal import Journal
@@ -147,7 +147,7 @@ def _put_aside(  # noqa: PLR0913  # a mark is what it is
 
 
 @contextmanager
-def _store_with(asked: Iterable[Asked], run: str) -> Iterator[tuple[Project, str]]:
+def _store_with(asked: Iterable[CommandContext], run: str) -> Iterator[tuple[Project, str]]:
     missing: Exception | None = None
     for ask in asked:
         with ask.project() as project:

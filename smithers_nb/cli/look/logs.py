@@ -11,7 +11,7 @@ import click
 
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.look.events import line_of
-from smithers_nb.cli.options import Asked, command, run_argument
+from smithers_nb.cli.options import CommandContext, command, run_argument
 from smithers_nb.cli.output import dump, note, record, write_json
 from smithers_nb.cli.run.execute import commands_for
 from smithers_nb.cli.run_options import database_option, runs_of, where
@@ -36,7 +36,7 @@ _TEXT = 20_000
     example="smithers-nb logs nightly-1 -n 20\nsmithers-nb logs nightly-1 --follow",
 )
 def logs(  # noqa: PLR0913  # its options
-    ask: Asked, run: str, *, follow: bool, lines: int | None, no_output: bool, database: str | None
+    ask: CommandContext, run: str, *, follow: bool, lines: int | None, no_output: bool, database: str | None
 ) -> int:
     """Print what a run does: its log, and the text that its notebook shows."""
     from smithers_nb.engine.control.log import glance
@@ -129,7 +129,7 @@ def _text(output: dict[str, Any]) -> str:
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _say_what_is_asked(ask: Asked, location: Location, run_id: str, status: str) -> None:
+def _say_what_is_asked(ask: CommandContext, location: Location, run_id: str, status: str) -> None:
     from smithers_nb.engine.control import pending
 
     note(f"run {run_id} is {status}")

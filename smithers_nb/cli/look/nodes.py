@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, command, iteration_option, maybe_node_argument, node_argument, run_argument
+from smithers_nb.cli.options import CommandContext, command, iteration_option, maybe_node_argument, node_argument, run_argument
 from smithers_nb.cli.output import Column, Format, moment, node_name, note, parsed, print_finding, print_rows, took
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.diagnosis.engines.base import engine_of
@@ -36,7 +36,7 @@ _TONE_OF_LINE = {"+": "green", "-": "red", "@": "cyan"}
     iteration_option,
     example="smithers-nb node 49315 review\nsmithers-nb node 49315 review --iteration 2 --format json",
 )
-def node(ask: Asked, run: str, node: str, iteration: int | None) -> None:
+def node(ask: CommandContext, run: str, node: str, iteration: int | None) -> None:
     """Show one node: its attempts with their errors, its tools, tokens and output.
 
     A loop's node is found by its own id or by the id its author gave it.
@@ -53,7 +53,7 @@ def node(ask: Asked, run: str, node: str, iteration: int | None) -> None:
     iteration_option,
     example="smithers-nb output 49315\nsmithers-nb output 49315 plan --format json | jq '.[0].row'",
 )
-def output(ask: Asked, run: str, node: str | None, iteration: int | None) -> None:
+def output(ask: CommandContext, run: str, node: str | None, iteration: int | None) -> None:
     """Print what a run's nodes produced, all of them or one.
 
     The run's input is the row of the node `input`.
@@ -70,7 +70,7 @@ def output(ask: Asked, run: str, node: str | None, iteration: int | None) -> Non
     iteration_option,
     example="smithers-nb diff 49315\nsmithers-nb diff 49315 implement --format json | jq '.[].patches[].path'",
 )
-def diff(ask: Asked, run: str, node: str | None, iteration: int | None) -> None:
+def diff(ask: CommandContext, run: str, node: str | None, iteration: int | None) -> None:
     """Print the file changes a run's nodes made, all of them or one.
 
     A store keeps them only where somebody asked for them while the engine's files were there.
@@ -88,7 +88,7 @@ def diff(ask: Asked, run: str, node: str | None, iteration: int | None) -> None:
     iteration_option,
     example="smithers-nb scores 49315\nsmithers-nb scores 49315 --format jsonl",
 )
-def scores(ask: Asked, run: str, node: str | None, iteration: int | None) -> None:
+def scores(ask: CommandContext, run: str, node: str | None, iteration: int | None) -> None:
     """Print the scores of a run's nodes, all of them or one."""
     with ask.project() as project:
         print_rows(_of(project.run(run), "scores", node, iteration), ask.fmt, _SCORES, nothing="no scorer ran")

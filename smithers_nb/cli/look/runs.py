@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8, command, now_option, run_argument
+from smithers_nb.cli.options import CommandContext, Utf8, command, now_option, run_argument
 from smithers_nb.cli.output import (
     Column,
     age,
@@ -45,7 +45,7 @@ _OPTIONS = (
 
 
 @command("ps", *_OPTIONS, now_option, example="smithers-nb ps\nsmithers-nb ps --all --status failed --format jsonl")
-def ps(ask: Asked, *, everything: bool, status: tuple[str, ...], limit: int) -> None:
+def ps(ask: CommandContext, *, everything: bool, status: tuple[str, ...], limit: int) -> None:
     """List the runs of a store, newest first.
 
     The state is derived as of --now: a run that is recorded as running, but whose owner has given no sign of life, is stale or orphaned.
@@ -100,7 +100,7 @@ def _with_autopsy(row: RunRow, found: list[Autopsy] | None) -> Any:
 @command(
     "inspect", run_argument, now_option, example="smithers-nb inspect 49315\nsmithers-nb inspect 49315 --format json | jq '.nodes[].state'"
 )
-def inspect(ask: Asked, run: str) -> None:
+def inspect(ask: CommandContext, run: str) -> None:
     """Show one run: its state, nodes, attempts, gates, questions, defects, and what could not be read."""
     with ask.project() as project:
         found = project.run(run).inspect()
@@ -123,7 +123,7 @@ def _page(found: dict[str, Any], source: str | None) -> Iterable[str]:
     sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])
     sheet.prose("Autopsy", *(autopsy.standing for autopsy in found["autopsies"]))
     sheet.verbatim("Autopsy of", [found["autopsy_of"]] if found["autopsy_of"] else [])
-    sheet.prose("Noticed", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
+    sheet.prose("SeenFailure", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
     sheet.prose("Not readable", *(f"{problem.where}: {problem.what}" for problem in found["problems"]))
     if run.state not in _WENT_WELL:
         option = f" --source {shlex.quote(source)}" if source else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smithers_nb.cli.options import Asked, command, maybe_run_argument, now_option, workflow_option
+from smithers_nb.cli.options import CommandContext, command, maybe_run_argument, now_option, workflow_option
 from smithers_nb.cli.output import moment, print_finding, run_or_newest, took
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.sources.stores.json_text import as_object
@@ -34,8 +34,8 @@ smithers-nb why 49315 --format markdown
 smithers-nb why 49315 --format json | jq .advice.commands""",
     markdown=True,
 )
-def why(ask: Asked, run: str | None, workflow_path: Path | None) -> None:
-    """Say what a run failed on or waits for, and what to do.
+def why(ask: CommandContext, run: str | None, workflow_path: Path | None) -> None:
+    """Describe what a run failed on or waits for, and what to do.
 
     For a failed run: the node and the attempt that failed, whose fault it is, and one suggestion with commands that run as printed,
     with a preview of what a retry-task resets. For a run that waits or hangs: what it waits for, and how to answer. Without RUN it is the
@@ -68,7 +68,7 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     sheet.source("Source", why.source)
     sheet.prose("Also failed" if why.failure else "Failed", _names(_not_told_yet(why)))
     said = why.summary.casefold()
-    sheet.prose("Noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
+    sheet.prose("SeenFailure", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
     sheet.prose("Held up", _names([blocker.node_id or "" for blocker in why.blockers if blocker.kind == _HELD_UP]))
     sheet.prose("Autopsy", *(autopsy.standing for autopsy in why.autopsies[:_MAX_NAMES]))
     sheet.verbatim("Autopsy of", [why.autopsy_of] if why.autopsy_of else [])
@@ -87,7 +87,7 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
 
 
 def _is_news(blocker: Blocker, advice: Advice) -> bool:
-    """Tell whether an edit of the workflow, which commands further up allow for, still has to be explained."""
+    """Return whether an edit of the workflow, which commands further up allow for, still has to be explained."""
     return blocker.kind == _EDITED and "--accept-workflow-change" not in advice.detail
 
 
@@ -105,7 +105,7 @@ def _names(names: list[str]) -> str:
 
 
 def _attempts(failure: Failure) -> str:
-    """Say how often it was tried, of how many times it may be."""
+    """Describe how often it was tried, of how many times it may be."""
     if failure.attempt is None:
         return ""
     limit = f" of {failure.max_attempts}" if failure.max_attempts and failure.attempt <= failure.max_attempts else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, command, node_argument, run_argument
+from smithers_nb.cli.options import CommandContext, command, node_argument, run_argument
 from smithers_nb.cli.output import note, print_finding
 from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run_options import (
@@ -52,7 +52,7 @@ _FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
     example="smithers-nb resume nightly-1\nsmithers-nb resume nightly-1 --cell-timeout 3600\n"
     "smithers-nb resume nightly-1 --accept-workflow-change --detach",
 )
-def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int:
+def resume(ask: CommandContext, run: str, *, database: str | None, **options: Any) -> int:
     """Go on with a run that failed, was cancelled, is paused, waits, or lost its process.
 
     Its notebook is executed from the beginning; stages that are finished give what they gave before. A run whose notebook was edited
@@ -63,7 +63,7 @@ def resume(ask: Asked, run: str, *, database: str | None, **options: Any) -> int
 
 
 def resumed(  # noqa: PLR0913  # the options of two commands
-    ask: Asked,
+    ask: CommandContext,
     location: Location,
     run: str,
     *,
@@ -97,7 +97,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
         here=not detach,
         settings=settings_of(no_post_failure=no_post_failure, **settings),
     )
-    if not found.goes_on:
+    if not found.continues:
         print_finding({"run_id": found.run_id, "status": found.status, "reason": None}, ask.fmt, tuple)
         if ask.fmt == "table":
             note(f"run {found.run_id} is {found.status}: there is nothing left to do")
@@ -106,7 +106,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
 
 
 @command("cancel", run_argument, by_option, database_option, example="smithers-nb cancel nightly-1")
-def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int:
+def cancel(ask: CommandContext, run: str, *, by: str | None, database: str | None) -> int:
     """Stop a run: a live one within a second, one that waits at once."""
     from smithers_nb.engine.control import cancel as stop
     from smithers_nb.engine.control import login
@@ -121,7 +121,7 @@ def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int
     "retry-task",
     run_argument,
     node_argument,
-    click.option("--iteration", type=click.IntRange(min=0), default=0, help="Its round of a loop, from 0."),
+    click.option("--iteration", type=click.IntRange(min=0), default=0, help="Loop iteration, starting at 0."),
     click.option("--no-deps", is_flag=True, help="Only this node, not what began after it."),
     yes_option,
     detach_option,
@@ -133,7 +133,7 @@ def cancel(ask: Asked, run: str, *, by: str | None, database: str | None) -> int
     example="smithers-nb retry-task nightly-1 load\nsmithers-nb retry-task nightly-1 load --yes --detach",
 )
 def retry_task(  # noqa: PLR0913  # its options
-    ask: Asked,
+    ask: CommandContext,
     run: str,
     node: str,
     *,
@@ -181,7 +181,7 @@ def retry_task(  # noqa: PLR0913  # its options
     example="smithers-nb rewind nightly-1\nsmithers-nb rewind nightly-1 load --yes",
 )
 def rewind(  # noqa: PLR0913  # its options
-    ask: Asked, run: str, frame: str | None, *, yes: bool, force: bool, database: str | None
+    ask: CommandContext, run: str, frame: str | None, *, yes: bool, force: bool, database: str | None
 ) -> int:
     """Go back to the state right after a node was finished; without one, list the states there are.
 
@@ -202,7 +202,7 @@ def rewind(  # noqa: PLR0913  # its options
     return DONE
 
 
-def _print_frames(ask: Asked, frames: list[Frame]) -> None:
+def _print_frames(ask: CommandContext, frames: list[Frame]) -> None:
     from smithers_nb.cli.output import Column, print_rows
 
     columns = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, Utf8, command, group, run_argument
+from smithers_nb.cli.options import CommandContext, Utf8, command, group, run_argument
 from smithers_nb.cli.output import print_finding
 from smithers_nb.cli.run.inbox import inbox, refuse_when_foreign
 from smithers_nb.cli.run_options import by_option, database_option, refuse_unfilled, runs_of, where
@@ -17,15 +17,15 @@ from smithers_nb.errors import ParameterError, RunNotFound
 from smithers_nb.present.html.text import one_line
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.control import Pending, Said
+    from smithers_nb.engine.control import DecisionResult, Pending
     from smithers_nb.engine.location import Location
 
-_STAY = click.option("--no-continue", is_flag=True, help="Only write it down; `resume` continues the run later.")
+_STAY = click.option("--no-continue", is_flag=True, help="Record the decision without resuming; `resume` continues the run later.")
 _OPTIONS = (
     run_argument,
     click.option("--node", type=Utf8(), help="The gate.  [default: the one that waits]"),
-    click.option("--iteration", type=click.IntRange(min=0), help="Its round of a loop, from 0."),
-    click.option("--note", type=Utf8(), help="In what words."),
+    click.option("--iteration", type=click.IntRange(min=0), help="Loop iteration, starting at 0."),
+    click.option("--note", type=Utf8(), help="Comment recorded with the decision."),
     by_option,
     _STAY,
     database_option,
@@ -35,19 +35,19 @@ _OPTIONS = (
 @command(
     "approve", *_OPTIONS, example='smithers-nb approve nightly-1\nsmithers-nb approve nightly-1 --node publish --note "numbers checked"'
 )
-def approve(ask: Asked, run: str, **options: Any) -> int:
+def approve(ask: CommandContext, run: str, **options: Any) -> int:
     """Approve what a run asks at a gate, and let it go on."""
     return _decide(ask, run, approved=True, **options)
 
 
 @command("deny", *_OPTIONS, example='smithers-nb deny nightly-1 --note "not this week"')
-def deny(ask: Asked, run: str, **options: Any) -> int:
+def deny(ask: CommandContext, run: str, **options: Any) -> int:
     """Deny what a run asks at a gate, and let it go on from there."""
     return _decide(ask, run, approved=False, **options)
 
 
 def _decide(  # noqa: PLR0913  # the options of two commands
-    ask: Asked,
+    ask: CommandContext,
     run: str,
     *,
     approved: bool,
@@ -82,7 +82,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
     example="smithers-nb human answer nightly-1 --value eu\nsmithers-nb human answer human:nightly-1:region:0 --value eu",
 )
 def answer(  # noqa: PLR0913  # its options
-    ask: Asked, request: str, *, value: str | None, by: str | None, no_continue: bool, database: str | None
+    ask: CommandContext, request: str, *, value: str | None, by: str | None, no_continue: bool, database: str | None
 ) -> int:
     """Answer a question, named by its id or by its run when that asks only one, and let the run go on.
 
@@ -104,11 +104,13 @@ def answer(  # noqa: PLR0913  # its options
 human = group("human", inbox, answer, help="See what waits for a person, and answer questions.")
 
 
-def _follow(ask: Asked, location: Location, said: Said, word: str) -> None:
-    """Say what was written, and have somebody continue the run."""
+def _follow(ask: CommandContext, location: Location, said: DecisionResult, word: str) -> None:
+    """Describe what was written, and have somebody continue the run."""
     run_id, node_id, iteration = said.node
-    then = f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}" if said.goes_on else ""
-    if said.goes_on:
+    then = (
+        f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}" if said.continues else ""
+    )
+    if said.continues:
         from smithers_nb.engine.control.edit_check import is_edited
         from smithers_nb.workflows.triggers.background import ensure_worker
 
@@ -116,11 +118,11 @@ def _follow(ask: Asked, location: Location, said: Said, word: str) -> None:
         if is_edited(location, run_id):
             command = f"smithers-nb resume {shlex.quote(run_id)} --accept-workflow-change{where(ask, location)}"
             then = f"; the notebook was edited since the run began, so the run is paused; go on with it as it is now: {command}"
-    found = {"run_id": run_id, "node_id": node_id, "iteration": iteration, "result": word, "continues": said.goes_on}
+    found = {"run_id": run_id, "node_id": node_id, "iteration": iteration, "result": word, "continues": said.continues}
     print_finding(found, ask.fmt, lambda: [f"{node_id} of {run_id} is {word}{then}"])
 
 
-def _deciding(ask: Asked, database: str | None, named: str) -> Location:
+def _deciding(ask: CommandContext, database: str | None, named: str) -> Location:
     """Find the project whose run a person decides about; a run of another engine is decided by that engine's own command line.
 
     Raises:
@@ -170,6 +172,6 @@ def _read(asked: Pending | None, text: str) -> Any:
         if is_text:
             return text
         quoted = orjson.dumps(text).decode()
-        raise ParameterError(f"--value is no JSON: {error}", hint=f"text needs quotes within quotes: --value '{quoted}'") from None
+        raise ParameterError(f"--value is not valid JSON: {error}", hint=f"text needs quotes within quotes: --value '{quoted}'") from None
     refuse_unfilled(value, "the answer")
     return value if isinstance(value, str) or not is_text else text

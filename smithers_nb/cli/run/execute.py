@@ -22,7 +22,7 @@ from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.model.vocabulary import exit_code
 
 if TYPE_CHECKING:
-    from smithers_nb.cli.options import Asked
+    from smithers_nb.cli.options import CommandContext
     from smithers_nb.engine.control import Pending
     from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
@@ -31,14 +31,14 @@ _FIRST_LINE = 400
 
 
 def execute(  # noqa: PLR0913  # all but three are options by name
-    ask: Asked,
+    ask: CommandContext,
     location: Location,
     run_id: str,
     *,
     detach: bool,
     no_post_failure: bool = False,
     serve: bool = False,
-    told: Callable[[Asked, Location, Outcome], None] | None = None,
+    told: Callable[[CommandContext, Location, Outcome], None] | None = None,
 ) -> int:
     """Execute a run that was made ready, here or by a worker, and say how it ended.
 
@@ -66,7 +66,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
                 outcome = _interrupted(location, run_id)
         status = _told(ask, location, outcome, told or tell, no_post_failure=no_post_failure)
         if serve and exit_code(status) == WAITING:
-            status = _linger(location, run_id, status)
+            status = _serve_until_done(location, run_id, status)
     return exit_code(status)
 
 
@@ -77,9 +77,14 @@ def refuse_to_serve_detached(*, detach: bool, serve: bool) -> None:
 
 
 def _told(
-    ask: Asked, location: Location, outcome: Outcome, told: Callable[[Asked, Location, Outcome], None], *, no_post_failure: bool
+    ask: CommandContext,
+    location: Location,
+    outcome: Outcome,
+    told: Callable[[CommandContext, Location, Outcome], None],
+    *,
+    no_post_failure: bool,
 ) -> str:
-    """Say how an execution ended, have a failure looked into, and give the status."""
+    """Describe how an execution ended, have a failure looked into, and give the status."""
     from smithers_nb.workflows.triggers.on_run_end import after_run, write_report
 
     run_id = outcome.run_id
@@ -123,7 +128,7 @@ def _interrupted(location: Location, run_id: str) -> Outcome:
     return Outcome(run_id, "cancelled" if status == "running" else status)  # one that runs ends with this process
 
 
-def _linger(location: Location, run_id: str, status: str) -> str:
+def _serve_until_done(location: Location, run_id: str, status: str) -> str:
     """Keep the live page while the run waits, until it is over or Ctrl-C."""
     from smithers_nb.workflows.live.page import wait_for_end
 
@@ -134,7 +139,7 @@ def _linger(location: Location, run_id: str, status: str) -> str:
         return status
 
 
-def tell(ask: Asked, location: Location, outcome: Outcome) -> None:
+def tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
     """Print how an execution ended, and what can be done next."""
     from smithers_nb.engine.control import pending
 
@@ -177,7 +182,7 @@ def show_request(sheet: Sheet, details: Mapping[str, Any], earlier: Mapping[str,
     sheet.prose("", *(f"{name}: {value}" for name, value in shown.items()))
 
 
-def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
+def _page(ask: CommandContext, location: Location, outcome: Outcome, asked: list[Pending]) -> Iterable[str]:
     options = where(ask, location)
     sheet = Sheet()
     sheet.headline(outcome.status, outcome.run_id)
@@ -194,7 +199,7 @@ def _page(ask: Asked, location: Location, outcome: Outcome, asked: list[Pending]
     return sheet.lines
 
 
-def _next(ask: Asked, location: Location, outcome: Outcome) -> list[str]:
+def _next(ask: CommandContext, location: Location, outcome: Outcome) -> list[str]:
     run, options = shlex.quote(outcome.run_id), where(ask, location)
     if outcome.status == "failed":
         return [f"smithers-nb why {run}{where(ask, location, flag='--source')}"]
@@ -210,7 +215,7 @@ def _first_line(message: str) -> str:
     return next((line for line in message.splitlines() if line.strip()), "")[:_FIRST_LINE]
 
 
-def _hand_to_worker(ask: Asked, location: Location, run_id: str) -> int:
+def _hand_to_worker(ask: CommandContext, location: Location, run_id: str) -> int:
     from smithers_nb.engine.control.run_state import status_of
     from smithers_nb.engine.execution.outcome import notebook_of
     from smithers_nb.engine.workers.client import enqueue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, command, maybe_run_argument
+from smithers_nb.cli.options import CommandContext, command, maybe_run_argument
 from smithers_nb.cli.output import dump, moment, note, write_json
 from smithers_nb.cli.run.execute import commands_for, show_request
 from smithers_nb.cli.run_options import database_option, has_runs, location_of, where
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     database_option,
     example="smithers-nb human inbox\nsmithers-nb human inbox --format json | jq -r '.[].prompt'",
 )
-def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
+def inbox(ask: CommandContext, run: str | None, *, database: str | None) -> int:
     """List the gates and questions that wait for a person, oldest first, of one run or of all.
 
     Runs of Smithers are listed beside notebook runs, each with the commands of its own engine.
@@ -48,7 +48,7 @@ def inbox(ask: Asked, run: str | None, *, database: str | None) -> int:
     return DONE
 
 
-def waiting(ask: Asked, location: Location, run: str | None = None) -> list[Request]:
+def waiting(ask: CommandContext, location: Location, run: str | None = None) -> list[Request]:
     """List what waits for a person, in our journal and in every other store of the place, oldest first.
 
     Raises:
@@ -71,7 +71,7 @@ def waiting(ask: Asked, location: Location, run: str | None = None) -> list[Requ
     return sorted(fitting, key=lambda item: (item.requested_at or 0, item.run_id, item.node_id))
 
 
-def refuse_when_foreign(ask: Asked, named: str) -> None:
+def refuse_when_foreign(ask: CommandContext, named: str) -> None:
     """Refuse to decide what another engine asks, and print how its own command line decides it.
 
     Raises:
@@ -90,7 +90,7 @@ def refuse_when_foreign(ask: Asked, named: str) -> None:
         )
 
 
-def _of_sources(ask: Asked) -> list[Request]:
+def _of_sources(ask: CommandContext) -> list[Request]:
     from smithers_nb.diagnosis.state.inbox import requests
 
     with ask.project() as project:

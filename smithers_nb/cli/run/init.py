@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, command
+from smithers_nb.cli.options import CommandContext, command
 from smithers_nb.cli.output import dump, note, print_finding
 from smithers_nb.present.html.text import shown
 
@@ -29,7 +29,7 @@ _WORDS = {
     click.option("--smithers", is_flag=True, help="Into a Smithers project, for Smithers' own trigger: the post-failure workflow only."),
     example="smithers-nb init\nsmithers-nb init --force\nsmithers-nb init --smithers",
 )
-def init(ask: Asked, folder: Path | None, *, force: bool, smithers: bool) -> int:
+def init(ask: CommandContext, folder: Path | None, *, force: bool, smithers: bool) -> int:
     """Install the workflow pack into a project; doing it again changes nothing.
 
     Without FOLDER it is the project that the current folder belongs to, else the current folder.

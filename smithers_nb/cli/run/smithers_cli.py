@@ -60,7 +60,7 @@ def hand_over(file: Path, *, pairs: tuple[tuple[str, str], ...], parameters_file
 
 
 def _our_trigger(options: dict[str, Any]) -> Location | None:
-    """Give the project whose autopsy looks into a failure: where our pack is installed and Smithers' own trigger does not launch ours."""
+    """Return the project whose autopsy looks into a failure: where our pack is installed and Smithers' own trigger does not launch ours."""
     from smithers_nb.engine.location import Location
     from smithers_nb.workflows.pack.install_smithers import is_installed
     from smithers_nb.workflows.triggers.launch import installed_at

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8, command
+from smithers_nb.cli.options import CommandContext, Utf8, command
 from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run_options import (
     accept_option,
@@ -48,7 +48,7 @@ run_options = (
     example="smithers-nb up nightly.ipynb -p day 2026-11-20\n"
     "smithers-nb up nightly.ipynb --detach --format json\nsmithers-nb up nightly.ipynb --run-id nightly-1 --resume",
 )
-def up(ask: Asked, file: Path, *, resume: bool, **options: Any) -> int:
+def up(ask: CommandContext, file: Path, *, resume: bool, **options: Any) -> int:
     """Run a notebook durably; FILE.tsx goes to the Smithers CLI.
 
     Any papermill notebook will do: each code cell is a node of the run. What `stage` has finished is skipped when the run is executed
@@ -67,7 +67,7 @@ def up(ask: Asked, file: Path, *, resume: bool, **options: Any) -> int:
 
 
 def start(  # noqa: PLR0913  # the options of two commands
-    ask: Asked,
+    ask: CommandContext,
     file: Path,
     *,
     pairs: tuple[tuple[str, str], ...],
@@ -97,7 +97,7 @@ def start(  # noqa: PLR0913  # the options of two commands
 
 
 def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
-    ask: Asked,
+    ask: CommandContext,
     file: Path,
     *,
     pairs: tuple[tuple[str, str], ...],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import Asked, command
+from smithers_nb.cli.options import CommandContext, command
 from smithers_nb.cli.output import note, write_json
 from smithers_nb.cli.run_options import database_option, location_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     click.option("--until-idle", is_flag=True, help="End when there has been nothing to do for some seconds."),
     example="smithers-nb worker\nsmithers-nb worker --database postgresql://runs@db/runs --concurrency 4",
 )
-def worker(ask: Asked, *, database: str | None, concurrency: int | None, until_idle: bool) -> int:
+def worker(ask: CommandContext, *, database: str | None, concurrency: int | None, until_idle: bool) -> int:
     """Execute what is queued, until Ctrl-C.
 
     Detached runs and runs that somebody decided about are queued; a worker on any machine that reaches the database may take them.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from smithers_nb.cli.options import Asked, Utf8, command, group
+from smithers_nb.cli.options import CommandContext, Utf8, command, group
 from smithers_nb.cli.output import Column, print_rows
 from smithers_nb.cli.run.up import run_options, start
 from smithers_nb.cli.run_options import location_of
@@ -18,7 +18,7 @@ from smithers_nb.cli.run_options import location_of
     *run_options,
     example="smithers-nb workflow run release-check -p release 1.4\nsmithers-nb workflow run post-failure -p target_run_id 49315",
 )
-def run(ask: Asked, workflow: str, **options: Any) -> int:
+def run(ask: CommandContext, workflow: str, **options: Any) -> int:
     """Run an installed workflow by its name, as `up` runs a file."""
     from smithers_nb.workflows.pack.install import workflow_file
 
@@ -30,7 +30,7 @@ def run(ask: Asked, workflow: str, **options: Any) -> int:
     click.option("--system", is_flag=True, help="Also those that the system launches by itself."),
     example="smithers-nb workflow list\nsmithers-nb workflow list --system --format json",
 )
-def listed(ask: Asked, *, system: bool) -> None:
+def listed(ask: CommandContext, *, system: bool) -> None:
     """List the installed workflows, with what they take."""
     from smithers_nb.workflows.pack.install import installed_workflows
 

@@ -29,12 +29,12 @@ _KILO: Final = 1_000
 
 
 def is_simple(message: str) -> bool:
-    """Tell whether a reason can be read as it stands: one line, or two or three that together are no longer."""
+    """Return whether a reason can be read as it stands: one line, or two or three that together are no longer."""
     return len(message) <= LIMIT and len(message.strip().splitlines()) <= _FEW_LINES
 
 
 def error_summary(failure: Failure, attempts: Sequence[AttemptRow] = ()) -> str:
-    """Say in plain words what a long or ever changing error is.
+    """Summarise in plain words what a long or ever changing error is.
 
     Args:
         failure: The failure that mattered.

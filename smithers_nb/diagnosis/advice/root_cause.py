@@ -68,7 +68,7 @@ def root_cause(  # noqa: PLR0913  # all but two are optional
     origin: Origin | None = None,
     around: str = "",
 ) -> str:
-    """Say what happened and why.
+    """Describe what happened and why.
 
     Args:
         failure: The failure that mattered.
@@ -212,7 +212,7 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
 
 
 def _unnoticed(details: Mapping[str, object]) -> Iterator[str]:
-    """Tell of a program that failed before, in a way that does not stop a notebook."""
+    """Distinguish of a program that failed before, in a way that does not stop a notebook."""
     if details.get("programSaid"):
         yield f"Before that, `{details.get('program')}` had said: {abridged(str(details['programSaid']), 200)}"
 
@@ -258,7 +258,7 @@ _CHANGES_THE_READING: Final = frozenset(
 
 
 def _misrecorded(failure: Failure, defects: Sequence[Defect]) -> Iterator[str]:
-    """Tell what the engine recorded wrongly, unless the words above have shown it already."""
+    """Return what the engine recorded wrongly, unless the words above have shown it already."""
     shown = {"error-only-in-agent-events"} if failure.kind == "agent-event" else set()
     shown |= {"cause-not-recorded"} if failure.node_id and failure.kind != "none" else set()
     for defect in defects:

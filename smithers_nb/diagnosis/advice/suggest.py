@@ -155,7 +155,7 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
         return "The failure looks transient; continue the run.", [case.resume]
     if not case.engine.replays:
         name = name_of(case.failure) or case.owner[0]
-        return f"The failure looks transient, so {name} may succeed when it is tried again. {case.engine.goes_on}", [case.resume]
+        return f"The failure looks transient, so {name} may succeed when it is tried again. {case.engine.continues}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
     used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
     detail = (
@@ -177,7 +177,7 @@ def _with_new_attempts(case: _Case, owner: tuple[str, int], detail: str) -> tupl
 
 
 def _is_active(status: str) -> bool:
-    """Tell whether Smithers refuses a retry-task because a run may still move by itself."""
+    """Return whether Smithers refuses a retry-task because a run may still move by itself."""
     return status == "running" or status.startswith("waiting-")
 
 
@@ -202,7 +202,7 @@ def _fix_environment(case: _Case) -> tuple[str, list[str]]:
     if case.is_unsafe:
         return f"Fix {blamed}. {_of_the_effect(case)}", [_look(case), _afresh(case)]
     if not case.engine.replays:
-        return f"Fix {blamed}, then {case.engine.after_a_fix}. {case.engine.goes_on}", [case.resume]
+        return f"Fix {blamed}, then {case.engine.after_a_fix}. {case.engine.continues}", [case.resume]
     detail = (
         f"Fix {blamed}, then give {case.owner[0]} new attempts; a resume would only replay the recorded error. "
         f"`retry-task` {case.preview.summary}."
@@ -219,9 +219,9 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     what = f"the {kind} {name if '“' in name else f'`{name}`'}" if name else "the workflow"
     detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
     if case.engine.is_record:
-        return f"{detail} Then run it again. {case.engine.goes_on}", [case.resume]
+        return f"{detail} Then run it again. {case.engine.continues}", [case.resume]
     if not case.engine.replays:
-        return f"{detail} Then go on with this run, or start a fresh one. {case.engine.goes_on}", [case.cli.accepting_change(case.resume)]
+        return f"{detail} Then go on with this run, or start a fresh one. {case.engine.continues}", [case.cli.accepting_change(case.resume)]
     detail += " Then start a fresh run."
     detail += "" if case.edited else " After you edit the file this run can no longer be resumed (RESUME_METADATA_MISMATCH)."
     if case.is_unsafe:
@@ -251,7 +251,7 @@ def _why_escalate(failure: Failure) -> str:
 
 
 def _of_the_effect(case: _Case) -> str:
-    """Say why a task with a side effect gets no retry-task."""
+    """Explain why a task with a side effect gets no retry-task."""
     return (
         f"{case.failure.node_id} does something outside the run and had begun it: look whether it happened. If it did not, start a fresh "
         "run, which does it again; a `retry-task` would repeat it too, and Smithers 0.32 then fails on its own journal."
@@ -259,7 +259,7 @@ def _of_the_effect(case: _Case) -> str:
 
 
 def _of_the_edit(case: _Case, lines: list[str]) -> str:
-    """Say what it means that the workflow is not the one the run was started with."""
+    """Describe what it means that the workflow is not the one the run was started with."""
     name = (case.path or "The workflow").replace("\\", "/").rpartition("/")[2]
     if all(case.cli.accepting_change(command) == command for command in lines):
         return f"{name} was edited since this run was started: if that was the repair, only look at it and start the fresh run."
@@ -270,7 +270,7 @@ def _of_the_edit(case: _Case, lines: list[str]) -> str:
 
 
 def _of_the_origin(case: _Case, lines: list[str]) -> str:
-    """Say that what has to be put right lies further up, and that the same input would fail again."""
+    """State that what has to be put right lies further up, and that the same input would fail again."""
     origin = case.origin
     if origin is None:
         return ""
@@ -282,7 +282,7 @@ def _of_the_origin(case: _Case, lines: list[str]) -> str:
 
 
 def _of_the_secrets(case: _Case, lines: list[str]) -> str:
-    """Say what the command for a fresh run leaves to fill in."""
+    """Describe what the command for a fresh run leaves to fill in."""
     secret = secret_fields(_given(case)) if any(line == _afresh(case) for line in lines) else []
     fields = ", ".join(f"`{short_line(field, 60)}`" for field in secret)
     return f" Fill in {fields} where the command has …: secrets of the run's input are not printed." if secret else ""
@@ -341,7 +341,7 @@ def _innermost(failure: Failure) -> str:
 
 
 def _in_a_sentence(message: str, quote: str = "") -> str:
-    """Say an error in one line that ends a sentence."""
+    """Put an error in one line that ends a sentence."""
     line = quoting(message, quote)
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 

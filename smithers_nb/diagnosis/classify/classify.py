@@ -97,7 +97,7 @@ _ANSWER_DETAILS: Final = ("text", "response", "textPreview")
 
 _AGENT_SPOKE: Final = "AGENT_SPOKE"
 _OF_THE_ANSWER: Final = frozenset({"answer-unparsable", "json-of-something-else", "timed-out", "bad-parameter", "something-invalid"})
-_LONGEST_COMPLAINT: Final = 800
+_MAX_COMPLAINT: Final = 800
 _COMPLAINS: Final = re.compile(
     r"\b(?:I|we)\b.{0,40}(?:n[o']t\b|unable|cannot|need|denied|blocked)|^\W*(?:\w+ )?error\b|permission|approv|denied|non-?interactive"
     r"|limit|credit|log(?:ged)?[ -]?in|unauthori|expired|overloaded|refused|failed|timed out",
@@ -199,7 +199,7 @@ def _status_of(failure: Failure) -> str:
 def _in_the_agents_words(failure: Failure) -> Classification | None:
     """Classify what the agent said of itself, where the engine only knows that it was no JSON or came too late."""
     words = str(failure.details.get("answer") or failure.details.get("lastWords") or "")
-    if not words or len(words) > _LONGEST_COMPLAINT or not _COMPLAINS.search(words):
+    if not words or len(words) > _MAX_COMPLAINT or not _COMPLAINS.search(words):
         return None
     found = classify_message(f"{_AGENT_SPOKE} {words}", task_kind="agent")
     if found.confidence == "low" or found.failure_class in {"unknown", "smithers-bug"} or found.rule in _OF_THE_ANSWER:
@@ -302,7 +302,7 @@ def _confidence(best: Rule, lead: float, *, doubt: bool) -> Confidence:
 
 
 def _in_the_authors_words(case: Case) -> bool:
-    """Tell a message that a person wrote into the workflow, in words of their trade, from one that quotes a program."""
+    """Distinguish a message that a person wrote into the workflow, in words of their trade, from one that quotes a program."""
     return not (case.thrown - {"Error"}) and case.where == "workflow" and case.kind == "compute" and not _TECHNICAL.search(case.text)
 
 
@@ -356,7 +356,7 @@ def _exits(text: str, details: Mapping[str, object]) -> Iterator[int]:
 
 
 def _answer_words(details: Mapping[str, object]) -> Iterator[str]:
-    """Say in one word what a rejected answer looked like: whole JSON that breaks the schema, or cut off in the middle."""
+    """Summarise in one word what a rejected answer looked like: whole JSON that breaks the schema, or cut off in the middle."""
     answer = next((str(details[key]).strip() for key in _ANSWER_DETAILS if details.get(key)), "")
     if answer[:1] not in {"{", "["}:
         return

@@ -1,6 +1,6 @@
 """Every failure of a whole store, with class and signature, in one pass.
 
-Gets a source and reads each grain once, whatever the number of runs; gives one row per attempt that failed (those that a retry-task
+Gets a source and reads each table once, whatever the number of runs; gives one row per attempt that failed (those that a retry-task
 set aside included), per run that failed without one, and per gate whose denial failed a run. A classification is computed once per
 kind of failure, not once per failure, so that thousands of runs take a moment.
 """
@@ -136,7 +136,7 @@ def _of_runs(source: Source, run_id: str | None, found: Iterable[_Found]) -> Ite
 
 
 def _is_explained(run: RunRow, failing: set[str]) -> bool:
-    """Tell whether one of the failing nodes is the one that the run blames; a run that blames none takes any."""
+    """Return whether one of the failing nodes is the one that the run blames; a run that blames none takes any."""
     blamed = run.error_message or ""
     return any(f"{_BLAMES}{node_id}" in blamed for node_id in failing) if blamed.startswith(_BLAMES) else bool(failing)
 

@@ -200,7 +200,7 @@ def _paths_named(complaint: Complaint) -> list[Path]:
 
 
 def _is_listening(port: int) -> bool | None:
-    """Tell from the kernel's own table whether a port is listened on; None where there is no such table."""
+    """Distinguish from the kernel's own table whether a port is listened on; None where there is no such table."""
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     try:
         lines = [line.split() for table in tables if table.exists() for line in table.read_text("ascii").splitlines()[1:]]

@@ -130,7 +130,7 @@ class Rule:
     counterexamples: tuple[object, ...] = ()
 
     def matches(self, case: Case) -> bool:
-        """Tell whether every condition of this rule holds; the cheap ones are asked first."""
+        """Return whether every condition of this rule holds; the cheap ones are asked first."""
         return (
             (not self.only_codes or not self.only_codes.isdisjoint(case.codes))
             and (not self.thrown or not self.thrown.isdisjoint(case.thrown))

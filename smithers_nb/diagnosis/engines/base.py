@@ -35,7 +35,7 @@ class EngineCommands(ABC):
         idles: A live engine that records no work is broken; where work may go on between two records, it is not.
         wakes_itself: The process that executes a run also ends its waits for a time or a message; nobody has to resume it.
         is_record: A run is a record of what was executed; no process of it goes on and nothing of it can be continued.
-        goes_on: What resuming a failed run does.
+        continues: What resuming a failed run does.
         tries_again: What tries a failed task again.
         after_a_fix: What has to be done once the cause of a failure is put right.
         has_workflow: There is a file whose author could have prevented a failure.
@@ -49,7 +49,7 @@ class EngineCommands(ABC):
     idles: ClassVar[bool] = False
     wakes_itself: ClassVar[bool] = False
     is_record: ClassVar[bool] = False
-    goes_on: str = ""
+    continues: str = ""
     tries_again: ClassVar[str] = ""
     after_a_fix: ClassVar[str] = "go on with the run"
     has_workflow: ClassVar[bool] = True

@@ -29,7 +29,7 @@ class DbosCommands(EngineCommands):
 
     program = ("dbos", "workflow")
     wakes_itself = True
-    goes_on = "DBOS continues a failed workflow as a fork: a new one with the same input that keeps the results of earlier steps."
+    continues = "DBOS continues a failed workflow as a fork: a new one with the same input that keeps the results of earlier steps."
     tries_again = "a resume returns the same error, a fork from this step tries it again"
 
     def __init__(self, snapshot: Snapshot) -> None:

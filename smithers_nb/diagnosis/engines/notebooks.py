@@ -26,7 +26,7 @@ class NotebookCommands(EngineCommands):
 
     program = ("smithers-nb",)
     no_path = "NOTEBOOK.ipynb"
-    goes_on = "Finished stages keep their outputs; everything else is executed again."
+    continues = "Finished stages keep their outputs; everything else is executed again."
     tries_again = "a resume tries it again"
 
     @classmethod
@@ -69,7 +69,7 @@ class NotebookCommands(EngineCommands):
 class HandMadeCommands(NotebookCommands):
     """Commands for a run that a person made by hand: it ended with its kernel, so what goes on is a new, durable run."""
 
-    goes_on = "What was run by hand ended with its kernel; this starts a durable run of the notebook."
+    continues = "What was run by hand ended with its kernel; this starts a durable run of the notebook."
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
         """Start a durable run."""

@@ -31,7 +31,7 @@ class PapermillCommands(EngineCommands):
     program = ("papermill",)
     no_path = "NOTEBOOK.ipynb"
     is_record = True
-    goes_on = "papermill runs the whole notebook again, from its first cell."
+    continues = "papermill runs the whole notebook again, from its first cell."
     after_a_fix = "run the notebook again"
     tries_again = "running the notebook again tries it again"
 
@@ -40,9 +40,9 @@ class PapermillCommands(EngineCommands):
         self._told: dict[str, Any] = as_object(snapshot.run.config).get("executed") or {}
         path = str(self._told.get("inputPath") or "/")
         if scheme_of(path) is None and not Path(path).is_absolute() and commands_folder(snapshot) is None:
-            self.goes_on = f"{PapermillCommands.goes_on} The paths are relative to the folder in which it was started."
+            self.continues = f"{PapermillCommands.continues} The paths are relative to the folder in which it was started."
         if not self.can_rerun:
-            self.goes_on = f"Such a notebook runs in {self._told.get('producer')} only: run all of it again there."
+            self.continues = f"Such a notebook runs in {self._told.get('producer')} only: run all of it again there."
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> EngineCommands:

@@ -24,7 +24,7 @@ class SessionCommands(EngineCommands):
     program = ("claude",)
     no_path = "SESSION.jsonl"
     is_record = True
-    goes_on = "The session goes on with all that was said in it; type what is to be done next."
+    continues = "The session goes on with all that was said in it; type what is to be done next."
     after_a_fix = "resume the session"
     has_workflow = False
     tries_again = "asking again in the resumed session tries it again"

@@ -21,7 +21,7 @@ class SmithersCommands(EngineCommands):
     program = ("bunx", "smithers-orchestrator")
     no_path = "WORKFLOW.tsx"
     replays = waits_for_resume = is_watched = idles = True
-    goes_on = "Finished stages keep their outputs; everything else is executed again."
+    continues = "Finished stages keep their outputs; everything else is executed again."
     tries_again = "a resume tries it again"
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:

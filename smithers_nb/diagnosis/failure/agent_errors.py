@@ -42,7 +42,7 @@ _LAST_WORDS = 200
 
 
 def is_generic(message: str) -> bool:
-    """Tell whether a stored message only says that the agent did not succeed."""
+    """Return whether a stored message only says that the agent did not succeed."""
     return says_nothing(message) or bool(_GENERIC.fullmatch(message.strip()))
 
 

@@ -83,12 +83,12 @@ def _python_causes(link: Link) -> Iterator[Link]:
 
 
 def is_wrapper(link: Link) -> bool:
-    """Tell whether an error only says that another one happened."""
+    """Return whether an error only says that another one happened."""
     return link.code in WRAPPER_CODES and bool(_WRAPPER_MESSAGE.match(link.message))
 
 
 def says_nothing(message: str) -> bool:
-    """Tell whether a message carries no information at all."""
+    """Return whether a message carries no information at all."""
     return message.strip() in _SAYS_NOTHING
 
 
@@ -150,13 +150,13 @@ def _nested_message(error: Mapping[str, Any], depth: int = 3) -> str:
 
 
 def _own_words(error: Mapping[str, Any]) -> str:
-    """Say what a thrown object that is no Error holds; its own keys are all there is."""
+    """Describe what a thrown object that is no Error holds; its own keys are all there is."""
     own = {key: value for key, value in error.items() if key not in _NOT_DETAILS and isinstance(value, str | int | float)}
     return excerpt(orjson.dumps(redact_value(own)).decode("utf-8", "replace"), _OWN_WORDS) if own else ""
 
 
 def _issues(error: Mapping[str, Any]) -> str:
-    """Say which fields a schema rejected, when only the details know (`issues` of a Zod error)."""
+    """Name which fields a schema rejected, when only the details know (`issues` of a Zod error)."""
     inner = error.get("details")
     issues = inner.get("issues") if isinstance(inner, dict) else None
     told = (

@@ -54,7 +54,7 @@ _STRONGEST, _LAST = 4, 2
 
 
 def telling(message: str, limit: int = LIMIT) -> str:
-    """Say an error message in one line of at most about `limit` characters."""
+    """Put an error message in one line of at most about `limit` characters."""
     text = _plain(folded(_COLOURS.sub("", message[:_MAX_LENGTH])).replace("\r", "\n"))
     lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
     if exception := python_exception(text):
@@ -68,7 +68,7 @@ def telling(message: str, limit: int = LIMIT) -> str:
 
 
 def quoting(message: str, quote: str, limit: int = LIMIT) -> str:
-    """Say an error message in one line that has the part by which it was recognised."""
+    """Put an error message in one line that has the part by which it was recognised."""
     line = telling(message, limit)
     return abridged(" ".join(folded(quote).split()), limit) if quote and _letters(quote)[:_RECOGNISED] not in _letters(line) else line
 
@@ -175,7 +175,7 @@ def _chosen(lines: list[str], limit: int) -> str:
 
 
 def _weight(lines: list[str], at: int, *, log: bool = False) -> int:
-    """Tell how much a line says; the first and the last of a message say something by where they stand."""
+    """Return how much a line says; the first and the last of a message say something by where they stand."""
     line = lines[at]
     bare = _DECORATION.sub("", line)
     weight = 0

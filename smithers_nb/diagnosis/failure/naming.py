@@ -42,7 +42,7 @@ def name_of(failure: Failure) -> str:
 
 
 def _as_written(line: str) -> str:
-    """Give a line of a cell back the form in which its author wrote it, without secrets."""
+    """Return a line of a cell back the form in which its author wrote it, without secrets."""
     found = _MAGIC.match(line)
     if found is None:
         return redact(line)

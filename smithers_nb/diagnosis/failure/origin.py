@@ -14,7 +14,7 @@ _STACK_CHARS: Final = 20_000
 
 
 def where_thrown(stack: str) -> Where:
-    """Tell whose code threw; `workflow` also when a library was called by it, empty without a frame that tells."""
+    """Distinguish whose code threw; `workflow` also when a library was called by it, empty without a frame that tells."""
     found: Where = ""
     for frame in stack_frames(stack[:_STACK_CHARS]):
         if "/effect/" in frame.file:

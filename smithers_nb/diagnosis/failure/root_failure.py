@@ -81,7 +81,7 @@ def without_echoes(snapshot: Snapshot, nodes: Mapping[K, list[AttemptRow]]) -> d
 
 
 def was_masked(attempt: AttemptRow, cancel_requested_at: int | None = None) -> bool:
-    """Tell a failure that the engine recorded as a cancellation from a person's Ctrl-C.
+    """Distinguish a failure that the engine recorded as a cancellation from a person's Ctrl-C.
 
     Source: Smithers 0.32 takes every message that matches `abort` for an abort. A cancel on request leaves no error on the
     attempt, and Ctrl-C leaves the CLI's signal handler in its stack. What ended after a cancel was asked for was ended by it.
@@ -92,7 +92,7 @@ def was_masked(attempt: AttemptRow, cancel_requested_at: int | None = None) -> b
 
 
 def is_of_the_run_itself(run: RunRow, failing: Iterable[str]) -> bool:
-    """Tell whether a run's own error is the failure, as with a deadlock, rather than the one of a failing node."""
+    """Return whether a run's own error is the failure, as with a deadlock, rather than the one of a failing node."""
     if run.status == "cancelled" or not run.error or str(as_object(run.error).get("source")).startswith("node:"):
         return False
     if run.error_code == "DEPENDENCY_DEADLOCK":
@@ -230,7 +230,7 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
 
 
 def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
-    """Give a function that names everything a node waits for, directly or not."""
+    """Return a function that names everything a node waits for, directly or not."""
     direct: dict[str, set[str]] = {}
     for task in snapshot.tasks:
         direct.setdefault(task.node_id, set()).update(_names(task.depends_on))
@@ -265,7 +265,7 @@ def _follow_child(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, .
 
 
 def _prefixed(failure: Failure) -> tuple[Evidence, ...]:
-    """Say in each reference which run it belongs to, once the failure was followed out of the target."""
+    """Name in each reference the run it belongs to, once the failure was followed out of the target."""
 
     def prefixed(e: Evidence) -> Evidence:
         follows = e.ref.startswith("run:") or "/" in e.ref.partition(":")[0]

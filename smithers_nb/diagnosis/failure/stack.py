@@ -153,7 +153,7 @@ def _last_line(text: str) -> re.Match[str] | None:
 
 
 def reads_environment(stack: str) -> bool:
-    """Tell a missing environment variable, which Python says only as `KeyError: 'NAME'`, by the place that threw it."""
+    """Distinguish a missing environment variable, which Python says only as `KeyError: 'NAME'`, by the place that threw it."""
     innermost = next(stack_frames(stack), None)
     return innermost is not None and innermost.name in {"os.py", "<frozen os>"} and innermost.function.endswith("__getitem__")
 

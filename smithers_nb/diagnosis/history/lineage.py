@@ -257,7 +257,7 @@ def _child_input(scene: _Scene) -> Origin | None:
 
 
 def _above(scene: _Scene, words: str) -> str:
-    """Say which output or input of a run further up a child's input was taken from."""
+    """Name which output or input of a run further up a child's input was taken from."""
     copies = (k for k in scene.known if k.ref != f"run:{scene.own.run.run_id}" and str(k.value) == words)
     return next((f", which is from {known.place}" for known in copies), "")
 

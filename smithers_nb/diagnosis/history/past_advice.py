@@ -71,7 +71,7 @@ class Trail(NamedTuple):
 
 
 def what_followed(trail: Trail, at: int, signature: str) -> tuple[FollowUp, ...]:
-    """Tell what was done after a failure, oldest step first.
+    """Return what was done after a failure, oldest step first.
 
     Args:
         trail: Rows of the run and of what came after it.
@@ -250,5 +250,5 @@ def _input_of(source: Source, run_id: str) -> str:
 
 
 def _belongs(failed_in: str, run_id: str) -> bool:
-    """Tell whether a failure is of a run or of one of its children."""
+    """Return whether a failure is of a run or of one of its children."""
     return failed_in == run_id or is_child_of(failed_in, run_id)

@@ -66,7 +66,7 @@ def repair_loops(runs: Iterable[RunRow], failures: Iterable[FailureRow], *, seve
 
 
 def repair_loop_of(loops: Sequence[RepairLoop], workflow: str, signature: str) -> str:
-    """Give the reason to call a failure part of a repair loop, empty when there is none.
+    """Return the reason to call a failure part of a repair loop, empty when there is none.
 
     Args:
         loops: What `repair_loops` found.

@@ -81,7 +81,7 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shape(value: Any, prefix: str = "") -> dict[str, str]:
-    """Say of every field what kind of value it holds: `text`, `number`, `flag`, `null`, `list`, `object`, `empty text`, `empty list`."""
+    """Name the kind of value that every field holds: `text`, `number`, `flag`, `null`, `list`, `object`, `empty text`, `empty list`."""
     found: dict[str, str] = {}
     for key, inner in value.items():
         found[f"{prefix}{key}"] = _kind(inner)

@@ -49,7 +49,7 @@ def stem(name: str) -> str:
 
 
 def is_repair(name: str) -> bool:
-    """Tell whether a name says that this workflow repairs or repeats another."""
+    """Return whether a name says that this workflow repairs or repeats another."""
     parts = _parts(name)
     core = stem(name).split("-")
     around = [part for part in parts if part not in core]

@@ -26,7 +26,7 @@ _LABEL: Final = 60
 
 
 def course(snapshot: Snapshot) -> str:
-    """Say what stands around a failure: who ran the notebook with which parameters, which cells were never run, and what is not known."""
+    """Describe a failure's surroundings: who ran the notebook with which parameters, which cells never ran, and what is not known."""
     told = _told(snapshot)
     if not told:
         return ""
@@ -34,7 +34,7 @@ def course(snapshot: Snapshot) -> str:
 
 
 def ending(snapshot: Snapshot) -> str:
-    """Say how a run ended that did not fail."""
+    """Describe how a run ended that did not fail."""
     told = _told(snapshot)
     if not told.get("ran"):
         return f"No code cell was executed: no cell has an execution count or a start. {_by_whom(snapshot, told)}".strip()
@@ -91,7 +91,7 @@ def _partial(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
 
 
 def _doubts(told: dict[str, Any]) -> Iterator[str]:
-    """Say what is known of the deciding error besides its words."""
+    """Describe what is known of the deciding error besides its words."""
     if told.get("definedIn") and told.get("missing"):
         yield f"`{told['missing']}` is defined in {_cells(told['definedIn'])}, which this kernel had not run, or had run before a restart."
     if told.get("reason") == "printed-error":

@@ -118,7 +118,7 @@ def _classified(trouble: dict[str, Any]) -> Classification:
 
 
 def _first(end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
-    """Say in one sentence how it ended, and which line shows it."""
+    """Summarise in one sentence how it ended, and which line shows it."""
     line, reason = f"line {end['line']}", end["reason"]
     if end["state"] == "failed":
         return f"The last turn failed: {_of_error(end.get('text'), end.get('code'))} ({line})."
@@ -145,7 +145,7 @@ def _its_class(deciding: dict[str, Any] | None) -> str:
 
 
 def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Say what else went wrong on the way, each kind once."""
+    """Describe what else went wrong on the way, each kind once."""
     rest = [one for one in troubles if one is not deciding and one["line"] != end["line"]]
     turns = [one for one in rest if one["kind"] == "error"]
     if turns:
@@ -169,7 +169,7 @@ def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequ
 
 
 def _doubts(told: dict[str, Any]) -> Iterator[str]:
-    """Say what the log itself leaves in doubt."""
+    """Describe what the log itself leaves in doubt."""
     if told.get("ids"):
         yield f"The file holds {len(told['ids'])} session ids; it is read as one, and its last turn decides."
     if told.get("tornTail"):
@@ -181,7 +181,7 @@ def _doubts(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _clause(trouble: dict[str, Any]) -> str:
-    """Say what went wrong, as a part of a sentence."""
+    """Describe what went wrong, as a part of a sentence."""
     where = f"(line {trouble['line']})"
     words = telling(redact(str(trouble.get("text") or "")), _CAUSE).rstrip(".")
     return {
@@ -281,9 +281,9 @@ def _advice(
         detail = "Waiting will not help: correct what the provider or the machine refuses (model, plan, key, gateway), then resume."
     else:
         suggestion = "resume" if suggestion not in {"resume", "escalate"} else suggestion
-        detail = f"Resume the session. {engine.goes_on}"
+        detail = f"Resume the session. {engine.continues}"
     if end["reason"] in {"open-call", "after-result", "no-end"}:
-        detail = f"If no process of it is running any more, resume the session. {engine.goes_on}"
+        detail = f"If no process of it is running any more, resume the session. {engine.continues}"
     if (cwd := told.get("cwd")) and command.startswith("claude"):
         detail += f" Run the command in {cwd}."
     return Advice(suggestion=suggestion, detail=detail, commands=(command,))

@@ -45,7 +45,7 @@ class StagnantNode(Finding):
 
 
 def in_words(node: StagnantNode) -> str:
-    """Say that a reviewer repeats itself."""
+    """State that a reviewer repeats itself."""
     return (
         f"{node.node_id} has rejected the work of this loop {node.iterations} times in a row in the same words, so another round will not "
         f"help: {short_line(node.rejection)}"

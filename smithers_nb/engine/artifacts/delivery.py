@@ -25,7 +25,7 @@ _log: Final = logging.getLogger("smithers_nb")
 
 
 def artifacts_of(config: Mapping[str, Any]) -> str | None:
-    """Give the folder or URL that a run was told to write to, as an absolute one; None when it was told none.
+    """Return the folder or URL that a run was told to write to, as an absolute one; None when it was told none.
 
     Args:
         config: `config_json` of the run.
@@ -56,14 +56,14 @@ def deliver(journal: Journal, run_id: str, owner: str, what: Delivery) -> str | 
     Args:
         journal: Where the run is.
         run_id: The run.
-        owner: Claim of the execution; one that has lost it brings nothing.
+        owner: Lease of the execution; one that has lost it brings nothing.
         what: The notebook, and where it goes.
 
     Returns:
         Its path or URL; None when it could not be written.
 
     Raises:
-        ClaimLost: Another process executes the run now.
+        LeaseLost: Another process executes the run now.
         JournalUnusable: The journal cannot be written.
     """
     with journal.writing(run_id, owner):

@@ -37,7 +37,7 @@ _MAX_LENGTH: Final = 300
 
 
 def is_url(artifacts: str | Path) -> bool:
-    """Tell a URL from a folder."""
+    """Distinguish a URL from a folder."""
     return isinstance(artifacts, str) and _URL.match(artifacts) is not None
 
 
@@ -107,7 +107,7 @@ def check(artifacts: str | Path) -> None:
 
 
 def _file_system(url: str) -> tuple[Any, str]:
-    """Give the file system of a URL and the path in it; fsspec is imported here and nowhere else."""
+    """Return the file system of a URL and the path in it; fsspec is imported here and nowhere else."""
     scheme = re.split(r"://|::", url, maxsplit=1)[0].lower()
     if scheme in _ARCHIVES:
         raise ParameterError(f"{scheme}: is an archive, which several runs cannot write to", hint="name a folder or an object store")

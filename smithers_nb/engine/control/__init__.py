@@ -5,7 +5,7 @@ transaction. None of them executes a notebook; `engine.workers` does, afterwards
 """
 
 from smithers_nb.engine.control.cancel import Cancellation, cancel
-from smithers_nb.engine.control.decisions import Pending, Said, answer, decide, login, pending, question_of
+from smithers_nb.engine.control.decisions import DecisionResult, Pending, answer, decide, login, pending, question_of
 from smithers_nb.engine.control.edit_check import left_behind
 from smithers_nb.engine.control.reset import ResetPlan, reset_plan, retry_task
 from smithers_nb.engine.control.resume import Resumption, resume
@@ -15,11 +15,11 @@ from smithers_nb.engine.control.submit import submit
 
 __all__ = [
     "Cancellation",
+    "DecisionResult",
     "Pending",
     "ResetPlan",
     "Resumption",
     "RewindPlan",
-    "Said",
     "Settings",
     "answer",
     "cancel",

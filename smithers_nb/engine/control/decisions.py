@@ -79,16 +79,16 @@ class Pending(NamedTuple):
     on_deny: str = "continue"
 
 
-class Said(NamedTuple):
+class DecisionResult(NamedTuple):
     """What a person said, and what comes of it.
 
     Attributes:
-        goes_on: Whether the run is executed again for it.
+        continues: Whether the run is executed again for it.
     """
 
     node: Node
     said: Decision | Answer
-    goes_on: bool
+    continues: bool
 
 
 def decide(  # noqa: PLR0913  # all but two are options by name
@@ -102,7 +102,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
     iteration: int | None = None,
     go_on: bool = True,
     seen: str | None = None,
-) -> Said:
+) -> DecisionResult:
     """Decide a gate, once.
 
     Args:
@@ -111,7 +111,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         node_id: The gate; not needed when only one waits.
         approved: The decision.
         by: Who decides.
-        note: In what words.
+        note: Comment recorded with the decision.
         iteration: Round of a loop, when several are asked at once.
         go_on: Ask for the next execution as well.
         seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
@@ -125,12 +125,12 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         with journal.writing(found, durable=True) as connection:
             node = _gate(connection, found, node_id, iteration)
             said = decisions.decide(connection, node, approved=approved, by=by, note=note, seen=seen)
-            return Said(node, said, _continue(connection, found) if go_on else False)
+            return DecisionResult(node, said, _continue(connection, found) if go_on else False)
 
 
 def answer(  # noqa: PLR0913  # all but three are options by name
     location: Location, request_id: str, value: Any, *, by: str, go_on: bool = True, seen: str | None = None
-) -> Said:
+) -> DecisionResult:
     """Answer a question, once.
 
     Args:
@@ -156,7 +156,7 @@ def answer(  # noqa: PLR0913  # all but three are options by name
             _check_answer(row, value)
         with journal.writing(row.run_id, durable=True) as connection:
             said = decisions.answer(connection, request_id, value, by=by, seen=seen)
-            return Said(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
+            return DecisionResult(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
 
 
 def pending(location: Location, run_id: str | None = None) -> list[Pending]:

@@ -66,7 +66,7 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
 
 
 def is_edited(location: Location, run_id: str) -> bool:
-    """Tell whether a run will be paused because its notebook was edited, as far as that can be seen from here."""
+    """Return whether a run will be paused because its notebook was edited, as far as that can be seen from here."""
     with Journal.open(location) as journal, journal.reading() as connection:
         row = run_row(connection, run_id)
     config = config_of(row)

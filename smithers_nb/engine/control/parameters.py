@@ -79,7 +79,7 @@ def plain_value(text: str) -> Any:
 
 
 def _spelled(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Give parameters the notebook's own spelling: Smithers' workflows write `targetRunId` for what is `target_run_id` here.
+    """Return parameters the notebook's own spelling: Smithers' workflows write `targetRunId` for what is `target_run_id` here.
 
     Raises:
         ParameterError: One is given in both spellings.
@@ -144,7 +144,7 @@ def _json_or_text(text: str) -> Any:
 
 
 def _kind(parameter: Parameter) -> Any:
-    """Say which type a parameter has: as annotated, or the kind of its default."""
+    """Name which type a parameter has: as annotated, or the kind of its default."""
     kind = _type_of(parameter.annotation) if parameter.annotation is not None else _like(parameter.default)
     if kind is Any or not parameter.has_literal or parameter.default is not None:
         return kind
@@ -217,8 +217,8 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    """Give a value as the journal keeps it."""
+    """Return a value as the journal keeps it."""
     try:
         return orjson.loads(orjson.dumps(value))
     except (TypeError, orjson.JSONEncodeError) as error:
-        raise ParameterError(f"{str(value)[:60]!r} is no JSON value: {error}", hint="give text, numbers, lists or objects") from None
+        raise ParameterError(f"{str(value)[:60]!r} is not a JSON value: {error}", hint="give text, numbers, lists or objects") from None

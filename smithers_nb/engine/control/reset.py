@@ -61,7 +61,7 @@ class ResetPlan(NamedTuple):
 
 
 def reset_plan(location: Location, run_id: str, node_id: str, iteration: int = 0, *, deps: bool = True) -> ResetPlan:
-    """Say what `retry_task` would reset, and change nothing.
+    """Describe what `retry_task` would reset, and change nothing.
 
     Raises:
         RunNotFound: There is no such run.
@@ -91,7 +91,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
         location: Where the journal is.
         run_id: The run; a unique beginning is enough.
         node_id: The target.
-        iteration: Its round of a loop, from 0.
+        iteration: Loop iteration, starting at 0.
         deps: Also what began after it; without, only the target.
         accept_workflow_change: Go on although the notebook or its modules were edited.
         force: Also when the run waits for a person.

@@ -32,12 +32,12 @@ class Resumption(NamedTuple):
     Attributes:
         run_id: The run.
         status: Its status before.
-        goes_on: Whether another execution follows; False for a run that is finished.
+        continues: Whether another execution follows; False for a run that is finished.
     """
 
     run_id: str
     status: str
-    goes_on: bool
+    continues: bool
 
 
 def resume(  # noqa: PLR0913  # all but two are options by name
@@ -80,12 +80,12 @@ def resume(  # noqa: PLR0913  # all but two are options by name
             _same_notebook(row, notebook)
             _same_input(connection, row, parameters, location)
             if row.status == _NOTHING_LEFT:
-                return Resumption(found, row.status, goes_on=False)
+                return Resumption(found, row.status, continues=False)
             refuse_while_executed(connection, row, force=force)
             check_sources(connection, row, accept=accept_workflow_change)
             change(connection, found, settings)
             go_on(connection, row, here=here)
-            return Resumption(found, row.status, goes_on=True)
+            return Resumption(found, row.status, continues=True)
 
 
 def go_on(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:

@@ -41,7 +41,7 @@ class RewindPlan(NamedTuple):
 
 
 def rewind_plan(location: Location, run_id: str, frame_or_node: int | str) -> RewindPlan:
-    """Say what `rewind` would take back, and change nothing.
+    """Describe what `rewind` would take back, and change nothing.
 
     Raises:
         RunNotFound: There is no such run.

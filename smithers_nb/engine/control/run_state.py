@@ -69,7 +69,7 @@ def config_of(row: sa.Row[Any]) -> dict[str, Any]:
 
 
 def is_executed(connection: sa.Connection, row: sa.Row[Any]) -> bool:
-    """Tell whether a process that is alive executes a run."""
+    """Return whether a process that is alive executes a run."""
     if row.runtime_owner_id is None:
         return False
     return any(worker.owner == row.runtime_owner_id and worker.is_alive(now_ms()) for worker in known_workers(connection))

@@ -1,1 +1,1 @@
-"""One execution of one run, from its claim to its outcome."""
+"""One execution of one run, from its lease to its outcome."""

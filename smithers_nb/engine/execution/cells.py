@@ -95,7 +95,7 @@ class CellRecorder:
             park_attempt(connection, node, attempt, state)
 
     def first_failure(self, connection: sa.Connection) -> dict[str, Any] | None:
-        """Give the payload of this execution's first NodeFailed event whose node is still failed; None when there is none.
+        """Return the payload of this execution's first NodeFailed event whose node is still failed; None when there is none.
 
         A stage that was tried again and went well is no reason for anything.
         """
@@ -125,7 +125,7 @@ def _title(cell: Any) -> str:
 
 
 def _shown(cell: Any) -> str | None:
-    """Give the text of a cell's result, which is its output as a node."""
+    """Return the text of a cell's result, which is its output as a node."""
     results = (output for output in reversed(cell.outputs) if output.get("output_type") in ("execute_result", "display_data"))
     text = next((output["data"].get("text/plain") for output in results if "text/plain" in output.get("data", {})), None)
     return None if text is None else str(text)[:_TEXT]

@@ -126,7 +126,7 @@ class HotObserver:
                 restamp(connection, self._run_id, self._config, self._source)
 
     def _take_over_edits_since(self) -> None:
-        """Tell what was edited while the run did not run: all of it applies."""
+        """Return what was edited while the run did not run: all of it applies."""
         cells = changed_parts(self._config.get("cells") or {}, self._source.cells or {})
         modules = changed_parts(self._config.get("modules") or {}, self._source.modules)
         detected = {"changedFiles": [*([self._path.name] if cells else []), *modules]}
@@ -141,7 +141,7 @@ class HotObserver:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Tell one state of a file from another, without reading it."""
+    """Distinguish one state of a file from another, without reading it."""
     with suppress(OSError):
         found = path.stat()
         return found.st_mtime_ns, found.st_size

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.execution.outcome import Lease, Outcome, settle
 from smithers_nb.engine.journal import executions
-from smithers_nb.engine.journal.leases import claim
+from smithers_nb.engine.journal.leases import take_lease
 from smithers_nb.engine.journal.records import INPUT, Node, append_event, read_output
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.journal.status import set_status
@@ -43,7 +43,7 @@ def acquire(journal: Journal, execution: Execution, owner: str) -> Lease | Outco
             if not over:
                 executions.end(connection, execution, "superseded")
             return Outcome(run_id, run.status)
-        if not claim(connection, run_id, owner):
+        if not take_lease(connection, run_id, owner):
             return Outcome(run_id, "running")
         starts = executions.begin(connection, execution, owner)
         if run.cancel_requested_at_ms is not None:

@@ -185,7 +185,7 @@ class Ending:
 
 
 def _unnoticed(event: dict[str, Any]) -> FailureReason:
-    """Give the reason of a run whose notebook went on after a stage had failed."""
+    """Return the reason of a run whose notebook went on after a stage had failed."""
     error, node_id = event["error"], event["nodeId"]
     message = f"{error['message']} (the notebook went on after this; an error that is to be passed over is caught within the stage)"
     return FailureReason(

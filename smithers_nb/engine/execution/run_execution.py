@@ -24,7 +24,7 @@ from smithers_nb.engine.kernels.launcher import PRELOAD
 from smithers_nb.engine.notebook.executor import Setting, execute
 from smithers_nb.engine.notebook.failure_reasons import reason_of
 from smithers_nb.engine.stages.context import JOURNAL, OWNER, ROOT, RUN, end_with_kernel
-from smithers_nb.errors import ClaimLost, JournalUnusable, NotebookError
+from smithers_nb.errors import JournalUnusable, LeaseLost, NotebookError
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.stores.json_text import as_object as json_object
 
@@ -63,7 +63,7 @@ def execute_run(
     try:
         lease = acquire(journal, execution, owner)
         return lease if isinstance(lease, Outcome) else _Running(journal, lease).run(kernels, progress)
-    except ClaimLost:
+    except LeaseLost:
         return Outcome(execution.run_id, "running")
 
 
@@ -103,7 +103,7 @@ class _Running:
                 self._execute(watchdog, kernels, progress)
         except NotebookError as error:
             return ending.stopped(error)
-        except (ClaimLost, JournalUnusable):
+        except (LeaseLost, JournalUnusable):
             raise
         except Exception as error:  # noqa: BLE001  # no path may be silent
             return ending.failed(reason_of(error, source="engine"), None)
@@ -124,7 +124,7 @@ class _Running:
             )
         finally:
             if watchdog.lost:
-                raise ClaimLost(f"run {self._run_id} is executed by another process now")
+                raise LeaseLost(f"run {self._run_id} is executed by another process now")
 
     def _observer(self) -> Observer:
         if not self._lease.config.get("hot"):

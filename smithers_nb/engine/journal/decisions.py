@@ -215,7 +215,7 @@ def ask_again(connection: sa.Connection, request_id: str, *, prompt: str, why: s
 
 
 def asks(connection: sa.Connection, run_id: str, node_id: str | None = None) -> str | None:
-    """Tell what a run waits for: `waiting-approval` or `waiting-event`; None when nobody is asked.
+    """Return what a run waits for: `waiting-approval` or `waiting-event`; None when nobody is asked.
 
     Args:
         connection: A connection of the journal.

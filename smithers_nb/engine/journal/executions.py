@@ -46,7 +46,7 @@ def want(connection: sa.Connection, run_id: str, *, queued: bool = False, starte
     return Execution(run_id, number)
 
 
-def wanted(connection: sa.Connection) -> list[Execution]:
+def pending(connection: sa.Connection) -> list[Execution]:
     """List the executions that nobody has handed to the queue yet, oldest first."""
     query = sa.select(executions.c.run_id, executions.c.number).where(executions.c.queued_at_ms.is_(None), executions.c.outcome.is_(None))
     return [Execution(*row) for row in connection.execute(query.order_by(executions.c.wanted_at_ms, executions.c.run_id))]
@@ -77,13 +77,13 @@ def end_all(connection: sa.Connection, run_id: str, outcome: str) -> None:
 
 
 def is_over(connection: sa.Connection, execution: Execution) -> bool:
-    """Tell whether it has ended, or was never asked for."""
+    """Return whether it has ended, or was never asked for."""
     row = connection.execute(sa.select(executions.c.outcome).where(*_is(execution))).first()
     return row is None or row.outcome is not None
 
 
 def is_begun(connection: sa.Connection, execution: Execution) -> bool:
-    """Tell whether a process has begun it."""
+    """Return whether a process has begun it."""
     return bool(connection.execute(sa.select(executions.c.starts).where(*_is(execution))).scalar())
 
 
@@ -108,7 +108,7 @@ def queued(connection: sa.Connection, run_id: str) -> Queued | None:
 
 
 def newest(connection: sa.Connection, run_id: str) -> int:
-    """Give the number of the newest execution; 0 before the first."""
+    """Return the number of the newest execution; 0 before the first."""
     number: int = connection.execute(
         sa.select(sa.func.coalesce(sa.func.max(executions.c.number), 0)).where(executions.c.run_id == run_id)
     ).scalar_one()

@@ -152,13 +152,13 @@ def beat_until(journal: Journal, owner: str, over: threading.Event, every_s: flo
 
 
 def deregister(journal: Journal, owner: str) -> None:
-    """Say that a process has ended in good order."""
+    """Record that a process has ended in good order."""
     with journal.writing() as connection:
         connection.execute(workers.delete().where(workers.c.owner == owner))
 
 
 def take_from(journal: Journal, owner: str, queue: str | None) -> None:
-    """Say which queue a process takes work from from now on; None for none."""
+    """Name which queue a process takes work from from now on; None for none."""
     with journal.writing() as connection:
         connection.execute(workers.update().where(workers.c.owner == owner).values(queue=queue))
 
@@ -169,7 +169,7 @@ def known_workers(connection: sa.Connection) -> list[Worker]:
     return [Worker(*row) for row in connection.execute(sa.select(*columns).order_by(workers.c.started_at_ms))]
 
 
-def claim(connection: sa.Connection, run_id: str, owner: str) -> bool:
+def take_lease(connection: sa.Connection, run_id: str, owner: str) -> bool:
     """Take a run for one execution, in a transaction of `Journal.writing(run_id)`; False when a process that is alive has it already."""
     held = connection.execute(sa.select(runs.c.runtime_owner_id).where(runs.c.run_id == run_id)).scalar()
     if held is not None and held != owner:

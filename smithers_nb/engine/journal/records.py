@@ -39,7 +39,7 @@ class Node(NamedTuple):
     iteration: int = 0
 
     def key(self, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
-        """Say which rows of a table are this node's."""
+        """Name which rows of a table are this node's."""
         return table.c.run_id == self.run_id, table.c.node_id == self.node_id, table.c.iteration == self.iteration
 
     @property
@@ -273,7 +273,7 @@ def _upsert(table: sa.Table, dialect: str, columns: tuple[str, ...], changed: tu
 
 
 def not_before(start: sa.Column[Any], at: int) -> sa.ColumnElement[int]:
-    """Give the time at which something ends that began at `start`, for a clock that may have been set back."""
+    """Return the time at which something ends that began at `start`, for a clock that may have been set back."""
     return _not_before(start, sa.literal(at))
 
 
@@ -282,7 +282,7 @@ def _not_before(start: sa.Column[Any], at: sa.ColumnElement[int]) -> sa.ColumnEl
 
 
 def as_json(value: Any) -> str:
-    """Write JSON as both databases keep it: no half characters and no NUL, and the text of what is no JSON."""
+    """Write JSON as both databases keep it: no half characters and no NUL, and the text of what is not valid JSON."""
     try:
         text = orjson.dumps(value, default=_text_of, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half characters, numbers beyond 64 bits

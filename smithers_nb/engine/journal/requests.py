@@ -90,7 +90,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Diffe
 
 
 def in_words(changes: Sequence[Difference]) -> str:
-    """Say in one line what is different, for the log."""
+    """Summarise in one line what is different, for the log."""
     return "; ".join(f"{change.name}: {_short(change.before)} → {_short(change.now)}" for change in changes)
 
 

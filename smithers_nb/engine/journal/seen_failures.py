@@ -19,7 +19,7 @@ from smithers_nb.model.timestamps import now_ms
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-class Noticed(NamedTuple):
+class SeenFailure(NamedTuple):
     """One failure of one run; a run that is retried and fails again has another time, so it is another failure.
 
     Attributes:
@@ -32,7 +32,7 @@ class Noticed(NamedTuple):
     failed_at_ms: int
 
 
-def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> tuple[str, bool]:
+def notice(connection: sa.Connection, failure: SeenFailure, autopsy_run_id: str) -> tuple[str, bool]:
     """Take a failure, in a transaction of `Journal.writing`.
 
     Args:
@@ -54,23 +54,23 @@ def notice(connection: sa.Connection, failure: Noticed, autopsy_run_id: str) -> 
     return row.autopsy_run_id, True
 
 
-def mark_launched(connection: sa.Connection, failure: Noticed) -> None:
+def mark_launched(connection: sa.Connection, failure: SeenFailure) -> None:
     """Write that the autopsy of a failure is on its way."""
     connection.execute(noticed.update().where(*_is(failure)).values(launched_at_ms=now_ms()))
 
 
-def unlaunched(connection: sa.Connection, store: str) -> list[Noticed]:
+def unlaunched(connection: sa.Connection, store: str) -> list[SeenFailure]:
     """List the failures of a store whose noticer has not launched anything yet."""
-    columns = (noticed.c[name] for name in Noticed._fields)
+    columns = (noticed.c[name] for name in SeenFailure._fields)
     query = sa.select(*columns).where(noticed.c.store == store, noticed.c.launched_at_ms.is_(None))
-    return [Noticed(*row) for row in connection.execute(query)]
+    return [SeenFailure(*row) for row in connection.execute(query)]
 
 
-def known(connection: sa.Connection, store: str, since_ms: int) -> set[Noticed]:
+def known(connection: sa.Connection, store: str, since_ms: int) -> set[SeenFailure]:
     """List the failures of a store at or after a time that are dealt with."""
-    columns = (noticed.c[name] for name in Noticed._fields)
+    columns = (noticed.c[name] for name in SeenFailure._fields)
     query = sa.select(*columns).where(noticed.c.store == store, noticed.c.failed_at_ms >= since_ms, noticed.c.launched_at_ms.is_not(None))
-    return {Noticed(*row) for row in connection.execute(query)}
+    return {SeenFailure(*row) for row in connection.execute(query)}
 
 
 def _still_at_it(row: sa.Row[Any]) -> bool:
@@ -79,5 +79,5 @@ def _still_at_it(row: sa.Row[Any]) -> bool:
     return Worker(str(row.noticed_by), where, int(pid), int(row.noticed_at_ms), None, ticks).is_alive(now_ms())
 
 
-def _is(failure: Noticed) -> tuple[sa.ColumnElement[bool], ...]:
+def _is(failure: SeenFailure) -> tuple[sa.ColumnElement[bool], ...]:
     return noticed.c.store == failure.store, noticed.c.run_id == failure.run_id, noticed.c.failed_at_ms == failure.failed_at_ms

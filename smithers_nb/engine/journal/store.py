@@ -1,7 +1,7 @@
 """The journal as a place: where it is, how it is opened, brought to its newest schema, read and written.
 
 `Journal.writing` is one transaction about one run: it locks the run, so that two processes cannot number the same event, and
-refuses an execution that has lost its claim. SQLite files are registered as our own, so nothing else opens them with another library.
+refuses an execution that has lost its lease. SQLite files are registered as our own, so nothing else opens them with another library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal import schema
 from smithers_nb.engine.location import Location
-from smithers_nb.errors import ClaimLost, JournalUnusable, RunNotFound
+from smithers_nb.errors import JournalUnusable, LeaseLost, RunNotFound
 from smithers_nb.sources.stores.sqlite_file import own
 
 HEAD: Final = "0005"
@@ -62,7 +62,7 @@ class Journal:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Give a connection whose reads are of one moment.
+        """Return a connection whose reads are of one moment.
 
         Raises:
             JournalUnusable: The journal cannot be read.
@@ -74,15 +74,15 @@ class Journal:
 
     @contextmanager
     def writing(self, run_id: str | None = None, owner: str | None = None, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """Give a connection whose writes happen together or not at all.
+        """Return a connection whose writes happen together or not at all.
 
         Args:
             run_id: The run that is written about; it is locked until the end.
-            owner: The execution's claim; None for what anybody may write, such as a decision.
+            owner: The execution's lease; None for what anybody may write, such as a decision.
             durable: Also a power cut must not take it back: what a person decided, how a run ended. SQLite syncs the disk for it.
 
         Raises:
-            ClaimLost: Another execution has taken the run over.
+            LeaseLost: Another execution has taken the run over.
             RunNotFound: There is no such run.
             JournalUnusable: The journal cannot be written.
         """
@@ -134,7 +134,7 @@ class Journal:
 
 
 def unusable(what: str, error: Exception) -> JournalUnusable:
-    """Say in one line why a database cannot be used, and what can be done about it; `what` names it without secrets."""
+    """Summarise in one line why a database cannot be used, and what can be done about it; `what` names it without secrets."""
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip().splitlines()
     text = reason[0] if reason else type(error).__name__
     hint = next((advice for sign, advice in _HINTS.items() if sign in text.lower()), "look at the file or the server it names")
@@ -152,7 +152,7 @@ def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
         raise RunNotFound(f"no run {run_id!r} in the journal", hint="list the runs that are there with `smithers-nb ps --all`")
     if owner is not None and row.runtime_owner_id != owner:
         now = "executed by another process now" if row.runtime_owner_id else f"{row.status} and no longer executed by this process"
-        raise ClaimLost(f"run {run_id} is {now}", hint="this execution writes nothing more")
+        raise LeaseLost(f"run {run_id} is {now}", hint="this execution writes nothing more")
 
 
 def _engine(location: Location) -> sa.Engine:

@@ -62,7 +62,7 @@ def captured(error: BaseException) -> str:
 
 
 def ending(code: int) -> str:
-    """Say how a process ended, by its exit status; negative where a signal ended it."""
+    """Describe how a process ended, by its exit status; negative where a signal ended it."""
     if code >= 0:
         return f"exited with status {code}"
     with suppress(ValueError):

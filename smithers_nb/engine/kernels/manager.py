@@ -44,7 +44,7 @@ _STACK_S: Final = 1.0
 """How the list of frames begins that a kernel is asked for, and how long to wait for it."""
 
 _LISTENS_S: Final = 10.0
-_GLANCE_S: Final = 0.005
+_POLL_INTERVAL_S: Final = 0.005
 """How long to wait for the sockets before asking all the same, and how often to look whether something has happened."""
 
 
@@ -194,9 +194,11 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         last = f"{self.ip}-{self.iopub_port}"
         until = time.monotonic() + _LISTENS_S
         while not os.path.exists(last) and time.monotonic() < until and await self.is_alive():  # noqa: ASYNC110, ASYNC240, PTH110
-            await asyncio.sleep(_GLANCE_S)  # nobody tells
+            await asyncio.sleep(_POLL_INTERVAL_S)  # nobody tells
 
-    async def _async_finish_shutdown(self, waittime: float | None = None, pollinterval: float = _GLANCE_S, restart: bool = False) -> None:
+    async def _async_finish_shutdown(
+        self, waittime: float | None = None, pollinterval: float = _POLL_INTERVAL_S, restart: bool = False
+    ) -> None:
         await super()._async_finish_shutdown(waittime, pollinterval, restart)
 
     def _use_own_spec(self) -> None:

@@ -163,7 +163,7 @@ class KernelPool:
         return WarmProcess(self, pid, handle, write)
 
     def code_of(self, pid: int) -> int | None:
-        """Tell how a kernel that is over ended, as `Popen.returncode`; None when nobody knows."""
+        """Return how a kernel that is over ended, as `Popen.returncode`; None when nobody knows."""
         until = time.monotonic() + _STATUS_S
         with self._lock, suppress(OSError, EOFError, ValueError):
             while pid not in self._codes and self._channel is not None:
@@ -232,7 +232,7 @@ class WarmProcess:
         self._handle = handle
 
     def poll(self) -> int | None:
-        """Tell how it ended; None while it runs."""
+        """Return how it ended; None while it runs."""
         if self.returncode is None and self._is_over(0):
             code = self._pool.code_of(self.pid)
             self.returncode = -signal.SIGKILL if code is None else code  # its parent is gone, so it is as if it had been killed

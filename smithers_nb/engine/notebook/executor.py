@@ -32,7 +32,7 @@ _IDS_SINCE: Final = (4, 5)
 """The nbformat from which on cells have ids."""
 
 _SAVE_EVERY_S: Final = 2.0
-_GLANCE_S: Final = 0.2
+_POLL_INTERVAL_S: Final = 0.2
 _GRACE_S: Final = 10.0
 """How long an execution whose kernel was ended may take to notice."""
 
@@ -52,7 +52,7 @@ class ExecutedNotebook:
     duration_s: float
 
     def shown(self, mimetype: str) -> Any:
-        """Give the last thing of this type that a cell displayed; None when none did."""
+        """Return the last thing of this type that a cell displayed; None when none did."""
         found = (
             output.data[mimetype]
             for cell in reversed(self.node.cells)
@@ -216,9 +216,9 @@ class _Execution:
 
     def wait(self) -> None:
         """Wait for the end, the deadline, or somebody who cancels."""
-        glance = None if self.job.setting.cancelled is None else _GLANCE_S
+        poll_interval = None if self.job.setting.cancelled is None else _POLL_INTERVAL_S
         while not self.job.is_cancelled and (left := self.job.deadline - time.monotonic()) > 0:
-            if self.finished.wait(min(left, glance or left)):
+            if self.finished.wait(min(left, poll_interval or left)):
                 return
 
     def stop(self) -> None:

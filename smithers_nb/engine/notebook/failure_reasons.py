@@ -48,7 +48,7 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def reason_of_stop(error: NotebookError, source: str) -> FailureReason:
-    """Say why a notebook stopped, from where it stopped.
+    """Explain why a notebook stopped, from where it stopped.
 
     Args:
         error: What `notebooks.execute` raised.
@@ -67,7 +67,7 @@ def reason_of_stop(error: NotebookError, source: str) -> FailureReason:
 
 
 def reason_of(error: BaseException, source: str) -> FailureReason:
-    """Say what an exception of this process means for the run it happened to."""
+    """Describe what an exception of this process means for the run it happened to."""
     code = getattr(error, "code", None)
     name = type(error).__name__
     stack = "".join(traceback.format_exception(error))

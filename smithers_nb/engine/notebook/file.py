@@ -123,7 +123,7 @@ def _document(file: Path) -> dict[str, Any]:
 
 
 def _problem_of(cell: dict[str, Any]) -> str | None:
-    """Say what keeps a cell from being executed; None when nothing does. What can be filled in is not wrong."""
+    """Describe what keeps a cell from being executed; None when nothing does. What can be filled in is not wrong."""
     kind, source = cell.get("cell_type"), cell.get("source")
     if kind not in _CELL_TYPES:
         return "has no type" if kind is None else f"is of type {str(kind)[:20]!r}, which is none of {', '.join(_CELL_TYPES)}"

@@ -242,12 +242,12 @@ class EndedEarly(Exception):
 
 
 def is_of_a_cell(error: BaseException | None) -> bool:
-    """Tell an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
+    """Distinguish an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
     return isinstance(error, PapermillExecutionError)
 
 
 def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str]:
-    """Give the name and the message of what ended an execution."""
+    """Return the name and the message of what ended an execution."""
     if isinstance(error, PapermillExecutionError):
         ended = error.ename == _EXIT and session.running is not None
         return error.ename, f"{session.position}: it called sys.exit({error.evalue})" if ended else error.evalue

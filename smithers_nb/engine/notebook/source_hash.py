@@ -69,7 +69,7 @@ def source_of(notebook: Path, cwd: Path | None = None) -> Source:
 
 
 def mismatches(stored: str | None, current: Source) -> tuple[str, ...]:
-    """Say what has changed since a hash was stored, in Smithers' words; nothing when nothing has."""
+    """Describe what has changed since a hash was stored, in Smithers' words; nothing when nothing has."""
     if not stored or not current.hash:
         return (UNAVAILABLE,)
     pairs = zip((ENTRY, MODULES), stored.partition(".")[::2], current.hash.partition(".")[::2], strict=True)

@@ -18,7 +18,7 @@ from smithers_nb.engine.stages.codec import Shape
 from smithers_nb.engine.stages.context import ThisRun, current, lab_run
 from smithers_nb.engine.stages.parked import Parked
 from smithers_nb.engine.stages.stage_call import StageCall, node_of
-from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
+from smithers_nb.errors import ControlRefused, JournalUnusable, LeaseLost, ParameterError, StageError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -66,7 +66,7 @@ def stage(  # noqa: PLR0913  # all but two are options by name
         StageError: `INVALID_OUTPUT`, what the function returned does not fit.
         ControlRefused: `SCHEMA_CHANGE_HOT` or `INVALID_OUTPUT`, the kept output is of another schema than the one asked for now.
         ParameterError: The id cannot be used, or the function is asynchronous.
-        ClaimLost: Another process executes the run now.
+        LeaseLost: Another process executes the run now.
     """
     if inspect.iscoroutinefunction(fn):
         raise ParameterError(f"stage {node_id!r}: the function is asynchronous", hint="give a function that calls `asyncio.run`")
@@ -76,7 +76,7 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     for left in range(retries, 0, -1):
         try:
             return call.once(lambda: fn(*args, **kwargs))
-        except (ClaimLost, JournalUnusable, ControlRefused, ParameterError):
+        except (LeaseLost, JournalUnusable, ControlRefused, ParameterError):
             raise
         except Exception:  # noqa: BLE001  # it is kept as a failed attempt
             run.used &= before  # the stages within it are called again
@@ -171,7 +171,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
 
 
 def _run_of(node_id: str, iteration: int) -> ThisRun:
-    """Give the run that this call belongs to, and refuse a name that cannot be used or is used twice."""
+    """Return the run that this call belongs to, and refuse a name that cannot be used or is used twice."""
     if not isinstance(node_id, str) or not _ID.fullmatch(node_id) or node_id in _TAKEN:
         raise ParameterError(
             f"{str(node_id)[:60]!r} cannot be the id of a stage", hint="use up to 128 letters, digits and . _ : - (not `input`)"

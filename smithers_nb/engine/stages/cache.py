@@ -57,7 +57,7 @@ def kept_of(connection: sa.Connection, node: Node, tries: list[Attempt]) -> Kept
 
 
 def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any | ControlRefused:
-    """Give the kept output as a value, or the refusal that the caller has to raise after this transaction."""
+    """Return the kept output as a value, or the refusal that the caller has to raise after this transaction."""
     refusal = None
     if kept.digest not in (None, shape.digest) and _is_hot(connection, node.run_id):
         refusal = _refusal(node, kept, shape, "SCHEMA_CHANGE_HOT", "the schema of a finished stage was changed while the run is hot")

@@ -159,7 +159,7 @@ def _adapter_of(schema: Any) -> TypeAdapter[Any]:
 
 
 def _returned(function: Callable[..., Any]) -> Any:
-    """Give the type that a function says it returns; what it says of its parameters need not even be imported."""
+    """Return the type that a function says it returns; what it says of its parameters need not even be imported."""
     try:
         alone = types.SimpleNamespace(__annotations__={"return": getattr(function, "__annotations__", {}).get("return")})
         return typing.get_type_hints(alone, getattr(inspect.unwrap(function), "__globals__", {}))["return"]
@@ -174,7 +174,7 @@ def _is_model(schema: Any) -> bool:
 
 
 def in_words(error: ValidationError) -> str:
-    """Say what does not fit, one line per field."""
+    """Describe what does not fit, one line per field."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in problem['loc']) or 'it'}: {problem['msg']}" for problem in problems[:_PROBLEMS]]
     return "\n".join([*lines, *([f"and {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else [])])

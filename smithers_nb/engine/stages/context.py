@@ -42,7 +42,7 @@ class ThisRun:
 
     Attributes:
         run_id: Its id.
-        owner: Claim that every write is conditional on.
+        owner: Lease that every write is conditional on.
         by_hand: Nobody executes it durably: a person runs cells, or plain papermill does.
         used: Node and iteration of what was called so far.
         reused: Stages whose kept output was given, and when that was made, epoch milliseconds.
@@ -64,7 +64,7 @@ class ThisRun:
         """Write about this run, all or nothing, while this kernel's execution owns it.
 
         Raises:
-            ClaimLost: Another execution has taken the run over.
+            LeaseLost: Another execution has taken the run over.
             JournalUnusable: The journal cannot be written.
         """
         with self.journal.writing(self.run_id, self.owner) as connection:
@@ -107,7 +107,7 @@ _by_hand: dict[int, ThisRun] = {}  # by process, because a forked kernel is anot
 
 
 def current() -> ThisRun | None:
-    """Give the run that this kernel executes; None when nobody executes it durably.
+    """Return the run that this kernel executes; None when nobody executes it durably.
 
     Raises:
         ParameterError: The environment names a run but not its journal or its owner, or this is a fork of the kernel.
@@ -126,7 +126,7 @@ def current() -> ThisRun | None:
 
 
 def lab_run() -> ThisRun:
-    """Give the run of a kernel that nobody executes durably, made on first use: `lab-<time>-<process>`.
+    """Return the run of a kernel that nobody executes durably, made on first use: `lab-<time>-<process>`.
 
     Raises:
         JournalUnusable: The journal of the current folder's project cannot be written.
@@ -190,7 +190,7 @@ def _location(url: str) -> Location:
 
 
 def _opened(location: Location) -> Journal:
-    """Give the journal that whoever executes this run has opened and brought up to date."""
+    """Return the journal that whoever executes this run has opened and brought up to date."""
     from smithers_nb.engine.journal.store import Journal
 
     return Journal(location)
@@ -213,7 +213,7 @@ def _begin(journal: Journal) -> ThisRun:
     leases.register(journal, owner)
     with journal.writing() as connection:
         records.create_run(connection, new)
-        leases.claim(connection, run_id, owner)
+        leases.take_lease(connection, run_id, owner)
         executions.begin(connection, executions.want(connection, run_id, queued=True), owner)
         status.set_status(connection, run_id, "running")
     run = ThisRun(run_id, owner, journal, by_hand=True)

@@ -42,7 +42,7 @@ class StageCall:
         self.label = label
 
     def once(self, step: Callable[[], Any]) -> Any:
-        """Give the kept output, or take the step."""
+        """Return the kept output, or take the step."""
         from smithers_nb.engine.journal.records import start_attempt
         from smithers_nb.engine.stages.cache import kept_of, use
 
@@ -118,7 +118,7 @@ def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: in
 
 
 def _reason(error: BaseException, node: Node) -> FailureReason:
-    """Say why a stage failed."""
+    """Explain why a stage failed."""
     from smithers_nb.model.failure_reason import FailureReason
 
     name, code = type(error).__name__, getattr(error, "code", None)

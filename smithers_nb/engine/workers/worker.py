@@ -99,7 +99,7 @@ class Worker:
     def relay_outbox(self) -> None:
         """Put on DBOS's queue what the journal says is pending; twice does no harm."""
         with self._journal.reading() as connection:
-            pending = executions.wanted(connection)
+            pending = executions.pending(connection)
         for execution in pending:
             if self._executor.dbos.enqueue(execution):
                 with self._journal.writing() as connection:

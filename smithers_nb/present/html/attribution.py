@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def plain_words(summary: str, author: str = "internal") -> Card:
-    """Say a long error in plain words, to stand beside the text itself."""
+    """Put a long error in plain words, to stand beside the text itself."""
     by = "" if author == "internal" else f" (written by {one_line(author)})"
     return note(f"In plain words{by}: {shown(summary, 2_000)}")
 
 
 def written_by(authors: Authors) -> str:
-    """Say who wrote what, when somebody else than the rules did; empty otherwise."""
+    """Name who wrote what, when somebody else than the rules did; empty otherwise."""
     parts = {
         "narrative": authors.narrative,
         "class and confidence": authors.judgement,
@@ -36,7 +36,7 @@ def written_by(authors: Authors) -> str:
 
 
 def provider_cards(authors: Authors, notes: Sequence[str]) -> list[Card]:
-    """Say what a provider wrote, and what of its answer was not taken; no card when none was asked."""
+    """Describe what a provider wrote, and what of its answer was not taken; no card when none was asked."""
     who = written_by(authors)
     lines = [*([f"{who[0].upper()}{who[1:]}."] if who else []), *notes]
     return [note(shown(line, 600), state="info" if at == 0 and who else "problem") for at, line in enumerate(lines)]

@@ -125,7 +125,7 @@ def audit_card(audit: Audit, rows: int = _ROWS) -> Card:
 
 
 def headline(audit: Audit) -> Card:
-    """Say in one sentence what an audit found; a store that can show little is never called clean."""
+    """Summarise in one sentence what an audit found; a store that can show little is never called clean."""
     lost = {
         name: audit.counts.get(name) or 0 for name in ("closes_no_reason", "closes_default", "give_backs_no_reason", "reopens_no_reason")
     }

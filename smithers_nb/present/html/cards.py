@@ -60,7 +60,7 @@ _SUGGESTION_WORDS = {
 
 
 def banner(title: str, reason: str, *, state: str = "failed", facts: Mapping[str, object] | None = None, hint: str = "") -> Card:
-    """Say in one glance what happened and why.
+    """Summarise in one glance what happened and why.
 
     Args:
         title: What happened, such as `Run deploy-42 failed`.
@@ -281,7 +281,7 @@ def _verdict_text(verdict: Verdict) -> str:
         f"{_CLASS_WORDS[verdict.failure_class]} ({verdict.failure_class}, confidence {verdict.confidence})",
         f"Run         {one_line(verdict.target_run_id)}",
         f"Root cause  {shown(verdict.root_cause, 2_000)}",
-        *([f"Plainly     {shown(verdict.error_summary, 2_000)}"] if verdict.error_summary else []),
+        *([f"Summary     {shown(verdict.error_summary, 2_000)}"] if verdict.error_summary else []),
         *(f"Either      {shown(one.text, 600)}" for one in verdict.hypotheses),
         *([f"Written by  {written_by(verdict.authors)}"] if written_by(verdict.authors) else []),
         *(f"Source      {shown(line, 600)}" for line in verdict.source),

@@ -161,7 +161,7 @@ def _head(state: str, title: str, word: str = "") -> Html:
 
 
 def again(said: str, by: str, at: int) -> str:
-    """Say why something is asked that was decided or answered already."""
+    """Explain why something is asked that was decided or answered already."""
     return f"Asked again: {one_line(by, 80)} said “{one_line(said, 80)}” on {when(at)}, to another version. It does not count for this one."
 
 

@@ -21,7 +21,7 @@ _EMPTY: dict[Emptiness, str] = {
 
 
 def note(message: str, *, state: str = "info") -> Card:
-    """Say one thing in passing, with the icon of a state."""
+    """Show one thing in passing, with the icon of a state."""
     seen = look(state)
     return Card(
         h("p", state_mark(state), " ", shown(message, 2_000), class_=f"snb snb-note snb-{seen.tone}"),
@@ -30,7 +30,7 @@ def note(message: str, *, state: str = "info") -> Card:
 
 
 def empty(kind: Emptiness, what: str = "", *, hint: str = "") -> Card:
-    """Say why there is nothing to see: each reason reads differently.
+    """Explain why there is nothing to see: each reason reads differently.
 
     Args:
         kind: Which of the reasons it is.
@@ -50,7 +50,7 @@ def empty(kind: Emptiness, what: str = "", *, hint: str = "") -> Card:
 
 
 def anchor(ref: str, kind: str = "ref") -> str:
-    """Give the id that a reference has in a page; equal for equal references only."""
+    """Return the id that a reference has in a page; equal for equal references only."""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", ref[:80]).strip("-")
     plain = re.fullmatch(r"[A-Za-z0-9:/]{1,80}", ref)
     return f"snb-{kind}-{slug}" if plain else f"snb-{kind}-{slug}-{zlib.crc32(ref.encode('utf-8', 'replace')):08x}"

@@ -1,4 +1,4 @@
-"""One grain, handed in as typed rows or as a frame, read as typed rows.
+"""One table, handed in as typed rows or as a frame, read as typed rows.
 
 Drawing needs no pandas; whoever already holds a frame may pass it all the same.
 """
@@ -16,7 +16,7 @@ Rows: TypeAlias = "Iterable[R] | pd.DataFrame"
 
 
 def rows_of(row_class: type[R], data: Rows[R]) -> list[R]:
-    """Read rows of a grain out of rows or out of a frame; columns that a frame lacks are None, times are epoch milliseconds."""
+    """Read rows of a table out of rows or out of a frame; columns that a frame lacks are None, times are epoch milliseconds."""
     if hasattr(data, "columns"):
         return _rows_of_frame(row_class, cast("pd.DataFrame", data))
     return list(data)

@@ -1,6 +1,6 @@
 """Tables of what a run recorded, and of what history says about it.
 
-Gets typed rows (or frames of the same grain) and findings; gives cards. Long tables are cut, and say so: rows that failed are kept first.
+Gets typed rows (or frames of the same table) and findings; gives cards. Long tables are cut, and say so: rows that failed are kept first.
 """
 
 from __future__ import annotations

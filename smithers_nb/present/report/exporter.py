@@ -193,7 +193,7 @@ def _without_title(source: str, title: str) -> str:
 
 
 def _stopped(notebook: NotebookNode) -> Html | None:
-    """Say at the top where a notebook stopped, when it did."""
+    """State at the top where a notebook stopped, when it did."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and not _HIDDEN_TAGS & set(cell.metadata.get("tags", ()))]
     for position, cell in enumerate(code, 1):
         error = next((output for output in cell.outputs if output.output_type == "error"), None)

@@ -37,7 +37,7 @@ class _Beginning(NamedTuple):
     iteration: int
 
 
-def timeline(  # noqa: PLR0913  # one parameter per grain
+def timeline(  # noqa: PLR0913  # one parameter per table
     attempts: Rows[AttemptRow],
     events: Rows[EventRow] = (),
     approvals: Rows[ApprovalRow] = (),
@@ -91,7 +91,7 @@ class _Lanes:
         return one_line(f"{node_id} #{iteration}" if iteration else node_id, 80)
 
     def turn(self, node_id: str, iteration: int | None) -> str:
-        """Say which iteration it is where the lane does not."""
+        """Name which iteration it is where the lane does not."""
         return f"{node_id} #{iteration or 0}, " if logical_id(node_id) in self._crowded else ""
 
     def ordered(self, marked: Iterable[str]) -> list[str]:
@@ -132,7 +132,7 @@ def _still_open(tries: list[AttemptRow], gates: list[ApprovalRow], asked: list[Q
 
 
 def _over(log: list[EventRow]) -> bool:
-    """Tell whether the run's last word was an end."""
+    """Return whether the run's last word was an end."""
     last = next((row.type for row in reversed(log) if row.type in _ENDINGS or row.type in _BEGINNINGS), "")
     return last in _ENDINGS
 

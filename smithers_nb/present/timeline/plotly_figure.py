@@ -73,7 +73,7 @@ class Chart:
         return {PLOTLY_MIMETYPE: self.spec, "text/html": style_block() + self.twin.html, "text/plain": self.twin.text}
 
 
-def timeline_figure(  # noqa: PLR0913  # one parameter per grain
+def timeline_figure(  # noqa: PLR0913  # one parameter per table
     attempts: Rows[AttemptRow],
     events: Rows[EventRow] = (),
     approvals: Rows[ApprovalRow] = (),

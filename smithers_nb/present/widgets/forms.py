@@ -111,7 +111,7 @@ def _json(schema: Mapping[str, Any]) -> Form:
         try:
             return orjson.loads(control.value)
         except orjson.JSONDecodeError as error:
-            raise ParameterError(f"the answer is no JSON: {error}", hint=f"write it like {_example(schema)}") from None
+            raise ParameterError(f"the answer is not valid JSON: {error}", hint=f"write it like {_example(schema)}") from None
 
     return Form(control, read, f"Write JSON, like {_example(schema)}")
 

@@ -1,4 +1,4 @@
-"""JSONL files line by line: what is no JSON object is counted and named by its line, never skipped in silence."""
+"""JSONL files line by line: what is not a JSON object is counted and named by its line, never skipped in silence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def records(path: Path, problems: Problems, unreadable: Callable[[int, bytes], N
 
     Args:
         path: The file.
-        problems: Gets every line that is no JSON object, and a file that ends in the middle.
+        problems: Gets every line that is not a JSON object, and a file that ends in the middle.
         unreadable: Gets the number and the bytes of each such line.
 
     Yields:

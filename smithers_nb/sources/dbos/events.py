@@ -17,7 +17,7 @@ _ENDS: Final = {"finished": "RunFinished", "failed": "RunFailed", "cancelled": "
 
 
 def event_rows(run: RunRow, steps: Iterable[Step], said: Iterable[tuple[str, int | None, Mapping[str, Any]]]) -> list[EventRow]:
-    """Tell a workflow's story in order of time from what its tables say.
+    """Distinguish a workflow's story in order of time from what its tables say.
 
     Args:
         run: The workflow.

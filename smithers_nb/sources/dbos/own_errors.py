@@ -55,7 +55,7 @@ WORDS: Final[dict[str, Callable[..., str]]] = {
 
 
 def own_words(kind: str, args: Sequence[Any]) -> str:
-    """Say in words what an exception of DBOS means; empty for any other, and for arguments of another version."""
+    """Summarise in words what an exception of DBOS means; empty for any other, and for arguments of another version."""
     # an argument list of one long text is what a version wrote that stores the message itself
     if kind not in WORDS:
         return ""

@@ -45,7 +45,7 @@ class Thing:
 
 
 def read(data: bytes) -> Any:
-    """Tell what a pickle holds: None, flags, numbers, texts, bytes, lists, tuples, dicts, sets and `Thing`s.
+    """Return what a pickle holds: None, flags, numbers, texts, bytes, lists, tuples, dicts, sets and `Thing`s.
 
     Raises:
         NotReadable: It is damaged, too big, or no pickle.
@@ -111,7 +111,7 @@ class _Plain:
 
 
 def _number(value: Any) -> Any:
-    """Give a number that JSON can hold; what is no number comes back as it is."""
+    """Return a number that JSON can hold; what is no number comes back as it is."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -_MAX_NUMBER <= value < _MAX_NUMBER:
@@ -235,7 +235,7 @@ def _called(function: Any, args: Any) -> Thing:
 
 
 def _key(key: Any) -> Any:
-    """Give something to look up by; what unfolds without end may not be hashed, only named."""
+    """Return something to look up by; what unfolds without end may not be hashed, only named."""
     if isinstance(key, tuple) and all(isinstance(part, _SCALARS) for part in key):
         return tuple(map(_number, key))
     return _number(key) if isinstance(key, _SCALARS) else f"a {key.kind if isinstance(key, Thing) else type(key).__name__}"

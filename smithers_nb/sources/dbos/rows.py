@@ -86,7 +86,7 @@ class Step(NamedTuple):
 
 
 def status_of(row: Row, sleep: Sleep | None = None) -> str:
-    """Give a workflow's status in our words."""
+    """Return a workflow's status in our words."""
     stored = text_or_none(row["status"]) or "unknown"
     if stored == "PENDING" and sleep is not None:
         return sleep.state
@@ -172,7 +172,7 @@ def run_row(row: Row, location: str, error: dict[str, Any] | None, sleep: Sleep 
 
 
 def run_error(row: Row, stored: tuple[Any, Any] | None, of_steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Say what a workflow failed with; an error that none of its steps had is the workflow's own and carries a code."""
+    """Describe what a workflow failed with; an error that none of its steps had is the workflow's own and carries a code."""
     if row["status"] == GIVEN_UP:
         times = whole(row["recovery_attempts"])
         message = f"the workflow was started {times} times and never came to its end, so DBOS gave up recovering it"
@@ -185,7 +185,7 @@ def run_error(row: Row, stored: tuple[Any, Any] | None, of_steps: Sequence[dict[
 
 
 def is_same(error: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two records are of one error that went up from a step to its workflow."""
+    """Return whether two records are of one error that went up from a step to its workflow."""
     return (error["name"], error["message"]) == (other["name"], other["message"])
 
 

@@ -58,7 +58,7 @@ class DbosSource:
         return self.tables.starting(WORKFLOWS, _UUID, prefix, limit)
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read one grain as typed rows, in the order of its key."""
+        """Read one table as typed rows, in the order of its key."""
         if row not in _GRAINS:
             return []
         read, time = _GRAINS[row]
@@ -66,7 +66,7 @@ class DbosSource:
         return [one for one in found if since_ms is None or time is None or (getattr(one, time) or 0) >= since_ms]
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
         return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class DbosSource:
         return {run_id: sleep for run_id, sleep in sleeps.items() if sleep is not None}
 
     def _errors(self, workflows: Iterable[Row]) -> dict[str, dict[str, Any]]:
-        """Say what each of these workflows failed with, if it failed."""
+        """Describe what each of these workflows failed with, if it failed."""
         failed = {row[_UUID]: row for row in workflows if to.status_of(row) == "failed"}
         if not failed:
             return {}
@@ -217,7 +217,7 @@ _GRAINS: Final[dict[type, tuple[Callable[[DbosSource, Wanted], list[Any]], str |
     SignalRow: (DbosSource._signals, "received_at"),  # noqa: SLF001
     BranchRow: (DbosSource._branches, "created_at"),  # noqa: SLF001
 }
-"""Grain to what reads it, and the column that `since_ms` is compared with; DBOS has nothing for the other grains."""
+"""Table to what reads it, and the column that `since_ms` is compared with; DBOS has nothing for the other tables."""
 
 
 def _of_run(wanted: Wanted) -> Among:
@@ -238,7 +238,7 @@ def _only_failed(only: Only | None) -> bool:
 
 
 def _words(statuses: Collection[str | int]) -> list[str | int]:
-    """Give DBOS's words for ours."""
+    """Return DBOS's words for ours."""
     ours = [theirs for theirs, word in to.STATUSES.items() if word in statuses]
     return [*ours, *(word for status in statuses for word in _ALSO.get(str(status), ())), *statuses]
 

@@ -78,7 +78,7 @@ class Tables(Protocol):
 
 
 def is_dbos(schema: Mapping[str, Collection[str]]) -> bool:
-    """Tell a DBOS system database by its tables."""
+    """Distinguish a DBOS system database by its tables."""
     return "workflow_uuid" in schema.get(WORKFLOWS, ()) and STEPS in schema
 
 

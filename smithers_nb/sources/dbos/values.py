@@ -71,7 +71,7 @@ def _tries(value: Thing) -> list[dict[str, Any]]:
 
 
 def _message(value: Thing) -> str:
-    """Say what `str()` of the exception would."""
+    """Describe what `str()` of the exception would."""
     args = [plain(item) for item in value.args]
     if words := own_words(value.kind, args):
         return words

@@ -138,7 +138,7 @@ def parse_notebook(content: bytes) -> Document:
     """Read a notebook.
 
     Raises:
-        NotANotebook: It is no JSON, or JSON of something else.
+        NotANotebook: It is not valid JSON, or JSON of something else.
     """
     value = _json(content)
     if not isinstance(value, dict):

@@ -140,7 +140,7 @@ def _of_java(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_shell(cell: Cell, record: dict[str, Any], command: str, status: int) -> dict[str, Any]:
-    """Say what a shell's command printed, of which the error itself knows the exit status only."""
+    """Describe what a shell's command printed, of which the error itself knows the exit status only."""
     told = python_error(cell.streams("stderr"))
     words = f"{told.name}: {told.message}" if told else complaint(cell.streams("stderr")) or complaint(cell.streams("stdout"))
     if not words:

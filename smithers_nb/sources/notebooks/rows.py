@@ -143,7 +143,7 @@ def _state_and_error(cell: Cell, document: Document, outcome: Outcome, *, decide
 
 
 def _unsaid(reason: str, started: int | None, ended: int | None) -> dict[str, Any]:
-    """Say what ended a cell that left no error."""
+    """Describe what ended a cell that left no error."""
     name, code, words = _SAID.get(reason, _SAID["no-error-recorded"])
     after = f" after {(ended - started) / 1000:.0f} s" if started is not None and ended is not None else ""
     return {"name": name, "code": code, "message": words.format(after=after)}
@@ -186,7 +186,7 @@ def run_row(run: NotebookRun, location: str) -> RunRow:
 
 
 def _message(run: NotebookRun, step: Step | None) -> str | None:
-    """Say in one line what ended the run and in which cell."""
+    """Summarise in one line what ended the run and in which cell."""
     never = len(run.outcome.never_ran)
     if run.outcome.state == "finished":
         return None
@@ -279,13 +279,13 @@ def task_rows(run: NotebookRun) -> Iterator[TaskRow]:
 
 
 def output_rows(run: NotebookRun) -> Iterator[OutputRow]:
-    """Give the parameters of the run, as its input."""
+    """Return the parameters of the run, as its input."""
     if run.producer.parameters:
         yield OutputRow(run.file.run_id, "input", 0, "parameters", dump(run.producer.parameters))
 
 
 def event_rows(run: NotebookRun) -> Iterator[EventRow]:
-    """Tell the course of the run from the times in the file."""
+    """Distinguish the course of the run from the times in the file."""
     story: list[tuple[int | None, str, dict[str, Any]]] = [(run.started, "RunStarted", {})]
     for step in sorted(
         (step for step in run.steps if step.state not in {"pending", "skipped"}), key=lambda one: (one.started or 0, one.count or 0)

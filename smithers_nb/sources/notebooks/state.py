@@ -171,7 +171,7 @@ def _unanswered(cell: Cell) -> bool:
 
 
 def _stopped(document: Document, cell: Cell) -> Outcome:
-    """Tell a time limit, after which nbclient waits for no reply, from a person who pressed Ctrl-C."""
+    """Distinguish a time limit, after which nbclient waits for no reply, from a person who pressed Ctrl-C."""
     if _IDLE in cell.execution and _REPLY not in cell.execution:
         return _failed(document, "timeout", cell, None)
     return Outcome("interrupted", "interrupt", cell, thrown(cell), never_ran=_unrun(document))
@@ -246,7 +246,7 @@ def _without_error(document: Document) -> Outcome:
 
 
 def _ended(document: Document, expected: tuple[Cell, ...] = (), undecided: tuple[Cell, ...] = ()) -> Outcome:
-    """Tell a run that came to its end from one that stopped on the way, or of which nothing is left."""
+    """Distinguish a run that came to its end from one that stopped on the way, or of which nothing is left."""
     never = _unrun(document)
     if not never:
         return Outcome("finished", expected=expected, undecided=undecided)

@@ -56,7 +56,7 @@ class ClaudeCode:
         self._own: bool | None = None
 
     def marks(self, record: Json) -> Iterator[Mark]:
-        """Say what a record means."""
+        """Describe what a record means."""
         self._note(record)
         kind = text(record.get("type"))
         if kind in {"user", "assistant"} and self._of_another(record):
@@ -101,9 +101,9 @@ class ClaudeCode:
         self.about.model = model or self.about.model
         if usage := _usage(mapping(message.get("usage"))):
             yield Mark("usage", key=text(message.get("id")), more=usage)
-        goes_on = message.get("stop_reason") == "tool_use"
+        continues = message.get("stop_reason") == "tool_use"
         if words.strip():
-            yield Mark("say" if goes_on else "reply", raw(words))
+            yield Mark("say" if continues else "reply", raw(words))
         elif _thinks(message.get("content")):
             yield Mark("say")
         for block in _blocks(message.get("content")):

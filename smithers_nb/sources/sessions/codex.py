@@ -47,7 +47,7 @@ class Codex:
         self._answered = False
 
     def marks(self, record: Json) -> Iterator[Mark]:
-        """Say what a record means."""
+        """Describe what a record means."""
         kind, payload = text(record.get("type")), mapping(record.get("payload"))
         if kind == "session_meta":
             self._note(payload)
@@ -168,7 +168,7 @@ def _exit_code(words: str) -> str:
 
 
 def _limit(limits: Json) -> str:
-    """Say which usage limit is reached; nothing when none is."""
+    """Name which usage limit is reached; nothing when none is."""
     reached = text(limits.get("rate_limit_reached_type"))
     for name in ("primary", "secondary"):
         window = mapping(limits.get(name))

@@ -29,7 +29,7 @@ class GeminiStream:
         self.about = About(cli="Gemini CLI")
 
     def marks(self, record: Json) -> Iterator[Mark]:
-        """Say what a record means."""
+        """Describe what a record means."""
         kind = text(record.get("type"))
         if kind == "init":
             self._note(record)

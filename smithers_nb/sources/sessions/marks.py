@@ -82,7 +82,7 @@ class Adapter(Protocol):
     about: About
 
     def marks(self, record: Json) -> Iterator[Mark]:
-        """Say what a record means; nothing for one that does not matter or is not known."""
+        """Describe what a record means; nothing for one that does not matter or is not known."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Reading a log line by line, whole or only its two ends, without keeping it.
 
-A line that is no JSON is counted; when it is the last one, it is being written. Two ends are enough to list a session: what it says of
-itself stands in front, how it ended at the back.
+A line that is not valid JSON is counted; when it is the last one, it is being written. Two ends are enough to list a session: what it
+says of itself stands in front, how it ended at the back.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def run_row(file: NotebookFile, session: Session, location: str, names: Iterable
 
 
 def _message(end: End) -> str | None:
-    """Say in a few words what the session failed on or stopped at."""
+    """Summarise in a few words what the session failed on or stopped at."""
     if end.state == "finished":
         return None
     if end.state == "failed" or end.reason == "retrying":
@@ -177,7 +177,7 @@ def attempt_rows(file: NotebookFile, session: Session) -> Iterator[AttemptRow]:
 
 
 def task_rows(file: NotebookFile, session: Session) -> Iterator[TaskRow]:
-    """Give each turn its place."""
+    """Return each turn its place."""
     for turn in session.turns:
         yield TaskRow(file.run_id, _id(turn), 0, turn.number - 1, SESSION_TURN, 1, None, None, None)
 
@@ -212,7 +212,7 @@ def approval_rows(file: NotebookFile, session: Session) -> Iterator[ApprovalRow]
 
 
 def event_rows(file: NotebookFile, session: Session, marks: Iterable[tuple[int, int | None, Mark]]) -> Iterator[EventRow]:
-    """Tell the course of a session: one event for each record that says something, with the number of its line."""
+    """Distinguish the course of a session: one event for each record that says something, with the number of its line."""
     starts = iter(session.turns)
     upcoming, node, before = next(starts, None), None, 0
     for line, at, mark in marks:

@@ -64,7 +64,7 @@ class SessionSource:
         return found[:limit]
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read one grain as typed rows, in the order of its key."""
+        """Read one table as typed rows, in the order of its key."""
         if row not in _GRAINS:
             return []
         make, time = _GRAINS[row]
@@ -76,7 +76,7 @@ class SessionSource:
         return [one for one in found if since_ms is None or time is None or (getattr(one, time) or 0) >= since_ms]
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
         return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ _GRAINS: Final[dict[type, tuple[Callable[[SessionSource, NotebookFile, Session],
     ApprovalRow: (lambda _, file, session: to.approval_rows(file, session), None),
     TaskRow: (lambda _, file, session: to.task_rows(file, session), None),
 }
-"""Grain to what makes its rows, and the column that `since_ms` is compared with; a log has nothing for the other grains."""
+"""Table to what makes its rows, and the column that `since_ms` is compared with; a log has nothing for the other tables."""
 
 
 def _is_named(run_id: str, prefix: str) -> bool:

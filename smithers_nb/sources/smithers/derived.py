@@ -1,4 +1,4 @@
-"""Grains that are put together from several tables: approvals with what their row lost, outputs of every workflow."""
+"""Frames that are put together from several tables: approvals with what their row lost, outputs of every workflow."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ OUTPUTS: Final = "_smithers_nb_outputs"
 
 
 def is_journal(schema: Mapping[str, Collection[str]]) -> bool:
-    """Tell a journal from a store of Smithers by its tables."""
+    """Distinguish a journal from a store of Smithers by its tables."""
     return EXECUTIONS in schema
 
 

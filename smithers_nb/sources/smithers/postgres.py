@@ -19,7 +19,7 @@ from smithers_nb.sources.base import AllBut, Only, Problems, R
 from smithers_nb.sources.smithers import journal
 from smithers_nb.sources.smithers.query import Wanted, quoted
 from smithers_nb.sources.smithers.source import SmithersSource
-from smithers_nb.sources.smithers.tables import GRAINS_IN_SQL, OWN_TABLES
+from smithers_nb.sources.smithers.tables import OWN_TABLES, TABLES_IN_SQL
 from smithers_nb.sources.stores.postgres import Part, PostgresDatabase, Table, TableUnreadable
 from smithers_nb.sources.stores.scratch import PrivateCopy
 
@@ -93,12 +93,12 @@ class PostgresSource(SmithersSource):
                 return []
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read one grain as typed rows, in the order of its key."""
+        """Read one table as typed rows, in the order of its key."""
         with self._copied(self._needed(row, Wanted(run_id, only, since_ms))):
             return super().rows(row, run_id, only=only, since_ms=since_ms)
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
         if run_id is not None or row in _DERIVED:
             return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
         with self._copied(self._needed(row, Wanted(run_id, only, since_ms)), on_disk=True):
@@ -127,15 +127,15 @@ class PostgresSource(SmithersSource):
                 self.file = before
 
     def _needed(self, row: type[Any], wanted: Wanted) -> list[Part]:
-        """Say what a grain is made of."""
+        """Describe what a table is made of."""
         _ = self.schema
         if row in _DERIVED:
             return _DERIVED[row](self, Wanted(wanted.run_id))
-        grain = GRAINS_IN_SQL.get(row)
-        if grain is None or grain.table not in self._tables:
+        table = TABLES_IN_SQL.get(row)
+        if table is None or table.table not in self._tables:
             return []
-        named = _BRACKETED.findall(" ".join((*grain.columns.values(), grain.where)))
-        parts = self._parts(wanted, (grain.table, named))
+        named = _BRACKETED.findall(" ".join((*table.columns.values(), table.where)))
+        parts = self._parts(wanted, (table.table, named))
         return [_narrowed(part, row, wanted) for part in parts]
 
     def _of_outputs(self, wanted: Wanted) -> list[Part]:
@@ -212,18 +212,18 @@ _DERIVED: Final[dict[type, Callable[[PostgresSource, Wanted], list[Part]]]] = {
     OutputRow: PostgresSource._of_outputs,  # noqa: SLF001
     TaskRow: PostgresSource._of_tasks,  # noqa: SLF001
 }
-"""Grains that are not one SELECT, to the rows that they are put together from."""
+"""Frames that are not one SELECT, to the rows that they are put together from."""
 
 
 def _narrowed(part: Part, row: type[Any], wanted: Wanted) -> Part:
     """Add the filters that mean the same in both dialects; SQLite applies all of them again, so leaving one out costs only time."""
-    grain = GRAINS_IN_SQL[row]
-    if grain.where and (condition := _portable(grain.where, part.table, _TEXTS)):
+    table = TABLES_IN_SQL[row]
+    if table.where and (condition := _portable(table.where, part.table, _TEXTS)):
         part = _also(part, condition)
     for name, values in (wanted.only or {}).items():
-        part = _membership(part, grain.columns.get(name, ""), values)
-    if wanted.since_ms is not None and grain.time is not None:
-        condition = _portable(grain.columns[grain.time], part.table, _INTEGERS)
+        part = _membership(part, table.columns.get(name, ""), values)
+    if wanted.since_ms is not None and table.time is not None:
+        condition = _portable(table.columns[table.time], part.table, _INTEGERS)
         part = _also(part, f"{condition} >= %s::int8", wanted.since_ms) if condition and _is_int8(wanted.since_ms) else part
     return part
 

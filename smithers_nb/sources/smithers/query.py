@@ -1,4 +1,4 @@
-"""Build the one SELECT of a grain for the tables and columns that a store really has.
+"""Build the one SELECT of a table for the tables and columns that a store really has.
 
 The same text serves typed rows and bulk frames: every expression is brought to its contract's type in SQL, where a value of another
 type becomes NULL, or the type's zero in a column that must not be NA.
@@ -14,7 +14,7 @@ import orjson
 
 from smithers_nb.frames import Column, contract
 from smithers_nb.sources.base import AllBut, Only
-from smithers_nb.sources.smithers.tables import GRAINS_IN_SQL, Grain
+from smithers_nb.sources.smithers.tables import TABLES_IN_SQL, Table
 from smithers_nb.sources.stores.sqlite_file import bindable
 
 Schema = Mapping[str, Collection[str]]
@@ -39,7 +39,7 @@ class Query(NamedTuple):
     """SQL with its bound values.
 
     Attributes:
-        sql: Rows in the order of the grain's key.
+        sql: Rows in the order of the table's key.
         params: Values for the question marks.
         salvage: The same rows by other ways through the file, for what can still be read around a damaged page.
     """
@@ -50,7 +50,7 @@ class Query(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which rows of a grain are asked for."""
+    """Which rows of a table are asked for."""
 
     run_id: str | None = None
     only: Only | None = None
@@ -58,33 +58,33 @@ class Wanted(NamedTuple):
 
 
 def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, left_out: Collection[str] = ()) -> Query | None:
-    """Build the SELECT of a grain, or None when the store has no such table.
+    """Build the SELECT of a table, or None when the store has no such table.
 
     Args:
-        row: Row class of the grain.
+        row: Row class of the table.
         schema: What the store has.
         wanted: Which rows.
         location: Bound where an expression is `?`.
         left_out: Columns that the caller computes itself; they are selected as NULL.
     """
-    grain = GRAINS_IN_SQL.get(row)
-    if grain is None or grain.table not in schema:
+    table = TABLES_IN_SQL.get(row)
+    if table is None or table.table not in schema:
         return None
-    has = schema[grain.table]
-    raw = {name: known_columns(expression, has) for name, expression in grain.columns.items()}
+    has = schema[table.table]
+    raw = {name: known_columns(expression, has) for name, expression in table.columns.items()}
     columns = contract(row)
     inner = ", ".join(f"{'NULL' if spec.name in left_out else raw[spec.name]} AS c{place}" for place, spec in enumerate(columns))
     outer = ", ".join(f"{typed(spec, f'c{place}')} AS {quoted(spec.name)}" for place, spec in enumerate(columns))
     params = [location] * sum(expression == "?" for expression in raw.values())
-    conditions = [known_columns(grain.where, has)] if grain.where else []
-    for condition, values in _conditions(grain, raw, wanted, location):
+    conditions = [known_columns(table.where, has)] if table.where else []
+    for condition, values in _conditions(table, raw, wanted, location):
         conditions.append(condition)
         params += values
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    group = f" GROUP BY {', '.join(raw[key] for key in grain.order)}" if grain.group else ""
+    group = f" GROUP BY {', '.join(raw[key] for key in table.order)}" if table.group else ""
     # LIMIT keeps SQLite from merging the two levels, which would parse JSON again for every mention of a column.
-    head, tail = f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(grain.table)}", f"{where}{group} ORDER BY "
-    forward, backward = (", ".join(f"{raw[key]}{way}" for key in grain.order) for way in ("", " DESC"))
+    head, tail = f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(table.table)}", f"{where}{group} ORDER BY "
+    forward, backward = (", ".join(f"{raw[key]}{way}" for key in table.order) for way in ("", " DESC"))
     around = [f"{tail}{backward}", f" NOT INDEXED{tail}rowid", f" NOT INDEXED{tail}rowid DESC"]
     return Query(f"{head}{tail}{forward} LIMIT -1)", bindable(params), tuple(f"{head}{way} LIMIT -1)" for way in around))
 
@@ -105,14 +105,14 @@ def known_columns(expression: str, has: Collection[str]) -> str:
     return _BRACKETED.sub(lambda found: quoted(found[1]) if found[1] in has else "NULL", expression)
 
 
-def _conditions(grain: Grain, raw: Mapping[str, str], wanted: Wanted, location: str) -> list[tuple[str, list[Any]]]:
+def _conditions(table: Table, raw: Mapping[str, str], wanted: Wanted, location: str) -> list[tuple[str, list[Any]]]:
     found: list[tuple[str, list[Any]]] = []
     if wanted.run_id is not None:
         found.append((f"{raw['run_id']} = ?", [wanted.run_id]))
     for name, values in (wanted.only or {}).items():
         found.append(_membership(raw[name], values, [location] if raw[name] == "?" else []))
-    if wanted.since_ms is not None and grain.time is not None:
-        found.append((f"{raw[grain.time]} >= ?", [wanted.since_ms]))
+    if wanted.since_ms is not None and table.time is not None:
+        found.append((f"{raw[table.time]} >= ?", [wanted.since_ms]))
     return found
 
 

@@ -52,10 +52,10 @@ def tasks(source: SmithersSource, wanted: Wanted) -> list[TaskRow]:
 
 
 def render(tree: Any, content: Any, encoding: Any) -> Any:
-    """Give the tree of a frame from the tree before it.
+    """Return the tree of a frame from the tree before it.
 
     Raises:
-        BadChange: The frame is no JSON, or one of its changes names a place that does not exist; the tree keeps the changes before.
+        BadChange: The frame is not valid JSON, or one of its changes names a place that does not exist; the tree keeps the changes before.
     """
     value = parse(content)
     if encoding != "delta":

@@ -1,7 +1,7 @@
 """Runs of the Smithers engine, read from the SQLite store of a project; our own journal has the same tables.
 
-The schema is read once per store; after that each grain is one SELECT (`grains`, `query`) or, where one does not do, a short
-function (`derived`, `render_frames`). Rows come through the standard library; frames of grains that are one SELECT come through
+The schema is read once per store; after that each table is one SELECT (`tables`, `query`) or, where one does not do, a short
+function (`derived`, `render_frames`). Rows come through the standard library; frames of tables that are one SELECT come through
 ADBC and Arrow (`bulk`), and through rows when that fails.
 """
 
@@ -21,7 +21,7 @@ from smithers_nb.sources.smithers import journal
 from smithers_nb.sources.smithers.derived import approvals, outputs
 from smithers_nb.sources.smithers.query import Query, Wanted, select
 from smithers_nb.sources.smithers.render_frames import tasks
-from smithers_nb.sources.smithers.tables import GRAINS_IN_SQL, OWN_TABLES
+from smithers_nb.sources.smithers.tables import OWN_TABLES, TABLES_IN_SQL
 from smithers_nb.sources.stores.arrow import read_arrow
 from smithers_nb.sources.stores.patience import GIVEN_UP
 from smithers_nb.sources.stores.sqlite_file import SqliteFile, is_owned
@@ -94,7 +94,7 @@ class SmithersSource:
         return [run_id for (run_id,) in self.fetch(_RUNS, sql, (prefix, upper, limit)) if run_id.startswith(prefix)]
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read one grain as typed rows, in the order of its key."""
+        """Read one table as typed rows, in the order of its key."""
         wanted = Wanted(run_id, only, since_ms)
         if row is OutputRow:
             self.refresh()
@@ -104,16 +104,16 @@ class SmithersSource:
         if query is None:
             return []
         flags = [place for place, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
-        grain = GRAINS_IN_SQL[row]
+        table = TABLES_IN_SQL[row]
         cells, problem = self.file.fetch(query.sql, query.params)
         if problem is None:
             return [_row(row, cell, flags) for cell in cells]
-        self.problems.add(grain.table, problem)
+        self.problems.add(table.table, problem)
         found = [_row(row, cell, flags) for cell in (cells if problem.startswith(GIVEN_UP) else self._around(cells, query))]
-        return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in grain.order)])
+        return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in table.order)])
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the grain's contract."""
+        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
         table = None if row in _DERIVED or is_owned(self.file.path) else self._arrow(row, Wanted(run_id, only, since_ms))
         if table is None:
             return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
@@ -143,7 +143,7 @@ class SmithersSource:
 
     def _arrow(self, row: type[Any], wanted: Wanted) -> pa.Table | None:
         query = self._query(row, wanted, left_out={"category"})
-        if query is None or GRAINS_IN_SQL[row].table in self._computed:  # a query of ADBC cannot be given up
+        if query is None or TABLES_IN_SQL[row].table in self._computed:  # a query of ADBC cannot be given up
             return None
         return self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
 

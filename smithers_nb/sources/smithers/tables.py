@@ -1,7 +1,7 @@
-"""Which table of a Smithers store each grain comes from, and which SQL expression each column is.
+"""Which table of a Smithers store each table comes from, and which SQL expression each column is.
 
 Columns of the store are written in brackets; `query` replaces one that a store does not have by NULL, so an older store gives the
-same columns with fewer values. Grains that need more than one expression per column are in `derived`.
+same columns with fewer values. Frames that need more than one expression per column are in `derived`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ OWN_TABLES: Final = "_smithers_"
 """Tables with this prefix are the engine's; the others hold what tasks produced."""
 
 
-class Grain(NamedTuple):
-    """How one grain is read.
+class Table(NamedTuple):
+    """How one table is read.
 
     Attributes:
         table: Table of the store.
@@ -50,7 +50,7 @@ class Grain(NamedTuple):
 
 
 def json_field(column: str, path: str) -> str:
-    """Read one field of a JSON column, NULL when the text is no JSON."""
+    """Read one field of a JSON column, NULL when the text is not valid JSON."""
     return f"CASE WHEN json_valid([{column}]) THEN json_extract([{column}], '$.{path}') END"
 
 
@@ -87,8 +87,8 @@ _CATEGORY = "CASE {} ELSE 'other' END".format(
 )
 _TASK = ("run_id", "node_id", "iteration")
 
-GRAINS_IN_SQL: Final[dict[type, Grain]] = {
-    RunRow: Grain(
+TABLES_IN_SQL: Final[dict[type, Table]] = {
+    RunRow: Table(
         "_smithers_runs",
         _plain("run_id", "workflow_path", "workflow_hash", "parent_run_id")
         | {"source": "?", "workflow": "[workflow_name]", "status": "coalesce([status], 'unknown')", "state": _RUN_STATE}
@@ -108,7 +108,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=("run_id",),
         time="created_at",
     ),
-    NodeRow: Grain(
+    NodeRow: Table(
         "_smithers_nodes",
         _plain("run_id", "node_id", "iteration", "label", "last_attempt", "output_table")
         | {"logical_id": _LOGICAL, "state": _STATE}
@@ -116,7 +116,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=_TASK,
         time="updated_at",
     ),
-    AttemptRow: Grain(
+    AttemptRow: Table(
         "_smithers_attempts",
         _plain("run_id", "node_id", "iteration", "attempt", "cached")
         | _timed("started_at", "finished_at", "heartbeat_at")
@@ -143,7 +143,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=(*_TASK, "attempt"),
         time="started_at",
     ),
-    EventRow: Grain(
+    EventRow: Table(
         "_smithers_events",
         _plain("run_id", "seq", "type")
         | {
@@ -157,7 +157,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=("run_id", "seq"),
         time="at",
     ),
-    QuestionRow: Grain(
+    QuestionRow: Table(
         "_smithers_human_requests",
         _plain("request_id", *_TASK, "kind", "status", "prompt", "answered_by")
         | {"options": "[options_json]", "schema": "[schema_json]", "answer": "[response_json]"}
@@ -165,7 +165,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=("request_id",),
         time="requested_at",
     ),
-    DiffRow: Grain(
+    DiffRow: Table(
         "_smithers_node_diffs",
         _plain(*_TASK, "base_ref", "size_bytes")
         | {"patches": f"coalesce({json_field('diff_json', 'patches')}, [diff_json])"}
@@ -173,13 +173,13 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=(*_TASK, "base_ref"),
         time="computed_at",
     ),
-    ScoreRow: Grain(
+    ScoreRow: Table(
         "_smithers_scorers",
         _plain(*_TASK, "attempt", "scorer_id", "scorer_name", "source", "score", "reason", "duration_ms") | _timed("scored_at"),
         order=(*_TASK, "attempt", "scorer_id"),
         time="scored_at",
     ),
-    ToolCallRow: Grain(
+    ToolCallRow: Table(
         "_smithers_tool_calls",
         _plain(*_TASK, "attempt", "seq", "tool_name", "kind", "status", "side_effect", "idempotent")
         | {"input": "[input_json]", "output": "[output_json]", "error": "[error_json]"}
@@ -187,7 +187,7 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=(*_TASK, "attempt", "seq"),
         time="started_at",
     ),
-    TokenRow: Grain(
+    TokenRow: Table(
         "_smithers_events",
         {
             "run_id": "[run_id]",
@@ -206,20 +206,20 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         where="[type] = 'TokenUsageReported'",
         group=True,
     ),
-    SignalRow: Grain(
+    SignalRow: Table(
         "_smithers_signals",
         _plain("run_id", "seq", "signal_name", "correlation_id", "received_by") | {"payload": "[payload_json]"} | _timed("received_at"),
         order=("run_id", "seq"),
         time="received_at",
     ),
-    TimeTravelRow: Grain(
+    TimeTravelRow: Table(
         "_smithers_time_travel_audit",
         _plain("run_id", "caller", "result", "duration_ms")
         | {"from_frame": "[from_frame_no]", "to_frame": "[to_frame_no]", "at": "[timestamp_ms]"},
         order=("run_id", "at"),
         time="at",
     ),
-    BranchRow: Grain(
+    BranchRow: Table(
         "_smithers_branches",
         _plain("run_id", "parent_run_id")
         | {"parent_frame": "[parent_frame_no]", "label": "[branch_label]", "description": "[fork_description]"}
@@ -227,11 +227,11 @@ GRAINS_IN_SQL: Final[dict[type, Grain]] = {
         order=("run_id",),
         time="created_at",
     ),
-    LoopRow: Grain(
+    LoopRow: Table(
         "_smithers_ralph",
         _plain("run_id", "iteration", "done") | {"loop_id": "[ralph_id]"} | _timed("updated_at"),
         order=("run_id", "loop_id"),
         time="updated_at",
     ),
 }
-"""Every grain that one SELECT can read."""
+"""Every table that one SELECT can read."""

@@ -1,4 +1,4 @@
-"""Read a whole grain of a foreign SQLite file into Arrow, by ADBC, several times faster than row by row.
+"""Read a whole table of a foreign SQLite file into Arrow, by ADBC, several times faster than row by row.
 
 The driver has its own SQLite library, so it must never open a file that this process writes: two libraries on one file in one
 process release each other's locks. Whoever calls this asks `sqlite.is_owned` first.

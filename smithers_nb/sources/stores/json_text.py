@@ -14,7 +14,7 @@ def loads(text: str | bytes) -> Any:
     """Parse JSON as deep as it can be written again.
 
     Raises:
-        orjson.JSONDecodeError: It is no JSON, or nested deeper than anything that means something.
+        orjson.JSONDecodeError: It is not valid JSON, or nested deeper than anything that means something.
     """
     value = orjson.loads(text)
     opened = (text.count(b"[") + text.count(b"{")) if isinstance(text, bytes) else (text.count("[") + text.count("{"))
@@ -24,7 +24,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def is_deep(value: Any) -> bool:
-    """Tell whether a value is nested deeper than `loads` allows."""
+    """Return whether a value is nested deeper than `loads` allows."""
     level = [value]
     for _ in range(_DEEPEST):
         inner = (item for one in level for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()))
@@ -63,14 +63,14 @@ def as_texts(text: Any) -> list[str]:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Give a value as text, None for nothing."""
+    """Return a value as text, None for nothing."""
     if value is None or isinstance(value, str):
         return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def whole(value: Any) -> int | None:
-    """Give a finite number as an integer of 64 bits, as stores and frames have them; None for anything else."""
+    """Return a finite number as an integer of 64 bits, as stores and frames have them; None for anything else."""
     return int(value) if isinstance(value, int | float) and -_HUGE <= value < _HUGE else None
 
 

@@ -217,7 +217,7 @@ class PostgresDatabase:
         return SourceVanished(f"{self.location} is gone: {self._told(error)}", hint="the server was stopped, or the connection was cut")
 
     def _told(self, error: BaseException) -> str:
-        """Give the server's or the driver's own words on one line, without a secret of the URL."""
+        """Return the server's or the driver's own words on one line, without a secret of the URL."""
         diag = getattr(error, "diag", None)
         text = " ".join(str(getattr(diag, "message_primary", None) or error).split())
         for secret in self._secrets:

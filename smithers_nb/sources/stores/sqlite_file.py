@@ -59,7 +59,7 @@ def own(path: str | Path) -> None:
 
 
 def is_owned(path: str | Path) -> bool:
-    """Tell whether this process writes a file."""
+    """Return whether this process writes a file."""
     return os.path.realpath(path) in _owned
 
 
@@ -333,7 +333,7 @@ def _in_use(shm: str) -> bool:
 
 
 def _kind(path: Path) -> int:
-    """Tell what a path is, 0 when it is not there or may not be looked at; then opening it says why."""
+    """Return what a path is, 0 when it is not there or may not be looked at; then opening it says why."""
     try:
         return path.stat().st_mode
     except OSError:

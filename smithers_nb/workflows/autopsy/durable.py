@@ -149,7 +149,7 @@ def _filed(card: GateCard, gathered: Gathered) -> ReportRow:
 
 
 def _was_cut_off() -> bool:
-    """Tell whether an execution that died was sending already; a person agreed to one report, so it is not sent again."""
+    """Return whether an execution that died was sending already; a person agreed to one report, so it is not sent again."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.schema import attempts

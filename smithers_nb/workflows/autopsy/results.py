@@ -105,7 +105,7 @@ class Gathered(Shown):
         return self
 
     def open(self) -> Source:
-        """Give the source that this was read from; it is opened again when this row comes out of a file.
+        """Return the source that this was read from; it is opened again when this row comes out of a file.
 
         Raises:
             SourceError: It cannot be read any more.

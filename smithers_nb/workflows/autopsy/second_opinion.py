@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from smithers_nb.agents.providers.base import Facts, Known, Line
 from smithers_nb.agents.providers.settings import provider_named
-from smithers_nb.agents.verification.claims import Ground, held
+from smithers_nb.agents.verification.claims import Ground, verified
 from smithers_nb.agents.verification.dossier import dossier
 from smithers_nb.agents.verification.evidence_index import Record
 from smithers_nb.agents.verification.merge import Base, Opinion, alone, merged
@@ -92,7 +92,7 @@ def _ask(asked: Provider, found: Investigation, gathered: Gathered, snapshot: Sn
         hint = f" To get one: {error.hint}." if error.hint else ""
         why = str(error).rstrip(".")
         return alone(base, f"{asked.author} gave no answer: {why}. The verdict is the internal one.{hint}")
-    kept = held(proposal, Ground(told, record, found.failure, _offered(base, proposal), path))
+    kept = verified(proposal, Ground(told, record, found.failure, _offered(base, proposal), path))
     return merged(base, proposal, kept, asked.author)
 
 

@@ -252,7 +252,7 @@ def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | N
 
 
 def _versions(snapshot: Snapshot, gathered: Gathered) -> dict[str, str]:
-    """Say what the run was started with, as far as its store says so, and who looks into it."""
+    """Describe what the run was started with, as far as its store says so, and who looks into it."""
     found: dict[str, str] = {}
     if snapshot.source.kind in _ENGINES:
         recorded = as_object(snapshot.run.config).get("versions")

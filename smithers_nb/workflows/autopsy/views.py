@@ -42,7 +42,7 @@ def timeline_of(found: Investigation) -> Any:
 
 
 def headline_of(row: VerdictRow) -> Card:
-    """Say in one banner what a reader in a hurry needs: whose fault, why, and what to do."""
+    """Summarise in one banner what a reader in a hurry needs: whose fault, why, and what to do."""
     facts = {"class": row.failure_class, "confidence": row.confidence, "suggestion": row.suggestion, "written by": written_by(row.authors)}
     return cards.stack(
         cards.banner(_CLASS_TITLES[row.failure_class], row.root_cause, facts=facts, hint=row.suggestion_detail),

@@ -111,7 +111,7 @@ def _run_again(snapshot: Snapshot) -> Advice | None:
     if snapshot.run.status == "finished":
         return None
     engine = engine_of(snapshot)
-    detail = f"To have every cell run, run the notebook again. {engine.goes_on}"
+    detail = f"To have every cell run, run the notebook again. {engine.continues}"
     return Advice(suggestion="retry", detail=detail, commands=(engine.fresh_run(None, None),))
 
 

@@ -68,7 +68,7 @@ class Failure(NamedTuple):
 
 
 def failures(source: Source, run_ids: Sequence[str]) -> list[Failure]:
-    """Say of failed runs when they failed and where they live; others are left out."""
+    """Describe of failed runs when they failed and where they live; others are left out."""
     known = {run.run_id: run for run in source.rows(RunRow, only={"status": ["failed"]})}
     found = ((run_id, known[run_id]) for run_id in dict.fromkeys(run_ids) if run_id in known)
     return [Failure(run_id, run.finished_at or run.started_at or run.created_at or 0, source.location) for run_id, run in found]
@@ -183,7 +183,7 @@ def _status(location: Location, run_id: str) -> str:
 
 
 def _ended(location: Location, journal: Journal, run_ids: Sequence[str]) -> Iterator[str]:
-    """Give each run as soon as nobody has to execute it any more; see to it that there is a worker."""
+    """Return each run as soon as nobody has to execute it any more; see to it that there is a worker."""
     from smithers_nb.workflows.triggers.background import ensure_worker
 
     left, looked_at = dict.fromkeys(run_ids), 0.0
@@ -214,7 +214,7 @@ def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
-    """Say what an autopsy came to, from what it kept."""
+    """Describe what an autopsy came to, from what it kept."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.schema import executions, runs

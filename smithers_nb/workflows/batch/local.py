@@ -134,7 +134,7 @@ def failed_runs(source: Source, since_ms: int | None = None) -> list[str]:
 
 
 def default_workers() -> int:
-    """Tell how many notebooks are run at once when nobody says."""
+    """Return how many notebooks are run at once when nobody says."""
     return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + _SPARE
 
 
@@ -150,13 +150,13 @@ def _worked_off(todo: Sequence[str], options: dict[str, Any], workers: int) -> I
 
 def in_this_process(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
     """Do the autopsies in threads of this process; gives each row with its place in `todo` as soon as there is one."""
-    with Bench(options, workers) as bench:
+    with AutopsyPool(options, workers) as bench:
         futures = {bench.submit(run_id): index for index, run_id in enumerate(todo)}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
-class Bench:
+class AutopsyPool:
     """Threads that execute notebooks on the kernels of one zygote; leaving the block early ends what is under way."""
 
     def __init__(self, options: dict[str, Any], workers: int) -> None:
@@ -205,7 +205,7 @@ class Bench:
 
 
 def row_of_error(run_id: str, error: Exception, took: float) -> AutopsyRow:
-    """Say in a row why an autopsy failed, and what was written all the same."""
+    """Summarise in a row why an autopsy failed, and what was written all the same."""
     files = (error.notebook, error.report) if isinstance(error, NotebookError) else (None, None)
     notebook, report = (None if file is None else str(file) for file in files)
     said = str(error) if isinstance(error, SmithersNbError) else f"unexpected {type(error).__name__}: {error}"

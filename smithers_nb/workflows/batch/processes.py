@@ -1,4 +1,4 @@
-"""A batch of autopsies dealt out to several processes, each with kernels of its own.
+"""A batch of autopsies assigned to several processes, each with kernels of its own.
 
 Every process gets as many runs as it can work on at once, and another one for each row that it gives back. It reads JSON lines from
 its input and writes them to its output; when its input closes, because the batch is over, was interrupted or was killed, it ends what it
@@ -21,7 +21,7 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, Any, Final
 
-from smithers_nb.workflows.batch.local import PER_PROCESS, AutopsyRow, Bench, row_of_error
+from smithers_nb.workflows.batch.local import PER_PROCESS, AutopsyPool, AutopsyRow, row_of_error
 
 _END_S: Final = 15.0
 
@@ -36,14 +36,14 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
         with lock:
             return next(left, None)
 
-    hands: list[_Hand] = []
+    processes: list[_WorkerProcess] = []
     try:
-        for seats in _dealt_out(workers):
-            hand = _Hand(options, seats)
-            hands.append(hand)
-            threading.Thread(target=hand.work, args=(next_one, done), name="crew", daemon=True).start()
+        for slots in _assigned(workers):
+            process = _WorkerProcess(options, slots)
+            processes.append(process)
+            threading.Thread(target=process.work, args=(next_one, done), name="crew", daemon=True).start()
         over = 0
-        while over < len(hands):
+        while over < len(processes):
             got = done.get()
             if got is None:
                 over += 1
@@ -52,21 +52,21 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
         for index, run_id in left:  # nobody is left to do them
             yield index, row_of_error(run_id, RuntimeError("every process of the batch has ended"), 0.0)
     finally:
-        for hand in hands:
-            hand.end()
+        for process in processes:
+            process.end()
 
 
-def _dealt_out(workers: int) -> list[int]:
-    """Say how many notebooks at once each process does: as few processes as that takes, all of them about as busy."""
+def _assigned(workers: int) -> list[int]:
+    """Describe how many notebooks at once each process does: as few processes as that takes, all of them about as busy."""
     processes = math.ceil(workers / PER_PROCESS)
     return [workers // processes + (location < workers % processes) for location in range(processes)]
 
 
-class _Hand:
+class _WorkerProcess:
     """One process and what it is working on."""
 
-    def __init__(self, options: dict[str, Any], seats: int) -> None:
-        self._seats = seats
+    def __init__(self, options: dict[str, Any], slots: int) -> None:
+        self._slots = slots
         self._given: dict[int, str] = {}
         self._process = subprocess.Popen(  # noqa: S603  # our own module
             [sys.executable, "-m", __spec__.name if __name__ == "__main__" else __name__],
@@ -76,12 +76,12 @@ class _Hand:
             encoding="utf-8",
             errors="surrogateescape",
         )
-        self._say({"options": options, "seats": seats})
+        self._say({"options": options, "slots": slots})
 
     def work(self, next_one: Any, done: queue.SimpleQueue[tuple[int, AutopsyRow] | None]) -> None:
-        """Keep its seats taken until nothing is left, then say that it is over with None."""
+        """Keep its slots taken until nothing is left, then say that it is over with None."""
         try:
-            for _ in range(self._seats):
+            for _ in range(self._slots):
                 self._give(next_one())
             while self._given and (line := self._output.readline()):
                 index, row = json.loads(line)
@@ -141,7 +141,7 @@ def main() -> None:
             answers.write(json.dumps([index, done.result()]) + "\n")
             answers.flush()
 
-    with Bench(first["options"], first["seats"]) as bench:
+    with AutopsyPool(first["options"], first["slots"]) as bench:
         for line in sys.stdin:
             index, run_id = json.loads(line)
             bench.submit(run_id).add_done_callback(partial(answer, index))

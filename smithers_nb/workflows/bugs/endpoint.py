@@ -37,12 +37,12 @@ _MAYBE: Final = "the report may have arrived all the same"
 
 
 def endpoint_for(given: str | None = None) -> str:
-    """Tell where a report goes: to what the environment names, else to what the caller gives, else to the makers of Smithers."""
+    """Return where a report goes: to what the environment names, else to what the caller gives, else to the makers of Smithers."""
     return os.environ.get(ENDPOINT_VARIABLE, "").strip() or (given or "").strip() or DEFAULT_ENDPOINT
 
 
 def refusal(endpoint: str) -> str:
-    """Say why a report cannot be sent to this address; empty when it can."""
+    """Explain why a report cannot be sent to this address; empty when it can."""
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port

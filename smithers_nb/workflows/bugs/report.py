@@ -1,7 +1,7 @@
 """What a bug report says: the payload of Smithers' own `bug` command, with the events that matter in place of heartbeats.
 
 Gets a person's words, an open run, or both; gives one JSON object that holds no secrets, no names of people and no more than
-`MOST_BYTES`. It is shown as it is and sent as it is; sending is in `bug_filing`.
+`MAX_BYTES`. It is shown as it is and sent as it is; sending is in `bug_filing`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def report_on(found: Investigation, gathered: Gathered | None = None) -> dict[st
 
 
 def findings(found: Investigation) -> str:
-    """Say what an autopsy found, with the quotes it rests on."""
+    """Describe what an autopsy found, with the quotes it rests on."""
     kind = found.classification
     lines = [
         found.root_cause,

@@ -100,7 +100,7 @@ def _each_text(value: Any, longest: int) -> Any:
 
 
 def _hides(key: str) -> bool:
-    """Tell whether a key names a secret and would not any more once it is shortened."""
+    """Return whether a key names a secret and would not any more once it is shortened."""
     return len(key) > _MAX_KEY and is_secret_name(key)
 
 

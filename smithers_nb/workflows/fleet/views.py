@@ -21,7 +21,7 @@ _WORST_FIRST: Final = ("failed", "blocked", "overBudget", "stuck", "healthy")
 
 
 def headline_of(found: Sweep) -> Card:
-    """Say in one banner how the fleet is doing, and what to do first."""
+    """Summarise in one banner how the fleet is doing, and what to do first."""
     live = [run for run in found.runs if run.live and run.bucket != "healthy"]
     worst = next((bucket for bucket in _WORST_FIRST if any(run.bucket == bucket for run in live)), "healthy")
     facts = {"runs": len(found.runs), "projects": len(found.projects)} | {
@@ -40,7 +40,7 @@ def verdict_of(found: Sweep) -> str:
 
 
 def summary_of(found: Sweep) -> str:
-    """Say in two sentences how many runs are in trouble now, and what most of the failures are."""
+    """Summarise in two sentences how many runs are in trouble now, and what most of the failures are."""
     live = [run for run in found.runs if run.live and run.bucket != "healthy"]
     said = f"{len(live)} of {len(found.runs)} runs need something now." if live else f"None of {len(found.runs)} runs needs anything now."
     top = next(iter(found.recurring), None)

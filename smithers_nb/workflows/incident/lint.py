@@ -140,7 +140,7 @@ def _fallen(profile: Profile, capture: Capture, command: CommandRecord) -> Class
 
 
 def _ended(step: Documented, profile: Profile, command: CommandRecord, where: str, failed: str) -> Iterator[Checked]:
-    """Say how a step ended.
+    """Describe how a step ended.
 
     One that fails with the error that it is meant to cure cannot work. That the command which failed fails again shows only that
     nothing was mended, and another error says nothing about the step.
@@ -152,7 +152,7 @@ def _ended(step: Documented, profile: Profile, command: CommandRecord, where: st
 
 
 def _wrote(step: Documented, profile: Profile, capture: Capture, command: CommandRecord) -> Iterator[Checked]:
-    """Say whether a command that should only look changed the run: a transition was recorded while it ran, and nothing else ran then."""
+    """Return whether a command that should only look changed the run: a transition was recorded while it ran, and nothing else ran then."""
     began = epoch_ms(command.at) if command.at else None
     if began is None or command is not capture.commands[-1] or command.duration is None:
         return

@@ -65,7 +65,7 @@ class Going:
 
 
 def why_not(when: When, going: Going) -> str:
-    """Say why a step is not needed; nothing when it is."""
+    """Explain why a step is not needed; nothing when it is."""
     if when.subcause and going.found.subcause not in when.subcause:
         return f"the subcause is {going.found.subcause}"
     if missing := [name for name in when.given if name not in going.values]:
@@ -90,7 +90,7 @@ def check_values(step: RecoveryStep, values: Mapping[str, str]) -> None:
 
 
 def shows(step: RecoveryStep, going: Going) -> str:
-    """Say what a step would do."""
+    """Describe what a step would do."""
     if step.do in {"run", "fresh"} or (step.do == "rerun" and not going.found.failing):
         try:
             return shlex.join(_named(going, step).command(step.verb))

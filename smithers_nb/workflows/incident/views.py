@@ -24,7 +24,7 @@ _LETTERS: Final = 34
 
 
 def classification_card(found: Classification) -> Card:
-    """Say what the failure is, on what evidence, and what to do."""
+    """Describe what the failure is, on what evidence, and what to do."""
     state = "finished" if found.rule == "none" or found.resolved else "failed"
     facts = {
         "signature": found.signature or "",

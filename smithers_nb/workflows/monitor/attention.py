@@ -202,7 +202,7 @@ def _succeeded_since(run: RunRow, runs: Iterable[RunRow], inputs: dict[str, str 
 
 
 def _marked(need: Need, marks: Iterable[Mark], now: int) -> Need:
-    """Say of a line that somebody has put it aside; a failure that came back after it was addressed is a new one."""
+    """Describe of a line that somebody has put it aside; a failure that came back after it was addressed is a new one."""
     said = need.put_aside
     for mark in marks:
         if mark.store != need.store or mark.run_id not in need.run_ids:

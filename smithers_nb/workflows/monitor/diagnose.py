@@ -88,7 +88,7 @@ def diagnose(
 
 
 def unreadable(gathered: MonitorSnapshot) -> Diagnosis:
-    """Say of a run that could not be read that it could not."""
+    """Describe of a run that could not be read that it could not."""
     return Diagnosis(
         target_run_id=gathered.target_run_id,
         health="stuck",
@@ -100,7 +100,7 @@ def unreadable(gathered: MonitorSnapshot) -> Diagnosis:
 
 
 def _summary(found: Diagnosis, names: set[str]) -> str:
-    """Say how it is doing in one or two sentences; what there is nothing of is said as well."""
+    """Describe how it is doing in one or two sentences; what there is nothing of is said as well."""
     counts = {"questions": found.questions, "gates": found.approvals, "code changes": found.diffs, "scores": found.scores}
     none = [name for name, rows in counts.items() if not rows]
     reason = found.summary.rstrip(".")

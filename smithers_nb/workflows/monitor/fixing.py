@@ -109,7 +109,7 @@ class _Started:
         return self.process is not None and self.process.poll() is not None
 
     def result(self) -> str:
-        """Say how it ended or that it goes on, with the end of what it printed."""
+        """Describe how it ended or that it goes on, with the end of what it printed."""
         if self.process is None:
             return "handed to a worker"
         with suppress(subprocess.TimeoutExpired):

@@ -29,7 +29,7 @@ _FEW: Final = 3
 
 
 def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSnapshot | None = None) -> Card:
-    """Say in one banner how the run is doing, why, and what to do first."""
+    """Summarise in one banner how the run is doing, why, and what to do first."""
     repaired = fix is not None and fix.resumed
     reason = (found.waiting_on if found.health == "blocked" else found.root_cause) or found.summary
     first = None if repaired else next(iter(found.recommended_actions), None)

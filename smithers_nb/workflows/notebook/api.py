@@ -86,7 +86,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
 
 
 def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
-    """Say what follows from approving a gate and from denying it."""
+    """Describe what follows from approving a gate and from denying it."""
     from smithers_nb.diagnosis.state.inbox import DENIED  # not before somebody looks: a kernel that asks nobody does without
 
     return ("Approve", "the run goes on"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
@@ -143,7 +143,7 @@ def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
 
 
 def _is_before_a_person(parked: Parked) -> bool:
-    """Tell whether somebody can click: a front-end that takes input, in a kernel that has widgets."""
+    """Return whether somebody can click: a front-end that takes input, in a kernel that has widgets."""
     from IPython.core.getipython import get_ipython
 
     takes_input = False
@@ -180,7 +180,7 @@ _RUN_IT = (
 
 
 def _ends_with_its_kernel(parked: Parked) -> bool:
-    """Tell whether nobody can decide any more once this cell has failed: plain papermill ends the kernel then."""
+    """Return whether nobody can decide any more once this cell has failed: plain papermill ends the kernel then."""
     return parked.run.by_hand and not _is_before_a_person(parked)
 
 

@@ -96,9 +96,9 @@ def _maker(location: Location, item: Pending) -> Callable[[], Live]:
     return lambda: gate_widget(gate, decisions, who=control.login())
 
 
-def _go_on(location: Location, said: control.Said) -> None:
+def _go_on(location: Location, said: control.DecisionResult) -> None:
     """Start a worker for what was asked for with the decision; a run of a person's own kernel asks for nothing."""
-    if said.goes_on:
+    if said.continues:
         from smithers_nb.workflows.triggers.background import ensure_worker
 
         ensure_worker(location)

@@ -76,7 +76,7 @@ def install(project: str | Path | None = None, *, force: bool = False) -> Instal
 
 
 def is_installed(folder: Path) -> bool:
-    """Tell whether Smithers' own trigger launches our autopsy in a project, edited or not."""
+    """Return whether Smithers' own trigger launches our autopsy in a project, edited or not."""
     try:
         with _file(smithers_root(folder)).open(encoding="utf-8", errors="replace") as file:
             return file.readline().startswith(_MARK)
@@ -134,7 +134,7 @@ def _fingerprint(body: str) -> str:
 
 
 def _is_shipped(text: str, path: Path) -> bool:
-    """Tell Smithers' own workflow, as its `init` wrote it, from one that somebody has edited."""
+    """Distinguish Smithers' own workflow, as its `init` wrote it, from one that somebody has edited."""
     shipped = _above(path, _SHIPPED)
     return shipped is not None and json.dumps(text, ensure_ascii=False) in shipped.read_text(encoding="utf-8", errors="replace")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 from smithers_nb.artifacts import safe_name
 from smithers_nb.engine.control.submit import new_run_id, submit
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.seen_failures import Noticed, mark_launched, notice
+from smithers_nb.engine.journal.seen_failures import SeenFailure, mark_launched, notice
 from smithers_nb.engine.stages.context import JOURNAL, ROOT
 from smithers_nb.errors import ControlRefused
 
@@ -52,7 +52,7 @@ class Failed:
 
     @property
     def is_ops(self) -> bool:
-        """Tell whether its workflow is one of the ops workflows, by its name or by the name of its file."""
+        """Return whether its workflow is one of the ops workflows, by its name or by the name of its file."""
         stem = Path(self.workflow_path).name.partition(".")[0] if self.workflow_path else ""
         return not OPS_WORKFLOWS.isdisjoint({self.workflow or "", stem})
 
@@ -107,7 +107,7 @@ def installed_at(location: Location) -> Path:
 
 
 def refusal(location: Location, failed: Failed, *, disabled: bool = False, environment: Mapping[str, str] | None = None) -> Reason | None:
-    """Say why no autopsy is launched, None when one is."""
+    """Explain why no autopsy is launched, None when one is."""
     case = _Case(failed, disabled, os.environ if environment is None else environment, installed_at(location))
     return next((reason for reason, holds in _GUARDS if holds(case)), None)
 
@@ -162,7 +162,7 @@ def launch_once(location: Location, failed: Failed, store: str, failed_at_ms: in
     reason = refusal(location, failed)
     if reason is not None or failed.run_id is None:
         return Skipped(reason or "no-run-id"), False
-    failure = Noticed(store, failed.run_id, failed_at_ms)
+    failure = SeenFailure(store, failed.run_id, failed_at_ms)
     with Journal.open(location) as journal:
         with journal.writing() as connection:
             run_id, is_mine = notice(connection, failure, new_run_id(WORKFLOW))

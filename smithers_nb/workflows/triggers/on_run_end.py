@@ -75,7 +75,7 @@ def _outcome(done: Launched | Skipped) -> dict[str, str]:
 
 
 def line_of(location: Location, failed: Failed, done: Launched | Skipped) -> str:
-    """Say what was launched, or what a person can do instead; empty when there is nothing to say."""
+    """Describe what was launched, or what a person can do instead; empty when there is nothing to say."""
     if isinstance(done, Launched):
         run_id = done.autopsy_run_id
         return (
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _failed(location: Location, run_id: str | None) -> tuple[Failed, bool]:
-    """Say what the journal knows of a run, and whether it was started without a trigger."""
+    """Describe what the journal knows of a run, and whether it was started without a trigger."""
     row = _row(location, run_id) if run_id else None
     if row is None:
         return Failed(run_id), False
@@ -213,7 +213,7 @@ def _render(location: Location, run_id: str, notebook: Path, artifacts: str, tar
 
 
 def _lead(location: Location, run_id: str) -> tuple[Any, bool]:
-    """Say at the top of the report how the autopsy ended, or what it found so far and waits for; and whether it has its verdict."""
+    """State at the top of the report how the autopsy ended, or what it found so far and waits for; and whether it has its verdict."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import Node, read_output
     from smithers_nb.present.html.cards import banner, stack

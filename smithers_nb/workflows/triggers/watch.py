@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.autopsies import newest_autopsies
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.seen_failures import Noticed, known, unlaunched
+from smithers_nb.engine.journal.seen_failures import SeenFailure, known, unlaunched
 from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import RunRow
 from smithers_nb.model.timestamps import now_ms
@@ -70,8 +70,8 @@ class Watcher:
         self._file: Path | None = None
         self._mark: _Mark | None = None
         self._remembered: str | None = None
-        self._dealt_with: set[Noticed] = set()
-        self._left_over: set[Noticed] = set()
+        self._dealt_with: set[SeenFailure] = set()
+        self._left_over: set[SeenFailure] = set()
 
     def look(self) -> list[Seen]:
         """Launch an autopsy of every run that has failed and that nobody has noticed yet.
@@ -108,7 +108,7 @@ class Watcher:
             self._dealt_with = known(connection, store, self._since)
         self._remembered = store
 
-    def _fresh(self, source: Source, store: str) -> dict[Noticed, Failed]:
+    def _fresh(self, source: Source, store: str) -> dict[SeenFailure, Failed]:
         """Find the failures that this watcher has not dealt with, oldest first."""
         found = {}
         rows = []
@@ -128,7 +128,7 @@ class Watcher:
             self._dealt_with.add(failure)
         return dict(sorted(found.items(), key=lambda item: item[0].failed_at_ms))
 
-    def _launched(self, fresh: dict[Noticed, Failed]) -> Iterator[Seen]:
+    def _launched(self, fresh: dict[SeenFailure, Failed]) -> Iterator[Seen]:
         is_triggered = has_trigger(self._folder)
         for failure, failed in fresh.items():
             if is_triggered and now_ms() - failure.failed_at_ms < _GRACE_MS:  # their trigger may be about to launch one
@@ -191,8 +191,8 @@ def _stat(file: Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _as_noticed(run: RunRow, store: str) -> Noticed:
-    return Noticed(store, run.run_id, run.finished_at or run.started_at or run.created_at or 0)
+def _as_noticed(run: RunRow, store: str) -> SeenFailure:
+    return SeenFailure(store, run.run_id, run.finished_at or run.started_at or run.created_at or 0)
 
 
 def _as_failed(run: RunRow, source: Source, folder: Path) -> Failed:
@@ -201,7 +201,7 @@ def _as_failed(run: RunRow, source: Source, folder: Path) -> Failed:
 
 
 def _counts(run: RunRow, failed: Failed, source: Source) -> bool:
-    """Tell a failure from a cancellation, and from what the autopsy of another run looks into anyway."""
+    """Distinguish a failure from a cancellation, and from what the autopsy of another run looks into anyway."""
     if failed.is_ops or CHILD_MARK in run.run_id:
         return False
     return run.status == "failed" or find_failure(Snapshot(source, run.run_id)).kind == "masked-cancel"
@@ -214,6 +214,6 @@ def _identity(source: Source, location: Location) -> str:
 
 
 def _file_of(source: Source) -> Path | None:
-    """Give the file of a store; None for one on a server, which is found again through its project."""
+    """Return the file of a store; None for one on a server, which is found again through its project."""
     file = Path(source.location)
     return file.absolute() if file.is_file() else None

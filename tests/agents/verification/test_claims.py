@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smithers_nb.agents.providers.base import Facts, Known, Proposal
-from smithers_nb.agents.verification.claims import Ground, held
+from smithers_nb.agents.verification.claims import Ground, verified
 from smithers_nb.agents.verification.dossier import dossier
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.model.verdict import Failure, Link
@@ -26,7 +26,7 @@ def hold(record):
         told = dossier(record, facts, known, events=(), wants_error_summary=long)
         given = {"rootCause": "It threw.", "failureClass": "unknown", "confidence": "low", "suggestion": "escalate"} | answer
         ground = Ground(told, record, failure or find_failure(record.snapshot), (), None)
-        return held(Proposal.model_validate(given), ground)
+        return verified(Proposal.model_validate(given), ground)
 
     return check
 

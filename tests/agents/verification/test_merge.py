@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smithers_nb.agents.providers.base import Proposal
-from smithers_nb.agents.verification.claims import Held
+from smithers_nb.agents.verification.claims import VerifiedClaims
 from smithers_nb.agents.verification.merge import Base, merged
 from smithers_nb.model.verdict import Advice, Classification, Evidence
 
@@ -37,7 +37,7 @@ def proposal(**changes):
 
 
 def kept(*evidence, commands=(), cause="The token expired.", detail="Renew it.", summary="", blames_engine=False):
-    return Held(evidence, commands, cause, detail, summary, blames_engine, ())
+    return VerifiedClaims(evidence, commands, cause, detail, summary, blames_engine, ())
 
 
 @pytest.mark.parametrize(

@@ -96,4 +96,4 @@ def test_the_library_acts_as_it_is_told(runs: Runs) -> None:
     """Confirming is for the command line: a program that calls the library has decided."""
     runs.failed("r1", "mail")
     assert [item.node.node_id for item in retry_task(runs.journal.location, "r1", "send").items] == ["send", "mail"]
-    assert resume(runs.journal.location, "r1", force=True).goes_on
+    assert resume(runs.journal.location, "r1", force=True).continues

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from smithers_nb.cli.app import CANCELLED, DONE, FAILED, USER_ERROR, WAITING
-from smithers_nb.cli.options import Asked
+from smithers_nb.cli.options import CommandContext
 from smithers_nb.cli.run.smithers_cli import arguments, smithers_cli
 from smithers_nb.cli.run_options import where
 from smithers_nb.engine.control import submit
@@ -43,7 +43,7 @@ REFUSED = [
     (("up", "."), "is a folder"),
     (("up", "job.ipynb", "-p", "m", "1"), "no parameter 'm'"),
     (("up", "job.ipynb", "-p", "n", "x"), "valid integer"),
-    (("up", "job.ipynb", "--input", "{"), "--input is no JSON"),
+    (("up", "job.ipynb", "--input", "{"), "--input is not valid JSON"),
     (("up", "job.ipynb", "--input", "[1]"), "no object"),
     (("up", "job.ipynb", "--run-id", "../x"), "is no run id"),
     (("up", "job.ipynb", "--run-id", "r1"), "already"),
@@ -296,8 +296,8 @@ def test_follow_up_commands_find_the_same_runs(tmp_path: Path, monkeypatch: pyte
     if variable:
         monkeypatch.setenv("SMITHERS_NB_DATABASE", variable)
     location = Location.of(tmp_path, database=url)
-    assert where(Asked(), location) == options
-    assert where(Asked(source="a b"), location) == f" --source 'a b'{options}"
+    assert where(CommandContext(), location) == options
+    assert where(CommandContext(source="a b"), location) == f" --source 'a b'{options}"
 
 
 def test_a_signal_that_ends_the_smithers_cli_is_passed_on(cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_short_error_is_left_as_it_is():
     ],
 )
 def test_what_the_agent_said(answer, expected):
-    """An answer that is no JSON is quoted, and classed by what the agent says of itself."""
+    """An answer that is not valid JSON is quoted, and classed by what the agent says of itself."""
     found = failure("returned plain text, but outputs must be JSON", "agent", answer=answer)
     classification = classify(found)
     assert (classification.failure_class, classification.confidence) == (expected, "medium")

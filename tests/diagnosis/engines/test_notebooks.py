@@ -20,7 +20,7 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 def parsed(line):
-    """Give the command that our own parser makes of a line: its name, and its values by parameter."""
+    """Return the command that our own parser makes of a line: its name, and its values by parameter."""
     program, *words = shlex.split(line)
     assert program == "smithers-nb"
     name, *rest = words

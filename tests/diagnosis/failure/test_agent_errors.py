@@ -82,7 +82,7 @@ def test_messages_that_say_nothing_are_told(message: str, generic: bool) -> None
 
 
 def test_last_words(run, attempt):
-    """Of an answer that is no JSON the answer is kept, of a time limit the last of the error stream."""
+    """Of an answer that is not valid JSON the answer is kept, of a time limit the last of the error stream."""
     plain = attempt("a", kind="agent", error=json.dumps({"code": "INVALID_OUTPUT", "message": "plain text"}), response="I cannot write.")
     failure = find_failure(Snapshot(LiteralSource([run(), plain]), "r"))
     assert failure.details["answer"] == "I cannot write."

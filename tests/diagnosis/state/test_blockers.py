@@ -176,7 +176,7 @@ def test_every_quote_and_command_of_the_corpus_holds(corpus: Path, case: Callabl
 
 
 def text_of(snapshot: Snapshot, ref: str) -> str:
-    """Give every cell of the row that a reference names."""
+    """Return every cell of the row that a reference names."""
     kind, _, key = ref.partition(":")
     rows: dict[str, list[tuple[str, Any]]] = {
         "run": [(snapshot.run.run_id, snapshot.run)],
@@ -318,7 +318,7 @@ def test_newest_is_what_started_last(snapshot: Make, run: Make, node: Make, atte
 
 
 def test_unedited_answer_is_refused(snapshot: Make, run: Make, any_row: Make) -> None:
-    """The printed answer has places to fill in, so that nobody answers by pasting it: it is no JSON as it stands."""
+    """The printed answer has places to fill in, so that nobody answers by pasting it: it is not valid JSON as it stands."""
     schema = json.dumps({"properties": {"approved": {}, 'a"b': {}}})
     asked = any_row(QuestionRow, run_id="r", node_id="q", request_id="human:r:q:0", status="pending", prompt="Yes?", schema=schema)
     value = shlex.split(only(blockers(snapshot(run(status="waiting-approval"), asked), NOW)).commands[0])[-1]

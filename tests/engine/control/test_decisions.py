@@ -18,7 +18,7 @@ def test_the_one_gate_that_waits_needs_no_name(runs, location) -> None:
     said = decide(location, "r1", approved=True, by="Ann", note="fine")
     (row,) = runs.rows("_smithers_approvals")
     assert (row.status, row.decided_by, row.note, row.decided_at_ms) == ("approved", "Ann", "fine", said.said.decided_at)
-    assert said.goes_on
+    assert said.continues
     assert len(runs.rows("_smithers_nb_executions")) == 1
 
 
@@ -26,7 +26,7 @@ def test_a_decision_may_stand_alone(runs, location) -> None:
     """Without going on nothing is queued."""
     runs.new()
     runs.gate("r1", "publish")
-    assert decide(location, "r1", approved=False, by="Ann", go_on=False).goes_on is False
+    assert decide(location, "r1", approved=False, by="Ann", go_on=False).continues is False
     assert runs.rows("_smithers_nb_executions") == []
 
 
@@ -89,7 +89,7 @@ def test_an_answer_fits_its_question(runs, location, schema, options, bad, good)
         answer(location, question, bad, by="Ann")
     assert raised.value.hint
     assert runs.rows("_smithers_human_requests")[0].status == "pending"
-    assert answer(location, question, good, by="Ann").goes_on
+    assert answer(location, question, good, by="Ann").continues
     (row,) = runs.rows("_smithers_human_requests")
     assert (row.status, json.loads(row.response_json), row.answered_by) == ("answered", good, "Ann")
 
@@ -136,5 +136,5 @@ def test_a_persons_own_kernel_sees_the_decision_itself(runs, location) -> None:
         from smithers_nb.engine.journal.records import Node
 
         decisions.request_approval(connection, Node("r1", "publish"), title="Publish?")
-    assert decide(location, "r1", approved=True, by="Ann").goes_on is False
+    assert decide(location, "r1", approved=True, by="Ann").continues is False
     assert runs.rows("_smithers_nb_executions") == []

@@ -21,7 +21,7 @@ def test_every_operation_works_on_postgres(postgres: str, tmp_path: Path, notebo
     runs.gate("nightly-1", "publish")
     question = runs.question("nightly_2", "region", {"type": "string"})
     assert [item.node_id for item in pending(location)] == ["publish", "region"]
-    assert answer(location, question, "eu", by="Ann").goes_on
+    assert answer(location, question, "eu", by="Ann").continues
     assert decide(location, "nightly-1", approved=True, by="Ann").node.node_id == "publish"
     refused("ALREADY_DECIDED", decide, location, "nightly-1", "publish", approved=False, by="Bob")
     runs.failed("nightly-1", "send")

@@ -21,7 +21,7 @@ def test_what_stopped_goes_on(runs, location, status: str) -> None:
     else:
         runs.status("r1", status)
     found = resume(location, "r1")
-    assert (found.status, found.goes_on) == (status, True)
+    assert (found.status, found.continues) == (status, True)
     assert [row.outcome for row in runs.rows("_smithers_nb_executions")] == [None]
     assert (runs.row().status, runs.row().error_json) == ("waiting-worker", None)
     assert runs.events("RunResumeRequested")[0]["status"] == status
@@ -48,16 +48,16 @@ def test_a_dead_process_loses_its_run(runs, location, monkeypatch) -> None:
     runs.new()
     runs.execute_elsewhere("r1")
     monkeypatch.setattr("smithers_nb.engine.journal.leases._is_running", lambda _: False)
-    assert resume(location, "r1").goes_on
+    assert resume(location, "r1").continues
 
 
 def test_of_two_who_resume_one_wins(runs, location, refused) -> None:
     """Who resumes a run that somebody else has just resumed is told so; force takes it over."""
     runs.new()
     runs.failed("r1", "load")
-    assert resume(location, "r1", here=True).goes_on
+    assert resume(location, "r1", here=True).continues
     refused("RUN_STILL_RUNNING", resume, location, "r1", here=True)
-    assert resume(location, "r1", here=True, force=True).goes_on
+    assert resume(location, "r1", here=True, force=True).continues
 
 
 def test_an_edited_cell_is_named(runs, location, notebook, refused) -> None:
@@ -80,7 +80,7 @@ def test_an_accepted_edit_is_written_down(runs, location, notebook) -> None:
     runs.failed("r1", "load")
     before = runs.row().workflow_hash
     write_notebook(notebook, cell("print('new')", name="work"))
-    assert resume(location, "r1", accept_workflow_change=True).goes_on
+    assert resume(location, "r1", accept_workflow_change=True).continues
     (event,) = runs.events("RunWorkflowChangeAccepted")
     assert (event["from"], event["to"]) == (before, runs.row().workflow_hash)
     assert event["changed"] == ["work", "parameters"]
@@ -119,7 +119,7 @@ def test_saving_or_running_a_notebook_is_no_edit(runs, location, notebook) -> No
         one |= {"execution_count": 7, "outputs": [{"output_type": "stream", "name": "stdout", "text": "x"}]}
     node["metadata"]["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     notebook.write_text(json.dumps(node, indent=2))
-    assert resume(location, "r1").goes_on
+    assert resume(location, "r1").continues
 
 
 def test_other_parameters_are_refused(runs, location, refused) -> None:
@@ -135,7 +135,7 @@ def test_the_same_parameters_may_be_repeated(runs, location, notebook) -> None:
 
     submit(location, notebook, {"count": 4}, run_id="r1")
     runs.failed("r1", "load")
-    assert resume(location, "r1", notebook=notebook, parameters={"count": Words("4")}).goes_on
+    assert resume(location, "r1", notebook=notebook, parameters={"count": Words("4")}).continues
 
 
 def test_another_notebook_is_refused(runs, location, tmp_path, refused) -> None:

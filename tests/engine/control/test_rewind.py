@@ -37,7 +37,7 @@ def test_what_came_later_is_taken_out(runs, location, to) -> None:
     (jump,) = runs.events("TimeTravelJumped")
     assert (jump["fromFrameNo"], jump["toFrameNo"], [row["nodeId"] for row in jump["removedNodes"]]) == (2, 1, ["b", "c"])
     assert len(runs.rows("_smithers_events")) > before
-    assert resume(location, "r1").goes_on
+    assert resume(location, "r1").continues
 
 
 def test_frame_zero_is_the_beginning(runs, location) -> None:

@@ -107,7 +107,7 @@ def test_a_run_whose_starter_is_dead_is_resumed_at_once(runs, location):
     runs.new("r1")
     runs.failed("r1", "work")
     assert subprocess.run([sys.executable, "-c", _STARTS, str(location.root)], check=False).returncode == 9
-    assert resume(location, "r1", here=True).goes_on
+    assert resume(location, "r1", here=True).continues
     with pytest.raises(ControlRefused) as refused:  # this process lives, and is about to begin it
         resume(location, "r1", here=True)
     assert refused.value.code == "RUN_STILL_RUNNING"

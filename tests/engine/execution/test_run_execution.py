@@ -15,7 +15,7 @@ from smithers_nb.engine.execution.lease import MAX_STARTS
 from smithers_nb.engine.execution.outcome import notebook_of
 from smithers_nb.engine.execution.run_execution import abandon
 from smithers_nb.engine.journal import Journal, executions
-from smithers_nb.engine.journal.leases import claim, new_owner, register
+from smithers_nb.engine.journal.leases import new_owner, register, take_lease
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.location import Location
 from tests.support.durable import Project, effect, until
@@ -129,7 +129,7 @@ def test_a_run_of_a_living_process_is_left_alone(project):
     with Journal.open(project.location) as journal:
         register(journal, other := new_owner())
         with journal.writing(run_id) as connection:
-            assert claim(connection, run_id, other)
+            assert take_lease(connection, run_id, other)
     assert project.execute(run_id).status == "running"
     assert project.lines() == []
 

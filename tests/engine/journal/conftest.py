@@ -26,7 +26,7 @@ def meet():
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def journal(request: pytest.FixtureRequest, tmp_path) -> Iterator[Journal]:
-    """Give an empty journal, once in a file and once in Postgres."""
+    """Return an empty journal, once in a file and once in Postgres."""
     where = f"sqlite:///{tmp_path / 'journal.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
     with Journal.open(Location.of(where)) as opened:
         yield opened
@@ -34,7 +34,7 @@ def journal(request: pytest.FixtureRequest, tmp_path) -> Iterator[Journal]:
 
 @pytest.fixture
 def in_file(tmp_path) -> Iterator[Journal]:
-    """Give an empty journal in a file."""
+    """Return an empty journal in a file."""
     with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as opened:
         yield opened
 

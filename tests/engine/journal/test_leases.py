@@ -31,7 +31,7 @@ def owner_of(journal):
 def take(journal, owner):
     """Try to take the run."""
     with journal.writing("r1") as connection:
-        return leases.claim(connection, "r1", owner)
+        return leases.take_lease(connection, "r1", owner)
 
 
 def announce(journal, owner, **values):

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import host, process_start
 from smithers_nb.engine.journal.schema import noticed
-from smithers_nb.engine.journal.seen_failures import Noticed, known, mark_launched, notice, unlaunched
+from smithers_nb.engine.journal.seen_failures import SeenFailure, known, mark_launched, notice, unlaunched
 
-FAILURE = Noticed("smithers.db", "run-1", 1_000)
+FAILURE = SeenFailure("smithers.db", "run-1", 1_000)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal import Journal, leases, schema, store
 from smithers_nb.engine.journal import records as r
 from smithers_nb.engine.location import Location
-from smithers_nb.errors import ClaimLost, JournalUnusable
+from smithers_nb.errors import JournalUnusable, LeaseLost
 from smithers_nb.sources.stores.sqlite_file import is_owned
 
 
@@ -72,10 +72,10 @@ def test_only_the_owner_writes(journal, run):
     """An execution whose claim is gone is told so before it writes anything; who has no claim may still decide."""
     run(journal)
     with journal.writing("r1") as connection:
-        assert leases.claim(connection, "r1", "pid:1:a")
+        assert leases.take_lease(connection, "r1", "pid:1:a")
     with journal.writing("r1", "pid:1:a") as connection:
         r.append_event(connection, "r1", "Note")
-    with pytest.raises(ClaimLost), journal.writing("r1", "pid:2:b"):
+    with pytest.raises(LeaseLost), journal.writing("r1", "pid:2:b"):
         pytest.fail("a transaction was begun")
     with journal.writing("r1"):
         pass
@@ -186,7 +186,7 @@ def test_read_only():
 
 
 def failure_of(project):
-    """Give the line and the hint of a journal that cannot be written."""
+    """Return the line and the hint of a journal that cannot be written."""
     try:
         with Journal.open(project) as journal:
             leases.register(journal, "pid:1:a")

@@ -60,7 +60,7 @@ def of_a_stage(project, monkeypatch):
     run_id = project.submit("1")
     owner = leases.new_owner()
     with Journal.open(project.location) as journal, journal.writing(run_id) as connection:
-        leases.claim(connection, run_id, owner)
+        leases.take_lease(connection, run_id, owner)
     for name, value in ((context.RUN, run_id), (context.JOURNAL, project.location.url), (context.OWNER, owner)):
         monkeypatch.setenv(name, value)
     yield run_id

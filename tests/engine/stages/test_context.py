@@ -16,7 +16,7 @@ from smithers_nb.engine.journal.leases import known_workers
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages import context, stage
-from smithers_nb.errors import ClaimLost
+from smithers_nb.errors import LeaseLost
 from smithers_nb.project import connect
 
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
@@ -90,7 +90,7 @@ def test_a_run_by_hand_that_is_cancelled(project, monkeypatch):
     monkeypatch.setattr(context, "_by_hand", {})
     run = context.lab_run()
     assert control.cancel(project, run.run_id).result == "cancelled"
-    with pytest.raises(ClaimLost, match="cancelled and no longer executed"):
+    with pytest.raises(LeaseLost, match="cancelled and no longer executed"):
         stage("late", lambda: 1)
     run.over.set()
     run.journal.close()

@@ -20,7 +20,7 @@ from smithers_nb.engine.journal import Journal, leases, records
 from smithers_nb.engine.journal.schema import attempts, events, nodes, outputs, questions, runs
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages import Parked, ask, context, gate, stage
-from smithers_nb.errors import ClaimLost, ControlRefused, JournalUnusable, ParameterError, StageError
+from smithers_nb.errors import ControlRefused, JournalUnusable, LeaseLost, ParameterError, StageError
 from tests.support.durable import Project, effect
 
 RUN = "run-1"
@@ -101,7 +101,7 @@ def test_a_first_stage_does_not_mind_pydantic_on_its_way(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic", types.ModuleType("pydantic"))
 
     def step() -> None:
-        """Give nothing."""
+        """Return nothing."""
 
     assert stage("first", step) is None
     assert run.state("first") == "finished"
@@ -304,11 +304,11 @@ def test_who_has_lost_the_run_writes_nothing(run):
         run.again()
         return 1
 
-    with pytest.raises(ClaimLost):
+    with pytest.raises(LeaseLost):
         stage("slow", meanwhile)
     run.monkeypatch.setenv(context.OWNER, old)
     for call in (lambda: stage("next", lambda: 1), lambda: gate("ok", "Sure?"), lambda: ask("why", "Why?")):
-        with pytest.raises(ClaimLost):
+        with pytest.raises(LeaseLost):
             call()
     assert [(row.node_id, row.state) for row in run.rows(attempts)] == [("slow", "in-progress")]
     assert [row.node_id for row in run.rows(outputs)] == ["input"]
@@ -547,7 +547,7 @@ def test_outside_of_an_execution_a_gate_waits_for_a_person_as_well(by_hand):
         with pytest.raises(Parked):
             gate("deploy", "Deploy?")
     said = control.decide(by_hand, context.lab_run().run_id, approved=True, by="ann")
-    assert not said.goes_on
+    assert not said.continues
     assert gate("deploy", "Deploy?").decided_by == "ann"
 
 

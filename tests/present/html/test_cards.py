@@ -130,7 +130,7 @@ def test_long_tables_keep_what_failed(sample: SimpleNamespace) -> None:
 
 
 def test_frames_and_rows_give_the_same_table(sample: SimpleNamespace) -> None:
-    """A frame of the same grain is as good as rows."""
+    """A frame of the same table is as good as rows."""
     from smithers_nb.frames import frame_from_rows
 
     assert cards.timeline_table(frame_from_rows(AttemptRow, sample.ATTEMPTS)).html == cards.timeline_table(sample.ATTEMPTS).html

@@ -197,7 +197,7 @@ def test_a_form_for_every_schema(schema, options, kind, typed, value):
         ({"type": "number"}, "nan", "is no number"),
         ({"type": "string"}, "  ", "write an answer first"),
         ({"type": "boolean"}, None, "choose one of the answers first"),
-        ({"type": "object"}, "{", "the answer is no JSON"),
+        ({"type": "object"}, "{", "the answer is not valid JSON"),
     ],
 )
 def test_a_wrong_answer_is_told_and_not_sent(schema, typed, said):

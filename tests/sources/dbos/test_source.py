@@ -89,7 +89,7 @@ def test_every_workflow_is_a_run(source):
 
 
 def test_every_grain_keeps_its_contract(source, check_grains):
-    """Rows and frames of every grain have the types of their contracts, also of those that DBOS has nothing for."""
+    """Rows and frames of every table have the types of their contracts, also of those that DBOS has nothing for."""
     check_grains(source)
     assert source.rows(ApprovalRow) == []
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from smithers_nb.model.rows import GRAINS
+from smithers_nb.model.rows import TABLES
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.records import NotASession, read_session
 from tests.sources.sessions.test_endings import CLAUDE, CODEX, GEMINI
@@ -46,7 +46,7 @@ def test_strange_values_anywhere(tmp_path):
         except NotASession:
             continue
         source = open_source(path)
-        for row in GRAINS.values():
+        for row in TABLES.values():
             source.rows(row, "s.jsonl")
 
 

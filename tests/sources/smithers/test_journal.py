@@ -11,12 +11,12 @@ import pytest
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
 from smithers_nb.frames import frame_from_rows
-from smithers_nb.model.rows import GRAINS, ApprovalRow, AttemptRow, EventRow, FailureRow, NodeRow, OutputRow, QuestionRow, RunRow
+from smithers_nb.model.rows import TABLES, ApprovalRow, AttemptRow, EventRow, FailureRow, NodeRow, OutputRow, QuestionRow, RunRow
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.smithers import source as smithers_source
 from smithers_nb.sources.stores import sqlite_file as reading
 
-READ = tuple(row for row in GRAINS.values() if row is not FailureRow)
+READ = tuple(row for row in TABLES.values() if row is not FailureRow)
 EMPTY = {"tool_calls", "tokens", "tasks", "signals", "branches", "loops"}
 
 
@@ -31,12 +31,12 @@ def project(tmp_path, journal_runs, monkeypatch):
 
 
 def test_every_grain_of_a_journal_fits_its_contract(project, check_grains):
-    """Rows and frames of all grains have the columns and types that a Smithers store gives."""
+    """Rows and frames of all tables have the columns and types that a Smithers store gives."""
     source = open_source(project / ".smithers_nb" / "journal.db")
     check_grains(source)
     assert source.kind == "journal"
     assert source.problems == []
-    assert {name for name, row in GRAINS.items() if row is not FailureRow and not source.rows(row)} == EMPTY
+    assert {name for name, row in TABLES.items() if row is not FailureRow and not source.rows(row)} == EMPTY
 
 
 @pytest.mark.parametrize("row", READ, ids=lambda row: row.__name__)

@@ -10,14 +10,14 @@ import psycopg
 import pytest
 
 from smithers_nb.errors import SourceMoved, SourceNotFound, SourceUnreadable, SourceVanished
-from smithers_nb.model.rows import GRAINS, ApprovalRow, AttemptRow, EventRow, FailureRow, OutputRow, RunRow, TaskRow
+from smithers_nb.model.rows import TABLES, ApprovalRow, AttemptRow, EventRow, FailureRow, OutputRow, RunRow, TaskRow
 from smithers_nb.model.vocabulary import NOISE_EVENTS
 from smithers_nb.sources.base import AllBut
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.stores.postgres import PostgresDatabase
 from smithers_nb.workflows.autopsy.stages import run_autopsy
 
-READ = tuple(row for row in GRAINS.values() if row is not FailureRow)
+READ = tuple(row for row in TABLES.values() if row is not FailureRow)
 NOW = 1_800_000_000_000
 PASSWORD = "hun:ter2"
 
@@ -37,19 +37,19 @@ def opened(postgres):
 
 
 def rows_of(source, row, *args, **options):
-    """Rows of a grain without the store's own name, which is all that may differ."""
+    """Rows of a table without the store's own name, which is all that may differ."""
     found = source.rows(row, *args, **options)
     return [one._replace(source="") for one in found] if row is RunRow else found
 
 
 def frame_of(source, row):
-    """The frame of a grain without the store's own name."""
+    """The frame of a table without the store's own name."""
     frame = source.frame(row)
     return frame.assign(source=pd.Series([""] * len(frame), dtype="str")) if row is RunRow else frame
 
 
 def same(sqlite, postgres) -> None:
-    """Hold every grain of two stores against each other: all of it, run by run, and as frames."""
+    """Hold every table of two stores against each other: all of it, run by run, and as frames."""
     assert postgres.run_ids("", 1000) == sqlite.run_ids("", 1000)
     assert postgres.version == sqlite.version
     for row in READ:
@@ -62,7 +62,7 @@ def same(sqlite, postgres) -> None:
 
 @pytest.mark.parametrize("name", ["fleet", "two-gates", "agent-login", "retry-task", "grandchild", "unsafe-repeat", "legal-signoff"])
 def test_every_grain_reads_the_same(store, copied, opened, name):
-    """Rows and frames of every grain are equal to those of the SQLite store, for the whole store and for one run."""
+    """Rows and frames of every table are equal to those of the SQLite store, for the whole store and for one run."""
     path = store(name)
     copied(path)
     same(opened(str(path)), opened())
@@ -141,7 +141,7 @@ def test_a_read_sees_what_is_there_now(store, copied, opened, postgres):
 
 
 def test_one_run_is_read_without_the_others(store, copied, opened, monkeypatch):
-    """A grain of one run transfers that run's rows only, and no log noise when it is not asked for."""
+    """A table of one run transfers that run's rows only, and no log noise when it is not asked for."""
     copied(store("fleet"))
     source = opened()
     moved = []

@@ -149,7 +149,7 @@ def test_every_operation():
     ],
 )
 def test_change_that_does_not_fit(content):
-    """A delta that is no JSON, of another version, or names a place that is not there is refused."""
+    """A delta that is not valid JSON, of another version, or names a place that is not there is refused."""
     with pytest.raises(BadChange):
         render({"a": [1]}, content, "delta")
 

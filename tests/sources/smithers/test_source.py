@@ -1,4 +1,4 @@
-"""Every grain of real Smithers stores, as rows and as frames."""
+"""Every table of real Smithers stores, as rows and as frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from smithers_nb.frames import contract
 from smithers_nb.model.rows import (
-    GRAINS,
+    TABLES,
     ApprovalRow,
     AttemptRow,
     BranchRow,
@@ -28,7 +28,7 @@ from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.smithers import derived
 from smithers_nb.sources.smithers import source as module
 
-READ = [row for row in GRAINS.values() if row is not FailureRow]
+READ = [row for row in TABLES.values() if row is not FailureRow]
 
 
 def test_run(store):
@@ -229,7 +229,7 @@ def test_values_that_sqlite_cannot_bind(store):
 
 @pytest.mark.parametrize("name", ["invoice-rollup", "test-writer", "legal-signoff", "ad-copy", "ticket-summarizer", "vendor-sync"])
 def test_frames_and_rows_agree(store, check_grains, name):
-    """Every grain is the same through the standard library and through Arrow, with the dtypes of its contract."""
+    """Every table is the same through the standard library and through Arrow, with the dtypes of its contract."""
     source = open_source(store(name))
     check_grains(source)
     for row in READ:
@@ -254,7 +254,7 @@ def test_one_run_uses_the_index(store):
 
 
 def test_only_some_values_of_a_derived_grain(store):
-    """Grains that are put together are narrowed down like those that are tables."""
+    """Frames that are put together are narrowed down like those that are tables."""
     source = open_source(store("legal-signoff"))
     assert [gate.node_id for gate in source.rows(ApprovalRow, only={"status": ["requested"]})] == ["legal-review"]
     assert source.rows(ApprovalRow, only={"status": ["denied"]}) == []

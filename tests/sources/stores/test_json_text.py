@@ -11,7 +11,7 @@ from smithers_nb.sources.stores.json_text import as_object, as_texts, loads, par
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
 def test_depth(opening: str, closing: str) -> None:
-    """What is read can be redacted and written again; what is nested deeper is no JSON, in text as in bytes."""
+    """What is read can be redacted and written again; what is nested deeper is not valid JSON, in text as in bytes."""
     deepest = max(depth for depth in range(300) if parse(f"{opening * depth}1{closing * depth}") is not None)
     assert deepest >= 100
     assert orjson.dumps(redact_value(loads(f"{opening * deepest}1{closing * deepest}")))
@@ -46,5 +46,5 @@ def test_numbers_of_a_store(value: object, number: int | None) -> None:
 
 @pytest.mark.parametrize("text", [None, 7, "", "{", "null", "[]", '"x"', b"\xff", "[" * 5_000])
 def test_no_object(text: object) -> None:
-    """Whatever is no JSON object reads as an empty one."""
+    """Whatever is not a JSON object reads as an empty one."""
     assert as_object(text) == {}

@@ -29,7 +29,7 @@ class Case(NamedTuple):
 
 @pytest.fixture
 def case(corpus: Path, tmp_path: Path) -> Callable[[str], Case]:
-    """Give a private copy of a run directory of the corpus by its name."""
+    """Return a private copy of a run directory of the corpus by its name."""
 
     def copy(name: str) -> Case:
         label = json.loads((corpus / "rundirs" / name / "label.json").read_text())

@@ -22,7 +22,7 @@ RETRY = Repair(kind="retry-task", node_id="review", iteration=2, reason="", comm
 
 @pytest.fixture
 def case(corpus_store, corpus):
-    """Give a run of the corpus as a case, at the moment of its label, after SQL on a private copy."""
+    """Return a run of the corpus as a case, at the moment of its label, after SQL on a private copy."""
     import json
 
     def look(name, *statements, run_id=None):

@@ -45,7 +45,7 @@ def ended():
 
 @pytest.fixture
 def project(store):
-    """Give a project that has a store of tests/data and our pack."""
+    """Return a project that has a store of tests/data and our pack."""
 
     def make(name=INVOICE):
         folder = store(name).parent

@@ -169,7 +169,7 @@ def _summary(title: str, why: str, advice: str, cause: Cause | None, *, resolved
 
 
 def _misleading(state: RunState) -> Iterable[str]:
-    """Say what in the run may mislead: a report that is older than what it judges, files that cannot be read."""
+    """Describe what in the run may mislead: a report that is older than what it judges, files that cannot be read."""
     report = state.profile.report
     if report.file and state.mtime_ns(report.file) is not None and state.is_older(report.file, report.inputs):
         yield f"{state.profile.path(report.file)} is older than its inputs: it says nothing about them"

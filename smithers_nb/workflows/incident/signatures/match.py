@@ -56,7 +56,7 @@ class _Stream(NamedTuple):
 
 
 def match_command(command: CommandRecord, state: RunState) -> Match:
-    """Say what a command failed on, from its output and, where that tells nothing, from the files it left."""
+    """Describe what a command failed on, from its output and, where that tells nothing, from the files it left."""
     profile = state.profile
     prefix = f"command:{command.n}/" if command.argv else ""
     names = ("stderr", "stdout") if command.argv else ("stderr", "stdin")
@@ -110,7 +110,7 @@ def match_state(state: RunState, rules: Sequence[Rule] | None = None) -> Match |
 
 
 def match_fallback(state: RunState) -> Match | None:
-    """Say that the run fell back to an earlier stage; None when it did not."""
+    """State that the run fell back to an earlier stage; None when it did not."""
     fall, stages = state.fallback, state.profile.stages
     if fall is None:
         return None

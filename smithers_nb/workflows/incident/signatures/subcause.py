@@ -65,7 +65,7 @@ def _says(item: Subcause, text: str) -> bool:
 
 
 def _ran_into(limit: Limit, command: CommandRecord) -> str:
-    """Say that each attempt ran into the limit, when the command took at least as long; else nothing."""
+    """State that each attempt ran into the limit, when the command took at least as long; else nothing."""
     seconds = _number(command.env.get(limit.env), limit.default)
     attempts = 1 + int(_number(command.env.get(limit.attempts_env), limit.attempts_default)) if limit.attempts_env else 1
     least = seconds * max(attempts, 1)
