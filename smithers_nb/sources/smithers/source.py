@@ -39,6 +39,7 @@ class SmithersSource:
     """A read-only view of one store with Smithers' tables; see `sources.base.Source`. Its `kind` is right once the schema is read."""
 
     kind: str = "smithers"
+    _computed: Collection[str] = ()  # tables whose rows are made when they are read: views and virtual tables
 
     def __init__(self, path: str | Path) -> None:
         self.file = SqliteFile(path)
@@ -46,7 +47,6 @@ class SmithersSource:
         self.problems = Problems()
         self._schema: dict[str, tuple[str, ...]] | None = None
         self._version: list[tuple[Any, ...]] = []
-        self._computed: set[str] = set()
         self.file.check()
 
     @property
