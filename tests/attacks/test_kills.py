@@ -59,4 +59,4 @@ def test_kills(project, database, amount, tally):
             kept = next((place for place, line in enumerate(mine) if line == f"{name}:kept:{word}"), len(mine))
             counts.doubled += f"{name}:begin:{word}" in mine[kept:]
     counts.lost += len(unfinished())
-    assert counts.held, (counts, lines)
+    assert counts.held, (counts, {name: (project.run(run_id).status, project.run(run_id).error_json) for name, run_id in runs.items()})
