@@ -137,7 +137,7 @@ def _is_secret(name: _Name, value: Value, written: str) -> bool:
 
 
 def _is_whole_line(text: str, begin: int, value: Value) -> bool:
-    line = text[max(text.rfind("\n", 0, begin) + 1, begin - 40) : begin]
+    line = text[max(0, begin - 40) : begin].rpartition("\n")[2]
     return not line.strip(" \t-") and text[value.end : value.end + 1] in {"", "\n", "\r"}
 
 

@@ -7,6 +7,7 @@ brought here from elsewhere is told from one that lies in its project by the pat
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,7 +42,7 @@ def commands_folder(snapshot: Snapshot) -> Folder | None:
         return Folder(recorded) if recorded else None
     if recorded is None or _lies_in_its_project(snapshot, own):
         return Folder(str(own))
-    away = "" if Path(recorded).is_dir() else ", on another machine"
+    away = "" if os.path.isdir(recorded) else ", on another machine"  # noqa: PTH112 - a text too long for a path raises nothing here
     return Folder(recorded, f"the store in {own} was copied from there{away}")
 
 

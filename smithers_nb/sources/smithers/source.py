@@ -39,7 +39,7 @@ class SmithersSource:
     """A read-only view of one store with Smithers' tables; see `sources.base.Source`. Its `kind` is right once the schema is read."""
 
     kind: str = "smithers"
-    _computed: Collection[str] = ()
+    _computed: Collection[str] = ()  # tables whose rows are made when they are read: views and virtual tables
 
     def __init__(self, path: str | Path) -> None:
         self.file = SqliteFile(path)

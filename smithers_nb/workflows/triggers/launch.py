@@ -184,7 +184,7 @@ def under_way() -> int:
 def _write_down(location: Location, failed: Failed, run_id: str) -> None:
     ours = str(location.file) if location.file else f"env:{JOURNAL}"  # what its kernel has in its environment, password and all
     parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or ours}
-    if failed.workflow_path and Path(failed.workflow_path).is_file():
+    if failed.workflow_path and os.path.isfile(failed.workflow_path):  # noqa: PTH113 - a text too long for a path raises nothing here
         parameters["workflow_path"] = str(Path(failed.workflow_path).absolute())
     try:
         submit(location, installed_at(location), parameters, run_id=run_id, post_failure=False, hidden=True, cwd=location.root)
