@@ -37,15 +37,8 @@ def test_kills(project, database, amount, tally):
     def unfinished() -> list[str]:
         return [name for name, run_id in runs.items() if project.run(run_id).status != "finished"]
 
-    def go_on() -> None:
-        """Resume what was given up, rightly: its process died four times in a row."""
-        for name in unfinished():
-            if project.run(runs[name]).status == "failed" and project.error(runs[name])["code"] == "AUTO_RESUME_GAVE_UP":
-                resume(project.location, runs[name])
-                enqueue(project.location, runs[name])
-
     for _ in range(amount(1, 25)):
-        go_on()
+        resume_what_was_given_up(project, [runs[name] for name in unfinished()])
         while len(unfinished()) < amount(1, 2):
             name = f"run{len(runs)}"
             runs[name] = project.submit(CELL, parameters={"name": name})
@@ -57,19 +50,34 @@ def test_kills(project, database, amount, tally):
         worker.communicate()
         counts.tried += 1
     for _ in range(3):
-        go_on()
+        resume_what_was_given_up(project, [runs[name] for name in unfinished()])
         project.process().communicate(timeout=180)
         if not unfinished():
             break
-    lines = project.lines()
     wrong = [f"{name} is {project.run(runs[name]).status}: {project.run(runs[name]).error_json}" for name in unfinished()]
     for name, run_id in runs.items():
-        mine = [line for line in lines if line.startswith(f"{name}:")]
-        for word in WORDS:
-            if f"{name}:kept:{word}" not in mine or project.states(run_id).get(word) != "finished":
-                wrong.append(f"{name} lost {word}: {project.states(run_id)}, {mine}, {project.tries(run_id)}")
-            kept = next((place for place, line in enumerate(mine) if line == f"{name}:kept:{word}"), len(mine))
-            counts.doubled += f"{name}:begin:{word}" in mine[kept:]
+        lost, counts.doubled = judged(project, name, run_id, counts.doubled)
+        wrong += lost
     counts.lost = len(wrong)
     if not counts.held:
         pytest.fail("\n".join([str(counts), *wrong]))
+
+
+def resume_what_was_given_up(project, run_ids: list[str]) -> None:
+    """Resume runs whose process died four times in a row, after which nobody takes them over."""
+    for run_id in run_ids:
+        if project.run(run_id).status == "failed" and project.error(run_id)["code"] == "AUTO_RESUME_GAVE_UP":
+            resume(project.location, run_id)
+            enqueue(project.location, run_id)
+
+
+def judged(project, name: str, run_id: str, doubled: int) -> tuple[list[str], int]:
+    """Find what a run has lost, and count the stages that began again after they were kept."""
+    mine = [line for line in project.lines() if line.startswith(f"{name}:")]
+    lost = []
+    for word in WORDS:
+        if f"{name}:kept:{word}" not in mine or project.states(run_id).get(word) != "finished":
+            lost.append(f"{name} lost {word}: {project.states(run_id)}, {mine}, {project.tries(run_id)}")
+        kept = next((place for place, line in enumerate(mine) if line == f"{name}:kept:{word}"), len(mine))
+        doubled += f"{name}:begin:{word}" in mine[kept:]
+    return lost, doubled
