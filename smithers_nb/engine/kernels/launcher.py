@@ -70,10 +70,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
         kernel.initialize(list(arguments))
     kernel.shell.ask_exit = _exit
     evidence.watch(kernel.shell)
-    preload = threading.Thread(target=_preload, name="preload", daemon=True)
-    # two threads that import parts of one package at once may each see it half-made, and Python lets one of them fail
-    kernel.shell.events.register("pre_run_cell", lambda _: preload.join())
-    preload.start()
+    _preload()  # in this thread: of two that import parts of one package at once, Python may let one fail
     kernel.start()
     _end(kernel)
 
@@ -103,7 +100,7 @@ def _end(kernel: Any) -> NoReturn:
 
 
 def _preload() -> None:
-    """Import what `PRELOAD` names while the kernel has nothing to do: from its start until a client sends the first cell."""
+    """Import what `PRELOAD` names before the kernel answers, so that it counts as start-up and not as time of the first cell."""
     for named in os.environ.get(PRELOAD, "").split():
         module, _, name = named.partition(":")
         with suppress(ImportError, AttributeError):  # the cell that needs it will say what is wrong with it

@@ -119,7 +119,7 @@ def test_words_become_what_a_parameter_takes(notebook: Path, name: str, typed: s
         ("fast", Words("2"), "valid boolean"),
         ("lines", Words("a"), "valid list"),
         ("name", 5, "valid string"),
-        ("any", object(), "no JSON value"),
+        ("any", object(), "not a JSON value"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(notebook: Path, name: str, given, said: str) -> None:

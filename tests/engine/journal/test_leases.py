@@ -17,7 +17,7 @@ owner = claims.new_owner()
 claims.register(journal, owner)
 meet()
 with journal.writing('r1') as c:
-    print(claims.claim(c, 'r1', owner), flush=True)
+    print(claims.take_lease(c, 'r1', owner), flush=True)
 sys.stdin.readline()
 """
 

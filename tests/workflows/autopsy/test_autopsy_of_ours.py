@@ -39,7 +39,7 @@ CELLS = [
         "u.urlopen(",
     ),
     ("raise TimeoutError('timed out')", "environment", RETRY, "gave no answer in time", "cell 2 line 1", "raise TimeoutError"),
-    ("import json\njson.loads('{')", "workflow-bug", EDIT, "no JSON", "cell 2 line 2", "json.loads('{')"),
+    ("import json\njson.loads('{')", "workflow-bug", EDIT, "not valid JSON", "cell 2 line 2", "json.loads('{')"),
     ("raise OSError(28, 'No space left on device', '/d')", "environment", FIX, "out of disk space", "cell 2 line 1", "raise OSError(28"),
     ("bytearray(10 ** 18)", "environment", FIX, "ran out of memory", "cell 2 line 1", "bytearray("),
     ("import sys\nsys.exit(2)", "workflow-bug", EDIT, "ends itself", "", ""),
