@@ -133,14 +133,14 @@ def shapes(size: int) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_hostile_text(amount, tally):
-    """Four times the text takes four times as long, whatever it is, and no shape takes more than a few microseconds per character."""
+    """Four times the text takes about four times as long (16 would be quadratic), and no shape more than 4 µs per character."""
     counts = tally("hostile text")
     size = amount(50_000, 4_000_000)
     small, large = shapes(size // 4), shapes(size)
     for text in small.values():
         redact(text[:2_000])  # what is compiled once is not measured
     took = {name: (_seconds(small[name]), _seconds(large[name])) for name in large}
-    slow = {name: times for name, times in took.items() if times[1] > 4.5 * times[0] + 0.1 or times[1] > 4e-6 * size + 0.1}
+    slow = {name: times for name, times in took.items() if times[1] > 7 * times[0] + 0.1 or times[1] > 4e-6 * size + 0.1}
     counts.tried, counts.lost = len(took), len(slow)
     print("\n".join(f"{seconds:7.3f} s {name}" for name, (_, seconds) in sorted(took.items(), key=lambda item: -item[1][1])))  # noqa: T201
     assert not slow
