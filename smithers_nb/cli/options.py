@@ -13,7 +13,7 @@ import click
 
 from smithers_nb.model.timestamps import epoch_ms, now_ms
 from smithers_nb.project import Project, connect
-from smithers_nb.sources.notebooks.files import is_notebook, run_id_of
+from smithers_nb.sources.files import is_notebook, run_id_of
 from smithers_nb.sources.sessions.files import is_session
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.ledger.agents import agent_completed, submit_work
 from smithers_nb.ledger.dispatch import Started, dispatch
@@ -69,30 +69,23 @@ def work(  # noqa: PLR0913  # what a process is started with
 
         if not dispatch(ledger, bead_id, agent_id, launch):
             return False
-        (process,) = started
-        try:
-            code = process.wait(timeout_s)
-            late = ""
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code, late = process.wait(), f"ended after {timeout_s:g} s without a result"
+        code, late = _wait(started[0], timeout_s)
         output.seek(0)
         log = output.read(_LOG).decode("utf-8", "replace")
     with ledger.writing() as connection:
         if code == 0 and not late:
             submit_work(ledger, connection, agent_id)
             return True
-        ended_by = signal.Signals(-code).name if code < 0 else None
+        said: dict[str, Any] = {"exit_code": code, "signal": signal.Signals(-code).name if code < 0 else None, "log": log or None}
         reason = "\n".join(part for part in (late, log[-_TAIL:].strip()) if part)
-        agent_completed(
-            ledger,
-            connection,
-            agent_id,
-            status="failed",
-            reason=reason,
-            exit_code=code,
-            signal=ended_by,
-            log=log or None,
-            autopsy_run_id=run_id,
-        )
+        agent_completed(ledger, connection, agent_id, status="failed", reason=reason, autopsy_run_id=run_id, **said)
         return False
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> tuple[int, str]:
+    """Wait for a program, and end it when its time is up: its exit status, and that it was late."""
+    try:
+        return process.wait(timeout_s), ""
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait(), f"ended after {timeout_s:g} s without a result"

@@ -106,20 +106,8 @@ def transition(  # noqa: PLR0913  # all but three are options by name
     _check(move, reason)
     at = max(ledger.now(), row.updated_at_ms)
     event_type = "reopened" if move == "reopen" else "status_changed"
-    metadata = dict(more or {}) | _metadata(move, reason)
-    seq = append(
-        connection,
-        bead_id,
-        event_type,
-        actor=actor,
-        at=at,
-        old=row.status,
-        new=to,
-        agent_id=agent_id,
-        metadata=metadata,
-        move=move,
-        reason=reason,
-    )
+    about = {"old": row.status, "new": to, "agent_id": agent_id, "metadata": dict(more or {}) | _metadata(move, reason)}
+    seq = append(connection, bead_id, event_type, actor=actor, at=at, move=move, reason=reason, **about)
     values = {name: getattr(row, name) for name in _WRITTEN} | _row_values(to, at, seq, move, reason)
     connection.execute(_WRITE, {"its_id": bead_id, **{f"new_{name}": value for name, value in values.items()}})
     if row.linked:

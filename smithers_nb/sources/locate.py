@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
-from smithers_nb.sources.notebooks.files import SUFFIX, LocalFiles, RemoteFiles, holds_notebooks, is_pattern
+from smithers_nb.sources.files import SUFFIX, LocalFiles, RemoteFiles, holds_notebooks, is_pattern
 from smithers_nb.sources.sessions.files import holds_sessions, is_session, session_files, usual_place
 from smithers_nb.sources.smithers.journal import DATABASE, journal_file
 from smithers_nb.sources.smithers.journal import SCHEMA as JOURNAL_SCHEMA

@@ -7,15 +7,15 @@ it is, `-y` reads YAML, of which JSON is a part. What only looks at a run is our
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.diagnosis.engines.base import FILL_IN, EngineCommands
+from smithers_nb.diagnosis.engines.base import FILL_IN
+from smithers_nb.diagnosis.engines.files import FileCommands
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.redact import redact_value
-from smithers_nb.sources.notebooks.files import SUFFIX
+from smithers_nb.sources.files import SUFFIX
 from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.sources.urls import scheme_of
 
@@ -25,29 +25,23 @@ if TYPE_CHECKING:
 _AGAIN: Final = "-rerun"
 
 
-class PapermillCommands(EngineCommands):
+class PapermillCommands(FileCommands):
     """Commands for one executed notebook."""
 
     program = ("papermill",)
     no_path = "NOTEBOOK.ipynb"
-    is_record = True
+    told_under = "executed"
     continues = "papermill runs the whole notebook again, from its first cell."
     after_a_fix = "run the notebook again"
     tries_again = "running the notebook again tries it again"
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._told: dict[str, Any] = as_object(snapshot.run.config).get("executed") or {}
+        super().__init__(snapshot)
         path = str(self._told.get("inputPath") or "/")
         if scheme_of(path) is None and not Path(path).is_absolute() and commands_folder(snapshot) is None:
             self.continues = f"{PapermillCommands.continues} The paths are relative to the folder in which it was started."
         if not self.can_rerun:
             self.continues = f"Such a notebook runs in {self._told.get('producer')} only: run all of it again there."
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> EngineCommands:
-        """Return the commands for one notebook."""
-        return cls(snapshot)
 
     @property
     def can_rerun(self) -> bool:
@@ -77,23 +71,6 @@ class PapermillCommands(EngineCommands):
         options = (word for name, value in given.items() for word in _parameter(name, value))
         return self.line(source, _beside(target) if target == source else target, *options)
 
-    def inspect(self, run_id: str) -> str:
-        """Show the run, cell by cell."""
-        return self._look("inspect", run_id)
-
-    def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Show a cell."""
-        del iteration
-        return self._look("node", run_id, node_id)
-
-    def events(self, run_id: str) -> str:
-        """Show the course of the run."""
-        return self._look("events", run_id)
-
-    def cancel(self, run_id: str) -> str:
-        """Show the run: it is over."""
-        return self.inspect(run_id)
-
     def rewind(self, run_id: str, frame: int) -> str:
         """Run the notebook again: there is nothing to go back to."""
         del run_id, frame
@@ -107,13 +84,6 @@ class PapermillCommands(EngineCommands):
     def _decide(self, verb: str, run_id: str, node_id: str, iteration: int) -> str:
         del verb, node_id, iteration
         return self.inspect(run_id)
-
-    def _look(self, verb: str, run_id: str, *more: str) -> str:
-        file = str(self._told.get("file") or run_id)
-        location = self._snapshot.source.location
-        if scheme_of(location) is not None and "://" in location:
-            return shlex.join(("smithers-nb", verb, run_id, *more, "--source", location))
-        return shlex.join(("smithers-nb", verb, f"./{file}" if file.startswith("-") else file, *more))
 
 
 def _parameter(name: str, value: Any) -> Iterator[str]:

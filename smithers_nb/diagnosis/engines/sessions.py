@@ -1,42 +1,29 @@
 """Commands for a session of an agent CLI: its own command resumes it; what only looks at it is our own command line.
 
-Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in) of Codex (`codex resume ID`) and of
-Gemini CLI (`gemini --resume ID`).
+Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in), of Codex (`codex resume ID`) and
+of Gemini CLI (`gemini --resume ID`).
 """
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from smithers_nb.diagnosis.engines.base import EngineCommands
-from smithers_nb.sources.stores.json_text import as_object
-
-if TYPE_CHECKING:
-    from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.diagnosis.engines.files import FileCommands
 
 _RESUME: Final = {"Codex": ("codex", "resume"), "Gemini CLI": ("gemini", "--resume")}
 
 
-class SessionCommands(EngineCommands):
+class SessionCommands(FileCommands):
     """Commands for one session."""
 
     program = ("claude",)
     no_path = "SESSION.jsonl"
-    is_record = True
+    told_under = "session"
     continues = "The session goes on with all that was said in it; type what is to be done next."
     after_a_fix = "resume the session"
     has_workflow = False
     tries_again = "asking again in the resumed session tries it again"
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._told: dict[str, Any] = as_object(snapshot.run.config).get("session") or {}
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> EngineCommands:
-        """Return the commands for one session."""
-        return cls(snapshot)
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
         """Resume the session with its own CLI; a subagent, which cannot be resumed, is shown."""
@@ -56,23 +43,6 @@ class SessionCommands(EngineCommands):
         del run_input
         return self.resume(workflow_path, self._snapshot.run.run_id)
 
-    def inspect(self, run_id: str) -> str:
-        """Show the session, turn by turn."""
-        return self._look("inspect", run_id)
-
-    def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Show a turn."""
-        del iteration
-        return self._look("node", run_id, node_id)
-
-    def events(self, run_id: str) -> str:
-        """Show the records of the session."""
-        return self._look("events", run_id)
-
-    def cancel(self, run_id: str) -> str:
-        """Show the session: nothing of it can be ended from here."""
-        return self.inspect(run_id)
-
     def rewind(self, run_id: str, frame: int) -> str:
         """Resume the session, in which its own CLI can go back."""
         del frame
@@ -86,7 +56,3 @@ class SessionCommands(EngineCommands):
     def _decide(self, verb: str, run_id: str, node_id: str, iteration: int) -> str:
         del verb, node_id, iteration
         return self.resume(None, run_id)
-
-    def _look(self, verb: str, run_id: str, *more: str) -> str:
-        file = str(self._told.get("file") or run_id)
-        return shlex.join(("smithers-nb", verb, f"./{file}" if file.startswith("-") else file, *more))

@@ -22,7 +22,7 @@ from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.errors import ParameterError
 
 if TYPE_CHECKING:
-    from smithers_nb.engine.notebook.file import NotebookFile, Parameter
+    from smithers_nb.engine.notebook.file import Parameter, RunFile
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "None": None, "Any": Any}
@@ -34,7 +34,7 @@ class Words(str):
     __slots__ = ()
 
 
-def checked(notebook: NotebookFile, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def checked(notebook: RunFile, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Check what a run is given.
 
     Args:
@@ -98,7 +98,7 @@ def _plainly(name: str) -> str:
     return "_".join(word.lower() for word in _WORD.findall(name))
 
 
-def _known(name: str, known: Mapping[str, Parameter], notebook: NotebookFile) -> Parameter:
+def _known(name: str, known: Mapping[str, Parameter], notebook: RunFile) -> Parameter:
     if name in known:
         return known[name]
     close = get_close_matches(name, known, n=1)
@@ -193,7 +193,7 @@ def _for_field(model: type[BaseModel], name: str, text: Words) -> Any:
     return str(text) if found is not None and found.annotation in (str, str | None) else _json_or_text(text)
 
 
-def _model(name: str, root: Path, notebook: NotebookFile) -> type[BaseModel]:
+def _model(name: str, root: Path, notebook: RunFile) -> type[BaseModel]:
     """Import the model that a notebook names, as its kernel would: from its project, then from what is installed."""
     module, _, attribute = name.partition(":")
     before = list(sys.path)

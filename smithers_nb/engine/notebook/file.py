@@ -40,7 +40,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class NotebookFile:
+class RunFile:
     """What is known of a notebook without running it.
 
     Attributes:
@@ -62,7 +62,7 @@ class NotebookFile:
         return named if isinstance(named, str) and named.strip() else self.path.stem
 
 
-def read_notebook(path: str | Path) -> NotebookFile:
+def read_notebook(path: str | Path) -> RunFile:
     """Look at a notebook.
 
     Raises:
@@ -77,7 +77,7 @@ def read_notebook(path: str | Path) -> NotebookFile:
     language = _language(metadata)
     tagged = next((cell for cell in cells if cell.get("cell_type") == "code" and _TAG in _tags(cell)), None)
     found = None if tagged is None else _parameters(_source(tagged)) if language == "python" else {}
-    return NotebookFile(file, _mapping(metadata.get("smithers_nb")), language, found)
+    return RunFile(file, _mapping(metadata.get("smithers_nb")), language, found)
 
 
 def code_cells(path: str | Path) -> dict[str, str]:

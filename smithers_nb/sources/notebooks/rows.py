@@ -20,7 +20,7 @@ from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
-    from smithers_nb.sources.notebooks.files import NotebookFile
+    from smithers_nb.sources.files import RunFile
 
 CELL: Final = "notebook-cell"
 """Kind of an attempt and a task: code of an executed notebook, behind which no engine stands."""
@@ -69,7 +69,7 @@ class NotebookRun:
         steps: Every code cell; none until somebody asks for more than the run itself.
     """
 
-    file: NotebookFile
+    file: RunFile
     outcome: Outcome
     producer: Producer
     kernel: str | None
@@ -81,7 +81,7 @@ class NotebookRun:
     steps: tuple[Step, ...]
 
 
-def read_run(file: NotebookFile, document: Document, *, whole: bool = True) -> NotebookRun:
+def read_run(file: RunFile, document: Document, *, whole: bool = True) -> NotebookRun:
     """Find out how the run of a notebook ended and keep what its rows need.
 
     Args:

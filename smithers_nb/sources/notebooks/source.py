@@ -5,89 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb import frames
-from smithers_nb.errors import SourceNotFound, SourceUnreadable
 from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, RunRow, TaskRow
-from smithers_nb.sources.base import AllBut, Only, Problems, R, fits
+from smithers_nb.sources.base import AllBut, Only, R, fits
+from smithers_nb.sources.file_source import FileSource, since
 from smithers_nb.sources.notebooks import rows as to
 from smithers_nb.sources.notebooks.document import NotANotebook, parse_notebook
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from smithers_nb.sources.notebooks.files import Files, NotebookFile
+    from smithers_nb.sources.files import RunFile
 
 KIND: Final = "notebooks"
 
 
-class NotebookSource:
-    """A read-only view of executed notebooks; see `sources.base.Source`.
+class NotebookSource(FileSource[to.NotebookRun]):
+    """A read-only view of executed notebooks; their outputs are not kept."""
 
-    A file is read when its run is asked for, and again once its time or its size has changed; its outputs are not kept.
-    """
-
-    kind: str = KIND
-    version: str = ""
-
-    def __init__(self, files: Files) -> None:
-        self.files = files
-        self.location = files.location
-        self.problems = Problems()
-        self._known: dict[str, to.NotebookRun] = {}
-
-    def checked(self) -> NotebookSource:
-        """Return itself, unless there is nothing, or one file only that is no notebook.
-
-        Raises:
-            SourceNotFound: No notebook file is there.
-            SourceUnreadable: The only file is no notebook; the message says what it is.
-        """
-        listed = self.files.listed()
-        if not listed:
-            raise SourceNotFound(
-                f"no notebooks in {self.location}", searched=(self.location,), hint="name a notebook, a folder or a pattern"
-            )
-        if len(listed) == 1 and not list(self._runs(listed)):
-            raise SourceUnreadable(f"{self.location}: {self.problems[-1].what}", hint="name a notebook that was executed")
-        return self
-
-    def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
-        """List run ids that start with a prefix, sorted, at most `limit`."""
-        return [file.run_id for file in self.files.listed() if file.run_id.startswith(prefix)][:limit]
+    kind = KIND
+    nothing = "no notebooks"
+    meant = "a notebook that was executed"
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
         """Read one table as typed rows, in the order of its key."""
-        if row not in _GRAINS:
+        if row not in _TABLES:
             return []
-        make, time = _GRAINS[row]
-        listed = self.files.listed() if run_id is None else self._file(run_id)
-        named = (only or {}).get("run_id")
-        wanted = [file for file in listed if named is None or file.run_id in named]
-        found = [
-            one
-            for run in self._runs(wanted, whole=row is not RunRow, states=_states(row, only))
-            for one in make(self, run)
-            if fits(one, only)
-        ]
-        return [one for one in found if since_ms is None or time is None or (getattr(one, time) or 0) >= since_ms]
+        make, time = _TABLES[row]
+        runs = self._runs(self._chosen(run_id, only), whole=row is not RunRow, states=_states(row, only))
+        return since([one for run in runs for one in make(self, run) if fits(one, only)], time, since_ms)
 
-    def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
-        return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
-
-    def close(self) -> None:
-        """Let go of what is kept of the files."""
-        self._known.clear()
-
-    def _file(self, run_id: str) -> list[NotebookFile]:
-        """Find one file; of one that was read before only its time and size are looked at again."""
-        known = self._known.get(run_id)
-        if known is not None:
-            found = self.files.again(known.file)
-            return [found] if found else []
-        return [file for file in self.files.listed() if file.run_id == run_id]
-
-    def _runs(self, files: Iterable[NotebookFile], *, whole: bool = False, states: Collection[str | int] = ()) -> Iterator[to.NotebookRun]:
+    def _runs(self, files: Iterable[RunFile], *, whole: bool = False, states: Collection[str | int] = ()) -> Iterator[to.NotebookRun]:
         """Yield what is known of each file; its cells are read on demand, and not where none can be in one of the states asked for."""
         for file in files:
             known = self._known.get(file.run_id)
@@ -99,7 +44,7 @@ class NotebookSource:
                 self._known[file.run_id] = known
                 yield known
 
-    def _read(self, file: NotebookFile, *, whole: bool) -> to.NotebookRun | None:
+    def _read(self, file: RunFile, *, whole: bool) -> to.NotebookRun | None:
         try:
             return to.read_run(file, parse_notebook(self.files.read(file)), whole=whole)
         except NotANotebook as error:
@@ -112,7 +57,7 @@ class NotebookSource:
         yield to.run_row(run, self.location)
 
 
-_GRAINS: Final[dict[type, tuple[Callable[[NotebookSource, to.NotebookRun], Iterator[Any]], str | None]]] = {
+_TABLES: Final[dict[type, tuple[Callable[[NotebookSource, to.NotebookRun], Iterator[Any]], str | None]]] = {
     RunRow: (NotebookSource._run, "created_at"),  # noqa: SLF001  # the table belongs to the class
     NodeRow: (lambda _, run: to.node_rows(run), "updated_at"),
     AttemptRow: (lambda _, run: to.attempt_rows(run), "started_at"),

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from smithers_nb.sources.notebooks.files import LocalFiles, NotebookFile
+from smithers_nb.sources.files import LocalFiles, RunFile
 
 SUFFIX: Final = ".jsonl"
 _SUFFIXES: Final = (SUFFIX, f"{SUFFIX}.gz")
@@ -43,7 +43,7 @@ def session_files(path: Path) -> SessionFiles:
 class SessionFiles(LocalFiles):
     """Session logs on this machine; the CLIs' other files of that kind are left out."""
 
-    def listed(self) -> list[NotebookFile]:
+    def listed(self) -> list[RunFile]:
         """List the files, sorted by run id.
 
         Raises:

@@ -17,7 +17,7 @@ from smithers_nb.sources.sessions.marks import Mark, clean
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
-    from smithers_nb.sources.notebooks.files import NotebookFile
+    from smithers_nb.sources.files import RunFile
     from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
 
 _LABEL: Final = 80
@@ -34,7 +34,7 @@ _AGENT_FILE: Final = re.compile(r"(?:^|/)agent-[\w-]+\.jsonl$")
 _SUBAGENTS: Final = re.compile(r"^(.+?)/subagents/.*agent-[\w-]+\.jsonl$")
 
 
-def run_row(file: NotebookFile, session: Session, location: str, names: Iterable[str] = ()) -> RunRow:
+def run_row(file: RunFile, session: Session, location: str, names: Iterable[str] = ()) -> RunRow:
     """Describe a session; its status is the state, in the words that this source has for it.
 
     Args:
@@ -83,7 +83,7 @@ def _message(end: End) -> str | None:
     return (said | ends).get(end.reason, "the log ends in the middle of a turn")
 
 
-def _told(file: NotebookFile, session: Session) -> dict[str, Any]:
+def _told(file: RunFile, session: Session) -> dict[str, Any]:
     """What only this source knows of a session, for whoever puts it into words."""
     end, about = session.end, session.about
     told = {
@@ -138,13 +138,13 @@ def _parent(run_id: str, session: Session, names: Iterable[str]) -> str | None:
     return next((name for name in names if name == wanted or name.endswith((f"/{wanted}", f"-{wanted}"))), None)
 
 
-def node_rows(file: NotebookFile, session: Session) -> Iterator[NodeRow]:
+def node_rows(file: RunFile, session: Session) -> Iterator[NodeRow]:
     """Describe each turn."""
     for turn in session.turns:
         yield NodeRow(file.run_id, _id(turn), 0, _id(turn), _state(turn), _label(turn), 1, turn.ended or turn.at, None)
 
 
-def attempt_rows(file: NotebookFile, session: Session) -> Iterator[AttemptRow]:
+def attempt_rows(file: RunFile, session: Session) -> Iterator[AttemptRow]:
     """Describe how each turn went."""
     for turn in session.turns:
         failed = turn.end.state == "failed" and not turn.dead
@@ -176,13 +176,13 @@ def attempt_rows(file: NotebookFile, session: Session) -> Iterator[AttemptRow]:
         )
 
 
-def task_rows(file: NotebookFile, session: Session) -> Iterator[TaskRow]:
+def task_rows(file: RunFile, session: Session) -> Iterator[TaskRow]:
     """Return each turn its place."""
     for turn in session.turns:
         yield TaskRow(file.run_id, _id(turn), 0, turn.number - 1, SESSION_TURN, 1, None, None, None)
 
 
-def token_rows(file: NotebookFile, session: Session) -> Iterator[TokenRow]:
+def token_rows(file: RunFile, session: Session) -> Iterator[TokenRow]:
     """Count the tokens of each turn: of a message the last count, of a rolled back turn as well, since it was paid for."""
     for turn in session.turns:
         if turn.tokens:
@@ -190,7 +190,7 @@ def token_rows(file: NotebookFile, session: Session) -> Iterator[TokenRow]:
             yield TokenRow(file.run_id, _id(turn), 0, 1, session.about.cli, turn.model or None, *counts)
 
 
-def approval_rows(file: NotebookFile, session: Session) -> Iterator[ApprovalRow]:
+def approval_rows(file: RunFile, session: Session) -> Iterator[ApprovalRow]:
     """Describe what was denied; what was allowed, and what is asked right now, leaves no record."""
     for place, trouble in enumerate(one for one in session.troubles if one.kind in {"refused", "permission"}):
         yield ApprovalRow(
@@ -211,7 +211,7 @@ def approval_rows(file: NotebookFile, session: Session) -> Iterator[ApprovalRow]
         )
 
 
-def event_rows(file: NotebookFile, session: Session, marks: Iterable[tuple[int, int | None, Mark]]) -> Iterator[EventRow]:
+def event_rows(file: RunFile, session: Session, marks: Iterable[tuple[int, int | None, Mark]]) -> Iterator[EventRow]:
     """Distinguish the course of a session: one event for each record that says something, with the number of its line."""
     starts = iter(session.turns)
     upcoming, node, before = next(starts, None), None, 0

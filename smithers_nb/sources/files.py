@@ -1,4 +1,4 @@
-"""Where notebook files are: one file, a folder, a pattern, or any of these at a URL that fsspec knows.
+"""Files that are runs, executed notebooks and session logs: one file, a folder, a pattern, or any of these at a URL that fsspec knows.
 
 A run's id is the path of its file below the place that was named. fsspec is only imported for URLs.
 """
@@ -21,7 +21,7 @@ _MAGIC: Final = re.compile(r"[*?\[]")
 _LEFT_OUT: Final = frozenset({".ipynb_checkpoints", "node_modules", "__pycache__", "site-packages"})
 
 
-class NotebookFile(NamedTuple):
+class RunFile(NamedTuple):
     """One file.
 
     Attributes:
@@ -38,22 +38,22 @@ class NotebookFile(NamedTuple):
 
 
 class Files(Protocol):
-    """Notebook files of one place."""
+    """Files of one place, each of which is a run."""
 
     @property
     def location(self) -> str:
         """The place as it may be shown."""
         ...
 
-    def listed(self) -> list[NotebookFile]:
+    def listed(self) -> list[RunFile]:
         """List the files, sorted by run id."""
         ...
 
-    def again(self, file: NotebookFile) -> NotebookFile | None:
+    def again(self, file: RunFile) -> RunFile | None:
         """Look at one of them again; None when it is gone."""
         ...
 
-    def read(self, file: NotebookFile) -> bytes:
+    def read(self, file: RunFile) -> bytes:
         """Read one of them.
 
         Raises:
@@ -96,7 +96,7 @@ class LocalFiles:
         self._where = Path(where).absolute()
         self._root = _fixed_part(self._where)
 
-    def listed(self) -> list[NotebookFile]:
+    def listed(self) -> list[RunFile]:
         """List the files, sorted by run id.
 
         Raises:
@@ -110,12 +110,12 @@ class LocalFiles:
         found = (_local(path, name) for path, name in _walk(self._root, "", self._suffixes) if pattern is None or _fits(name, pattern))
         return sorted(found)
 
-    def again(self, file: NotebookFile) -> NotebookFile | None:
+    def again(self, file: RunFile) -> RunFile | None:
         """Look at one of them again; None when it is gone."""
         found = _local(file.path, file.run_id)
         return found if found.size is not None else None
 
-    def read(self, file: NotebookFile) -> bytes:
+    def read(self, file: RunFile) -> bytes:
         """Read one of them."""
         with open(file.path, "rb") as opened:  # noqa: PTH123 - a folder may hold thousands
             return opened.read()
@@ -139,7 +139,7 @@ class RemoteFiles:
         self._path = str(path).rstrip("/")
         self._root = _before_magic(self._path)
 
-    def listed(self) -> list[NotebookFile]:
+    def listed(self) -> list[RunFile]:
         """List the files, sorted by run id.
 
         Raises:
@@ -153,16 +153,16 @@ class RemoteFiles:
         except OSError as error:
             raise SourceUnreadable(f"{self.location} cannot be listed: {error}", hint="check the permission to list it") from error
 
-    def again(self, file: NotebookFile) -> NotebookFile | None:
+    def again(self, file: RunFile) -> RunFile | None:
         """Look at one of them again; None when it is gone."""
         return next((found for found in self.listed() if found.run_id == file.run_id), None)
 
-    def read(self, file: NotebookFile) -> bytes:
+    def read(self, file: RunFile) -> bytes:
         """Read one of them."""
         content: bytes = self._system.cat_file(file.path)
         return content
 
-    def _found(self) -> Iterator[NotebookFile]:
+    def _found(self) -> Iterator[RunFile]:
         if is_pattern(self._path):
             listed = self._system.glob(self._path, detail=True)
         elif self._path.endswith(SUFFIX) and self._system.isfile(self._path):
@@ -174,7 +174,7 @@ class RemoteFiles:
         for path, info in listed.items():
             name = str(path).removeprefix(self._root).lstrip("/")
             if name.endswith(SUFFIX) and not _LEFT_OUT & set(name.split("/")):
-                yield NotebookFile(name, str(path), _modified(info), info.get("size"))
+                yield RunFile(name, str(path), _modified(info), info.get("size"))
 
 
 def _fixed_part(where: Path) -> Path:
@@ -218,12 +218,12 @@ def _parts_fit(parts: list[str], wanted: list[str]) -> bool:
     return bool(parts) and fnmatch(parts[0], wanted[0]) and _parts_fit(parts[1:], wanted[1:])
 
 
-def _local(path: str, name: str) -> NotebookFile:
+def _local(path: str, name: str) -> RunFile:
     try:
         stat = os.stat(path)  # noqa: PTH116 - a folder may hold thousands
     except OSError:
-        return NotebookFile(name, path, None, None)
-    return NotebookFile(name, path, stat.st_mtime_ns // 1_000_000, stat.st_size)
+        return RunFile(name, path, None, None)
+    return RunFile(name, path, stat.st_mtime_ns // 1_000_000, stat.st_size)
 
 
 def _modified(info: dict[str, Any]) -> int | None:
