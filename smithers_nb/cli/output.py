@@ -214,11 +214,6 @@ def age(ms: int | None, now: int) -> str:
     return "-" if ms is None else " ".join(span(now - ms).split()[:2])
 
 
-def plural(count: int, noun: str) -> str:
-    """Write a count with its noun, such as `1 other` or `2 others`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def node_name(row: Any) -> str:
     """Write a node with its loop iteration, when it is in a loop."""
     node = str(row.node_id or "(run)")

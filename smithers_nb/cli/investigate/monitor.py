@@ -164,7 +164,7 @@ def _page(row: MonitorRow, outcome: Outcome | None) -> Iterable[str]:
     sheet = Sheet()
     sheet.headline(row.health, row.target_run_id, row.state)
     sheet.blank()
-    sheet.prose("Now", row.summary)
+    sheet.prose("Now", "" if row.root_cause else row.summary)
     sheet.prose("Why", row.root_cause)
     sheet.prose("Waits for", row.waiting_on)
     sheet.prose("In trouble", ", ".join(row.in_trouble))

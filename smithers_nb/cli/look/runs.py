@@ -18,7 +18,6 @@ from smithers_nb.cli.output import (
     moment,
     node_name,
     note,
-    plural,
     print_finding,
     print_rows,
     record,
@@ -28,6 +27,7 @@ from smithers_nb.cli.output import (
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.history.autopsies import newest_autopsies
+from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import duration
 
 if TYPE_CHECKING:

@@ -140,5 +140,5 @@ def _lifetime(run: RunRow, now: int) -> str:
     if run.started_at is None:
         return f"never; created {moment(run.created_at)} UTC" if run.created_at else ""
     if run.finished_at is not None:
-        return f"{moment(run.started_at)} UTC, over after {took((run.finished_at - run.started_at) / 1000)}"
+        return f"{moment(run.started_at)} UTC, ended after {took((run.finished_at - run.started_at) / 1000)}"
     return f"{moment(run.started_at)} UTC, {took(max(now - run.started_at, 0) / 1000)} ago"

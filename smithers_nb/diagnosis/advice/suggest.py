@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
 
+_ALL: dict[int, str] = {1: "its only attempt", 2: "both attempts"}
 _INSTEAD: dict[Suggestion, Suggestion] = {
     "retry": "escalate",
     "resume": "retry",
@@ -157,7 +158,7 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
         name = name_of(case.failure) or case.owner[0]
         return f"The failure looks transient, so {name} may succeed when it is tried again. {case.engine.continues}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
-    used = f"All {attempts} attempt(s) of {node_id} are used up" if attempts else f"{node_id} has failed"
+    used = f"{node_id} has used up {_ALL.get(attempts, f'all {attempts} attempts')}" if attempts else f"{node_id} has failed"
     detail = (
         f"The failure looks transient, so a new attempt may succeed. {used}: a resume would only replay the recorded error, "
         f"`retry-task` grants new attempts. It {case.preview.summary}."

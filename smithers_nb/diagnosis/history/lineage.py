@@ -226,7 +226,7 @@ def _value(scene: _Scene) -> Origin | None:
 
 def _came_from(scene: _Scene, known: Known, words: str) -> Origin:
     shown = readable(redact_value({known.field: words})[known.field]) or ""
-    text = f"the value `{shown}` that {scene.reader} fails on comes from {known.place}"
+    text = f"the value `{shown}` in the error of {scene.reader} comes from {known.place}"
     if known.kind == "upstream" and (agent := _agent_of(scene, known.node)):
         text += f", which {agent} answered"
     if known.kind == "input" and known.ref != f"run:{scene.runs[0].run.run_id}":

@@ -15,6 +15,7 @@ from smithers_nb.diagnosis.state.conditions import Case, last_alive
 from smithers_nb.diagnosis.state.progress import QUOTA, Tries
 from smithers_nb.diagnosis.state.stagnation import said_in_the_loop
 from smithers_nb.diagnosis.text.quotes import of_attempt, of_event, of_gate, of_run
+from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
 from smithers_nb.redact import short_line
@@ -187,7 +188,7 @@ def structural(case: Case) -> Iterator[Blocker]:
 
 
 def _given_up(case: Case, tries: Tries) -> Blocker:
-    used = f"{tries.failed} of {tries.allowed}" if tries.allowed is not None else str(tries.failed)
+    used = plural(tries.failed, "attempt") if tries.allowed is None else f"{tries.failed} of {plural(tries.allowed, 'attempt')}"
     refused = "; the engine refuses another attempt" if tries.last.retryable is False and tries.failed != tries.allowed else ""
     preview = reset_preview(case.snapshot, tries.node_id, tries.iteration)
     effects = repeated_effects(case.snapshot, preview)
@@ -204,7 +205,7 @@ def _given_up(case: Case, tries: Tries) -> Blocker:
         node_id=tries.node_id,
         iteration=tries.iteration,
         since=tries.last.finished_at,
-        reason=(f"failed on {used} attempt(s){refused}: {_said(tries.last)}; {then}"),
+        reason=(f"failed on {used}{refused}: {_said(tries.last)}; {then}"),
         commands=() if unsafe or _is_advised(case) else (_again(case, tries.last),),
         evidence=(of_attempt(tries.last),),
     )
@@ -231,7 +232,7 @@ def _retry_storm(case: Case, tries: Tries) -> Blocker:
 
 
 def _backoff(case: Case, tries: Tries) -> Blocker:
-    left = "no limit" if tries.allowed is None else f"{tries.allowed - tries.failed} attempt(s) left"
+    left = "no limit" if tries.allowed is None else f"{plural(tries.allowed - tries.failed, 'attempt')} left"
     due = tries.next_at or case.now
     if due > case.now:
         at = f"due in {span(due - case.now)}, at {when(due)}"

@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import duration, when
 
 MAX_LANES: Final = 40
@@ -57,7 +58,7 @@ class Timeline(NamedTuple):
         failed = sum(bar.tries for bar in self.bars if bar.state in {"failed", "collateral"})
         span = f", from {when(self.start)} over {duration((self.end - self.start) / 1000)}" if self.bars else ""
         nodes = len({bar.lane for bar in self.bars})
-        return f"{_counted(attempts, 'attempt')} of {_counted(nodes, 'node')}, {failed} failed{span}."
+        return f"{plural(attempts, 'attempt')} of {plural(nodes, 'node')}, {failed} failed{span}."
 
 
 def thinned(lanes: list[str], bars: list[Bar], marks: list[Mark], end: int) -> Timeline:
@@ -105,7 +106,3 @@ def _joined(parts: list[Bar]) -> Bar:
     end = max(part.end for part in parts)
     tip = f"{len(parts)} attempts {first.state}, from {when(first.start)} to {when(end)}"
     return first._replace(end=end, tries=len(parts), label=f"\u00d7{len(parts)}", tip=tip)
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -211,7 +211,7 @@ def test_backoff_says_when_and_how_often(snapshot: Make, running: Make, node: Ma
     found = only(blockers(snapshot(running(), node("n", state="pending"), *tries), NOW))
     assert (found.kind, found.until, found.commands) == ("retry-backoff", NOW - 1_000 + 2_000, ())
     assert "due in 1 s" in found.reason
-    assert "3 attempt(s) left" in found.reason
+    assert "3 attempts left" in found.reason
 
 
 @pytest.mark.parametrize(
