@@ -162,14 +162,14 @@ def _head(state: str, title: str, word: str = "") -> Html:
 
 def again(said: str, by: str, at: int) -> str:
     """Explain why something is asked that was decided or answered already."""
-    return f"Asked again: {one_line(by, 80)} said “{one_line(said, 80)}” on {when(at)}, to another version. It does not count for this one."
+    return f"Asked again: {one_line(by, 80)} said “{one_line(said, 80)}” on {when(at)} to an earlier version, which no longer counts."
 
 
 def _versions(before: Before | None) -> list[Card]:
     """Show what was decided and what is asked now, side by side."""
     if before is None:
         return []
-    names = ("Name", "Then", "Now")
+    names = ("Name", "Before", "Now")
     rows = [(name, "" if old is None else as_text(old), "" if new is None else as_text(new)) for name, old, new in before.changes]
     told = again(before.said, before.by, before.at)
     cells = ([one_line(name, 80), shown(old, 2_000), shown(new, 2_000)] for name, old, new in rows)

@@ -171,7 +171,7 @@ def test_a_gate_that_asks_something_else_shows_both_versions():
     for text in (card._repr_html_(), str(card)):
         assert all(
             part in text
-            for part in ("Asked again: ann@here said “approved” on 2023-11-14", "Pay 10 EUR?", "Pay 1000000 EUR?", "Then", "Now")
+            for part in ("Asked again: ann@here said “approved” on 2023-11-14", "Pay 10 EUR?", "Pay 1000000 EUR?", "Before", "Now")
         )
     assert "<script>" not in card._repr_html_()
     question = question_asked(
