@@ -44,14 +44,6 @@ def patrol(ledger: Ledger) -> list[Finding]:
     return [*_orphans(ledger), *_timeouts(ledger), *_orphaned_reviews(ledger)]
 
 
-def crash_loops(ledger: Ledger, connection: sa.Connection) -> dict[str, int]:
-    """Return agents with three or more failures of their beads within half an hour, and how many they were."""
-    since = ledger.now() - STALE_HOOK_MS
-    query = sa.select(bead_events.c.agent_id, sa.func.count()).where(bead_events.c.move == "fail", bead_events.c.created_at_ms >= since)
-    rows = connection.execute(query.where(bead_events.c.agent_id.is_not(None)).group_by(bead_events.c.agent_id)).all()
-    return {agent: count for agent, count in rows if count >= CRASH_LOOP}
-
-
 def started_at(connection: sa.Connection, bead_id: str) -> int | None:
     """Return when the current attempt of a bead began: its newest change to in_progress, whatever else was edited since."""
     query = sa.select(bead_events.c.created_at_ms).where(bead_events.c.bead_id == bead_id, bead_events.c.new_value == "in_progress")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 
 _TAIL: Final = 4_000
 _LOG: Final = 1_000_000
-
-
-def notebook_command(notebook: str | Path, run_id: str) -> list[str]:
-    """Return the command that runs a notebook as a durable run of ours; `run_id` is also the run whose autopsy explains a failure."""
-    return [sys.executable, "-m", "smithers_nb", "up", str(notebook), "--run-id", run_id]
 
 
 def work(  # noqa: PLR0913  # what a process is started with

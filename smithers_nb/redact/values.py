@@ -20,11 +20,6 @@ class Value(NamedTuple):
     quoted: bool
 
 
-def is_placeholder(value: str) -> bool:
-    """Return whether a value stands for a secret without being one: a mark, a variable, a reference to the environment."""
-    return _placeholder().match(value) is not None
-
-
 def looks_random(value: str) -> bool:
     """Return whether a value may be a generated one. It decides only where a name suggests a secret already."""
     return len(value) >= _RANDOM_LENGTH and _random().fullmatch(value) is not None and _worded().fullmatch(value) is None

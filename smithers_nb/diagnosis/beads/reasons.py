@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Final
 
 DEFAULT: Final = "Closed"
 """What `bd close` writes when it is given no reason."""
@@ -11,7 +11,6 @@ DEFAULT: Final = "Closed"
 TERSE: Final = 20
 """Characters from which bd's `validation.on-close` takes a reason."""
 
-ReasonClass = Literal["none", "default", "one word", "terse", "text"]
 
 _FAILURE: Final = (
     "failed",
@@ -42,17 +41,6 @@ def is_one_word(reason: str) -> bool:
 def is_terse(reason: str) -> bool:
     """Whether it has 1 to 19 characters; one word may be longer."""
     return 0 < len(reason) < TERSE
-
-
-def reason_class(reason: str) -> ReasonClass:
-    """Return the narrowest class of a stripped reason."""
-    if not reason:
-        return "none"
-    if is_default(reason):
-        return "default"
-    if is_one_word(reason):
-        return "one word"
-    return "terse" if is_terse(reason) else "text"
 
 
 def fails_by_bd(reason: str) -> bool:

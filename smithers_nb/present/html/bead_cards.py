@@ -77,11 +77,6 @@ def timeline_card(events: Sequence[BeadEventRow], caption: str = "Timeline") -> 
     return _events(events, caption, ("When (UTC)", "Event", "By", "Why"), lambda _: ())
 
 
-def activity_card(events: Sequence[BeadEventRow], caption: str = "Activity") -> Card:
-    """Show what a fleet did, newest first as given; failures are red and say why."""
-    return _events(events, caption, ("When (UTC)", "Bead", "Event", "By", "Why"), lambda event: (event.bead_id,))
-
-
 def convoys_card(convoys: Sequence[Mapping[str, Any]]) -> Card:
     """Show how far convoys are: closed, failed, total, and how each stands."""
     if not convoys:
@@ -170,10 +165,6 @@ def _why(event: BeadEventRow) -> str:
 
 def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
 
 
 def _number(value: int | None) -> str:
