@@ -68,7 +68,7 @@ def recurrence_table(recurrence: Recurrence) -> Card:
         ("Time spent in them", duration(recurrence.wall_s)),
         ("Tokens spent in them", f"{recurrence.tokens:,}" if recurrence.tokens else ""),
         ("Latest runs", ", ".join(recurrence.run_ids)),
-        ("Repair loop", recurrence.repair_loop or "no sign of one"),
+        ("Repair loop", recurrence.repair_loop),
     ]
     return _two_columns("How often this has happened", [row for row in rows if row[1]])
 

@@ -214,7 +214,14 @@ def _layout(drawn: Timeline, title: str) -> dict[str, Any]:
         "plot_bgcolor": "#ffffff",
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 11}},
         "hovermode": "closest",
-        "xaxis": {"type": "date", "range": [drawn.start - room, drawn.end + room], "gridcolor": "#e3e6eb", "zeroline": False},
+        "xaxis": {
+            "type": "date",
+            "range": [drawn.start - room, drawn.end + room],
+            "gridcolor": "#e3e6eb",
+            "zeroline": False,
+            "tickangle": 0,  # in a narrow window plotly would turn the times and cut them off
+            "nticks": 6,
+        },
         "yaxis": {
             "type": "category",
             "categoryorder": "array",

@@ -169,10 +169,14 @@ class Investigation(Shown):
         return changes_table(self.changed_since, self.last_good_run)
 
     def occurrences(self) -> Card:
-        """Show how often this failure occurred in the whole store."""
-        from smithers_nb.present.html.cards import recurrence_table, run_strip, stack
+        """Show the newest runs of the workflow, and how often this failure occurred in the whole store."""
+        from smithers_nb.present.html.cards import note, recurrence_table, run_strip, stack
 
-        return stack(run_strip(self.recent_runs, self.target_run_id, self.workflow), recurrence_table(self.recurrence))
+        seen = self.recurrence
+        return stack(
+            run_strip(self.recent_runs, self.target_run_id, self.workflow) if len(self.recent_runs) > 1 else None,
+            recurrence_table(seen) if seen.runs > 1 or seen.repair_loop else note("No other run of this store met this failure."),
+        )
 
     def proof(self) -> Card:
         """List the quotes that all this rests on, each with its row."""
