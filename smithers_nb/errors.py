@@ -24,6 +24,9 @@ SmithersNbError            hint, exit_code
 ├── ProviderError          a provider gave no answer; the internal verdict stands
 ├── NotebookError          a notebook could not be executed to its end
 ├── ReportError            a report could not be written
+├── SmitheringError        work that is built from tickets cannot begin or go on
+│   ├── TicketsRefused     the tickets are no graph of work; says which and why
+│   └── GitFailed          git refused or took too long; `command` and `output` are its own
 └── ArtifactsNotWritten    what a run made could not be put where it should go
 ```
 
@@ -267,6 +270,30 @@ class ReportError(SmithersNbError):
     """A report could not be written."""
 
     exit_code = 1
+
+
+class SmitheringError(SmithersNbError):
+    """Work that is built from tickets cannot begin or go on."""
+
+
+class TicketsRefused(SmitheringError):
+    """Tickets are no graph of work: an id is wrong or used twice, a dependency is missing, or they wait for each other."""
+
+
+class GitFailed(SmitheringError):
+    """A git command failed or took too long.
+
+    Attributes:
+        command: What was run, without the settings that every command of ours has.
+        output: The end of what git said.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, command: str, output: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.command = command
+        self.output = output
 
 
 class ArtifactsNotWritten(SmithersNbError):

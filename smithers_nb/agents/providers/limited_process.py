@@ -40,7 +40,9 @@ class Ended(NamedTuple):
     why: str = ""
 
 
-def run_bounded(words: Sequence[str], given: bytes, folder: Path, environment: Mapping[str, str], timeout_s: float) -> Ended:
+def run_bounded(  # noqa: PLR0913  # the last is an option by name
+    words: Sequence[str], given: bytes, folder: Path, environment: Mapping[str, str], timeout_s: float, *, tail: int | None = None
+) -> Ended:
     """Run a program with bytes on its standard input.
 
     Args:
@@ -49,6 +51,7 @@ def run_bounded(words: Sequence[str], given: bytes, folder: Path, environment: M
         folder: Where it runs.
         environment: All that it sees of ours.
         timeout_s: Seconds after which it is ended, with everything it started.
+        tail: Keep this many bytes of the end of its output, instead of ending it when it writes too much.
 
     Raises:
         OSError: It could not be started.
@@ -64,7 +67,7 @@ def run_bounded(words: Sequence[str], given: bytes, folder: Path, environment: M
         env={**environment, _MARK: mark},
         start_new_session=True,
     )
-    streams = _Streams(program, given)
+    streams = _Streams(program, given, tail)
     try:
         why = streams.wait(deadline, timeout_s)
     finally:
@@ -99,9 +102,10 @@ class _Kept:
 class _Streams:
     """The three pipes of a program, each with a thread, so that none of them can block another."""
 
-    def __init__(self, program: subprocess.Popen[bytes], given: bytes) -> None:
+    def __init__(self, program: subprocess.Popen[bytes], given: bytes, tail: int | None) -> None:
         self.program = program
-        self.output, self.errors = _Kept(_OUTPUT), _Kept(_ERRORS, tail=True)
+        self.output = _Kept(_OUTPUT) if tail is None else _Kept(tail, tail=True)
+        self.errors = _Kept(_ERRORS, tail=True)
         assert program.stdin is not None
         assert program.stdout is not None
         assert program.stderr is not None

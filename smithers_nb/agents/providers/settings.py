@@ -145,11 +145,11 @@ def command_settings(env: Mapping[str, str]) -> CommandSettings:
             hint=f"install it or name another CLI, {_OTHERWISE.format('remote_llm')}",
         )
     named = {name.strip() for name in env.get("CODING_AGENT_ENV", "").split(",")}
-    seen = {name: value for name, value in env.items() if name in _HANDED_ON | named or name.startswith(_OF_ITS_OWN)}
+    seen = {name: value for name, value in env.items() if name in HANDED_ON | named or name.startswith(_OF_ITS_OWN)}
     return CommandSettings((str(Path(program).absolute()), *words[1:]), seen, _timeout(env))
 
 
-_HANDED_ON: Final = frozenset(
+HANDED_ON: Final = frozenset(
     (
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "TMPDIR", "TEMP", "TMP"),
         *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"),
@@ -157,6 +157,8 @@ _HANDED_ON: Final = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "AGENT_MODEL"),
     )
 )
+"""What programs need to run, to reach the network and to find their own settings; nothing else of ours reaches one that a model chose."""
+
 _OF_ITS_OWN: Final = "CODEX_"
 _HINT: Final = "internal needs no model; remote_llm asks a server at OPENAI_BASE_URL; codex_exec runs CODING_AGENT_CMD"
 

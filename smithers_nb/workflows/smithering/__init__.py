@@ -1,0 +1,1 @@
+"""From one sentence to delivered work, with gates and proof."""
