@@ -208,6 +208,27 @@ PATHS: Final[dict[str, Path]] = {
     "shipped_without_commit": Path(
         0, "shipped_without_commit", "refinery", "Stated as shipped, but {evidence}", {"evidence": str}, {"commit": str}
     ),
+    "verification_failed": Path(
+        0,
+        "verification_failed",
+        "refinery",
+        "Not landed after {attempts} attempts: {message}",
+        {"attempts": int, "message": str},
+        {"evidence": str},
+    ),
+    "verification_infrastructure": Path(
+        0,
+        "verification_infrastructure",
+        "refinery",
+        "Could not be verified for a reason outside of the code: {message}",
+        {"message": str},
+        {"evidence": str},
+    ),
+    "tip_red": Path(0, "tip_red", "refinery", "The integration branch itself is red: {message}", {"message": str}, {"evidence": str}),
+    "left_worktree": Path(
+        0, "left_worktree", "refinery", "Something outside of the worktree changed: {message}", {"message": str}, {"evidence": str}
+    ),
+    "dependency_failed": Path(0, "dependency_failed", "scheduler", "Depends on {ticket}, which has not landed", {"ticket": str}),
     "order_failed": Path(
         0, "order_failed", "scheduler", "Order {order} failed: {error}", {"order": str, "error": str}, {}, ("order.failed",)
     ),

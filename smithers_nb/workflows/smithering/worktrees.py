@@ -104,7 +104,10 @@ class Worktrees:
         path, branch = self.path(ticket_id), self.branch(ticket_id)
         with self._lock:
             if path.exists() and not self._is_ours(path, branch):
-                shutil.rmtree(path)  # half made by a process that died, or its link was cut
+                if self._is_linked(path):  # on another branch: what was made there is kept
+                    self._put_aside(path, ticket_id)
+                    git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/head", git(path, "rev-parse", "HEAD"))
+                shutil.rmtree(path)  # else half made by a process that died, or its link was cut
             if not path.exists():
                 git(self.repo, "worktree", "prune")
                 if self.head(ticket_id) is None:
@@ -154,7 +157,7 @@ class Worktrees:
         path = self.path(ticket_id)
         with self._lock:
             if path.exists():
-                if self._is_ours(path, self.branch(ticket_id)):
+                if self._is_linked(path):
                     self._put_aside(path, ticket_id)
                 self._remove(path)
             if ticket_id in landed and self.head(ticket_id) is not None:
@@ -194,12 +197,15 @@ class Worktrees:
             return "the main checkout was switched to something else"
         return "settings or hooks of the repository changed" if after.settings != before.settings else ""
 
-    def _is_ours(self, path: Path, branch: str) -> bool:
-        """Return whether a folder is a worktree of this repository on a branch, or was taken off it by a merge that is not finished."""
+    def _is_linked(self, path: Path) -> bool:
+        """Return whether a folder is a worktree of this repository."""
         link = path / ".git"
-        if not link.is_file() or not link.read_text("utf-8", "replace").startswith(f"gitdir: {common_folder(self.repo) / 'worktrees'}"):
-            return False
-        return attempt(path, "symbolic-ref", "--quiet", "HEAD").output.strip() == f"refs/heads/{branch}"
+        ours = f"gitdir: {common_folder(self.repo) / 'worktrees'}"
+        return link.is_file() and link.read_text("utf-8", "replace").startswith(ours) and attempt(path, "rev-parse", "HEAD").code == 0
+
+    def _is_ours(self, path: Path, branch: str) -> bool:
+        """Return whether a folder is a worktree of this repository on a branch."""
+        return self._is_linked(path) and attempt(path, "symbolic-ref", "--quiet", "HEAD").output.strip() == f"refs/heads/{branch}"
 
     def _put_aside(self, path: Path, ticket_id: str) -> None:
         """Keep what an attempt left uncommitted under `refs/smithering/…` and clean the worktree."""
