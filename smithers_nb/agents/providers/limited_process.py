@@ -20,7 +20,9 @@ _OUTPUT: Final = 2_000_000
 _ERRORS: Final = 20_000
 _CHUNK: Final = 65_536
 _GRACE_S: Final = 2.0
-_MARK: Final = "SMITHERS_NB_STARTED_BY"
+MARK: Final = "SMITHERS_NB_STARTED_BY"
+"""Variable that everything has in its environment which was started here, and what that started in turn."""
+
 _ROUNDS: Final = 20
 
 
@@ -64,14 +66,14 @@ def run_bounded(  # noqa: PLR0913  # the last is an option by name
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env={**environment, _MARK: mark},
+        env={**environment, MARK: mark},
         start_new_session=True,
     )
     streams = _Streams(program, given, tail)
     try:
         why = streams.wait(deadline, timeout_s)
     finally:
-        left = _end_descendants(program, f"{_MARK}={mark}")
+        left = _end_descendants(program, f"{MARK}={mark}")
         streams.close()
     if left:
         why = f"left processes behind that could not be ended: {', '.join(map(str, sorted(left)))}"

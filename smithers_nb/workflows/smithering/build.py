@@ -18,6 +18,7 @@ from smithers_nb.model.finding import Finding, described
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.workflows.smithering.evidence import AUTOPSY, Evidence, build_folder
 from smithers_nb.workflows.smithering.landing import Lander, Outcome, Policy
+from smithers_nb.workflows.smithering.leftovers import only_builder
 from smithers_nb.workflows.smithering.scheduler import TERMINAL, Scheduler, TicketState
 from smithers_nb.workflows.smithering.ticket_autopsy import ticket_autopsy
 from smithers_nb.workflows.smithering.ticket_ledger import TicketLedger
@@ -84,36 +85,37 @@ def build(  # noqa: PLR0913  # all but two are options by name
 
     Raises:
         TicketsRefused: The tickets are no graph of work.
-        SmitheringError: There is no base branch, or somebody else moved the integration branch.
+        SmitheringError: There is no base branch, another process builds this run, or somebody else moved the integration branch.
     """
     began = time.monotonic()
     policy = policy or Policy()
     graph = TicketGraph(tickets)
     trees = Worktrees(repo, run_id, base_branch)
-    trees.prepare()
     folder = build_folder(artifacts, run_id)
-    site = _Site(graph, trees, folder, TicketLedger(ledger, run_id, trees.integration) if ledger else None, on_change)
-    landed = {name: commit for name, commit in trees.landed().items() if name in graph.tickets}
-    for name in landed:
-        trees.close(name, landed)  # whoever landed it may have died before it cleaned up
-    lander = Lander(trees, run_id, policy, site.evidence)
-    worker = TicketWork(lander, workforce, run_id=run_id, policy=policy, evidence_of=site.evidence, parallel=parallel)
-    scheduler = Scheduler(
-        graph,
-        worker,
-        lambda entries: site.land(lander, entries),
-        landed=landed,
-        used=site.used(),
-        parallel=parallel,
-        attempts=policy.attempts,
-        batch=policy.batch,
-        on_change=site.changed,
-    )
-    try:
-        states = scheduler.run()
-    finally:
-        trees.close_checkouts()
-        site.write_index()
+    with only_builder(trees):
+        trees.prepare()
+        site = _Site(graph, trees, folder, TicketLedger(ledger, run_id, trees.integration) if ledger else None, on_change)
+        landed = {name: commit for name, commit in trees.landed().items() if name in graph.tickets}
+        for name in landed:
+            trees.close(name, landed)  # whoever landed it may have died before it cleaned up
+        lander = Lander(trees, run_id, policy, site.evidence)
+        worker = TicketWork(lander, workforce, run_id=run_id, policy=policy, evidence_of=site.evidence, parallel=parallel)
+        scheduler = Scheduler(
+            graph,
+            worker,
+            lambda entries: site.land(lander, entries),
+            landed=landed,
+            used=site.used(),
+            parallel=parallel,
+            attempts=policy.attempts,
+            batch=policy.batch,
+            on_change=site.changed,
+        )
+        try:
+            states = scheduler.run()
+        finally:
+            trees.close_checkouts()
+            site.write_index()
     return BuildResult(
         run_id=run_id,
         branch=trees.integration,

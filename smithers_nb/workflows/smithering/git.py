@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from smithers_nb.agents.providers.limited_process import MARK
 from smithers_nb.agents.providers.settings import HANDED_ON
 from smithers_nb.errors import GitFailed
 from smithers_nb.redact import redact
@@ -37,6 +38,7 @@ _SETTINGS: Final = {
     "user.email": AUTHOR[1],
 }
 _COMMAND: Final = ["git", "--no-pager", *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}"))]
+_ALWAYS: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_CONFIG_COUNT": "0", "LC_ALL": "C", "GIT_EDITOR": "true"}
 _TIMEOUT_S: Final = 300.0
 _LINES: Final = 12
 _UNFINISHED: Final = {
@@ -180,7 +182,7 @@ def preflight(repo: Path, base: str) -> list[Problem]:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in HANDED_ON}
-    return kept | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_CONFIG_COUNT": "0", "LC_ALL": "C", "GIT_EDITOR": "true"}
+    return {**kept, **_ALWAYS, MARK: "git"}
 
 
 def _shown(words: Iterable[str]) -> str:

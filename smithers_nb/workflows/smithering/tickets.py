@@ -68,6 +68,7 @@ class TicketGraph:
         if dangling:
             raise TicketsRefused(f"dependencies that no ticket has as its id: {', '.join(dangling)}", hint=_HINT)
         self.tickets = {name: given[name] for name in _ordered(given)}
+        self._rank = {name: number for number, name in enumerate(self.tickets)}
         self._dependents: dict[str, list[str]] = {name: [] for name in self.tickets}
         for name, ticket in self.tickets.items():
             for other in dict.fromkeys(ticket.depends_on):
@@ -98,7 +99,7 @@ class TicketGraph:
         while level:
             level = [name for above in level for name in self._dependents[above] if name not in found]
             found.update(level)
-        return [name for name in self.tickets if name in found] if found else []
+        return sorted(found, key=self._rank.__getitem__)
 
 
 def _check(ticket: Ticket, given: Collection[str]) -> None:

@@ -161,7 +161,8 @@ class Worktrees:
                     self._put_aside(path, ticket_id)
                 self._remove(path)
             if ticket_id in landed and self.head(ticket_id) is not None:
-                git(self.repo, "update-ref", "-d", f"refs/heads/{self.branch(ticket_id)}")
+                # where that fails, the branch stays until the next build of the run closes the ticket again
+                attempt(self.repo, "update-ref", "-d", f"refs/heads/{self.branch(ticket_id)}")
 
     def close_checkouts(self) -> None:
         """Remove the folders for verifications."""
