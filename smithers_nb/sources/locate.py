@@ -36,7 +36,7 @@ def open_source(where: str | Path | None = None) -> Source:
             (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
             `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`,
             `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); session logs of agent CLIs (`SESSION.jsonl`,
-            `logs/*.jsonl`, `sessions:FOLDER`, `claude:` and `codex:` for the usual places); None is the current folder.
+            `logs/*.jsonl`, `sessions:FOLDER`, `claude:`, `codex:` and `gemini:` for the usual places); None is the current folder.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -153,7 +153,7 @@ def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
 def _open_file(path: Path) -> Source:
     if path.name.endswith(SUFFIX):
         return _open_notebooks(path)
-    if is_session(path.name):
+    if is_session(str(path)):
         return _open_sessions(path)
     source = _checked(path)
     project = path.absolute().parent
@@ -312,7 +312,7 @@ def _open_sessions(path: Path) -> Source:
 
 
 def _open_sessions_url(url: str) -> Source:
-    """Open `sessions:PLACE`, or `claude:` and `codex:` for the usual place of that CLI; `claude:PLACE` is another one."""
+    """Open `sessions:PLACE`, or `claude:`, `codex:` and `gemini:` for the usual place of that CLI; `claude:PLACE` is another one."""
     scheme, _, place = url.partition(":")
     named = Path(unquote(place).removeprefix("//")).expanduser() if place.strip("/") else None
     path = named or (Path() if scheme == "sessions" else usual_place(scheme))
@@ -346,7 +346,7 @@ OPENERS: Final[dict[str, Callable[[str], Source]]] = {
     "file": _open_file_url,
     "journal": _open_journal_url,
     "notebooks": _open_notebooks_url,
-    **dict.fromkeys(("sessions", "claude", "codex"), _open_sessions_url),
+    **dict.fromkeys(("sessions", "claude", "codex", "gemini"), _open_sessions_url),
     "env": _open_named,
     "beads": _open_beads,
     **dict.fromkeys(POSTGRES, _open_postgres_url),

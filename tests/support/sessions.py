@@ -1,4 +1,4 @@
-"""Small session logs, record by record, as Claude Code and Codex write them."""
+"""Small session logs, record by record, as the CLIs write them."""
 
 from __future__ import annotations
 
@@ -77,4 +77,47 @@ def write_log(path, *records):
     """Write a log and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(log(*records))
+    return path
+
+
+def chat(*records):
+    """A chat of Gemini CLI: its head before the records."""
+    return [{"sessionId": SESSION, "projectHash": "ab12", "kind": "main", "directories": ["/home/dev/shop"]}, *records]
+
+
+def gemini(key, words="", *calls, **more):
+    """A message of the agent in a chat."""
+    return {"id": key, "type": "gemini", "content": words, "model": "gemini-x", "toolCalls": list(calls)} | more
+
+
+def gemini_call(key, status, answer="", **args):
+    """A call in a message of a chat."""
+    return {"id": key, "name": "run_shell_command", "args": args, "status": status, "resultDisplay": answer}
+
+
+def asked(words, key="msg_1", **part):
+    """A prompt in an export of OpenCode."""
+    return {"info": {"id": key, "role": "user"}, "parts": [{"type": "text", "text": words} | part]}
+
+
+def answered(*parts, finish="stop", key="msg_2", **info):
+    """A message of the agent in an export of OpenCode."""
+    told = {"id": key, "role": "assistant", "modelID": "m", "tokens": {"input": 3, "output": 2, "cache": {"read": 1, "write": 0}}}
+    return {"info": told | ({"finish": finish} if finish else {}) | info, "parts": list(parts)}
+
+
+def words(text):
+    """Words in a message of OpenCode."""
+    return {"type": "text", "text": text}
+
+
+def used(status, tool="bash", answer="", code=None, key="c1"):
+    """A call of a tool with its result in a message of OpenCode."""
+    state = {"status": status, "input": {"command": "make"}, "metadata": {"exit": code}}
+    return {"type": "tool", "tool": tool, "callID": key, "state": state | {"error" if status == "error" else "output": answer}}
+
+
+def write_document(path, messages, **head):
+    """Write a session that is one JSON document and return its path."""
+    path.write_text(json.dumps(head | {"messages": list(messages)}))
     return path

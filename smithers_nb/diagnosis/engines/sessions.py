@@ -1,7 +1,7 @@
 """Commands for a session of an agent CLI: its own command resumes it; what only looks at it is our own command line.
 
-Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in), of Codex (`codex resume ID`) and
-of Gemini CLI (`gemini --resume ID`).
+Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in), of Codex (`codex resume ID`),
+of Gemini CLI (`gemini --resume ID`) and of OpenCode (`opencode --session ID`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from smithers_nb.diagnosis.engines.files import FileCommands
 
-_RESUME: Final = {"Codex": ("codex", "resume"), "Gemini CLI": ("gemini", "--resume")}
+_RESUME: Final = {"Codex": ("codex", "resume"), "Gemini CLI": ("gemini", "--resume"), "OpenCode": ("opencode", "--session")}
 
 
 class SessionCommands(FileCommands):

@@ -170,6 +170,8 @@ def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequ
 
 def _doubts(told: dict[str, Any]) -> Iterator[str]:
     """Describe what the log itself leaves in doubt."""
+    if told.get("document"):
+        yield "Its records are counted as messages, from 0: line 3 is `.messages[3]`."
     if told.get("ids"):
         yield f"The file holds {len(told['ids'])} session ids; it is read as one, and its last turn decides."
     if told.get("tornTail"):

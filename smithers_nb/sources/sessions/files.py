@@ -12,15 +12,22 @@ from typing import Final
 from smithers_nb.sources.files import LocalFiles, RunFile
 
 SUFFIX: Final = ".jsonl"
-_SUFFIXES: Final = (SUFFIX, f"{SUFFIX}.gz")
+DOCUMENT: Final = ".json"
+_LINES: Final = (SUFFIX, f"{SUFFIX}.gz")
+_CHATS: Final = ("session-", "ses_")
+"""How a CLI begins the name of a session that is one JSON document; in a folder no other is taken for one."""
 _NO_SESSIONS: Final = frozenset({"history.jsonl", "journal.jsonl"})
-_HOMES: Final = {"claude": ("CLAUDE_CONFIG_DIR", ".claude", "projects"), "codex": ("CODEX_HOME", ".codex", "sessions")}
-"""CLI to the variable that names its folder, that folder in the home folder, and the folder of the logs in it."""
+_HOMES: Final = {
+    "claude": ("CLAUDE_CONFIG_DIR", ".claude", "projects"),
+    "codex": ("CODEX_HOME", ".codex", "sessions"),
+    "gemini": ("", ".gemini", "tmp"),
+}
+"""CLI to the variable that names its folder, if it has one, that folder in the home folder, and the folder of the logs in it."""
 
 
 def is_session(run: object) -> bool:
-    """Return whether what a person named as a run is a session log, and so a place by itself."""
-    return isinstance(run, str) and run.endswith(_SUFFIXES)
+    """Return whether what a person named as a run is a session log, and so a place by itself; a JSON document has to be there."""
+    return isinstance(run, str) and (run.endswith(_LINES) or (run.endswith(DOCUMENT) and Path(run).is_file()))
 
 
 def holds_sessions(folder: Path) -> bool:
@@ -29,19 +36,30 @@ def holds_sessions(folder: Path) -> bool:
 
 
 def usual_place(cli: str) -> Path:
-    """Return the folder in which a CLI keeps its logs: `claude` or `codex`."""
+    """Return the folder in which a CLI keeps its logs: `claude`, `codex` or `gemini`."""
     variable, home, inner = _HOMES[cli]
-    return (Path(os.environ[variable]) if os.environ.get(variable) else Path.home() / home) / inner
+    return (Path(os.environ[variable]) if variable and os.environ.get(variable) else Path.home() / home) / inner
 
 
 def session_files(path: Path) -> SessionFiles:
     """Return the logs of a place; of the folder of a CLI only those in the folder that it keeps them in."""
     inner = next((path / inner for _, _, inner in _HOMES.values() if path.is_dir() and (path / inner).is_dir()), path)
-    return SessionFiles(str(inner), _SUFFIXES)
+    named = path.name.endswith(DOCUMENT)
+    return SessionFiles(str(inner), (*_LINES, DOCUMENT), named=named)
 
 
 class SessionFiles(LocalFiles):
-    """Session logs on this machine; the CLIs' other files of that kind are left out."""
+    """Session logs on this machine; the CLIs' other files of that kind are left out.
+
+    Args:
+        where: A file, a folder with folders in it, or a pattern.
+        suffixes: How their names end.
+        named: JSON documents were asked for by name, so each of them counts.
+    """
+
+    def __init__(self, where: str, suffixes: tuple[str, ...], *, named: bool = False) -> None:
+        super().__init__(where, suffixes)
+        self._named = named
 
     def listed(self) -> list[RunFile]:
         """List the files, sorted by run id.
@@ -49,4 +67,9 @@ class SessionFiles(LocalFiles):
         Raises:
             SourceVanished: The place is gone.
         """
-        return [file for file in super().listed() if file.run_id.rpartition("/")[2] not in _NO_SESSIONS]
+        return [file for file in super().listed() if self._is_log(file.run_id.rpartition("/")[2])]
+
+    def _is_log(self, name: str) -> bool:
+        if name.endswith(DOCUMENT):
+            return self._named or name.startswith(_CHATS)
+        return name not in _NO_SESSIONS

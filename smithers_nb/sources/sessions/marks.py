@@ -24,6 +24,8 @@ Json = Mapping[str, Any]
 
 _READ: Final = 8_000
 _KEPT: Final = 1_000
+_MAX_TIME: Final = 10**14
+"""Epoch milliseconds, in the year 5138; what is more is no time."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class About:
         branch: Branch of the repository there.
         model: Model that answered last.
         parent: Id of the session that started this one.
+        document: The log is one JSON document: a record's number is its place among the messages, from 0.
         unknown: Records of a type that this version does not know, by type.
     """
 
@@ -69,6 +72,7 @@ class About:
     branch: str = ""
     model: str = ""
     parent: str = ""
+    document: bool = False
     unknown: dict[str, int] = field(default_factory=dict)
 
     def count_unknown(self, name: str) -> None:
@@ -119,4 +123,6 @@ def joined(content: object) -> str:
 def time_of(record: Json) -> int | None:
     """Return when a record was written, epoch milliseconds."""
     stamp = record.get("timestamp")
-    return epoch_ms(stamp) if isinstance(stamp, str) else None
+    if isinstance(stamp, str):
+        return epoch_ms(stamp)
+    return stamp if isinstance(stamp, int) and 0 < stamp < _MAX_TIME else None

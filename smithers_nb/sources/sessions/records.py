@@ -1,4 +1,4 @@
-"""Reading a log line by line, whole or only its two ends, without keeping it.
+"""Reading a log line by line, whole or only its two ends, without keeping it; one that is a JSON document is read at once.
 
 A line that is not valid JSON is counted; when it is the last one, it is being written. Two ends are enough to list a session: what it
 says of itself stands in front, how it ended at the back.
@@ -14,22 +14,27 @@ from typing import IO, Any, Final, cast
 
 import orjson
 
-from smithers_nb.sources.sessions import claude, codex, gemini
+from smithers_nb.sources.sessions import claude, codex, gemini, gemini_chat, opencode
 from smithers_nb.sources.sessions.claude import ClaudeCode
 from smithers_nb.sources.sessions.codex import Codex
 from smithers_nb.sources.sessions.fold import Fold, Session
 from smithers_nb.sources.sessions.gemini import GeminiStream
-from smithers_nb.sources.sessions.marks import Adapter, AdapterMaker, Json, Mark, time_of
+from smithers_nb.sources.sessions.gemini_chat import GeminiChat
+from smithers_nb.sources.sessions.marks import Adapter, AdapterMaker, Json, Mark, mapping, time_of
+from smithers_nb.sources.sessions.opencode import OpenCode
 
 _HEAD: Final = 16_384
 _TAIL: Final = 32_768
 _TRIED: Final = 200
 _MAX_TORN: Final = 100
+_DOCUMENT: Final = ".json"
 Line = tuple[int, bytes]
 _ADAPTERS: Final[tuple[tuple[Callable[[Json], bool], AdapterMaker], ...]] = (
     (codex.is_codex, Codex),
     (claude.is_claude, ClaudeCode),
     (gemini.is_gemini, GeminiStream),
+    (gemini_chat.is_gemini_chat, GeminiChat),
+    (opencode.is_opencode, OpenCode),
 )
 """What a CLI's record is known by, and what reads it; a new CLI adds one line."""
 
@@ -45,6 +50,8 @@ def read_session(path: str) -> Session:
         NotASession: It is something else.
         OSError: It cannot be read.
     """
+    if path.endswith(_DOCUMENT):
+        return _of_document(path)
     with _opened(path) as file:
         return _folded(enumerate(file, 1))
 
@@ -57,7 +64,7 @@ def read_ends(path: str) -> Session:
         OSError: It cannot be read.
     """
     size = os.stat(path).st_size  # noqa: PTH116 - a folder may hold thousands
-    if size <= _HEAD + 2 * _TAIL or path.endswith(".gz"):
+    if size <= _HEAD + 2 * _TAIL or path.endswith((".gz", _DOCUMENT)):
         return read_session(path)
     with open(path, "rb") as file:  # noqa: PTH123 - a folder may hold thousands
         head = file.read(_HEAD).split(b"\n")[:-1] or [file.readline()]
@@ -78,20 +85,54 @@ def events_of(path: str) -> Iterator[tuple[int, int | None, Mark]]:
     Raises:
         OSError: It cannot be read.
     """
-    with _opened(path) as file:
-        adapter: Adapter | None = None
-        for number, line in enumerate(file, 1):
-            record = _json(line)
-            if record is None:
-                continue
-            adapter = adapter or adapter_of(record)
-            for mark in adapter.marks(record) if adapter else ():
-                yield number, time_of(record), mark
+    adapter: Adapter | None = None
+    for number, record in _records(path):
+        adapter = adapter or adapter_of(record)
+        for mark in adapter.marks(record) if adapter else ():
+            yield number, time_of(record), mark
 
 
 def adapter_of(record: Json) -> Adapter | None:
     """Return what reads records like this one; None when nothing does."""
     return next((adapter() for is_its_own, adapter in _ADAPTERS if is_its_own(record)), None)
+
+
+def _records(path: str) -> Iterator[tuple[int, Json]]:
+    if path.endswith(_DOCUMENT):
+        yield from _messages(path)
+        return
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if (record := _json(line)) is not None:
+                yield number, record
+
+
+def _of_document(path: str) -> Session:
+    reader = _Reader()
+    for number, record in _messages(path):
+        reader.take_record(number, record)
+    session = reader.session(whole=True)
+    session.about.document = True
+    return session
+
+
+def _messages(path: str) -> Iterator[tuple[int, Json]]:
+    """Yield the head of a document and its messages, each with its place among them from 0, and with a time where it has one.
+
+    Raises:
+        NotASession: It is not one JSON object with a list of messages.
+    """
+    document = _json(Path(path).read_bytes())
+    if document is None:
+        raise NotASession("it is no JSON object")
+    messages = document.get("messages")
+    if not isinstance(messages, list):
+        raise NotASession(_shape(document))
+    yield 0, {key: value for key, value in document.items() if key != "messages"}
+    for number, message in enumerate(messages):
+        if isinstance(message, dict):
+            created = mapping(mapping(message.get("info")).get("time")).get("created")
+            yield number, message if created is None else message | {"timestamp": created}
 
 
 def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
@@ -107,7 +148,7 @@ def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
 
 
 class _Reader:
-    """Takes lines one by one; what is not JSON is counted, and the first record that a CLI is known by chooses the adapter."""
+    """Takes lines or records one by one; what is not JSON is counted."""
 
     def __init__(self, like: Session | None = None) -> None:
         self.adapter: Adapter | None = None
@@ -126,10 +167,14 @@ class _Reader:
         """Take one line."""
         record = _json(line)
         self.count, self.tail = number, record is None
-        if record is None:
-            if len(self.torn) < _MAX_TORN:
-                self.torn.append(number)
-            return
+        if record is not None:
+            self.take_record(number, record)
+        elif len(self.torn) < _MAX_TORN:
+            self.torn.append(number)
+
+    def take_record(self, number: int, record: Json) -> None:
+        """Take one record; the first that a CLI is known by chooses the adapter."""
+        self.count = number
         if self.adapter is None or self.fold is None:
             self.shape = self.shape or _shape(record)
             self.adapter = adapter_of(record)
@@ -171,7 +216,7 @@ def _shape(record: Json | None) -> str:
     if not record:
         return ""
     keys = ", ".join(sorted(record)[:5])
-    return f"its records have the keys {keys}, which is no record of Claude Code, Codex or Gemini CLI"
+    return f"its records have the keys {keys}, which is no record of Claude Code, Codex, Gemini CLI or OpenCode"
 
 
 def _json(line: bytes) -> dict[str, Any] | None:

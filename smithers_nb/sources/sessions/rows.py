@@ -103,6 +103,7 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "failedCalls": sum(turn.failed_calls for turn in session.turns if not turn.dead),
         "rolledBack": sum(turn.dead for turn in session.turns),
         "lines": session.lines,
+        "document": about.document,
         "torn": session.torn,
         "tornTail": session.tail,
         "unknown": about.unknown,

@@ -34,7 +34,7 @@ class SessionSource(FileSource[_Read]):
 
     kind = KIND
     nothing = "no session logs"
-    meant = "a session log of Claude Code, Codex or Gemini CLI"
+    meant = "a session log of Claude Code, Codex, Gemini CLI or OpenCode"
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """List run ids that start with a prefix, or whose file's name or session id does, sorted, at most `limit`."""

@@ -1,11 +1,31 @@
-"""How a session ended, which line proves it, whose fault it was: by the kinds of record, for both CLIs."""
+"""How a session ended, which line proves it, whose fault it was: by the kinds of record, for each CLI."""
 
 from __future__ import annotations
 
 import pytest
 
 from smithers_nb import connect
-from tests.support.sessions import SESSION, api_error, call, codex, event, item, result, retry, said, user, write_log
+from tests.support.sessions import (
+    SESSION,
+    answered,
+    api_error,
+    asked,
+    call,
+    chat,
+    codex,
+    event,
+    gemini,
+    gemini_call,
+    item,
+    result,
+    retry,
+    said,
+    used,
+    user,
+    words,
+    write_document,
+    write_log,
+)
 
 REFUSED = "The user doesn't want to proceed with this tool use. To tell you how to proceed, the user said:\nuse pnpm"
 STOPPED = "[Request interrupted by user for tool use]"
@@ -132,6 +152,56 @@ GEMINI = {
     "cut after a missing skill": ([TOLD, INIT, TOLD, USED, UNKNOWN, USED], "cut", "environment", 5),
     "no result": ([INIT, TOLD, BUILT], "cut", None, 3),
 }
+HI = {"id": "u1", "type": "user", "content": [{"text": "build it"}]}
+MORE = {"id": "u2", "type": "user", "content": "and now?"}
+BUILDING = gemini("g1", "", gemini_call("a", "executing", command="make"))
+CHATS = {
+    "answered": ([HI, gemini("g1", "", gemini_call("a", "success", "ok", command="make")), gemini("g2", "Built.")], "finished", None, 4),
+    "written again": ([HI, BUILDING, gemini("g1", "", gemini_call("a", "success", "ok")), gemini("g2", "Built.")], "finished", None, 5),
+    "an open approval": ([HI, gemini("g1", "", gemini_call("a", "awaiting_approval", command="rm x"))], "waiting", None, 3),
+    "still in a call": ([HI, BUILDING], "cut", None, 3),
+    "refused": ([HI, gemini("g1", "", gemini_call("a", "cancelled", "User did not allow tool call"))], "cut", None, 3),
+    "cancelled": ([HI, BUILDING, {"id": "n", "type": "info", "content": "Request cancelled."}], "interrupted", None, 4),
+    "an error": ([HI, {"id": "n", "type": "error", "content": "[API Error: You have exhausted your quota (429)]"}], "failed", None, 3),
+    "rewound": ([HI, gemini("g1", "Built."), MORE, {"id": "n", "type": "error", "content": "x"}, {"$rewindTo": "u2"}], "finished", None, 3),
+}
+NO_KEY = {"name": "ProviderAuthError", "data": {"message": "Incorrect API key provided", "statusCode": 401}}
+STOP = {"name": "MessageAbortedError", "data": {"message": "Aborted"}}
+RAN = answered(used("completed", answer="ok", code=0), finish="tool-calls")
+FAILED = answered(used("completed", code=2), finish="tool-calls")
+EXPORTS = {
+    "answered": ([asked("hi"), RAN, answered(words("Built."))], "finished", None, 2),
+    "no answer": ([asked("hi")], "cut", None, 0),
+    "a dead turn": ([asked("hi"), RAN, answered(finish="")], "cut", None, 2),
+    "still in a call": ([asked("hi"), answered(used("running"), finish="")], "cut", None, 1),
+    "asks": ([asked("hi"), answered(used("pending", "question"), finish="")], "waiting", None, 1),
+    "aborted": ([asked("hi"), RAN, answered(finish="", error=STOP)], "interrupted", None, 2),
+    "no key": ([asked("hi"), answered(finish="", error=NO_KEY)], "failed", "environment", 1),
+    "cut at the limit": ([asked("hi"), answered(words("Once"), finish="length")], "failed", "agent-flake", 1),
+    "exit codes are work": (
+        [asked("hi"), FAILED, answered(words("x"))],
+        "finished",
+        None,
+        2,
+    ),
+    "the machine": (
+        [asked("hi"), answered(used("completed", answer="bash: go: command not found", code=127), finish="tool-calls")],
+        "cut",
+        "environment",
+        1,
+    ),
+    "a rule": (
+        [
+            asked("hi"),
+            answered(used("error", answer="The user has specified a rule which prevents you from using this specific tool call.")),
+            answered(words("ok")),
+        ],
+        "finished",
+        "environment",
+        1,
+    ),
+    "told to go on": ([asked("hi"), answered(words("ok")), asked("Continue if you have next steps", synthetic=True)], "finished", None, 1),
+}
 
 
 def explain(path):
@@ -171,6 +241,28 @@ def test_gemini(tmp_path, name):
     why = explain(write_log(tmp_path / "stream.jsonl", *records))
     assert (why.state, why.failure_class) == (state, failure_class)
     assert line in lines(why)
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_gemini_chats(tmp_path, name):
+    """State and the line that proves it; an open approval is one that can be seen."""
+    records, state, failure_class, line = CHATS[name]
+    why = explain(write_log(tmp_path / "session-1.jsonl", *chat(*records)))
+    assert why.state == state
+    assert failure_class is None or why.failure_class == failure_class
+    assert line in lines(why)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_opencode(tmp_path, name):
+    """State, class and the message that proves it, by its place in the export."""
+    messages, state, failure_class, place = EXPORTS[name]
+    why = explain(
+        write_document(tmp_path / "export.json", messages, info={"id": "ses_1", "version": "1.15.6", "directory": "/home/dev/shop"})
+    )
+    assert (why.state, why.failure_class) == (state, failure_class)
+    assert place in lines(why)
+    assert why.advice is None or why.commands == ("opencode --session ses_1",)
 
 
 def test_what_to_do_is_the_command_of_that_cli(tmp_path):

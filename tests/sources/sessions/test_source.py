@@ -12,7 +12,7 @@ from smithers_nb.errors import SourceUnreadable
 from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, RunRow, TokenRow
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.records import read_ends, read_session
-from tests.support.sessions import SESSION, api_error, call, codex, event, log, result, said, user, write_log
+from tests.support.sessions import SESSION, api_error, call, codex, event, log, result, said, user, write_document, write_log
 
 
 @pytest.fixture
@@ -37,6 +37,30 @@ def test_places(home, monkeypatch, place):
         f"{SESSION}.jsonl": "finished",
         "b.jsonl": "failed",
     }
+
+
+def test_a_document_counts_where_it_was_named(tmp_path):
+    """In a folder only what a CLI calls a session is one; a file or a pattern may have any name, and its messages are counted from 0."""
+    chats = tmp_path / ".gemini" / "tmp" / "shop" / "chats"
+    chats.mkdir(parents=True)
+    said_hi = [{"id": "u", "type": "user", "content": "hi"}, {"id": "g", "type": "gemini", "content": "hello"}]
+    for name in ("session-2026.json", "notes.json"):
+        write_document(chats / name, said_hi, sessionId=SESSION, projectHash="ab")
+    with connect(f"gemini:{tmp_path / '.gemini'}") as project:
+        assert [(run_id.rpartition("/")[2], state) for run_id, state in project.runs()[["run_id", "state"]].to_numpy()] == [
+            ("session-2026.json", "finished")
+        ]
+    with connect(chats / "notes.json") as project:
+        why = project.run("notes.json").why()
+    assert [piece.ref for piece in why.evidence] == ["line:1"]
+    assert "counted as messages" in why.summary
+
+
+def test_a_json_file_that_is_no_session_is_told(tmp_path):
+    """It says what the file holds instead."""
+    write_document(tmp_path / "package.json", [1], name="shop")
+    with pytest.raises(SourceUnreadable, match=r"keys name.* no record of"):
+        connect(tmp_path / "package.json").runs()
 
 
 def test_a_subagent_is_a_child_run(home):
