@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "classify": ("look.classify", "Classify error messages read from standard input."),
         "bug": ("investigate.bug", "Report a bug of Smithers, after showing what would be sent."),
         "incident": ("investigate.incident", "Follow an orchestrator's runbook: triage, classify, recover, escalate, close."),
+        "verify": ("investigate.verify", "Check that a bundle of an incident or a delivery is what its manifest says."),
         "beads": ("investigate.beads", "Work items: why they failed, and which reasons a fleet loses."),
         "watch": ("investigate.watch", "Launch an autopsy for every run that fails in a Smithers project."),
         "demo": ("investigate.demo", "Autopsy a failed run of the bundled example store."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.app import DONE, FAILED, WAITING
+from smithers_nb.cli.investigate.verify import verify
 from smithers_nb.cli.options import CommandContext, Utf8, command, group
 from smithers_nb.cli.output import note, print_finding
 from smithers_nb.cli.run_options import by_option, database_option, detach_option, location_of
@@ -250,21 +251,6 @@ def escalate(  # noqa: PLR0913  # its options
     filed = write_bundle(case, found, to=to, notebook=notebook)
     print_finding(filed, ask.fmt, lambda: [filed.summary])
     return DONE
-
-
-@command(
-    "verify",
-    click.argument("bundle", type=click.Path(path_type=Path), metavar="BUNDLE"),
-    example="smithers-nb incident verify escalation-20261120-125835-nightly-20261120125900.tar",
-    store=False,
-)
-def verify(ask: CommandContext, bundle: Path) -> int:
-    """Check that a bundle is what its manifest says. Exit codes: 0 it is, 1 it is not."""
-    from smithers_nb.workflows.incident.bundle import verify_bundle
-
-    found = verify_bundle(bundle)
-    print_finding(found, ask.fmt, lambda: [found.summary, *(f"  {problem}" for problem in found.problems)])
-    return DONE if found.ok else FAILED
 
 
 @command(

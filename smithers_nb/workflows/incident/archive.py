@@ -7,7 +7,6 @@ contents alone (sorted, no times, no owners); times are in the manifest beside i
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Final, cast
 from smithers_nb.artifacts import write_whole
 from smithers_nb.errors import ArtifactsNotWritten
 from smithers_nb.model.finding import Finding
+from smithers_nb.workflows.bundle import plain_member
 
 if TYPE_CHECKING:
     from smithers_nb.sources.rundir.directory import Entry, RunDirectory
@@ -161,17 +161,6 @@ class HashingWriter:
         return self._digest.hexdigest()
 
 
-def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a file whose bytes in the tar depend on its name and content alone."""
-    tar.addfile(_member(name, len(content)), io.BytesIO(content))
-
-
-def _member(name: str, size: int) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = size, 0o600
-    return member
-
-
 def _copied(run: RunDirectory, out: HashingWriter) -> Iterator[ArchivedFile]:
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
         for entry in run.entries:
@@ -185,7 +174,7 @@ def _copy(run: RunDirectory, entry: Entry, tar: tarfile.TarFile) -> ArchivedFile
     with suppress(OSError), run.open(entry.path) as file:  # without a hash the manifest says that it could not be read
         before = os.fstat(file.fileno())
         content = _Exactly(file, before.st_size)
-        tar.addfile(_member(entry.path, before.st_size), cast("IO[bytes]", content))
+        tar.addfile(plain_member(entry.path, before.st_size), cast("IO[bytes]", content))
         after = os.fstat(file.fileno())
         unsteady = content.short or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
         return replace(row, size=before.st_size, mtime_ns=before.st_mtime_ns, sha256=content.hexdigest(), unsteady=unsteady)

@@ -7,7 +7,6 @@ owners, sorted names. The bundle is written whole or not at all, and it can be v
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -16,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from smithers_nb.artifacts import safe_name, write_whole
-from smithers_nb.errors import ArtifactsNotWritten, ParameterError
+from smithers_nb.artifacts import safe_name
 from smithers_nb.model.finding import Finding
 from smithers_nb.redact import redact, redact_value
-from smithers_nb.workflows.incident.archive import add_bytes, read_archive
+from smithers_nb.workflows.bundle import as_json, file_bundle, packed, sha256
+from smithers_nb.workflows.incident.archive import read_archive
 from smithers_nb.workflows.incident.narrative import escalation_report, timeline
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.incident.casefile import CaseFile
     from smithers_nb.workflows.incident.results import Classification
 
-MANIFEST: Final = "manifest.json"
 REPORT: Final = "report.md"
 _STEP: Final = "escalate"
 _TEXT_BUDGET: Final = 1_500_000
@@ -81,21 +79,6 @@ class Bundle(Finding):
     files: tuple[BundledFile, ...]
 
 
-class Verification(Finding):
-    """Whether a bundle is what its manifest says.
-
-    Attributes:
-        ok: It is; `problems` says what is not.
-    """
-
-    ok: bool
-    summary: str
-    file: str
-    sha256: str
-    members: int
-    problems: tuple[str, ...] = ()
-
-
 @dataclass
 class _Content:
     """The run's files as they were before anything was run, or as they are now."""
@@ -141,76 +124,29 @@ def write_bundle(case: CaseFile, found: Classification, *, to: str | Path | None
     commands = case.commands()
     members |= {
         REPORT: escalation_report(case, found, files).encode("utf-8", "replace"),
-        "classification.json": _json(found.as_json()),
+        "classification.json": as_json(found.as_json()),
         "commands.jsonl": b"".join(_line(command.as_json()) for command in commands),
         # not that it was filed before: the same evidence gives the same bytes
         "steps.jsonl": b"".join(_line(step) for step in case.log.steps() if step.get("step") != _STEP),
-        "env.json": _json(_environment(case)),
+        "env.json": as_json(_environment(case)),
         "timeline.md": timeline(case, files).encode("utf-8", "replace"),
     }
     if notebook is not None:
-        members["triage.ipynb"] = _json(redact_value(json.loads(notebook.read_bytes()), personal=True))
-    manifest = {
-        "schema": 1,
-        "runId": case.run_id,
-        "profile": case.profile.name,
-        "taken": "before" if archive else "now",
-        "members": {name: {"size": len(data), "sha256": _sha(data)} for name, data in sorted(members.items())},
-        "files": [file.as_json() for file in files],
-    }
-    data = _packed(members, _json(manifest))
-    digest = _sha(data)
-    name = f"escalation-{safe_name(case.run_id)}-{_stamp(case, files)}.tar"
-    filed = _filed(case, name, data, to)
+        members["triage.ipynb"] = as_json(redact_value(json.loads(notebook.read_bytes()), personal=True))
+    taken = "before" if archive else "now"
+    about = {"runId": case.run_id, "profile": case.profile.name, "taken": taken, "files": [file.as_json() for file in files]}
+    data = packed(REPORT, members, about)
+    digest = sha256(data)
+    filed = file_bundle("escalation", f"escalation-{safe_name(case.run_id)}-{_stamp(case, files)}", data, to or case.folder)
     case.log.append(_STEP, decision="filed", because=f"{filed} sha256 {digest}")
     return Bundle(
-        summary=f"Filed at {filed} ({len(data):,} bytes, sha256 {digest[:12]}…). Check it: smithers-nb incident verify {filed}",
+        summary=f"Filed at {filed} ({len(data):,} bytes, sha256 {digest[:12]}…). Check it: smithers-nb verify {filed}",
         file=filed,
         sha256=digest,
         size=len(data),
-        taken=str(manifest["taken"]),
+        taken=taken,
         files=tuple(files),
     )
-
-
-def verify_bundle(file: Path) -> Verification:
-    """Compare a bundle with its manifest, member by member.
-
-    Raises:
-        ParameterError: There is no such file.
-    """
-    if not file.is_file():
-        raise ParameterError(f"there is no file {file}", hint="give the bundle that `incident escalate` wrote")
-    problems: list[str] = []
-    there: dict[str, tuple[int, str]] = {}
-    manifest: dict[str, Any] = {}
-    try:
-        with tarfile.open(file, "r:") as tar:
-            for member in tar:
-                stream = tar.extractfile(member) if member.isreg() else None
-                if stream is None:
-                    problems.append(f"{member.name} is not a regular file")
-                    continue
-                data = stream.read()
-                if member.name in there:
-                    problems.append(f"{member.name} is there twice")
-                there[member.name] = (len(data), _sha(data))
-                if member.name == MANIFEST:
-                    manifest = json.loads(data)
-    except (OSError, tarfile.TarError, ValueError) as error:
-        problems.append(f"it cannot be read: {error}")
-    wanted = manifest.get("members") if isinstance(manifest.get("members"), dict) else None
-    if wanted is None:
-        problems.append("it has no manifest")
-    else:
-        told = {name: (item.get("size"), item.get("sha256")) for name, item in wanted.items() if isinstance(item, dict)}
-        found = {name: item for name, item in there.items() if name != MANIFEST}
-        problems += [f"{name} is not what the manifest says" for name in sorted(told.keys() & found.keys()) if told[name] != found[name]]
-        problems += [f"{name} is missing" for name in sorted(told.keys() - found.keys())]
-        problems += [f"{name} is not in the manifest" for name in sorted(found.keys() - told.keys())]
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    said = f"All {len(there)} members are what the manifest says." if not problems else f"Do not rely on it: {problems[0]}."
-    return Verification(ok=not problems, summary=said, file=str(file), sha256=digest, members=len(there), problems=tuple(problems))
 
 
 class _Reader:
@@ -294,30 +230,6 @@ def _environment(case: CaseFile) -> dict[str, Any]:
     return {"failedCommand": redact_value(failed) if failed is not None else None, "here": runner.shown(runner.environment())}
 
 
-def _filed(case: CaseFile, name: str, data: bytes, to: str | Path | None) -> str:
-    from smithers_nb.engine.artifacts import store
-
-    try:
-        if to is not None and store.is_url(to):
-            return store.put(to, "escalation", name.removesuffix(".tar"), ".tar", data)
-        target = Path(to or case.folder).absolute() / name
-        write_whole(target, data)
-    except OSError as error:
-        raise ArtifactsNotWritten(
-            f"the bundle could not be written: {error.strerror}", hint="make room, or name another place: --to"
-        ) from error
-    return str(target)
-
-
-def _packed(members: dict[str, bytes], manifest: bytes) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, data in ((REPORT, members[REPORT]), (MANIFEST, manifest), *sorted(members.items())):
-            if name != REPORT or REPORT not in tar.getnames():
-                add_bytes(tar, name, data)
-    return out.getvalue()
-
-
 def _stamp(case: CaseFile, files: list[BundledFile]) -> str:
     """Name the moment of the evidence: its last command, else its newest file. No clock, so that the same evidence has the same name."""
     last = next((command.at for command in reversed(case.commands()) if command.at), "")
@@ -335,16 +247,8 @@ def _member_name(path: str) -> str:
 
 def _free(name: str, path: str, members: dict[str, bytes]) -> str:
     """Keep two paths apart that look the same once their secrets are gone."""
-    return name if name not in members else f"{name}-{_sha(path.encode('utf-8', 'surrogatepass'))[:8]}"
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode()
+    return name if name not in members else f"{name}-{sha256(path.encode('utf-8', 'surrogatepass'))[:8]}"
 
 
 def _line(value: Any) -> bytes:
     return json.dumps(redact_value(value), sort_keys=True).encode() + b"\n"
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smithers_nb.errors import ArtifactsNotWritten
-from smithers_nb.workflows.incident.bundle import verify_bundle, write_bundle
+from smithers_nb.workflows.bundle import verify_bundle
+from smithers_nb.workflows.incident.bundle import write_bundle
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers.foreground import run_here
 from smithers_nb.errors import ParameterError, SourceUnreadable
 from smithers_nb.sources.rundir.directory import RunDirectory
-from smithers_nb.workflows.incident.bundle import verify_bundle, write_bundle
+from smithers_nb.workflows.bundle import verify_bundle
+from smithers_nb.workflows.incident.bundle import write_bundle
 from smithers_nb.workflows.incident.casefile import open_case
 from smithers_nb.workflows.incident.profile import FOLDER, load_profile, shipped
 from smithers_nb.workflows.incident.recover import plan_recovery, recover

@@ -11,8 +11,8 @@ import pytest
 
 from smithers_nb.errors import ControlRefused, ParameterError
 from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.bundle import verify_bundle
 from smithers_nb.workflows.incident.archive import read_archive
-from smithers_nb.workflows.incident.bundle import verify_bundle
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
 from smithers_nb.workflows.incident.recover import Recovered, plan_recovery, recover
 from smithers_nb.workflows.incident.staleness import staleness_of
