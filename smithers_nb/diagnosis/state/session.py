@@ -43,6 +43,13 @@ _OWN: Final[dict[str, tuple[FailureClass, str, Suggestion]]] = {
 _RANK: Final = ("error", "retry", "subagent", "claim", "permission", "missing", "mcp")
 """Troubles that give a session its class although it went on, the gravest first."""
 
+_CLAIM: Final = re.compile(
+    r"\b(?:tests? (?:now |all )?pass|all (?:the )?tests|all green|done|fixed|implemented|completed?|works|working|resolved|verified"
+    r"|ready)\b",
+    re.IGNORECASE,
+)
+"""Words of an answer that claim that the work is done; a claim without a test run is told as that, and is no fault."""
+
 _CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
 
 
@@ -69,7 +76,7 @@ def _explained(snapshot: Snapshot, told: dict[str, Any]) -> SessionCourse:
     end, troubles = told["end"], [one for one in told.get("troubles") or () if isinstance(one, dict)]
     deciding = _deciding(end, troubles, told.get("turn"))
     classification = _classified(deciding) if deciding else None
-    words = [_first(end, deciding), *_middle(end, deciding, troubles), *_doubts(told)]
+    words = [_first(end, deciding), *_middle(end, deciding, troubles), *_loops(told), *_claim(told, end), *_doubts(told)]
     cause = " ".join(word for word in words if word)
     failure = _failure(snapshot, told, deciding) if end["state"] == "failed" and deciding else None
     return SessionCourse(
@@ -168,6 +175,31 @@ def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequ
             yield f"{words}: {_lines(same)}."
 
 
+def _loops(told: dict[str, Any]) -> Iterator[str]:
+    """Describe what was tried again and again."""
+    for loop in told.get("loops") or ():
+        call = telling(redact(str(loop["call"])), _CAUSE)
+        yield f"Failed {loop['count']} times in a row (lines {loop['line']} to {loop['last']}): {call}."
+
+
+def _claim(told: dict[str, Any], end: dict[str, Any]) -> Iterator[str]:
+    """Say what the log has to back the claim that the work is done: the last test run, how it ended, and what was changed after it."""
+    edits, test = told.get("edits") or [], told.get("test")
+    if end["state"] != "finished" or not edits or not _CLAIM.search(str(end.get("text") or "")):
+        return
+    claim = f"The last answer says that the work is done (line {end['line']})"
+    if test is None:
+        yield f"{claim}; the log has changes of files ({_numbers(edits)}) and no test run."
+        return
+    code = f" with exit code {test['code']}" if test.get("code") not in {None, "", "0"} else ""
+    outcome = {"passed": "passed", "failed": f"failed{code}", "open": "has no result"}.get(
+        test["outcome"], "does not show its own exit code"
+    )
+    after = test.get("edits") or []
+    changed = f", and files were changed after it ({_numbers(after)})" if after else ", after the last change of a file"
+    yield f"{claim}; the last test run (line {test['line']}) {outcome}{changed}."
+
+
 def _doubts(told: dict[str, Any]) -> Iterator[str]:
     """Describe what the log itself leaves in doubt."""
     if told.get("document"):
@@ -216,7 +248,11 @@ def _of(trouble: dict[str, Any]) -> str:
 
 
 def _lines(troubles: Sequence[dict[str, Any]]) -> str:
-    numbers = [str(one["line"]) for one in troubles]
+    return _numbers([one["line"] for one in troubles])
+
+
+def _numbers(lines: Sequence[int]) -> str:
+    numbers = [str(line) for line in lines]
     more = f" and {len(numbers) - _MAX_LINES} more" if len(numbers) > _MAX_LINES else ""
     return f"line{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:_MAX_LINES])}{more}"
 
@@ -238,6 +274,8 @@ def _evidence(
     grave = {kind: place for place, kind in enumerate((*_RANK, "person", "killed", "refused", "environment"))}
     for one in sorted(troubles, key=lambda one: grave.get(one["kind"], len(grave))):
         add(one["line"], one.get("text"), one["kind"])
+    if (test := told.get("test")) is not None:
+        add(test["line"], test.get("command"), "the last test run")
     compactions = told.get("compactions") or ()
     kept = list(found.values())[: _MAX_EVIDENCE - min(len(compactions), 2)]
     return (*kept, *(Evidence(ref=f"line:{line}", quote="", note="the context was summarised") for line in compactions[:2]))

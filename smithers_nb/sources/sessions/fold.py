@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from smithers_nb.sources.sessions.calls import Calls, Loop, TestRun
 from smithers_nb.sources.sessions.marks import About, Mark, clean
 
 State = Literal["finished", "failed", "interrupted", "waiting", "cut"]
@@ -145,6 +146,9 @@ class Session:
         torn: Lines that are no JSON, by number.
         tail: The last line is torn: it is being written, or was when the process ended.
         explicit: The log has a record for the beginning and the end of each turn, so that an answer alone ends none.
+        test: The last run of tests; None without any.
+        edits: Records that changed files, at most some dozens.
+        loops: Calls that failed again and again.
     """
 
     about: About
@@ -157,6 +161,9 @@ class Session:
     torn: list[int] = field(default_factory=list)
     tail: bool = False
     explicit: bool = False
+    test: TestRun | None = None
+    edits: list[int] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
 
     @property
     def last(self) -> Turn | None:
@@ -185,6 +192,7 @@ class Fold:
         self._usage: dict[str, tuple[int, dict[str, int]]] = {}
         self._counted: list[tuple[int, dict[str, int]]] = []
         self._said = ""
+        self._calls = Calls()
 
     def add(self, line: int, at: int | None, mark: Mark) -> None:
         """Take one mark."""
@@ -199,6 +207,7 @@ class Fold:
             tokens = self.session.turns[number - 1].tokens if number else {}
             for name, value in counts.items():
                 tokens[name] = tokens.get(name, 0) + value
+        self.session.test, self.session.edits, self.session.loops = self._calls.test, self._calls.edits, self._calls.loops
         for trouble in self.session.troubles:
             trouble.text = clean(trouble.text) if whole else ""
         for turn in self.session.turns:
@@ -262,6 +271,7 @@ class Fold:
     def _on_call(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._went_on(line, at)
         turn.calls += 1
+        self._calls.called(line, mark)
         self._open[mark.key] = (line, mark)
         asks = bool(mark.more.get("asks"))
         turn.end = End("waiting" if asks else "cut", "asks" if asks else "open-call", line, mark.text, str(mark.more.get("name") or ""))
@@ -269,6 +279,7 @@ class Fold:
     def _on_result(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._turn(line, at)
         call = self._open.pop(mark.key, None)
+        self._calls.returned(line, mark, call[1] if call else None)
         name = "" if call is None else str(call[1].more.get("name") or "")
         if not mark.ok:
             turn.failed_calls += 1

@@ -18,6 +18,7 @@ from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
     from smithers_nb.sources.files import RunFile
+    from smithers_nb.sources.sessions.calls import TestRun
     from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
 
 _LABEL: Final = 80
@@ -100,6 +101,9 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "subagent": _AGENT_FILE.search(file.run_id) is not None,
         "compactions": session.compactions,
         "troubles": [_trouble(trouble) for trouble in session.counting()[:_TOLD]],
+        "test": _test(session.test) if session.test else None,
+        "edits": session.edits,
+        "loops": [{"call": clean(loop.call), "line": loop.line, "last": loop.last, "count": loop.count} for loop in session.loops],
         "failedCalls": sum(turn.failed_calls for turn in session.turns if not turn.dead),
         "rolledBack": sum(turn.dead for turn in session.turns),
         "lines": session.lines,
@@ -113,6 +117,11 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
 
 def _end(end: End) -> dict[str, Any]:
     return {"state": end.state, "reason": end.reason, "line": end.line, "text": end.text, "code": end.code}
+
+
+def _test(test: TestRun) -> dict[str, Any]:
+    told = {"line": test.line, "command": clean(test.command), "outcome": test.outcome, "code": test.code, "edits": test.edits}
+    return {key: value for key, value in told.items() if value not in ("", [])}
 
 
 def _trouble(trouble: Trouble) -> dict[str, Any]:
