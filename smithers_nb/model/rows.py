@@ -91,6 +91,7 @@ class AttemptRow(NamedTuple):
     reset: Annotated[Flag, "a retry-task or rewind set this attempt aside and marked it cancelled"]
     garbled_prompt: Annotated[Text, "the place in the prompt where a value became `[object Object]`"] = None
     cwd: Annotated[Text, "folder that an agent worked in, on the machine of the run"] = None
+    session: Annotated[Text, "id that the agent's own CLI gave its session"] = None
 
 
 class EventRow(NamedTuple):

@@ -180,7 +180,7 @@ def verdict_page(row: Verdict) -> Iterable[str]:
         good = row.last_good_run
         sheet.prose("Last good", f"{good.run_id}, finished {moment(good.finished_at)} UTC")
     sheet.verbatim("Changed", [f"{change.what}: {change.before or '-'} → {change.after or '-'}" for change in row.changed_since])
-    sheet.prose("SeenFailure", *(defect.summary for defect in row.defects))
+    sheet.prose("Also noticed", *(defect.summary for defect in row.defects))
     sheet.prose("Provider", *row.provider_notes)
     sheet.prose("Not readable", *row.problems)
     return sheet.lines

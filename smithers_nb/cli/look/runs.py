@@ -123,7 +123,7 @@ def _page(found: dict[str, Any], source: str | None) -> Iterable[str]:
     sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])
     sheet.prose("Autopsy", *(autopsy.standing for autopsy in found["autopsies"]))
     sheet.verbatim("Autopsy of", [found["autopsy_of"]] if found["autopsy_of"] else [])
-    sheet.prose("SeenFailure", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
+    sheet.prose("Also noticed", *(f"{defect.kind}: {defect.summary}" for defect in found["defects"]))
     sheet.prose("Not readable", *(f"{problem.where}: {problem.what}" for problem in found["problems"]))
     if run.state not in _WENT_WELL:
         option = f" --source {shlex.quote(source)}" if source else ""

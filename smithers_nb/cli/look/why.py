@@ -68,7 +68,7 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     sheet.source("Source", why.source)
     sheet.prose("Also failed" if why.failure else "Failed", _names(_not_told_yet(why)))
     said = why.summary.casefold()
-    sheet.prose("SeenFailure", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
+    sheet.prose("Also noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
     sheet.prose("Held up", _names([blocker.node_id or "" for blocker in why.blockers if blocker.kind == _HELD_UP]))
     sheet.prose("Autopsy", *(autopsy.standing for autopsy in why.autopsies[:_MAX_NAMES]))
     sheet.verbatim("Autopsy of", [why.autopsy_of] if why.autopsy_of else [])

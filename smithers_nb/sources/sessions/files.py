@@ -6,6 +6,7 @@ A run's id is the path of its log below the place that was named.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,12 @@ _HOMES: Final = {
 """CLI to the variable that names its folder, if it has one, that folder in the home folder, and the folder of the logs in it."""
 
 
+_LOGS: Final = {"claude": "*/{}.jsonl", "codex": "*/*/*/rollout-*-{}.jsonl", "gemini": "*/chats/session-*-{:.8}.json*"}
+"""CLI to how the log of a session is named below the usual place; Gemini CLI takes the beginning of the id."""
+
+_ID: Final = re.compile(r"[0-9a-zA-Z][\w-]{3,63}")
+
+
 def is_session(run: object) -> bool:
     """Return whether what a person named as a run is a session log, and so a place by itself; a JSON document has to be there."""
     return isinstance(run, str) and (run.endswith(_LINES) or (run.endswith(DOCUMENT) and Path(run).is_file()))
@@ -39,6 +46,14 @@ def usual_place(cli: str) -> Path:
     """Return the folder in which a CLI keeps its logs: `claude`, `codex` or `gemini`."""
     variable, home, inner = _HOMES[cli]
     return (Path(os.environ[variable]) if variable and os.environ.get(variable) else Path.home() / home) / inner
+
+
+def log_of(cli: str, session_id: str) -> Path | None:
+    """Find the log of a session in the usual place of a CLI, the newest where there are several; None without one."""
+    if not _ID.fullmatch(session_id):
+        return None
+    found = usual_place(cli).glob(_LOGS[cli].format(session_id))
+    return max((path for path in found if path.is_file()), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def session_files(path: Path) -> SessionFiles:

@@ -139,6 +139,7 @@ TABLES_IN_SQL: Final[dict[type, Table]] = {
             "reset": f"coalesce({json_field('meta_json', 'resetCancelled')}, 0)",
             "garbled_prompt": _GARBLED,
             "cwd": "[jj_cwd]",
+            "session": json_field("meta_json", "agentResume"),
         },
         order=(*_TASK, "attempt"),
         time="started_at",

@@ -34,6 +34,7 @@ from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.sources.stores.json_text import as_object
+from smithers_nb.workflows.autopsy.agent_session import with_agent_session
 from smithers_nb.workflows.autopsy.eligibility import refuse_unless_failed
 from smithers_nb.workflows.autopsy.excerpts import compact_attempts, last_events, milestones, source_around, source_line, workflow_source
 from smithers_nb.workflows.autopsy.lookback import look_back
@@ -164,7 +165,11 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         ),
         failure=replace(failure, evidence=(*failure.evidence, *(origin.evidence if origin else ()), *source_line(failure, gathered))),
         classification=classification,
-        advice=advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path, origin=origin),
+        advice=with_agent_session(
+            advise(snapshot, failure, classification, tried=past.tried, workflow_path=gathered.workflow_path, origin=origin),
+            snapshot,
+            failure,
+        ),
         defects=tuple(defects),
         last_good_run=past.last_good_run,
         changed_since=past.changed_since,

@@ -25,6 +25,7 @@ from smithers_nb.diagnosis.state.executed import cells_as_evidence, course, endi
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.session import SessionCourse, session_course
 from smithers_nb.model.verdict import Advice
+from smithers_nb.workflows.autopsy.agent_session import with_agent_session
 from smithers_nb.workflows.autopsy.excerpts import source_around, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
 
@@ -100,7 +101,9 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
         "evidence": failure.evidence,
         "failure": failure,
         "classification": classification,
-        "advice": advise(snapshot, failure, classification, tried=tried, workflow_path=path, origin=origin),
+        "advice": with_agent_session(
+            advise(snapshot, failure, classification, tried=tried, workflow_path=path, origin=origin), snapshot, failure
+        ),
         "reset_preview": _preview(snapshot, failure),
         "source": source_around(failure, text, recorded, snapshot.run.workflow_path),
     }
