@@ -230,20 +230,17 @@ class Project(Frames):
     bead_events = Frame(BeadEventRow, "Their log.")
 
     def audit(self) -> Audit:
-        """Audit the reasons of work items: of a store `beads:PATH`, or of the project's own ledger.
-
-        Returns:
-            Its counts (`.frame()`), the rows behind them (`.evidence_frame()`), and what the store cannot show (`.coverage`).
+        """Audit the reasons of a store of work items.
 
         Raises:
             ParameterError: The source holds runs and no work items.
         """
-        from smithers_nb.workflows.beads import open_beads
+        from smithers_nb.diagnosis.beads.audit import audit
+        from smithers_nb.sources.beads.source import BeadsSource
 
-        if self.source.kind not in {"beads", "journal"}:
+        if not isinstance(self.source, BeadsSource):
             raise ParameterError(f"{self.source.location} holds runs, not work items", hint="name a store of beads: beads:PATH")
-        with open_beads(None if self.where is None else str(self.where)) as store:
-            return store.audit()
+        return audit(self.source.contents(), self.source.problems)
 
     def _frame(self, row: type[Any]) -> pd.DataFrame:
         from smithers_nb.frames import frame_from_rows

@@ -72,7 +72,7 @@ def answer(output: str) -> Proposal:
         ProviderError: There is none.
     """
     problem = "no JSON object in its output"
-    for value in _objects(output):
+    for value in objects_in(output):
         try:
             return Proposal.model_validate(value)
         except ValidationError as error:
@@ -81,7 +81,7 @@ def answer(output: str) -> Proposal:
     raise ProviderError(f"it {_FAILED}: {redact(problem)[:200]}", hint=_HINT)
 
 
-def _objects(output: str) -> Iterator[dict[str, Any]]:
+def objects_in(output: str) -> Iterator[dict[str, Any]]:
     """Return the outermost JSON objects of a text, the last one first."""
     decoder = json.JSONDecoder()
     found: list[dict[str, Any]] = []

@@ -43,6 +43,11 @@ def login() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def acting(by: str, on_behalf_of: str | None = None) -> str:
+    """Return who decides, as it is recorded: an agent that acts for a person is named with that person."""
+    return f"{by} on behalf of {on_behalf_of}" if on_behalf_of else by
+
+
 class Pending(NamedTuple):
     """One thing that waits for a person.
 

@@ -71,8 +71,7 @@ class Worked(NamedTuple):
 
 Work = Callable[[Order], Worked]
 Land = Callable[[list[tuple[Ticket, Any]]], dict[str, Outcome]]
-_CODES: Final = {"conflict": "merge_conflict", "refused": "shipped_without_commit"}
-"""Outcome to the path of the failure, should it have been the last attempt."""
+_CODES: Final = {"conflict": "merge_conflict", "infra": "verification_infrastructure", "inherited": "tip_red"}
 
 
 class Scheduler:

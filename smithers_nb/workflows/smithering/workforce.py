@@ -7,11 +7,12 @@ and proves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from smithers_nb.errors import SmitheringError
+from smithers_nb.errors import SmitheringError, TicketsRefused
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.redact import redact, redact_value
 
@@ -108,13 +109,14 @@ class Workforce(Protocol):
         ...
 
 
-def answer_as(workforce: Workforce, kind: type[T], request: WorkRequest) -> T:
+def answer_as(workforce: Workforce, kind: type[T], request: WorkRequest, check: Callable[[T], None] = lambda _: None) -> T:
     """Ask, and read the answer as a finding; one that does not fit is sent back once with what is wrong with it.
 
     Args:
         workforce: Who is asked.
         kind: What the answer must be.
-        request: The question; its schema and context are filled in here.
+        request: The question; its schema is filled in here, and its context redacted.
+        check: Raises ValueError when an answer of the right form is still not usable.
 
     Raises:
         SmitheringError: There is no answer, or neither of the two fits.
@@ -123,9 +125,12 @@ def answer_as(workforce: Workforce, kind: type[T], request: WorkRequest) -> T:
     for _ in range(2):
         given = workforce.answer(asked)
         try:
-            return kind.read(redact_value(given))
-        except ValueError as error:
+            found = kind.read(redact_value(given))
+            check(found)
+        except (ValueError, TicketsRefused) as error:
             asked = replace(asked, problem=_in_words(error))
+        else:
+            return found
     raise SmitheringError(f"{request.stage}: {workforce.name} gave no usable answer, twice: {redact(asked.problem)}", hint=_HINT)
 
 
@@ -136,7 +141,7 @@ def schema_of(kind: type[Finding]) -> dict[str, Any]:
     return TypeAdapter(kind).json_schema()
 
 
-def _in_words(error: ValueError) -> str:
+def _in_words(error: Exception) -> str:
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):

@@ -1,0 +1,148 @@
+"""`smithering`: a request from one sentence to delivered work, as a durable run of the smithering notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from smithers_nb.cli.investigate.monitor import absolute, output_of
+from smithers_nb.cli.options import CommandContext, Utf8, command
+from smithers_nb.cli.output import dump, print_finding
+from smithers_nb.cli.run.execute import execute, tell
+from smithers_nb.cli.run.up import run_options
+from smithers_nb.cli.run_options import given_parameters, location_of
+from smithers_nb.cli.text_page import Sheet
+from smithers_nb.present.html.text import shown
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.execution.outcome import Outcome
+    from smithers_nb.engine.location import Location
+    from smithers_nb.workflows.smithering.results import SmitheringRow
+
+NOTEBOOK: Final = "notebooks/smithering.ipynb"
+_SLACK_S: Final = 3_600.0
+_MAX_FILES: Final = 12
+_positive = click.FloatRange(min=0, min_open=True)
+
+
+@command(
+    "smithering",
+    click.argument("prompt", type=Utf8(), required=False),
+    click.option("--repo", type=Utf8(), metavar="FOLDER", help="Repository to build in.  [default: the current folder]"),
+    click.option("--route", type=click.Choice(["auto", "trivial", "complex", "full-build"]), help="How much process.  [default: auto]"),
+    click.option("--review/--no-review", default=None, help="Wait at gates; --no-review is your decision for all of them.  [default: yes]"),
+    click.option("--poc/--no-poc", default=None, help="Build a proof of concept first.  [default: no]"),
+    click.option("--smoke-test/--no-smoke-test", default=None, help="Rehearse the generated workflow before its launch.  [default: yes]"),
+    click.option("--base-branch", type=Utf8(), metavar="NAME", help="Branch that the work starts from.  [default: main]"),
+    click.option("--max-monitor-hours", type=_positive, metavar="HOURS", help="How long a launched build is watched.  [default: 24]"),
+    click.option("--provider", type=Utf8(), help="Who works: codex_exec or scripted.  [default: AGENT_PROVIDER, else codex_exec]"),
+    click.option("--book", type=Utf8(), metavar="FILE", help="Answer book of the provider scripted, which this then is."),
+    click.option(
+        "--checks", type=Utf8(), metavar="COMMAND", help="What decides about work without a pipeline.  [default: found in the repository]"
+    ),
+    click.option("--parallel", type=click.IntRange(1, 64), help="Tickets worked on at a time.  [default: 2]"),
+    click.option("--push", type=Utf8(), metavar="REMOTE", help="Push the branch after gate:delivery; nothing is pushed otherwise."),
+    click.option("--pull-request", is_flag=True, default=None, help="Open a pull request after the push, with `gh`."),
+    click.option("--by", type=Utf8(), metavar="NAME", help="Who asks for it.  [default: your login]"),
+    click.option("--on-behalf-of", type=Utf8(), metavar="NAME", help="Person that an operating agent acts for; both are recorded."),
+    click.option("--demo", is_flag=True, help="Build a small repository from end to end with written answers, in a folder of its own."),
+    *run_options,
+    example='smithers-nb smithering "Add a --json option to the export command"\n'
+    'smithers-nb smithering --route full-build "A command line for our price list" --repo ../prices\n'
+    "smithers-nb smithering --demo",
+)
+def smithering(  # noqa: PLR0913  # one per option of the command
+    ask: CommandContext,
+    prompt: str | None,
+    *,
+    demo: bool,
+    by: str | None,
+    repo: str | None,
+    book: str | None,
+    provider: str | None,
+    pairs: tuple[tuple[str, str], ...],
+    parameters_file: Path | None,
+    document: str | None,
+    database: str | None,
+    run_id: str | None,
+    hot: bool | None,
+    no_post_failure: bool,
+    artifacts: str | None,
+    cell_timeout: float | None,
+    timeout: float | None,
+    kernel: str | None,
+    detach: bool,
+    serve: bool,
+    **chosen: Any,
+) -> int:
+    """Take a request from one sentence to delivered work: sized, planned, built from tickets, verified, reviewed, handed over on a branch.
+
+    Without PROMPT you are asked for it. The run waits at gates (`approve`, `deny`) and questions (`human answer`); nothing passes a gate by
+    itself. Exit codes: 0 it ended, however; 3 it waits for you.
+    """
+    if demo:
+        from smithers_nb.cli.run.smithering_demo import run_demo
+
+        return run_demo(ask)
+    from smithers_nb.engine.control import login, submit
+    from smithers_nb.resources import resource
+
+    options = {
+        **chosen,
+        "prompt": prompt,
+        "repo": repo and absolute(repo),
+        "book": book and absolute(book),
+        "provider": provider or ("scripted" if book else None),
+        "started_by": by or login(),
+    }
+    parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in options.items() if value is not None}
+    hours = parameters.get("max_monitor_hours", parameters.get("maxMonitorHours", 24))
+    limit = float(str(hours)) * 3_600 + _SLACK_S
+    location = location_of(ask, database)
+    started = submit(
+        location,
+        Path(str(resource(NOTEBOOK))),
+        parameters,
+        run_id=run_id,
+        hot=bool(hot),
+        post_failure=not no_post_failure,
+        artifacts=artifacts,
+        cell_timeout_s=cell_timeout or limit,
+        total_timeout_s=timeout or limit,
+        kernel=kernel,
+    )
+    return execute(ask, location, started, detach=detach, no_post_failure=no_post_failure, serve=serve, told=print_outcome)
+
+
+def print_outcome(ask: CommandContext, location: Location, outcome: Outcome) -> None:
+    """Print the output row; of a run that waits or failed, how it stands."""
+    from smithers_nb.workflows.smithering.results import SmitheringRow
+
+    found = output_of(location, outcome.run_id, "output")
+    if found is None:
+        tell(ask, location, outcome)
+        return
+    row = SmitheringRow.read(found)
+    if ask.fmt == "table":
+        print_finding(row, ask.fmt, lambda: _page(row, outcome))
+    else:
+        print_finding({**dump(row), "runId": outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)
+
+
+def _page(row: SmitheringRow, outcome: Outcome) -> Iterable[str]:
+    sheet = Sheet()
+    sheet.headline({"delivered": "finished", "cancelled": "cancelled"}.get(row.status, "failed"), outcome.run_id, row.status)
+    sheet.blank()
+    sheet.prose("Now", row.summary)
+    sheet.prose("Branch", row.branch or "")
+    sheet.prose("Pull request", row.pr_url or "")
+    sheet.prose("Changed", ", ".join(row.files_changed[:_MAX_FILES]))
+    sheet.prose("To fix", f"{row.must_fix_count} issues of the reviews" if row.must_fix_count else "")
+    sheet.blank()
+    sheet.lines.append(f"Report    {shown(row.report_path or '')}")
+    if outcome.notebook:
+        sheet.lines.append(f"Notebook  {shown(outcome.notebook)}")
+    return sheet.lines
