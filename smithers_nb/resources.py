@@ -7,6 +7,7 @@ installed to: an environment, a person's home (`--user`), any folder (`--target`
 from __future__ import annotations
 
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,8 @@ def example_store() -> Path:
     import gzip
     import hashlib
     import shutil
-    import tempfile
+
+    from smithers_nb.private_folder import PrivateFolder
 
     packed = resource("templates/example/smithers.db.gz")
     content = packed.read_bytes()
@@ -52,13 +54,13 @@ def example_store() -> Path:
     if (folder / "smithers.db").is_file():
         return folder / "smithers.db"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
-    (making / "smithers.db").write_bytes(gzip.decompress(content))
-    shutil.copytree(packed.parent / "workflows", making / "workflows")
-    try:
-        making.rename(folder)  # whole or not at all, also when two processes do it at once
-    except OSError:
-        shutil.rmtree(making, ignore_errors=True)
+    with PrivateFolder(folder.parent) as scratch:
+        making = scratch / name
+        making.mkdir()
+        (making / "smithers.db").write_bytes(gzip.decompress(content))
+        shutil.copytree(packed.parent / "workflows", making / "workflows")
+        with suppress(OSError):
+            making.rename(folder)  # whole or not at all, also when two processes do it at once
     return folder / "smithers.db"
 
 

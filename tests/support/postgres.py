@@ -56,7 +56,7 @@ def join(shared: Path, binaries: Path) -> tuple[int, IO[str]]:
 
 
 def _start(shared: Path, binaries: Path) -> int:
-    home = Path(tempfile.mkdtemp(prefix="snb-pg-", dir="/tmp"))  # short, because it holds a socket, and outside of folders for one user
+    home = Path(tempfile.mkdtemp(prefix="snp-", dir="/tmp"))  # short, because it holds a socket, and outside of folders for one user
     account = _account()
     if account:
         os.chown(home, account.pw_uid, account.pw_gid)

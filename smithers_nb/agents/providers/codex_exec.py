@@ -7,7 +7,6 @@ ended with everything it started when the time is up, when it writes too much, a
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from smithers_nb.agents.providers.base import Dossier, Proposal, answer_schema
 from smithers_nb.agents.providers.limited_process import Ended, run_bounded
 from smithers_nb.agents.providers.prompts import instructions
 from smithers_nb.errors import ProviderError
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class CodexExec:
             ProviderError: It cannot be started, failed, took too long, wrote too much, or its answer is not of the agreed form.
         """
         del record  # what is not in the dossier, it cannot ask for
-        with tempfile.TemporaryDirectory(prefix="smithers-nb-agent-") as folder:
+        with PrivateFolder() as scratch:
+            folder = scratch / "empty"
+            folder.mkdir()
             try:
-                ended = run_bounded(
-                    self._settings.words, question(dossier), Path(folder), self._settings.environment, self._settings.timeout_s
-                )
+                ended = run_bounded(self._settings.words, question(dossier), folder, self._settings.environment, self._settings.timeout_s)
             except OSError as error:
                 raise ProviderError(f"it could not be started: {error.strerror}", hint=_HINT) from error
         if ended.why:

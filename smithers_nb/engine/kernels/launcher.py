@@ -10,7 +10,6 @@ import atexit
 import gc
 import importlib
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -111,13 +110,15 @@ def _preload() -> None:
 
 def _end_with_owner(folder: str) -> None:
     """Remove the sockets and end when the pipe that our input is closes: its owner is gone, however that came about."""
+    from smithers_nb.private_folder import remove_folder
+
     pipe = os.dup(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what a cell starts must not wait for that pipe
 
     def wait() -> None:
         while os.read(pipe, 1):
             pass
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         os._exit(1)
 
     threading.Thread(target=wait, name="owner", daemon=True).start()

@@ -11,6 +11,8 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -27,7 +29,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from smithers_nb.engine.kernels.evidence import STACK_SIGNAL
 from smithers_nb.engine.kernels.launcher import FOLDER, PRELOAD
 from smithers_nb.engine.kernels.pool import LAUNCHER, KernelPool, NotPrewarmed
-from smithers_nb.engine.kernels.socket_dirs import private_folder
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"
@@ -42,6 +44,9 @@ _ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": ""}
 _STACK: Final = "(most recent call first):"
 _STACK_S: Final = 1.0
 """How the list of frames begins that a kernel is asked for, and how long to wait for it."""
+
+_MAX_PARENT: Final = 56
+"""A Unix socket's whole path may have 107 bytes; what follows the parent folder takes about 40."""
 
 _LISTENS_S: Final = 10.0
 _POLL_INTERVAL_S: Final = 0.005
@@ -120,7 +125,7 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         self.environment: Mapping[str, str] = {}
         self.on_start: Callable[[], None] = lambda: None
         self._use_own_spec()
-        self._private = private_folder()
+        self._private = _folder_of_sockets()
         self.folder = None if self._private is None else self._private.path
         if self.folder is not None:
             self.transport = "ipc"
@@ -207,3 +212,13 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         with suppress(FileNotFoundError):
             self.kernel_spec_manager = KernelSpecManager(kernel_dirs=[str(resource(_SPEC).parent)], ensure_native_kernel=False)
             self.kernel_name = KERNEL_NAME
+
+
+def _folder_of_sockets() -> PrivateFolder | None:
+    """Make a folder whose path is short enough for sockets; None where that is not possible."""
+    if sys.platform == "win32":
+        return None
+    parents = (tempfile.gettempdir(), "/tmp")  # noqa: S108  # the folder in it is private
+    fits = (parent for parent in parents if len(os.fsencode(parent)) <= _MAX_PARENT and os.access(parent, os.W_OK))
+    parent = next(fits, None)
+    return None if parent is None else PrivateFolder(parent)

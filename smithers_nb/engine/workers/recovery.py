@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.engine.execution.run_execution import abandon
 from smithers_nb.engine.journal import executions
 from smithers_nb.engine.journal.leases import deregister, known_workers, release
-from smithers_nb.engine.kernels.socket_dirs import sweep
 from smithers_nb.model.timestamps import now_ms
+from smithers_nb.private_folder import sweep
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

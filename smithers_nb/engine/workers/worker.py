@@ -14,6 +14,7 @@ from smithers_nb.engine.workers.dbos import POLL_INTERVAL_S, QUEUE
 from smithers_nb.engine.workers.executor import Executor, executing
 from smithers_nb.engine.workers.recovery import Recovery
 from smithers_nb.errors import JournalUnusable
+from smithers_nb.private_folder import sweep
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
@@ -92,6 +93,7 @@ class Worker:
         """
         take_from(self._journal, self._executor.owner, None)
         if not self._has_work():
+            sweep()  # what kernels of a killed worker were made of can outlive it, and its recovery, for a moment
             return True
         take_from(self._journal, self._executor.owner, QUEUE)
         return False

@@ -6,14 +6,12 @@ It lives in memory for the time of one read, or in a private file when a bulk re
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.sources.smithers.query import quoted
 from smithers_nb.sources.stores.sqlite_file import Fetched, bindable
 
@@ -31,11 +29,10 @@ class PrivateCopy:
 
     def __init__(self, *, on_disk: bool = False) -> None:
         self.path = _MEMORY
-        self._discard: weakref.finalize[..., Any] | None = None
+        self._folder: PrivateFolder | None = None
         if on_disk:
-            folder = tempfile.mkdtemp(prefix="smithers-nb-")
-            self._discard = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self.path = Path(folder) / "store.db"
+            self._folder = PrivateFolder()
+            self.path = self._folder.path / "store.db"
         self._connection = sqlite3.connect(str(self.path) if on_disk else ":memory:", check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute("PRAGMA synchronous = OFF")
@@ -64,5 +61,5 @@ class PrivateCopy:
     def close(self) -> None:
         """Forget everything."""
         self._connection.close()
-        if self._discard is not None:
-            self._discard()
+        if self._folder is not None:
+            self._folder.remove()

@@ -19,11 +19,14 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from smithers_nb.errors import SourceUnreadable, SourceVanished
 from smithers_nb.sources.stores.patience import Patience
+
+if TYPE_CHECKING:
+    from smithers_nb.private_folder import PrivateFolder
 
 T = TypeVar("T")
 
@@ -99,7 +102,7 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._connected: tuple[str, _Mark] | None = None
         self._copy: tuple[_Mark, str] | None = None
-        self._discard: weakref.finalize[..., Any] | None = None
+        self._folder: PrivateFolder | None = None
 
     def check(self) -> None:
         """Look at the first bytes.
@@ -166,9 +169,9 @@ class SqliteFile:
         """Let go of the file and remove private copies."""
         with _turn:
             self._disconnect()
-            if self._discard is not None:
-                self._discard()
-            self._copy = self._discard = None
+            if self._folder is not None:
+                self._folder.remove()
+            self._copy = self._folder = None
 
     def _at_rest(self, job: Callable[[str], T], mark: _Mark) -> tuple[bool, T | None]:
         try:
@@ -246,17 +249,15 @@ class SqliteFile:
 
     def _private_copy(self) -> str:
         """Copy the file with its `-wal` and `-journal`, and let SQLite bring the copy to rest."""
-        import shutil
-        import tempfile
+        from smithers_nb.private_folder import PrivateFolder
 
         for _ in range(_TRIES):
             mark = self._mark()
             if self._copy is not None and self._copy[0] == mark:
                 return self._copy[1]
             self.close()
-            folder = tempfile.mkdtemp(prefix="smithers-nb-")
-            self._discard = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            target = Path(folder) / "store.db"
+            self._folder = PrivateFolder()
+            target = self._folder.path / "store.db"
             for suffix, stats in zip(("", "-wal", "-journal"), (mark.stats[0], mark.stats[1], mark.stats[3]), strict=True):
                 if stats is not None:
                     _copy_if_there(f"{self.path}{suffix}", f"{target}{suffix}")

@@ -6,8 +6,6 @@ report is made of it, also when a stage fails. When artifacts go to a URL, both 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +14,7 @@ from smithers_nb.artifacts import artifact_path
 from smithers_nb.engine.artifacts import store
 from smithers_nb.engine.notebook.executor import Setting, execute, validated
 from smithers_nb.errors import ArtifactsNotWritten, NotebookError, ReportError
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.resources import resource
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
@@ -128,14 +127,14 @@ def _autopsy(parameters: AutopsyParameters, artifacts: Path, options: dict[str, 
 
 def _put(run_id: str, url: str, make: Callable[[Path], AutopsyRecord]) -> AutopsyRecord:
     """Put what is made in a folder at a URL; the folder stays only when that fails."""
-    folder = Path(tempfile.mkdtemp(prefix="smithers-nb-artifacts-"))
+    folder = PrivateFolder()
 
     def sent(file: Path | str | None, name: str = run_id) -> str | None:
         return store.put(url, _KIND, name, Path(file).suffix, Path(file).read_bytes()) if file is not None else None
 
     try:
         try:
-            record = make(folder)
+            record = make(folder.path)
             made = AutopsyRecord(record.verdict, str(sent(record.notebook)), str(sent(record.report)))
         except NotebookError as error:
             notebook, report = sent(error.notebook), sent(error.report, f"{run_id}{_STOPPED}")
@@ -143,11 +142,11 @@ def _put(run_id: str, url: str, make: Callable[[Path], AutopsyRecord]) -> Autops
             hint = f"as far as it got: {told}" if told else error.hint
             raise NotebookError(str(error), notebook=notebook, report=report, stop=error.stop, unsaved=error.unsaved, hint=hint) from error
     except (ArtifactsNotWritten, ReportError) as error:
-        raise ArtifactsNotWritten(str(error), kept=folder, hint=f"what was made is in {folder}") from error
+        raise ArtifactsNotWritten(str(error), kept=folder.keep(), hint=f"what was made is in {folder.path}") from error
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.remove()
     return made
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import tempfile
-from pathlib import Path
 from typing import Final
 
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.resources import EXAMPLE_RUN, resource
 from smithers_nb.sources.stores.sqlite_file import own
 from smithers_nb.workflows.autopsy.stages import bug_gate, gather, investigate, verdict
@@ -52,8 +51,8 @@ def rehearse() -> None:
 
     for name in _OF_DURABLE_RUNS:
         importlib.import_module(name)
-    with tempfile.TemporaryDirectory(prefix="snb-") as folder:
-        store = Path(folder) / "smithers.db"
+    with PrivateFolder() as folder:
+        store = folder / "smithers.db"
         store.write_bytes(gzip.decompress(resource("templates/example/smithers.db.gz").read_bytes()))
         own(store)  # the other way to read it starts a thread, which a fork would lose
         gathered = gather(EXAMPLE_RUN, store, None, _NOW)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from smithers_nb.artifacts import artifact_path, write_whole
 from smithers_nb.errors import ParameterError, SourceUnreadable
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.sources.rundir.commands import read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
 from smithers_nb.workflows.incident.archive import Archive, read_archive, write_archive
@@ -161,8 +161,8 @@ def capture(profile: Profile, place: Path, program: tuple[str, ...] = (), folder
         return None
     if not re.fullmatch(profile.program.run_id, place.name):
         raise ParameterError(f"{place.name!r} is not an id of a {profile.name} run", hint="give the run's id")
-    with tempfile.TemporaryDirectory() as scratch:  # a look is no step of the incident
-        runner = Runner(profile, place.name, StepLog(Path(scratch) / _STEPS), program=program, folder=folder or Path.cwd())
+    with PrivateFolder() as scratch:  # a look is no step of the incident
+        runner = Runner(profile, place.name, StepLog(scratch / _STEPS), program=program, folder=folder or Path.cwd())
         for path, verb in profile.capture.items():
             step = runner.verb(verb)
             if not step.passed:

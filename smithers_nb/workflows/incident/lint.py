@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.finding import Finding
 from smithers_nb.model.timestamps import epoch_ms
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.redact import short_line
 from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
@@ -175,16 +175,16 @@ def _tried(step: Documented, profile: Profile, capture: Capture, program: tuple[
     found = classify(profile, capture.run, capture.commands)
     if step.state and (found.signature != step.state or found.resolved):
         return
-    with tempfile.TemporaryDirectory(prefix="smithers-nb-lint-") as folder:
-        run = Path(folder) / "runs" / _run_id(profile, capture)
+    with PrivateFolder() as folder:
+        run = folder / "runs" / _run_id(profile, capture)
         shutil.copytree(capture.run.root, run, symlinks=True)
         for path in (run, *run.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o700 if path.is_dir() else 0o600)
-        log = StepLog(Path(folder) / "steps.jsonl")
+        log = StepLog(folder / "steps.jsonl")
         values = {"name": "lint", "scope_file": str(run / profile.path("scope")) if "scope" in profile.files else ""}
         before = _hashes(run)
-        done = Runner(profile, run.name, log, run, values, program=program, folder=Path(folder)).verb(step.verb)
+        done = Runner(profile, run.name, log, run, values, program=program, folder=folder).verb(step.verb)
         where = f"sandbox of {capture.name}"
         if step.do == "look":
             changed = sorted(path for path, digest in _hashes(run).items() if before.get(path) != digest)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smithers_nb.errors import ParameterError
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
 from smithers_nb.workflows.incident.casefile import capture
@@ -67,8 +67,8 @@ def open_target(
         return _of_log(log, profile, given)
     known = load_profile(profile) if profile else None
     if known is not None and known.capture:
-        scratch = tempfile.TemporaryDirectory(prefix="smithers-nb-")
-        return Target(known, capture(known, Path(scratch.name) / Path(run).name), details=given, scratch=scratch)
+        scratch = PrivateFolder()
+        return Target(known, capture(known, scratch.path / Path(run).name), details=given, scratch=scratch)
     directory = RunDirectory(run)
     records, problems = read_commands(commands) if commands is not None else ((), ())
     if not records and isinstance(given, dict) and isinstance(given.get("message"), str):

@@ -193,16 +193,14 @@ def _json(state: State) -> bytes:
 
 def _report(location: Location, run_id: str) -> bytes | None:
     """Make the report of the notebook as far as it got."""
-    import tempfile
-    from pathlib import Path
-
     from smithers_nb.present.report.report import write_report
+    from smithers_nb.private_folder import PrivateFolder
 
     notebook = notebook_of(location, run_id)
     if not notebook.is_file():
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        return write_report(notebook, Path(folder) / "report.html").read_bytes()
+    with PrivateFolder() as folder:
+        return write_report(notebook, folder / "report.html").read_bytes()
 
 
 def _style() -> str:

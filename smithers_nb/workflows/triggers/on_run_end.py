@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from smithers_nb.model.vocabulary import exit_code
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.workflows.triggers.launch import WORKFLOW, Failed, Launched, Reason, Skipped, launch
 
 if TYPE_CHECKING:
@@ -204,8 +204,8 @@ def _render(location: Location, run_id: str, notebook: Path, artifacts: str, tar
     from smithers_nb.workflows.autopsy.durable import KIND
 
     lead, is_complete = _lead(location, run_id)
-    with tempfile.TemporaryDirectory(prefix="smithers-nb-report-") as folder:
-        page = write(nbformat.read(notebook, as_version=4), Path(folder) / "r.html", title=f"Autopsy of {target}", lead=lead)
+    with PrivateFolder() as folder:
+        page = write(nbformat.read(notebook, as_version=4), folder / "r.html", title=f"Autopsy of {target}", lead=lead)
         written = put(artifacts, KIND, target if is_complete else run_id, ".html", page.read_bytes())
     if is_complete:
         discard(artifacts, KIND, run_id, ".html")
