@@ -1,0 +1,198 @@
+"""The JSON documents that commands print, each with a JSON Schema made from the very class that is printed.
+
+`DOCUMENTS` names a document after its command and says which class of rows or findings it is made of, and what the command adds. The
+version of a document is raised when a field is taken out or changes its meaning; a field more is not a new version.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, NamedTuple, get_origin, get_type_hints
+
+from smithers_nb.model.finding import Finding, camel
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+_MAYBE: Final[dict[str, Any]] = {"type": ["string", "null"]}
+_COUNT: Final[dict[str, Any]] = {"type": "integer"}
+_FLAG: Final[dict[str, Any]] = {"type": "boolean"}
+_OBJECT: Final[dict[str, Any]] = {"type": "object"}
+
+
+class Part(NamedTuple):
+    """Rows or one finding inside a document.
+
+    Attributes:
+        row: `MODULE:CLASS` below the package.
+        many: A list of them.
+    """
+
+    row: str
+    many: bool = True
+
+
+class Document(NamedTuple):
+    """One kind of JSON document.
+
+    Attributes:
+        about: What it is.
+        row: `MODULE:CLASS` below the package; empty for an object that only the command puts together.
+        many: An array of them under `--format json`; one per line under `--format jsonl`.
+        adds: What the command puts beside the fields of the class.
+        optional: Names of `adds` that are not always there.
+        version: Raised when a field goes or changes its meaning.
+    """
+
+    about: str
+    row: str = ""
+    many: bool = False
+    adds: Mapping[str, dict[str, Any] | Part] = {}
+    optional: tuple[str, ...] = ()
+    version: int = 1
+
+
+_OF_A_NOTEBOOK: Final[dict[str, dict[str, Any] | Part]] = {"monitorRunId": _TEXT, "notebook": _TEXT}
+_RUN: Final[dict[str, dict[str, Any] | Part]] = {"runId": _TEXT, "status": _TEXT}
+_NODE_TABLES: Final = {
+    "states": "NodeRow",
+    "attempts": "AttemptRow",
+    "toolCalls": "ToolCallRow",
+    "tokens": "TokenRow",
+    "outputs": "OutputRow",
+    "diffs": "DiffRow",
+    "scores": "ScoreRow",
+    "approvals": "ApprovalRow",
+    "questions": "QuestionRow",
+}
+_RUN_TABLES: Final = {
+    "nodes": "NodeRow",
+    "attempts": "AttemptRow",
+    "tokens": "TokenRow",
+    "approvals": "ApprovalRow",
+    "questions": "QuestionRow",
+    "children": "RunRow",
+}
+
+DOCUMENTS: Final[dict[str, Document]] = {
+    "why": Document("why a run is in its state, and what to do", "model.explanation:Explanation"),
+    "monitor": Document(
+        "how a run is doing", "workflows.monitor.results:MonitorRow", adds=_OF_A_NOTEBOOK, optional=("monitorRunId", "notebook")
+    ),
+    "triage-run": Document("one recommendation for a run", "workflows.monitor.results:TriageRow"),
+    "monitor-smithers": Document("how a fleet is doing", "workflows.fleet.results:FleetRow", adds=_OF_A_NOTEBOOK),
+    "autopsy": Document(
+        "verdict of a failed run", "model.verdict:Verdict", adds={"notebook": _TEXT, "report": _TEXT}, optional=("notebook", "report")
+    ),
+    "autopsies": Document("what `autopsy --all` came to, a row per failed run", "workflows.batch.local:AutopsyRow", many=True),
+    "report": Document("where a report was written", adds={"targetRunId": _TEXT, "report": _TEXT, "notebook": _MAYBE}),
+    "failures": Document("failed attempts, classified", "model.rows:FailureRow", many=True),
+    "failures-by-kind": Document("kinds of failure of a store", "diagnosis.history.recurrence:SignatureRow", many=True),
+    "classify": Document(
+        "class of an error message",
+        many=True,
+        adds={
+            "line": _COUNT,
+            **dict.fromkeys(("failureClass", "confidence", "rule", "signature", "reason", "suggestion", "error"), _MAYBE),
+        },
+    ),
+    "ps": Document("runs of a store", "model.rows:RunRow", many=True, adds={"autopsy": _OBJECT}, optional=("autopsy",)),
+    "inspect": Document(
+        "one run with its rows",
+        adds={
+            "run": Part("model.rows:RunRow", many=False),
+            **{name: Part(f"model.rows:{row}") for name, row in _RUN_TABLES.items()},
+            "autopsies": Part("model.explanation:Autopsy"),
+            "autopsyOf": _TEXT,
+            "defects": Part("model.verdict:Defect"),
+            "problems": {"type": "array"},
+        },
+    ),
+    "node": Document(
+        "one node with its rows",
+        adds={"runId": _TEXT, "nodeId": _TEXT, **{name: Part(f"model.rows:{row}") for name, row in _NODE_TABLES.items()}},
+    ),
+    "events": Document("a run's log", "model.rows:EventRow", many=True),
+    "output": Document("what a run's nodes produced", "model.rows:OutputRow", many=True),
+    "diff": Document("file changes of a run's nodes", "model.rows:DiffRow", many=True),
+    "scores": Document("scores of a run's nodes", "model.rows:ScoreRow", many=True),
+    "inbox": Document("what needs a person now", "workflows.monitor.attention:Need", many=True),
+    "human-inbox": Document("gates and questions that wait for a person", "diagnosis.state.inbox:Request", many=True),
+    "addressed": Document("a failure marked as dealt with", "engine.journal.attention:Mark"),
+    "watch": Document("a failure that a watcher met", "workflows.triggers.watch:Seen"),
+    "up": Document(
+        "how the execution of a notebook ended",
+        adds=_RUN | {"notebook": _MAYBE, "reason": {"type": ["object", "null"]}, "waitingFor": {"type": "array"}, "detached": _FLAG},
+        optional=("reason", "waitingFor", "detached"),
+    ),
+    "decision": Document(
+        "a gate decided or a question answered: `approve`, `deny`, `human answer`",
+        adds={"runId": _TEXT, "nodeId": _TEXT, "iteration": _COUNT, "result": _TEXT, "continues": _FLAG},
+    ),
+    "init": Document("files that were installed", adds={"files": {"type": "array", "items": _OBJECT}}),
+    "incident": Document("which failure of a runbook it is", "workflows.incident.results:Classification"),
+}
+"""Name to document, those of the commands of the same name and a few beside them."""
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """Make the JSON Schema of a document.
+
+    Args:
+        name: One of `DOCUMENTS`.
+
+    Raises:
+        KeyError: There is no such document.
+    """
+    document = DOCUMENTS[name]
+    definitions: dict[str, Any] = {}
+    body = _body(document, definitions)
+    head = {"$schema": DRAFT, "$id": f"urn:smithers-nb:schema:{name}:{document.version}", "title": name, "description": document.about}
+    whole = {"type": "array", "items": body} if document.many else body
+    return head | whole | ({"$defs": definitions} if definitions else {})
+
+
+def _body(document: Document, definitions: dict[str, Any]) -> dict[str, Any]:
+    alone: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+    row = _of_class(document.row, definitions) if document.row else alone
+    own = {
+        name: _part(what, definitions) if isinstance(what, Part) else what  # what only the command knows
+        for name, what in document.adds.items()
+    }
+    required = [*row.get("required", ()), *(name for name in own if name not in document.optional)]
+    return {**row, "properties": {**row["properties"], **own}, "required": required}
+
+
+def _part(part: Part, definitions: dict[str, Any]) -> dict[str, Any]:
+    name = part.row.rpartition(":")[2]
+    if name not in definitions:
+        definitions[name] = _of_class(part.row, definitions)
+    found = {"$ref": f"#/$defs/{name}"}
+    return {"type": "array", "items": found} if part.many else found
+
+
+def _of_class(row: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Make the schema of a finding or of a row; what it refers to goes among the definitions."""
+    from pydantic import TypeAdapter
+
+    module, _, name = row.partition(":")
+    kind = getattr(importlib.import_module(f"smithers_nb.{module}"), name)
+    shape = kind if issubclass(kind, Finding) else _as_printed(kind)
+    found = TypeAdapter(shape).json_schema(mode="serialization", by_alias=True)
+    definitions |= found.pop("$defs", {})
+    found.pop("title", None)
+    return found
+
+
+def _as_printed(row: Any) -> Any:
+    """Turn a row class, a tuple in Python, into the object that is printed: JSON names, JSON columns nested, every field there."""
+    from pydantic import ConfigDict, Field, create_model
+
+    declared = getattr(row, "__annotations__", {})
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(row, include_extras=True).items():
+        about = hint.__metadata__[-1] if get_origin(hint) is Annotated else None
+        shown = Any if "Annotated[Json," in str(declared.get(name)) else hint
+        fields[f"{name}_"] = (shown, Field(description=about, serialization_alias=camel(name)))  # as a name of its own, `schema` is taken
+    return create_model(row.__name__, __config__=ConfigDict(extra="forbid"), **fields)
