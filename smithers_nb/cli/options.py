@@ -141,8 +141,8 @@ def command(
     def wrap(function: Callable[..., int | None]) -> click.Command:
         @wraps(function)
         def run(*, fmt: Format, source: str | None = None, now: int | None = None, **own: Any) -> int | None:
-            if source is None and store and (is_notebook(own.get("run")) or is_session(own.get("run"))):
-                source, own["run"] = own["run"], run_id_of(own["run"])
+            if store and own.get("run") is not None:
+                source, own["run"] = place_of(source, own["run"])
             return function(CommandContext(source=source, now=now, fmt=fmt), **own)
 
         for option in reversed(shared):
@@ -150,6 +150,11 @@ def command(
         return click.command(name, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
 
     return wrap
+
+
+def place_of(source: str | None, run: str) -> tuple[str | None, str]:
+    """Return where a run is and its id: an executed notebook or a session log that is named as the run is a place by itself."""
+    return (run, run_id_of(run)) if source is None and (is_notebook(run) or is_session(run)) else (source, run)
 
 
 def group(name: str, *commands: click.Command, help: str) -> click.Group:  # noqa: A002  # click calls it so

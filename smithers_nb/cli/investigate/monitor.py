@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.options import CommandContext, Utf8, command, now_option
+from smithers_nb.cli.options import CommandContext, Utf8, command, now_option, place_of
 from smithers_nb.cli.output import dump, print_finding
 from smithers_nb.cli.run.execute import execute, tell
 from smithers_nb.cli.run.up import go_on, run_options
@@ -75,9 +76,11 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     or try a task again that failed by chance, after a person agreed. Exit codes: 0 the report is made, whatever the run's health;
     3 the monitor waits at approve-fix.
     """
+    place, target = place_of(ask.source, target) if target is not None else (ask.source, None)
+    ask = replace(ask, source=place)
     chosen = {
         "target_run_id": target,
-        "source": ask.source and absolute(ask.source),
+        "source": place and absolute(place),
         "now": ask.now,
         "autofix": autofix,
         "require_approval": require_approval,

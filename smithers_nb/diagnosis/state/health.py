@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FOR_A_WORKER: Final = "waiting-worker"
 _ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota", _FOR_A_WORKER})
 _SECOND_MS: Final = 1_000
+_SESSIONS: Final = "sessions"
 
 
 def health(snapshot: Snapshot, now: int, stale_minutes: float = 15) -> tuple[Health, str]:
@@ -38,12 +39,28 @@ def health(snapshot: Snapshot, now: int, stale_minutes: float = 15) -> tuple[Hea
         The bucket and the reason in plain words.
     """
     case = Case(snapshot, now)
+    if snapshot.source.kind == _SESSIONS:
+        return _of_session(case, int(stale_minutes * 60_000))
     for bucket, test in _MOST_URGENT_FIRST:
         if reason := test(case):
             return bucket, reason
     if reason := _stuck(case, int(stale_minutes * 60_000)):
         return "stuck", reason
     return "healthy", _fine(case)
+
+
+def _of_session(case: Case, quiet_ms: int) -> tuple[Health, str]:
+    """Judge a session of an agent CLI: its log says how the last turn ended, and when it was written last, nothing else."""
+    run, quiet = case.run, case.now - (case.last_activity or case.now)
+    if run.state == "failed":
+        return "failed", _failed(case)
+    if run.state == "waiting":
+        return "blocked", short_line(run.error_message or "it waits for a person")
+    if run.state != "cut":
+        return "healthy", "finished" if run.state == "finished" else short_line(run.error_message or run.state)
+    if quiet <= quiet_ms:
+        return "healthy", f"working; its log was written {span(quiet)} ago"
+    return "stuck", f"{run.error_message}, and nothing was written for {span(quiet)}: it was ended, or waits for a permission"
 
 
 def _failed(case: Case) -> str:

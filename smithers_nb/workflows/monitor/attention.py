@@ -33,6 +33,13 @@ Kind = Literal["ASK", "APPROVE", "FAILED"]
 
 _ORDER: Final[dict[Kind, int]] = {"ASK": 0, "APPROVE": 1, "FAILED": 2}
 _WORDS: Final = 600
+_SESSIONS: Final = "sessions"
+_ASKS: Final = "waiting"
+"""Status of a session whose last record is a question; no process is known to run it, so it counts as over everywhere else."""
+
+_LEFT_MS: Final = 24 * 3_600_000
+"""A question in a session that is older was left with the session."""
+
 _EXPLAINED: Final = 25
 """Failures whose advice is worked out, the newest ones; the others are pointed to `why`."""
 
@@ -78,7 +85,8 @@ def needs(source: Source, now: int, *, since_ms: int = 0, marks: Iterable[Mark] 
         SourceVanished: The store is gone.
     """
     runs = [run for run in source.rows(RunRow) if not is_monitor(run) and (run.started_at or run.created_at or 0) <= now]
-    found = [need for run in runs if not is_terminal(run.status) for need in _of_active(Case(Snapshot(source, run.run_id), now))]
+    active = [run for run in runs if not is_terminal(run.status) or run.status == _ASKS]
+    found = [need for run in active for need in _of_active(Case(Snapshot(source, run.run_id), now))]
     found += _failures(source, runs, now, since_ms)
     kept = list(marks)
     marked = [_marked(need, kept, now) for need in found]
@@ -87,6 +95,9 @@ def needs(source: Source, now: int, *, since_ms: int = 0, marks: Iterable[Mark] 
 
 def _of_active(case: Case) -> Iterator[Need]:
     """List what a run that has not ended asks of people; that it is stuck is a failure nobody wrote down."""
+    if case.snapshot.source.kind == _SESSIONS:
+        yield from _of_session(case)
+        return
     asked = [*waiting.questions(case), *(blocker for blocker in waiting.approvals(case) if blocker.kind == "waiting-human")]
     gates = [blocker for blocker in waiting.approvals(case) if blocker.kind != "waiting-human"]
     for kind, blockers in (("ASK", asked), ("APPROVE", gates)):
@@ -95,6 +106,14 @@ def _of_active(case: Case) -> Iterator[Need]:
     bucket, reason = ("", "") if asked or gates else health(case.snapshot, case.now)
     if bucket in {"stuck", "failed"}:
         yield _stuck(case, reason)
+
+
+def _of_session(case: Case) -> Iterator[Need]:
+    """List the question that an agent asked in its CLI; one of days ago was left, and an open permission prompt leaves no record."""
+    since = case.last_activity or 0
+    if health(case.snapshot, case.now)[0] == "blocked" and case.now - since <= _LEFT_MS:
+        why = explain(case.snapshot, now=case.now)
+        yield _need(case, "ASK", what=why.summary, consequence="until then the session waits", since=since, commands=why.commands)
 
 
 def _asked(case: Case, blocker: Blocker, kind: Kind) -> Need:
