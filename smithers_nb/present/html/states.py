@@ -52,6 +52,8 @@ _LOOKS: dict[str, Look] = {
     "question": Look("?", "question", "warn"),
     "restart": Look("⟳", "engine restart", "busy"),
     "delivered": Look("✔", "delivered", "good"),
+    "proved": Look("✔", "proved", "good"),
+    "incomplete": Look("!", "incomplete", "warn"),
     "healthy": Look("✔", "healthy", "good"),
     "blocked": Look("‖", "blocked", "warn"),
     "stuck": Look("!", "stuck", "warn"),

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from smithers_nb.workflows.smithering.build import build
 from smithers_nb.workflows.smithering.delivery import hand_over
+from smithers_nb.workflows.smithering.delivery_report import write_bundle, write_report
 from smithers_nb.workflows.smithering.git import commit_of, git
 from smithers_nb.workflows.smithering.landing import Policy
 from smithers_nb.workflows.smithering.orchestration import planned
 from smithers_nb.workflows.smithering.proof import Proof, prove
-from smithers_nb.workflows.smithering.report_page import write_report
 from smithers_nb.workflows.smithering.results import (
     Backpressure,
     BuildSummary,
@@ -65,21 +66,24 @@ def deliver(work: Work) -> FinalReport:
     proof = work.kept("report:gather", Proof, partial(_proved, work))
     path = work.folder / "report.html"
     if proof.blocking:
-        said = f"not delivered: {'; '.join(proof.blocking)}"
-        return _final(work, FinalReport(status="incomplete", summary=said, artifact_path=str(path)), proof)
+        refused = f"not delivered: {'; '.join(proof.blocking)}"
+        return _final(work, FinalReport(status="incomplete", summary=refused, artifact_path=str(path)), proof)
     write_report(work, proof, path)
     built = work.row("build:result", BuildSummary)
     given = work.parameters
     then = f"pushed to {given.push}" if given.push else "not pushed anywhere"
+    fixed, said = work.rows.get("polish"), work.row("review:synthesis", ReviewSynthesis)
     details = {
         "report": str(path),
+        "to be judged by you": "; ".join(proof.open_points),
+        "reviews": f"{said.summary}{f'; polish: {fixed.summary}' if isinstance(fixed, Polish) else ''}",
         "branch": f"{built.branch} at {proof.commit[:12]}",
         "then": f"{then}{', with a pull request' if given.push and given.pull_request else ''}; {given.base_branch} stays as it is",
         "left out": "; ".join(f"{name}: {why}" for name, why in built.failed.items()),
     }
     if not work.gate("gate:delivery", "Hand this over?", proof.summary, details):
-        said = f"the delivery was denied at gate:delivery; the work is on {built.branch}"
-        return _final(work, FinalReport(status="incomplete", summary=said, artifact_path=str(path)), proof)
+        denied = f"the delivery was denied at gate:delivery; the work is on {built.branch}"
+        return _final(work, FinalReport(status="incomplete", summary=denied, artifact_path=str(path)), proof)
     delivery = work.kept("delivery", Delivery, partial(hand_over, work, built.branch))
     done = FinalReport(
         status="incomplete" if built.failed else "delivered", summary=f"{delivery.summary}; {proof.summary}", artifact_path=str(path)
@@ -95,7 +99,7 @@ def output(work: Work) -> SmitheringRow:
 def _final(work: Work, row: FinalReport, proof: Proof) -> FinalReport:
     def written() -> FinalReport:
         write_report(work, proof, Path(row.artifact_path), row)
-        return row
+        return replace(row, bundle_path=write_bundle(work, Path(row.artifact_path)))
 
     work.ended = work.kept("report:final", FinalReport, written)
     return work.ended

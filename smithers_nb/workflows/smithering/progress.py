@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 from smithers_nb.artifacts import write_whole
 from smithers_nb.model.timestamps import now_ms, when
-from smithers_nb.present.html.markup import Card, h, table, text_table
 from smithers_nb.workflows.monitor.report import page_of
+from smithers_nb.workflows.smithering.board import tickets_card
 from smithers_nb.workflows.smithering.build import read_index
 from smithers_nb.workflows.smithering.results import MonitorReport
 
 if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.results import MonitorPoll
-    from smithers_nb.workflows.smithering.scheduler import TicketState
     from smithers_nb.workflows.smithering.work import Work
-
-_COLUMNS = ("Ticket", "State", "Attempt", "Detail")
 
 
 def write_progress(work: Work, poll: MonitorPoll, number: int) -> MonitorReport:
@@ -35,9 +32,3 @@ def write_progress(work: Work, poll: MonitorPoll, number: int) -> MonitorReport:
     write_whole(path, page)
     write_whole(work.folder / "reports" / "dashboard.html", page)
     return MonitorReport(artifact_path=str(path), summary=summary)
-
-
-def tickets_card(states: list[TicketState]) -> Card:
-    """Show how each ticket stands."""
-    rows = [(state.ticket_id, state.state, str(state.attempt), state.detail[:300]) for state in states]
-    return Card(h("div", table("Tickets", _COLUMNS, rows), class_="snb"), text_table(_COLUMNS, rows))
