@@ -36,13 +36,14 @@ def safe_name(run_id: str) -> str:
     return f"{name}-{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
+def write_whole(path: Path, content: bytes, *, private: bool = False, lasting: bool = True) -> None:
     """Write a file so that its name has either the old content or all of the new one.
 
     Args:
         path: The file; folders above it are made.
         content: All of it.
         private: Only its owner may read it.
+        lasting: Wait until the disk has it. Without, a machine that loses its power may lose the file, and a full disk may be told late.
 
     Raises:
         OSError: It could not be written; nothing is left of the attempt.
@@ -54,7 +55,8 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # some file systems say only now that they are full
+            if lasting:
+                os.fsync(file.fileno())  # some file systems say only now that they are full
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):

@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 
-from tests.benchmarks import beads, durable
+from tests.benchmarks import beads, durable, landing
 from tests.benchmarks.measure import ROOT, tell
 
 
@@ -148,7 +148,7 @@ def notebook_states(folder: str, few: str) -> None:
 _NOW = 1_790_000_000_000
 _STORES = (events_frame, events_by_hand, snapshots, all_failures, notebook_states, batch_of_autopsies, plain_papermill)
 _DURABLE = (durable.stages_beside_papermill, durable.queue_of_runs, durable.decisions)
-_JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE, *beads.JOBS)}
+_JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE, *beads.JOBS, *landing.JOBS)}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

@@ -186,9 +186,9 @@ class _Site:
         """Write how all tickets stand, for people and for programs."""
         rows = [f"| {state.ticket_id} | {state.state} | {_cell(state)} |" for state in self._states.values()]
         text = "\n".join(["| ticket | status | detail |", "| --- | --- | --- |", *rows, ""])
-        write_whole(self._folder / f"{INDEX}.md", redact(text).encode("utf-8", "replace"))
+        write_whole(self._folder / f"{INDEX}.md", redact(text).encode("utf-8", "replace"), lasting=False)
         value = {"branch": self._trees.integration, "tickets": [state.as_json() for state in self._states.values()]}
-        write_whole(self._folder / f"{INDEX}.json", json.dumps(redact_value(value), indent=2).encode("utf-8", "replace"))
+        write_whole(self._folder / f"{INDEX}.json", json.dumps(redact_value(value), indent=2).encode("utf-8", "replace"), lasting=False)
         self._written = time.monotonic()
 
 

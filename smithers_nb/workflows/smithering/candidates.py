@@ -26,6 +26,8 @@ _LINK: Final = "120000"
 _OPENING: Final = re.compile(r"^\+<{7} ", re.MULTILINE)
 _CLOSING: Final = re.compile(r"^\+>{7} ", re.MULTILINE)
 _MAX_LISTED: Final = 5
+_DIFF: Final = ("-r", "--raw", "--patch", "--binary", "--full-index", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-textconv")
+"""First a line per file with its mode, then, after an empty line, the patch."""
 
 
 class Candidate(NamedTuple):
@@ -37,6 +39,7 @@ class Candidate(NamedTuple):
         base: Its only parent, a tip of the integration branch.
         source: Commit of the ticket's branch that it was made from.
         patch: Id of its change.
+        diff: Its change.
     """
 
     ticket_id: str
@@ -44,6 +47,7 @@ class Candidate(NamedTuple):
     base: str
     source: str
     patch: str
+    diff: str
 
 
 class Unlandable(NamedTuple):
@@ -80,17 +84,12 @@ def make_candidate(repo: Path, ticket: Ticket, run_id: str, base: str, source: s
         return Unlandable("conflict", f"conflicts with what has landed meanwhile, in {_listed(listed)}", listed)
     if merged.code != 0:
         raise GitFailed(f"the merge of {ticket.id} could not be computed: {redact(merged.errors[-300:])}", command="git merge-tree")
-    if tree == git(repo, "rev-parse", f"{base}^{{tree}}"):
-        return Unlandable("refused", "done without a change: its branch has no commit that changes anything")
     head = git(repo, "commit-tree", tree, "-p", base, given=_message(ticket, run_id))
-    patch = git(repo, "diff-tree", "-p", "--no-ext-diff", "--no-textconv", "--no-renames", base, head)
-    problem = next(_problems(repo, base, head, patch), None)
-    return problem or Candidate(ticket.id, head, base, source, patch_id(repo, base, head))
-
-
-def diff_of(repo: Path, candidate: Candidate) -> str:
-    """Return the change of a candidate as a patch with a summary of files above it."""
-    return git(repo, "diff-tree", "--stat", "-p", "--no-ext-diff", "--no-textconv", candidate.base, candidate.head) + "\n"
+    raw, _, diff = git(repo, "diff-tree", *_DIFF, base, head).partition("\n\n")
+    if not raw:
+        return Unlandable("refused", "done without a change: its branch has no commit that changes anything")
+    problem = next(_problems(repo, raw, diff), None)
+    return problem or Candidate(ticket.id, head, base, source, patch_id(repo, diff), f"{diff}\n")
 
 
 def _message(ticket: Ticket, run_id: str) -> str:
@@ -99,10 +98,10 @@ def _message(ticket: Ticket, run_id: str) -> str:
     return f"{title}\n\n{needs}smithering-land: {ticket.id}\nsmithering-run: {' '.join(run_id.split())}\n"
 
 
-def _problems(repo: Path, base: str, head: str, patch: str) -> Iterator[Unlandable]:
+def _problems(repo: Path, raw: str, patch: str) -> Iterator[Unlandable]:
     if _OPENING.search(patch) and _CLOSING.search(patch):
         yield Unlandable("refused", "markers of a conflict were committed; resolve the conflict")
-    for line in git(repo, "diff-tree", "-r", "--no-renames", "--raw", "--no-abbrev", base, head).splitlines():
+    for line in raw.splitlines():
         (_, mode, _, blob, _), name = line.partition("\t")[0].split(), line.partition("\t")[2]
         if mode == _SUBMODULE:
             yield Unlandable("refused", f"{name} is a submodule, whose content nobody verified; commit the files", (name,))

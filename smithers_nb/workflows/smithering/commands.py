@@ -83,7 +83,7 @@ def run_command(command: str, folder: Path, log: Path | None = None, *, timeout_
     seconds = time.monotonic() - began
     if log is not None:
         lines = [f"$ {redact(command)}", *output.splitlines(), f"[{status}: {why}, {seconds:.2f} s]", ""]
-        write_whole(log, "\n".join(lines).encode("utf-8", "replace"))
+        write_whole(log, "\n".join(lines).encode("utf-8", "replace"), lasting=False)
     return Result(command, status, why, seconds, output)
 
 

@@ -55,7 +55,7 @@ class Evidence:
     def write(self, name: str, content: Any) -> None:
         """Write a text, or a JSON value, without the secrets in it."""
         text = redact(content) if isinstance(content, str) else f"{json.dumps(redact_value(content), indent=2, ensure_ascii=False)}\n"
-        write_whole(self.folder / name, text.encode("utf-8", "replace"))
+        write_whole(self.folder / name, text.encode("utf-8", "replace"), lasting=name == VERIFY)
 
     def read(self, name: str) -> Any:
         """Return a JSON value that was written; None when it is not there or is not valid JSON."""

@@ -125,9 +125,8 @@ def is_clean(folder: Path) -> bool:
     return not git(folder, "status", "--porcelain", "--untracked-files=normal")
 
 
-def patch_id(folder: Path, base: str, head: str) -> str:
-    """Return the id of the change between two commits, which stays when the same change is made elsewhere; empty for no change."""
-    patch = git(folder, "diff-tree", "-p", "--no-ext-diff", "--no-textconv", "--binary", base, head)
+def patch_id(folder: Path, patch: str) -> str:
+    """Return the id of a change, which stays when the same change is made elsewhere; empty for no change."""
     return git(folder, "patch-id", "--stable", given=f"{patch}\n").partition(" ")[0] if patch else ""
 
 

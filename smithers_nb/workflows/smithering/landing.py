@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from smithers_nb.errors import SmitheringError
-from smithers_nb.workflows.smithering.candidates import Candidate, Unlandable, diff_of, make_candidate
+from smithers_nb.workflows.smithering.candidates import Candidate, Unlandable, make_candidate
 from smithers_nb.workflows.smithering.commands import Result, run_command
 from smithers_nb.workflows.smithering.evidence import CHALLENGE, DIFF, GATES, PLAN, REVIEW, VERIFY, Evidence, missing
 from smithers_nb.workflows.smithering.git import move
@@ -115,9 +115,9 @@ class Lander:
                     self.trees.show(path, commit)
                 self._run(command, path, log)
 
-    def candidate(self, ticket: Ticket, source: str) -> Candidate | Unlandable:
-        """Make the commit that a ticket would land as on the present tip."""
-        return make_candidate(self.trees.repo, ticket, self._run_id, self.trees.tip(), source)
+    def candidate(self, ticket: Ticket, source: str, base: str | None = None) -> Candidate | Unlandable:
+        """Make the commit that a ticket would land as on a commit, by default the present tip."""
+        return make_candidate(self.trees.repo, ticket, self._run_id, base or self.trees.tip(), source)
 
     def verify(self, ticket: Ticket, candidate: Candidate, checkout: str, *, tested: Candidate | None = None) -> Verdict:
         """Run everything that decides about a ticket on exactly one commit and write down what it said.
@@ -137,7 +137,7 @@ class Lander:
             if gates[-1][1].status != "green":
                 break
         verdict = Verdict(tested or candidate, tuple(gates), *self._judged(gates, evidence, candidate, path))
-        evidence.write(DIFF, diff_of(self.trees.repo, candidate))
+        evidence.write(DIFF, candidate.diff)
         if not (evidence.folder / PLAN).exists():
             evidence.write(PLAN, f"# {ticket.title}\n\n{ticket.instructions}\n")
         evidence.write(GATES, [self._gate_row(evidence, *gate) for gate in gates])
@@ -158,7 +158,7 @@ class Lander:
         self._check_tip()
         if ticket.id in self._landed:
             return Outcome("landed", "had landed already", self._landed[ticket.id])
-        candidate = self.candidate(ticket, source)
+        candidate = self.candidate(ticket, source, self._expected)
         if isinstance(candidate, Unlandable):
             return Outcome("conflict" if candidate.kind == "conflict" else "refused", candidate.message, files=candidate.files)
         if verdict is not None and (verdict.candidate.base, verdict.candidate.source) == (candidate.base, source):
@@ -201,7 +201,7 @@ class Lander:
         stack: list[tuple[Ticket, Candidate]] = []
         base = self._expected
         for ticket, source, _ in entries:
-            made = None if ticket.id in self._landed else make_candidate(self.trees.repo, ticket, self._run_id, base, source)
+            made = None if ticket.id in self._landed else self.candidate(ticket, source, base)
             if not isinstance(made, Candidate):
                 break
             stack.append((ticket, made))

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.agents.providers.limited_process import MARK
 from smithers_nb.errors import SmitheringError
-from smithers_nb.workflows.smithering.git import common_folder
 
 if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.worktrees import Worktrees
@@ -34,8 +33,7 @@ def only_builder(trees: Worktrees) -> Iterator[None]:
     Raises:
         SmitheringError: Another process builds it.
     """
-    common = common_folder(trees.repo)
-    lock = common / "smithering" / trees.folder.name / _LOCK  # not in the checkout, which somebody may clean
+    lock = trees.common / "smithering" / trees.folder.name / _LOCK  # not in the checkout, which somebody may clean
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:
@@ -43,7 +41,7 @@ def only_builder(trees: Worktrees) -> Iterator[None]:
         except OSError:
             raise SmitheringError(f"another process builds {trees.folder.name} in {trees.repo}", hint="wait for it, or end it") from None
         _end_orphans(trees.folder)
-        _remove_stale_locks(common, trees)
+        _remove_stale_locks(trees)
         yield
 
 
@@ -71,13 +69,13 @@ def _orphans(folder: Path) -> dict[int, bool]:
     return found
 
 
-def _remove_stale_locks(common: Path, trees: Worktrees) -> None:
+def _remove_stale_locks(trees: Worktrees) -> None:
     """Remove locks that a killed git left in what belongs to this run alone."""
-    for link in (common / "worktrees").glob("*/gitdir"):
+    for link in (trees.common / "worktrees").glob("*/gitdir"):
         with suppress(OSError):
             if Path(link.read_text("utf-8").strip()).is_relative_to(trees.folder):
                 for name in _LOCKED:
                     (link.parent / name).unlink(missing_ok=True)
-    for root in (common / "refs" / "heads" / trees.prefix, common / "refs" / trees.prefix):
+    for root in (trees.common / "refs" / "heads" / trees.prefix, trees.common / "refs" / trees.prefix):
         for path in root.rglob("*.lock"):
             path.unlink(missing_ok=True)

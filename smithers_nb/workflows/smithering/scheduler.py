@@ -71,7 +71,8 @@ class Worked(NamedTuple):
 
 Work = Callable[[Order], Worked]
 Land = Callable[[list[tuple[Ticket, Any]]], dict[str, Outcome]]
-_CODES: Final = {"conflict": "merge_conflict", "infra": "verification_infrastructure", "inherited": "tip_red"}
+_CODES: Final = {"conflict": "merge_conflict", "refused": "shipped_without_commit"}
+"""Outcome to the path of the failure, should it have been the last attempt."""
 
 
 class Scheduler:

@@ -113,20 +113,23 @@ class TicketWork:
     def _attempt(self, order: Order, evidence: Evidence, checkout: str) -> Worked:
         ticket = order.ticket
         evidence.forget_conclusions()
-        path = self._trees.open(ticket.id)
-        self._lander.run_red_first(ticket, self._trees.tip(), checkout)
-        conflicts = self._trees.bring_up_to_date(path)
+        tip = self._trees.tip()
+        path = self._trees.open(ticket.id, tip)
+        self._lander.run_red_first(ticket, tip, checkout)
+        conflicts = self._trees.bring_up_to_date(path, tip)
         feedback = "\n\n".join(part for part in (order.feedback, _CONFLICT.format(", ".join(conflicts)) if conflicts else "") if part)
         failed = self._implement(ticket, path, order.attempt, feedback, evidence)
         if failed:
             return self._failed(order, evidence, failed)
         self._trees.commit_rest(path, f"{' '.join(redact(ticket.title).split())}\n\nCommitted for the worker in attempt {order.attempt}.")
         source = self._trees.head(ticket.id) or ""
+        self._reviewed(ticket, path, {"base": tip, "head": source}, evidence)
+        if not ticket.safety and not self._policy.keep_verdict:
+            return Worked("done", value=Made(source, order.attempt))
         candidate = self._lander.candidate(ticket, source)
         if not isinstance(candidate, Candidate):
             code = "merge_conflict" if candidate.kind == "conflict" else "shipped_without_commit"
             return self._failed(order, evidence, Worked("failed", candidate.message, code=code))
-        self._opinions(ticket, path, candidate, evidence)
         refusal = self._challenged(ticket, path, candidate, evidence)
         if refusal:
             return self._failed(order, evidence, refusal)
@@ -139,7 +142,7 @@ class TicketWork:
         """Repeat the challenge of a change that is another one on the new tip."""
         candidate = self._lander.candidate(order.ticket, order.again.source)
         if isinstance(candidate, Candidate):
-            refusal = self._challenged(order.ticket, self._trees.open(order.ticket.id), candidate, evidence)
+            refusal = self._challenged(order.ticket, self._trees.open(order.ticket.id, candidate.base), candidate, evidence)
             if refusal:
                 return self._failed(order, evidence, refusal)
         return Worked("done", value=order.again)
@@ -167,32 +170,32 @@ class TicketWork:
         evidence.write(WORK, done.as_json() | {"attempt": attempt})
         return None
 
-    def _opinions(self, ticket: Ticket, path: Path, candidate: Candidate, evidence: Evidence) -> None:
+    def _reviewed(self, ticket: Ticket, path: Path, commits: dict[str, str], evidence: Evidence) -> None:
         """Ask for a review, by another model family than the builder's where there is one."""
         asked = "; ".join(check.details for check in ticket.verification if check.kind == "agent-review")
-        review = self._asked(Review, f"review:{ticket.id}", f"Review the change of {ticket.id}. {asked}", ticket, path, candidate)
-        evidence.write(REVIEW, review)
+        words = f"Review the change of {ticket.id} between base and head. {asked}".rstrip()
+        evidence.write(REVIEW, self._asked(Review, f"review:{ticket.id}", words, ticket, path, commits))
 
     def _challenged(self, ticket: Ticket, path: Path, candidate: Candidate, evidence: Evidence) -> Worked | None:
         if not ticket.safety:
             return None
         words = f"Try to break the change of {ticket.id}. Approve it only when every attack was blocked."
-        told = self._asked(Challenge, f"challenge:{ticket.id}", words, ticket, path, candidate)
-        evidence.write(CHALLENGE, told)
+        told = self._asked(Challenge, f"challenge:{ticket.id}", words, ticket, path, {"base": candidate.base, "head": candidate.head})
+        evidence.write(CHALLENGE, told | {"patchId": candidate.patch})
         return None if told["approved"] is True else Worked("failed", f"the challenge was not passed: {told['reasons'] or told['attacks']}")
 
     def _asked(  # noqa: PLR0913, PLR0917  # what is asked about what
-        self, kind: type[Review | Challenge], stage: str, words: str, ticket: Ticket, path: Path, candidate: Candidate
+        self, kind: type[Review | Challenge], stage: str, words: str, ticket: Ticket, path: Path, commits: dict[str, str]
     ) -> dict[str, Any]:
         family = (self._workforce.families or ("",))[-1]
-        context = {"ticket": ticket.as_json(), "base": candidate.base, "head": candidate.head}
+        context = {"ticket": ticket.as_json(), **commits}
         try:
             told = answer_as(
                 self._workforce, kind, WorkRequest(stage=stage, instructions=words, context=context, folder=path, family=family)
             )
         except SmitheringError as error:
             told = kind(reasons=f"nobody answered: {redact(str(error))}")
-        return told.as_json() | {"model": family or self._workforce.name, "patchId": candidate.patch}
+        return told.as_json() | {"model": family or self._workforce.name} | commits
 
     def _failed(self, order: Order, evidence: Evidence, worked: Worked) -> Worked:
         evidence.capture(order.attempt, {"pass": False, "feedback": worked.detail, "kind": worked.code})

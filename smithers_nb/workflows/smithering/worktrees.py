@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -59,6 +60,11 @@ class Worktrees:
         self._lock = threading.Lock()  # git makes and removes worktrees of one repository one at a time
         self.base = ""
 
+    @cached_property
+    def common(self) -> Path:
+        """The folder of the repository's own data."""
+        return common_folder(self.repo)
+
     def prepare(self) -> None:
         """Make the integration branch if it is not there, remember what it starts from, and forget worktrees whose folders are gone.
 
@@ -99,7 +105,7 @@ class Worktrees:
         """Return the commit that a ticket's branch is at; None when there is none."""
         return commit_of(self.repo, f"refs/heads/{self.branch(ticket_id)}")
 
-    def open(self, ticket_id: str) -> Path:
+    def open(self, ticket_id: str, tip: str) -> Path:
         """Return a clean worktree on the ticket's branch, which starts from the tip when it is new."""
         path, branch = self.path(ticket_id), self.branch(ticket_id)
         with self._lock:
@@ -109,16 +115,14 @@ class Worktrees:
                     git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/head", git(path, "rev-parse", "HEAD"))
                 shutil.rmtree(path)  # else half made by a process that died, or its link was cut
             if not path.exists():
-                git(self.repo, "worktree", "prune")
-                if self.head(ticket_id) is None:
-                    git(self.repo, "branch", "--no-track", branch, self.tip())
-                git(self.repo, "worktree", "add", "--force", "--quiet", str(path), branch)
+                new = ("--no-track", "-b", branch, str(path), tip)
+                git(self.repo, "worktree", "add", "--force", "--quiet", *(new if self.head(ticket_id) is None else (str(path), branch)))
+                return path
         self._put_aside(path, ticket_id)
         return path
 
-    def bring_up_to_date(self, path: Path) -> list[str]:
+    def bring_up_to_date(self, path: Path, tip: str) -> list[str]:
         """Merge the tip into a ticket's worktree; return the files in conflict, which then hold both sides between markers."""
-        tip = self.tip()
         if attempt(path, "merge-base", "--is-ancestor", tip, "HEAD").code == 0:
             return []
         merged = attempt(path, "merge", "--no-edit", "--quiet", tip)
@@ -131,8 +135,7 @@ class Worktrees:
 
     def commit_rest(self, path: Path, message: str) -> None:
         """Commit what a worker left uncommitted, so that nothing it made is lost and the worktree is clean."""
-        merging = attempt(path, "rev-parse", "--verify", "--quiet", "MERGE_HEAD").code == 0
-        if merging or not is_clean(path):
+        if self._is_merging(path) or not is_clean(path):
             git(path, "add", "--all")
             git(path, "commit", "--quiet", "--allow-empty", "--message", message)
 
@@ -143,7 +146,6 @@ class Worktrees:
             if path.exists() and not (path / ".git").is_file():
                 shutil.rmtree(path)
             if not path.exists():
-                git(self.repo, "worktree", "prune")
                 git(self.repo, "worktree", "add", "--force", "--quiet", "--detach", str(path), self.tip())
         return path
 
@@ -157,10 +159,10 @@ class Worktrees:
         path = self.path(ticket_id)
         with self._lock:
             if path.exists():
-                if self._is_linked(path):
+                if ticket_id not in landed and self._is_linked(path):
                     self._put_aside(path, ticket_id)
                 self._remove(path)
-            if ticket_id in landed and self.head(ticket_id) is not None:
+            if ticket_id in landed:
                 # where that fails, the branch stays until the next build of the run closes the ticket again
                 attempt(self.repo, "update-ref", "-d", f"refs/heads/{self.branch(ticket_id)}")
 
@@ -182,14 +184,13 @@ class Worktrees:
 
     def guarded(self) -> Guarded:
         """Return what a worker must leave alone, as it is now."""
-        common = common_folder(self.repo)
-        files = [common / "config", *sorted((common / "hooks").glob("*")), common / "info" / "attributes"]
+        files = [self.common / "config", *sorted((self.common / "hooks").glob("*")), self.common / "info" / "attributes"]
         digest = hashlib.sha256()
         for file in files:
             digest.update(b"\0".join((file.name.encode(), file.read_bytes() if file.is_file() else b"")))
         return Guarded(
-            commit_of(self.repo, f"refs/heads/{self.base_branch}") or "",
-            git(self.repo, "rev-parse", "--symbolic-full-name", "HEAD") + " " + git(self.repo, "rev-parse", "HEAD"),
+            attempt(self.repo, "rev-parse", f"refs/heads/{self.base_branch}").output,
+            attempt(self.repo, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD").output,
             git(self.repo, "status", "--porcelain", "--untracked-files=all"),
             digest.hexdigest(),
         )
@@ -211,8 +212,8 @@ class Worktrees:
     def _is_linked(self, path: Path) -> bool:
         """Return whether a folder is a worktree of this repository."""
         link = path / ".git"
-        ours = f"gitdir: {common_folder(self.repo) / 'worktrees'}"
-        return link.is_file() and link.read_text("utf-8", "replace").startswith(ours) and attempt(path, "rev-parse", "HEAD").code == 0
+        ours = f"gitdir: {self.common / 'worktrees'}"
+        return link.is_file() and link.read_text("utf-8", "replace").startswith(ours) and (_own_folder(path) / "HEAD").exists()
 
     def _is_ours(self, path: Path, branch: str) -> bool:
         """Return whether a folder is a worktree of this repository on a branch."""
@@ -220,16 +221,24 @@ class Worktrees:
 
     def _put_aside(self, path: Path, ticket_id: str) -> None:
         """Keep what an attempt left uncommitted under `refs/smithering/…` and clean the worktree."""
-        unfinished = attempt(path, "rev-parse", "--verify", "--quiet", "MERGE_HEAD").code == 0
-        if unfinished or not is_clean(path):
+        if self._is_merging(path) or not is_clean(path):
             git(path, "add", "--all")
             tree = git(path, "write-tree")
             head = git(path, "rev-parse", "HEAD")
             kept = git(path, "commit-tree", tree, "-p", head, "-m", f"Left uncommitted by an attempt at {ticket_id}")
             git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/{kept[:12]}", kept)
-        git(path, "reset", "--hard", "--quiet")
+            git(path, "reset", "--hard", "--quiet")
+
+    @staticmethod
+    def _is_merging(path: Path) -> bool:
+        return (_own_folder(path) / "MERGE_HEAD").exists()
 
     def _remove(self, path: Path) -> None:
         if attempt(self.repo, "worktree", "remove", "--force", "--force", str(path)).code != 0:
             shutil.rmtree(path, ignore_errors=True)
             git(self.repo, "worktree", "prune")
+
+
+def _own_folder(path: Path) -> Path:
+    """Return the folder in which git keeps what belongs to one worktree alone."""
+    return Path((path / ".git").read_text("utf-8", "replace").removeprefix("gitdir: ").strip())

@@ -97,7 +97,7 @@ def test_an_orphan_in_a_worktree_is_ended_before_the_work_goes_on(tmp_path):
 
     trees = Worktrees(made_repo(tmp_path / "repo"), "run-1", "main")
     trees.prepare()
-    path = trees.open("a")
+    path = trees.open("a", trees.tip())
     words = ["sleep", "60"]
     ours = subprocess.Popen(words, cwd=path, env={"PATH": "/usr/bin:/bin", "SMITHERS_NB_STARTED_BY": "x"})
     theirs = subprocess.Popen(words, cwd=path, env={"PATH": "/usr/bin:/bin"})
@@ -119,7 +119,7 @@ def test_a_second_process_does_not_build_the_same_run(tmp_path):
 
     trees = Worktrees(made_repo(tmp_path / "repo"), "run-1", "main")
     trees.prepare()
-    path = trees.open("a")
+    path = trees.open("a", trees.tip())
     stale = Path(run_git(path, "rev-parse", "--path-format=absolute", "--git-dir")) / "index.lock"
     stale.touch()
     with only_builder(trees):

@@ -33,18 +33,18 @@ def land(in_git, trees, ticket_id):
 
 def test_a_worktree_is_reopened_as_it_was_committed(trees, in_git):
     """A second opening has the commits of the first, and the main checkout stays clean."""
-    head = commit(in_git, trees.open("a"))
-    assert in_git(trees.open("a"), "rev-parse", "HEAD") == head == trees.head("a")
+    head = commit(in_git, trees.open("a", trees.tip()))
+    assert in_git(trees.open("a", trees.tip()), "rev-parse", "HEAD") == head == trees.head("a")
     assert in_git(trees.repo, "status", "--porcelain") == ""
     assert in_git(trees.repo, "branch", "--show-current") == "main"
 
 
 def test_what_was_left_uncommitted_is_kept_aside(trees, in_git):
     """A worktree that a dead process left dirty is clean when it is opened again, and what was in it has a reference."""
-    path = trees.open("a")
+    path = trees.open("a", trees.tip())
     (path / "half.txt").write_text("half done")
     (path / "README.md").write_text("changed")
-    assert in_git(trees.open("a"), "status", "--porcelain") == ""
+    assert in_git(trees.open("a", trees.tip()), "status", "--porcelain") == ""
     kept = in_git(trees.repo, "for-each-ref", "--format=%(refname)", "refs/smithering/run-1/left/a")
     assert in_git(trees.repo, "show", f"{kept}:half.txt") == "half done"
 
@@ -52,7 +52,7 @@ def test_what_was_left_uncommitted_is_kept_aside(trees, in_git):
 @pytest.mark.parametrize("damage", ["gone", "half made", "cut off", "moved"])
 def test_a_damaged_worktree_is_made_again(trees, in_git, damage):
     """Whatever happened to the folder, the branch is still there and is checked out anew."""
-    path = trees.open("a")
+    path = trees.open("a", trees.tip())
     head = commit(in_git, path)
     if damage in {"gone", "half made"}:
         shutil.rmtree(path)
@@ -63,12 +63,12 @@ def test_a_damaged_worktree_is_made_again(trees, in_git, damage):
         (path / ".git").write_text("gitdir: /elsewhere\n")
     if damage == "moved":
         in_git(path, "switch", "--quiet", "--create", "mine")
-    assert in_git(trees.open("a"), "rev-parse", "HEAD") == head
+    assert in_git(trees.open("a", trees.tip()), "rev-parse", "HEAD") == head
 
 
 def test_a_branch_goes_only_when_its_land_commit_is_there(trees, in_git):
     """Closing an unlanded ticket keeps its branch; once landed, branch and worktree go."""
-    commit(in_git, trees.open("a"))
+    commit(in_git, trees.open("a", trees.tip()))
     trees.close("a", trees.landed())
     assert not trees.path("a").exists()
     assert trees.head("a")
@@ -101,10 +101,10 @@ def test_two_runs_do_not_meet(trees, repo, in_git):
     """Another run has branches, worktrees and an integration branch of its own."""
     other = Worktrees(repo, "run-2", "main")
     other.prepare()
-    commit(in_git, trees.open("a"))
+    commit(in_git, trees.open("a", trees.tip()))
     land(in_git, trees, "a")
     assert other.landed() == {}
-    assert other.open("a") != trees.open("a")
+    assert other.open("a", other.tip()) != trees.open("a", trees.tip())
     assert other.head("a") == in_git(repo, "rev-parse", "main")
 
 
@@ -113,22 +113,22 @@ def test_a_hostile_run_id_stays_inside(repo, run_id):
     """Whatever the id of a run contains, its worktrees lie in our folder and its branches are valid."""
     trees = Worktrees(repo, run_id, "main")
     trees.prepare()
-    assert trees.open("a").is_relative_to(repo / ".smithers_nb/worktrees")
+    assert trees.open("a", trees.tip()).is_relative_to(repo / ".smithers_nb/worktrees")
     assert trees.head("a")
 
 
 def test_a_conflict_leaves_both_sides_in_the_worktree(trees, in_git):
     """The tip is merged into the worktree; files in conflict are named and hold markers, a clean merge names none."""
-    path = trees.open("a")
+    path = trees.open("a", trees.tip())
     commit(in_git, path, "README.md", "mine\n")
-    other = trees.open("b")
+    other = trees.open("b", trees.tip())
     in_git(trees.repo, "update-ref", f"refs/heads/{trees.integration}", commit(in_git, other, "README.md", "theirs\n"))
-    assert trees.bring_up_to_date(path) == ["README.md"]
+    assert trees.bring_up_to_date(path, trees.tip()) == ["README.md"]
     assert "<<<<<<<" in (path / "README.md").read_text()
     (path / "README.md").write_text("both\n")
     trees.commit_rest(path, "Resolve")
     assert in_git(path, "merge-base", "--is-ancestor", trees.tip(), "HEAD") == ""
-    assert trees.bring_up_to_date(path) == []
+    assert trees.bring_up_to_date(path, trees.tip()) == []
 
 
 def escape(how, trees, path, in_git):
@@ -161,7 +161,7 @@ def test_what_is_done_outside_the_worktree_is_noticed(trees, in_git, how, said):
     """Files of the main checkout, the base branch, hooks and settings are watched; work in the worktree is not reported."""
     import re
 
-    path = trees.open("a")
+    path = trees.open("a", trees.tip())
     before = trees.guarded()
     commit(in_git, path, "fine.txt")
     escape(how, trees, path, in_git)
@@ -180,7 +180,7 @@ def test_a_missing_base_branch_is_told(repo):
 def test_a_verification_checkout_holds_exactly_one_commit(trees, in_git):
     """What an earlier verification left, ignored files included, is gone when another commit is shown."""
     exclude(trees.repo, ["*.tmp"])
-    head = commit(in_git, trees.open("a"))
+    head = commit(in_git, trees.open("a", trees.tip()))
     path = trees.checkout("verify-0")
     (path / "cache.tmp").write_text("")
     (path / "README.md").write_text("changed")
