@@ -113,6 +113,7 @@ def build(  # noqa: PLR0913  # all but two are options by name
         )
         try:
             states = scheduler.run()
+            lander.check_tip()
         finally:
             trees.close_checkouts()
             site.write_index()

@@ -95,7 +95,8 @@ def make_candidate(repo: Path, ticket: Ticket, run_id: str, base: str, source: s
 def _message(ticket: Ticket, run_id: str) -> str:
     title = redact(" ".join(ticket.title.split()))[:200] or ticket.id
     needs = f"Requirements: {', '.join(ticket.requirement_ids)}\n\n" if ticket.requirement_ids else ""
-    return f"{title}\n\n{needs}smithering-land: {ticket.id}\nsmithering-run: {' '.join(run_id.split())}\n"
+    text = f"{title}\n\n{needs}smithering-land: {ticket.id}\nsmithering-run: {' '.join(run_id.split())}\n"
+    return text.encode("utf-8", "replace").decode()
 
 
 def _problems(repo: Path, raw: str, patch: str) -> Iterator[Unlandable]:

@@ -34,6 +34,9 @@ _SETTINGS: Final = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "submodule.recurse": "false",
+    "rerere.enabled": "false",
+    "log.showSignature": "false",
+    "trailer.separators": ":",
     "user.name": AUTHOR[0],
     "user.email": AUTHOR[1],
 }
@@ -156,6 +159,8 @@ def preflight(repo: Path, base: str) -> list[Problem]:
         return [Problem("NO_FOLDER", f"there is no folder {repo}", "name the folder of a git repository")]
     inside = attempt(repo, "rev-parse", "--is-inside-work-tree")
     if inside.code != 0 or inside.output.strip() != "true":
+        if "dubious ownership" in inside.errors:
+            return [Problem("NOT_OURS", f"{repo} belongs to another user", f"run `git config --global --add safe.directory {repo}`")]
         kind = "is a bare repository" if inside.code == 0 else "is not a git repository"
         return [Problem("NOT_A_REPOSITORY", f"{repo} {kind}", f"run `git init` in {repo}, or name another folder")]
     top = Path(git(repo, "rev-parse", "--show-toplevel"))

@@ -155,7 +155,7 @@ class Lander:
         Raises:
             SmitheringError: Somebody else moved the integration branch.
         """
-        self._check_tip()
+        self.check_tip()
         if ticket.id in self._landed:
             return Outcome("landed", "had landed already", self._landed[ticket.id])
         candidate = self.candidate(ticket, source, self._expected)
@@ -189,7 +189,8 @@ class Lander:
             return self.land_many(entries[:half]) | self.land_many(entries[half:])
         base, top = stack[0][1].base, stack[-1][1].head
         if not move(self.trees.repo, f"refs/heads/{self.trees.integration}", top, base):
-            self._check_tip()
+            self.check_tip()
+            raise self._stuck()
         self._expected = top
         self._landed |= {ticket.id: candidate.head for ticket, candidate in stack}
         detail = f"verified together with {len(stack) - 1} other(s) as {top[:12]}"
@@ -197,7 +198,7 @@ class Lander:
 
     def _stacked(self, entries: list[tuple[Ticket, str, Verdict | None]]) -> list[tuple[Ticket, Candidate]]:
         """Put tickets on top of each other as far as that goes."""
-        self._check_tip()
+        self.check_tip()
         stack: list[tuple[Ticket, Candidate]] = []
         base = self._expected
         for ticket, source, _ in entries:
@@ -219,15 +220,21 @@ class Lander:
 
     def _move(self, ticket: Ticket, candidate: Candidate) -> Outcome:
         if not move(self.trees.repo, f"refs/heads/{self.trees.integration}", candidate.head, candidate.base):
-            self._check_tip()
-            raise SmitheringError(
-                f"the integration branch {self.trees.integration} cannot be moved", hint="remove a stale lock in .git/refs"
-            )
+            self.check_tip()
+            raise self._stuck()
         self._expected = candidate.head
         self._landed[ticket.id] = candidate.head
         return Outcome("landed", f"landed as {candidate.head[:12]}", candidate.head)
 
-    def _check_tip(self) -> None:
+    def _stuck(self) -> SmitheringError:
+        return SmitheringError(f"the integration branch {self.trees.integration} cannot be moved", hint="remove a stale lock in .git/refs")
+
+    def check_tip(self) -> None:
+        """Make sure that the integration branch has what landed and nothing else.
+
+        Raises:
+            SmitheringError: Somebody else moved it.
+        """
         tip = self.trees.tip()
         if tip != self._expected:
             raise SmitheringError(

@@ -157,7 +157,7 @@ class Scheduler:
                 continue
             used, feedback = self._used.get(name, (0, ""))
             order = Order(self._graph[name], used + 1, feedback, self._again.pop(name, None))
-            self._set(name, "working", feedback, attempt=used + 1)
+            self._set(name, "working", feedback, attempt=used + 1, land_retry=self.states[name].land_retry)
             self._running[workers.submit(self._work, order)] = (name, order)
         if self._queue and self._landing is None:
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._pace.size()))]
@@ -245,9 +245,12 @@ class Scheduler:
 
     def _end(self, name: str, state: StateName, detail: str, code: str) -> None:
         self._set(name, state, detail, code=code, attempt=self.states[name].attempt)
-        for other in self._graph.dependents(name):
-            if self.states[other].state not in TERMINAL:
+        waiting = list(self._graph.direct_dependents(name))
+        while waiting:
+            other = waiting.pop()
+            if self.states[other].state not in TERMINAL:  # else what depends on it was told before
                 self._set(other, "blocked-by-dep", f"depends on {name}, which has not landed", code="dependency_failed", on=(name,))
+                waiting += self._graph.direct_dependents(other)
 
     def _set(self, ticket_id: str, state: StateName, detail: str = "", **more: Any) -> None:
         self.states[ticket_id] = TicketState(ticket_id=ticket_id, state=state, detail=detail, **more)

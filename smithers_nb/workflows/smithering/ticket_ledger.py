@@ -70,6 +70,8 @@ def _steps(old: str | None, state: TicketState, failure: FailureReason | None) -
     """Return the changes of status that bring a bead to where its ticket is."""
     if failure is not None:
         return [("failed", failure)]
+    if old == "failed" and state.state != "waiting-deps":  # what was in the way is mended
+        return [("open", "the run was resumed"), *_steps("open", state, None)]
     if state.state == "working":
         sent_back = reason("rejected_for_rework", message=state.detail or "a new attempt", retry_count=max(0, state.attempt - 1))
         return [*([("open", sent_back)] if old == "in_review" else []), ("in_progress", None)]

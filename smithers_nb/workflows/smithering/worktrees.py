@@ -17,7 +17,7 @@ from smithers_nb.artifacts import safe_name
 from smithers_nb.errors import GitFailed, SmitheringError
 from smithers_nb.workflows.smithering.git import attempt, commit_of, common_folder, exclude, git, is_clean
 
-OURS: Final = (".smithers_nb/", "artifacts/")
+OURS: Final = ("/.smithers_nb/", "/artifacts/")
 """Folders of a project that hold what we write about it; git ignores them in a clone that is built in."""
 
 _TRAILER: Final = "smithering-land"
@@ -71,7 +71,7 @@ class Worktrees:
         Raises:
             SmitheringError: There is no such base branch.
         """
-        exclude(self.repo, OURS)
+        exclude(self.repo, _ignored(self.repo))
         start, reference = f"refs/{self.prefix}/base", f"refs/heads/{self.integration}"
         if commit_of(self.repo, start) is None:
             base = commit_of(self.repo, f"refs/heads/{self.base_branch}")
@@ -135,6 +135,7 @@ class Worktrees:
 
     def commit_rest(self, path: Path, message: str) -> None:
         """Commit what a worker left uncommitted, so that nothing it made is lost and the worktree is clean."""
+        _unlock(path)
         if self._is_merging(path) or not is_clean(path):
             git(path, "add", "--all")
             git(path, "commit", "--quiet", "--allow-empty", "--message", message)
@@ -221,6 +222,7 @@ class Worktrees:
 
     def _put_aside(self, path: Path, ticket_id: str) -> None:
         """Keep what an attempt left uncommitted under `refs/smithering/…` and clean the worktree."""
+        _unlock(path)
         if self._is_merging(path) or not is_clean(path):
             git(path, "add", "--all")
             tree = git(path, "write-tree")
@@ -237,6 +239,16 @@ class Worktrees:
         if attempt(self.repo, "worktree", "remove", "--force", "--force", str(path)).code != 0:
             shutil.rmtree(path, ignore_errors=True)
             git(self.repo, "worktree", "prune")
+
+
+def _ignored(repo: Path) -> list[str]:
+    """Return our folders as patterns; where a project has files of its own in one of that name, only what is ours in it."""
+    return [f"{pattern}smithering/" if git(repo, "ls-files", "--", pattern.strip("/")) else pattern for pattern in OURS]
+
+
+def _unlock(path: Path) -> None:
+    """Remove the lock that a worker's git left when it was ended; nobody works in the worktree now."""
+    (_own_folder(path) / "index.lock").unlink(missing_ok=True)
 
 
 def _own_folder(path: Path) -> Path:

@@ -357,6 +357,54 @@ def test_every_end_has_a_reason_in_the_ledger(repo, tmp_path):
     assert whys["a"].details["attempts"] == 2
 
 
+def test_a_ticket_that_lands_after_all_is_no_failure_any_more(repo, tmp_path):
+    """A bead that failed for the machine's sake is reopened with a reason when the run is resumed, and closed when it lands."""
+    with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as journal:
+        ledger = Ledger(journal)
+        tickets = [ticket("a", command=f"test ! -f a.txt || test -f {tmp_path}/mended || kill -9 $$"), ticket("b", "a")]
+        assert set(built(repo, tickets, ledger=ledger).failed) == {"a", "b"}
+        (tmp_path / "mended").touch()
+        assert built(repo, tickets, ledger=ledger).failed == {}
+        with ledger.reading() as connection:
+            assert {bead.status for bead in queries.bead_rows(connection)} == {"closed"}
+            moves = {row.reason for row in queries.event_rows(connection, bead_id="run-1:a")}
+    assert "the run was resumed" in moves
+
+
+def test_a_lock_that_a_worker_left_is_no_obstacle(repo, in_git):
+    """A worker's git that was ended may leave its lock in the worktree; what it made lands nevertheless."""
+    from pathlib import Path
+
+    def deed(order):
+        write_own_file(order)
+        (Path(in_git(order.folder, "rev-parse", "--path-format=absolute", "--git-dir")) / "index.lock").touch()
+
+    assert built(repo, [ticket("a")], Hands({"a": deed})).failed == {}
+
+
+def test_a_project_may_have_artifacts_of_its_own(tmp_path, in_git):
+    """New files land in a folder that has the name of ours, when the project keeps files there."""
+    from tests.workflows.smithering.conftest import made_repo
+
+    own = made_repo(tmp_path / "own", {"artifacts/kept.txt": "x\n"})
+    result = built(own, [ticket("a", command="test -f artifacts/a.txt")], Hands({"a": writes("artifacts/a.txt", "x")}))
+    assert result.failed == {}
+    assert in_git(own, "show", f"{result.branch}:artifacts/a.txt") == "x"
+
+
+def test_a_last_minute_commit_on_the_integration_branch_is_told(repo, in_git):
+    """What a worker puts on the integration branch while nothing lands any more is not handed over as verified."""
+
+    def deed(order):
+        if order.attempt == 2:
+            head = in_git(repo, "commit-tree", "main^{tree}", "-p", "smithering/run-1/integration", "-m", "smuggled")
+            in_git(repo, "update-ref", "refs/heads/smithering/run-1/integration", head)
+            raise SmitheringError("gone")
+
+    with pytest.raises(SmitheringError, match="somebody else moved"):
+        built(repo, [ticket("a", command="false")], Hands({"a": deed}), policy=Policy(attempts=2))
+
+
 def test_the_index_says_how_every_ticket_stands(repo):
     """The index is read back as it was written, and a damaged one says so."""
     result = built(repo, [ticket("a"), ticket("b", "a")])

@@ -134,6 +134,23 @@ def test_attempts_of_an_earlier_life_count():
     assert [(order.ticket.id, order.attempt, order.feedback) for order in orders] == [("b", 4, "nearly")]
 
 
+@pytest.mark.parametrize("where", ["work", "land"])
+def test_what_never_recovers_is_given_up(where):
+    """A reason outside of the code is repeated once and then ends the ticket, without an attempt lost."""
+    calls = []
+
+    def work(order):
+        calls.append(order.attempt)
+        return Worked("infra", "no disk") if where == "work" else done(order)
+
+    def land(entries):
+        return {ticket.id: Outcome("infra", "no disk") for ticket, _ in entries}
+
+    states = scheduled(TicketGraph([Ticket(id="a", title="a")]), work, land)
+    assert (states["a"].state, states["a"].code, states["a"].attempt) == ("blocked", "verification_infrastructure", 1)
+    assert calls == ([1, 1] if where == "work" else [1])
+
+
 def test_an_error_of_the_engine_ends_the_build():
     """What landing raises is not swallowed."""
 
