@@ -105,7 +105,7 @@ class Worktrees:
         """Return the commit that a ticket's branch is at; None when there is none."""
         return commit_of(self.repo, f"refs/heads/{self.branch(ticket_id)}")
 
-    def open(self, ticket_id: str, tip: str) -> Path:
+    def open(self, ticket_id: str, tip: str | None = None) -> Path:
         """Return a clean worktree on the ticket's branch, which starts from the tip when it is new."""
         path, branch = self.path(ticket_id), self.branch(ticket_id)
         with self._lock:
@@ -115,7 +115,7 @@ class Worktrees:
                     git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/head", git(path, "rev-parse", "HEAD"))
                 shutil.rmtree(path)  # else half made by a process that died, or its link was cut
             if not path.exists():
-                new = ("--no-track", "-b", branch, str(path), tip)
+                new = ("--no-track", "-b", branch, str(path), tip or self.tip())
                 git(self.repo, "worktree", "add", "--force", "--quiet", *(new if self.head(ticket_id) is None else (str(path), branch)))
                 return path
         self._put_aside(path, ticket_id)
