@@ -39,6 +39,7 @@ settings_options = (
 )
 quiet_option = click.option("--no-post-failure", is_flag=True, help="Launch no autopsy when the run fails.")
 by_option = click.option("--by", type=Utf8(), metavar="NAME", help="Who decided.  [default: your login]")
+behalf_option = click.option("--on-behalf-of", type=Utf8(), metavar="NAME", help="Person that an agent decides for; both are recorded.")
 parameter_options = (
     click.option(
         "--parameter",

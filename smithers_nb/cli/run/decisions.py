@@ -12,7 +12,7 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import CommandContext, Utf8, command, group, run_argument
 from smithers_nb.cli.output import print_finding
 from smithers_nb.cli.run.inbox import inbox, refuse_when_foreign
-from smithers_nb.cli.run_options import by_option, database_option, refuse_unfilled, runs_of, where
+from smithers_nb.cli.run_options import behalf_option, by_option, database_option, refuse_unfilled, runs_of, where
 from smithers_nb.errors import ParameterError, RunNotFound
 from smithers_nb.present.html.text import one_line
 
@@ -27,6 +27,7 @@ _OPTIONS = (
     click.option("--iteration", type=click.IntRange(min=0), help="Loop iteration, starting at 0."),
     click.option("--note", type=Utf8(), help="Comment recorded with the decision."),
     by_option,
+    behalf_option,
     _STAY,
     database_option,
 )
@@ -55,13 +56,23 @@ def _decide(  # noqa: PLR0913  # the options of two commands
     iteration: int | None,
     note: str | None,
     by: str | None,
+    on_behalf_of: str | None,
     no_continue: bool,
     database: str | None,
 ) -> int:
-    from smithers_nb.engine.control import decide, login
+    from smithers_nb.engine.control import acting, decide, login
 
     location = _deciding(ask, database, run)
-    said = decide(location, run, node, approved=approved, by=by or login(), note=note, iteration=iteration, go_on=not no_continue)
+    said = decide(
+        location,
+        run,
+        node,
+        approved=approved,
+        by=acting(by or login(), on_behalf_of),
+        note=note,
+        iteration=iteration,
+        go_on=not no_continue,
+    )
     _follow(ask, location, said, "approved" if approved else "denied")
     return DONE
 
@@ -77,26 +88,34 @@ def _decide(  # noqa: PLR0913  # the options of two commands
         help="The answer: one of the choices, text, or JSON; - is standard input.  [default: ask on the terminal]",
     ),
     by_option,
+    behalf_option,
     _STAY,
     database_option,
     example="smithers-nb human answer nightly-1 --value eu\nsmithers-nb human answer human:nightly-1:region:0 --value eu",
 )
 def answer(  # noqa: PLR0913  # its options
-    ask: CommandContext, request: str, *, value: str | None, by: str | None, no_continue: bool, database: str | None
+    ask: CommandContext,
+    request: str,
+    *,
+    value: str | None,
+    by: str | None,
+    on_behalf_of: str | None,
+    no_continue: bool,
+    database: str | None,
 ) -> int:
     """Answer a question, named by its id or by its run when that asks only one, and let the run go on.
 
     What does not fit the question is refused before anything is written.
     """
+    from smithers_nb.engine.control import acting, login, question_of
     from smithers_nb.engine.control import answer as say
-    from smithers_nb.engine.control import login, question_of
 
     location = _deciding(ask, database, request)
     asked = question_of(location, request)
     if asked is None:
         refuse_when_foreign(ask, request)
     named = request if asked is None or asked.request_id is None else asked.request_id
-    said = say(location, named, _value(asked, value), by=by or login(), go_on=not no_continue)
+    said = say(location, named, _value(asked, value), by=acting(by or login(), on_behalf_of), go_on=not no_continue)
     _follow(ask, location, said, "answered")
     return DONE
 

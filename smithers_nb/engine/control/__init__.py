@@ -5,7 +5,7 @@ transaction. None of them executes a notebook; `engine.workers` does, afterwards
 """
 
 from smithers_nb.engine.control.cancel import Cancellation, cancel
-from smithers_nb.engine.control.decisions import DecisionResult, Pending, answer, decide, login, pending, question_of
+from smithers_nb.engine.control.decisions import DecisionResult, Pending, acting, answer, decide, login, pending, question_of
 from smithers_nb.engine.control.edit_check import left_behind
 from smithers_nb.engine.control.reset import ResetPlan, reset_plan, retry_task
 from smithers_nb.engine.control.resume import Resumption, resume
@@ -21,6 +21,7 @@ __all__ = [
     "Resumption",
     "RewindPlan",
     "Settings",
+    "acting",
     "answer",
     "cancel",
     "decide",

@@ -46,7 +46,7 @@ _SIGNS: Final = (
 _LONG: Final = 60
 _VERY_LONG: Final = 200
 _PARTS: Final = 3
-_FULL: Final = 5
+_FULL: Final = 4
 _COMPLEX: Final = 1
 
 

@@ -1,0 +1,164 @@
+"""Every way in which a request ends before its delivery: one final report row, at a node of its own.
+
+The stages run in this process, with real git and a real answer book; only what is kept between executions is kept in memory, and gates are
+decided by the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from smithers_nb.engine.location import Location
+from smithers_nb.workflows.smithering import stages
+from smithers_nb.workflows.smithering.parameters import SmitheringParameters, workforce_of
+from smithers_nb.workflows.smithering.results import FinalReport, Launch, Scaffold
+from smithers_nb.workflows.smithering.work import Work
+from tests.workflows.smithering.conftest import run_git
+from tests.workflows.smithering.pipeline import book
+
+
+class InMemory(Work):
+    """A request whose rows are kept in this process, and whose gates are passed unless they are denied."""
+
+    denied: str
+    log: list[str]
+    shown: dict[str, dict[str, Any]]
+
+    def kept(self, node_id: str, kind: type[Any], step: Callable[[], Any], *, iteration: int = 0, label: str | None = None) -> Any:
+        del kind, iteration, label
+        self.log.append(node_id)
+        self.rows[node_id] = step()
+        return self.rows[node_id]
+
+    def gate(self, node_id: str, title: str, summary: str, details: dict[str, Any]) -> bool:
+        del title, summary
+        self.log.append(node_id)
+        self.shown[node_id] = details
+        return node_id != self.denied
+
+
+@pytest.fixture
+def request_of(repo: Path) -> Callable[..., InMemory]:
+    """Return a function that makes a request of a book."""
+
+    def made(content: dict[str, Any], denied: str = "", **given: Any) -> InMemory:
+        path = repo.parent / "book.yaml"
+        path.write_text(yaml.safe_dump(content))
+        parameters = SmitheringParameters(
+            prompt="Greet", repo=str(repo), route="full-build", provider="scripted", book=str(path), smoke_test=False, **given
+        )
+        folder = repo / "artifacts" / "smithering" / "r1"
+        work = InMemory(parameters, "r1", Location.of(str(repo)), workforce_of(parameters), folder)
+        work.log, work.shown, work.denied = [], {}, denied
+        return work
+
+    return made
+
+
+def plan(work: InMemory) -> None:
+    """Take every stage before the launch."""
+    stages.setup(work)
+    stages.tier(work)
+    stages.preflight(work)
+    stages.intake(work)
+    stages.brainstorm(work)
+    stages.research(work, "domain", "prior-art")
+    stages.questions(work)
+    for stage in (stages.prd, stages.design, stages.engineering, stages.backpressure, stages.probes, stages.tickets):
+        stage(work)
+    for stage in (stages.poc, stages.orchestrate, stages.validate, stages.launching):
+        stage(work)
+
+
+@pytest.mark.parametrize("name", ["prd", "eng", "launch"])
+def test_a_denied_gate_ends_at_its_own_node(request_of: Callable[..., InMemory], name: str) -> None:
+    """A denial gives one final report at `cancelled:NAME`, with a page, and no stage after it does anything."""
+    work = request_of(book(), f"gate:{name}")
+    plan(work)
+    assert [node for node in work.log if isinstance(work.rows.get(node), FinalReport)] == [f"cancelled:{name}"]
+    assert work.log[-1] == f"cancelled:{name}"
+    assert Path(work.ended.artifact_path).is_file()  # type: ignore[union-attr]
+    assert run_git(work.repo, "branch", "--list", "smithering/*") == ""
+
+
+def test_a_failed_blocking_probe_is_decided_by_a_person(request_of: Callable[..., InMemory]) -> None:
+    """`gate:probes` is asked only then, shows what does not hold, and its denial ends the run; the probe leaves no branch."""
+    content = book()
+    content["answers"]["eng:doc"]["assumptionsToProbe"][0]["probe"] = "test -e /nowhere"
+    work = request_of(content, "gate:probes")
+    plan(work)
+    assert work.ended is not None
+    assert (work.log[-1], work.ended.status) == ("cancelled:probes", "cancelled")
+    assert "does not hold" in work.shown["gate:probes"]["has-grep"]
+    assert run_git(work.repo, "for-each-ref", "refs/heads/smithering", "refs/smithering") == ""
+
+
+def test_probes_that_hold_ask_nobody(request_of: Callable[..., InMemory]) -> None:
+    """Without a failed blocking probe there is no gate, and the launch shows every command that will run."""
+    work = request_of(book(), "gate:launch")
+    plan(work)
+    assert "gate:probes" not in work.log
+    assert "grep -q goodbye farewell.txt" in work.shown["gate:launch"].values()
+
+
+def test_a_launch_that_fails_is_incomplete(request_of: Callable[..., InMemory]) -> None:
+    """A workflow that is gone cannot be submitted: `cancelled:launch-failed`, with the reason."""
+    work = request_of(book(), "gate:launch")
+    plan(work)
+    work.ended, work.denied = None, ""
+    Path(work.row("wf:scaffold", Scaffold).path).unlink()
+    stages.launching(work)
+    assert work.ended is not None
+    assert (work.log[-1], work.ended.status) == ("cancelled:launch-failed", "incomplete")
+
+
+def test_a_build_that_is_not_complete_is_decided_by_a_person(request_of: Callable[..., InMemory]) -> None:
+    """A child that is gone has landed nothing: the monitor ends, `gate:incomplete` names each ticket, its denial ends the run."""
+    work = request_of(book(), "gate:launch", monitor_minutes=0.001)
+    plan(work)
+    work.ended, work.denied = None, "gate:incomplete"
+    work.rows["launch"] = Launch(launched=True, child_run_id="impl-gone")
+    stages.monitor(work)
+    assert work.ended is not None
+    assert (work.log[-1], work.ended.status) == ("cancelled:incomplete", "incomplete")
+    assert {"greet", "leave"} <= set(work.shown["gate:incomplete"])
+
+
+def test_a_workflow_that_was_changed_is_not_launched(request_of: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is never the one that was generated is generated anew, three times, and then ends the run."""
+    from smithers_nb.workflows.smithering import workflow_file
+
+    generate = workflow_file.generate
+
+    def meddled(path: Path, *rest: Any) -> Scaffold:
+        found = generate(path, *rest)
+        path.write_text(path.read_text().replace("goodbye", "good riddance"))
+        return found
+
+    monkeypatch.setattr(workflow_file, "generate", meddled)
+    work = request_of(book())
+    plan(work)
+    assert work.log[-1] == "cancelled:wf"
+    assert work.log.count("wf:verify") == 3
+
+
+def test_a_blocking_review_is_put_right_before_the_launch(request_of: Callable[..., InMemory]) -> None:
+    """What blocks is fixed in the tickets, and the workflow that is launched is the one made of those."""
+    fixed = book()["answers"]["tickets"]
+    fixed["tickets"][0]["title"] = "Greet warmly"
+    review = {"approved": False, "blockingIssues": [{"title": "cold"}]}
+    work = request_of(_with_fix(review, fixed), "gate:launch")
+    plan(work)
+    assert "wf:reverify" in work.log
+    assert "Greet warmly" in Path(work.row("wf:scaffold", Scaffold).path).read_text()
+
+
+def _with_fix(review: dict[str, Any], fixed: dict[str, Any]) -> dict[str, Any]:
+    content = book(wf__review=review)
+    content["answers"]["wf:fix-blocking"] = fixed
+    return content
