@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Find out what went wrong": {
         "why": ("look.why", "Explain why a run failed or what it waits for, and what to do."),
         "monitor": ("investigate.monitor", "Show how one run is doing: notebook, report and output row."),
+        "triage-run": ("investigate.triage", "Recommend one thing to do about a run: fix, rewind, retry or escalate."),
         "monitor-smithers": ("investigate.fleet", "Show how every run of several projects is doing, and what to do first."),
         "autopsy": ("investigate.autopsy", "Find out why a run failed: notebook, report and verdict row."),
         "report": ("investigate.report", "Write the HTML report of a run and print its path."),

@@ -129,7 +129,7 @@ def _root_cause(bucket: Health, reason: str, why: Explanation) -> str:
 def _actions(why: Explanation, repair: Repair | None, vain: str) -> Iterator[Action]:
     """List what to do, the most urgent first, each with one line to paste."""
     if why.advice is not None:
-        line = _joined(why.advice.commands)
+        line = joined(why.advice.commands)
         mine = _is_carried_out_by(repair, why.advice.commands)
         problem = f"{why.advice.detail} ({vain[:1].upper()}{vain[1:]}.)" if vain else why.advice.detail
         yield Action(problem=problem, command=line, needs_human=not mine, self_fixable=mine)
@@ -139,9 +139,9 @@ def _actions(why: Explanation, repair: Repair | None, vain: str) -> Iterator[Act
             continue
         mine = _is_carried_out_by(repair, lines)
         alone = mine or (blocker.kind in _BY_ITSELF and not (repair is None and vain))
-        yield Action(problem=blocker.reason, command=_joined(lines), needs_human=not alone, self_fixable=mine)
+        yield Action(problem=blocker.reason, command=joined(lines), needs_human=not alone, self_fixable=mine)
         if blocker.alternatives:
-            yield Action(problem=f"or decide otherwise: {blocker.reason}", command=_joined(blocker.alternatives))
+            yield Action(problem=f"or decide otherwise: {blocker.reason}", command=joined(blocker.alternatives))
 
 
 def _is_carried_out_by(repair: Repair | None, lines: Sequence[str]) -> bool:
@@ -149,7 +149,8 @@ def _is_carried_out_by(repair: Repair | None, lines: Sequence[str]) -> bool:
     return repair is not None and len(lines) == 1 and lines[0].startswith(repair.command)
 
 
-def _joined(lines: Sequence[str]) -> str:
+def joined(lines: Sequence[str]) -> str:
+    """Write commands that follow each other as one line to paste."""
     return " && ".join(lines)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.verdict import Authors, Defect, Evidence
-from smithers_nb.model.vocabulary import Health  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.model.vocabulary import Confidence, Health  # noqa: TC001  # rows are checked against it when they are read back
 from smithers_nb.workflows.autopsy import results
 
 if TYPE_CHECKING:
@@ -254,3 +254,23 @@ class MonitorRow(Shown):
     concerns: tuple[Defect, ...] = ()
     fix: FixRow | None = None
     problems: tuple[str, ...] = ()
+
+
+class TriageRow(Shown):
+    """The output row of a triage: one recommendation for one run, with what it rests on."""
+
+    target_run_id: str | None
+    state: str
+    failing_nodes: int = described("nodes that failed or are stuck", default=0)
+    pending_approvals: int = described("gates that nobody has decided", default=0)
+    root_cause: str = described("what is wrong, as a hypothesis; empty when nothing is", default="")
+    confidence: Confidence
+    recommended_action: Literal["fix", "rewind", "retry", "escalate"]
+    command: str = described("carries it out, or only looks when the confidence is low")
+    summary: str
+    rationale: str = described("which rule decided, and why", default="")
+    failure_class: str | None = None
+    evidence: tuple[Evidence, ...] = described("quotes of rows that the hypothesis rests on", default=())
+    last_events: tuple[str, ...] = described("the end of the log, at most sixty lines", default=())
+    run_error: str = described("what the run's own row says; a person reads it first", default="")
+    problems: tuple[str, ...] = described("what could not be read", default=())

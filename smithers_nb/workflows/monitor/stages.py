@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,13 +22,16 @@ from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
 from smithers_nb.workflows.monitor import diagnose as diagnosing
 from smithers_nb.workflows.monitor import gather as gathering
 from smithers_nb.workflows.monitor.report import compose
-from smithers_nb.workflows.monitor.results import ArtifactRow, Diagnosis, FixRow, MonitorRow, MonitorSnapshot, ReportRow
+from smithers_nb.workflows.monitor.results import ArtifactRow, Diagnosis, FixRow, MonitorRow, MonitorSnapshot, ReportRow, TriageRow
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Decision
 
 GATHER, DIAGNOSE, APPROVE, FIX, REPORT, ARTIFACT, OUTPUT = "gather", "diagnose", "approve-fix", "fix", "report", "artifact", "output"
 """Node ids, those of Smithers' own monitor."""
+
+TRIAGE: Final = "triage-run"
+"""Node id of a triage, which a notebook may take as a stage of its own."""
 
 WORKFLOW: Final = "monitor"
 KIND: Final = "monitor"
@@ -45,6 +49,15 @@ def gather(target_run_id: str | None, source: str | None = None, now: int | None
 def diagnose(gathered: MonitorSnapshot, source: str | None = None, *, stale_minutes: float = 15, provider: str | None = None) -> Diagnosis:
     """Judge a run; see `monitor.diagnose`."""
     return kept(DIAGNOSE, Diagnosis, "How it is doing", lambda: _diagnosed(gathered, source, stale_minutes, provider))
+
+
+def triage(target_run_id: str, source: str | None = None, now: int | None = None, *, stale_minutes: float = 15) -> TriageRow:
+    """Recommend one thing to do about a run; see `triage.triage`."""
+    from smithers_nb.workflows.monitor import triage as triaging
+
+    moment = now_ms() if now is None else now
+    step = partial(triaging.triage, target_run_id, source, now=moment, stale_minutes=stale_minutes)
+    return kept(TRIAGE, TriageRow, "What to do about it", step)
 
 
 def approve_fix(found: Diagnosis, *, autofix: bool, require_approval: bool = True) -> Decision | None:

@@ -249,6 +249,12 @@ def _output_row(row: rows.MonitorRow) -> Card:
     return cards.banner(f"Run {row.target_run_id}: {row.health}", row.summary, state=row.health, facts=facts)
 
 
+def _triage(row: rows.TriageRow) -> Card:
+    facts = {"state": row.state, "class": row.failure_class or "", "confidence": row.confidence}
+    told = cards.banner(f"Run {row.target_run_id}: {row.recommended_action}", row.root_cause or row.summary, state=row.state, facts=facts)
+    return cards.stack(told, cards.command_sheet([(row.command, row.rationale)], title="Do this first"))
+
+
 def _stated(caption: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Card:
     body = (
         h("tr", h("td", h("code", node)), h("td", state_mark(state), class_="snb-nowrap"), *(h("td", cell) for cell in rest))
@@ -286,4 +292,5 @@ _VIEWS: Final[dict[type, Callable[[Any], Card]]] = {
     rows.ReportRow: _report,
     rows.ArtifactRow: lambda row: cards.note(row.digest),
     rows.MonitorRow: _output_row,
+    rows.TriageRow: _triage,
 }
