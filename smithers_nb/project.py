@@ -230,17 +230,20 @@ class Project(Frames):
     bead_events = Frame(BeadEventRow, "Their log.")
 
     def audit(self) -> Audit:
-        """Audit the reasons of a store of work items.
+        """Audit the reasons of work items: of a store `beads:PATH`, or of the project's own ledger.
+
+        Returns:
+            Its counts (`.frame()`), the rows behind them (`.evidence_frame()`), and what the store cannot show (`.coverage`).
 
         Raises:
             ParameterError: The source holds runs and no work items.
         """
-        from smithers_nb.diagnosis.beads.audit import audit
-        from smithers_nb.sources.beads.source import BeadsSource
+        from smithers_nb.workflows.beads import open_beads
 
-        if not isinstance(self.source, BeadsSource):
+        if self.source.kind not in {"beads", "journal"}:
             raise ParameterError(f"{self.source.location} holds runs, not work items", hint="name a store of beads: beads:PATH")
-        return audit(self.source.contents(), self.source.problems)
+        with open_beads(None if self.where is None else str(self.where)) as store:
+            return store.audit()
 
     def _frame(self, row: type[Any]) -> pd.DataFrame:
         from smithers_nb.frames import frame_from_rows

@@ -6,14 +6,84 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol, Self
 
 from smithers_nb.diagnosis.beads.audit import audit
-from smithers_nb.ledger import queries
+from smithers_nb.engine.location import Location
+from smithers_nb.errors import ParameterError, SourceNotFound
+from smithers_nb.ledger import Ledger, queries
+from smithers_nb.ledger.agents import text_of
 from smithers_nb.model.beads import BeadEventRow, BeadRow
+from smithers_nb.sources.beads.source import BeadsSource
 
 if TYPE_CHECKING:
     from smithers_nb.diagnosis.beads.audit import Audit
-    from smithers_nb.ledger import Ledger
     from smithers_nb.model.failure_reason import FailureReason
-    from smithers_nb.sources.beads.source import BeadsSource
+    from smithers_nb.present.html.markup import Card
+
+
+def open_beads(source: str | None = None) -> BeadStore:
+    """Open a store of work items.
+
+    Args:
+        source: `beads:PATH` for another system's; else the project or database of a ledger. None is the current folder's.
+
+    Raises:
+        SourceNotFound: There is none.
+    """
+    if source is not None and source.startswith("beads:"):
+        return ForeignStore(BeadsSource.of_url(source))
+    return LedgerStore(open_ledger(source))
+
+
+def open_ledger(source: str | None = None, *, make: bool = False) -> Ledger:
+    """Open the ledger of a project or of a shared database.
+
+    Raises:
+        SourceNotFound: There is none, and none is to be made.
+    """
+    location = Location.of(source)
+    if not make and location.file is not None and not location.file.is_file():
+        raise SourceNotFound(
+            f"there is no ledger at {location.shown}",
+            searched=(location.shown,),
+            hint="name a store of work items with --source beads:PATH, or import one: `smithers-nb beads import PATH`",
+        )
+    return Ledger.open(location)
+
+
+def show_bead(store: BeadStore, bead_id: str | None = None) -> Card:
+    """Show one bead: why it failed, with its logs, and all that happened to it.
+
+    Args:
+        store: Where it is.
+        bead_id: The bead; None for the one that failed last.
+
+    Raises:
+        ParameterError: There is no such bead.
+    """
+    from smithers_nb.present.html.bead_cards import bead_card
+    from smithers_nb.present.html.parts import empty
+
+    if bead_id is None:
+        failed = store.events(failures=True, limit=1)
+        if not failed:
+            return empty("nothing-recorded", "failures")
+        bead_id = failed[0].bead_id
+    bead = found_bead(store, bead_id)
+    why = store.failure_of(bead_id)
+    events = list(reversed(store.events(bead_id=bead_id)))
+    texts = store.texts_of(why) if why else {}
+    return bead_card(bead, why, events, summary=store.summary_of(bead_id), causes=store.causes_of(bead_id), texts=texts)
+
+
+def found_bead(store: BeadStore, bead_id: str) -> BeadRow:
+    """Return a bead.
+
+    Raises:
+        ParameterError: There is no such bead.
+    """
+    found = store.beads(bead_id=bead_id)
+    if not found:
+        raise ParameterError(f"no bead {bead_id!r} in {store.location}", hint="list them with `smithers-nb beads list`")
+    return found[0]
 
 
 class BeadStore(Protocol):
@@ -44,6 +114,10 @@ class BeadStore(Protocol):
 
     def summary_of(self, bead_id: str) -> str:
         """Return its failure in plain language; empty when there is no summary."""
+        ...
+
+    def texts_of(self, reason: FailureReason) -> dict[str, str]:
+        """Return the logs and long outputs that a reason names by reference, by the name of the detail."""
         ...
 
     def audit(self) -> Audit:
@@ -92,6 +166,12 @@ class LedgerStore:
         """Return its failure in plain language."""
         with self.ledger.reading() as connection:
             return queries.summary_of(connection, bead_id)
+
+    def texts_of(self, reason: FailureReason) -> dict[str, str]:
+        """Return the texts that the ledger keeps for a reason."""
+        with self.ledger.reading() as connection:
+            found = {name: text_of(connection, str(ref)) for name, ref in reason.details.items() if name.endswith("_ref")}
+        return {name: text for name, text in found.items() if text is not None}
 
     def audit(self) -> Audit:
         """Audit its reasons by the index of moves."""
@@ -155,6 +235,11 @@ class ForeignStore:
         """Return none."""
         del bead_id
         return ""
+
+    def texts_of(self, reason: FailureReason) -> dict[str, str]:
+        """Return none: what a foreign reason refers to lies elsewhere."""
+        del reason
+        return {}
 
     def audit(self) -> Audit:
         """Audit its reasons."""

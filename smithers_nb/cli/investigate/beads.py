@@ -8,11 +8,11 @@ import click
 
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, group
 from smithers_nb.cli.output import Column, dump, moment, note, print_rows, write_json
-from smithers_nb.errors import ParameterError, SourceNotFound
+from smithers_nb.errors import ParameterError
 
 if TYPE_CHECKING:
-    from smithers_nb.diagnosis.beads.audit import Audit
     from smithers_nb.ledger import Ledger
+    from smithers_nb.present.html.markup import Card
     from smithers_nb.workflows.beads import BeadStore
 
 _OVER = 1
@@ -28,7 +28,7 @@ _FAIL_OVER = click.option(
 _EVIDENCE = click.option(
     "--rows", type=click.IntRange(min=0), help="Rows of evidence per count.  [default: all in JSON, 20 in all in the table]"
 )
-_REPORT = click.option("--report", type=click.Path(dir_okay=False), help="Also write the audit as an HTML page to this file.")
+_REPORT = click.option("--report", type=click.Path(dir_okay=False), help="Also write it as an HTML page to this file.")
 
 
 @command(
@@ -45,15 +45,15 @@ def audit(ask: CommandContext, limits: tuple[str, ...], rows: int | None, report
 
     A count that the store cannot show is null, and `coverage` says why. Exit code 1 when a count is above its --fail-over.
     """
+    from smithers_nb.present.html.bead_cards import audit_card
+
     bounds = dict(map(_limit, limits))
     with _store(ask) as store:
         found = store.audit()
         where = store.location
     if report is not None:
-        _write_report(report, found, where)
+        _write_report(report, f"Reasons of {where}", audit_card(found, len(found.evidence)))
     if ask.fmt == "table":
-        from smithers_nb.present.html.bead_cards import audit_card
-
         click.echo(audit_card(found, 20 if rows is None else rows).text)
     else:
         write_json(found.as_json(rows), line=ask.fmt == "jsonl")
@@ -91,13 +91,18 @@ def list_(ask: CommandContext, status: tuple[str, ...], limit: int) -> None:
     click.option("--since", type=Moment(ago=True), help="Only since this time: epoch milliseconds, ISO 8601, or 15m, 2h, 1d ago."),
     click.option("--failures", "only_failures", is_flag=True, help="Only failures and what is one in another system's words."),
     click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many."),
+    _REPORT,
     example="""smithers-nb beads activity --source beads:.gc
 smithers-nb beads activity --source beads:.gc --failures --since 1d""",
 )
-def activity(ask: CommandContext, since: int | None, only_failures: bool, limit: int) -> None:
+def activity(ask: CommandContext, since: int | None, only_failures: bool, limit: int, report: str | None) -> None:
     """Show what happened to work items, newest first, with the reason of every failure."""
     with _store(ask) as store:
         found = store.events(since_ms=since, failures=only_failures, limit=limit)
+        if report is not None:
+            from smithers_nb.present.html.bead_cards import activity_card
+
+            _write_report(report, f"Activity of {store.location}", activity_card(found))
         columns = (
             Column("AT (UTC)", lambda row: moment(row.at), spare=3),
             Column("BEAD", lambda row: row.bead_id),
@@ -109,34 +114,40 @@ def activity(ask: CommandContext, since: int | None, only_failures: bool, limit:
         print_rows(found, ask.fmt, columns, nothing="no events")
 
 
-@command("show", _BEAD, example="smithers-nb beads show gt-1 --source beads:.beads")
-def show(ask: CommandContext, bead: str) -> None:
+@command(
+    "show",
+    _BEAD,
+    _REPORT,
+    example="smithers-nb beads show gt-1 --source beads:.beads\nsmithers-nb beads show gt-1 --source beads:.beads --report gt-1.html",
+)
+def show(ask: CommandContext, bead: str, report: str | None) -> None:
     """Show one work item: why it failed, and all that happened to it."""
-    from smithers_nb.present.html.bead_cards import bead_card
+    from smithers_nb.workflows.beads import found_bead, show_bead
 
     with _store(ask) as store:
-        found = store.beads(bead_id=bead)
-        if not found:
-            raise ParameterError(f"no bead {bead!r} in {store.location}", hint="list them with `smithers-nb beads list`")
-        events = list(reversed(store.events(bead_id=bead)))
-        why = store.failure_of(bead)
+        card = show_bead(store, bead)
+        if report is not None:
+            _write_report(report, f"Bead {bead}", card)
         if ask.fmt == "table":
-            click.echo(bead_card(found[0], why, events, store.summary_of(bead), store.causes_of(bead)).text)
+            click.echo(card.text)
         else:
+            why = store.failure_of(bead)
+            events = list(reversed(store.events(bead_id=bead)))
             reason = why.model_dump() if why else None
-            write_json({**dump({"bead": found[0], "events": events}), "failureReason": reason}, line=ask.fmt == "jsonl")
+            write_json({**dump({"bead": found_bead(store, bead), "events": events}), "failureReason": reason}, line=ask.fmt == "jsonl")
 
 
-@command("convoys", example="smithers-nb beads convoys")
-def convoys(ask: CommandContext) -> None:
+@command("convoys", _REPORT, example="smithers-nb beads convoys")
+def convoys(ask: CommandContext, report: str | None) -> None:
     """Show how far the ledger's convoys are: closed, failed, landed, or landed with failures."""
     from smithers_nb.ledger.convoys import listed
+    from smithers_nb.present.html.bead_cards import convoys_card
 
     with _ledger(ask) as ledger, ledger.reading() as connection:
         rows = listed(connection)
+    if report is not None:
+        _write_report(report, "Convoys", convoys_card(rows))
     if ask.fmt == "table":
-        from smithers_nb.present.html.bead_cards import convoys_card
-
         click.echo(convoys_card(rows).text)
     else:
         write_json(rows, line=ask.fmt == "jsonl")
@@ -204,27 +215,15 @@ def export(ask: CommandContext, path: str) -> None:
 
 
 def _store(ask: CommandContext) -> BeadStore:
-    """Open what is read: a store of another system by `beads:PATH`, else the ledger of a project or of a shared database."""
-    from smithers_nb.sources.beads.source import BeadsSource
-    from smithers_nb.workflows.beads import ForeignStore, LedgerStore
+    from smithers_nb.workflows.beads import open_beads
 
-    if ask.source is not None and ask.source.startswith("beads:"):
-        return ForeignStore(BeadsSource.of_url(ask.source))
-    return LedgerStore(_ledger(ask))
+    return open_beads(ask.source)
 
 
 def _ledger(ask: CommandContext, *, make: bool = False) -> Ledger:
-    from smithers_nb.engine.location import Location
-    from smithers_nb.ledger import Ledger
+    from smithers_nb.workflows.beads import open_ledger
 
-    location = Location.of(ask.source)
-    if not make and location.file is not None and not location.file.is_file():
-        raise SourceNotFound(
-            f"there is no ledger at {location.shown}",
-            searched=(location.shown,),
-            hint="name a store of work items with --source beads:PATH, or import one: `smithers-nb beads import PATH`",
-        )
-    return Ledger.open(location)
+    return open_ledger(ask.source, make=make)
 
 
 def _limit(text: str) -> tuple[str, int]:
@@ -236,16 +235,14 @@ def _limit(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
-def _write_report(path: str, found: Audit, where: str) -> None:
+def _write_report(path: str, title: str, card: Card) -> None:
     from pathlib import Path
 
-    from smithers_nb.present.html.bead_cards import audit_card
-    from smithers_nb.present.html.markup import escape
+    from smithers_nb.artifacts import write_whole
+    from smithers_nb.present.html.page import cards_page
 
-    body = audit_card(found, len(found.evidence))._repr_html_()
-    title = f"Reasons of {where}"
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-    Path(path).write_text(f"{head}<body><h1>{escape(title)}</h1>{body}</body></html>", encoding="utf-8")
+    write_whole(Path(path), cards_page(title, card).encode("utf-8", "replace"))
+    note(f"page written to {path}")
 
 
 def _reason(code: str | None, text: str | None) -> str:

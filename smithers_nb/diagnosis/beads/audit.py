@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from smithers_nb.diagnosis.beads.coverage import NO_CLOSES, NO_RECLAIMS, SNAPSHOTS, coverage
 from smithers_nb.diagnosis.beads.reasons import fails_by_bd, is_default, is_one_word, is_terse, non_completing_by_bd
+from smithers_nb.frames import frame_from_rows
+from smithers_nb.model.rows import Index, Key, Ms, Text  # noqa: TC001  # frames read the annotations
 from smithers_nb.sources.beads.moves import UNCLAIMS, moves
 from smithers_nb.sources.beads.shapes import LOGS, Log
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from smithers_nb.model.beads import Move
     from smithers_nb.sources.base import Problem
     from smithers_nb.sources.beads.contents import Contents, Issue
@@ -49,24 +53,23 @@ _SWEEPS: Final = ("order:", "sweep", "reap", "patrol", "janitor", "daemon", "dea
 
 
 class EvidenceRow(NamedTuple):
-    """One row behind a count.
+    """One row behind a count."""
 
-    Attributes:
-        finding: Name of the count.
-        at: Epoch milliseconds.
-        by: For a give-back, whether the `holder`, `another`, a `sweep` or `unknown` did it.
-        reason: The reason as recorded, or the earlier one that is lost.
-        ref: `FILE:LINE` of the row.
-    """
+    finding: Annotated[Key, "name of the count"]
+    bead_id: Annotated[Key, "bead"]
+    at: Annotated[Ms, "time"]
+    actor: Annotated[Text, "who did it"]
+    holder: Annotated[Text, "who had the work before"]
+    by: Annotated[Key, "for a give-back, whether the holder, another, a sweep or unknown did it; else empty"]
+    reason: Annotated[Key, "the reason as recorded, or the earlier one that is lost"]
+    ref: Annotated[Key, "where the row stands: FILE:LINE, or event:SEQ in a ledger"]
 
-    finding: str
-    bead_id: str
-    at: int | None
-    actor: str | None
-    holder: str | None
-    by: str
-    reason: str
-    ref: str
+
+class CountRow(NamedTuple):
+    """One count of an audit."""
+
+    name: Annotated[Key, "name of the count, as in the JSON"]
+    number: Annotated[Index | None, "how many; NA where the store cannot show it"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,14 @@ class Audit:
             "problems": [problem._asdict() for problem in self.problems],
             "evidence": evidence,
         }
+
+    def frame(self) -> pd.DataFrame:
+        """Return the counts as a frame, one row per count of `COUNTS` (columns of `CountRow`)."""
+        return frame_from_rows(CountRow, [CountRow(*pair) for pair in self.counts.items()])
+
+    def evidence_frame(self) -> pd.DataFrame:
+        """Return the rows behind the counts as a frame (columns of `EvidenceRow`)."""
+        return frame_from_rows(EvidenceRow, self.evidence)
 
     def over(self, limits: Mapping[str, int]) -> list[str]:
         """Name the counts that are above their limits."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.timestamps import when
-from smithers_nb.present.html.cards import banner, details, stack
+from smithers_nb.present.html.cards import banner, command_sheet, details, stack
 from smithers_nb.present.html.markup import Card, h, table, text_table
 from smithers_nb.present.html.parts import empty, note
 from smithers_nb.present.html.text import one_line, shown
+from smithers_nb.sources.stores.json_text import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 20
 _HEADLINE: Final = ("closes_no_reason", "closes_default", "give_backs_no_reason", "reopens_no_reason")
+_TEXTS: Final = {"log_tail_ref": "End of the agent's log", "reason_ref": "What the container said, in full"}
 _WORDS: Final = {
     "closes": "closes",
     "closes_no_reason": "closed without a reason",
@@ -37,12 +40,14 @@ _WORDS: Final = {
 }
 
 
-def bead_card(
+def bead_card(  # noqa: PLR0913  # all but three are options by name
     bead: BeadRow,
     reason: FailureReason | None,
     events: Sequence[BeadEventRow] = (),
+    *,
     summary: str = "",
     causes: Sequence[tuple[str, FailureReason]] = (),
+    texts: Mapping[str, str] | None = None,
 ) -> Card:
     """Show one work item: a red banner with the message when it failed, the reason's details, and its timeline.
 
@@ -52,6 +57,7 @@ def bead_card(
         events: Its log, oldest first.
         summary: The reason in plain language, shown beside the raw one.
         causes: Failures of other beads that this one has to do with, such as its merge request or a convoy's members.
+        texts: Logs and long outputs that the reason names by reference, by the name of the detail.
     """
     title = f"{bead.bead_id}  {bead.title or ''}".strip()
     facts: dict[str, object] = {"type": bead.type, "status": bead.status, "held by": bead.assignee}
@@ -67,9 +73,17 @@ def bead_card(
     if reason is not None:
         body = "\n".join([f"code: {reason.code}", f"source: {reason.source}", _pretty(reason.details)])
         parts.append(details("Code, source and details of the failure", body))
+        parts += [details(_TEXTS.get(name, name), kept) for name, kept in (texts or {}).items()]
+        if run_id := reason.details.get("autopsy_run_id"):
+            parts.append(command_sheet([(f"smithers-nb autopsy {quote(str(run_id))}", "why the agent's run failed")]))
     if causes:
         parts.append(stack(*(note(f"Caused by {other}: {why.code}: {why.message}", state="failed") for other, why in causes)))
     return stack(*parts, timeline_card(events, f"Timeline of {bead.bead_id}")) if events else stack(*parts)
+
+
+def activity_card(events: Sequence[BeadEventRow]) -> Card:
+    """Show what happened in a fleet, newest first, with the reason of every failure."""
+    return _events(events, "Activity", ("When (UTC)", "Bead", "Event", "By", "Why"), lambda event: (h("code", event.bead_id),))
 
 
 def timeline_card(events: Sequence[BeadEventRow], caption: str = "Timeline") -> Card:
@@ -141,14 +155,15 @@ def headline(audit: Audit) -> Card:
 def _events(events: Sequence[BeadEventRow], caption: str, columns: Sequence[str], more: Any) -> Card:
     if not events:
         return empty("nothing-recorded", "events")
-    cells = [(when(event.at), *more(event), _event(event), event.actor or "", _why(event)) for event in events]
-    rows = [
-        h("tr", *(h("td", cell) for cell in line), class_="snb-bad" if event.new_status == "failed" or event.reason_code else None)
-        for event, line in zip(events, cells, strict=True)
-    ]
-    lines = [
-        line for *said, why in cells for line in ("  ".join(filter(None, map(one_line, said))), f"    {shown(why)}" if why else "") if line
-    ]
+    rows, lines = [], []
+    for event in events:
+        said, why = (when(event.at), *more(event), _event(event), event.actor or ""), _why(event)
+        bad = event.new_status == "failed" or event.reason_code is not None
+        rows.append(h("tr", *(h("td", cell) for cell in (*said, why)), class_="snb-bad" if bad else None))
+        if bad and event.payload:
+            context = details(f"The whole event of {event.bead_id}", _context(event)).html
+            rows.append(h("tr", h("td", context, colspan=str(len(columns)))))
+        lines += ["  ".join(filter(None, map(one_line, said))), *([f"    {shown(why)}"] if why else [])]
     return Card(h("div", table(caption, columns, rows), class_="snb"), "\n".join(lines))
 
 
@@ -161,6 +176,12 @@ def _why(event: BeadEventRow) -> str:
     code = f"{event.reason_code}: " if event.reason_code else ""
     by = f" (noticed by {event.reason_source})" if event.reason_source else ""
     return f"{code}{event.reason or ''}{by}".strip()
+
+
+def _context(event: BeadEventRow) -> str:
+    """Return an event as it is stored, laid out."""
+    stored = parse(event.payload)
+    return event.payload or "" if stored is None else _pretty(stored)
 
 
 def _pretty(value: Any) -> str:

@@ -30,6 +30,7 @@ from smithers_nb.model.timestamps import when
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.present.html.decision_cards import GateRequest, QuestionRequest, gate_asked, question_asked
 from smithers_nb.present.html.markup import Html, h, join, table
+from smithers_nb.present.html.page import AROUND
 from smithers_nb.present.html.parts import state_mark
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.text import one_line
@@ -43,12 +44,6 @@ if TYPE_CHECKING:
 _HOST: Final = "127.0.0.1"
 _EVERY_S: Final = 3
 _EVENTS: Final = 30
-_PAGE: Final = (
-    "html{background:light-dark(#ffffff,#14171c);color-scheme:light dark}body.snb{margin:0;background:var(--snb-page)}"
-    "main{max-width:70rem;margin:0 auto;padding:2rem 1rem}main>*{margin-bottom:1rem}"
-)
-"""The page around the cards, dark where its reader's browser is."""
-
 _FRAMED: Final = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -206,7 +201,7 @@ def _report(location: Location, run_id: str) -> bytes | None:
 def _style() -> str:
     from smithers_nb.present.html.theme import theme_css
 
-    return theme_css() + _PAGE
+    return theme_css() + AROUND
 
 
 def _policy() -> str:
