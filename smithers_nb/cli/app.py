@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look at runs": {
         "ps": ("look.runs", "List the runs of a store, newest first."),
+        "ui": ("look.ui", "Open the live page of a run, or of every run of the project."),
         "inspect": ("look.runs", "Show one run: state, nodes, approvals, questions, defects."),
         "logs": ("look.logs", "Print what a run does: its log, and what its notebook shows."),
         "events": ("look.events", "Print a run's event log."),

@@ -183,6 +183,11 @@ def run_or_newest(project: Project, run: str | None, *, failed: bool = False) ->
     return found
 
 
+def tell_address(address: str) -> None:
+    """Print where a live page is on standard error, with its token: it is meant for who started it, so it is not redacted."""
+    click.echo(f"live page: {address}", err=True)
+
+
 def note(message: str) -> None:
     """Print something to the person, beside the data: on standard error."""
     click.echo(one_line(message, 1_000), err=True)

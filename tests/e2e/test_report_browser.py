@@ -8,9 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from smithers_nb.engine.control import Pending
 from smithers_nb.present.report.report import write_report
-from smithers_nb.workflows.live.page import State, page_of
 from tests.support import sample as invented
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -182,20 +180,3 @@ def test_narrow_windows_do_not_scroll_sideways(browser: Any, reports: dict[str, 
     with Visit(browser, reports[name], viewport={"width": 390, "height": 800}) as visit:
         visit.page.wait_for_selector(".main-svg")
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_live_page_can_be_read(browser: Any, scheme: str) -> None:
-    """The page of `up --serve` has its words in sight on its own ground, light and dark."""
-    nodes = [{"nodeId": name, "iteration": 0, "state": name, "attempt": 1, "error": "no"} for name in ("finished", "failed", "pending")]
-    ask = Pending("r1", "nightly", "gate", "publish", 0, None, "Publish?", "3 orders", None, None, None)
-    page = browser.new_context(color_scheme=scheme).new_page()
-    page.set_content(page_of(State("r1", "nightly", "waiting-approval", "it waits", nodes, [ask], [])))
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run({runOnly: ['color-contrast']})")
-    assert [node["html"] for finding in found["violations"] for node in finding["nodes"]] == []
-    assert (
-        page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}[scheme]
-    )
-    page.context.close()

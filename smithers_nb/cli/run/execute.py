@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ import click
 
 from smithers_nb.cli.app import DONE, WAITING
 from smithers_nb.cli.investigate.autopsy import notebook_progress
-from smithers_nb.cli.output import dump, note, print_finding
+from smithers_nb.cli.output import dump, note, print_finding, tell_address
 from smithers_nb.cli.run_options import where
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ControlRefused, ParameterError
-from smithers_nb.model.vocabulary import exit_code
+from smithers_nb.model.vocabulary import exit_code, is_terminal
 
 if TYPE_CHECKING:
     from smithers_nb.cli.options import CommandContext
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
 
+_EVERY_S = 1.0
 _FIRST_LINE = 400
 
 
@@ -130,13 +132,13 @@ def _interrupted(location: Location, run_id: str) -> Outcome:
 
 def _serve_until_done(location: Location, run_id: str, status: str) -> str:
     """Keep the live page while the run waits, until it is over or Ctrl-C."""
-    from smithers_nb.workflows.live.page import wait_for_end
+    from smithers_nb.engine.control.run_state import status_of
 
     note("the live page stays until the run is over; Ctrl-C ends it, and the run goes on waiting")
-    try:
-        return wait_for_end(location, run_id)
-    except KeyboardInterrupt:
-        return status
+    with suppress(KeyboardInterrupt):
+        while not is_terminal(status := status_of(location, run_id)):
+            time.sleep(_EVERY_S)
+    return status
 
 
 def tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
@@ -235,6 +237,7 @@ def _hand_to_worker(ask: CommandContext, location: Location, run_id: str) -> int
 def _served(location: Location, run_id: str, *, serve: bool) -> Any:
     if not serve:
         return nullcontext()
-    from smithers_nb.workflows.live.page import serving
+    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.server import serving
 
-    return serving(location, run_id, on_ready=lambda url: note(f"live page: {url}"))
+    return serving(Place.of(location), tell_address, run_id=run_id)

@@ -61,7 +61,7 @@ class Card:
         return {"text/html": self._repr_html_(), "text/plain": self.text}
 
 
-def h(name: str, *children: object, **attributes: str | bool | None) -> Html:
+def h(name: str, /, *children: object, **attributes: str | bool | None) -> Html:
     """Build one element.
 
     Args:

@@ -110,13 +110,13 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
         return str(written)
 
 
-def policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
-    """Write the Content-Security-Policy that allows these style sheets and scripts, and nothing else.
+def policy(styles: Sequence[str], scripts: Sequence[str], *, forms: str = "'none'") -> str:
+    """Write the Content-Security-Policy that allows these style sheets and scripts, and nothing else but forms to where `forms` says.
 
     An empty style sheet is what plotly starts from; it fills it through the object model, which no policy restricts.
     """
     allowed = f"img-src data:; style-src {_hashes(styles)}; script-src {_hashes(scripts)}"
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action {forms}"
 
 
 def _hashes(texts: Sequence[str]) -> str:

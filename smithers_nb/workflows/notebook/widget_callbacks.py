@@ -30,7 +30,7 @@ def gate_callbacks(location: Location, gate: Node, digest: str | None = None, af
     def decide(approved: bool, note: str | None) -> Decided:
         options = {"approved": approved, "by": control.login(), "note": note, "iteration": iteration, "seen": digest}
         said = control.decide(location, run_id, node_id, **options)  # type: ignore[arg-type]  # as named
-        _go_on(location, said)
+        resume(location, said)
         return Decided(said.said.approved, said.said.decided_by, said.said.decided_at, said.said.note)  # type: ignore[union-attr]  # a gate's
 
     return GateCallbacks(decide, look, after)
@@ -45,7 +45,7 @@ def question_callbacks(location: Location, request_id: str, digest: str | None =
         return None if found is None else (found.value, found.answered_by)
 
     def answer(value: Any) -> None:
-        _go_on(location, control.answer(location, request_id, value, by=control.login(), seen=digest))
+        resume(location, control.answer(location, request_id, value, by=control.login(), seen=digest))
 
     return QuestionCallbacks(answer, look, after)
 
@@ -96,7 +96,7 @@ def _maker(location: Location, item: Pending) -> Callable[[], Live]:
     return lambda: gate_widget(gate, decisions, who=control.login())
 
 
-def _go_on(location: Location, said: control.DecisionResult) -> None:
+def resume(location: Location, said: control.DecisionResult) -> None:
     """Start a worker for what was asked for with the decision; a run of a person's own kernel asks for nothing."""
     if said.continues:
         from smithers_nb.workflows.triggers.background import ensure_worker

@@ -118,7 +118,7 @@ def read_board(location: Location, run_id: str, artifacts: Path) -> Board:
         JournalUnusable: The journal cannot be read.
         SmitheringError: The index of the build is damaged.
     """
-    from smithers_nb.workflows.live.page import state_of
+    from smithers_nb.workflows.live.state import state_of
 
     state = state_of(location, run_id)
     tickets = read_index(artifacts, run_id)

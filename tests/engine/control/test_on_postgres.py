@@ -6,8 +6,8 @@ from pathlib import Path
 
 from smithers_nb.engine.control import answer, cancel, decide, frames_of, pending, reset_plan, resume, retry_task, rewind
 from smithers_nb.engine.control.log import glance
+from smithers_nb.engine.control.run_state import status_of
 from smithers_nb.engine.location import Location
-from smithers_nb.workflows.live.page import state_of
 from tests.support.history import Runs
 
 
@@ -30,7 +30,7 @@ def test_every_operation_works_on_postgres(postgres: str, tmp_path: Path, notebo
     runs.did("nightly-1", "load", "send")
     assert [frame.node.node_id for frame in frames_of(location, "nightly-1")] == ["load", "send"]
     assert rewind(location, "nightly-1", "load").goes_to == 1
-    assert state_of(location, "nightly-1").status == "paused"
+    assert status_of(location, "nightly-1") == "paused"
     assert resume(location, "nightly_").run_id == "nightly_2"
     assert cancel(location, "nightly-1").result == "cancelled"
     seen = glance(runs.journal, "nightly-1")

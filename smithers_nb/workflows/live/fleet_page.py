@@ -1,0 +1,133 @@
+"""Every run of a project: first what needs a person, then all runs, newest first, in a table that can be filtered.
+
+The table is cut into groups of runs, counted from the oldest: a new run changes the newest group and no other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from smithers_nb.diagnosis.state.conditions import run_state
+from smithers_nb.engine.control.decisions import login
+from smithers_nb.engine.journal.attention import marks_of
+from smithers_nb.model.rows import RunRow
+from smithers_nb.model.timestamps import duration, now_ms, span, when
+from smithers_nb.present.html.cards import command_sheet
+from smithers_nb.present.html.markup import Html, h, join
+from smithers_nb.present.html.parts import empty, note, state_mark
+from smithers_nb.present.html.states import look
+from smithers_nb.present.html.text import one_line
+from smithers_nb.workflows.live import forms
+from smithers_nb.workflows.live.changes import places_of
+from smithers_nb.workflows.live.feed import Part
+from smithers_nb.workflows.live.place import Marker, Place
+from smithers_nb.workflows.monitor.attention import Need, needs
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.journal.attention import Mark
+    from smithers_nb.sources.base import Source
+
+GROUP: Final = "runs-"
+"""Begins the ids of the groups of the table."""
+
+_ROWS: Final = 25
+_WEEK_MS: Final = 7 * 86_400_000
+_LISTED: Final = 40
+
+
+class FleetPage:
+    """The fragments of the page of a whole project."""
+
+    sections: Final = ("inbox", "asks", "counts", "runs")
+    title: Final = "Runs"
+
+    def __init__(self, place: Place, key: str) -> None:
+        self._place, self._key = place, key
+
+    def parts(self) -> list[Part]:
+        """List what is rendered: the table and the forms at once, the inbox when it is worked out."""
+        mark = Marker(self._place)
+        return [
+            Part(self.table, mark, prefix=GROUP),
+            Part(self.asks, mark, prefix=forms.PREFIX),
+            Part(self.inbox, mark, every_s=60.0),
+        ]
+
+    def table(self) -> Mapping[str, Html]:
+        """Render every run."""
+        with self._place.open() as source:
+            rows, now = source.rows(RunRow), now_ms()
+        rows = [row._replace(state=run_state(row, now)) for row in rows]
+        rows.sort(key=lambda row: (row.started_at or row.created_at or 0, row.run_id))
+        counted = Counter(row.state for row in rows)
+        starts = range(0, len(rows), _ROWS)
+        groups = {f"{GROUP}{start // _ROWS}": join(map(_row, reversed(rows[start : start + _ROWS]))) for start in reversed(starts)}
+        return {"counts": _counts(counted, len(rows)), **groups}
+
+    def asks(self) -> Mapping[str, Html]:
+        """Render what can be decided on this page."""
+        return {forms.fragment_id(item): forms.asked(item, self._key, login()) for item in self._place.pending()}
+
+    def inbox(self) -> Mapping[str, Html]:
+        """Render what needs a person, as `smithers-nb inbox` lists it."""
+        now = now_ms()
+        with self._place.open() as source:
+            found = [need for need in needs(source, now, since_ms=now - _WEEK_MS, marks=self._marks(source)) if not need.put_aside]
+        return {"inbox": _inbox(found)}
+
+    def _marks(self, source: Source) -> list[Mark]:
+        if not self._place.has_journal:
+            return []
+        with self._place.journal() as journal, journal.reading() as connection:
+            return marks_of(connection, {source.location, *places_of(source)})
+
+
+def run_link(run_id: str) -> Html:
+    """Link to a run's page."""
+    return h("a", h("code", one_line(run_id, 60)), href=f"/run/{quote(run_id, safe='')}")
+
+
+@lru_cache(maxsize=8_192)
+def _row(row: RunRow) -> Html:
+    state = h("span", state_mark(row.state), class_=f"snb-state snb-{look(row.state).tone}")
+    about = (run_link(row.run_id), row.workflow, state, when(row.started_at), duration(row.duration_s), one_line(row.error_message, 120))
+    return h("tr", *(h("td", cell) for cell in about), data_state=row.state)
+
+
+def _counts(counted: Counter[str], total: int) -> Html:
+    if not total:
+        return empty("no-runs").html
+    chips = [
+        h("span", state_mark(state), f" {number}", class_=f"snb-chip snb-{look(state).tone}") for state, number in counted.most_common()
+    ]
+    return h("p", h("strong", f"{total:,} runs"), *chips, class_="snb")
+
+
+def _inbox(found: list[Need]) -> Html:
+    if not found:
+        return h("section", h("h2", "Needs you"), note("Nothing needs you.", state="healthy"), class_="snb snb-card")
+    shown = list(_needs(found[:_LISTED]))
+    more = h("p", f"{len(found) - _LISTED} more: smithers-nb inbox", class_="snb-muted") if len(found) > _LISTED else None
+    return h("section", h("h2", f"Needs you ({len(found)})"), h("ul", *shown, class_="snb-needs"), more, class_="snb snb-card")
+
+
+def _needs(found: list[Need]) -> Iterator[Html]:
+    for need in found:
+        tone = "bad" if need.kind == "FAILED" else "warn"
+        age = f"for {span(need.age_ms)}" if need.age_ms is not None else ""
+        facts = " · ".join(filter(None, (need.workflow or "", need.node_id or "", age)))
+        until = h("p", f"Until {when(need.deadline)}", class_="snb-muted") if need.deadline is not None else None
+        commands = [*need.commands, *need.alternatives] if need.kind != "FAILED" else list(need.commands)
+        folded = h("details", h("summary", "What to do"), h("p", need.consequence), command_sheet(commands)) if commands else None
+        yield h(
+            "li",
+            h("p", h("strong", need.kind, class_=f"snb-word snb-{tone}"), run_link(need.run_id), " ", facts),
+            h("p", one_line(need.what, 400)),
+            until,
+            folded,
+            class_=f"snb-{tone}",
+        )

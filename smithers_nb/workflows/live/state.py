@@ -1,0 +1,61 @@
+"""How a run of the journal stands at one moment: status, nodes in the order in which they began, and what it asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from smithers_nb.engine.control.decisions import pending
+from smithers_nb.engine.control.run_state import run_row
+from smithers_nb.engine.journal import Journal
+from smithers_nb.engine.journal.schema import attempts, nodes
+
+if TYPE_CHECKING:
+    from smithers_nb.engine.control.decisions import Pending
+    from smithers_nb.engine.location import Location
+
+
+class State(NamedTuple):
+    """A run at one moment.
+
+    Attributes:
+        nodes: Node, iteration, state, attempt, error message, in the order in which they began.
+        asks: What waits for a person.
+    """
+
+    run_id: str
+    status: str
+    nodes: list[dict[str, Any]]
+    asks: list[Pending]
+
+
+def state_of(location: Location, run_id: str) -> State:
+    """Read how a run stands.
+
+    Raises:
+        JournalUnusable: The journal cannot be read.
+    """
+    with Journal.open(location) as journal, journal.reading() as connection:
+        status = str(run_row(connection, run_id).status)
+        found = [_node(*row) for row in connection.execute(_nodes_of(run_id))]
+    return State(run_id, status, found, pending(location, run_id))
+
+
+def _nodes_of(run_id: str) -> sa.Select[Any]:
+    tries = attempts.c
+    same = sa.and_(
+        tries.run_id == nodes.c.run_id,
+        tries.node_id == nodes.c.node_id,
+        tries.iteration == nodes.c.iteration,
+        tries.attempt == nodes.c.last_attempt,
+    )
+    columns = (nodes.c.node_id, nodes.c.iteration, nodes.c.state, nodes.c.last_attempt, tries.error_json)
+    began = sa.func.coalesce(tries.started_at_ms, nodes.c.updated_at_ms)
+    return sa.select(*columns).outerjoin(attempts, same).where(nodes.c.run_id == run_id).order_by(began, nodes.c.node_id)
+
+
+def _node(node_id: str, iteration: int, state: str, attempt: int | None, error: str | None) -> dict[str, Any]:
+    message = orjson.loads(error).get("message") if error else None
+    return {"nodeId": node_id, "iteration": iteration, "state": state, "attempt": attempt, "error": message}
