@@ -98,7 +98,7 @@ def build(  # noqa: PLR0913  # all but two are options by name
         landed = {name: commit for name, commit in trees.landed().items() if name in graph.tickets}
         for name in landed:
             trees.close(name, landed)  # whoever landed it may have died before it cleaned up
-        lander = Lander(trees, run_id, policy, site.evidence)
+        lander = Lander(trees, run_id, policy, site.evidence, graph.tickets)
         worker = TicketWork(lander, workforce, run_id=run_id, policy=policy, evidence_of=site.evidence, parallel=parallel)
         scheduler = Scheduler(
             graph,
@@ -110,6 +110,7 @@ def build(  # noqa: PLR0913  # all but two are options by name
             attempts=policy.attempts,
             batch=policy.batch,
             on_change=site.changed,
+            on_pass=site.refresh_index,
         )
         try:
             states = scheduler.run()
@@ -141,6 +142,7 @@ class _Site:
         self._graph, self._trees, self._folder, self._ledger, self._on_change = graph, trees, folder, ledger, on_change
         self._states: dict[str, TicketState] = {}
         self._written = 0.0
+        self._is_stale = False
         if ledger is not None:
             ledger.create(graph)
 
@@ -178,10 +180,14 @@ class _Site:
         if state.state in TERMINAL and state.code and state.state != "blocked-by-dep":
             evidence.write(AUTOPSY, ticket_autopsy(self._graph[state.ticket_id], state, evidence))
             self._trees.close(state.ticket_id, {})
-        if time.monotonic() - self._written > _EVERY_S:
-            self.write_index()
+        self._is_stale = True
         if self._on_change is not None:
             self._on_change(state)
+
+    def refresh_index(self) -> None:
+        """Write the index when something changed, but not all the time."""
+        if self._is_stale and time.monotonic() - self._written > _EVERY_S:
+            self.write_index()
 
     def write_index(self) -> None:
         """Write how all tickets stand, for people and for programs."""
@@ -190,7 +196,7 @@ class _Site:
         write_whole(self._folder / f"{INDEX}.md", redact(text).encode("utf-8", "replace"), lasting=False)
         value = {"branch": self._trees.integration, "tickets": [state.as_json() for state in self._states.values()]}
         write_whole(self._folder / f"{INDEX}.json", json.dumps(redact_value(value), indent=2).encode("utf-8", "replace"), lasting=False)
-        self._written = time.monotonic()
+        self._written, self._is_stale = time.monotonic(), False
 
 
 def read_index(artifacts: Path, run_id: str) -> list[TicketState]:

@@ -17,7 +17,7 @@ from smithers_nb.workflows.smithering.evidence import CHALLENGE, DIFF, GATES, PL
 from smithers_nb.workflows.smithering.git import move
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from smithers_nb.workflows.smithering.tickets import Ticket
@@ -27,6 +27,9 @@ Kind = Literal["landed", "conflict", "red", "inherited", "infra", "refused", "ch
 
 VERIFIER: Final = "commands run by smithers-nb"
 _QUOTED: Final = 3_000
+_ALWAYS: Final = "always-"
+_LANDED: Final = "landed."
+"""What the ids of gates begin with that are not the ticket's own: the policy's, and those of tickets that have landed."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Policy:
         timeout_s: Seconds that one command may take.
         always: Commands that every land commit must pass, whatever the ticket's own are.
         environment: Variables that commands may see beyond what programs need to run.
+        regressions: Every land commit must also pass the commands of what has landed before it, so that no ticket breaks another.
         keep_verdict: Keep the verdict of a change that is equal on the new tip; tickets are then verified before they queue, in parallel.
         batch: How many tickets may be verified together while verification is slower than tickets arrive; 1 is off.
         require_review: A review that did not approve keeps a ticket from landing; otherwise it is advice.
@@ -49,6 +53,7 @@ class Policy:
     timeout_s: float = 1_800.0
     always: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    regressions: bool = True
     keep_verdict: bool = False
     batch: int = 1
     require_review: bool = False
@@ -94,13 +99,17 @@ class Lander:
         policy: How tickets land.
     """
 
-    def __init__(self, trees: Worktrees, run_id: str, policy: Policy, evidence_of: Callable[[str], Evidence]) -> None:
+    def __init__(
+        self, trees: Worktrees, run_id: str, policy: Policy, evidence_of: Callable[[str], Evidence], tickets: Mapping[str, Ticket]
+    ) -> None:
         self.trees = trees
         self.policy = policy
         self._run_id = run_id
         self._evidence_of = evidence_of
+        self._tickets = tickets
         self._expected = trees.tip()
         self._landed = trees.landed()
+        self._start, self._landed_before = self._expected, len(self._landed)
         self._on_tip: dict[tuple[str, str], Result] = {}
 
     def run_red_first(self, ticket: Ticket, commit: str, checkout: str) -> None:
@@ -132,7 +141,7 @@ class Lander:
         path = self.trees.checkout(checkout)
         self.trees.show(path, (tested or candidate).head)
         gates: list[tuple[str, Result]] = []
-        for criterion_id, command in self._gates(ticket):
+        for criterion_id, command in [*self._gates(ticket), *self._regressions(ticket, candidate.base)]:
             gates.append((criterion_id, self._run(command, path, evidence.green_log(criterion_id))))
             if gates[-1][1].status != "green":
                 break
@@ -140,7 +149,7 @@ class Lander:
         evidence.write(DIFF, candidate.diff)
         if not (evidence.folder / PLAN).exists():
             evidence.write(PLAN, f"# {ticket.title}\n\n{ticket.instructions}\n")
-        evidence.write(GATES, [self._gate_row(evidence, *gate) for gate in gates])
+        evidence.write(GATES, [self._gate_row(evidence, *gate) for gate in gates if not gate[0].startswith(_LANDED)])
         evidence.write(VERIFY, _verify_row(verdict, evidence, candidate))
         return verdict
 
@@ -255,7 +264,26 @@ class Lander:
         return Outcome("refused", f"evidence is missing: {', '.join(lacking)}") if lacking else None
 
     def _gates(self, ticket: Ticket) -> list[tuple[str, str]]:
-        return [*ticket.commands(), *((f"always-{number}", command) for number, command in enumerate(self.policy.always, 1))]
+        return [*ticket.commands(), *((f"{_ALWAYS}{number}", command) for number, command in enumerate(self.policy.always, 1))]
+
+    def _regressions(self, ticket: Ticket, base: str) -> list[tuple[str, str]]:
+        """Return the commands of what is in a base that are not run for the ticket anyway."""
+        if not self.policy.regressions:
+            return []
+        own = {command for _, command in self._gates(ticket)}
+        landed = [self._tickets[name] for name in self._landed_up_to(base) if name in self._tickets and name != ticket.id]
+        found = {command: f"{_LANDED}{criterion_id}" for other in landed for criterion_id, command in other.commands()}
+        return [(criterion_id, command) for command, criterion_id in found.items() if command not in own]
+
+    def _landed_up_to(self, base: str) -> list[str]:
+        """Return what had landed when a commit was the tip; another thread may land further tickets meanwhile."""
+        landed = list(self._landed.items())
+        names = [name for name, _ in landed[: self._landed_before]]
+        for name, commit in landed[self._landed_before :] if base != self._start else []:
+            names.append(name)
+            if commit == base:
+                break
+        return names
 
     def _run(self, command: str, path: Path, log: Path | None) -> Result:
         """Run a command, again when it failed for a reason outside of the code."""
@@ -281,9 +309,9 @@ class Lander:
         return "red", said
 
     def _should_be_green(self, criterion_id: str, evidence: Evidence) -> bool:
-        """Return whether a command is expected to pass without the ticket: it always is, or it was green before the work."""
+        """Return whether a command is expected to pass without the ticket: by policy, because its ticket landed, or as it did before."""
         log = evidence.red_log(criterion_id)
-        return criterion_id.startswith("always-") or (log.exists() and "\n[green: " in log.read_text("utf-8", "replace"))
+        return criterion_id.startswith((_ALWAYS, _LANDED)) or (log.exists() and "\n[green: " in log.read_text("utf-8", "replace"))
 
     def _red_on(self, tip: str, command: str, path: Path) -> bool:
         """Return whether a command fails on the tip itself, and does so twice."""

@@ -21,6 +21,7 @@ from smithers_nb.workflows.smithering.tickets import Ticket, TicketGraph
 StateName = Literal["waiting-deps", "blocked-by-dep", "needs-credential", "waiting-human", "working", "ready-to-land", "landed", "blocked"]
 TERMINAL: Final = frozenset({"landed", "blocked", "needs-credential", "waiting-human", "blocked-by-dep"})
 _LAND_RETRIES: Final = 1
+_PASS_S: Final = 1.0
 _RECENT: Final = 20
 
 
@@ -94,6 +95,7 @@ class Scheduler:
         attempts: int = 4,
         batch: int = 1,
         on_change: Callable[[TicketState], None] = lambda _: None,
+        on_pass: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare a build.
 
@@ -107,9 +109,11 @@ class Scheduler:
             attempts: How often one may be tried.
             batch: How many may be verified together when verification is slower than tickets arrive; 1 is off.
             on_change: Told of every change, in the caller's thread.
+            on_pass: Called in the caller's thread after every few changes, and every second while nothing changes.
         """
         self._graph, self._work, self._land = graph, work, land
         self._parallel, self._attempts, self._on_change = parallel, attempts, on_change
+        self._on_pass = on_pass
         self._rank = {name: number for number, name in enumerate(graph.tickets)}
         self._missing = {ticket.id: {name for name in ticket.depends_on if name not in landed} for ticket in graph}
         self._used = dict(used)
@@ -137,7 +141,8 @@ class Scheduler:
             try:
                 while self._start(workers, lander):
                     running: list[Future[Any]] = [*self._running, *([self._landing] if self._landing else [])]
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    self._on_pass()
+                    ended, _ = wait(running, timeout=_PASS_S, return_when=FIRST_COMPLETED)
                     for future in ended:
                         if future is self._landing:
                             self._take_landed(future)

@@ -152,6 +152,7 @@ class Worktrees:
 
     def show(self, path: Path, commit: str) -> None:
         """Make a folder for verifications hold exactly one commit and nothing else."""
+        _unlock(path)  # of a command that was ended
         git(path, "checkout", "--quiet", "--force", "--detach", commit)
         git(path, "clean", "-ffdxq")
 

@@ -182,6 +182,23 @@ def test_a_regression_is_red_by_itself(repo):
     assert hands.attempts("a") == [1, 2]
 
 
+def test_a_ticket_that_breaks_another_is_sent_back(repo, in_git):
+    """A change that breaks what has landed is red, is told whose command it breaks, and lands once it is repaired."""
+
+    def deed(order):
+        write_own_file(order)
+        (order.folder / "a.txt").write_text("broken" if order.attempt == 1 else "a")
+
+    hands = Hands({"b": deed})
+    result = built(repo, [ticket("a", command="test $(cat a.txt) = a"), ticket("b", "a")], hands)
+    assert result.failed == {}
+    assert hands.attempts("b") == [1, 2]
+    assert "`test $(cat a.txt) = a` (landed.a-1)" in hands.orders[-1].feedback
+    tickets = [ticket("a", command="test $(cat a.txt) = a"), ticket("b", "a")]
+    loose = built(repo, tickets, Hands({"b": deed}), run_id="run-2", policy=Policy(regressions=False))
+    assert in_git(repo, "show", f"{loose.branch}:a.txt") == "broken"
+
+
 def test_infrastructure_is_repeated_and_costs_no_attempt(repo, tmp_path):
     """A command that was killed is run again; a machine that never recovers blocks the ticket as infrastructure."""
     once = f"test -f a.txt || exit 1; if mkdir {tmp_path}/once; then kill -9 $$; fi"

@@ -183,6 +183,7 @@ def test_a_verification_checkout_holds_exactly_one_commit(trees, in_git):
     head = commit(in_git, trees.open("a", trees.tip()))
     path = trees.checkout("verify-0")
     (path / "cache.tmp").write_text("")
+    (trees.common / "worktrees" / path.name / "index.lock").touch()
     (path / "README.md").write_text("changed")
     trees.show(path, head)
     assert sorted(file.name for file in path.iterdir()) == [".git", ".gitignore", "README.md", "new.txt"]
