@@ -47,6 +47,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "output": ("look.nodes", "Print what a run's nodes produced."),
         "diff": ("look.nodes", "Print the file changes a run's nodes made."),
         "scores": ("look.nodes", "Print the scores of a run's nodes."),
+        "mcp": ("look.mcp", "Serve read-only tools to an agent over the Model Context Protocol."),
         "schema": ("look.schema", "Print the JSON Schema of what a command prints."),
     },
     "Decide and answer": {

@@ -55,7 +55,9 @@ def test_every_command_has_a_format(name: str) -> None:
     assert chosen.type.to_info_dict()["choices"] == ("table", "json", "jsonl", *card)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in {"classify", "demo", "verify"} and not name.startswith("incident ")])
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if name not in {"classify", "demo", "schema", "verify"} and not name.startswith("incident ")]
+)
 def test_every_command_that_reads_a_store_takes_its_place(name: str) -> None:
     """`--source` and `-s` name the store in every command that reads one."""
     assert any({"--source", "-s"} <= set(param.opts) for param in command(name).params)

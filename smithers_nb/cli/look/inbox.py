@@ -73,7 +73,7 @@ def inbox(  # noqa: PLR0913  # its options
     asked = [CommandContext(source=place, now=ask.now, fmt=ask.fmt) for place in places] or [ask]
     if snooze is not None:
         _put_aside(asked, location, snooze[0], action="snoozed", until=snooze[1], note=note, by=by)
-    found = [need for one in asked for need in _needs(one, location, since)]
+    found = [need for one in asked for need in needs_of(one, location, since)]
     shown = [need for need in found if everything or not need.put_aside]
     if ask.fmt == "table":
         for line in _page(shown, len(found) - len(shown)):
@@ -105,7 +105,7 @@ def addressed(ask: CommandContext, run: str, *, note: str, by: str | None, datab
     return DONE
 
 
-def _needs(ask: CommandContext, location: Location, since: int) -> list[Need]:
+def needs_of(ask: CommandContext, location: Location, since: int) -> list[Need]:
     """Read one place; one that cannot be read is said and takes nothing from the others."""
     from smithers_nb.workflows.monitor.attention import needs
 
