@@ -248,3 +248,21 @@ class ResetPreview(Finding):
         shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")  # noqa: PLR2004
         again = f"{len(self.loses_output)} finished one(s) run again" if self.loses_output else "none of them is finished"
         return f"resets {self.node_id} and {len(others)} other node(s) ({shown}); {again}"
+
+
+class TaskStanding(Finding):
+    """One task of the graph.
+
+    Attributes:
+        node_id: The task.
+        state: State of its last iteration; `held-up` when it never began because of the failure, `collateral` when it failed after it.
+        after: Tasks that it waits for, without those that another of them waits for.
+        decides: It is the failure that mattered.
+        producer: The task whose output or answer is at fault, where it is known.
+    """
+
+    node_id: str
+    state: str
+    after: tuple[str, ...] = ()
+    decides: bool = False
+    producer: str = described("task whose output or answer is at fault; empty when it is not known", default="")

@@ -233,7 +233,7 @@ def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
     """Return a function that names everything a node waits for, directly or not."""
     direct: dict[str, set[str]] = {}
     for task in snapshot.tasks:
-        direct.setdefault(task.node_id, set()).update(_names(task.depends_on))
+        direct.setdefault(task.node_id, set()).update(names_in(task.depends_on))
 
     def all_upstream(node_id: str) -> set[str]:
         seen: set[str] = set()
@@ -247,7 +247,8 @@ def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
     return all_upstream
 
 
-def _names(depends_on: str | None) -> list[str]:
+def names_in(depends_on: str | None) -> list[str]:
+    """Read the list of node ids in `TaskRow.depends_on`."""
     return list(orjson.loads(depends_on)) if depends_on else []
 
 

@@ -47,6 +47,7 @@ _LOOKS: dict[str, Look] = {
     "cancelled": Look("⊘", "cancelled", "quiet"),
     "skipped": Look("↷", "skipped", "quiet"),
     "collateral": Look("↳", "collateral", "quiet"),
+    "held-up": Look("‖", "held up", "warn"),
     "reset": Look("↺", "set aside", "quiet"),
     "gate": Look("◆", "gate", "warn"),
     "question": Look("?", "question", "warn"),

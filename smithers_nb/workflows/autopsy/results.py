@@ -25,6 +25,7 @@ from smithers_nb.model.verdict import (
     Observation,
     PastRun,
     Recurrence,
+    TaskStanding,
     Verdict,
 )
 from smithers_nb.present.html.markup import REPORT_MARK
@@ -140,6 +141,7 @@ class Investigation(Shown):
     smithers_version: str = ""
     versions: dict[str, str] = described("see the verdict", default_factory=dict)
     problems: tuple[str, ...] = ()
+    tasks: tuple[TaskStanding, ...] = described("which task waits for which, and how each stands; none for a run of one task", default=())
     error_summary: str = described("a long or ever changing error in plain words, to stand beside it", default="")
     source: tuple[str, ...] = described("lines around the one that threw, which is marked", default=())
     authors: Authors = Authors()
@@ -161,6 +163,12 @@ class Investigation(Shown):
         from smithers_nb.workflows.autopsy.views import timeline_of
 
         return timeline_of(self)
+
+    def graph(self) -> Card | None:
+        """Draw which task waits for which, and how each stands; None for a run of one task, or without a graph."""
+        from smithers_nb.present.html.task_graph import task_graph_card
+
+        return task_graph_card(self.tasks) if self.tasks else None
 
     def changes(self) -> Card:
         """Show what differs from the last good run."""

@@ -24,6 +24,7 @@ from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.executed import course
+from smithers_nb.diagnosis.state.task_graph import task_graph
 from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.bug_report import BugOutcome
@@ -183,6 +184,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         smithers_version=gathered.smithers_version,
         versions=_versions(snapshot, gathered),
         problems=tuple(dict.fromkeys((*gathered.problems, *_problems(source)))),
+        tasks=task_graph(snapshot, failure, origin.producer if origin else ""),
         error_summary=error_summary(failure, snapshot.attempts),
         source=source_around(failure, gathered.workflow_source, gathered.workflow_path, gathered.recorded_path),
     )
