@@ -257,12 +257,21 @@ class Project(Frames):
         """The failures of the store, classified once for every frame and finding about them."""
         return self.failure_rows()
 
-    def watch(self) -> Live:
+    def live(self) -> Live:
         """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""
         from smithers_nb.engine.location import Location
+        from smithers_nb.workflows.live.changes import Watch
         from smithers_nb.workflows.notebook.widget_callbacks import watch
 
-        return watch(Location.of(self.where), lambda: (self.card(), self.now, False))
+        def seen() -> tuple[Card, int, bool]:
+            with self.again() as project:
+                return project.card(), project.now, False
+
+        return watch(Location.of(self.where), seen, mark=Watch(self.source))
+
+    def again(self) -> Project:
+        """Return the same place with nothing read yet."""
+        return Project(self.where, now=self._now)
 
     def close(self) -> None:
         """Let go of the store."""

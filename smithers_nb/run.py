@@ -235,19 +235,21 @@ class Run(Frames):
         commands = self.why().commands
         return stack(self.banner(), command_sheet(commands) if commands else None, timeline_table(self.snapshot.attempts))
 
-    def watch(self) -> Live:
+    def live(self) -> Live:
         """Show it as it goes on, with the gates and questions that wait for somebody in it; for notebooks, needs the extra `lab`."""
         from smithers_nb.engine.location import Location
         from smithers_nb.model.vocabulary import TERMINAL_STATUSES
         from smithers_nb.present.html.cards import stack
+        from smithers_nb.workflows.live.changes import Watch
         from smithers_nb.workflows.notebook.widget_callbacks import watch
 
         def seen() -> tuple[Card, int, bool]:
-            run = self.refresh()
-            drawn: Any = run.timeline()
-            return stack(run.card(), getattr(drawn, "twin", drawn)), run.project.now, run.row.status in TERMINAL_STATUSES
+            with self.project.again() as project:
+                run = Run(project, self.id)
+                drawn: Any = run.timeline()
+                return stack(run.card(), getattr(drawn, "twin", drawn)), project.now, run.row.status in TERMINAL_STATUSES
 
-        return watch(Location.of(self.project.where), seen, self.id)
+        return watch(Location.of(self.project.where), seen, self.id, mark=Watch(self.project.source))
 
     def refresh(self) -> Run:
         """Return the run as it is now, with nothing read yet."""

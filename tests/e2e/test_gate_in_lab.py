@@ -35,7 +35,7 @@ DEPLOY = (
     "number = ask('copies', 'How many copies?', int)",
     "open('copies', 'w').write(str(number))",
 )
-WATCH = "import os; os.environ['JUPYTERHUB_USER'] = 'ben'\nimport smithers_nb\nsmithers_nb.connect('.').watch()"
+WATCH = "import os; os.environ['JUPYTERHUB_USER'] = 'ben'\nimport smithers_nb\nsmithers_nb.connect('.').live()"
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ _OPTIONS = (
     click.option("--node", type=Utf8(), help="The gate.  [default: the one that waits]"),
     click.option("--iteration", type=click.IntRange(min=0), help="Loop iteration, starting at 0."),
     click.option("--note", type=Utf8(), help="Comment recorded with the decision."),
+    click.option("--digest", type=Utf8(), help="Decide only what has this digest, which `human inbox --format json` prints."),
     by_option,
     behalf_option,
     _STAY,
@@ -55,6 +56,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
     node: str | None,
     iteration: int | None,
     note: str | None,
+    digest: str | None,
     by: str | None,
     on_behalf_of: str | None,
     no_continue: bool,
@@ -72,6 +74,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
         note=note,
         iteration=iteration,
         go_on=not no_continue,
+        seen=digest,
     )
     _follow(ask, location, said, "approved" if approved else "denied")
     return DONE

@@ -7,7 +7,8 @@ Every widget carries its static card, so a saved notebook, a report and a termin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -31,6 +32,12 @@ from smithers_nb.present.widgets.forms import form_of
 
 EVERY_S: Final = 2.0
 """Seconds between two looks at what others have decided."""
+
+WATCH_S: Final = 0.3
+"""Seconds between two looks at whether a store has changed."""
+
+_ANYWAY_S: Final = 15.0
+"""Seconds after which a widget is drawn again without a change, because time itself changes what it says."""
 
 _LINES: Final = 12
 _WIDE: Final = {"width": "auto", "max_width": "46em"}
@@ -56,6 +63,11 @@ class Live:
     def _repr_mimebundle_(self, include: Collection[str] | None = None, exclude: Collection[str] | None = None) -> dict[str, Any]:
         del include, exclude  # all forms are small, and IPython filters by itself
         return {**self.box._repr_mimebundle_(), **self.card._repr_mimebundle_()}
+
+    def follow(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let a task update the widget in the background; where no event loop runs, never."""
+        with suppress(RuntimeError):
+            self._task = asyncio.get_running_loop().create_task(task())
 
     def every(self, seconds: float, look: Callable[[], bool]) -> None:
         """Call `look` again and again until it says True; where no event loop runs, never."""
@@ -156,14 +168,15 @@ class Watched(NamedTuple):
     over: bool = False
 
 
-def watch_widget(look: Callable[[], Watched], *, every_s: float = EVERY_S) -> Live:
+def watch_widget(look: Callable[[], Watched], *, mark: Callable[[], object] | None = None, every_s: float = WATCH_S) -> Live:
     """Show a run or a project as it goes on, with the gates and questions that wait in it.
 
     What somebody has typed into a note stays while the rest is drawn again.
 
     Args:
-        look: Reads what is to be shown.
-        every_s: Seconds between two looks.
+        look: Reads what is to be shown; called in a thread, so that the kernel stays free.
+        mark: Changes when something may have changed; without it, it is read each time.
+        every_s: Seconds between two looks at the mark.
     """
     import ipywidgets as widgets
 
@@ -172,8 +185,7 @@ def watch_widget(look: Callable[[], Watched], *, every_s: float = EVERY_S) -> Li
     live = Live(widgets.VBox([widgets.HBox([refresh, stamp]), page, inbox]), note("Nothing was read yet."))
     open_ones: dict[str, Live] = {}
 
-    def show() -> bool:
-        seen = look()
+    def show(seen: Watched) -> bool:
         live.card, page.value = seen.card, _page(seen.card)
         stamp.value = _line(f"as of {when(seen.at)}")
         wanted = {key: open_ones.get(key) or make() for key, make in seen.waiting}
@@ -183,16 +195,16 @@ def watch_widget(look: Callable[[], Watched], *, every_s: float = EVERY_S) -> Li
             inbox.children = [one.box for one in wanted.values()]
         return seen.over
 
-    def again() -> bool:
+    def shown(read: Callable[[], Watched]) -> bool:
         try:
-            return show()
+            return show(read())
         except SmithersNbError as error:
             stamp.value = _refused(error)
             return False
 
-    refresh.on_click(lambda _: again())
-    if not again():
-        live.every(every_s, again)
+    refresh.on_click(lambda _: shown(look))
+    if not shown(look):
+        live.follow(lambda: _follow(look, shown, mark or object, every_s))
     return live
 
 
@@ -248,6 +260,21 @@ class _Asked:
     def _enable(self, on: bool) -> None:
         for button in self._buttons:
             button.disabled = not on
+
+
+async def _follow(
+    look: Callable[[], Watched], shown: Callable[[Callable[[], Watched]], bool], mark: Callable[[], object], every_s: float
+) -> None:
+    """Read in a thread whenever the mark has changed, and show it, until all is over."""
+    known, due, over = object(), 0.0, False
+    while not over:
+        now, clock = mark(), time.monotonic()
+        if now != known or clock >= due:
+            known, due = now, clock + _ANYWAY_S
+            reading = asyncio.create_task(asyncio.to_thread(look))
+            await asyncio.wait([reading])
+            over = shown(reading.result)
+        await asyncio.sleep(every_s)
 
 
 async def _again(seconds: float, look: Callable[[], bool]) -> None:

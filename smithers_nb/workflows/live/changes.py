@@ -45,3 +45,14 @@ def _of_file(path: str, now: int) -> object:
     if now - seen.st_mtime_ns < _SETTLED_NS:
         return now
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+class Watch:
+    """Tells whether the stores of a source may have changed; called several times a second."""
+
+    def __init__(self, source: Source) -> None:
+        self._places = places_of(source)
+
+    def __call__(self) -> Mark:
+        """Describe their files as they are now."""
+        return mark_of(self._places)

@@ -136,6 +136,8 @@ class Feed:
     async def _follow(self, part: Part, thread: ThreadPoolExecutor) -> None:
         seen: Mark | None = None
         due = 0.0
+        if part is not self._parts[0]:  # what a page cannot do without comes first
+            await self.ready()
         while True:
             mark, pause = part.mark(), LOOK_S
             if mark != seen or time.monotonic() >= due:

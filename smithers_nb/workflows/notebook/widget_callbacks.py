@@ -50,13 +50,16 @@ def question_callbacks(location: Location, request_id: str, digest: str | None =
     return QuestionCallbacks(answer, look, after)
 
 
-def watch(location: Location, seen: Callable[[], tuple[Card, int, bool]], run_id: str | None = None) -> Live:
+def watch(
+    location: Location, seen: Callable[[], tuple[Card, int, bool]], run_id: str | None = None, *, mark: Callable[[], object] | None = None
+) -> Live:
     """Show a run, or a whole project, as it goes on, with what waits for a person in it.
 
     Args:
         location: Where its journal is.
         seen: Reads the card to show, the time of it in epoch milliseconds, and whether everything is over.
         run_id: Only what waits in this run.
+        mark: Changes when the stores may have changed; without it they are read each time.
     """
 
     def look() -> Watched:
@@ -68,7 +71,7 @@ def watch(location: Location, seen: Callable[[], tuple[Card, int, bool]], run_id
         )
         return Watched(card, waiting, at, over)
 
-    return watch_widget(look)
+    return watch_widget(look, mark=mark)
 
 
 def _has_journal(location: Location) -> bool:

@@ -97,3 +97,13 @@ def test_a_store_without_notebooks_has_an_inbox(cli, own_example: Path) -> None:
     assert list(own_example.parent.iterdir()) == [own_example]
     shutil.rmtree(own_example.parent)
     assert cli("human", "inbox", "--source", own_example).code == 4
+
+
+def test_a_decision_by_digest_counts_for_nothing_else(both: Location, cli) -> None:
+    """`approve --digest` is refused when the gate asks something else than that, and decides what it names."""
+    found = {item["nodeId"]: item for item in cli("human", "inbox", "--format", "json").json}
+    refused = cli("approve", "r1", "--node", "pay", "--no-continue", "--digest", "0" * 64)
+    assert (refused.code, "REQUEST_CHANGED" in refused.err) == (4, True)
+    assert cli("approve", "r1", "--node", "pay", "--no-continue", "--digest", found["pay"]["digest"]).code == 0
+    with Journal.open(both) as journal, journal.reading() as connection:
+        assert decisions.decision_of(connection, Node("r1", "pay", 0)) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -277,3 +278,24 @@ def test_a_watched_run_that_cannot_be_read_keeps_its_last_page():
     button(live, "Refresh").click()
     assert "seen" in page(live)
     assert "the journal is locked" in page(live)
+
+
+def test_a_watched_run_is_drawn_when_its_store_changes_and_the_kernel_stays_free():
+    """The page follows the mark by itself, reads in another thread, and is left alone while nothing changes."""
+    threads, mark = [], [0]
+
+    def look():
+        threads.append(threading.current_thread())
+        return Watched(note(f"scene {mark[0]}"), [], NOW, over=mark[0] == 2)
+
+    async def watch():
+        live = watch_widget(look, mark=lambda: mark[0], every_s=0.01)
+        for scene in (1, 2):
+            mark[0] = scene
+            async with asyncio.timeout(20):
+                while f"scene {scene}" not in page(live):  # noqa: ASYNC110  # the widget has no event for it
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(watch())
+    assert len(threads) <= 4
+    assert all(thread is not threading.main_thread() for thread in threads[1:])

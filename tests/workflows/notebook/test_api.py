@@ -122,7 +122,7 @@ def test_an_approval_in_the_inbox_continues_the_run(tmp_path, monkeypatch):
     )
     assert project.execute(run_id).status == "waiting-approval"
     with smithers_nb.connect(tmp_path) as found:
-        live = found[run_id].watch()
+        live = found[run_id].live()
         shown = " ".join(page.value for page in parts(live.box, "HTML"))
         assert "x" * 900 in shown
         assert "the run fails" in shown
@@ -141,5 +141,5 @@ def test_looking_at_runs_of_smithers_begins_no_journal(store):
     """Watching a Smithers store shows it and leaves nothing behind in its project."""
     file = store("fleet")
     with smithers_nb.connect(file) as project:
-        assert "runs" in repr(project.watch())
+        assert "runs" in repr(project.live())
     assert [path.name for path in file.parent.iterdir()] == [file.name]
