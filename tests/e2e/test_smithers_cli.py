@@ -18,7 +18,7 @@ from smithers_nb.engine.location import Location
 from smithers_nb.model.rows import NodeRow, RunRow
 from smithers_nb.sources.locate import open_smithers
 from smithers_nb.workflows.pack.install import install as install_pack
-from smithers_nb.workflows.pack.install_smithers import install
+from smithers_nb.workflows.pack.install_smithers import install, install_all
 
 FAILS = """/** @jsxImportSource smithers-orchestrator */
 import { createSmithers } from "smithers-orchestrator";
@@ -133,6 +133,24 @@ def test_a_handed_over_run_is_looked_into_by_our_pack(smithers):
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.2)
     assert [row.workflow for row in open_smithers(smithers.folder).rows(RunRow)] == ["fail-demo"]
+
+
+@pytest.mark.slow
+def test_the_workflows_that_smithers_retired_run_again(smithers):
+    """`workflow run monitor`, `triage-run` and `monitor-smithers` end with our rows about a failed run, without an agent."""
+    install_all(smithers.folder)
+    (smithers.folder / "fail.tsx").write_text(FAILS)
+    assert smithers("up", "fail.tsx", "--run-id", "f1", SMITHERS_POST_FAILURE="0").returncode == 1
+    for name, given in (("triage-run", {"targetRunId": "f1"}), ("monitor", {"targetRunId": "f1"}), ("monitor-smithers", {})):
+        done = smithers("workflow", "run", name, "--run-id", name, "--input", json.dumps(given))
+        assert done.returncode == 0, done.stderr
+    triage, monitor, fleet = (smithers.row(name) for name in ("triage-run", "monitor", "monitor-smithers"))
+    assert (triage["target_run_id"], triage["recommended_action"], triage["failing_nodes"]) == ("f1", "escalate", 1)
+    assert (monitor["target_run_id"], monitor["health"], monitor["fix_applied"]) == ("f1", "failed", False)
+    assert monitor["report_path"] == str(smithers.folder / "artifacts" / "monitor" / "f1.html")
+    assert (fleet["verdict"], fleet["unhealthy_runs"]) == ("problems detected", 1)
+    with closing(open_smithers(smithers.folder)) as source:
+        assert not [row for row in source.rows(NodeRow) if row.state == "failed" and row.run_id != "f1"]
 
 
 SLOW = """/** @jsxImportSource smithers-orchestrator */

@@ -26,7 +26,11 @@ _WORDS = {
     "init",
     click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False, metavar="[FOLDER]"),
     click.option("--force", is_flag=True, help="Also replace files that were edited."),
-    click.option("--smithers", is_flag=True, help="Into a Smithers project, for Smithers' own trigger: the post-failure workflow only."),
+    click.option(
+        "--smithers",
+        is_flag=True,
+        help="Into a Smithers project: post-failure for its own trigger, monitor, monitor-smithers and triage-run to run by name.",
+    ),
     example="smithers-nb init\nsmithers-nb init --force\nsmithers-nb init --smithers",
 )
 def init(ask: CommandContext, folder: Path | None, *, force: bool, smithers: bool) -> int:
@@ -40,9 +44,8 @@ def init(ask: CommandContext, folder: Path | None, *, force: bool, smithers: boo
     done = _smithers(named or Path(), force=force) if smithers else _ours(named or _project(), force=force)
     print_finding({"files": [dump(row) for row in done]}, ask.fmt, lambda: [f"{shown(row['file'])}  {_WORDS[row['done']]}" for row in done])
     if ask.fmt == "table":
-        for row in done:
-            if row.get("note"):
-                note(row["note"])
+        for text in dict.fromkeys(row["note"] for row in done if row.get("note")):
+            note(text)
     return DONE
 
 
@@ -62,7 +65,9 @@ def _ours(root: Path, *, force: bool) -> list[dict[str, Any]]:
 
 
 def _smithers(root: Path, *, force: bool) -> list[dict[str, Any]]:
-    from smithers_nb.workflows.pack.install_smithers import install
+    from smithers_nb.workflows.pack.install_smithers import install_all
 
-    item = install(root, force=force)
-    return [{"file": str(item.path), "done": item.done, "note": item.note, "backup": str(item.backup) if item.backup else None}]
+    return [
+        {"file": str(item.path), "done": item.done, "note": item.note, "backup": str(item.backup) if item.backup else None}
+        for item in install_all(root, force=force)
+    ]

@@ -1,5 +1,6 @@
-"""Our `post-failure` workflow in a Smithers project: Smithers' own trigger launches it, and its verdict comes from `smithers-nb`.
+"""Our workflows in a Smithers project: what they find comes from `smithers-nb`, and no agent is asked.
 
+Smithers' own trigger launches `post-failure`; `monitor`, `monitor-smithers` and `triage-run`, which its pack once had, are run by name.
 Smithers looks for a workflow in the nearest `.smithers/workflows` before it looks anywhere else, so a file there is all it takes. The
 first line of ours carries a fingerprint of the rest; a file whose fingerprint fits nobody has edited, and it may be renewed.
 """
@@ -17,7 +18,10 @@ from smithers_nb.errors import ParameterError
 from smithers_nb.resources import resource
 from smithers_nb.sources.smithers.migrated import ANCHOR, STORE
 
-_TEMPLATE: Final = "templates/smithers/post-failure.tsx"
+TRIGGERED: Final = "post-failure"
+WORKFLOWS: Final = (TRIGGERED, "monitor", "monitor-smithers", "triage-run")
+
+_TEMPLATES: Final = "templates/smithers"
 _COMMAND: Final = '["@@COMMAND@@"]'
 _MARK: Final = "// smithers-nb: "
 _LIBRARY: Final = "node_modules/smithers-orchestrator"
@@ -45,11 +49,17 @@ class Installed(NamedTuple):
     note: str = ""
 
 
-def install(project: str | Path | None = None, *, force: bool = False) -> Installed:
-    """Put our `post-failure` workflow into a Smithers project.
+def install_all(project: str | Path | None = None, *, force: bool = False) -> list[Installed]:
+    """Put each of `WORKFLOWS` into a Smithers project, as `install` does."""
+    return [install(project, name, force=force) for name in WORKFLOWS]
+
+
+def install(project: str | Path | None = None, name: str = TRIGGERED, *, force: bool = False) -> Installed:
+    """Put one of our workflows into a Smithers project.
 
     Args:
         project: A folder of it, searched upwards like Smithers does; the current folder by default.
+        name: One of `WORKFLOWS`.
         force: Replace a file that was edited, or that somebody else has written; the old one is kept beside it.
 
     Raises:
@@ -57,7 +67,7 @@ def install(project: str | Path | None = None, *, force: bool = False) -> Instal
         OSError: The file could not be written.
     """
     root = smithers_root(Path.cwd() if project is None else Path(project).expanduser().absolute())
-    path, text = _file(root), rendered()
+    path, text = _file(root, name), rendered(name=name)
     note = "" if _above(path, _LIBRARY) else "smithers-orchestrator is not installed there yet: run `bun add smithers-orchestrator` first"
     found = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
     if found == text:
@@ -109,19 +119,20 @@ def smithers_root(folder: Path) -> Path:
     )
 
 
-def rendered(command: list[str] | None = None) -> str:
-    """Write the workflow's file.
+def rendered(command: list[str] | None = None, name: str = TRIGGERED) -> str:
+    """Write a workflow's file.
 
     Args:
         command: How it calls `smithers-nb`; this very installation by default.
+        name: One of `WORKFLOWS`.
     """
     called = [sys.executable, "-P", "-m", "smithers_nb"] if command is None else command
-    body = resource(_TEMPLATE).read_text(encoding="utf-8").replace(_COMMAND, json.dumps(called))
+    body = resource(f"{_TEMPLATES}/{name}.tsx").read_text(encoding="utf-8").replace(_COMMAND, json.dumps(called))
     return f"{_MARK}{_fingerprint(body)}\n{body}"
 
 
-def _file(root: Path) -> Path:
-    return root / ANCHOR / "workflows" / "post-failure.tsx"
+def _file(root: Path, name: str = TRIGGERED) -> Path:
+    return root / ANCHOR / "workflows" / f"{name}.tsx"
 
 
 def _is_untouched(text: str) -> bool:

@@ -90,8 +90,9 @@ def test_it_goes_on_whatever_happens_to_the_store(project):
 
 
 def test_a_smithers_project_gets_the_workflow(cli, project):
-    """`init --smithers` writes one file, says so, and is as good as nothing the second time."""
+    """`init --smithers` writes each workflow, says so, and is as good as nothing the second time."""
     (project / ".smithers").mkdir()
-    first, second = (cli("init", project, "--smithers", "--format", "json").json["files"][0] for _ in range(2))
-    assert (first["done"], second["done"]) == ("written", "unchanged")
-    assert first["file"] == str(project / ".smithers" / "workflows" / "post-failure.tsx")
+    first, second = (cli("init", project, "--smithers", "--format", "json").json["files"] for _ in range(2))
+    names = ("post-failure", "monitor", "monitor-smithers", "triage-run")
+    assert [row["file"] for row in first] == [str(project / ".smithers" / "workflows" / f"{name}.tsx") for name in names]
+    assert ({row["done"] for row in first}, {row["done"] for row in second}) == ({"written"}, {"unchanged"})
