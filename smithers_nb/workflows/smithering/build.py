@@ -91,30 +91,15 @@ def build(  # noqa: PLR0913  # all but two are options by name
     policy = policy or Policy()
     graph = TicketGraph(tickets)
     trees = Worktrees(repo, run_id, base_branch)
-    folder = build_folder(artifacts, run_id)
     with only_builder(trees):
         trees.prepare()
-        site = _Site(graph, trees, folder, TicketLedger(ledger, run_id, trees.integration) if ledger else None, on_change)
-        landed = {name: commit for name, commit in trees.landed().items() if name in graph.tickets}
-        for name in landed:
-            trees.close(name, landed)  # whoever landed it may have died before it cleaned up
+        beads = TicketLedger(ledger, run_id, trees.integration) if ledger else None
+        site = _Site(graph, trees, build_folder(artifacts, run_id), beads, on_change)
         lander = Lander(trees, run_id, policy, site.evidence, graph.tickets)
         worker = TicketWork(lander, workforce, run_id=run_id, policy=policy, evidence_of=site.evidence, parallel=parallel)
-        scheduler = Scheduler(
-            graph,
-            worker,
-            lambda entries: site.land(lander, entries),
-            landed=landed,
-            used=site.used(),
-            parallel=parallel,
-            attempts=policy.attempts,
-            batch=policy.batch,
-            on_change=site.changed,
-            on_pass=site.refresh_index,
-        )
         try:
-            states = scheduler.run()
-            lander.check_tip()
+            states = _scheduled(graph, site, lander, worker, parallel)
+            tip = lander.check_tip()
         finally:
             trees.close_checkouts()
             site.write_index()
@@ -122,10 +107,30 @@ def build(  # noqa: PLR0913  # all but two are options by name
         run_id=run_id,
         branch=trees.integration,
         base=trees.base,
-        tip=trees.tip(),
+        tip=tip,
         tickets=tuple(states.values()),
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _scheduled(graph: TicketGraph, site: _Site, lander: Lander, worker: TicketWork, parallel: int) -> dict[str, TicketState]:
+    """Work on what has not landed yet, until every ticket has ended."""
+    landed = {name: commit for name, commit in lander.trees.landed().items() if name in graph.tickets}
+    for name in landed:
+        lander.trees.close(name, landed)  # whoever landed it may have died before it cleaned up
+    scheduler = Scheduler(
+        graph,
+        worker,
+        lambda entries: site.land(lander, entries),
+        landed=landed,
+        used=site.used(),
+        parallel=parallel,
+        attempts=lander.policy.attempts,
+        batch=lander.policy.batch,
+        on_change=site.changed,
+        on_pass=site.refresh_index,
+    )
+    return scheduler.run()
 
 
 class _Site:

@@ -238,8 +238,8 @@ class Lander:
     def _stuck(self) -> SmitheringError:
         return SmitheringError(f"the integration branch {self.trees.integration} cannot be moved", hint="remove a stale lock in .git/refs")
 
-    def check_tip(self) -> None:
-        """Make sure that the integration branch has what landed and nothing else.
+    def check_tip(self) -> str:
+        """Make sure that the integration branch has what landed and nothing else, and return where it is.
 
         Raises:
             SmitheringError: Somebody else moved it.
@@ -250,6 +250,7 @@ class Lander:
                 f"somebody else moved the integration branch {self.trees.integration} from {self._expected[:12]} to {tip[:12]}",
                 hint=f"look at it with `git log {self._expected[:12]}..{tip[:12]}`; resuming the run takes it as it is then",
             )
+        return tip
 
     def _unproven(self, ticket: Ticket, candidate: Candidate) -> Outcome | None:
         """Say what a ticket lacks to land although its commands are green."""
