@@ -80,6 +80,11 @@ DOCUMENTS: Final[dict[str, Document]] = {
     "monitor": Document(
         "how a run is doing", "workflows.monitor.results:MonitorRow", adds=_OF_A_NOTEBOOK, optional=("monitorRunId", "notebook")
     ),
+    "smithering": Document(
+        "how a request ended",
+        "workflows.smithering.results:SmitheringRow",
+        adds={"runId": _TEXT, "notebook": _TEXT},
+    ),
     "triage-run": Document("one recommendation for a run", "workflows.monitor.results:TriageRow"),
     "monitor-smithers": Document("how a fleet is doing", "workflows.fleet.results:FleetRow", adds=_OF_A_NOTEBOOK),
     "autopsy": Document(

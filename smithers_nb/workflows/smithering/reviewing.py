@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.errors import SmitheringError
+from smithers_nb.redact import redact
 from smithers_nb.workflows.smithering.results import Issue, ReviewFinding, ReviewSynthesis
 from smithers_nb.workflows.smithering.work import together
 
@@ -39,7 +39,7 @@ def reviewers_of(families: Iterable[str]) -> dict[str, str]:
 
 
 def reviews(work: Work, checkout: Path, about: dict[str, object]) -> list[ReviewFinding]:
-    """Ask every reviewer, each of another family; one that gives no answer is asked once more and then left out."""
+    """Ask every reviewer, each of another family; one that gives no answer is left out, and the quorum decides."""
     calls = [partial(_asked, work, name, family, checkout, about) for name, family in reviewers_of(work.workforce.families).items()]
     return [found for found in together(calls, len(REVIEWERS)) if found is not None]
 
@@ -73,21 +73,18 @@ def synthesis(found: Sequence[ReviewFinding]) -> ReviewSynthesis:
 
 
 def _asked(work: Work, name: str, family: str, checkout: Path, about: dict[str, object]) -> ReviewFinding | None:
-    for _ in range(2):
-        try:
-            return work.asked(
-                f"review:{name}",
-                ReviewFinding,
-                "prd",
-                "backpressure",
-                family=family,
-                folder=checkout,
-                then=lambda row: replace(row, reviewer=name),
-                extra=about,
-            )
-        except SmitheringError:
-            continue  # its failed attempt is in the journal, and the quorum decides
-    return None
+    found = work.asked(
+        f"review:{name}",
+        ReviewFinding,
+        "prd",
+        "backpressure",
+        family=family,
+        folder=checkout,
+        then=lambda row: replace(row, reviewer=name),
+        otherwise=lambda error: ReviewFinding(approved=False, summary=f"no answer: {redact(str(error))}"),
+        extra=about,
+    )
+    return found if found.reviewer else None
 
 
 def _gravity(issue: Issue) -> int:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from smithers_nb.workflows.smithering.design import backpressure, design, engineering, probes, tickets
 from smithers_nb.workflows.smithering.direct import direct
 from smithers_nb.workflows.smithering.finishing import deliver, output, polish, review
 from smithers_nb.workflows.smithering.launching import launching, monitor
 from smithers_nb.workflows.smithering.orchestration import orchestrate, poc, validate
 from smithers_nb.workflows.smithering.planning import brainstorm, intake, prd, preflight, questions, research, setup, tier
-from smithers_nb.workflows.smithering.work import begin
+from smithers_nb.workflows.smithering.work import Work, begin
+
+if TYPE_CHECKING:
+    from smithers_nb.present.html.markup import Card
+    from smithers_nb.present.widgets.widgets import Live
 
 __all__ = [
     "backpressure",
     "begin",
+    "board",
     "brainstorm",
     "deliver",
     "design",
@@ -36,3 +43,13 @@ __all__ = [
     "tier",
     "validate",
 ]
+
+
+def board(work: Work) -> Card | Live:
+    """Show where the request is: a board that follows it before a person in JupyterLab, a card of this moment anywhere else."""
+    from smithers_nb.engine import stages
+    from smithers_nb.workflows.smithering.board import read_board, watch_board
+
+    if stages.current() is None:
+        return watch_board(work.location, work.run_id, work.artifacts)
+    return read_board(work.location, work.run_id, work.artifacts).card()

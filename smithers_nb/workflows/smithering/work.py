@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, c
 from smithers_nb.artifacts import safe_name, write_whole
 from smithers_nb.engine import stages
 from smithers_nb.engine.artifacts.store import is_url
-from smithers_nb.errors import ParameterError
+from smithers_nb.errors import ParameterError, SmitheringError
 from smithers_nb.redact import redact
 from smithers_nb.resources import resource
 from smithers_nb.workflows.autopsy.durable import told_artifacts
@@ -81,9 +81,9 @@ class Work:
             raise ParameterError(f"the stage {node_id} has not run yet", hint="run the cells of the notebook in their order")
         return found
 
-    def kept(self, node_id: str, kind: type[T], step: Callable[[], T], *, iteration: int = 0, label: str | None = None) -> T:
+    def kept(self, node_id: str, kind: type[T], step: Callable[[], T], *, iteration: int = 0) -> T:
         """Take a step once per run, and remember what it said."""
-        row: T = api.stage(node_id, step, schema=kind, iteration=iteration, label=label)
+        row: T = api.stage(node_id, step, schema=kind, iteration=iteration)
         self.rows[node_id] = row
         return row
 
@@ -99,6 +99,7 @@ class Work:
         then: Callable[[T], T] = lambda row: row,
         extra: dict[str, Any] | None = None,
         artifact: str = "",
+        otherwise: Callable[[SmitheringError], T] | None = None,
     ) -> T:
         """Have the workforce answer a stage, once per run.
 
@@ -113,6 +114,7 @@ class Work:
             then: What is done with the answer before it is kept, such as writing its artifact.
             extra: More context.
             artifact: Name of the file that gets the answer as JSON.
+            otherwise: Gives the row when there was no usable answer; without it the stage fails, and the run with it.
         """
         context: dict[str, Any] = {"request": self.parameters.prompt or self._prompt(), **(extra or {})}
         context |= {name: self.rows[name].as_json() for name in about if name in self.rows}
@@ -126,7 +128,12 @@ class Work:
                 round=iteration,
                 family=family,
             )
-            row = then(answer_as(self.workforce, kind, request, check))
+            try:
+                row = then(answer_as(self.workforce, kind, request, check))
+            except SmitheringError as error:
+                if otherwise is None:
+                    raise
+                return otherwise(error)
             if artifact:
                 self.write_json(artifact, row.as_json())
             return row

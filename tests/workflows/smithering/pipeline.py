@@ -6,12 +6,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 
 from smithers_nb.engine.control import acting, answer, decide, pending, submit
 from smithers_nb.engine.journal import Journal
-from smithers_nb.engine.journal.records import Node, read_output
-from smithers_nb.engine.journal.schema import outputs
+from smithers_nb.engine.journal.leases import known_workers
+from smithers_nb.engine.journal.records import Node, attempts_of, read_output
+from smithers_nb.engine.journal.schema import nodes, outputs, runs
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers.foreground import run_here
 from smithers_nb.resources import resource
@@ -100,16 +102,18 @@ def book(**changes: Any) -> dict[str, Any]:
 class Request:
     """One request in one repository."""
 
-    def __init__(self, repo: Path, content: dict[str, Any] | None = None, run_id: str = "r1", **parameters: Any) -> None:
+    def __init__(
+        self, repo: Path, content: dict[str, Any] | None = None, run_id: str = "r1", project: Path | None = None, **parameters: Any
+    ) -> None:
         self.repo, self.run_id = repo, run_id
-        self.location = Location.of(str(repo))
+        self.location = Location.of(str(project or repo))
         given: dict[str, Any] = {"prompt": "Greet and say goodbye", "repo": str(repo), "route": "full-build", "smoke_test": False}
         given |= {"monitor_minutes": 0.05, "max_monitor_hours": 0.5, "started_by": "ana"}
         if content is not None:
             path = repo.parent / f"book-{run_id}.yaml"
             path.write_text(yaml.safe_dump(content))
             given |= {"provider": "scripted", "book": str(path)}
-        submit(self.location, NOTEBOOK, given | parameters, run_id=run_id, post_failure=False, cwd=repo)
+        submit(self.location, NOTEBOOK, given | parameters, run_id=run_id, post_failure=False, cwd=project or repo)
 
     def run(self, denied: str = "") -> str:
         """Execute it to its end and return the status, approving every gate but one."""
@@ -138,8 +142,23 @@ class Request:
 
     def final_reports(self) -> list[str]:
         """Return the stages that gave a final report."""
-        import sqlalchemy as sa
-
         query = sa.select(outputs.c.node_id).where(outputs.c.run_id == self.run_id, outputs.c.schema_name == "FinalReport")
         with Journal.open(self.location) as journal, journal.reading() as connection:
             return list(connection.execute(query).scalars())
+
+    def state_of(self, run_id: str, node_id: str) -> str | None:
+        """Return the state of a node of any run of the project; None when it has not begun."""
+        with Journal.open(self.location) as journal, journal.reading() as connection:
+            query = sa.select(nodes.c.state).where(nodes.c.run_id == run_id, nodes.c.node_id == node_id)
+            return connection.execute(query).scalar()
+
+    def attempts(self, node_id: str) -> int:
+        """Return how often a stage was begun."""
+        with Journal.open(self.location) as journal, journal.reading() as connection:
+            return len(attempts_of(connection, Node(self.run_id, node_id)))
+
+    def pid_of(self, run_id: str) -> int:
+        """Return the process that executes a run."""
+        with Journal.open(self.location) as journal, journal.reading() as connection:
+            owner = connection.execute(sa.select(runs.c.runtime_owner_id).where(runs.c.run_id == run_id)).scalar()
+            return next(worker.pid for worker in known_workers(connection) if worker.owner == owner)

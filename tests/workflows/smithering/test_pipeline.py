@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smithers_nb.engine.control import resume
+from tests.support.durable import until
 from tests.workflows.smithering.conftest import run_git
 from tests.workflows.smithering.pipeline import BOOK, Request, book
 
 pytestmark = pytest.mark.slow
 
+_EXECUTE = """
+import sys
+from smithers_nb.engine.location import Location
+from smithers_nb.engine.workers.foreground import run_here
+run_here(Location.of(sys.argv[1]), sys.argv[2])
+"""
 _AGENT = """\
 #!{python}
 import json, pathlib, sys, yaml
@@ -33,11 +44,12 @@ else:
 
 
 def test_a_full_build_is_delivered_on_a_branch(repo: Path) -> None:
-    """Every gate is passed, a red ticket is repaired, the base branch stays as it is, and the row names the branch."""
+    """Every gate is passed, a red ticket is repaired, a reviewer who answers nonsense is left out, the base branch stays as it is."""
     before = run_git(repo, "rev-parse", "main")
-    request = Request(repo, book())
+    request = Request(repo, book(**{"review@east": {"approved": "perhaps"}}))
     assert request.run() == "finished", request.reason
     row = request.row
+    assert request.output("review:synthesis")["reviewers"] == ["fable", "codex"]
     assert (row.status, row.route, row.ticket_count, row.impl_run_id) == ("delivered", "full-build", 2, "impl-r1")
     assert set(row.files_changed) == {"greeting.txt", "farewell.txt"}
     assert request.final_reports() == ["report:final"]
@@ -47,6 +59,27 @@ def test_a_full_build_is_delivered_on_a_branch(repo: Path) -> None:
     report = Path(row.report_path or "").read_text()
     assert "bot on behalf of ana" in report
     assert "REQ-2.1" in report
+
+
+def test_a_killed_request_and_its_killed_build_go_on(repo: Path) -> None:
+    """Both processes are killed in the middle of the build; a resume delivers, each ticket lands once, no stage before is repeated."""
+    content = book()
+    for row in content["answers"]["tickets"]["tickets"]:
+        row["verification"].append({"kind": "command", "details": "sleep 2"})
+    request = Request(repo, content, review=False)
+    words = [sys.executable, "-c", _EXECUTE, str(repo), request.run_id]
+    process = subprocess.Popen(words, start_new_session=True)
+    until(lambda: request.state_of("impl-r1", "build") == "in-progress", 120)
+    for group in (process.pid, request.pid_of("impl-r1")):
+        os.killpg(group, signal.SIGKILL)
+    process.wait()
+    resume(request.location, "r1", force=True, here=True)
+    assert request.run() == "finished", request.reason
+    assert request.row.status == "delivered"
+    subjects = run_git(repo, "log", "--format=%s", f"main..{request.row.branch}").splitlines()
+    assert sorted(subjects) == ["Greet", "Say goodbye"]
+    assert request.attempts("prd") == 1
+    assert run_git(repo, "worktree", "list").count("\n") == 0
 
 
 def test_a_repository_that_cannot_be_built_in_is_told(repo: Path) -> None:
@@ -70,7 +103,7 @@ def test_a_denied_gate_ends_the_run(repo: Path) -> None:
 def test_a_program_that_speaks_json_builds_without_review(repo: Path) -> None:
     """An agent CLI started as a process does everything; each gate is a recorded decision; what a reviewer must have fixed is fixed."""
     content = book()
-    content["answers"]["review:other"] = {"approved": False, "issues": [{"severity": "major", "title": "No name", "file": "greeting.txt"}]}
+    content["answers"]["review:codex"] = {"approved": False, "issues": [{"severity": "major", "title": "No name", "file": "greeting.txt"}]}
     content["tickets"]["polish"] = [{"files": {"greeting.txt": "hello Ada\n"}}]
     file = repo.parent / "answers.json"
     file.write_text(json.dumps(content))
@@ -90,11 +123,15 @@ def test_a_program_that_speaks_json_builds_without_review(repo: Path) -> None:
 
 
 def test_small_requests_are_done_at_once(repo: Path) -> None:
-    """Two trivial requests in one repository land on branches of their own, each verified, with a report, and ask nobody."""
+    """Two trivial requests of another project in one repository land on branches of their own, each verified, and ask nobody."""
+    project = repo.parent / "project"
+    project.mkdir()
     work: dict[str, Any] = {"tickets": {"direct": [{"files": {"README.md": "hallo\n"}, "summary": "Fixed."}]}}
     for run_id in ("one", "two"):
-        request = Request(repo, work, run_id, prompt="Fix the typo in the README", route="auto", checks="grep -q hallo README.md")
+        request = Request(repo, work, run_id, project, prompt="Fix the typo in the README", route="auto", checks="grep -q hallo README.md")
         assert request.run() == "finished", request.reason
         assert (request.row.status, request.row.route, request.row.files_changed) == ("delivered", "trivial", ("README.md",))
         assert request.row.branch == f"smithering/{run_id}/integration"
         assert request.final_reports() == ["report:direct"]
+        assert Path(request.row.report_path or "").is_relative_to(project)
+    assert not (repo / "artifacts").exists()
