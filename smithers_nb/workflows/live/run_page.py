@@ -32,7 +32,7 @@ from smithers_nb.workflows.live.place import Marker, Place
 
 _EVENTS: Final = 30
 _NODES: Final = 300
-_MONITOR: Final = "monitor"
+_MONITOR: Final = "monitor"  # its workflow; the stages themselves are imported when a run is one of it
 
 
 class RunPage:
@@ -84,22 +84,20 @@ class RunPage:
             return found | ({"monitor": self._monitor(seen)} if seen.run.workflow == _MONITOR else {})
 
     def _monitor(self, seen: Snapshot) -> Html:
-        """Render what a run of the monitor found out about its target."""
-        from smithers_nb.workflows.monitor.results import MonitorRow
-        from smithers_nb.workflows.monitor.views import TOPICS
+        """Render what a run of the monitor found out about its target, as soon as it has."""
+        from smithers_nb.workflows.monitor import stages
+        from smithers_nb.workflows.monitor.results import Diagnosis, FixRow
+        from smithers_nb.workflows.monitor.views import headline_of, topics_of
 
-        found = self.output("output")
-        if seen.source.kind != "journal" or found is None:
+        said = self.output(stages.DIAGNOSE) if seen.source.kind == "journal" else None
+        if said is None:
             return Html("")
-        row = MonitorRow.read(found)
-        badge = banner(
-            f"Run {row.target_run_id} is {look(row.health).word}",
-            (row.waiting_on if row.health == "blocked" else row.root_cause) or row.summary,
-            state=row.health,
-            facts={"state": row.state, "first": row.top_recommendation},
-        )
-        report = h("iframe", src=f"/run/{quote(self._run_id, safe='')}/report", title="Report of the monitor", sandbox="allow-scripts")
-        return h("section", badge, *(topic(row) for topic in TOPICS.values()), h("h2", "Report"), report, class_="snb")
+        found, repaired = Diagnosis.read(said), self.output(stages.FIX)
+        fix = FixRow.read(repaired) if repaired else None
+        topics = (part for heading, card in topics_of(found, fix) for part in (h("h2", heading), card))
+        address = f"/run/{quote(self._run_id, safe='')}/report"
+        report = h("iframe", src=address, title="Report of the monitor", sandbox="allow-scripts") if self.output(stages.REPORT) else None
+        return h("section", headline_of(found, fix), *topics, h("h2", "Report") if report else None, report, class_="snb")
 
     def output(self, node_id: str) -> dict[str, Any] | None:
         """Read what a stage of the run produced, if it is a run of ours."""

@@ -38,6 +38,7 @@ _CLIENTS: Final = 64
 _BEAT_S: Final = 15.0
 _STALLED_S: Final = 30.0
 _IDLE_S: Final = 60.0
+_CLOSING_S: Final = 3.0
 _NOTHING: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 AnyPage: TypeAlias = RunPage | FleetPage
@@ -113,7 +114,8 @@ class Site:
             await self._let_go(lambda feed: not feed.clients and time.monotonic() - feed.idle_since > _IDLE_S)
         server.stop()
         await self._let_go(lambda _: True)
-        await server.close_all_connections()
+        with suppress(TimeoutError):  # a client that takes nothing keeps nobody from ending
+            await asyncio.wait_for(server.close_all_connections(), _CLOSING_S)
         self.worker.shutdown(wait=False)
 
     async def page(self, run_id: str | None) -> tuple[AnyPage, Feed]:

@@ -1,0 +1,35 @@
+"""The page of a run of the monitor: what it found out about its target, and its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smithers_nb.engine.journal import Journal, records
+from smithers_nb.engine.journal.records import Node
+from smithers_nb.engine.location import Location
+from smithers_nb.model.timestamps import now_ms
+from smithers_nb.resources import example_store
+from smithers_nb.workflows.live import static
+from smithers_nb.workflows.live.place import Place
+from smithers_nb.workflows.live.run_page import RunPage
+from smithers_nb.workflows.monitor.report import compose
+from smithers_nb.workflows.monitor.stages import look
+
+
+def test_a_monitor_shows_health_topics_and_report(tmp_path: Path) -> None:
+    """Badge, questions, gates, outputs, changes, actions and the embedded report are on the page as soon as the stages wrote them."""
+    location = Location.of(tmp_path)
+    gathered, found = look("order-sync-013", example_store(), now=now_ms())
+    with Journal.open(location) as journal, journal.writing() as connection:
+        records.create_run(connection, records.NewRun("m1", "monitor", "/p/monitor.ipynb", "hash", {}, {}))
+    page = RunPage(Place.of(location), "m1", "key")
+    assert page.findings()["monitor"] == ""
+    with Journal.open(location) as journal, journal.writing("m1") as connection:
+        records.write_output(connection, Node("m1", "diagnose"), "json", found.as_json())
+        records.write_output(connection, Node("m1", "report"), "json", compose(gathered, found).as_json())
+    shown = page.findings()["monitor"]
+    for heading in ("Questions and answers", "Approval gates", "Task outputs", "Recommended actions"):
+        assert heading in shown
+    assert "failed" in shown
+    assert 'src="/run/m1/report"' in shown
+    assert (static.report(Place.of(location), "m1") or "").startswith("<!")
