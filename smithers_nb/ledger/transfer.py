@@ -7,6 +7,7 @@ beside every row, and lines that are neither bead nor event are kept as they wer
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
@@ -18,8 +19,7 @@ from smithers_nb.diagnosis.beads import reasons
 from smithers_nb.engine.journal import work_items as tables
 from smithers_nb.engine.journal.records import as_json
 from smithers_nb.sources.base import Problems
-from smithers_nb.sources.beads.contents import Contents
-from smithers_nb.sources.beads.files import entries, files_of
+from smithers_nb.sources.beads.files import entries, files_of, gather
 from smithers_nb.sources.beads.lines import records
 from smithers_nb.sources.beads.moves import UNCLAIMS, moves
 from smithers_nb.sources.beads.rows import bead_row, event_row
@@ -28,7 +28,8 @@ from smithers_nb.sources.beads.steps import as_dict, instant_ms, reason_in, text
 
 if TYPE_CHECKING:
     from smithers_nb.ledger.store import Ledger
-    from smithers_nb.model.beads import Move
+    from smithers_nb.model.beads import BeadRow, Move
+    from smithers_nb.sources.beads.contents import Contents
 
 SCHEMA: Final = "smithers-nb-ledger/1"
 _BATCH: Final = 5_000
@@ -99,36 +100,36 @@ def export(ledger: Ledger, out: TextIO) -> int:
 
 
 class _Import:
-    """One import of a foreign store."""
+    """One import of a foreign store, in two passes: the first judges the moves, the second writes row by row.
+
+    So what is in memory at once is what an audit keeps, and never the lines of the store.
+    """
 
     def __init__(self, connection: sa.Connection, where: Path, problems: Problems) -> None:
         self.connection = connection
         self.where = where
-        self.problems = problems
         self.place = str(where.absolute())
-        self.contents = Contents()
-        self.beads: dict[str, dict[str, Any]] = {}
-        self.events: list[dict[str, Any]] = []
-        self.lines: list[dict[str, Any]] = []
+        contents = gather(where, problems)
+        self.problems = problems
+        self.moves = self._moves(contents)
+        self.newest = {issue.bead_id: f"{self.place}#{issue.ref}" for issue in contents.issues.values()}
+        self.missing = 0
         self.places: set[tuple[str, int]] = set()
+        self.pending: dict[sa.Table, list[dict[str, Any]]] = {tables.beads: [], tables.bead_events: [], tables.bead_lines: []}
+        self.written: Counter[sa.Table] = Counter()
+        select = connection.execute
+        self.beads = set(select(sa.select(tables.beads.c.bead_id)).scalars())
+        self.events = set(select(sa.select(tables.bead_events.c.origin).where(tables.bead_events.c.origin.is_not(None))).scalars())
+        self.lines = {(row.file, row.number) for row in select(sa.select(tables.bead_lines.c.file, tables.bead_lines.c.number))}
 
     def run(self, paths: list[Path]) -> Imported:
-        """Read every file, judge its moves, and write what is new."""
+        """Write what is new."""
         for path in paths:
             self._read(path)
-        found = self._moves()
-        known = {str(one) for one in self.connection.execute(sa.select(tables.beads.c.bead_id)).scalars()}
-        new = [row for bead_id, row in self.beads.items() if bead_id not in known]
-        kept = set(
-            self.connection.execute(sa.select(tables.bead_events.c.origin).where(tables.bead_events.c.origin.is_not(None))).scalars()
-        )
-        events = [event for event in self.events if event["origin"] not in kept]
-        missing = sum(self._judge(event, found.get(event["origin"])) for event in events)
-        there = {(row.file, row.number) for row in self.connection.execute(sa.select(tables.bead_lines.c.file, tables.bead_lines.c.number))}
-        lines = [line for line in self.lines if (line["file"], line["number"]) not in there]
-        for table, rows in ((tables.beads, new), (tables.bead_events, events), (tables.bead_lines, lines)):
-            _insert(self.connection, table, rows)
-        return Imported(len(new), len(events), len(lines), missing, tuple(self.problems))
+        for table in self.pending:
+            self._flush(table)
+        beads, events, lines = (self.written[table] for table in self.pending)
+        return Imported(beads, events, lines, self.missing, tuple(self.problems))
 
     def _read(self, path: Path) -> None:
         name = path.name if path == self.where else path.relative_to(self.where).as_posix()
@@ -137,59 +138,43 @@ class _Import:
         def unreadable(number: int, line: bytes) -> None:
             self._line(place, number, "unreadable", line.decode("utf-8", "replace"))
 
-        for number, record, shape in entries(path, self.problems, unreadable):
+        for number, record, shape in entries(path, Problems(), unreadable):  # the first pass has named what is wrong
             kind = shape or shape_of(record)
-            self.contents.take(name, number, record, kind)
+            origin = f"{place}:{number}"
             row = bead_row(record) if kind in ("issue", "bead") else None
             if row is not None:
-                self._bead(row.bead_id, record, f"{place}:{number}")
+                if self.newest.get(row.bead_id) == origin and row.bead_id not in self.beads:
+                    self._write(tables.beads, _bead_values(row, record, origin))
             elif kind in LOGS:
-                event = event_row(kind, number, record)
-                self.events.append(_event_values(event, record, f"{place}:{number}"))
+                if origin not in self.events:
+                    event = _event_values(event_row(kind, number, record), record, origin)
+                    self.missing += self._judge(event, self.moves.pop(origin, None))
+                    self._write(tables.bead_events, event)
             else:
                 self._line(place, number, kind, as_json(record))
-
-    def _bead(self, bead_id: str, record: Mapping[str, Any], origin: str) -> None:
-        row = bead_row(record)
-        known = self.beads.get(bead_id)
-        if row is None or (known is not None and known["updated_at_ms"] > (row.updated_at or 0)):
-            return
-        why = {"message": row.reason} | ({"code": row.reason_code, "source": row.reason_source} if row.reason_code else {})
-        at = row.created_at or row.updated_at or 0
-        self.beads[bead_id] = {
-            "bead_id": bead_id,
-            "type": row.type or "issue",
-            "status": row.status or "open",
-            "title": row.title or "",
-            "body": text(record.get("description")) or text(record.get("body")) or None,
-            "rig_id": text(record.get("rig_id")) or text(record.get("rig")) or None,
-            "parent_id": row.parent_id,
-            "assignee": row.assignee,
-            "priority": None if record.get("priority") is None else str(record["priority"]),
-            "labels_json": as_json(record.get("labels") or []),
-            "metadata_json": as_json(as_dict(record.get("metadata"))),
-            "dispatch_attempts": row.dispatch_attempts,
-            "created_by": text(record.get("created_by")) or None,
-            "created_at_ms": at,
-            "updated_at_ms": row.updated_at or at,
-            "closed_at_ms": row.closed_at if row.status != "failed" else None,
-            "failed_at_ms": row.closed_at if row.status == "failed" else None,
-            "reason_json": as_json(why) if row.reason else None,
-            "origin": origin,
-            "source_json": as_json(dict(record)),
-        }
 
     def _line(self, place: str, number: int, shape: str, line: str) -> None:
         while (place, number) in self.places:  # several objects of one document
             number += _NEXT
         self.places.add((place, number))
-        self.lines.append({"file": place, "number": number, "shape": shape, "line": line})
+        if (place, number) not in self.lines:
+            self._write(tables.bead_lines, {"file": place, "number": number, "shape": shape, "line": line})
 
-    def _moves(self) -> dict[str, Move]:
+    def _write(self, table: sa.Table, row: dict[str, Any]) -> None:
+        self.pending[table].append(row)
+        if len(self.pending[table]) >= _BATCH:
+            self._flush(table)
+
+    def _flush(self, table: sa.Table) -> None:
+        _insert(self.connection, table, self.pending[table])
+        self.written[table] += len(self.pending[table])
+        self.pending[table].clear()
+
+    def _moves(self, contents: Contents) -> dict[str, Move]:
         found: dict[str, Move] = {}
-        for log, part in self.contents.logs.items():
-            comments = {} if log == "interactions" else {bead: sorted(times) for bead, times in self.contents.comments.items()}
-            found |= {f"{self.place}#{move.ref}": move for move in moves(log, part.steps, self.contents.rows(part), comments)}
+        for log, part in contents.logs.items():
+            comments = {} if log == "interactions" else {bead: sorted(times) for bead, times in contents.comments.items()}
+            found |= {f"{self.place}#{move.ref}": move for move in moves(log, part.steps, contents.rows(part), comments)}
         return found
 
     def _judge(self, event: dict[str, Any], move: Move | None) -> int:
@@ -208,6 +193,33 @@ class _Import:
         metadata = orjson.loads(event["metadata_json"])
         event["metadata_json"] = as_json(metadata | {"failure_reason": _failure(reason_in(metadata), move.reason)})
         return int(not move.explained)
+
+
+def _bead_values(row: BeadRow, record: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    why = {"message": row.reason} | ({"code": row.reason_code, "source": row.reason_source} if row.reason_code else {})
+    at = row.created_at or row.updated_at or 0
+    return {
+        "bead_id": row.bead_id,
+        "type": row.type or "issue",
+        "status": row.status or "open",
+        "title": row.title or "",
+        "body": text(record.get("description")) or text(record.get("body")) or None,
+        "rig_id": text(record.get("rig_id")) or text(record.get("rig")) or None,
+        "parent_id": row.parent_id,
+        "assignee": row.assignee,
+        "priority": None if record.get("priority") is None else str(record["priority"]),
+        "labels_json": as_json(record.get("labels") or []),
+        "metadata_json": as_json(as_dict(record.get("metadata"))),
+        "dispatch_attempts": row.dispatch_attempts,
+        "created_by": text(record.get("created_by")) or None,
+        "created_at_ms": at,
+        "updated_at_ms": row.updated_at or at,
+        "closed_at_ms": row.closed_at if row.status != "failed" else None,
+        "failed_at_ms": row.closed_at if row.status == "failed" else None,
+        "reason_json": as_json(why) if row.reason else None,
+        "origin": origin,
+        "source_json": as_json(dict(record)),
+    }
 
 
 def _failure(reason: Mapping[str, Any], message: str = "") -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _of_log(contents: Contents, part: LogPart, *, counted: bool) -> dict[str, An
 
 
 def _seq_notes(part: LogPart) -> list[str]:
-    if part.log not in ("journal", "gascity") or not part.seqs:
+    if not part.seqs:
         return []
     word = "journal" if part.log == "journal" else "log"
     notes = [f"{word} starts at seq {min(part.seqs)}" + ("" if min(part.seqs) <= 1 else ": what came before was pruned or rotated away")]

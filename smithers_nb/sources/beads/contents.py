@@ -6,13 +6,12 @@ Only what an audit needs is kept of each line, so that a large export is never i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from smithers_nb.sources.beads.moves import Placed, RowReason
-from smithers_nb.sources.beads.shapes import LOGS, Log, Shape, shape_of
-from smithers_nb.sources.beads.steps import CREATED, Step, as_dict, instant_us, read_step, reason_in, text
+from smithers_nb.sources.beads.shapes import LOGS, NUMBERED, Log, Shape, shape_of
+from smithers_nb.sources.beads.steps import CREATED, READERS, Step, as_dict, instant_us, reason_in, text
 
 _CLOCKS_APART_US = 14 * 3_600_000_000
 
@@ -41,25 +40,57 @@ class Issue(NamedTuple):
     blocked_why: bool
 
 
-@dataclass
 class LogPart:
     """One kind of log of a store.
 
     Attributes:
         files: Files and tables it came from.
         records: Lines of this kind, those that are no step of a bead included.
+        steps: Its steps, in the order in which they were read.
+        begun: Beads whose beginning it shows.
+        first_at: Time of its first step, epoch microseconds; `last_at` of its last.
         seqs: Numbers that the log itself gives its lines, in order.
     """
 
-    log: Log
-    files: list[str] = field(default_factory=list)
-    records: int = 0
-    steps: list[Placed] = field(default_factory=list)
-    without_actor: int = 0
-    begun: set[str] = field(default_factory=set)
-    first_at: int | None = None
-    last_at: int | None = None
-    seqs: list[int] = field(default_factory=list)
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.files: list[str] = []
+        self.records = 0
+        self.steps: list[Placed] = []
+        self.without_actor = 0
+        self.begun: set[str] = set()
+        self.first_at: int | None = None
+        self.last_at: int | None = None
+        self.seqs: list[int] = []
+        self._step_of = READERS[log]
+        self._numbered = log in NUMBERED
+        self._known: set[tuple[object, ...]] = set()  # steps of the files before, of which a file may be a copy
+
+    def begin(self, file: str) -> None:
+        """Say that what comes next is of another file."""
+        if file not in self.files:
+            self.files.append(file)
+            self._known = {_identity(placed.step) for placed in self.steps}
+
+    def take(self, number: int, record: Mapping[str, Any]) -> None:
+        """Take one line of the file that was begun."""
+        value = record.get
+        self.records += 1
+        if self._numbered and isinstance(value("seq"), int):
+            self.seqs.append(record["seq"])
+        if not value("actor") and not value("agent_id"):
+            self.without_actor += 1
+        if (value("event_type") or value("type") or value("op")) in CREATED:
+            self.begun.add(str(value("issue_id") or value("bead_id") or value("subject")))
+        step = self._step_of(record)
+        if step is None or (self._known and _identity(step) in self._known):
+            return
+        at = step.at
+        if at is not None:
+            self.first_at = at if self.first_at is None or at < self.first_at else self.first_at
+            self.last_at = at if self.last_at is None or at > self.last_at else self.last_at
+        order = self.seqs[-1] if self.log == "journal" and isinstance(value("seq"), int) else len(self.steps)
+        self.steps.append(Placed(order, f"{self.files[-1]}:{number}", step))
 
 
 class Contents:
@@ -85,16 +116,26 @@ class Contents:
         self.config: dict[str, str] = {}
         self.dependent: set[str] = set()
         self.beside: dict[str, RowReason] = {}
-        self._known: dict[Log, set[tuple[object, ...]]] = {}
 
-    def take(self, file: str, number: int, record: Mapping[str, Any], shape: Shape | None = None) -> None:
-        """Sort in one line of a file, or one row of a table."""
-        shape = shape or shape_of(record)
-        self.shapes[file][shape] += 1
-        if shape in LOGS:
-            self._take_log(shape, file, number, record)
-        elif shape in ("issue", "bead"):
-            self._take_issue(f"{file}:{number}", record)
+    def read(self, file: str, entries: Iterable[tuple[int, dict[str, Any], Shape | None]]) -> None:
+        """Sort in the lines of a file, or the rows of its tables."""
+        counted = self.shapes[file]
+        logs: dict[Shape, LogPart] = {}
+        for number, record, named in entries:
+            shape = named or shape_of(record)
+            counted[shape] += 1
+            if shape in logs:
+                logs[shape].take(number, record)
+            elif shape in LOGS:
+                logs[shape] = part = self.logs.setdefault(shape, LogPart(shape))
+                part.begin(file)
+                part.take(number, record)
+            else:
+                self._take(shape, f"{file}:{number}", record)
+
+    def _take(self, shape: Shape, ref: str, record: Mapping[str, Any]) -> None:
+        if shape in ("issue", "bead"):
+            self._take_issue(ref, record)
         elif shape == "comment":
             _note_time(self.comments, record.get("issue_id"), record.get("created_at"))
         elif shape == "dependency":
@@ -111,29 +152,7 @@ class Contents:
         found = self.beside | {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in self.issues.items()}
         newest = max((row.updated_at or 0 for row in found.values()), default=0)
         current = log.last_at is None or newest >= log.last_at - _CLOCKS_APART_US
-        return {bead_id: row._replace(updated_at=None) for bead_id, row in found.items()} if current else found
-
-    def _take_log(self, log: Log, file: str, number: int, record: Mapping[str, Any]) -> None:
-        part = self.logs.setdefault(log, LogPart(log))
-        part.records += 1
-        if file not in part.files:
-            part.files.append(file)
-            self._known[log] = {_identity(placed.step) for placed in part.steps}
-        seq = record.get("seq")
-        if isinstance(seq, int):
-            part.seqs.append(seq)
-        part.without_actor += not record.get("actor") and not record.get("agent_id")
-        what = record.get("event_type") or record.get("type") or record.get("op")
-        if what in CREATED:
-            part.begun.add(str(record.get("issue_id") or record.get("bead_id") or record.get("subject")))
-        step = read_step(log, record)
-        if step is None or (self._known[log] and _identity(step) in self._known[log]):
-            return
-        if step.at is not None:
-            part.first_at = step.at if part.first_at is None else min(part.first_at, step.at)
-            part.last_at = step.at if part.last_at is None else max(part.last_at, step.at)
-        order = seq if log == "journal" and isinstance(seq, int) else len(part.steps)
-        part.steps.append(Placed(order, f"{file}:{number}", step))
+        return {bead_id: RowReason(row.reason, None) for bead_id, row in found.items()} if current else found
 
     def _take_issue(self, ref: str, record: Mapping[str, Any]) -> None:
         bead_id = record.get("id") or record.get("bead_id")
@@ -147,7 +166,9 @@ class Contents:
             if isinstance(comment, dict):
                 _note_time(self.row_comments, bead_id, comment.get("created_at"))
         metadata = as_dict(record.get("metadata"))
-        reason = text(record.get("close_reason")) or text(metadata.get("close_reason")) or text(reason_in(metadata).get("message"))
+        reason = text(record.get("close_reason"))
+        if metadata and not reason:
+            reason = text(metadata.get("close_reason")) or text(reason_in(metadata).get("message"))
         self.issues[bead_id] = Issue(
             bead_id,
             ref,

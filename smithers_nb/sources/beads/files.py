@@ -81,8 +81,7 @@ def gather(where: Path, problems: Problems) -> Contents:
     with _without_collector():
         for path in files_of(where):
             name = path.name if path == where else path.relative_to(where).as_posix()
-            for number, record, shape in entries(path, problems):
-                contents.take(name, number, record, shape)
+            contents.read(name, entries(path, problems))
     if where.is_file() and contents.logs:
         _take_neighbours(contents, where)
     return contents
@@ -114,8 +113,7 @@ def _take_neighbours(contents: Contents, where: Path) -> None:
     beside = Contents()
     for path in (where.with_name(name) for name in _SIDE):
         if path != where and path.is_file():
-            for number, record in records(path, Problems()):
-                beside.take(path.name, number, record)
+            beside.read(path.name, ((number, record, None) for number, record in records(path, Problems())))
     contents.beside = {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in beside.issues.items()}
     for bead_id, moments in beside.comments.items():
         contents.comments[bead_id] += moments
@@ -131,7 +129,7 @@ def entries(
         yield from _table_rows(path, problems)
         return
     for number, record in records(path, problems, unreadable):
-        shape = _OURS.get(str(record.get("_type")))
+        shape = _OURS.get(str(record["_type"])) if "_type" in record else None
         yield number, (_plain(record) if shape else record), shape
 
 

@@ -38,6 +38,13 @@ def records(path: Path, problems: Problems, unreadable: Callable[[int, bytes], N
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                try:
+                    value = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    value = None
+                if type(value) is dict and "data" not in value:  # nearly every line, so nothing else is asked of it
+                    yield number, value
+                    continue
                 found, what = _objects(line)
                 yield from ((number, value) for value in found)
                 if not what:

@@ -75,9 +75,9 @@ def moves(
             entries.sort(key=lambda placed: placed.order)
         elif log not in _BY_FILE:
             entries.sort(key=lambda placed: (placed.step.at or 0, placed.order))
-        moments = sorted(
-            [placed.step.at for placed in entries if placed.step.what == "comment" and placed.step.at] + (comments or {}).get(bead_id, [])
-        )
+        said = [placed.step.at for placed in entries if placed.step.what == "comment" and placed.step.at]
+        beside = comments.get(bead_id) if comments else None
+        moments = sorted(said + beside) if beside else sorted(said)
         walk = _Walk(moments)
         for placed in entries:
             if placed.step.what != "comment":

@@ -33,6 +33,9 @@ _KEYS: Final[tuple[tuple[Shape, frozenset[str]], ...]] = (
 LOGS: Final[tuple[Log, ...]] = ("audit", "cloud", "journal", "interactions", "gascity", "gt")
 """Kinds of log, the most complete first: of two that show as many changes, the first is counted."""
 
+NUMBERED: Final[frozenset[Log]] = frozenset({"journal", "gascity"})
+"""Kinds of log that number their lines, by `seq`."""
+
 NAMES: Final[Mapping[str, str]] = {
     "audit": "bd audit events",
     "cloud": "bead events",

@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
 def read_step(log: Log, record: Mapping[str, Any]) -> Step | None:
     """Read one line of a log; None for one that is about no bead."""
-    return _READERS[log](record)
+    return READERS[log](record)
 
 
 def instant_us(value: Any) -> int | None:
@@ -104,33 +104,35 @@ def _audit(record: Mapping[str, Any]) -> Step | None:
     if not isinstance(bead_id, str) or not isinstance(what, str):
         return None
     change = record.get("new_value")
-    if what != "commented" and (what in _UNSAID or what not in _STATUS_EVENTS) and (not change or '"status"' not in str(change)):
+    if what not in _SAID and (not change or '"status"' not in str(change)):
         return None
-    at, actor, comment = instant_us(record.get("created_at")), _actor(record.get("actor")), text(record.get("comment"))
+    at, actor, comment = instant_us(record.get("created_at")), text(record.get("actor")) or None, text(record.get("comment"))
     if what == "commented":
         return Step(bead_id, at, "comment", actor)
-    new, old = as_dict(record.get("new_value")), as_dict(record.get("old_value"))
-    plain = "" if new else text(record.get("new_value"))
+    before = record.get("old_value")
+    new, old = as_dict(change) if change else {}, as_dict(before) if before else {}
+    plain = "" if new else text(change)
     reason = comment
     if what == "closed":
         reason = text(new.get("close_reason")) if new else plain or comment
     elif what == "reopened":
         reason = comment or plain
-    status = new.get("status") if isinstance(new.get("status"), str) else _STATUS_EVENTS.get(what)
+    status = new["status"] if new and isinstance(new.get("status"), str) else _STATUS_EVENTS.get(what)
     if status is None:
         return None
+    holder = _actor(old.get("assignee")) if old else _actor(before) if what == "lease_reclaimed" else None
     return Step(
         bead_id,
         at,
         what,
         actor,
-        old=old.get("status") if isinstance(old.get("status"), str) else None,
+        old=old["status"] if old and isinstance(old.get("status"), str) else None,
         new=status,
         reason=reason,
-        beside=any(text(new.get(name)) for name in ("notes", "description", "close_reason")),
+        beside=bool(new) and any(text(new.get(name)) for name in ("notes", "description", "close_reason")),
         closing=what == "closed",
-        old_reason=text(old.get("close_reason")),
-        holder=_actor(old.get("assignee")) or (_actor(record.get("old_value")) if what == "lease_reclaimed" and not old else None),
+        old_reason=text(old.get("close_reason")) if old else "",
+        holder=holder,
         assignee=text(new.get("assignee")) if "assignee" in new else None,
     )
 
@@ -237,14 +239,15 @@ _STATUS_EVENTS: Final = {
     "restored": None,
 }
 """Audit events that may change a status, and the one they mean when their change set does not say."""
-_UNSAID: Final = frozenset(name for name, status in _STATUS_EVENTS.items() if status is None)
+_SAID: Final = {"commented"} | {name for name, status in _STATUS_EVENTS.items() if status is not None}
+"""Audit events that mean something whatever their change set says."""
 CREATED: Final = frozenset({"created", "create", "bead.created"})
 """Events with which a bead begins."""
 
 _GIVEN_BACK: Final = frozenset({"bead.dead_assignee_reopened", "hook.claim.reclaimed_stale", "bead.lease_reclaimed", "bead.unclaimed"})
 _GT: Final = {"sling": "hooked", "hook": "hooked", "unhook": "open"}
 _REASONS: Final = ("close_reason", "reason", "resolution_notes", "notes", "message", "note")
-_READERS: Final[Mapping[Log, Callable[[Mapping[str, Any]], Step | None]]] = {
+READERS: Final[Mapping[Log, Callable[[Mapping[str, Any]], Step | None]]] = {
     "audit": _audit,
     "journal": _journal,
     "interactions": _interactions,
