@@ -28,8 +28,8 @@ LOOK_S: Final = 0.2
 _LAST_S: Final = 3.0
 """Seconds in which clients get the last state."""
 
-_SHARE: Final = 25
-"""A part rests so many times as long as it computed: 4 % of one core at most, however often its store changes."""
+_FIRST_SHARE, _OTHER_SHARE = 0.03, 0.01
+"""Parts of one core that the first part of a page, and each other one, may take, however often their store changes."""
 
 PROBLEM: Final = "problem-"
 """Begins the fragments that say why something could not be read, one for each part."""
@@ -144,7 +144,8 @@ class Feed:
                 found, cost = await self._render(part, thread)
                 self._put(part, found)
                 seen, due = mark, time.monotonic() + part.every_s
-                pause = max(LOOK_S, _SHARE * cost)
+                share = _FIRST_SHARE if part is self._parts[0] else _OTHER_SHARE
+                pause = max(LOOK_S, cost / share)
                 if part is self._parts[0]:
                     self._first.set()
             await asyncio.sleep(pause)
