@@ -11,18 +11,21 @@ import click
 
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.investigate.monitor import absolute, output_of, start_notebook
-from smithers_nb.cli.options import CommandContext, Utf8, command, now_option
-from smithers_nb.cli.output import dump, print_finding
+from smithers_nb.cli.investigate.watch import watcher_of
+from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, now_option
+from smithers_nb.cli.output import dump, note, print_finding
 from smithers_nb.cli.run.execute import tell
 from smithers_nb.cli.run.up import run_options
 from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.cli.text_page import Sheet
+from smithers_nb.errors import JournalUnusable, ParameterError, SourceError
 from smithers_nb.present.html.text import shown
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
     from smithers_nb.workflows.fleet.results import FleetRow
+    from smithers_nb.workflows.triggers.watch import Watcher
 
 _NOTEBOOK = "notebooks/monitor-smithers.ipynb"
 _ACTIONS, _KINDS = 12, 5
@@ -37,6 +40,12 @@ _MINUTE_S = 60
     click.option(
         "--interval-minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Time between two looks."
     ),
+    click.option(
+        "--autopsies",
+        type=Moment(ago=True),
+        metavar="SINCE",
+        help="Launch an autopsy of every failure since then that has none, as `watch` does: 1d, 2h, a time.  [default: none]",
+    ),
     *run_options,
     now_option,
     example="smithers-nb monitor-smithers\nsmithers-nb monitor-smithers ~/shop ~/billing --format json | jq .buckets\n"
@@ -49,6 +58,7 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     stale_minutes: float | None,
     iterations: int,
     interval_minutes: float,
+    autopsies: int | None,
     pairs: tuple[tuple[str, str], ...],
     parameters_file: Path | None,
     document: str | None,
@@ -57,17 +67,45 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     """Put every run of several projects into a bucket, find what recurs, and propose what to do first.
 
     PROJECT is a folder, a store or a URL; without any, the current folder and every project at home. Each store is read once, as a whole.
-    Nothing is changed anywhere: what to do is only proposed. Exit code 0 when the look was taken, whatever it showed.
+    Nothing is changed anywhere: what to do is only proposed, and autopsies are launched only with --autopsies. Exit code 0 when the look
+    was taken, whatever it showed.
     """
     places = [absolute(place) for place in (*projects, *([ask.source] if ask.source else []))]
     chosen = {"projects": places or None, "now": ask.now, "stale_minutes": stale_minutes}
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
+    watchers = _watchers(places or ["."], autopsies) if autopsies is not None else []
     code = DONE
     for look in range(iterations):
         if look:
             time.sleep(interval_minutes * _MINUTE_S)
+        for watcher in watchers:
+            _launch(watcher)
         code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, _tell, **options)
     return code
+
+
+def _watchers(places: Iterable[str], since: int) -> list[Watcher]:
+    """Make a watcher of each place that is a Smithers project with our pack; of the others it is said why there is none."""
+    found = []
+    for place in places:
+        try:
+            watcher = watcher_of(Path(place), since)
+        except ParameterError as error:
+            note(f"no autopsies are launched in {place}: {error}")
+            continue
+        found += [watcher] if watcher else []
+    return found
+
+
+def _launch(watcher: Watcher) -> None:
+    """Launch what has failed and has no autopsy; a store that cannot be read now is read at the next look."""
+    try:
+        launched = watcher.look()
+    except (SourceError, JournalUnusable, OSError) as error:
+        note(f"{watcher.folder}: {error}")
+        return
+    for seen in launched:
+        note(f"{seen.run_id} failed; {f'autopsy {seen.autopsy_run_id}' if seen.autopsy_run_id else f'no autopsy: {seen.problem}'}")
 
 
 def _tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
@@ -100,6 +138,7 @@ def _page(row: FleetRow, outcome: Outcome) -> Iterable[str]:
         sheet.commands("", [action.command] if action.command else [])
     sheet.blank()
     sheet.prose("Not shown", f"{len(row.actions) - _ACTIONS} more actions" if len(row.actions) > _ACTIONS else "")
+    sheet.verbatim("Waits", [f"{item.prompt} ({item.run_id}, {round(item.waited_minutes or 0):,} min)" for item in row.waiting[:_KINDS]])
     sheet.verbatim("Recurs", [f"{kind.runs} runs, {kind.failure_class}: {kind.message}" for kind in row.recurring[:_KINDS]])
     sheet.verbatim("Flaky", [f"{task.node_id}: recovered in {task.recovered_runs} of {task.runs} runs" for task in row.flaky[:_KINDS]])
     sheet.prose("Not readable", *row.problems)

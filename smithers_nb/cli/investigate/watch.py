@@ -46,18 +46,27 @@ def watch(ask: CommandContext, project: Path | None, *, once: bool, interval: fl
     The store is only read. Each failure is looked into once, also with several watchers and after a restart; a run that is tried
     again and fails again is a new failure. Ctrl-C ends it, and autopsies under way go on.
     """
+    watcher = watcher_of(project or Path(ask.source or "."), now_ms() if since is None else since)
+    if watcher is None:
+        return
+    if ask.fmt == "table":
+        note(f"watching {watcher.folder}")
+    _look_once(watcher, ask) if once else _look_for_ever(watcher, ask, interval)
+
+
+def watcher_of(project: Path, since_ms: int) -> Watcher | None:
+    """Make the watcher of a Smithers project; None when launching is turned off.
+
+    Raises:
+        ParameterError: It is no Smithers project, or our pack is not installed there.
+    """
     from smithers_nb.engine.location import Location
     from smithers_nb.workflows.pack.install_smithers import smithers_root
     from smithers_nb.workflows.triggers.watch import Watcher
 
-    folder = smithers_root(_folder(project or Path(ask.source or ".")))
+    folder = smithers_root(_folder(project))
     location = Location.of(folder)
-    if not _may_launch(location):
-        return
-    watcher = Watcher(location, folder, since_ms=now_ms() if since is None else since)
-    if ask.fmt == "table":
-        note(f"watching {folder}")
-    _look_once(watcher, ask) if once else _look_for_ever(watcher, ask, interval)
+    return Watcher(location, folder, since_ms=since_ms) if _may_launch(location) else None
 
 
 def _folder(named: Path) -> Path:

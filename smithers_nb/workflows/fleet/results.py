@@ -76,14 +76,37 @@ class Flaky(Finding):
 
 
 class Lost(Finding):
-    """What failed attempts cost, by workflow or by agent and model."""
+    """What failed attempts cost, by workflow, by agent, or by model."""
 
     project: str
-    by: str = described("workflow or agent")
+    by: str = described("workflow, agent or model")
     name: str
     failed_attempts: int
     wall_s: float
     tokens: int
+
+
+class Waiting(Finding):
+    """A gate or question that waits for a person."""
+
+    project: str
+    run_id: str
+    workflow: str | None
+    node_id: str
+    prompt: str
+    since: int | None = described("epoch milliseconds", default=None)
+    waited_minutes: float | None = None
+    command: str = described("what decides it; the others are in `inbox`", default="")
+
+
+class QuotaWindow(Finding):
+    """A run that waits until a provider's limit is reset."""
+
+    project: str
+    run_id: str
+    workflow: str | None
+    resets_at: int | None = described("epoch milliseconds; None when the provider does not say", default=None)
+    minutes_left: float | None = described("negative when it was reset and the run still waits", default=None)
 
 
 class Sweep(Shown):
@@ -99,10 +122,12 @@ class Sweep(Shown):
     loops: tuple[RepairLoop, ...] = described("work that is started over and over without getting further", default=())
     flaky: tuple[Flaky, ...] = ()
     lost: tuple[Lost, ...] = ()
+    waiting: tuple[Waiting, ...] = described("gates and questions, the longest waiting first", default=())
+    quotas: tuple[QuotaWindow, ...] = described("runs that wait for a provider's limit, the next reset first", default=())
     problems: tuple[str, ...] = described("what could not be read", default=())
 
     def topic(self, key: str) -> Card:
-        """Show one topic: actions, recurring, loops, flaky, lost, runs."""
+        """Show one topic: actions, waiting, quotas, recurring, loops, flaky, lost, runs."""
         from smithers_nb.workflows.fleet.views import TOPICS
 
         return TOPICS[key][1](self)
@@ -119,7 +144,7 @@ class FilesRow(Shown):
     """What was written."""
 
     report: str
-    frames: tuple[str, ...] = described("CSV files: runs, actions, recurring, flaky, lost", default=())
+    frames: tuple[str, ...] = described("CSV files: runs, actions, waiting, quotas, recurring, flaky, lost", default=())
 
 
 class FleetRow(Shown):
@@ -138,6 +163,9 @@ class FleetRow(Shown):
     actions: tuple[Action, ...] = ()
     recurring: tuple[Recurring, ...] = ()
     flaky: tuple[Flaky, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    quotas: tuple[QuotaWindow, ...] = ()
     report_path: str | None = None
     frames: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

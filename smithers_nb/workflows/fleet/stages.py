@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.finding import Finding
 
 KIND: Final = "monitor-smithers"
-_FRAMES: Final = ("runs", "actions", "recurring", "flaky", "lost")
+_FRAMES: Final = ("runs", "actions", "waiting", "quotas", "recurring", "flaky", "lost")
 
 
 def sweep(projects: list[str] | None = None, stale_minutes: float = 15, now: int | None = None) -> Sweep:
@@ -65,6 +65,9 @@ def row_of(found: Sweep, files: FilesRow | None = None) -> FleetRow:
         actions=found.actions,
         recurring=found.recurring,
         flaky=found.flaky,
+        lost=found.lost,
+        waiting=found.waiting,
+        quotas=found.quotas,
         report_path=files.report if files else None,
         frames=files.frames if files else (),
         problems=found.problems,

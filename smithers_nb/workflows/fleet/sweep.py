@@ -6,6 +6,7 @@ has been idle for a day is cancelled rather than resumed, leftovers of smoke tes
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from smithers_nb.diagnosis.history.recurrence import signatures_table
 from smithers_nb.diagnosis.history.repair_loops import repair_loops
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.inbox import requests
+from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.errors import SmithersNbError
 from smithers_nb.model.finding import with_texts
 from smithers_nb.model.rows import AttemptRow, RunRow, TokenRow
@@ -28,11 +31,12 @@ from smithers_nb.redact import redact, redact_value, short_line
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.why import explain
-from smithers_nb.workflows.fleet.results import Action, Flaky, FleetRun, Lost, Recurring, Sweep
+from smithers_nb.workflows.fleet.results import Action, Flaky, FleetRun, Lost, QuotaWindow, Recurring, Sweep, Waiting
 from smithers_nb.workflows.monitor.gather import is_monitor
 from smithers_nb.workflows.monitor.repairs import repair_of
 
 if TYPE_CHECKING:
+    from smithers_nb.diagnosis.state.inbox import Request
     from smithers_nb.model.rows import FailureRow
     from smithers_nb.sources.base import Source
 
@@ -112,6 +116,8 @@ def _together(found: Sequence[Sweep], problems: Iterable[str], now: int, stale_m
         loops=tuple(loop for one in found for loop in one.loops),
         flaky=tuple(sorted((row for one in found for row in one.flaky), key=lambda row: -row.recovered_runs)[:_TOP]),
         lost=tuple(sorted((row for one in found for row in one.lost), key=lambda row: -row.wall_s)[:_TOP]),
+        waiting=tuple(sorted((row for one in found for row in one.waiting), key=lambda row: row.since or now)[:_TOP]),
+        quotas=tuple(sorted((row for one in found for row in one.quotas), key=lambda row: row.resets_at or sys.maxsize)),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -143,6 +149,8 @@ def _of_project(source: Source, now: int, stale_minutes: float) -> Sweep:
         loops=repair_loops(runs, failures),
         flaky=tuple(_flaky(project, runs, attempts)),
         lost=tuple(_lost(project, runs, attempts, tokens, failures)),
+        waiting=tuple(_waiting(project, requests(source, now), now)),
+        quotas=tuple(_quotas(project, cases.values(), now)),
     )
 
 
@@ -225,6 +233,28 @@ def _is_leftover(run: FleetRun) -> bool:
     return any(name.startswith(_LEFTOVER) for name in names)
 
 
+def _waiting(project: str, asked: Iterable[Request], now: int) -> Iterator[Waiting]:
+    for item in asked:
+        yield Waiting(
+            project=project,
+            run_id=item.run_id,
+            workflow=item.workflow,
+            node_id=item.node_id,
+            prompt=short_line(redact(item.prompt), 240),
+            since=item.requested_at,
+            waited_minutes=_minutes(now, item.requested_at),
+            command=next(iter(item.commands), ""),
+        )
+
+
+def _quotas(project: str, cases: Iterable[Case], now: int) -> Iterator[QuotaWindow]:
+    for case in cases:
+        if case.run.status == "waiting-quota":
+            reset = quota_resets_at(case.snapshot)
+            left = None if reset is None else round((reset - now) / _MINUTE_MS, 2)
+            yield QuotaWindow(project=project, run_id=case.run.run_id, workflow=case.run.workflow, resets_at=reset, minutes_left=left)
+
+
 def _recurring(
     project: str, failures: Sequence[FailureRow], runs: Sequence[RunRow], attempts: Sequence[AttemptRow], tokens: Sequence[TokenRow]
 ) -> Iterator[Recurring]:
@@ -265,7 +295,7 @@ def _flaky(project: str, runs: Sequence[RunRow], attempts: Iterable[AttemptRow])
 def _lost(
     project: str, runs: Sequence[RunRow], attempts: Sequence[AttemptRow], tokens: Sequence[TokenRow], failures: Iterable[FailureRow]
 ) -> Iterator[Lost]:
-    """Add up what failed attempts cost, by workflow, and by agent and model."""
+    """Add up what failed attempts cost, by workflow, by agent, and by model."""
     workflows = {run.run_id: run.workflow or "workflow" for run in runs}
     by_key = {attempt_key(attempt): attempt for attempt in attempts}
     spent = spending(attempts, tokens)
@@ -273,8 +303,9 @@ def _lost(
     for key in {attempt_key(row) for row in failures} & by_key.keys():
         attempt = by_key[key]
         groups["workflow", workflows.get(key[0], "workflow")].append(key)
-        if who := " ".join(filter(None, (attempt.engine or attempt.agent, attempt.model))):
-            groups["agent", who].append(key)
+        for by, name in (("agent", attempt.engine or attempt.agent), ("model", attempt.model)):
+            if name:
+                groups[by, name].append(key)
     for (by, name), keys in groups.items():
         whole = total(spent, keys)
         yield Lost(project=project, by=by, name=name, failed_attempts=len(keys), wall_s=round(whole.wall_s, 3), tokens=whole.tokens)

@@ -69,6 +69,20 @@ def named(action: rows.Action) -> str:
     return f"{action.run_id}{others} ({'needs a person' if action.needs_human else 'safe to try'})"
 
 
+def _waiting(found: Sweep) -> Card:
+    cells = [(_ago(row.waited_minutes), row.run_id, row.node_id, shown(row.prompt, 240), row.command) for row in found.waiting]
+    return _table("Gates and questions, the longest waiting first", ("Asked", "Run", "Node", "What", "Decide with"), cells)
+
+
+def _quotas(found: Sweep) -> Card:
+    cells = [(row.run_id, row.workflow or "", when(row.resets_at) or "not known", _until(row.minutes_left)) for row in found.quotas]
+    return _table("Waiting for a provider's limit", ("Run", "Workflow", "Limit is reset", "From now"), cells)
+
+
+def _until(minutes: float | None) -> str:
+    return "" if minutes is None else duration(minutes * 60) if minutes > 0 else "reset since; resume the run"
+
+
 def _recurring(found: Sweep) -> Card:
     cells = [
         (row.signature, row.failure_class, row.runs, row.count, when(row.last_at), duration(row.wall_s), shown(row.message, 240))
@@ -130,6 +144,8 @@ def _cell(value: object) -> object:
 
 TOPICS: Final[dict[str, tuple[str, Callable[[Sweep], Card]]]] = {
     "actions": ("What to do", _actions),
+    "waiting": ("What waits for a person", _waiting),
+    "quotas": ("Provider limits", _quotas),
     "recurring": ("What recurs", _recurring),
     "loops": ("Work that does not get further", _loops),
     "flaky": ("Flaky tasks", _flaky),

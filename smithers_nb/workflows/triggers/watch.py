@@ -59,13 +59,14 @@ class Watcher:
 
     Attributes:
         location: The project; its pack is launched, its journal remembers.
+        folder: Its folder.
         settled: Whether the last look has dealt with all that it found; it has not while too many autopsies are under way.
     """
 
     def __init__(self, location: Location, folder: Path, *, since_ms: int) -> None:
         self.location = location
         self.settled = False
-        self._folder = folder
+        self.folder = folder
         self._since = since_ms
         self._file: Path | None = None
         self._mark: _Mark | None = None
@@ -86,7 +87,7 @@ class Watcher:
         if self.settled and self._mark is not None and _mark(self._file) == self._mark and self._mark.is_old:
             return []
         self.settled = False
-        with closing(open_smithers(self._folder)) as source:
+        with closing(open_smithers(self.folder)) as source:
             self._file = _file_of(source)
             self._mark = _mark(self._file)
             store = _identity(source, self.location)
@@ -116,7 +117,7 @@ class Watcher:
             failure = _as_noticed(run, store)
             if failure in self._dealt_with or (failure.failed_at_ms < self._since and failure not in self._left_over):
                 continue
-            failed = _as_failed(run, source, self._folder)
+            failed = _as_failed(run, source, self.folder)
             if _counts(run, failed, source):
                 found[failure] = failed
                 rows.append(run)
@@ -129,7 +130,7 @@ class Watcher:
         return dict(sorted(found.items(), key=lambda item: item[0].failed_at_ms))
 
     def _launched(self, fresh: dict[SeenFailure, Failed]) -> Iterator[Seen]:
-        is_triggered = has_trigger(self._folder)
+        is_triggered = has_trigger(self.folder)
         for failure, failed in fresh.items():
             if is_triggered and now_ms() - failure.failed_at_ms < _GRACE_MS:  # their trigger may be about to launch one
                 continue

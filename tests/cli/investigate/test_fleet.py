@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from smithers_nb.workflows.triggers import launch
 
 NOW = 1795181301665
 
@@ -27,3 +32,22 @@ def test_a_look_at_a_store(cli, own_example, tmp_path, monkeypatch):
     assert len(list(csv.DictReader(runs.open()))) == 60
     assert own_example.read_bytes() == before
     assert [path.name for path in own_example.parent.glob("*.db*")] == [own_example.name]
+
+
+@pytest.mark.slow
+def test_autopsies_are_launched_only_when_asked_for(cli, store, monkeypatch):
+    """With --autopsies a failure gets the one autopsy that `watch` would launch, and none at the second look."""
+    project = store("invoice-rollup").parent
+    monkeypatch.delenv("SMITHERS_POST_FAILURE", raising=False)
+    monkeypatch.chdir(project)
+    assert "not installed" in cli("monitor-smithers", project, "--autopsies", "2020-01-01").err
+    assert cli("init").code == 0
+    first, second = (cli("monitor-smithers", project, "--autopsies", "2020-01-01", "--format", "json") for _ in range(2))
+    for child in launch._started:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert (first.code, second.code) == (0, 0)
+    launched = first.err.partition("failed; autopsy ")[2].split()[0]
+    assert cli("inspect", launched, "--format", "json").json["run"]["workflow"] == "post-failure"
+    assert "autopsy" not in second.err

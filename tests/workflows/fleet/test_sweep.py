@@ -98,3 +98,24 @@ def test_several_projects(found, changed, tmp_path):
     assert len(both.runs) == 61
     assert sum(run_id.endswith(":backfill-055") for ids in both.buckets.values() for run_id in ids) == 2
     assert len(both.problems) == 1
+
+
+def test_what_waits_and_what_costs(found):
+    """Each open gate and question is listed once, the longest waiting first, with the command; costs are told apart."""
+    from smithers_nb.diagnosis.state.inbox import requests
+    from smithers_nb.sources.locate import open_source
+
+    asked = requests(open_source(found.projects[0]), NOW)
+    assert asked
+    assert [(row.run_id, row.node_id) for row in found.waiting] == [(item.run_id, item.node_id) for item in asked]
+    assert all(row.command and row.waited_minutes is not None for row in found.waiting)
+    assert {row.by for row in found.lost} >= {"workflow", "agent"}
+    assert row_of(found).waiting == found.waiting
+
+
+def test_a_quota_window_is_listed_with_its_end(corpus_store):
+    """A run that waits for a provider's limit is listed with the time of its reset, and one that is over is not."""
+    store = corpus_store("d36")
+    (window,) = sweep([str(store)], NOW).quotas
+    assert window.resets_at
+    assert window.minutes_left == pytest.approx((window.resets_at - NOW) / 60_000, abs=0.01)
