@@ -201,10 +201,10 @@ _EVERYTHING = [
         b'{"message": "half a pair \\ud800", "cause": {"message": "\\udfff"}}',
         b'{"message": 12345678901234567890123456789, "stack": [null, {}], "cause": []}',
         b"[[[[[[[",
-        b'{"message": "' + b"long \xc3\xa9 " * 150_000 + b'"}',
+        b'{"message": "' + b"long \xc3\xa9 " * 20_000 + b'"}',
         b"\x00\x01\x02",
     ],
-    ids=["no UTF-8", "lone surrogates", "wrong types", "no JSON", "a megabyte", "binary"],
+    ids=["no UTF-8", "lone surrogates", "wrong types", "no JSON", "far too long", "binary"],
 )
 @pytest.mark.parametrize("fmt", ["table", "json", "jsonl"])
 @pytest.mark.slow

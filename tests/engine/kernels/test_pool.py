@@ -38,7 +38,7 @@ def runs(pid):
         return False
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=60):
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:

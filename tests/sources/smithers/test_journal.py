@@ -103,7 +103,7 @@ def test_open_journal_is_read_through_the_standard_library(tmp_path, journal_run
         writer.start()
         try:
             counts = []
-            for _ in range(15):
+            for _ in range(6):
                 source = open_source(tmp_path)
                 counts.append(len(source.frame(RunRow)))
                 assert all(len(source.frame(row)) <= len(source.rows(row)) for row in READ)

@@ -71,7 +71,7 @@ def brisk(monkeypatch):
 
 def settled(location):
     """Wait until every worker has gone in good order."""
-    for _ in range(300):
+    for _ in range(1200):
         with Journal.open(location) as journal, journal.reading() as connection:
             if not known_workers(connection):
                 return

@@ -253,12 +253,12 @@ def test_a_secret_that_a_cut_would_bare_is_gone():
 @pytest.mark.slow
 def test_a_report_is_never_too_long(changed):
     """Fifty events and every other field full of the widest characters stay below the limit; the title stays a line."""
-    wide = '\\"😀\x1b' * 100_000
+    wide = '\\"😀\x1b' * 10_000
     changed("UPDATE _smithers_runs SET workflow_name = ?, workflow_path = ?, status = ?", wide, wide, "failed" + wide)
     changed("UPDATE _smithers_runs SET error_json = ?", json.dumps({"message": wide}))
-    payload = json.dumps({str(i): {"a": wide[:1_000], "b": [wide[:300]] * 9} for i in range(60)})
+    payload = json.dumps({str(i): {"a": wide[:1_000], "b": [wide[:300]] * 9} for i in range(12)})
     store = changed(
-        "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) INSERT INTO _smithers_events"
+        "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1060) INSERT INTO _smithers_events"
         " (run_id, seq, timestamp_ms, type, payload_json) SELECT ?, i, i, 'NodeFailed' || ?, ? FROM n",
         REFUSED,
         wide[:500],
