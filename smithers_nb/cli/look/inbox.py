@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smithers_nb.cli.app import DONE
+from smithers_nb.cli.app import DONE, FAILED
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, now_option, run_argument
 from smithers_nb.cli.output import dump, moment, note, print_finding, write_json
 from smithers_nb.cli.run_options import by_option, database_option, has_runs, location_of
@@ -46,6 +46,9 @@ class Later(Moment):
         "--snooze", type=(Utf8(), Later()), metavar="RUN DURATION", help="Leave RUN out for so long (30m, 4h, 2d), and print the rest."
     ),
     click.option("--note", type=Utf8(), help="Why, with --snooze."),
+    click.option(
+        "--notify", type=Utf8(), metavar="URL", help="Also send one line about what is new, once per cause, to an apprise address."
+    ),
     by_option,
     database_option,
     now_option,
@@ -60,6 +63,7 @@ def inbox(  # noqa: PLR0913  # its options
     everything: bool,
     snooze: tuple[str, int] | None,
     note: str | None,
+    notify: str | None,
     by: str | None,
     database: str | None,
 ) -> int:
@@ -83,7 +87,7 @@ def inbox(  # noqa: PLR0913  # its options
     else:
         for need in shown:
             write_json(dump(need), line=True)
-    return DONE
+    return DONE if notify is None or _notified(notify, found, location, by) else FAILED
 
 
 @command(
@@ -119,6 +123,25 @@ def needs_of(ask: CommandContext, location: Location, since: int) -> list[Need]:
     except SourceError as error:
         note(f"left out: {error}")
         return []
+
+
+def _notified(url: str, found: list[Need], location: Location, by: str | None) -> bool:
+    """Tell of what nobody has been told of yet, and remember it once it was taken."""
+    from smithers_nb.engine.control import login
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.attention import add_mark
+    from smithers_nb.workflows.monitor.notify import marks_for, send, unsaid
+
+    fresh = unsaid(found, _marks(location, {need.store for need in found}))
+    if not fresh:
+        return True
+    if not send(url, fresh):
+        note("nobody could be told: the address of --notify did not take the message")
+        return False
+    with Journal.open(location) as journal, journal.writing() as connection:
+        for mark in marks_for(fresh, by=by or login(), now=now_ms()):
+            add_mark(connection, mark)
+    return True
 
 
 def _marks(location: Location, stores: Iterable[str]) -> list[Mark]:

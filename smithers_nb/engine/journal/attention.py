@@ -18,7 +18,8 @@ class Mark(NamedTuple):
     Attributes:
         store: Location of the store that has the run.
         marked_at_ms: When, epoch milliseconds.
-        action: `addressed`: what failed by then is dealt with; `snoozed`: it is left out until `until_ms`.
+        action: `addressed`: what failed by then is dealt with; `snoozed`: it is left out until `until_ms`;
+            `notified`: somebody was told of it, and `note` is its cause.
         marked_by: Who.
         until_ms: End of a snooze, epoch milliseconds.
         note: Why, in the person's words.
@@ -27,7 +28,7 @@ class Mark(NamedTuple):
     store: str
     run_id: str
     marked_at_ms: int
-    action: Literal["addressed", "snoozed"]
+    action: Literal["addressed", "snoozed", "notified"]
     marked_by: str
     until_ms: int | None = None
     note: str | None = None
