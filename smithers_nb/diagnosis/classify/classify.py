@@ -47,6 +47,11 @@ _COUNTED: Final = (
 )
 """What follows a number that counts something, and so is no HTTP status."""
 
+_UNSET: Final = re.compile(
+    r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9] (?:(?:is|was) (?:not (?:set|defined)|unset|missing|empty)|not set|must be set|missing in env)"
+)
+"""A name in the capitals of environment variables, and that it has no value."""
+
 _STATUS: Final = re.compile(
     r"\b(?:api error|http(?:/[\d.]+)?(?: status| error)?(?: code)?|status(?:[ _]?code)?|code|answered"
     r"|returned(?: error)?|responded with|response|got)"
@@ -223,6 +228,8 @@ def read_case(messages: Sequence[str], codes: Iterable[str], stacks: Sequence[st
     found.update(_CODE_WORD.findall(clean))
     found.update(_answer_words(details))
     if "KeyError" in thrown and any(map(reads_environment, stacks)):
+        found.add("MISSING_VARIABLE")
+    if _UNSET.search(clean):
         found.add("MISSING_VARIABLE")
     if isinstance(details.get("code"), str):
         found.add(str(details["code"]))

@@ -50,7 +50,7 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
     """Find what an agent said when it failed, if the stored message does not say it.
 
     Args:
-        agent_events: `AgentEvent` rows of the run.
+        agent_events: `AgentEvent` rows of the run, or `NodeOutput` rows of its task.
         attempt: The failed attempt.
         stored: Its stored error message.
 
@@ -67,6 +67,14 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
     last_words = said[0] if said and len(said[0][1]) <= _LAST_WORDS else None
     found = telling or last_words
     return quoted(f"event:{found[0]}", found[1], "said by the agent, not kept in the attempt's error", _LONG) if found else None
+
+
+def printed_error(snapshot: Snapshot, attempt: AttemptRow, stored: str) -> Evidence | None:
+    """Find what an agent printed when it failed and neither its error nor its events say why, see `hidden_error`."""
+    if not is_generic(stored):
+        return None
+    only = {"type": ["NodeOutput"], "node_id": [attempt.node_id]}
+    return hidden_error(snapshot.source.rows(EventRow, snapshot.run.run_id, only=only), attempt, stored)
 
 
 def last_words(snapshot: Snapshot, attempt: AttemptRow, code: str | None) -> tuple[str, Evidence] | None:
@@ -106,7 +114,8 @@ def _printed(event: EventRow) -> Iterator[tuple[bool, str]]:
 
 
 def _texts(payload: str | None) -> list[str]:
-    event = as_object(payload).get("event")
+    whole = as_object(payload)
+    event = whole.get("event", whole)
     if not isinstance(event, dict):
         return []
     found = [event.get("error"), event.get("message"), event.get("answer"), event.get("text")]

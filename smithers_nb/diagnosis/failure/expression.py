@@ -81,11 +81,15 @@ def _of_message(link: Link, line: str) -> Access | None:
 
 def _in_line(wanted: str, line: str) -> Access:
     """Find the path in a line of source whose last name is the one that was read; any path with an index where none is known."""
-    paths = [names_in(match[0]) for match in re.finditer(_PATH, line)]
-    for names in paths:
+    for names in paths_in(line):
         if wanted and wanted in names[1:]:
             return Access(names[: names.index(wanted, 1)], wanted)
     return Access((), wanted)
+
+
+def paths_in(line: str) -> list[tuple[str, ...]]:
+    """List the paths that a line of source reads, each as its names."""
+    return [names_in(match[0]) for match in re.finditer(_PATH, line[:_MAX_TEXT])]
 
 
 def names_in(path: str) -> tuple[str, ...]:

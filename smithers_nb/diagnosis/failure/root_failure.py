@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
 
-from smithers_nb.diagnosis.failure.agent_errors import hidden_error, last_words
+from smithers_nb.diagnosis.failure.agent_errors import hidden_error, last_words, printed_error
 from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, says_nothing
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, what_did_not_start
@@ -278,7 +278,9 @@ def _prefixed(failure: Failure) -> tuple[Evidence, ...]:
 def _with_hidden_error(snapshot: Snapshot, attempt: AttemptRow, parsed: ParsedError) -> tuple[ParsedError, tuple[Evidence, ...]]:
     """Put the text that only the agent's event stream kept in front of a message that says nothing."""
     head = parsed.chain[0].message if parsed.chain else ""
-    found = hidden_error(snapshot.agent_events, attempt, head) if attempt.kind in {None, "agent"} else None
+    found = None
+    if attempt.kind in {None, "agent"}:
+        found = hidden_error(snapshot.agent_events, attempt, head) or printed_error(snapshot, attempt, head)
     if found is None:
         said = last_words(snapshot, attempt, parsed.chain[0].code if parsed.chain else None)
         return (ParsedError(parsed.chain, {**parsed.details, said[0]: said[1].quote}), (said[1],)) if said else (parsed, ())

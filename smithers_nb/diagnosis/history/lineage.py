@@ -12,8 +12,9 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis.failure.excerpt import telling
-from smithers_nb.diagnosis.failure.expression import Access, failing_access
+from smithers_nb.diagnosis.engines.workflow_edits import recorded_hash
+from smithers_nb.diagnosis.failure.excerpt import abridged, telling
+from smithers_nb.diagnosis.failure.expression import Access, failing_access, paths_in
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
 from smithers_nb.diagnosis.history.known_values import Known, known_values, runs_of
 from smithers_nb.diagnosis.history.last_good import readable
@@ -36,6 +37,10 @@ _MAX_TOKENS: Final = 60
 _SHORTEST: Final = 4
 _FEW: Final = 3
 _NEAR: Final = 3
+_MAX_SHOWN: Final = 60
+_HASH: Final = "workflow hash"
+_OVER_A_VALUE: Final = frozenset({"TypeError", "RangeError", "SyntaxError", "URIError", "ValueError", "JSONDecodeError"})
+"""Classes of errors that are thrown over a value."""
 
 
 class Origin(NamedTuple):
@@ -64,6 +69,7 @@ class _Scene(NamedTuple):
     access: Access | None
     past: Comparison | None
     known: list[Known]
+    line: str = ""
 
     @property
     def own(self) -> Snapshot:
@@ -83,7 +89,7 @@ def find_origin(snapshot: Snapshot, failure: Failure, classification: Classifica
         snapshot: The run that was asked about.
         failure: The failure that mattered, possibly in a child run.
         classification: Its class; what changed since the last good run says nothing about a server that is down.
-        line: The line of source that threw, where it is known.
+        line: The line of source that threw, where it is known and the file is the one that ran.
 
     Raises:
         SourceVanished: The store is gone.
@@ -92,7 +98,7 @@ def find_origin(snapshot: Snapshot, failure: Failure, classification: Classifica
         return None
     runs = runs_of(snapshot, failure)
     past = compare_with_last_good(runs[-1].source, runs[-1].run)
-    scene = _Scene(failure, runs, failing_access(failure.chain, line), past, known_values(runs, failure.node_id))
+    scene = _Scene(failure, runs, failing_access(failure.chain, line), past, known_values(runs, failure.node_id), line)
     finders = _OF_DATA if classification.failure_class in _JUDGED_BY_CHANGES else _OF_VALUES
     return next((origin for find in finders if (origin := find(scene))), None)
 
@@ -224,6 +230,32 @@ def _value(scene: _Scene) -> Origin | None:
     return None
 
 
+def _read_there(scene: _Scene) -> Origin | None:
+    """The one upstream value that the line which threw reads, where the error itself names no value."""
+    if _OVER_A_VALUE.isdisjoint(link.name or "" for link in scene.failure.chain):
+        return None
+    named = scene.access.all_names if scene.access else ()
+    paths = [named] if named else paths_in(scene.line)
+    read = {
+        (known.node, known.field): known
+        for known in scene.known
+        if known.kind == "upstream" and any(_reads(path, known) for path in paths) and not isinstance(known.value, bool | None)
+    }
+    if len(read) != 1:
+        return None
+    (known,) = read.values()
+    value = abridged(readable(redact_value({known.field: known.value})[known.field]) or "", _MAX_SHOWN)
+    agent = _agent_of(scene, known.node)
+    text = f"{scene.reader} reads {known.place}, which is `{value}` in this run{f', as {agent} answered' if agent else ''}"
+    return Origin(text + _also_changed(scene), "upstream", (Evidence(ref=known.ref, quote=known.field, note=f"is {value}"),), known.node)
+
+
+def _reads(path: tuple[str, ...], known: Known) -> bool:
+    """Return whether a path such as `d["fetch"].body.trim` leads to a field of an output, or past it."""
+    names = (logical_id(known.node), *known.field.split("."))
+    return any(all(map(_is_same, names, path[at:])) for at in range(len(path) - len(names) + 1))
+
+
 def _came_from(scene: _Scene, known: Known, words: str) -> Origin:
     shown = readable(redact_value({known.field: words})[known.field]) or ""
     text = f"the value `{shown}` in the error of {scene.reader} comes from {known.place}"
@@ -278,7 +310,17 @@ def _changed(scene: _Scene) -> Origin | None:
         evidence = (_of_run(scene, inputs[0].after or inputs[0].what),)
         return Origin(f"{only} has changed {where}: {_list(inputs)}", "input", evidence, good_input=_good_input(scene))
     told = [change for change in (*others, *inputs) if change.after is not None or change.before is not None]
-    return Origin(f"{where}, this changed: {_list(told)}", "changed", (_of_run(scene, scene.own.run.status),)) if told else None
+    edited = [_edited(past)] if any(change.what == _HASH for change in told) else []
+    rest = [change for change in told if change.what != _HASH]
+    text = ", and ".join([*edited, *([f"this changed: {_list(rest)}"] if rest else [])])
+    return Origin(f"{where}, {text}", "changed", (_of_run(scene, scene.own.run.status),)) if told else None
+
+
+def _edited(past: Comparison) -> str:
+    """Say which text of the workflow is another one; the hash of its own file may be the same where an imported one differs."""
+    if (own := recorded_hash(past.after.run)) and own == recorded_hash(past.before.run):
+        return "a module that the workflow imports was edited (its own file is the same)"
+    return "the workflow was edited"
 
 
 def _also_changed(scene: _Scene, only: str = "") -> str:
@@ -289,7 +331,7 @@ def _also_changed(scene: _Scene, only: str = "") -> str:
     if inputs and len(inputs) <= _FEW:
         return f"; the input changed from {_pairs(inputs, 'before')} to {_pairs(inputs, 'after')}"
     if not inputs and not only and not scene.past.is_same_code:
-        return "; the workflow was edited since"
+        return f"; {_edited(scene.past)} since"
     return ""
 
 
@@ -353,5 +395,5 @@ def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" if kind in {"list", "object", "number", "flag", "empty list"} else kind
 
 
-_OF_DATA: Final[tuple[Callable[[_Scene], Origin | None], ...]] = (_missing_field, _tolerated, _value, _child_input, _changed)
-_OF_VALUES: Final[tuple[Callable[[_Scene], Origin | None], ...]] = (_value,)
+_OF_DATA: Final[tuple[Callable[[_Scene], Origin | None], ...]] = (_missing_field, _tolerated, _value, _read_there, _child_input, _changed)
+_OF_VALUES: Final[tuple[Callable[[_Scene], Origin | None], ...]] = (_value, _read_there)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.verdict import Evidence
@@ -86,6 +87,15 @@ def source_line(failure: Failure, gathered: Gathered) -> tuple[Evidence, ...]:
     lines = gathered.workflow_source.splitlines()
     text = lines[frame.line - 1].strip() if 0 < frame.line <= len(lines) else ""
     return (Evidence(ref=f"source:{frame.name}:{frame.line}", quote=text[:_LINE], note="the line that threw"),) if text else ()
+
+
+def thrown_line(failure: Failure, run: RunRow, source: str, path: str | None) -> str:
+    """Read the line of the workflow's file that threw; empty unless the file is known to be the one that the run was started with."""
+    frame = own_frame(failure.chain)
+    if frame is None or path is None or frame.name not in {Path(p).name for p in (path, run.workflow_path) if p}:
+        return ""
+    lines = source.splitlines()
+    return lines[frame.line - 1] if 0 < frame.line <= len(lines) and was_edited(run, Path(path)) is False else ""
 
 
 def source_around(failure: Failure, source: str, *paths: str | None) -> tuple[str, ...]:

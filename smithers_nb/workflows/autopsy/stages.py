@@ -21,6 +21,7 @@ from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.executed import course
@@ -37,7 +38,15 @@ from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.workflows.autopsy.agent_session import with_agent_session
 from smithers_nb.workflows.autopsy.eligibility import refuse_unless_failed
-from smithers_nb.workflows.autopsy.excerpts import compact_attempts, last_events, milestones, source_around, source_line, workflow_source
+from smithers_nb.workflows.autopsy.excerpts import (
+    compact_attempts,
+    last_events,
+    milestones,
+    source_around,
+    source_line,
+    thrown_line,
+    workflow_source,
+)
 from smithers_nb.workflows.autopsy.lookback import look_back
 from smithers_nb.workflows.autopsy.parameters import AutopsyParameters
 from smithers_nb.workflows.autopsy.results import GateCard, Gathered, Investigation, VerdictRow
@@ -155,7 +164,9 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
     defects = find_defects(snapshot, gathered.now)
     seen_here = probe(failure, root=snapshot.run.root)
     past = look_back(source, gathered.target_run_id, failure.signatures[-1] if failure.signatures else "", gathered.now)
-    origin = find_origin(snapshot, failure, classification)
+    line = thrown_line(failure, snapshot.run, gathered.workflow_source, gathered.workflow_path)
+    origin = find_origin(snapshot, failure, classification, line=line)
+    classification = in_hindsight(classification, origin)
     found = Investigation(
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,

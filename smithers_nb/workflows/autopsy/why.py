@@ -17,6 +17,7 @@ from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.reset_preview import reset_preview
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
@@ -26,7 +27,7 @@ from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.session import SessionCourse, session_course
 from smithers_nb.model.verdict import Advice
 from smithers_nb.workflows.autopsy.agent_session import with_agent_session
-from smithers_nb.workflows.autopsy.excerpts import source_around, workflow_source
+from smithers_nb.workflows.autopsy.excerpts import source_around, thrown_line, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
     signature = failure.signatures[-1] if failure.signatures else ""
     tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
     path = None if asked.workflow_path is None else str(asked.workflow_path)
-    origin = find_origin(snapshot, failure, classification)
+    recorded, text = workflow_source(snapshot.run, path)
+    origin = find_origin(snapshot, failure, classification, line=thrown_line(failure, snapshot.run, text, recorded))
+    classification = in_hindsight(classification, origin)
     around = course(snapshot) if engine_of(snapshot).is_record else ""
     cause = root_cause(failure, classification, defects, origin=origin, around=around)
-    recorded, text = workflow_source(snapshot.run, path)
     return {
         "summary": cause,
         "root_cause": cause,

@@ -94,3 +94,17 @@ def test_last_words(run, attempt):
     failure = find_failure(Snapshot(LiteralSource([run(), late, *said]), "r"))
     assert failure.details["lastWords"] == "waiting for approval"
     assert [e.ref for e in failure.evidence if "last" in e.note] == ["event:0"]
+
+
+def test_what_an_agent_printed(run, attempt):
+    """Where neither the error nor the agent's events say why, the line that it printed does."""
+    mute = attempt("a", kind="agent", error=json.dumps({"code": "AGENT_CLI_ERROR", "message": "Claude run failed"}))
+    said = [
+        make(
+            EventRow, run_id="r", seq=seq, type="NodeOutput", node_id="a", attempt=1, payload=json.dumps({"text": text, "stream": "stdout"})
+        )
+        for seq, text in enumerate(["reading files", "Credit balance is too low to go on: error"])
+    ]
+    failure = find_failure(Snapshot(LiteralSource([run(), mute, *said]), "r"))
+    assert failure.chain[0].message == "Credit balance is too low to go on: error"
+    assert "event:1" in [e.ref for e in failure.evidence]

@@ -8,6 +8,7 @@ import pytest
 
 from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
 from smithers_nb.sources.snapshot import Snapshot
@@ -201,3 +202,65 @@ def test_a_child_beside_its_sibling():
     found = origin(*rows)
     assert "email=bo.x.io, which is from `emails` of `read`" in found.text
     assert "had email=ana@x.io" in found.text
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "name", "text"),
+    [
+        (
+            "return new Array(d.guess.count).fill(0)",
+            "Array length must be a positive integer of safe magnitude",
+            "RangeError",
+            "`count` of `guess`, which is `-4`",
+        ),
+        (
+            "return JSON.parse(d['guess'].body).n",
+            "JSON Parse error: Unrecognized token '<'",
+            "SyntaxError",
+            "`body` of `guess`, which is `<h1>502</h1>`",
+        ),
+        ("", 'd["guess"].tags.join is not a function', "TypeError", "`tags` of `guess`, which is `a, b`"),
+    ],
+)
+def test_the_value_that_the_line_which_threw_reads(line, message, name, text):
+    """Where an error names no value, the one upstream value that the line reads is told."""
+    rows = [a_run(), output("guess", {"count": -4, "body": "<h1>502</h1>", "tags": "a, b"}), failed(message, name)]
+    assert origin(*rows, line=line).text == f"`sum` reads {text} in this run"
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "name"),
+    [
+        ("return f(d.guess.count, d.guess.body)", "bad value", "RangeError"),
+        ("return f(d.guess.count)", "no such customer", "Error"),
+        ("return f(d.guess.count, x.y.z)", "undefined is not an object (evaluating 'x.y.z')", "TypeError"),
+    ],
+)
+def test_a_value_that_need_not_be_the_cause_is_not_told(line, message, name):
+    """Two values on one line, an error in the author's words, and one that names another value leave it open."""
+    assert origin(a_run(), output("guess", {"count": -4, "body": "b"}), failed(message, name), line=line) is None
+
+
+def test_an_imported_module_was_edited():
+    """The hash of the whole differs and that of the workflow's own file does not: it was an import."""
+    own = json.dumps({"__smithersDurability": {"entryWorkflowHash": "e1"}})
+    rows = [a_run("good", "finished", NOW - 1000, config=own), a_run(workflow_hash="h2", config=own), failed("vat('uk').rate is odd")]
+    assert origin(*rows).text == "since the last good run (good), a module that the workflow imports was edited (its own file is the same)"
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "verdict"),
+    [
+        ("vat('uk').rate is not a function", "TypeError", ("workflow-bug", "medium")),
+        ("the ledger does not add up", "Error", ("environment", "low")),
+    ],
+)
+def test_nothing_changed_makes_less_sure(message, name, verdict):
+    """Code that finished with the same input before is not surely at fault, and words that tell nothing are sooner the environment's."""
+    stack = f"{name}: {message}\n    at children (/srv/ws/orders/orders.tsx:8:3)"
+    snapshot = Snapshot(LiteralSource([a_run("good", "finished", NOW - 1000), a_run(), failed(message, name, stack=stack)]), "r")
+    failure = find_failure(snapshot)
+    first = classify(failure)
+    found = in_hindsight(first, find_origin(snapshot, failure, first))
+    assert (found.failure_class, found.confidence) == verdict
+    assert in_hindsight(first, None) == first
