@@ -208,7 +208,7 @@ def required_literal(pattern: str) -> str:
         char, position = pattern[position], position + 1
         if char == "\\":
             escaped, position = pattern[position], position + 1
-            run, best = ("", max(best, run, key=len)) if escaped.isalnum() else (run + escaped, best)
+            run, best = ("", max(best, run, key=len)) if escaped.isalnum() or depth else (run + escaped, best)
             continue
         if char == "[":
             position = pattern.index("]", position + 1) + 1
