@@ -112,4 +112,5 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _clean(text: str) -> str:
-    return redact(visible(redact(without_ansi(text), personal=True)), personal=True)
+    whole = without_ansi(redact(text))  # a colour can also have taken what sets a secret apart
+    return redact(visible(redact(whole, personal=True)), personal=True)

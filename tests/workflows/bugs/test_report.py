@@ -242,6 +242,11 @@ def test_any_payload_fits(stored):
         assert b"more" in sent or b"too " in sent
 
 
+def test_a_secret_that_a_colour_would_hide_is_gone():
+    """An escape sequence that takes the start of an escaped character along glues no letter to a secret."""
+    assert "sk-ant" not in scrub_text('\x1b["\\nsk-ant-api03-abcDEF123456 "]', 2_000)
+
+
 def test_a_secret_that_a_cut_would_bare_is_gone():
     """Where a text is shortened no half of a secret is left, nor one that only looks like it once it is cut."""
     for length in range(1_380, 1_500, 7):
