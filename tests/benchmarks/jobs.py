@@ -70,6 +70,15 @@ def all_failures(path: str) -> None:
     tell(rows=len(frame), runs=int(frame["run_id"].nunique()), signatures=int(frame["signature"].nunique()))
 
 
+def all_health(path: str) -> None:
+    """Health of every run of a store, in one pass."""
+    from smithers_nb.workflows.fleet.sweep import sweep
+
+    start = time.perf_counter()
+    found = sweep([path], _AFTER_ALL)
+    tell(runs=len(found.runs), buckets={name: len(ids) for name, ids in found.buckets.items()}, pass_s=time.perf_counter() - start)
+
+
 def batch_of_autopsies(path: str, count: str, artifacts: str, workers: str) -> None:
     """Our batch: notebooks and reports; 0 workers are the usual ones."""
     from pathlib import Path
@@ -146,7 +155,8 @@ def notebook_states(folder: str, few: str) -> None:
 
 
 _NOW = 1_790_000_000_000
-_STORES = (events_frame, events_by_hand, snapshots, all_failures, notebook_states, batch_of_autopsies, plain_papermill)
+_AFTER_ALL = 1_800_000_000_000  # later than any run of a generated store
+_STORES = (events_frame, events_by_hand, snapshots, all_failures, all_health, notebook_states, batch_of_autopsies, plain_papermill)
 _DURABLE = (durable.stages_beside_papermill, durable.queue_of_runs, durable.decisions)
 _JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE, *beads.JOBS, *landing.JOBS)}
 

@@ -37,15 +37,24 @@ def commands(sizes: Sizes) -> Iterator[Row]:
 
 def autopsy(sizes: Sizes) -> Iterator[Row]:
     """Compare an autopsy with notebook and report with papermill on a notebook of as many cells that imports pandas and plotly."""
+    yield from _beside_papermill(sizes, "autopsy")
+
+
+def monitor(sizes: Sizes) -> Iterator[Row]:
+    """Compare a monitor of one run, a durable run with a report, in the same way."""
+    yield from _beside_papermill(sizes, "monitor", "--no-ui")
+
+
+def _beside_papermill(sizes: Sizes, verb: str, *options: str) -> Iterator[Row]:
     ours = our_cli()
-    what = "`autopsy RUN` with notebook and report"
-    if ours is None or not (ROOT / "notebooks" / "autopsy.ipynb").exists():
+    what = f"`{verb} RUN` with notebook and report"
+    if ours is None or not (ROOT / "notebooks" / f"{verb}.ipynb").exists():
         yield Row(what, "not installed", "", "", "<= 1.3x", "needs smithers-nb and its notebook")
         return
     with tempfile.TemporaryDirectory(prefix="smithers-nb-bench-") as name:
         folder = _project(Path(name))
-        cells = _bare_notebook(folder / "bare.ipynb")
-        mine = _caller([*ours, "autopsy", _RUN, "--artifacts", str(folder / "artifacts"), "--format", "json"], folder)
+        cells = _bare_notebook(folder / "bare.ipynb", verb)
+        mine = _caller([*ours, verb, _RUN, "--artifacts", str(folder / "artifacts"), "--format", "json", *options], folder)
         bare = _caller([sys.executable, "-m", "papermill", "bare.ipynb", "done.ipynb", "-k", "python3"], folder)
         pairs = in_pairs(mine, bare, max(sizes.repeats // 2, 1))
         yield _compared(what, pairs, "<= 1.3x", f"papermill, {cells} code cells, pandas and plotly imported")
@@ -72,12 +81,12 @@ def _project(folder: Path) -> Path:
     return folder
 
 
-def _bare_notebook(path: Path) -> int:
-    """Write a notebook with as many cells as the autopsy's that does next to nothing."""
+def _bare_notebook(path: Path, name: str) -> int:
+    """Write a notebook with as many cells as one of ours that does next to nothing."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    template = nbformat.read(ROOT / "notebooks" / "autopsy.ipynb", as_version=4)
+    template = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     codes = [cell for cell in template.cells if cell.cell_type == "code"]
     written = [
         new_code_cell("import pandas as pd\nimport plotly.graph_objects as go"),

@@ -60,6 +60,29 @@ def failures(sizes: Sizes) -> Iterator[Row]:
     yield Row(what, seconds(ours.seconds), seconds(whole), times(whole / ours.seconds), ">= 100x", note)
 
 
+def health(sizes: Sizes) -> Iterator[Row]:
+    """Compare the health of every run in one pass with the real CLI's `status` of one run after another, and with smaller stores."""
+    per_run = sizes.events // sizes.runs
+    store = big_store(sizes.cache, sizes.runs, per_run)
+    ours = in_own_process("all_health", str(store.path))
+    what = f"health of {ours.told['runs']:,} runs"
+    cli = real_cli()
+    calls = [call([*cli, "status", store.failed, "--json"], store.folder) for _ in range(sizes.calls)] if cli else []
+    answered = [one for one in calls if one.exit_code == 0]
+    if answered:
+        whole = median(answered) * store.runs
+        note = f"`smithers status` x {len(answered)} measured, median {seconds(median(answered))}, EXTRAPOLATED to {store.runs:,}"
+        yield Row(what, seconds(ours.seconds), seconds(whole), times(whole / ours.seconds), ">= 100x", note)
+    else:
+        why = calls[-1].output.strip().splitlines()[-1][:80] if calls else "real CLI: set SMITHERS_CLI"
+        yield Row(what, seconds(ours.seconds), "no answer" if calls else "not installed", "", ">= 100x", why)
+    for part in (4, 16):
+        less = in_own_process("all_health", str(big_store(sizes.cache, max(sizes.runs // part, 1), per_run).path))
+        grown = ours.told["pass_s"] / less.told["pass_s"] / (ours.told["runs"] / less.told["runs"])
+        note = f"beside {less.told['runs']:,} runs, times {ours.told['runs'] / less.told['runs']:.1f}; start-up apart"
+        yield Row(f"{what}: growth", seconds(ours.told["pass_s"]), seconds(less.told["pass_s"]), times(grown), "<= 1.2x", note)
+
+
 def notebooks(sizes: Sizes) -> Iterator[Row]:
     """Compare state and deciding cell of a folder of executed notebooks with nbformat and a loop, and a folder with a tenth of it."""
     folder, few = (executed_notebooks(sizes.cache, count) for count in (sizes.notebooks, sizes.notebooks // 10))
