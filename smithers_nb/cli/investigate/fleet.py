@@ -19,6 +19,7 @@ from smithers_nb.cli.run.up import run_options
 from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import JournalUnusable, ParameterError, SourceError
+from smithers_nb.model.timestamps import span
 from smithers_nb.present.html.text import shown
 
 if TYPE_CHECKING:
@@ -138,7 +139,13 @@ def _page(row: FleetRow, outcome: Outcome) -> Iterable[str]:
         sheet.commands("", [action.command] if action.command else [])
     sheet.blank()
     sheet.prose("Not shown", f"{len(row.actions) - _ACTIONS} more actions" if len(row.actions) > _ACTIONS else "")
-    sheet.verbatim("Waits", [f"{item.prompt} ({item.run_id}, {round(item.waited_minutes or 0):,} min)" for item in row.waiting[:_KINDS]])
+    sheet.verbatim(
+        "Waits",
+        [
+            f"{item.prompt} ({item.run_id}, for {span(round((item.waited_minutes or 0) * _MINUTE_S * 1_000))})"
+            for item in row.waiting[:_KINDS]
+        ],
+    )
     sheet.verbatim("Recurs", [f"{kind.runs} runs, {kind.failure_class}: {kind.message}" for kind in row.recurring[:_KINDS]])
     sheet.verbatim("Flaky", [f"{task.node_id}: recovered in {task.recovered_runs} of {task.runs} runs" for task in row.flaky[:_KINDS]])
     sheet.prose("Not readable", *row.problems)

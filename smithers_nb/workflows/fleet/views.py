@@ -70,8 +70,8 @@ def named(action: rows.Action) -> str:
 
 
 def _waiting(found: Sweep) -> Card:
-    cells = [(_ago(row.waited_minutes), row.run_id, row.node_id, shown(row.prompt, 240), row.command) for row in found.waiting]
-    return _table("Gates and questions, the longest waiting first", ("Asked", "Run", "Node", "What", "Decide with"), cells)
+    cells = [(_ago(row.waited_minutes), row.run_id, row.node_id, shown(row.prompt, 240)) for row in found.waiting]
+    return _table("Gates and questions, the longest waiting first", ("Asked", "Run", "Node", "What"), cells)
 
 
 def _quotas(found: Sweep) -> Card:
