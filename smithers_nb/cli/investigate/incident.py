@@ -320,7 +320,8 @@ def lint(ask: CommandContext, profile: str, *, captures: Path | None, program: s
 def linted_page(found: Linted) -> Iterable[str]:
     """Lay out what trying a runbook came to."""
     sheet = Sheet()
-    sheet.headline("failed" if found.drift else "finished", found.profile, f"last proved on {found.proved_on or 'no day'}")
+    state = "failed" if found.drift else "finished" if any(row.outcome == "works" for row in found.steps) else "unclear"
+    sheet.headline(state, found.profile, f"last proved on {found.proved_on or 'no day'}")
     sheet.blank()
     sheet.prose("What", found.summary)
     states = {"works": "finished", "fails": "failed", "not tried here": "pending"}

@@ -50,7 +50,7 @@ _positive = click.FloatRange(min=0, min_open=True)
     click.option("--on-behalf-of", type=Utf8(), metavar="NAME", help="Person that an operating agent acts for; both are recorded."),
     click.option("--demo", is_flag=True, help="Build a small repository from end to end with written answers, in a folder of its own."),
     *run_options,
-    example='smithers-nb smithering "Add a --json option to the export command"\n'
+    example='smithers-nb smithering "Let the export command print JSON as well"\n'
     'smithers-nb smithering --route full-build "A command line for our price list" --repo ../prices\n'
     "smithers-nb smithering --demo",
 )

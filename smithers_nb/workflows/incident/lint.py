@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from smithers_nb.errors import ParameterError
+from smithers_nb.model.counts import plural
 from smithers_nb.model.finding import Finding
 from smithers_nb.model.timestamps import epoch_ms
 from smithers_nb.private_folder import PrivateFolder
@@ -95,7 +96,7 @@ def lint(profile: Profile, captures: Path | None = None, *, program: str | None 
     rows = tuple(_check(step, profile, known, words) for step in profile.documented)
     failed, tried = [row for row in rows if row.outcome == "fails"], [row for row in rows if row.outcome != "not tried here"]
     numbers = f"{len(tried) - len(failed)} work, {len(failed)} cannot, {len(rows) - len(tried)} were not tried here"
-    said = f"{len(rows)} documented steps: {numbers}."
+    said = f"{plural(len(rows), 'documented step')}: {numbers}." if rows else f"{profile.name} documents no steps: nothing was tried."
     proved = max((row.at for row in tried), default="")
     return Linted(summary=said, profile=profile.name, drift=bool(failed), proved_on=proved, steps=rows)
 

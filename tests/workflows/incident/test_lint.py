@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from smithers_nb.cli.investigate.incident import linted_page
 from smithers_nb.errors import ParameterError
 from smithers_nb.workflows.incident.lint import Linted, lint
 from smithers_nb.workflows.incident.profile import load_profile
@@ -64,3 +65,11 @@ def test_steps_are_tried_in_a_copy(orchestrator: Orchestrator, tmp_path: Path) -
     assert rows["F.archive"].where == "sandbox of broken"
     assert rows["F.archive"].instead
     assert sorted((path, path.stat().st_mtime_ns) for path in capture.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["smithers", "notebooks"])
+def test_a_profile_without_steps_does_not_look_clean(name):
+    """Nothing was tried, and both the row and the page say so."""
+    found = lint(load_profile(name))
+    assert found.summary == f"{name} documents no steps: nothing was tried."
+    assert "unclear" in "\n".join(linted_page(found))
