@@ -13,6 +13,7 @@ from smithers_nb.redact import redact
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_ESCAPE = "\x1b"
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
 
 
@@ -41,8 +42,8 @@ def clip(text: str, limit: int) -> str:
 
 
 def without_ansi(text: str) -> str:
-    """Drop the escape sequences that colour a terminal."""
-    return _ANSI.sub("", text)
+    """Drop the escape sequences that colour a terminal, and secrets first: a sequence can take along what sets a secret apart."""
+    return _ANSI.sub("", redact(text)) if _ESCAPE in text else text
 
 
 def _stand_in(match: re.Match[str]) -> str:

@@ -112,5 +112,4 @@ def _shortened(text: str, room: int) -> str:
 
 
 def _clean(text: str) -> str:
-    whole = without_ansi(redact(text))  # a colour can also have taken what sets a secret apart
-    return redact(visible(redact(whole, personal=True)), personal=True)
+    return redact(visible(redact(without_ansi(text), personal=True)), personal=True)

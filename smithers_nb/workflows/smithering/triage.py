@@ -1,8 +1,7 @@
 """What may be done about a child run in trouble without asking anybody: a list, enforced here and nowhere else.
 
-A triage may resume a child, try one of its failed stages again, and approve gates of the child that the orchestration's design names as
-mechanical and a person approved with the launch. Everything else is left to a person: product decisions, code, schemas, a ticket that
-keeps failing, whatever cannot be undone.
+A triage may resume a child, and approve gates of the child that the orchestration's design names as mechanical and a person approved with
+the launch. Everything else is left to a person: product decisions, code, schemas, a ticket that keeps failing, whatever cannot be undone.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.errors import SmithersNbError
+from smithers_nb.model.counts import plural
 from smithers_nb.workflows.smithering.child import resume_child
 from smithers_nb.workflows.smithering.results import MonitorPoll, MonitorTriage, OrchDesign
 
@@ -56,6 +56,5 @@ def _decided(work: Work, child: str) -> MonitorTriage:
     if taken and not left:
         resume_child(work.location, child)
     reason = f"a person has to decide: {'; '.join(left)}" if left else ""
-    return MonitorTriage(
-        summary=reason or f"approved {len(taken)} mechanical gates", actions_taken=tuple(taken), escalate=bool(left), reason=reason
-    )
+    done = f"approved {plural(len(taken), 'mechanical gate')}"
+    return MonitorTriage(summary=reason or done, actions_taken=tuple(taken), escalate=bool(left), reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,9 @@ def test_secrets_and_line_breaks_leave_a_line() -> None:
     """One line is one line, without secrets."""
     assert one_line("password=hunter2\n next\tline") == "password=[REDACTED] next line"
     assert shown(None) == ""
+
+
+@pytest.mark.parametrize("text", ['\x1b["\\nsk-ant-api03-abcDEF123456 "]', "sk-ant-api03-\x1b[31mabcDEF123456\x1b[0m"])
+def test_no_colour_hides_a_secret(text):
+    """A sequence that takes along what sets a secret apart, and one in the middle of it."""
+    assert "abcDEF" not in shown(without_ansi(text))
