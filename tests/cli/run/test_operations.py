@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,20 @@ class Shop:
         self.here = here  # a command in this process, for those that start no kernel
         self.location = Location.of(folder)
         self.environment = {**os.environ, "SMITHERS_POST_FAILURE": "0"}
+        self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *words: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*PROGRAM, *map(str, words)], cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        command = [*PROGRAM, *map(str, words)]
+        pipe = subprocess.PIPE
+        self.started.append(subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, stdout=pipe, stderr=pipe))
+        return self.started[-1]
+
+    def end(self) -> None:
+        """End what a failed test has left, so that the next one does not fail of it."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def __call__(self, *words: object) -> Answer:
         command = [*PROGRAM, *map(str, words)]
@@ -85,11 +94,13 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, cli, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(tmp_path: Path, cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """An empty project, and the current folder."""
     (tmp_path / ".smithers_nb").mkdir()
     monkeypatch.chdir(tmp_path)
-    return Shop(tmp_path, cli)
+    made = Shop(tmp_path, cli)
+    yield made
+    made.end()
 
 
 def until(condition, seconds: float = 30.0) -> None:
@@ -252,7 +263,7 @@ def test_the_live_page(shop: Shop) -> None:
     address, _, query = line.rpartition(" ")[2].strip().partition("?")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/run/r1", address)
     until(lambda: fetch(f"{address}/run.json?{query}")[1].get("asks"), 30)
-    assert fetch(f"{address}/report?{query}", raw=True)[0] == 200
+    until(lambda: fetch(f"{address}/report?{query}", raw=True)[0] == 200, 30)  # the notebook is saved after it has asked
     assert fetch(address, raw=True)[0] == 403
     assert fetch(f"{address}?token=wrong", raw=True)[0] == 403
     assert fetch(f"{address}/run.json?{query}", raw=True, host="evil.example")[0] == 403
