@@ -69,7 +69,7 @@ class Following(threading.Thread):
 
     def __init__(self, client: Client, page: str = "r1") -> None:
         super().__init__(daemon=True)
-        self.client, self.page, self.found, self.at = client, page, {}, {}
+        self.client, self.page, self.found = client, page, {}
         self.connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
         self.start()
 
@@ -82,9 +82,7 @@ class Following(threading.Thread):
         answer = self.connection.getresponse()
         while line := answer.readline():
             if line.startswith(b"data: {"):
-                news = json.loads(line[6:])
-                self.found |= news
-                self.at |= dict.fromkeys(news, time.monotonic())
+                self.found |= json.loads(line[6:])
 
     def until(self, test, seconds: float = 20) -> bool:
         end = time.monotonic() + seconds
@@ -139,16 +137,13 @@ def test_what_a_run_wrote_is_text(runs: Runs, client: Client) -> None:
     assert "&lt;script&gt;alert" in client.page()
 
 
-def test_a_page_changes_within_a_second(runs: Runs, client: Client) -> None:
-    """A gate that a run asks at is on an open page within a second, and what was decided is gone from it as fast."""
+def test_an_open_page_changes_with_the_run(runs: Runs, client: Client) -> None:
+    """A gate that a run asks at appears on an open page by itself, and what was decided is gone from it."""
     following = Following(client)
     assert following.until(lambda found: "nodes" in found)
-    time.sleep(1)
-    began = time.monotonic()
     runs.gate("r1", "publish")
     assert following.until(lambda found: any(name.startswith("ask-") for name in found))
     name = next(name for name in following.found if name.startswith("ask-"))
-    assert following.at[name] - began < 3  # on a machine with eight other things to do; the benchmark says how fast it is
     assert json.loads(client.send(client.form() | {"decision": "deny", "note": "no"})[2])["done"]
     assert following.until(lambda found: found[name] is None)
 
