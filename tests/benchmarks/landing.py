@@ -7,9 +7,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from smithers_nb.workflows.smithering.build import build
+from smithers_nb.workflows.smithering.building.build import build
 from smithers_nb.workflows.smithering.tickets import Ticket, TicketGraph, Verification
-from smithers_nb.workflows.smithering.workforce import WorkDone
+from smithers_nb.workflows.smithering.workforce.base import WorkDone
 from tests.benchmarks.measure import tell
 
 PARALLEL = 2

@@ -20,7 +20,7 @@ from smithers_nb.present.html.text import shown
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
     from smithers_nb.engine.location import Location
-    from smithers_nb.workflows.smithering.results import SmitheringRow
+    from smithers_nb.workflows.smithering.results.delivery import SmitheringRow
 
 NOTEBOOK: Final = "notebooks/smithering.ipynb"
 _SLACK_S: Final = 3_600.0
@@ -119,7 +119,7 @@ def smithering(  # noqa: PLR0913  # one per option of the command
 
 def print_outcome(ask: CommandContext, location: Location, outcome: Outcome) -> None:
     """Print the output row; of a run that waits or failed, how it stands."""
-    from smithers_nb.workflows.smithering.results import SmitheringRow
+    from smithers_nb.workflows.smithering.results.delivery import SmitheringRow
 
     found = output_of(location, outcome.run_id, "output")
     if found is None:

@@ -31,7 +31,7 @@ _MAX_EXECUTIONS: Final = 12
 def run_demo(ask: CommandContext) -> int:
     """Make the repository, run the pipeline twice, and print where the evidence is."""
     from smithers_nb.engine.location import Location
-    from smithers_nb.workflows.smithering.results import SmitheringRow
+    from smithers_nb.workflows.smithering.results.delivery import SmitheringRow
 
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="smithering-demo-"))
@@ -57,7 +57,7 @@ def run_demo(ask: CommandContext) -> int:
 def _make(folder: Path) -> Path:
     """Make the demo's repository and put the answer book beside its history; returns the book."""
     from smithers_nb.resources import resource
-    from smithers_nb.workflows.smithering.git import git
+    from smithers_nb.workflows.smithering.landing.git import git
 
     source = Path(str(resource("templates/smithering/demo")))
     shutil.copytree(source / "repo", folder, dirs_exist_ok=True)

@@ -14,7 +14,7 @@ from smithers_nb.present.html.markup import Card, Html, h, join, table, text_tab
 from smithers_nb.present.html.parts import note, state_mark
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.text import one_line
-from smithers_nb.workflows.smithering.build import read_index
+from smithers_nb.workflows.smithering.building.build import read_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from smithers_nb.engine.location import Location
     from smithers_nb.present.widgets.widgets import Live
-    from smithers_nb.workflows.smithering.scheduler import TicketState
+    from smithers_nb.workflows.smithering.building.scheduler import TicketState
 
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "Request": ("setup", "route", "tier", "direct", "report:direct"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from smithers_nb.artifacts import write_whole
 from smithers_nb.workflows.monitor.report import page_of
-from smithers_nb.workflows.smithering.results import FinalReport, Status
+from smithers_nb.workflows.smithering.results.delivery import FinalReport, Status
 
 if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.work import Work

@@ -14,7 +14,7 @@ from smithers_nb.model.finding import camel
 from smithers_nb.workflows.autopsy.parameters import Text
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.smithering.workforce import Workforce
+    from smithers_nb.workflows.smithering.workforce.base import Workforce
 
 _CANNOT: Final = {
     "internal": "the provider internal follows rules and cannot build anything",
@@ -79,8 +79,8 @@ def workforce_of(parameters: SmitheringParameters, env: Mapping[str, str] | None
     Raises:
         ParameterError: What the provider needs is missing or malformed.
     """
-    from smithers_nb.workflows.smithering.agent_cli import AgentCli
-    from smithers_nb.workflows.smithering.answer_book import AnswerBook
+    from smithers_nb.workflows.smithering.workforce.agent_cli import AgentCli
+    from smithers_nb.workflows.smithering.workforce.answer_book import AnswerBook
 
     if parameters.provider == "scripted":
         if parameters.book is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smithers_nb.workflows.smithering.design import backpressure, design, engineering, probes, tickets
-from smithers_nb.workflows.smithering.direct import direct
-from smithers_nb.workflows.smithering.finishing import deliver, output, polish, review
-from smithers_nb.workflows.smithering.launching import launching, monitor
-from smithers_nb.workflows.smithering.orchestration import orchestrate, poc, validate
-from smithers_nb.workflows.smithering.planning import brainstorm, intake, prd, preflight, questions, research, setup, tier
+from smithers_nb.workflows.smithering.delivery.finishing import deliver, output, polish, review
+from smithers_nb.workflows.smithering.launch.launching import launching, monitor
+from smithers_nb.workflows.smithering.launch.orchestration import orchestrate, poc, validate
+from smithers_nb.workflows.smithering.planning.design import backpressure, design, engineering, probes, tickets
+from smithers_nb.workflows.smithering.planning.direct import direct
+from smithers_nb.workflows.smithering.planning.spec import brainstorm, intake, prd, preflight, questions, research, setup, tier
 from smithers_nb.workflows.smithering.work import Work, begin
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from smithers_nb.present.html.markup import Card, Html, h, join
 from smithers_nb.present.html.text import one_line
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.smithering.results import Shown
+    from smithers_nb.workflows.smithering.results.shown import Shown
 
 _SAID: Final = ("passed", "ok", "approved", "launched", "all_passed")
 _ENDS: Final = {"delivered": "finished", "cancelled": "cancelled", "incomplete": "failed"}

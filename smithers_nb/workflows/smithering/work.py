@@ -23,12 +23,13 @@ from smithers_nb.resources import resource
 from smithers_nb.workflows.autopsy.durable import told_artifacts
 from smithers_nb.workflows.notebook import api
 from smithers_nb.workflows.smithering.parameters import SmitheringParameters, workforce_of
-from smithers_nb.workflows.smithering.results import FinalReport, Shown, Status
-from smithers_nb.workflows.smithering.workforce import WorkRequest, answer_as
+from smithers_nb.workflows.smithering.results.delivery import FinalReport, Status
+from smithers_nb.workflows.smithering.results.shown import Shown
+from smithers_nb.workflows.smithering.workforce.base import WorkRequest, answer_as
 
 if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
-    from smithers_nb.workflows.smithering.workforce import Workforce
+    from smithers_nb.workflows.smithering.workforce.base import Workforce
 
 T = TypeVar("T", bound=Shown)
 R = TypeVar("R")

@@ -17,7 +17,7 @@ from smithers_nb.engine.journal.schema import nodes, outputs, runs
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers.foreground import run_here
 from smithers_nb.resources import resource
-from smithers_nb.workflows.smithering.results import SmitheringRow
+from smithers_nb.workflows.smithering.results.delivery import SmitheringRow
 
 NOTEBOOK = Path(str(resource("notebooks/smithering.ipynb")))
 CHECK = "grep -q hello greeting.txt"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smithers_nb.workflows.smithering.board import STAGES, Board, stages_of
-from smithers_nb.workflows.smithering.scheduler import TicketState
+from smithers_nb.workflows.smithering.building.scheduler import TicketState
 
 
 def nodes(**states: str) -> list[dict[str, str]]:

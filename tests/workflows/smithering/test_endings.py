@@ -16,7 +16,8 @@ import yaml
 from smithers_nb.engine.location import Location
 from smithers_nb.workflows.smithering import stages
 from smithers_nb.workflows.smithering.parameters import SmitheringParameters, workforce_of
-from smithers_nb.workflows.smithering.results import FinalReport, Launch, Scaffold
+from smithers_nb.workflows.smithering.results.delivery import FinalReport
+from smithers_nb.workflows.smithering.results.launch import Launch, Scaffold
 from smithers_nb.workflows.smithering.work import Work
 from tests.workflows.smithering.conftest import run_git
 from tests.workflows.smithering.pipeline import book
@@ -131,7 +132,7 @@ def test_a_build_that_is_not_complete_is_decided_by_a_person(request_of: Callabl
 
 def test_a_workflow_that_was_changed_is_not_launched(request_of: Callable[..., InMemory], monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is never the one that was generated is generated anew, three times, and then ends the run."""
-    from smithers_nb.workflows.smithering import workflow_file
+    from smithers_nb.workflows.smithering.launch import workflow_file
 
     generate = workflow_file.generate
 

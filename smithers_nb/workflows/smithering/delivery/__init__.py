@@ -1,0 +1,1 @@
+"""From a built branch to a delivery that proves itself."""

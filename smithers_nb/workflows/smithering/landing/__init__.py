@@ -1,0 +1,1 @@
+"""What lands is what was verified: git, worktrees, commands, evidence, the merge queue."""

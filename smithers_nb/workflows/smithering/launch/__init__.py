@@ -1,0 +1,1 @@
+"""The generated workflow: made, checked, started, watched."""
