@@ -342,6 +342,14 @@ def test_a_short_line_is_one_short_line(text: str) -> None:
     assert len(line.splitlines()) <= 1
 
 
+def test_a_short_line_has_no_ruler() -> None:
+    """What a program draws around its error is not what it says, whereas a short dash or an underlined heading in a line stays."""
+    assert (
+        short_line("-" * 75 + '\nException encountered at "In [3]":\n' + "=" * 40 + "\nboom -- a")
+        == 'Exception encountered at "In [3]": boom -- a'
+    )
+
+
 def test_a_short_line_has_no_half_secret() -> None:
     """A secret goes before the text is cut, because half of it is not recognised."""
     assert "hunter" not in short_line("x" * 10 + " password=hunter2hunter2", 28)

@@ -200,8 +200,10 @@ def styled_state(state: str) -> str:
 
 
 def message(text: str | None) -> str:
-    """Write an error message for a table: on one line, without the link that the engine adds to every message."""
-    return one_line(text, _TABLE_CELL).partition(" See https://smithers.sh/reference/")[0]
+    """Write an error message for a table: the line of it that tells most, without the link that the engine adds to every message."""
+    from smithers_nb.diagnosis.failure.excerpt import telling  # not before there is a table
+
+    return one_line(telling(text or "", _TABLE_CELL), _TABLE_CELL).partition(" See https://smithers.sh/reference/")[0]
 
 
 def moment(ms: int | None) -> str:

@@ -82,7 +82,7 @@ DOCUMENTS: Final[dict[str, Document]] = {
     ),
     "smithering": Document(
         "how a request ended",
-        "workflows.smithering.results:SmitheringRow",
+        "workflows.smithering.results.delivery:SmitheringRow",
         adds={"runId": _TEXT, "notebook": _TEXT},
     ),
     "triage-run": Document("one recommendation for a run", "workflows.monitor.results:TriageRow"),

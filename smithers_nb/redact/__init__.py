@@ -77,8 +77,8 @@ def redact_value(value: Any, *, personal: bool = False) -> Any:
 
 
 def short_line(text: str | None, length: int = 160) -> str:
-    """Bring text of any size onto one line of at most `length` characters, without its secrets."""
-    line = " ".join(redact(text or "").split())  # before it is cut: half a secret is not recognised any more
+    """Bring text of any size onto one line of at most `length` characters, without its secrets and without rulers."""
+    line = " ".join(_ruler().sub(" ", redact(text or "")).split())  # before it is cut: half a secret is not recognised any more
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
@@ -145,6 +145,11 @@ def _apart(found: list[_Secret]) -> list[_Secret]:
 
 def _personal_mark(match: re.Match[str]) -> str:
     return match.group() if MARK in match.group() else _mark(match.group())
+
+
+@cache
+def _ruler() -> re.Pattern[str]:
+    return re.compile(r"(?<!\S)([-=*#~_+])\1{9,}(?!\S)")
 
 
 @cache

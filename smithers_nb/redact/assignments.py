@@ -18,6 +18,7 @@ Span = tuple[int, int]
 _IDENTIFIER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 _BEHIND_NAMES: Final = frozenset("\"'`]=: \t\r\n,>?")
 _HEADERS: Final = ("auth", "cookie")
+_DOUBT: Final = ("unexpected", "invalid", "expected", "missing", "illegal", "unknown", "bad", "wrong", "empty", "incorrect")
 _SHORT: Final = 3
 _MAX_NAME: Final = 64
 _FEW_DIGITS: Final = re.compile(r"[\d.,_]{1,9}[kKmM]?")
@@ -117,7 +118,7 @@ def _belongs(values: Values, name: _Name, sign: re.Match[str], value: Value) -> 
         return value.quoted and bool(_defines().search(before) or looks_random(written)) and _is_secret(name, value, written)
     if sign["sign"] == ":" and not sign["after"] and before.endswith(":"):  # one of many parts, as in the name of a resource
         return False
-    if not sign["quote"] and before.endswith(" ") and _doubt().search(before):
+    if not sign["quote"] and before.endswith(" ") and before.rstrip(" ").lower().endswith(_DOUBT):
         name = name._replace(grade=Grade.PERHAPS)
     loose = sign["sign"] != "=" or bool(sign["before"] or sign["after"])
     if value.quoted:
@@ -207,11 +208,6 @@ def _authorization() -> re.Pattern[str]:
 @cache
 def _digit_or_sign() -> re.Pattern[str]:
     return re.compile(r"[0-9=]")
-
-
-@cache
-def _doubt() -> re.Pattern[str]:
-    return re.compile(r"(?i:unexpected|invalid|expected|missing|illegal|unknown|bad|wrong|empty|incorrect) +\Z")
 
 
 @cache

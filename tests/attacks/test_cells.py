@@ -40,6 +40,13 @@ CELLS = [
         "failed",
         always=True,
     ),
+    _cell(
+        "a gate in a program that it starts",
+        "import subprocess, sys\ncode = \"from smithers_nb import gate; gate('g', 'Go on?')\"\n"
+        "subprocess.run([sys.executable, '-c', code], check=True)\nstage('s', never)",
+        "failed",
+        always=True,
+    ),
     _cell("a bare except", _CAUGHT, "waiting-approval", always=True),
     _cell(
         "suppress",

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
 
 _EVERY_S = 1.0
-_FIRST_LINE = 400
 
 
 def execute(  # noqa: PLR0913  # all but three are options by name
@@ -189,8 +188,10 @@ def _page(ask: CommandContext, location: Location, outcome: Outcome, asked: list
     sheet = Sheet()
     sheet.headline(outcome.status, outcome.run_id)
     if outcome.reason is not None:
+        from smithers_nb.diagnosis.failure.excerpt import telling  # not before something went wrong
+
         node = outcome.reason.source.removeprefix("node:")
-        sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {_first_line(outcome.reason.message)}")
+        sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {telling(outcome.reason.message)}")
     for item in asked:
         sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
         show_request(sheet, item.details, item.earlier and item.earlier._asdict(), (change._asdict() for change in item.changes))
@@ -211,10 +212,6 @@ def _next(ask: CommandContext, location: Location, outcome: Outcome) -> list[str
         edited = outcome.reason is not None and outcome.reason.code == "RESUME_METADATA_MISMATCH"
         return [f"smithers-nb resume {run}{' --accept-workflow-change' if edited else ''}{options}"]
     return []
-
-
-def _first_line(message: str) -> str:
-    return next((line for line in message.splitlines() if line.strip()), "")[:_FIRST_LINE]
 
 
 def _hand_to_worker(ask: CommandContext, location: Location, run_id: str) -> int:

@@ -56,7 +56,7 @@ _STRONGEST, _LAST = 4, 2
 def telling(message: str, limit: int = LIMIT) -> str:
     """Put an error message in one line of at most about `limit` characters."""
     text = _plain(folded(_COLOURS.sub("", message[:_MAX_LENGTH])).replace("\r", "\n"))
-    lines = [line for line in (" ".join(line.split()) for line in text.splitlines()) if line]
+    lines = [" ".join(line.split()) for line in text.splitlines() if _letters(line)] or [text.strip()]  # a ruler tells nothing
     if exception := python_exception(text):
         return _around_traceback(lines, " ".join(exception.split()), limit)
     whole = " ".join(lines)

@@ -21,6 +21,9 @@ from smithers_nb.engine.kernels import evidence
 FOLDER: Final = "SMITHERS_NB_KERNEL_FOLDER"
 """Environment variable that names the private folder of the sockets, when there is one."""
 
+KERNEL: Final = "SMITHERS_NB_KERNEL_PID"
+"""Environment variable with the process of the kernel, by which what a cell starts can tell that it is not the kernel itself."""
+
 PRELOAD: Final = "SMITHERS_NB_PRELOAD"
 """Environment variable with what a notebook will need, separated by spaces: `module` or `module:name`."""
 
@@ -59,6 +62,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """Be a kernel until it is told to end, and end this process then."""
     if folder := os.environ.pop(FOLDER, None):
         _end_with_owner(folder)
+    os.environ[KERNEL] = str(os.getpid())
     evidence.install(2)
     gc.disable()  # until everything is imported: the collector would look through all of it again and again
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # for the whole life of this process

@@ -27,7 +27,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
 from smithers_nb.engine.kernels.evidence import STACK_SIGNAL
-from smithers_nb.engine.kernels.launcher import FOLDER, PRELOAD
+from smithers_nb.engine.kernels.launcher import FOLDER, KERNEL, PRELOAD
 from smithers_nb.engine.kernels.pool import LAUNCHER, KernelPool, NotPrewarmed
 from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.resources import resource
@@ -38,7 +38,7 @@ OURS: Final = ("python3", "python", KERNEL_NAME)
 
 _SPEC: Final = f"templates/kernel/{KERNEL_NAME}"
 
-_ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": ""}
+_ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": "", KERNEL: ""}
 """Whatever a notebook starts must not launch an autopsy of its own, nor take itself for a part of the run that starts it."""
 
 _STACK: Final = "(most recent call first):"

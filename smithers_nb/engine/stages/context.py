@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.engine.kernels.launcher import KERNEL
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.stages.parked import Parked, end_cell
 from smithers_nb.errors import ParameterError, SmithersNbError
@@ -110,12 +111,17 @@ def current() -> ThisRun | None:
     """Return the run that this kernel executes; None when nobody executes it durably.
 
     Raises:
-        ParameterError: The environment names a run but not its journal or its owner, or this is a fork of the kernel.
+        ParameterError: The environment names a run but not its journal or its owner, or this is not its kernel but a process that the
+            kernel has started.
     """
     _refuse_fork()
     run_id = os.environ.get(RUN)
     if not run_id:
         return None
+    if os.environ.get(KERNEL, "") not in {"", str(os.getpid())}:
+        if _kernel() is None:  # nothing here could stop the cells behind it
+            raise _refused("a process that the notebook has started")
+        return None  # the kernel of a notebook that a cell executes, which is a run of its own
     url, owner = os.environ.get(JOURNAL, ""), os.environ.get(OWNER, "")
     if not url or not owner:
         raise ParameterError(f"{RUN} is set, but {JOURNAL} or {OWNER} is not", hint="these are set by `smithers-nb up`, not by hand")
@@ -141,13 +147,22 @@ def lab_run() -> ThisRun:
 
 def _refuse_fork() -> None:
     """Refuse to work in a fork of the kernel: it has the locks of threads that it does not have, and may wait for them for ever."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    kernel = getattr(shell, "kernel", None)
+    kernel = _kernel()
     if kernel is not None and kernel.session.pid != os.getpid():
-        raise ParameterError(
-            "stage, gate and ask cannot be called in a forked process",
-            hint="call them in the notebook, and start processes inside of a stage's function",
-        )
+        raise _refused("a forked process")
+
+
+def _refused(where: str) -> ParameterError:
+    return ParameterError(
+        f"stage, gate and ask cannot be called in {where}",
+        hint="call them in the notebook, and start processes inside of a stage's function",
+    )
+
+
+def _kernel() -> Any:
+    """Return the kernel that this process is or was forked from; None when it is none."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None)
 
 
 def end_with_kernel(connection: sa.Connection, run_id: str) -> None:

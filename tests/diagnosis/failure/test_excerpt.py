@@ -25,6 +25,8 @@ KeyError: 'net_amount'
 def test_short_messages_stay_as_they_are():
     """What fits is quoted whole, on one line."""
     assert telling("connect ECONNREFUSED\n 10.0.0.1:5432") == "connect ECONNREFUSED 10.0.0.1:5432"
+    assert telling("-" * 75 + '\nException encountered at "In [3]":\nboom') == 'Exception encountered at "In [3]": boom'
+    assert telling("---") == "---"
 
 
 def test_a_traceback_is_told_by_its_last_line():
