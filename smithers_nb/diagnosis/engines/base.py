@@ -39,6 +39,7 @@ class EngineCommands(ABC):
         tries_again: What tries a failed task again.
         after_a_fix: What has to be done once the cause of a failure is put right.
         has_workflow: There is a file whose author could have prevented a failure.
+        is_repairable: A monitor may resume its runs, or give a task new attempts, by itself.
     """
 
     program: ClassVar[tuple[str, ...]]
@@ -53,6 +54,7 @@ class EngineCommands(ABC):
     tries_again: ClassVar[str] = ""
     after_a_fix: ClassVar[str] = "go on with the run"
     has_workflow: ClassVar[bool] = True
+    is_repairable: ClassVar[bool] = False
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> EngineCommands:
@@ -197,6 +199,12 @@ def engine_of_store(source: Source) -> type[EngineCommands]:
         from smithers_nb.diagnosis.engines.sessions import SessionCommands
 
         return SessionCommands
+    from smithers_nb.sources.smithers.source import SmithersSource
+
+    if isinstance(source, SmithersSource) and source.is_early:
+        from smithers_nb.diagnosis.engines.smithers_early import EarlySmithersCommands
+
+        return EarlySmithersCommands
     from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 
     return SmithersCommands

@@ -28,6 +28,7 @@ class NotebookCommands(EngineCommands):
     no_path = "NOTEBOOK.ipynb"
     continues = "Finished stages keep their outputs; everything else is executed again."
     tries_again = "a resume tries it again"
+    is_repairable = True
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> EngineCommands:

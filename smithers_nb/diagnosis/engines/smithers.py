@@ -20,7 +20,7 @@ class SmithersCommands(EngineCommands):
 
     program = ("bunx", "smithers-orchestrator")
     no_path = "WORKFLOW.tsx"
-    replays = waits_for_resume = is_watched = idles = True
+    replays = waits_for_resume = is_watched = idles = is_repairable = True
     continues = "Finished stages keep their outputs; everything else is executed again."
     tries_again = "a resume tries it again"
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _VERSION: Final = "PRAGMA schema_version"
 _RUNS: Final = "_smithers_runs"
+_MIGRATIONS: Final = "_smithers_schema_migrations"
 _DERIVED: Final[dict[type, Callable[[SmithersSource, Wanted], list[Any]]]] = {}
 
 
@@ -79,11 +80,16 @@ class SmithersSource:
     @property
     def version(self) -> str:
         """Newest migration of the store's schema, which tells the engine's version; empty when the store keeps no record."""
-        table = "_smithers_schema_migrations"
-        if "id" not in self.schema.get(table, ()):
+        if "id" not in self.schema.get(_MIGRATIONS, ()):
             return ""
-        newest = self.fetch(table, f'SELECT CAST("id" AS TEXT) FROM {table} ORDER BY "id" DESC LIMIT 1')
+        newest = self.fetch(_MIGRATIONS, f'SELECT CAST("id" AS TEXT) FROM {_MIGRATIONS} ORDER BY "id" DESC LIMIT 1')
         return newest[0][0] if newest and newest[0][0] else ""
+
+    @property
+    def is_early(self) -> bool:
+        """A version of the engine wrote the store that did not yet note which workflow text a run began with, as 0.5."""
+        columns = self.schema.get(_RUNS, ())
+        return "run_id" in columns and "workflow_hash" not in columns and _MIGRATIONS not in self.schema
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
         """List run ids that start with a prefix, sorted, at most `limit`."""

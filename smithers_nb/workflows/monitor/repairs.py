@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from smithers_nb.diagnosis.state.conditions import Case
     from smithers_nb.model.explanation import Explanation
 
-_ENGINES: Final = frozenset({"smithers", "journal"})
 _IN_VAIN: Final = 2
 """A repair of the same node that changed nothing this often in a row is not tried again."""
 
@@ -34,7 +33,7 @@ _ALLOWED: Final = {"resume": _UP, "retry-task": _RETRY}
 
 def repair_of(case: Case, why: Explanation) -> Repair | None:
     """Return what a monitor may do about a run by itself; None when a person is needed, or nothing."""
-    if case.snapshot.source.kind not in _ENGINES or case.run.cancel_requested_at is not None or _made_by_hand(case):
+    if not case.engine.is_repairable or case.run.cancel_requested_at is not None or _made_by_hand(case):
         return None
     if was_edited(case.run) is True or case.open_gates or case.open_questions:
         return None
