@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from smithers_nb.sources.sessions.failed_calls import is_consequence
+
 if TYPE_CHECKING:
     from smithers_nb.sources.sessions.marks import Mark
 
@@ -100,7 +102,7 @@ class Calls:
             clear = not _MORE_THAN_TESTS.search(self.test.command)
             self.test.outcome = ("passed" if mark.ok else "failed") if clear else "unclear"
             self.test.code = mark.code
-        if call is None:
+        if call is None or (not mark.ok and is_consequence(mark.text)):
             return
         what = f"{call.more.get('name') or 'a tool'} {call.text}".strip()
         if mark.ok:

@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
-from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, provider_words, raw, text
+from smithers_nb.sources.sessions.session import NOTIFICATION
 
 NAME: Final = "claude"
 _TYPES: Final = frozenset({"user", "assistant", "system", "summary", "progress", "file-history-snapshot", "queue-operation", "result"})
@@ -94,7 +93,7 @@ class ClaudeCode:
         words, model = joined(message.get("content")), text(message.get("model"))
         if record.get("isApiErrorMessage"):
             status = record.get("apiErrorStatus") or _status(words)
-            yield Mark("error", raw(_without_json(words)), code=str(status or ""), more={"name": text(record.get("error"))})
+            yield Mark("error", raw(provider_words(words)[0]), code=str(status or ""), more={"name": text(record.get("error"))})
             return
         if model == _SYNTHETIC:
             return
@@ -128,7 +127,7 @@ def _of_user(record: Json) -> Iterator[Mark]:
     else:
         own = [part for part in _texts(content) if not part.lstrip().startswith(_NO_PROMPT)]
         if any(part.strip() for part in own) or any(block.get("type") == "image" for block in _blocks(content)):
-            yield Mark("prompt", raw("\n".join(own)), more={"task": own[:1] and own[0].startswith("<task-notification>")})
+            yield Mark("prompt", raw("\n".join(own)), more={"task": own[:1] and own[0].startswith(NOTIFICATION)})
 
 
 def _of_tool_result(block: Json) -> Iterator[Mark]:
@@ -178,17 +177,6 @@ def _usage(usage: Json) -> dict[str, Any]:
     names = {"input": "input_tokens", "output": "output_tokens", "read": "cache_read_input_tokens", "write": "cache_creation_input_tokens"}
     found = {short: usage.get(name) for short, name in names.items()}
     return {short: value for short, value in found.items() if isinstance(value, int)}
-
-
-def _without_json(words: str) -> str:
-    """Take a provider's message out of the JSON that it is told in; a request's id would make each error one of its own."""
-    head, brace, _ = words.partition("{")
-    try:
-        said = mapping(orjson.loads(words[len(head) :])) if brace else {}
-    except orjson.JSONDecodeError:
-        return words
-    message = text(mapping(said.get("error")).get("message")) or text(said.get("message"))
-    return f"{head.strip()}: {message}" if message else words
 
 
 def _status(words: str) -> str:

@@ -1,40 +1,18 @@
-"""From marks to a session: its turns, how each ended, what went wrong on the way, and how the last turn ended, which is the state.
+"""From marks to a session: one mark after the other opens a turn, adds to it or ends it.
 
-Only the last turn that counts decides the state, and an error that the work went on after is a trouble that was recovered. A turn that
-was rolled back counts for nothing but its tokens.
+An error that the work went on after is a trouble that was recovered, and only the last turn that counts decides the state.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from smithers_nb.sources.sessions.calls import Calls, Loop, TestRun
+from smithers_nb.sources.sessions.calls import Calls
+from smithers_nb.sources.sessions.failed_calls import trouble_of
 from smithers_nb.sources.sessions.marks import About, Mark, clean
+from smithers_nb.sources.sessions.session import End, Session, Trouble, TroubleKind, Turn
 
-State = Literal["finished", "failed", "interrupted", "waiting", "cut"]
-Reason = Literal[
-    "answered", "done", "error", "retrying", "person", "exit", "asks", "open-call", "after-result", "no-answer", "no-end", "killed",
-    "went-on", "nothing",
-]  # fmt: skip
-TroubleKind = Literal["error", "retry", "person", "refused", "permission", "missing", "mcp", "environment", "killed", "claim", "subagent"]
-
-_MISSING: Final = re.compile(
-    r"(?:Agent type|Subagent type) '([^']+)' (?:is )?not found|Unknown (?:skill|agent|slash command):? ?'?([\w:./-]+)"
-    r"|No such tool available: (\S+)|Skill \"([\w:./-]+)\" not found"
-)
-_AVAILABLE: Final = re.compile(r"Available agents: (.+)", re.DOTALL)
-_MCP: Final = re.compile(
-    r"\bMCP error -?\d+|MCP server .{1,60} (?:is )?not connected|MCP server .{1,60}(?:failed|disconnected)"
-    r"|MCP tool .{1,60} reported tool error"
-)
-_MACHINE: Final = re.compile(
-    r"has no installed distributions|not recognized as (?:an internal|the name of)|command not found|\bE(?:PERM|ACCES|NOSPC|ROFS)\b"
-    r"|Operation not permitted|Permission denied|No space left on device|Read-only file system|Cannot connect to the Docker daemon"
-    r"|Could not resolve host|Temporary failure in name resolution|Network is unreachable|command timed out after",
-    re.IGNORECASE,
-)
 _FIXED: Final = re.compile(r"\b(?:fixed|resolved|solved|should (?:now )?work|works now|now works|root cause)\b", re.IGNORECASE)
 _STILL: Final = re.compile(
     r"\bstill\b.{0,80}\b(?:fail\w*|error\w*|broken|same|not|crash\w*)\b|^\W*still\b.{0,200}\b(?:fail\w*|error\w*|couldn.?t|can.?t|n.?t)\b"
@@ -46,139 +24,6 @@ _NOTHING_DELIVERED: Final = re.compile(r"\W*(?:API Error|Prompt is too long|You'
 """How the result of a subagent begins that is marked as completed and brought nothing."""
 
 _MAX_TROUBLES: Final = 400
-
-
-@dataclass(slots=True)
-class End:
-    """How a turn ended.
-
-    Attributes:
-        state: In one word.
-        reason: Why that is known.
-        line: The record that shows it, from 1.
-        text: Its words.
-        code: Status or code of an error.
-    """
-
-    state: State
-    reason: Reason
-    line: int
-    text: str = ""
-    code: str = ""
-
-
-@dataclass(slots=True)
-class Trouble:
-    """One thing that went wrong.
-
-    Attributes:
-        kind: What it is; a `retry` is a row of them.
-        line: Its first record.
-        last: Its last record.
-        turn: Number of its turn.
-        text: Words of the record.
-        code: Status, exit code or the CLI's own code.
-        count: Records that it stands for.
-        limit: Tries that were allowed.
-        name: Tool that it is about.
-        recovered: The same turn went on after it.
-        own: Of something missing: the agent named it by itself, and something of that name is there.
-    """
-
-    kind: TroubleKind
-    line: int
-    last: int
-    turn: int
-    text: str = ""
-    code: str = ""
-    count: int = 1
-    limit: int | None = None
-    name: str = ""
-    recovered: bool = False
-    own: bool = False
-
-
-@dataclass(slots=True)
-class Turn:
-    """From one prompt to the next.
-
-    Attributes:
-        number: From 1.
-        line: Its first record.
-        at: When, epoch milliseconds.
-        label: What was asked.
-        end: How it ended.
-        ended: When its last record was written, epoch milliseconds.
-        model: Model that answered.
-        calls: Tool calls in it.
-        failed_calls: Of these, reported as failed.
-        dead: It was rolled back.
-        by_command: A slash command began it.
-        tokens: Counts of its messages.
-    """
-
-    number: int
-    line: int
-    at: int | None
-    label: str
-    end: End
-    ended: int | None = None
-    model: str = ""
-    calls: int = 0
-    failed_calls: int = 0
-    dead: bool = False
-    by_command: bool = False
-    tokens: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class Session:
-    """What is kept of a log.
-
-    Attributes:
-        about: What it says of itself.
-        turns: Its turns.
-        troubles: What went wrong, in the order of the file, at most some hundreds.
-        compactions: Records at which the context was summarised.
-        started: Time of the first record, epoch milliseconds.
-        ended: Time of the last record, epoch milliseconds.
-        lines: Records read.
-        torn: Lines that are no JSON, by number.
-        tail: The last line is torn: it is being written, or was when the process ended.
-        explicit: The log has a record for the beginning and the end of each turn, so that an answer alone ends none.
-        test: The last run of tests; None without any.
-        edits: Records that changed files, at most some dozens.
-        loops: Calls that failed again and again.
-    """
-
-    about: About
-    turns: list[Turn] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
-    compactions: list[int] = field(default_factory=list)
-    started: int | None = None
-    ended: int | None = None
-    lines: int = 0
-    torn: list[int] = field(default_factory=list)
-    tail: bool = False
-    explicit: bool = False
-    test: TestRun | None = None
-    edits: list[int] = field(default_factory=list)
-    loops: list[Loop] = field(default_factory=list)
-
-    @property
-    def last(self) -> Turn | None:
-        """The last turn that counts."""
-        return next((turn for turn in reversed(self.turns) if not turn.dead), None)
-
-    @property
-    def end(self) -> End:
-        """How it ended."""
-        return self.last.end if self.last else End("cut", "nothing", max(self.lines, 1))
-
-    def counting(self) -> list[Trouble]:
-        """List the troubles of turns that were not rolled back."""
-        dead = {turn.number for turn in self.turns if turn.dead}
-        return [trouble for trouble in self.troubles if trouble.turn not in dead]
 
 
 class Fold:
@@ -208,7 +53,9 @@ class Fold:
             for name, value in counts.items():
                 tokens[name] = tokens.get(name, 0) + value
         self.session.test, self.session.edits, self.session.loops = self._calls.test, self._calls.edits, self._calls.loops
+        stopped = {turn.number for turn in self.session.turns if turn.end.reason == "person"}
         for trouble in self.session.troubles:
+            trouble.stopped = trouble.turn in stopped
             trouble.text = clean(trouble.text) if whole else ""
         for turn in self.session.turns:
             if not whole and turn is not self.session.last:
@@ -216,7 +63,7 @@ class Fold:
             turn.label, turn.end.text = clean(turn.label), clean(turn.end.text)
         for turn in self.session.turns[:-1]:
             if turn.end.state in {"cut", "waiting"} and turn is not self.session.last:
-                turn.end = End("finished", "went-on", turn.end.line) if turn.end.reason != "killed" else turn.end
+                turn.end = End("finished", "went-on", turn.end.line) if turn.end.reason not in {"killed", "silent"} else turn.end
         return self.session
 
     def _turn(self, line: int, at: int | None) -> Turn:
@@ -236,7 +83,7 @@ class Fold:
 
     def _on_begin(self, line: int, at: int | None, mark: Mark) -> None:
         self.session.explicit = True
-        self._start(line, at, "")
+        self._start(line, at, "").opens_session = bool(mark.more.get("session"))
 
     def _on_prompt(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self.session.turns[-1] if self.session.turns else None
@@ -259,7 +106,10 @@ class Fold:
 
     def _on_say(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._went_on(line, at)
-        if not self._open:
+        if mark.more.get("empty"):
+            self._note(Trouble("silent", line, line, turn.number))
+            turn.end = End("cut", "silent", line)
+        elif not self._open:
             turn.end = End("cut", "no-end", line, mark.text)
 
     def _on_reply(self, line: int, at: int | None, mark: Mark) -> None:
@@ -295,16 +145,14 @@ class Fold:
             turn.end = End("cut", "after-result", line)
 
     def _failed_call(self, line: int, mark: Mark, turn: Turn, name: str) -> None:
-        missing = _MISSING.search(mark.text[:400])
-        if missing:
-            wanted = next(group for group in missing.groups() if group)
-            listed = _AVAILABLE.search(mark.text)
-            there = bool(listed) and any(one.strip().endswith(f":{wanted}") for one in (listed[1] if listed else "").split(","))
-            self._note(Trouble("missing", line, line, turn.number, mark.text, name=wanted, own=there and not turn.by_command))
-        elif _MCP.search(mark.text):
-            self._note(Trouble("mcp", line, line, turn.number, mark.text, name=name))
-        elif _MACHINE.search(mark.text):
-            self._note(Trouble("environment", line, line, turn.number, mark.text, mark.code, name=name))
+        trouble = trouble_of(line, mark, turn, name)
+        before = self.session.troubles[-1] if self.session.troubles else None
+        if trouble is None:
+            return
+        if trouble.kind == "consequence" and before is not None and before.kind == "consequence" and before.turn == turn.number:
+            before.last, before.count = line, before.count + 1
+        else:
+            self._note(trouble)
 
     def _on_retry(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._turn(line, at)

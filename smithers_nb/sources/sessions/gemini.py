@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, provider_words, raw, text
 
 _TYPES: Final = frozenset({"init", "message", "tool_use", "tool_result", "error", "result"})
 _OF_A_RESULT: Final = 300
@@ -26,14 +26,14 @@ class GeminiStream:
     """Adapter for the stream of Gemini CLI; see `marks.Adapter`."""
 
     def __init__(self) -> None:
-        self.about = About(cli="Gemini CLI")
+        self.about = About(cli="Gemini CLI", several=True)
 
     def marks(self, record: Json) -> Iterator[Mark]:
         """Describe what a record means."""
         kind = text(record.get("type"))
         if kind == "init":
             self._note(record)
-            yield Mark("begin", key=text(record.get("session_id")))
+            yield Mark("begin", key=text(record.get("session_id")), more={"session": True})
         elif kind == "message":
             yield Mark("prompt" if record.get("role") == "user" else "reply", raw(record.get("content")))
         elif kind == "tool_use":
@@ -64,6 +64,7 @@ def _of_result(record: Json) -> Iterator[Mark]:
         yield Mark("usage", more=counts)
     error = mapping(record.get("error"))
     if record.get("status") == "error":
-        yield Mark("error", raw(error.get("message")) or "an error without words", code=text(error.get("type")))
+        words, code = provider_words(raw(error.get("message")))
+        yield Mark("error", words or "an error without words", code=code or text(error.get("type")))
     else:
         yield Mark("done")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+import orjson
+
 from smithers_nb.model.timestamps import epoch_ms
 from smithers_nb.redact import redact
 
@@ -24,6 +26,7 @@ Json = Mapping[str, Any]
 
 _READ: Final = 8_000
 _KEPT: Final = 1_000
+_MAX_NESTED: Final = 3
 _MAX_TIME: Final = 10**14
 """Epoch milliseconds, in the year 5138; what is more is no time."""
 
@@ -62,6 +65,7 @@ class About:
         model: Model that answered last.
         parent: Id of the session that started this one.
         document: The log is one JSON document: a record's number is its place among the messages, from 0.
+        several: Sessions may follow each other in its file, each with an end of its own.
         unknown: Records of a type that this version does not know, by type.
     """
 
@@ -73,6 +77,7 @@ class About:
     model: str = ""
     parent: str = ""
     document: bool = False
+    several: bool = False
     unknown: dict[str, int] = field(default_factory=dict)
 
     def count_unknown(self, name: str) -> None:
@@ -101,6 +106,32 @@ def raw(value: object) -> str:
 def clean(words: str) -> str:
     """Return a text without its secrets, and then no more of it than can be shown."""
     return redact(words[:_READ]).strip()[:_KEPT]
+
+
+def provider_words(words: str) -> tuple[str, str]:
+    """Take a provider's message and its code out of the JSON that it is told in, which may hold JSON again.
+
+    A request's id in it would make each error one of its own.
+    """
+    head, message, code = words.partition("{")[0].strip(" [:"), words, ""
+    for _ in range(_MAX_NESTED):
+        said = _object_in(message)
+        inner = mapping(said.get("error")) or said
+        if not text(inner.get("message")):
+            break
+        message, code = inner["message"].strip(), str(inner.get("code") or code)
+    if message == words:
+        return words, ""
+    return ": ".join(part for part in (head, code if code.isdecimal() else "", message) if part), code
+
+
+def _object_in(words: str) -> Json:
+    """Return the JSON object that stands in a text, an empty one when there is none."""
+    first, last = words.find("{"), words.rfind("}")
+    try:
+        return mapping(orjson.loads(words[first : last + 1])) if 0 <= first < last else {}
+    except orjson.JSONDecodeError:
+        return {}
 
 
 def mapping(value: object) -> Json:

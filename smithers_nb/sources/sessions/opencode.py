@@ -72,7 +72,8 @@ class OpenCode:
         self.about.model = text(info.get("modelID")) or self.about.model
         self.about.cwd = self.about.cwd or text(mapping(info.get("path")).get("cwd"))
         finish, error = text(info.get("finish")), mapping(info.get("error"))
-        yield Mark("say")
+        silent = not finish and not error and not any(text(part.get("type")) not in _QUIET for part in parts)
+        yield Mark("say", more={"empty": True} if silent else {})
         if usage := _usage(mapping(info.get("tokens"))):
             yield Mark("usage", key=text(info.get("id")), more=usage)
         for part in parts:

@@ -10,18 +10,21 @@ import gzip
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
 from smithers_nb.sources.sessions import claude, codex, gemini, gemini_chat, opencode
 from smithers_nb.sources.sessions.claude import ClaudeCode
 from smithers_nb.sources.sessions.codex import Codex
-from smithers_nb.sources.sessions.fold import Fold, Session
+from smithers_nb.sources.sessions.fold import Fold
 from smithers_nb.sources.sessions.gemini import GeminiStream
 from smithers_nb.sources.sessions.gemini_chat import GeminiChat
 from smithers_nb.sources.sessions.marks import Adapter, AdapterMaker, Json, Mark, mapping, time_of
 from smithers_nb.sources.sessions.opencode import OpenCode
+
+if TYPE_CHECKING:
+    from smithers_nb.sources.sessions.session import Session
 
 _HEAD: Final = 16_384
 _TAIL: Final = 32_768
@@ -59,6 +62,8 @@ def read_session(path: str) -> Session:
 def read_ends(path: str) -> Session:
     """Read the beginning and the end of a log: enough for how it ended, not for its turns; line numbers mean nothing.
 
+    A log in which sessions follow each other is read whole: any of them may be the one that is told.
+
     Raises:
         NotASession: It is something else.
         OSError: It cannot be read.
@@ -74,6 +79,8 @@ def read_ends(path: str) -> Session:
             tail = file.read(size - max(0, size - back)).split(b"\n")
             tail = [line for line in (tail[1:] if back < size else tail) if line.strip()]
             session = _of_ends(head, tail) if tail or back >= size else None
+            if session is not None and session.about.several:
+                return read_session(path)
             if session is not None and (session.turns or back >= size):
                 return session
             back *= 4

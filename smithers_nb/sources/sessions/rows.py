@@ -19,7 +19,7 @@ from smithers_nb.sources.stores.json_text import dump
 if TYPE_CHECKING:
     from smithers_nb.sources.files import RunFile
     from smithers_nb.sources.sessions.calls import TestRun
-    from smithers_nb.sources.sessions.fold import End, Session, Trouble, Turn
+    from smithers_nb.sources.sessions.session import End, Session, Trouble, Turn
 
 _LABEL: Final = 80
 _TOLD: Final = 60
@@ -98,6 +98,8 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "end": _end(end),
         "turn": session.last.number if session.last else None,
         "turns": len(session.turns),
+        "stops": _stops(session),
+        "askedAgain": session.asked_again,
         "subagent": _AGENT_FILE.search(file.run_id) is not None,
         "compactions": session.compactions,
         "troubles": [_trouble(trouble) for trouble in session.counting()[:_TOLD]],
@@ -115,6 +117,12 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value not in (None, "", [], {}, False)}
 
 
+def _stops(session: Session) -> dict[str, Any]:
+    """Of several sessions in one file, say where the newest begins and stops, when another one is told."""
+    newest = session.newest
+    return {} if newest is None or newest is session.last else {"from": newest.line, **_end(newest.end)}
+
+
 def _end(end: End) -> dict[str, Any]:
     return {"state": end.state, "reason": end.reason, "line": end.line, "text": end.text, "code": end.code}
 
@@ -125,7 +133,7 @@ def _test(test: TestRun) -> dict[str, Any]:
 
 
 def _trouble(trouble: Trouble) -> dict[str, Any]:
-    names = ("kind", "line", "last", "turn", "text", "code", "count", "limit", "name", "recovered", "own")
+    names = ("kind", "line", "last", "turn", "text", "code", "count", "limit", "name", "recovered", "own", "stopped")
     return {name: value for name in names if (value := getattr(trouble, name)) not in (None, "", False)}
 
 
@@ -246,7 +254,7 @@ def _id(turn: Turn) -> str:
 
 
 def _state(turn: Turn) -> str:
-    if turn.dead or turn.end.reason == "killed":
+    if turn.dead or turn.end.reason in {"killed", "silent"}:
         return "skipped" if turn.dead else "cancelled"
     return _STATES[turn.end.state]
 

@@ -16,7 +16,7 @@ from smithers_nb.sources.sessions.records import NotASession, events_of, read_en
 
 if TYPE_CHECKING:
     from smithers_nb.sources.files import RunFile
-    from smithers_nb.sources.sessions.fold import Session
+    from smithers_nb.sources.sessions.session import Session
 
 KIND: Final = "sessions"
 

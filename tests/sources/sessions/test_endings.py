@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from smithers_nb import connect
+from smithers_nb.model.rows import RunRow
 from tests.support.sessions import (
     SESSION,
     answered,
@@ -83,6 +86,12 @@ CLAUDE = {
     "no answer": ([user("hi"), said("ok"), user("and?")], "cut", None, 3),
     "after a result": ([user("hi"), call("a"), result("a", "x")], "cut", None, 3),
     "local command last": ([user("hi"), said("ok"), user("<command-name>/model</command-name>")], "finished", None, 2),
+    "bug of the CLI": (
+        [user("hi"), api_error('API Error: 400 {"error":{"message":"messages.3: tool_use ids were found without tool_result blocks"}}')],
+        "failed",
+        "agent-flake",
+        2,
+    ),
     "left": ([user("hi"), call("a"), user("<command-name>/exit</command-name>")], "interrupted", None, 3),
     "headless limit": ([user("hi"), {"type": "result", "subtype": "error_max_turns", "session_id": SESSION}], "failed", "workflow-bug", 2),
     "subagent inline": ([user("hi"), said("ok"), call("a") | {"isSidechain": True}], "finished", None, 2),
@@ -146,11 +155,22 @@ TOLD = {"type": "message", "role": "user", "content": "build it"}
 USED = {"type": "tool_use", "tool_name": "activate_skill", "tool_id": "a", "parameters": {}}
 UNKNOWN = {"type": "tool_result", "tool_id": "a", "status": "error", "error": {"message": 'Skill "web" not found. Available skills are: '}}
 BUILT = {"type": "message", "role": "assistant", "content": "Built.", "delta": True}
+OVER = {"type": "result", "status": "success", "stats": {"input": 9, "output_tokens": 2}}
+SECOND = INIT | {"session_id": "22222222-2222-4333-8444-555555555555"}
+INVALID = json.dumps({"error": {"code": 400, "message": "Request contains an invalid argument.", "status": "INVALID_ARGUMENT"}})
+REFUSAL = {
+    "type": "result",
+    "status": "error",
+    "error": {"type": "Error", "message": f"[API Error: {json.dumps({'error': {'message': INVALID, 'code': 400}})}]"},
+}
 GEMINI = {
     "done": ([INIT, TOLD, BUILT, {"type": "result", "status": "success", "stats": {"input": 9, "output_tokens": 2}}], "finished", None, 4),
     "failed": ([INIT, TOLD, {"type": "result", "status": "error", "error": {"message": "quota exceeded"}}], "failed", "environment", 3),
     "cut after a missing skill": ([TOLD, INIT, TOLD, USED, UNKNOWN, USED], "cut", "environment", 5),
     "no result": ([INIT, TOLD, BUILT], "cut", None, 3),
+    "a second session that stops": ([INIT, TOLD, BUILT, OVER, TOLD, SECOND, TOLD, USED], "finished", None, 4),
+    "a second session after a failed one": ([INIT, TOLD, REFUSAL, SECOND, TOLD, USED], "failed", "agent-flake", 3),
+    "a second session that ends": ([INIT, TOLD, REFUSAL, SECOND, TOLD, BUILT, OVER], "finished", "agent-flake", 7),
 }
 HI = {"id": "u1", "type": "user", "content": [{"text": "build it"}]}
 MORE = {"id": "u2", "type": "user", "content": "and now?"}
@@ -169,10 +189,19 @@ NO_KEY = {"name": "ProviderAuthError", "data": {"message": "Incorrect API key pr
 STOP = {"name": "MessageAbortedError", "data": {"message": "Aborted"}}
 RAN = answered(used("completed", answer="ok", code=0), finish="tool-calls")
 FAILED = answered(used("completed", code=2), finish="tool-calls")
+NO_LOGIN = "You are not logged into any GitHub hosts. To log in, run: gh auth login"
+LOGIN = answered(used("completed", answer=NO_LOGIN, code=1), finish="tool-calls")
 EXPORTS = {
     "answered": ([asked("hi"), RAN, answered(words("Built."))], "finished", None, 2),
     "no answer": ([asked("hi")], "cut", None, 0),
     "a dead turn": ([asked("hi"), RAN, answered(finish="")], "cut", None, 2),
+    "a dead turn, asked again": ([asked("hi"), answered(finish=""), asked("again"), answered(words("ok"))], "finished", None, 1),
+    "stopped at the machine": (
+        [asked("hi"), LOGIN, answered(finish="", error=STOP), asked("use ssh"), answered(words("ok"))],
+        "finished",
+        "environment",
+        1,
+    ),
     "still in a call": ([asked("hi"), answered(used("running"), finish="")], "cut", None, 1),
     "asks": ([asked("hi"), answered(used("pending", "question"), finish="")], "waiting", None, 1),
     "aborted": ([asked("hi"), RAN, answered(finish="", error=STOP)], "interrupted", None, 2),
@@ -293,3 +322,29 @@ def test_secrets_are_not_shown(tmp_path):
     key = "sk-ant-" + "api03-" + "a1B2" * 12
     why = explain(write_log(tmp_path / "s.jsonl", user(f"use {key}"), api_error(f"API Error: 401 invalid api key {key}")))
     assert "a1B2a1B2" not in str(why.as_json())
+
+
+def test_several_sessions_in_one_file(tmp_path):
+    """The newest session with a recorded end is told, and where the one after it stops; a list of sessions says the same."""
+    path = write_log(tmp_path / "stream.jsonl", INIT, TOLD, *[BUILT] * 3000, OVER, TOLD, SECOND, TOLD, *[BUILT] * 3000, USED)
+    why = explain(path)
+    assert "It finished: the last turn was answered (line 3003)." in why.summary
+    assert "the one that begins at line 3005 has none: the log stops in a call of activate_skill (line 6007)." in why.summary
+    with connect(path) as project:
+        assert [run.state for run in project.source.rows(RunRow)] == ["finished"]
+
+
+def test_where_a_person_had_to_ask_again(tmp_path):
+    """After a turn that failed or died without a word, the next prompt is a person's help; a subagent's notice is none."""
+    notice = user("<task-notification><status>completed</status></task-notification>")
+    path = write_log(tmp_path / "s.jsonl", user("hi"), api_error("API Error: 529 overloaded"), notice, user("again"), said("ok"))
+    assert "A person had to ask again after a turn that failed: line 4." in explain(path).summary
+
+
+def test_a_neighbour_that_failed_is_no_failure_of_its_own(tmp_path):
+    """Calls that fail because one beside them did are told as that, and are no row of failures."""
+    beside = [record for n in range(4) for record in (call(f"c{n}", "Edit"), result(f"c{n}", "Sibling tool call errored", error=True))]
+    first = call("a", "Edit"), result("a", "File has been modified since read", error=True)
+    summary = explain(write_log(tmp_path / "s.jsonl", user("hi"), *first, *beside, said("ok"))).summary
+    assert "4 calls failed only because another call of the same message did (line 5)." in summary
+    assert "in a row" not in summary

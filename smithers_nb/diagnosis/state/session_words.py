@@ -1,0 +1,195 @@
+"""The sentences about a session: how it ended, what else went wrong on the way, what the log leaves in doubt.
+
+Gets what the source says of a session, see `sources.sessions.rows`. A person's stop and a denial are told as what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from smithers_nb.diagnosis.failure.excerpt import telling
+from smithers_nb.redact import redact
+
+_CAUSE: Final = 140
+_MAX_LINES: Final = 4
+_CLAIM: Final = re.compile(
+    r"\b(?:tests? (?:now |all )?pass|all (?:the )?tests|all green|done|fixed|implemented|completed?|works|working|resolved|verified"
+    r"|ready)\b",
+    re.IGNORECASE,
+)
+"""Words of an answer that claim that the work is done; a claim without a test run is told as that, and is no fault."""
+
+
+def session_words(told: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequence[dict[str, Any]]) -> str:
+    """Put a session into words.
+
+    Args:
+        told: What its log says.
+        deciding: The trouble that gives it its class, if any.
+        troubles: What went wrong in it, in the order of the file.
+    """
+    end = told["end"]
+    words = (_first(end, deciding), *_middle(end, deciding, troubles), *_steps(told), *_loops(told), *_claim(told, end), *_doubts(told))
+    return " ".join(word for word in words if word)
+
+
+def _first(end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
+    """Summarise in one sentence how it ended, and which line shows it."""
+    line, reason = f"line {end['line']}", end["reason"]
+    if end["state"] == "failed":
+        return f"The last turn failed: {_of_error(end.get('text'), end.get('code'))} ({line})."
+    if reason == "retrying":
+        tries = f"retry {deciding['count']}{_of(deciding)}" if deciding else "a retry"
+        return f"It was stopped while the CLI waited for {tries}: {_of_error(end.get('text'), end.get('code'))} ({line})."
+    if end["state"] == "finished":
+        return f"It finished: {_its_class(deciding)}the last turn was answered ({line})."
+    return {
+        "person": f"A person interrupted the last turn ({line}), which is no fault.",
+        "exit": f"A person left the session before the last turn was answered ({line}).",
+        "asks": f"It waits for a person: {end.get('code') or 'the agent'} asked something, and no answer is recorded ({line}).",
+        "open-call": f"The log ends in a call of {end.get('code') or 'a tool'} without a result ({line}): it may still run, wait for a "
+        "permission, or have been killed; the log cannot say which.",
+        "after-result": f"The log ends after a tool's result, before the agent went on ({line}).",
+        "no-answer": f"The log ends before the agent answered the last prompt ({line}).",
+        "no-end": f"The log ends in the middle of a turn ({line}).",
+        "silent": f"The log ends in an answer that is empty: no word, no call, no error ({line}).",
+        "killed": f"The CLI was ended in a call of {end.get('code') or 'a tool'} ({line}) and resumed, without going on since.",
+    }.get(reason, "Nothing was asked in it.") + (f" {_sentence(deciding)}" if deciding else "")
+
+
+def _its_class(deciding: dict[str, Any] | None) -> str:
+    return f"{_clause(deciding)}, after which the work went on; " if deciding else ""
+
+
+def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Describe what else went wrong on the way, each kind once."""
+    rest = [one for one in troubles if one is not deciding and one["line"] != end["line"]]
+    turns = [one for one in rest if one["kind"] == "error"]
+    if turns:
+        yield f"Other turns that failed before: {_lines(turns)} ({_of_error(turns[-1].get('text'), turns[-1].get('code'))})."
+    recovered = [one for one in rest if one["kind"] == "retry" and one.get("recovered")]
+    if recovered:
+        count = sum(int(one.get("count") or 1) for one in recovered)
+        yield f"Recovered by itself: {count} {'retry' if count == 1 else 'retries'} of provider errors ({_lines(recovered)})."
+    for kind, words in (
+        ("permission", "Denied by a permission rule"),
+        ("missing", "Not found"),
+        ("subagent", "Subagents that delivered nothing"),
+        ("mcp", "MCP errors"),
+        ("silent", "Turns that ended without a word or an error"),
+        ("killed", "Ended and resumed"),
+        ("claim", "The person said that a reported fix did not work"),
+        ("person", "Interrupted by a person"),
+        ("refused", "Refused by a person"),
+    ):
+        if same := [one for one in rest if one["kind"] == kind]:
+            yield f"{words}: {_lines(same)}."
+
+    if beside := [one for one in rest if one["kind"] == "consequence"]:
+        count = sum(int(one.get("count") or 1) for one in beside)
+        calls = "call" if count == 1 else "calls"
+        yield f"{count} {calls} failed only because another call of the same message did ({_lines(beside)})."
+
+
+def _steps(told: dict[str, Any]) -> Iterator[str]:
+    """Say where a person had to step in for the work to go on."""
+    if again := told.get("askedAgain"):
+        yield f"A person had to ask again after a turn that failed: {_numbers(again)}."
+
+
+def _loops(told: dict[str, Any]) -> Iterator[str]:
+    """Describe what was tried again and again."""
+    for loop in told.get("loops") or ():
+        call = telling(redact(str(loop["call"])), _CAUSE)
+        yield f"Failed {loop['count']} times in a row (lines {loop['line']} to {loop['last']}): {call}."
+
+
+def _claim(told: dict[str, Any], end: dict[str, Any]) -> Iterator[str]:
+    """Say what the log has to back the claim that the work is done: the last test run, how it ended, and what was changed after it."""
+    edits, test = told.get("edits") or [], told.get("test")
+    if end["state"] != "finished" or not edits or not _CLAIM.search(str(end.get("text") or "")):
+        return
+    claim = f"The last answer says that the work is done (line {end['line']})"
+    if test is None:
+        yield f"{claim}; the log has changes of files ({_numbers(edits)}) and no test run."
+        return
+    code = f" with exit code {test['code']}" if test.get("code") not in {None, "", "0"} else ""
+    outcome = {"passed": "passed", "failed": f"failed{code}", "open": "has no result"}.get(
+        test["outcome"], "does not show its own exit code"
+    )
+    after = test.get("edits") or []
+    changed = f", and files were changed after it ({_numbers(after)})" if after else ", after the last change of a file"
+    yield f"{claim}; the last test run (line {test['line']}) {outcome}{changed}."
+
+
+def _doubts(told: dict[str, Any]) -> Iterator[str]:
+    """Describe what the log itself leaves in doubt."""
+    if told.get("document"):
+        yield "Its records are counted as messages, from 0: line 3 is `.messages[3]`."
+    if stops := told.get("stops"):
+        yield (
+            f"The file holds {len(told.get('ids') or ()) or 'several'} sessions, of which the newest with a recorded end is told; "
+            f"the one that begins at line {stops['from']} has none: {_stop(stops)}."
+        )
+    elif told.get("ids"):
+        yield f"The file holds {len(told['ids'])} session ids; it is read as one, and its last turn decides."
+    if told.get("tornTail"):
+        yield f"Its last line is torn (line {told['torn'][-1] if told.get('torn') else told.get('lines')}): it was being written."
+    elif told.get("torn"):
+        yield f"{len(told['torn'])} of its lines are no JSON and were left out (line {told['torn'][0]})."
+    if told.get("rolledBack"):
+        yield f"{told['rolledBack']} of its {told['turns']} turns were rolled back and do not count."
+
+
+def _stop(stops: dict[str, Any]) -> str:
+    inside = f" in a call of {stops.get('code') or 'a tool'}" if stops["reason"] == "open-call" else ""
+    return f"the log stops{inside} (line {stops['line']})"
+
+
+def _clause(trouble: dict[str, Any]) -> str:
+    """Describe what went wrong, as a part of a sentence."""
+    where = f"(line {trouble['line']})"
+    words = telling(redact(str(trouble.get("text") or "")), _CAUSE).rstrip(".")
+    return {
+        "error": f"a turn failed with {_of_error(trouble.get('text'), trouble.get('code'))} {where}",
+        "retry": f"the provider could not be reached: {_of_error(trouble.get('text'), trouble.get('code'))} {where}",
+        "claim": f"the agent reported a fix (line {trouble.get('count')}) that the person found not to work {where}",
+        "permission": f"a permission rule denied a call: {words} {where}",
+        "missing": f"`{trouble.get('name')}` was called, which is not there{' under that name' if trouble.get('own') else ''} {where}",
+        "mcp": f"an MCP server failed: {words} {where}",
+        "subagent": f"a subagent that is marked as completed delivered nothing but {words} {where}",
+        "environment": f"a command could not run on this machine: {words} {where}{_stopped(trouble)}",
+    }.get(trouble["kind"], f"{words} {where}")
+
+
+def _stopped(trouble: dict[str, Any]) -> str:
+    return ", and a person interrupted the turn" if trouble.get("stopped") else ""
+
+
+def _sentence(trouble: dict[str, Any]) -> str:
+    clause = _clause(trouble)
+    return f"Before that, {clause}."
+
+
+def _of_error(text: object, code: object) -> str:
+    words = telling(redact(str(text or "")), _CAUSE).rstrip(".")
+    status = str(code or "")
+    if not words:
+        return f"an error without words{f' (status {status})' if status else ', as when the network is lost'}"
+    return words if not status or status in words else f"{words} ({status})"
+
+
+def _of(trouble: dict[str, Any]) -> str:
+    return f" of {trouble['limit']}" if trouble.get("limit") else ""
+
+
+def _lines(troubles: Sequence[dict[str, Any]]) -> str:
+    return _numbers([one["line"] for one in troubles])
+
+
+def _numbers(lines: Sequence[int]) -> str:
+    numbers = [str(line) for line in lines]
+    more = f" and {len(numbers) - _MAX_LINES} more" if len(numbers) > _MAX_LINES else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:_MAX_LINES])}{more}"
