@@ -5,8 +5,9 @@ A snapshot is what a diagnosis gets: it hides which source the rows come from, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from smithers_nb.errors import RunNotFound
 from smithers_nb.model.rows import (
@@ -30,11 +31,19 @@ from smithers_nb.model.rows import (
 from smithers_nb.model.vocabulary import NOISE_EVENTS
 from smithers_nb.sources.base import AllBut, Problem, R, Source, is_child_of, resolve_run_id
 from smithers_nb.sources.composite import store_of
+from smithers_nb.sources.file_source import FileSource
 from smithers_nb.sources.stores.json_text import as_object
 
 AGENT_EVENT: Final = "AgentEvent"
 _AUTOPSY: Final = "post-failure"
 _MONITOR_MARK: Final = "smithersMonitorFor"
+_ASKED_OF_EACH: Final[dict[str, Any]] = {
+    "nodes": NodeRow,
+    "attempts": AttemptRow,
+    "approvals": ApprovalRow,
+    "questions": QuestionRow,
+}
+"""Tables that tell how any run stands; the log, outputs and graphs are large and are read of the few that need them."""
 
 
 class Snapshot:
@@ -54,6 +63,14 @@ class Snapshot:
         """
         self.run_id = resolve_run_id(source, run_id)
         self.source = store_of(source, self.run_id)
+
+    @classmethod
+    def known(cls, source: Source, run: RunRow) -> Snapshot:
+        """Take a run whose row was read from this source already."""
+        taken = cls.__new__(cls)
+        taken.run_id, taken.source = run.run_id, store_of(source, run.run_id)
+        taken.__dict__["run"] = run
+        return taken
 
     def __repr__(self) -> str:
         return f"Snapshot({self.run_id!r}, {self.source.location!r})"
@@ -206,6 +223,34 @@ class Snapshot:
         """Ids of children that the author chose; the event that started the node names them."""
         started = [event for event in self.events if event.type == "NodeStarted"]
         return {as_object(event.payload).get("childRunId") for event in started}
+
+
+def snapshots(source: Source, runs: Sequence[RunRow]) -> dict[str, Snapshot]:
+    """Take snapshots of many runs at once: what every question about a run needs is read in one pass per table, the rest on demand.
+
+    Args:
+        source: A store, or several of one place.
+        runs: Rows of the runs, as the source gave them.
+
+    Raises:
+        SourceVanished: The store is gone.
+    """
+    taken = {run.run_id: Snapshot.known(source, run) for run in runs}
+    stores = {id(seen.source): seen.source for seen in taken.values()}
+    for store in stores.values():
+        if not isinstance(store, FileSource):  # a file is read whole, so only when something of it is asked for
+            _read_at_once(store, [seen for seen in taken.values() if seen.source is store])
+    return taken
+
+
+def _read_at_once(store: Source, of_store: Sequence[Snapshot]) -> None:
+    ids = [seen.run_id for seen in of_store]
+    for name, row in _ASKED_OF_EACH.items():
+        of_run: dict[str, list[Any]] = {run_id: [] for run_id in ids}
+        for found in store.rows(row, only={"run_id": ids}):
+            of_run[found.run_id].append(found)
+        for seen in of_store:
+            seen.__dict__[name] = of_run[seen.run_id]  # where `cached_property` keeps what it has read
 
 
 def _is_autopsy(run: RunRow) -> bool:

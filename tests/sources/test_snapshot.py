@@ -8,9 +8,11 @@ import sys
 import pytest
 
 from smithers_nb.errors import AmbiguousRunId, RunNotFound
+from smithers_nb.model.rows import RunRow
 from smithers_nb.model.vocabulary import NOISE_EVENTS
+from smithers_nb.resources import example_store
 from smithers_nb.sources.locate import open_source
-from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.snapshot import Snapshot, snapshots
 
 TABLES = (
     "run nodes attempts events agent_events approvals questions tasks tool_calls tokens "
@@ -129,3 +131,17 @@ def test_one_run_needs_no_pandas(store):
     )
     done = subprocess.run([sys.executable, "-c", script, str(store("test-writer"))], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_many_at_once_are_the_same_as_one_by_one():
+    """Snapshots that were read in one pass hold the same rows as each read for itself, and need fewer queries than there are runs."""
+    source = open_source(example_store())
+    runs = source.rows(RunRow)
+    asked: list[str] = []
+    fetch = source.file.fetch
+    source.file.fetch = lambda sql, params=(): asked.append(sql) or fetch(sql, params)
+    taken = snapshots(source, runs)
+    assert len(taken) == len(runs) > len(asked)
+    for run_id, seen in taken.items():
+        alone = Snapshot(source, run_id)
+        assert all(getattr(seen, name) == getattr(alone, name) for name in ["run", "nodes", "attempts", "approvals", "questions", "tasks"])

@@ -135,6 +135,9 @@ def without_secrets(arguments: Iterable[str]) -> list[str]:
     afterwards leaves a line that runs with the replacement as its input.
     """
     words = [FILL_IN if redact(word) != word else word for word in arguments]
+    whole = shlex.join(words)
+    if redact(whole) == whole:
+        return words
     for position in range(1, len(words)):  # what stands before an argument may make a secret of it
         before, line = shlex.join(words[:position]), shlex.join(words[: position + 1])
         if redact(line) != f"{redact(before)}{line[len(before) :]}":

@@ -1,27 +1,29 @@
 """Everything that waits for a person in a store, of whichever engine: what is asked, since when, what follows, and how to decide it.
 
-Gets a source and gives one request per gate or question, oldest first. What keeps a single run from going on is told by `blockers`; this
-is the same for all runs at once, with the consequence of each answer.
+`asked_of` is the one place that says what a run asks of a person; `human inbox` lists it for all runs as requests, oldest first, with the
+consequence of each answer, and `inbox` as the ASK and APPROVE part of what needs somebody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.state import waiting
 from smithers_nb.diagnosis.state.conditions import Case, asks_to_repeat
+from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.session import session_course
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.rows import ApprovalRow, QuestionRow, RunRow
 from smithers_nb.model.timestamps import when
+from smithers_nb.model.verdict import Blocker
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 from smithers_nb.sources.base import AllBut
-from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.snapshot import snapshots
 from smithers_nb.sources.stores.json_text import as_object, loads
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Blocker
     from smithers_nb.sources.base import Source
 
 DENIED: Final = {
@@ -33,6 +35,26 @@ DENIED: Final = {
 
 _UNKNOWN: Final = "the run goes on or fails, as its workflow says"
 _PARKED: Final = "waiting-approval"
+_SESSIONS: Final = "sessions"
+
+SESSION_ASKS: Final = "waiting"
+"""Status of a session whose last record is a question; no process is known to run it, so it counts as over everywhere else."""
+
+_LEFT_MS: Final = 24 * 3_600_000
+"""A question in a session that is older was left with the session."""
+
+
+class Asked(NamedTuple):
+    """What a run asks of a person: what it waits for, and the question or gate that says so, where there is a row of it."""
+
+    case: Case
+    blocker: Blocker
+    row: QuestionRow | ApprovalRow | None = None
+
+    @property
+    def kind(self) -> Literal["ASK", "APPROVE"]:
+        """Whether it wants an answer, or a yes or no."""
+        return "ASK" if self.blocker.kind == "waiting-human" else "APPROVE"
 
 
 class Request(Finding):
@@ -68,23 +90,48 @@ def requests(source: Source, now: int) -> list[Request]:
         source: A store, or several of one place.
         now: Epoch milliseconds, for the ages.
     """
-    runs = {run.run_id: run for run in source.rows(RunRow, only={"status": AllBut(TERMINAL_STATUSES)})}
+    runs = {run.run_id: run for run in source.rows(RunRow, only={"status": AllBut(TERMINAL_STATUSES - {SESSION_ASKS})})}
     asking = {
         *(gate.run_id for gate in source.rows(ApprovalRow, only={"status": ["requested"]})),
         *(question.run_id for question in source.rows(QuestionRow, only={"status": ["pending"]})),
-        *(run.run_id for run in runs.values() if run.status == _PARKED),
+        *(run.run_id for run in runs.values() if run.status in {_PARKED, SESSION_ASKS}),
     }
-    found = [item for run_id in asking & runs.keys() for item in _of_run(Case(Snapshot(source, run_id), now))]
+    waiting_runs = [runs[run_id] for run_id in asking & runs.keys()]
+    return requests_of(Case(seen, now) for seen in snapshots(source, waiting_runs).values())
+
+
+def requests_of(cases: Iterable[Case]) -> list[Request]:
+    """List what these runs ask of people, oldest first."""
+    found = [_request(asked) for case in cases for asked in asked_of(case)]
     return sorted(found, key=lambda item: (item.requested_at or 0, item.run_id, item.node_id))
 
 
-def _of_run(case: Case) -> Iterator[Request]:
+def asked_of(case: Case) -> Iterator[Asked]:
+    """List the questions and gates of a run that wait for a person; none of a run that is over."""
+    if case.snapshot.source.kind == _SESSIONS:
+        yield from _of_session(case)
+        return
     questions = {(question.node_id, question.iteration or 0): question for question in case.open_questions}
     gates = {(gate.node_id, max(gate.iteration, 0)): gate for gate in case.open_gates}
     for blocker in waiting.questions(case):
-        yield _question(case, blocker, questions[blocker.node_id or "", blocker.iteration])
+        yield Asked(case, blocker, questions[blocker.node_id or "", blocker.iteration])
     for blocker in waiting.approvals(case):
-        yield _gate(case, blocker, gates.get((blocker.node_id or "", blocker.iteration)))
+        yield Asked(case, blocker, gates.get((blocker.node_id or "", blocker.iteration)))
+
+
+def _of_session(case: Case) -> Iterator[Asked]:
+    """List the question that an agent asked in its CLI; one of days ago was left, and an open permission prompt leaves no record."""
+    since = case.last_activity or 0
+    course = session_course(case.snapshot)
+    if course is not None and health(case.snapshot, case.now)[0] == "blocked" and case.now - since <= _LEFT_MS:
+        lines = course.advice.commands if course.advice else ()
+        yield Asked(case, Blocker(kind="waiting-human", since=since, reason=course.summary, commands=lines))
+
+
+def _request(asked: Asked) -> Request:
+    if isinstance(asked.row, QuestionRow):
+        return _question(asked.case, asked.blocker, asked.row)
+    return _gate(asked.case, asked.blocker, asked.row)
 
 
 def _question(case: Case, blocker: Blocker, row: QuestionRow) -> Request:
@@ -109,10 +156,10 @@ def _gate(case: Case, blocker: Blocker, row: ApprovalRow | None) -> Request:
         consequences = ("Answer: the run goes on with it",)
     return Request(
         **_common(case, blocker),
-        kind="gate",
+        kind="ask" if case.snapshot.source.kind == _SESSIONS else "gate",
         prompt=(row and row.title) or blocker.node_id or blocker.reason,
         summary=(row and row.summary) or ("" if row and row.title else blocker.reason),
-        options=["approve", "deny"],
+        options=None if blocker.kind == "waiting-human" else ["approve", "deny"],
         consequences=consequences,
     )
 

@@ -310,7 +310,7 @@ def _uri(path: Path, options: str) -> str:
 def _stat(path: str) -> tuple[int, ...] | None:
     """Identity, size and time of a file; the time of a `-shm` is left out, because readers touch it too."""
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116  # several times per query
     except OSError:
         return None
     return (found.st_ino,) if path.endswith("-shm") else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -7,7 +7,7 @@ has been idle for a day is cancelled rather than resumed, leftovers of smoke tes
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from smithers_nb.diagnosis.history.recurrence import signatures_table
 from smithers_nb.diagnosis.history.repair_loops import repair_loops
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
-from smithers_nb.diagnosis.state.inbox import requests
+from smithers_nb.diagnosis.state.inbox import requests_of
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.errors import SmithersNbError
 from smithers_nb.model.finding import with_texts
@@ -29,7 +29,7 @@ from smithers_nb.model.timestamps import span
 from smithers_nb.model.vocabulary import Health, is_terminal, logical_id
 from smithers_nb.redact import redact, redact_value, short_line
 from smithers_nb.sources.locate import open_source
-from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.snapshot import Snapshot, snapshots
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.fleet.results import Action, Flaky, FleetRun, Lost, QuotaWindow, Recurring, Sweep, Waiting
 from smithers_nb.workflows.monitor.gather import is_monitor
@@ -95,13 +95,9 @@ def sweep(projects: Iterable[str] | None, now: int, stale_minutes: float = 15) -
 
 def _together(found: Sequence[Sweep], problems: Iterable[str], now: int, stale_minutes: float) -> Sweep:
     runs = tuple(run for one in found for run in one.runs)
-    twice = (
-        {run.run_id for run in runs if sum(other.run_id == run.run_id for one in found for other in one.runs) > 1}
-        if len(found) > 1
-        else set()
-    )
+    times = Counter(run.run_id for run in runs)
     buckets = {
-        bucket: tuple(f"{run.project}:{run.run_id}" if run.run_id in twice else run.run_id for run in runs if run.bucket == bucket)
+        bucket: tuple(f"{run.project}:{run.run_id}" if times[run.run_id] > 1 else run.run_id for run in runs if run.bucket == bucket)
         for bucket in get_args(Health)
     }
     urgency = {(run.project, run.run_id): _URGENCY.index(run.bucket) for run in runs}
@@ -130,7 +126,8 @@ def _of_project(source: Source, now: int, stale_minutes: float) -> Sweep:
     tokens = source.rows(TokenRow)
     masked = {attempt.run_id for attempt in attempts if was_masked(attempt)}
     said: dict[str, FailureRow] = {row.run_id: row for row in failures if row.node_id is not None}
-    cases = {run.run_id: Case(Snapshot(source, run.run_id), now) for run in runs if not is_terminal(run.status)}
+    active = [run for run in runs if not is_terminal(run.status)]
+    cases = {run_id: Case(seen, now) for run_id, seen in snapshots(source, active).items()}
     listed = []
     for run in runs:
         case = cases.get(run.run_id)
@@ -149,7 +146,7 @@ def _of_project(source: Source, now: int, stale_minutes: float) -> Sweep:
         loops=repair_loops(runs, failures),
         flaky=tuple(_flaky(project, runs, attempts)),
         lost=tuple(_lost(project, runs, attempts, tokens, failures)),
-        waiting=tuple(_waiting(project, requests(source, now), now)),
+        waiting=tuple(_waiting(project, requests_of(cases.values()), now)),
         quotas=tuple(_quotas(project, cases.values(), now)),
     )
 

@@ -12,33 +12,26 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.state import waiting
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.inbox import SESSION_ASKS, Asked, asked_of
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.rows import OutputRow, RunRow
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.redact import redact, short_line
-from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.sources.snapshot import Snapshot, snapshots
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.monitor.gather import is_monitor
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.attention import Mark
     from smithers_nb.model.rows import FailureRow
-    from smithers_nb.model.verdict import Blocker
     from smithers_nb.sources.base import Source
 
 Kind = Literal["ASK", "APPROVE", "FAILED"]
 
 _ORDER: Final[dict[Kind, int]] = {"ASK": 0, "APPROVE": 1, "FAILED": 2}
 _WORDS: Final = 600
-_SESSIONS: Final = "sessions"
-_ASKS: Final = "waiting"
-"""Status of a session whose last record is a question; no process is known to run it, so it counts as over everywhere else."""
-
-_LEFT_MS: Final = 24 * 3_600_000
-"""A question in a session that is older was left with the session."""
 
 _EXPLAINED: Final = 25
 """Failures whose advice is worked out, the newest ones; the others are pointed to `why`."""
@@ -84,10 +77,10 @@ def needs(source: Source, now: int, *, since_ms: int = 0, marks: Iterable[Mark] 
     Raises:
         SourceVanished: The store is gone.
     """
-    runs = [run for run in source.rows(RunRow) if not is_monitor(run) and (run.started_at or run.created_at or 0) <= now]
-    active = [run for run in runs if not is_terminal(run.status) or run.status == _ASKS]
-    found = [need for run in active for need in _of_active(Case(Snapshot(source, run.run_id), now))]
-    found += _failures(source, runs, now, since_ms)
+    runs = [run for run in source.rows(RunRow) if (run.started_at or run.created_at or 0) <= now]
+    active = [run for run in runs if not is_terminal(run.status) or run.status == SESSION_ASKS]
+    found = [need for seen in snapshots(source, active).values() for need in _of_active(Case(seen, now))]
+    found += _failures(source, [run for run in runs if not is_monitor(run)], now, since_ms)
     kept = list(marks)
     marked = [_marked(need, kept, now) for need in found]
     return sorted(marked, key=lambda need: (_ORDER[need.kind], need.since or 0, need.run_id))
@@ -95,32 +88,22 @@ def needs(source: Source, now: int, *, since_ms: int = 0, marks: Iterable[Mark] 
 
 def _of_active(case: Case) -> Iterator[Need]:
     """List what a run that has not ended asks of people; that it is stuck is a failure nobody wrote down."""
-    if case.snapshot.source.kind == _SESSIONS:
-        yield from _of_session(case)
+    asked = list(asked_of(case))
+    yield from map(_asked, asked)
+    if asked or is_terminal(case.run.status) or is_monitor(case.run):
         return
-    asked = [*waiting.questions(case), *(blocker for blocker in waiting.approvals(case) if blocker.kind == "waiting-human")]
-    gates = [blocker for blocker in waiting.approvals(case) if blocker.kind != "waiting-human"]
-    for kind, blockers in (("ASK", asked), ("APPROVE", gates)):
-        for blocker in blockers:
-            yield _asked(case, blocker, "ASK" if kind == "ASK" else "APPROVE")
-    bucket, reason = ("", "") if asked or gates else health(case.snapshot, case.now)
+    bucket, reason = health(case.snapshot, case.now)
     if bucket in {"stuck", "failed"}:
         yield _stuck(case, reason)
 
 
-def _of_session(case: Case) -> Iterator[Need]:
-    """List the question that an agent asked in its CLI; one of days ago was left, and an open permission prompt leaves no record."""
-    since = case.last_activity or 0
-    if health(case.snapshot, case.now)[0] == "blocked" and case.now - since <= _LEFT_MS:
-        why = explain(case.snapshot, now=case.now)
-        yield _need(case, "ASK", what=why.summary, consequence="until then the session waits", since=since, commands=why.commands)
-
-
-def _asked(case: Case, blocker: Blocker, kind: Kind) -> Need:
-    then = "the run waits, and nothing else of it goes on" if case.is_parked else "this part of the run waits; the rest goes on"
+def _asked(asked: Asked) -> Need:
+    case, blocker = asked.case, asked.blocker
+    alone = case.is_parked or is_terminal(case.run.status)
+    then = "the run waits, and nothing else of it goes on" if alone else "this part of the run waits; the rest goes on"
     return _need(
         case,
-        kind,
+        asked.kind,
         node_id=blocker.node_id,
         iteration=blocker.iteration,
         what=redact(blocker.reason),
@@ -154,6 +137,7 @@ def _failures(source: Source, runs: Sequence[RunRow], now: int, since_ms: int) -
         if row.run_id in failed and (row.node_id is not None or row.run_id not in told):
             told[row.run_id] = row
     inputs = {row.run_id: row.row for row in source.rows(OutputRow, only={"node_id": ["input"]})} if failed else {}
+    last = _last_successes(runs, inputs)
     groups: dict[tuple[str | None, str], list[RunRow]] = {}
     for run in failed.values():
         if run.parent_run_id not in failed:  # a child that failed is a part of its parent's failure
@@ -162,7 +146,7 @@ def _failures(source: Source, runs: Sequence[RunRow], now: int, since_ms: int) -
     newest_first = sorted(groups.items(), key=lambda item: -max(_ended(run) for run in item[1]))
     for place, ((_, signature), members) in enumerate(newest_first):
         members.sort(key=_ended, reverse=True)
-        succeeded = all(_succeeded_since(run, runs, inputs) for run in members)
+        succeeded = all(last.get((run.workflow, inputs.get(run.run_id)), 0) > (run.started_at or 0) for run in members)
         yield _failure(source, members, signature, told.get(members[0].run_id), now, explained=place < _EXPLAINED, succeeded=succeeded)
 
 
@@ -209,15 +193,14 @@ def _need(case: Case, kind: Kind, *, since: int | None, **about: object) -> Need
     return Need(**(common | about))  # type: ignore[arg-type]  # its own fields by name
 
 
-def _succeeded_since(run: RunRow, runs: Iterable[RunRow], inputs: dict[str, str | None]) -> bool:
-    """Return whether a later run of the same workflow finished with the same input."""
-    return any(
-        other.status == "finished"
-        and other.workflow == run.workflow
-        and (other.started_at or 0) > (run.started_at or 0)
-        and inputs.get(other.run_id) == inputs.get(run.run_id)
-        for other in runs
-    )
+def _last_successes(runs: Iterable[RunRow], inputs: dict[str, str | None]) -> dict[tuple[str | None, str | None], int]:
+    """Map workflow and input to when the last run that finished was started."""
+    last: dict[tuple[str | None, str | None], int] = {}
+    for run in runs:
+        if run.status == "finished":
+            about = (run.workflow, inputs.get(run.run_id))
+            last[about] = max(last.get(about, 0), run.started_at or 0)
+    return last
 
 
 def _marked(need: Need, marks: Iterable[Mark], now: int) -> Need:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smithers_nb.diagnosis.state.inbox import requests
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.attention import Mark, add_mark, marks_of
 from smithers_nb.engine.location import Location
@@ -85,3 +86,19 @@ def test_marks_are_kept_in_our_journal(tmp_path):
                 add_mark(connection, mark)
         with journal.reading() as connection:
             assert marks_of(connection, ["/a.db"]) == marks[::-1]
+
+
+def test_asks_and_approvals_are_those_of_the_human_inbox(fleet):
+    """What `human inbox` lists is the ASK and APPROVE part of the attention list, with the same commands."""
+    source = open_source(fleet)
+    asked = {(item.run_id, item.node_id): set(item.commands) for item in requests(source, NOW)}
+    found = {(need.run_id, need.node_id): need for need in needs(source, NOW) if need.kind != "FAILED"}
+    assert asked.keys() == found.keys()
+    assert all(set(need.commands) | set(need.alternatives) >= asked[key] for key, need in found.items())
+
+
+def test_a_gate_of_a_monitor_needs_a_person_too(changed):
+    """A monitor that waits for a decision is in the list; that it failed or is stuck is nobody's business."""
+    store = changed("update _smithers_runs set workflow_name = 'monitor' where run_id in ('release-gate-035', 'release-gate-044')")
+    found = needs(open_source(store), NOW)
+    assert {need.kind for need in found if need.run_id in {"release-gate-035", "release-gate-044"}} == {"APPROVE"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smithers_nb.diagnosis.state.inbox import requests
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.monitor.attention import needs
 from smithers_nb.workflows.monitor.stages import look
@@ -43,4 +44,6 @@ def test_a_question_needs_a_person_for_a_day(tmp_path):
     source = open_source(f"sessions:{tmp_path}")
     (need,) = needs(source, WRITTEN + HOUR)
     assert (need.kind, need.run_id, need.commands) == ("ASK", "asks.jsonl", (f"claude --resume {SESSION}",))
-    assert needs(source, WRITTEN + 48 * HOUR) == []
+    (asked,) = requests(source, WRITTEN + HOUR)
+    assert (asked.kind, asked.run_id, asked.commands, asked.options) == ("ask", "asks.jsonl", need.commands, None)
+    assert needs(source, WRITTEN + 48 * HOUR) == requests(source, WRITTEN + 48 * HOUR) == []
