@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.work_items import bead_agents, bead_texts
+from smithers_nb.engine.journal.work_items import bead_agents, bead_leases, bead_texts
 from smithers_nb.errors import RunNotFound
+from smithers_nb.ledger import breaker, summaries
 from smithers_nb.ledger.items import set_agent
 from smithers_nb.ledger.transition import append, locked, transition
 from smithers_nb.model.failure_codes import reason as failure
@@ -52,8 +53,10 @@ def agent_completed(  # noqa: PLR0913  # what a container reports
     set_agent(connection, agent_id, status="idle", hook_bead_id=None, last_activity_at_ms=at)
     if bead_id is None:
         return
+    end_lease(connection, bead_id)
     append(connection, bead_id, "agent_exited", actor=agent_id, at=at, agent_id=agent_id, metadata={"status": status, "reason": reason})
     if status == "completed":
+        breaker.succeeded(connection, breaker.working(agent_id))
         return
     details: dict[str, Any] = {"agent_id": agent_id, "exit_status": status, "reason": reason or _NOBODY_SAID, "role": agent.role}
     details |= {
@@ -65,7 +68,9 @@ def agent_completed(  # noqa: PLR0913  # what a container reports
         details |= {"reason": reason[:MAX_INLINE], "reason_ref": keep_text(connection, reason)}
     if log:
         details["log_tail_ref"] = keep_text(connection, log)
+    breaker.failed(ledger, connection, breaker.working(agent_id), reason or _NOBODY_SAID, breaker.CRASHES)
     transition(ledger, connection, bead_id, "failed", actor="container", agent_id=agent_id, reason=failure("agent_crashed", **details))
+    summaries.summarise(ledger, connection, bead_id)
 
 
 def submit_work(ledger: Ledger, connection: sa.Connection, agent_id: str) -> str:
@@ -73,8 +78,62 @@ def submit_work(ledger: Ledger, connection: sa.Connection, agent_id: str) -> str
     agent = find_agent(connection, agent_id)
     bead_id = str(agent.hook_bead_id)
     transition(ledger, connection, bead_id, "in_review", actor=agent_id, agent_id=agent_id)
-    set_agent(connection, agent_id, status="idle", hook_bead_id=None, last_activity_at_ms=ledger.now())
+    _let_go(ledger, connection, agent_id, bead_id)
+    breaker.succeeded(connection, breaker.working(agent_id))
     return bead_id
+
+
+def finish_work(ledger: Ledger, connection: sa.Connection, agent_id: str, *, commits: int, commit: str | None = None) -> bool:
+    """Take an agent's word that its work is done, when something shows it.
+
+    Args:
+        ledger: Gives the time.
+        connection: A transaction of `Ledger.writing`.
+        agent_id: The agent.
+        commits: Commits that were found since it began.
+        commit: The commit that it says it has shipped; None when it says nothing of one.
+
+    Returns:
+        Whether the work is in review now; otherwise it has failed, because nothing was done or what is stated is not there.
+    """
+    if commits > 0:
+        submit_work(ledger, connection, agent_id)
+        return True
+    bead_id = str(find_agent(connection, agent_id).hook_bead_id)
+    if commit:
+        why = failure("shipped_without_commit", evidence=f"the commit {commit} is nowhere", commit=commit)
+    else:
+        why = failure("closed_without_work", evidence="no commit since the work began", agent_id=agent_id)
+    transition(ledger, connection, bead_id, "failed", actor="refinery", agent_id=agent_id, reason=why)
+    _let_go(ledger, connection, agent_id, bead_id)
+    return False
+
+
+def take_lease(ledger: Ledger, connection: sa.Connection, bead_id: str, holder: str, ttl_ms: int) -> None:
+    """Write who holds a bead, and until when without a heartbeat."""
+    at = ledger.now()
+    end_lease(connection, bead_id)
+    times = {"granted_at_ms": at, "heartbeat_at_ms": at, "expires_at_ms": at + ttl_ms, "ttl_ms": ttl_ms}
+    connection.execute(bead_leases.insert().values(bead_id=bead_id, holder=holder, **times))
+
+
+def renew_lease(ledger: Ledger, connection: sa.Connection, agent_id: str) -> bool:
+    """Take an agent's heartbeat; return whether it still holds a lease."""
+    at = ledger.now()
+    set_agent(connection, agent_id, last_activity_at_ms=at)
+    mine = bead_leases.update().where(bead_leases.c.holder == agent_id)
+    values = {"heartbeat_at_ms": at, "expires_at_ms": at + bead_leases.c.ttl_ms, "warned_at_ms": None}
+    return connection.execute(mine.values(values)).rowcount > 0
+
+
+def end_lease(connection: sa.Connection, bead_id: str) -> None:
+    """Forget who holds a bead."""
+    connection.execute(bead_leases.delete().where(bead_leases.c.bead_id == bead_id))
+
+
+def _let_go(ledger: Ledger, connection: sa.Connection, agent_id: str, bead_id: str) -> None:
+    set_agent(connection, agent_id, status="idle", hook_bead_id=None, last_activity_at_ms=ledger.now())
+    end_lease(connection, bead_id)
 
 
 def give_back(ledger: Ledger, connection: sa.Connection, bead_id: str, *, actor: str, note: str) -> None:
@@ -88,7 +147,7 @@ def give_back(ledger: Ledger, connection: sa.Connection, bead_id: str, *, actor:
     holder = locked(connection, bead_id).assignee
     transition(ledger, connection, bead_id, "open", actor=actor, reason=failure("given_back", actor=actor, note=note))
     if holder:
-        set_agent(connection, holder, status="idle", hook_bead_id=None)
+        _let_go(ledger, connection, holder, bead_id)
 
 
 def find_agent(connection: sa.Connection, agent_id: str) -> Any:

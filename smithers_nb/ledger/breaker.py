@@ -20,6 +20,15 @@ LIMIT: Final = 20
 PAUSE_MS: Final = 30 * 60_000
 
 
+CRASHES: Final = 3
+"""Crashes of one agent within the window after which it gets no work for a while."""
+
+
+def working(agent_id: str) -> str:
+    """Name the action of an agent at work, whose breaker its crashes open."""
+    return f"agent:{agent_id}"
+
+
 def refusal(ledger: Ledger, connection: sa.Connection, action: str) -> FailureReason | None:
     """Return why an action is paused; None while it is allowed."""
     row = connection.execute(sa.select(breakers).where(breakers.c.action == action)).first()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.work_items import bead_links, beads, convoys
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from smithers_nb.ledger.store import Ledger
 
 _NAMED = 5
+LANDS: Final = "lands"
+"""Link from a merge request to the convoy whose feature branch it merges."""
 
 
 def recount(ledger: Ledger, connection: sa.Connection, bead_id: str, actor: str) -> None:
@@ -23,7 +26,7 @@ def recount(ledger: Ledger, connection: sa.Connection, bead_id: str, actor: str)
         .where(bead_links.c.bead_id == bead_id, bead_links.c.type == "tracks")
     )
     for convoy_id in sorted(connection.execute(query).scalars()):
-        _settle(ledger, connection, convoy_id, actor)
+        settle(ledger, connection, convoy_id, actor)
 
 
 def counts(connection: sa.Connection, convoy_id: str) -> dict[str, int]:
@@ -50,15 +53,25 @@ def listed(connection: sa.Connection) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(query.order_by(beads.c.created_at_ms.desc(), convoys.c.bead_id))]  # noqa: SLF001
 
 
-def _settle(ledger: Ledger, connection: sa.Connection, convoy_id: str, actor: str) -> None:
+def landed_by(connection: sa.Connection, mr_id: str) -> str | None:
+    """Return the convoy that a merge request lands; None when it lands none."""
+    query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id == mr_id, bead_links.c.type == LANDS)
+    found = connection.execute(query).scalar()
+    return None if found is None else str(found)
+
+
+def settle(ledger: Ledger, connection: sa.Connection, convoy_id: str, actor: str) -> None:
+    """Count a convoy anew, and let it land or fail when it is done; one with a feature branch lands when that is merged."""
     from smithers_nb.ledger.transition import transition
 
     connection.execute(sa.select(convoys.c.bead_id).where(convoys.c.bead_id == convoy_id).with_for_update()).one()
     count = counts(connection, convoy_id)
     status = status_of(count)
+    if status == "landed" and not _merged(connection, convoy_id):
+        status = "active"
     landed = ledger.now() if status == "landed" else None
     connection.execute(convoys.update().where(convoys.c.bead_id == convoy_id).values(**count, status=status, landed_at_ms=landed))
-    now = connection.execute(sa.select(beads.c.status).where(beads.c.bead_id == convoy_id)).scalar_one()
+    now, ended = connection.execute(sa.select(beads.c.status, beads.c.reason_json).where(beads.c.bead_id == convoy_id)).one()
     if status == "landed" and now != "closed":
         if now == "failed":
             _reopen(ledger, connection, convoy_id, actor)
@@ -66,8 +79,18 @@ def _settle(ledger: Ledger, connection: sa.Connection, convoy_id: str, actor: st
     elif status in ("landed_with_failures", "failed") and now not in ("closed", "failed"):
         why = reason("convoy_members_failed", **count, members=_failed_members(connection, convoy_id))
         transition(ledger, connection, convoy_id, "failed", actor=actor, reason=why)
-    elif status == "active" and now == "failed":
+    elif status == "active" and now == "failed" and orjson.loads(ended or "{}").get("code") == "convoy_members_failed":
         _reopen(ledger, connection, convoy_id, actor)
+
+
+def _merged(connection: sa.Connection, convoy_id: str) -> bool:
+    """Say whether a convoy has no feature branch, or a merge request has merged it."""
+    metadata = connection.execute(sa.select(beads.c.metadata_json).where(beads.c.bead_id == convoy_id)).scalar_one()
+    if not orjson.loads(metadata).get("feature_branch"):
+        return True
+    joined = bead_links.join(beads, beads.c.bead_id == bead_links.c.bead_id)
+    query = sa.select(beads.c.bead_id).select_from(joined).where(bead_links.c.depends_on_id == convoy_id, bead_links.c.type == LANDS)
+    return connection.execute(query.where(beads.c.status == "closed")).first() is not None
 
 
 def _reopen(ledger: Ledger, connection: sa.Connection, convoy_id: str, actor: str) -> None:

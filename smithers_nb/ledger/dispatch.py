@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.work_items import bead_agents, bead_dispatches, beads
-from smithers_nb.ledger import breaker
+from smithers_nb.engine.journal.work_items import bead_agents, bead_dispatches, bead_events, beads
+from smithers_nb.ledger import breaker, summaries
+from smithers_nb.ledger.agents import end_lease, take_lease
 from smithers_nb.ledger.items import set_agent
-from smithers_nb.ledger.transition import append, locked, transition
+from smithers_nb.ledger.transition import append, locked, note, transition
 from smithers_nb.model.failure_codes import reason
 
 if TYPE_CHECKING:
@@ -58,20 +59,32 @@ def ready_at(row: Any) -> int:
     return pause
 
 
-def dispatch(ledger: Ledger, bead_id: str, agent_id: str, launch: Launcher) -> bool:
+def dispatch(ledger: Ledger, bead_id: str, agent_id: str, launch: Launcher, *, lease_ms: int | None = None) -> bool:
     """Start an agent on an open bead and write how that went.
 
     The attempt is written before the agent is started, so that a crash in between leaves it in the log as open.
 
+    Args:
+        ledger: Where the bead is.
+        bead_id: The bead.
+        agent_id: An agent of the ledger.
+        launch: Starts it.
+        lease_ms: How long the agent holds the bead without a heartbeat (`agents.renew_lease`); without it the patrol's limits count alone.
+
     Returns:
-        Whether the agent runs now. False also when somebody else took the bead, or the breaker of its rig is open.
+        Whether the agent runs now. False also when somebody else took the bead, or the breaker of its rig or of the agent is open;
+        an open breaker is written into the bead's log.
     """
     with ledger.writing() as connection:
         row = locked(connection, bead_id)
         action = f"dispatch:{row.rig_id or ''}"
-        if row.status != "open" or ledger.now() < ready_at(row) or breaker.refusal(ledger, connection, action):
+        if row.status != "open" or ledger.now() < ready_at(row):
+            return False
+        if _paused(ledger, connection, bead_id, (action, breaker.working(agent_id))):
             return False
         number = _begin(ledger, connection, row, agent_id)
+        if lease_ms is not None:
+            take_lease(ledger, connection, bead_id, agent_id, lease_ms)
     try:
         started = launch(bead_id, agent_id)
     except Exception as error:  # noqa: BLE001  # whatever a launcher raises is why the agent did not start
@@ -80,6 +93,18 @@ def dispatch(ledger: Ledger, bead_id: str, agent_id: str, launch: Launcher) -> b
         _end(ledger, connection, bead_id, number, started)
         (breaker.succeeded(connection, action) if started.ok else breaker.failed(ledger, connection, action, started.error))
         return started.ok
+
+
+def _paused(ledger: Ledger, connection: sa.Connection, bead_id: str, actions: tuple[str, ...]) -> bool:
+    """Say whether one of the actions is paused, and write why into the bead's log, once for each pause."""
+    refused = [why for action in actions if (why := breaker.refusal(ledger, connection, action)) is not None]
+    if not refused:
+        return False
+    newest = sa.select(bead_events.c.event_type, bead_events.c.reason).where(bead_events.c.bead_id == bead_id)
+    last = connection.execute(newest.order_by(bead_events.c.seq.desc()).limit(1)).one()
+    if tuple(last) != ("dispatch_paused", refused[0].message):
+        note(connection, bead_id, "dispatch_paused", refused[0], actor="scheduler", at=ledger.now())
+    return True
 
 
 def attempts(connection: sa.Connection, bead_id: str) -> list[Any]:
@@ -117,6 +142,7 @@ def _end(ledger: Ledger, connection: sa.Connection, bead_id: str, number: int, s
     connection.execute(
         bead_agents.update().where(bead_agents.c.hook_bead_id == bead_id).values(status="idle", hook_bead_id=None, last_activity_at_ms=at)
     )
+    end_lease(connection, bead_id)
     if row.dispatch_attempts >= MAX_ATTEMPTS:
         exhaust(ledger, connection, row)
         return
@@ -140,6 +166,7 @@ def exhaust(ledger: Ledger, connection: sa.Connection, row: Any) -> None:
         distinct_errors=len({_error(one) for one in tried}),
     )
     transition(ledger, connection, row.bead_id, "failed", actor="scheduler", reason=why)
+    summaries.summarise(ledger, connection, row.bead_id)
 
 
 def _error(attempt: Any) -> str:

@@ -1,4 +1,4 @@
-"""The patrol: work that nobody does any more, work that takes too long, agents that are lost, reviews that nobody works on.
+"""The patrol: work that nobody does any more or too long, leases that ran out, agents that crash or are lost, reviews without anybody.
 
 Two patrols at once do no harm: each bead is taken in a transaction of its own and looked at again under its lock.
 """
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.work_items import bead_agents, bead_events, beads
+from smithers_nb.engine.journal.work_items import bead_agents, bead_events, bead_leases, beads
+from smithers_nb.ledger import breaker, triage
+from smithers_nb.ledger.agents import end_lease
 from smithers_nb.ledger.dispatch import MAX_ATTEMPTS
 from smithers_nb.ledger.items import set_agent
-from smithers_nb.ledger.transition import locked, transition
+from smithers_nb.ledger.transition import HELD, append, locked, transition
 from smithers_nb.model.failure_codes import reason
 
 if TYPE_CHECKING:
@@ -24,11 +26,15 @@ STALE_HOOK_MS: Final = 30 * 60_000
 ORPHANED_REVIEW_MS: Final = 30 * 60_000
 DEFAULT_TIMEOUT_MS: Final = 4 * 3_600_000
 MAX_LOST: Final = 3
+GRACE: Final = 2
+"""Lifetimes of a lease that pass after its end before the work is taken back."""
+
+CRASH_LOOP: Final = "crash_loop"
 _MINUTE: Final = 60_000
 
 
 class Finding(NamedTuple):
-    """A bead that a patrol changed, and by which path."""
+    """A bead that a patrol changed or wrote about, and by which path."""
 
     bead_id: str
     path: str
@@ -40,7 +46,7 @@ def patrol(ledger: Ledger) -> list[Finding]:
     Returns:
         What was changed, in the order of the changes.
     """
-    return [*_orphans(ledger), *_timeouts(ledger), *_orphaned_reviews(ledger)]
+    return [*_orphans(ledger), *_timeouts(ledger), *_lapsed_leases(ledger), *_orphaned_reviews(ledger), *_crash_loops(ledger)]
 
 
 def started_at(connection: sa.Connection, bead_id: str) -> int | None:
@@ -61,6 +67,7 @@ def _orphans(ledger: Ledger) -> Iterator[Finding]:
                 continue
             bead = locked(connection, agent.hook_bead_id)
             set_agent(connection, agent_id, hook_bead_id=None, times_lost=agent.times_lost + 1)
+            end_lease(connection, bead.bead_id)
             path = _take_from(ledger, connection, agent, bead, idle // _MINUTE)
         if path:
             yield Finding(bead.bead_id, path)
@@ -101,7 +108,68 @@ def _timeouts(ledger: Ledger) -> Iterator[Finding]:
             why = reason("timeout", **details, timeout_minutes=_minutes(limit), elapsed_minutes=elapsed // _MINUTE)
             transition(ledger, connection, bead_id, "failed", actor="patrol", agent_id=bead.assignee, reason=why)
             connection.execute(bead_agents.update().where(bead_agents.c.hook_bead_id == bead_id).values(hook_bead_id=None, status="idle"))
+            end_lease(connection, bead_id)
         yield Finding(bead_id, "timeout")
+
+
+def _lapsed_leases(ledger: Ledger) -> Iterator[Finding]:
+    """Take work back whose lease ran out long ago; of a lease that was never renewed that is only said, because its holder may live."""
+    ended = bead_leases.c.expires_at_ms <= ledger.now()
+    with ledger.reading() as connection:
+        lapsed = list(connection.execute(sa.select(bead_leases.c.bead_id).where(ended).order_by(bead_leases.c.bead_id)).scalars())
+    for bead_id in lapsed:
+        with ledger.writing() as connection:
+            bead = locked(connection, bead_id)
+            lease = connection.execute(sa.select(bead_leases).where(bead_leases.c.bead_id == bead_id, ended)).first()
+            path = None if lease is None else _judge_lease(ledger, connection, bead, lease)
+        if path:
+            yield Finding(bead_id, path)
+
+
+def _judge_lease(ledger: Ledger, connection: sa.Connection, bead: Any, lease: Any) -> str | None:
+    at = ledger.now()
+    if bead.status not in HELD:
+        end_lease(connection, bead.bead_id)
+        return None
+    if lease.heartbeat_at_ms > lease.granted_at_ms:
+        if at < lease.expires_at_ms + GRACE * lease.ttl_ms:
+            return None
+        minutes = (at - lease.expires_at_ms) // _MINUTE
+        details = {"holder": lease.holder, "expired_minutes": minutes, "heartbeat_at": lease.heartbeat_at_ms, "never_renewed": False}
+        why = reason("lease_reclaimed", **details)
+        transition(ledger, connection, bead.bead_id, "open", actor="patrol", agent_id=lease.holder, reason=why)
+        set_agent(connection, lease.holder, status="idle", hook_bead_id=None)
+        end_lease(connection, bead.bead_id)
+        return "lease_reclaimed"
+    if lease.warned_at_ms is not None:
+        return None
+    connection.execute(bead_leases.update().where(bead_leases.c.bead_id == bead.bead_id).values(warned_at_ms=at))
+    said = "the lease ran out and was never renewed; that does not mean that its holder is gone"
+    append(connection, bead.bead_id, "lease_lapsed", actor="patrol", at=at, agent_id=lease.holder, metadata={"message": said})
+    return "lease_lapsed"
+
+
+def _crash_loops(ledger: Ledger) -> Iterator[Finding]:
+    """Ask for a decision about each agent that crashed several times; crashes that were asked about already are not counted again."""
+    since = ledger.now() - breaker.WINDOW_MS
+    failed = bead_events.c.move == "fail", bead_events.c.actor == "container", bead_events.c.created_at_ms > since
+    query = sa.select(bead_events.c.agent_id, bead_events.c.created_at_ms).where(*failed, bead_events.c.agent_id.is_not(None))
+    with ledger.reading() as connection:
+        crashes: dict[str, list[int]] = {}
+        for agent_id, at in connection.execute(query):
+            crashes.setdefault(agent_id, []).append(at)
+    for agent_id, times in sorted(crashes.items()):
+        if len(times) < breaker.CRASHES:
+            continue
+        with ledger.writing() as connection:
+            asked = triage.asked_at(connection, CRASH_LOOP, agent_id)
+            counted = sum(1 for at in times if asked is None or at > asked)
+            if counted < breaker.CRASHES:
+                continue
+            context = f"Agent {agent_id} crashed {counted} times within {breaker.WINDOW_MS // _MINUTE} minutes"
+            made = triage.request(ledger, connection, CRASH_LOOP, bead_id=None, agent_id=agent_id, context=context)
+        if made:
+            yield Finding(made, CRASH_LOOP)
 
 
 def timeout_of(bead: Any) -> int:

@@ -154,7 +154,8 @@ def _bead(row: Any) -> BeadRow:
 
 def _event(row: Any) -> BeadEventRow:
     metadata = orjson.loads(row.metadata_json)
-    why = reason_in(metadata) or (metadata["reason"] if isinstance(metadata.get("reason"), dict) else {})
+    given = (reason_in(metadata), metadata.get("reason"), metadata.get("lost"))
+    why = next((one for one in given if one and isinstance(one, dict)), {})
     fixed = row.seq, row.bead_id, row.created_at_ms, row.event_type, row.actor or row.agent_id, row.old_value, row.new_value
     said = why.get("message") or row.reason or _said(metadata)
     return BeadEventRow(*fixed, why.get("code"), said, why.get("source"), row.source_json or row.metadata_json)

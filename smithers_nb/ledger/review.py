@@ -8,10 +8,11 @@ import orjson
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.records import as_json
-from smithers_nb.engine.journal.work_items import bead_events, beads, rigs
+from smithers_nb.engine.journal.work_items import bead_agents, bead_events, bead_links, beads, rigs
+from smithers_nb.ledger import convoys
 from smithers_nb.ledger.dispatch import Launcher, Started
 from smithers_nb.ledger.items import create, set_agent, track, tracked
-from smithers_nb.ledger.transition import HELD, append, locked, transition
+from smithers_nb.ledger.transition import HELD, append, link, locked, transition
 from smithers_nb.model.failure_codes import reason
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Result = Literal["merged", "failed", "conflict", "exited", "rework"]
 _PATHS: Final = {"failed": "review_failed", "exited": "refinery_exit_without_merge"}
+MAX_LANDINGS: Final = 5
+"""Merge requests of one convoy that may fail before the convoy does."""
 
 
 def submit(ledger: Ledger, connection: sa.Connection, source_id: str, *, branch: str, pr_url: str | None = None, actor: str) -> str:  # noqa: PLR0913
@@ -45,6 +48,19 @@ def submit(ledger: Ledger, connection: sa.Connection, source_id: str, *, branch:
     return mr_id
 
 
+def submit_landing(ledger: Ledger, connection: sa.Connection, convoy_id: str, *, branch: str, rig_id: str | None, actor: str) -> str:  # noqa: PLR0913
+    """Put a convoy's feature branch into the review queue; the convoy lands when this is merged.
+
+    Returns:
+        Id of the merge request, which `lands` the convoy and is no member of it.
+    """
+    options: dict[str, Any] = {"type": "merge_request", "rig_id": rig_id, "metadata": {"branch": branch}, "created_by": actor}
+    mr_id = create(ledger, connection, f"Land {branch}", parent_id=convoy_id, **options)
+    link(connection, mr_id, convoy_id, convoys.LANDS)
+    append(connection, convoy_id, "review_submitted", actor=actor, at=ledger.now(), metadata={"mr_bead_id": mr_id, "branch": branch})
+    return mr_id
+
+
 def queue(connection: sa.Connection) -> list[str]:
     """List merge requests that wait for the refinery, oldest first."""
     query = sa.select(beads.c.bead_id).where(beads.c.type == "merge_request", beads.c.status == "open")
@@ -55,7 +71,8 @@ def start_review(ledger: Ledger, mr_id: str, agent_id: str, launch: Launcher) ->
     """Take a merge request from the queue and start the refinery on it.
 
     Returns:
-        Whether the refinery runs; otherwise the merge request has failed, with its reason, or somebody else took it.
+        Whether the refinery runs; otherwise the merge request has failed, with its reason, or somebody else took it, or its rig has no
+        review and its pull request is polled.
     """
     with ledger.writing() as connection:
         row = locked(connection, mr_id)
@@ -67,6 +84,9 @@ def start_review(ledger: Ledger, mr_id: str, agent_id: str, launch: Launcher) ->
             transition(ledger, connection, mr_id, "failed", actor="scheduler", reason=reason(path, **details))
             return False
         transition(ledger, connection, mr_id, "in_progress", actor="scheduler", agent_id=agent_id)
+        if not _reviews(connection, row):  # nobody reviews here: its pull request is polled until somebody merges it
+            transition(ledger, connection, mr_id, "in_review", actor="scheduler", agent_id=agent_id)
+            return False
         connection.execute(beads.update().where(beads.c.bead_id == mr_id).values(assignee=agent_id))
         set_agent(connection, agent_id, status="working", hook_bead_id=mr_id, last_activity_at_ms=ledger.now())
     try:
@@ -108,6 +128,23 @@ def pr_created(ledger: Ledger, connection: sa.Connection, mr_id: str, pr_url: st
     return True
 
 
+def refinery_done(ledger: Ledger, connection: sa.Connection, mr_id: str, agent_id: str, pr_url: str | None) -> bool:
+    """Take a refinery's word that it is done, with the pull request that it made, if any.
+
+    Returns:
+        Whether the pull request was taken; otherwise the merge request has failed.
+    """
+    hook = connection.execute(sa.select(bead_agents.c.hook_bead_id).where(bead_agents.c.agent_id == agent_id)).scalar_one()
+    set_agent(connection, agent_id, status="idle", hook_bead_id=None, last_activity_at_ms=ledger.now())
+    if pr_url:
+        return pr_created(ledger, connection, mr_id, pr_url, actor=agent_id)
+    if hook == mr_id:
+        complete(ledger, connection, mr_id, "exited", "it gave no pull request URL")
+        return False
+    _fail(ledger, connection, mr_id, tracked(connection, mr_id, "issue"), reason("refinery_hook_lost", agent_id=agent_id))
+    return False
+
+
 def complete(  # noqa: PLR0913  # what a refinery reports
     ledger: Ledger,
     connection: sa.Connection,
@@ -138,6 +175,8 @@ def complete(  # noqa: PLR0913  # what a refinery reports
         transition(ledger, connection, mr_id, "closed", actor="refinery", reason=said)
         if source_id:
             transition(ledger, connection, source_id, "closed", actor="refinery", reason=f"{said} ({mr_id})")
+        if convoy_id := convoys.landed_by(connection, mr_id):
+            convoys.settle(ledger, connection, convoy_id, "refinery")
         return
     if result == "conflict":
         escalation = create(ledger, connection, f"Merge conflict of {branch}", type="escalation", body=message, created_by="refinery")
@@ -190,8 +229,20 @@ def _fail(ledger: Ledger, connection: sa.Connection, mr_id: str, source_id: str 
     """Fail the merge request, say so on its source, and send the source's work back."""
     _completed(ledger, connection, mr_id, source_id, why.code, why.message)
     transition(ledger, connection, mr_id, "failed", actor="refinery", reason=why)
+    if convoy_id := convoys.landed_by(connection, mr_id):
+        _give_up_landing(ledger, connection, convoy_id, why)
     back = reason("rejected_for_rework", message=why.message, retry_count=retries(connection, source_id), mr_bead_id=mr_id)
     _send_back(ledger, connection, source_id, back)
+
+
+def _give_up_landing(ledger: Ledger, connection: sa.Connection, convoy_id: str, why: FailureReason) -> None:
+    """Fail a convoy whose landing has failed too often."""
+    landings = bead_links.join(beads, beads.c.bead_id == bead_links.c.bead_id)
+    query = sa.select(sa.func.count()).select_from(landings).where(bead_links.c.depends_on_id == convoy_id, beads.c.status == "failed")
+    failed = int(connection.execute(query.where(bead_links.c.type == convoys.LANDS)).scalar_one())
+    if failed >= MAX_LANDINGS:
+        exhausted = reason("landing_mr_exhausted", attempts=failed, last_error=why.message)
+        transition(ledger, connection, convoy_id, "failed", actor="scheduler", reason=exhausted)
 
 
 def _completed(ledger: Ledger, connection: sa.Connection, mr_id: str, source_id: str | None, result: str, message: str) -> None:  # noqa: PLR0913, PLR0917
@@ -210,4 +261,12 @@ def _missing(connection: sa.Connection, row: Any) -> tuple[str, dict[str, str]] 
         return "missing_rig_id", {}
     if connection.execute(sa.select(rigs.c.rig_id).where(rigs.c.rig_id == row.rig_id)).first() is None:
         return "missing_rig_config", {"rig_id": row.rig_id}
+    if not _reviews(connection, row) and not orjson.loads(row.metadata_json).get("pr_url"):
+        return "no_pr_url", {"agent_id": row.created_by}
     return None
+
+
+def _reviews(connection: sa.Connection, row: Any) -> bool:
+    """Say whether the rig of a merge request has a review; one does unless its configuration says otherwise."""
+    config = connection.execute(sa.select(rigs.c.config_json).where(rigs.c.rig_id == row.rig_id)).scalar_one()
+    return orjson.loads(config).get("review") is not False

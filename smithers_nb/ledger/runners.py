@@ -9,11 +9,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.ledger.agents import agent_completed, submit_work
+from smithers_nb.ledger.agents import agent_completed, finish_work, renew_lease, submit_work
 from smithers_nb.ledger.dispatch import Started, dispatch
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _TAIL: Final = 4_000
 _LOG: Final = 1_000_000
+_BEATS: Final = 3
+"""Heartbeats within the lifetime of a lease."""
 
 
 def work(  # noqa: PLR0913  # what a process is started with
@@ -33,6 +36,8 @@ def work(  # noqa: PLR0913  # what a process is started with
     environment: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     run_id: str | None = None,
+    base: str | None = None,
+    lease_s: float | None = None,
 ) -> bool:
     """Dispatch a bead to a program, wait for its end, and write what it came to.
 
@@ -45,6 +50,8 @@ def work(  # noqa: PLR0913  # what a process is started with
         environment: Its environment; the current one by default.
         timeout_s: Seconds after which it is ended and has failed.
         run_id: Run of ours that it executes, whose autopsy is linked when it fails.
+        base: Commit of the folder's repository that the work begins from; without a commit after it the work was not done.
+        lease_s: Lifetime of the agent's lease of the bead, renewed while the process lives.
 
     Returns:
         Whether the work was done and is in review now.
@@ -61,12 +68,14 @@ def work(  # noqa: PLR0913  # what a process is started with
             started.append(process)
             return Started(ok=True)
 
-        if not dispatch(ledger, bead_id, agent_id, launch):
+        if not dispatch(ledger, bead_id, agent_id, launch, lease_ms=None if lease_s is None else round(lease_s * 1_000)):
             return False
-        code, late = _wait(started[0], timeout_s)
+        code, late = _wait(started[0], timeout_s, lambda: _beat(ledger, agent_id), lease_s)
         output.seek(0)
         log = output.read(_LOG).decode("utf-8", "replace")
     with ledger.writing() as connection:
+        if code == 0 and not late and base is not None:
+            return finish_work(ledger, connection, agent_id, commits=_commits(folder, base))
         if code == 0 and not late:
             submit_work(ledger, connection, agent_id)
             return True
@@ -76,10 +85,28 @@ def work(  # noqa: PLR0913  # what a process is started with
         return False
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> tuple[int, str]:
-    """Wait for a program, and end it when its time is up: its exit status, and that it was late."""
-    try:
-        return process.wait(timeout_s), ""
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait(), f"ended after {timeout_s:g} s without a result"
+def _wait(process: subprocess.Popen[bytes], timeout_s: float | None, beat: Callable[[], None], lease_s: float | None) -> tuple[int, str]:
+    """Wait for a program, renew its lease meanwhile, and end it when its time is up: its exit status, and that it was late."""
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        pauses = [pause for pause in (left, None if lease_s is None else lease_s / _BEATS) if pause is not None]
+        try:
+            return process.wait(min(pauses, default=None)), ""
+        except subprocess.TimeoutExpired:
+            if end is not None and time.monotonic() >= end:
+                process.kill()
+                return process.wait(), f"ended after {timeout_s:g} s without a result"
+            beat()
+
+
+def _beat(ledger: Ledger, agent_id: str) -> None:
+    with ledger.writing() as connection:
+        renew_lease(ledger, connection, agent_id)
+
+
+def _commits(folder: Path | None, base: str) -> int:
+    """Count the commits of a repository since one of its commits."""
+    command = ["git", "rev-list", "--count", f"{base}..HEAD"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603  # git itself, and a commit
+    return int(done.stdout) if done.returncode == 0 else 0

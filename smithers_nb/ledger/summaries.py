@@ -52,7 +52,7 @@ def why_eligible(reason: FailureReason) -> str | None:
 
 
 def summarise(ledger: Ledger, connection: sa.Connection, bead_id: str, write: Writer | None = None) -> str | None:
-    """Write the summary of a bead's newest failure, once, and return it; None when it needs none.
+    """Write the summary of a bead's newest failure, once, and return it; a provider's replaces the deterministic one. None for no need.
 
     Args:
         ledger: Gives the time.
@@ -66,9 +66,10 @@ def summarise(ledger: Ledger, connection: sa.Connection, bead_id: str, write: Wr
         return None
     query = sa.select(sa.func.max(bead_events.c.seq)).where(bead_events.c.bead_id == bead_id, bead_events.c.move == "fail")
     seq = connection.execute(query).scalar_one()
-    known: str | None = connection.execute(sa.select(bead_summaries.c.text).where(bead_summaries.c.event_seq == seq)).scalar()
-    if known is not None:
-        return known
+    mine = bead_summaries.c.event_seq == seq
+    known = connection.execute(sa.select(bead_summaries.c.text, bead_summaries.c.model).where(mine)).first()
+    if known is not None and (write is None or known.model == "provider"):
+        return str(known.text)
     facts = redact(_facts(reason))
     text, model = plain_words(facts), "deterministic"
     if write is not None:
@@ -77,8 +78,11 @@ def summarise(ledger: Ledger, connection: sa.Connection, bead_id: str, write: Wr
         except Exception:  # noqa: BLE001  # whatever a provider does, the deterministic words are there
             model = "deterministic"
     digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    row = {"event_seq": seq, "text": text, "model": model, "prompt_hash": digest, "at_ms": ledger.now(), "why_eligible": eligible}
-    connection.execute(bead_summaries.insert().values(row))
+    row = {"text": text, "model": model, "prompt_hash": digest, "at_ms": ledger.now(), "why_eligible": eligible}
+    if known is None:
+        connection.execute(bead_summaries.insert().values(event_seq=seq, **row))
+    else:
+        connection.execute(bead_summaries.update().where(mine).values(row))
     return text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 import sqlalchemy as sa
 
 from smithers_nb.diagnosis.beads.reasons import reason_flags
@@ -16,6 +17,7 @@ from smithers_nb.engine.journal.work_items import bead_events, bead_links, beads
 from smithers_nb.errors import ControlRefused, RunNotFound
 from smithers_nb.ledger import convoys
 from smithers_nb.model.failure_codes import fits_code
+from smithers_nb.model.failure_codes import reason as coded
 from smithers_nb.model.failure_reason import FailureReason
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ MOVES: Final[dict[tuple[str, str], str | None]] = {
 """Allowed changes of status, and the move that each is; an imported status of another system may go anywhere an open bead may."""
 
 NEEDS_TEXT: Final = frozenset({"give_back", "reopen"})
+UPWARD: Final = ("tracks", "lands")
+"""Links by which a failure is reachable from above: of a member or a merge request, and of the merge request that lands a convoy."""
 
 _WRITTEN: Final = (
     "status",
@@ -55,7 +59,7 @@ _WRITTEN: Final = (
     "last_dispatch_at_ms",
 )
 _THIS: Final = beads.c.bead_id == sa.bindparam("its_id")
-_LINKED: Final = sa.exists().where(bead_links.c.bead_id == beads.c.bead_id, bead_links.c.type == "tracks").label("linked")
+_LINKED: Final = sa.exists().where(bead_links.c.bead_id == beads.c.bead_id, bead_links.c.type.in_(UPWARD)).label("linked")
 # built once: putting a statement together takes SQLAlchemy longer than SQLite takes to execute it
 _LOCK: Final = sa.select(beads, _LINKED).where(_THIS).with_for_update(of=beads)
 _APPEND: Final = bead_events.insert().returning(bead_events.c.seq)
@@ -150,6 +154,28 @@ def append(  # noqa: PLR0913  # all but three are options by name
     return seq
 
 
+def note(  # noqa: PLR0913  # all but four are options by name
+    connection: sa.Connection,
+    bead_id: str,
+    event_type: str,
+    reason: FailureReason,
+    *,
+    actor: str,
+    at: int,
+    agent_id: str | None = None,
+    more: dict[str, Any] | None = None,
+) -> int:
+    """Write that something went wrong with a bead that keeps its status, and why.
+
+    Raises:
+        ValueError: There is no reason, or it does not fit its code.
+    """
+    if not isinstance(reason, FailureReason) or not fits_code(reason):
+        raise ValueError(f"a {event_type} needs a reason whose details are those of its code")
+    metadata = dict(more or {}) | {"reason": reason.model_dump()}
+    return append(connection, bead_id, event_type, actor=actor, at=at, agent_id=agent_id, metadata=metadata, reason=reason)
+
+
 def locked(connection: sa.Connection, bead_id: str) -> Any:
     """Read a bead and keep it from others until the transaction ends; `linked` says whether anything tracks or is tracked.
 
@@ -209,9 +235,13 @@ def _suppress(ledger: Ledger, connection: sa.Connection, row: Any, actor: str, r
     """Keep a reason that comes too late: the status stays as it is."""
     if not message_of(reason):
         return None
-    event_type = "failure_suppressed" if row.status == "failed" else "second_reason_dropped"
+    at = max(ledger.now(), row.updated_at_ms)
     metadata = {"suppressed": reason.model_dump() if isinstance(reason, FailureReason) else {"message": reason}}
-    return append(connection, row.bead_id, event_type, actor=actor, at=max(ledger.now(), row.updated_at_ms), metadata=metadata)
+    if row.status == "failed":
+        return append(connection, row.bead_id, "failure_suppressed", actor=actor, at=at, metadata=metadata)
+    kept = orjson.loads(row.reason_json)["message"] if row.reason_json else ""
+    dropped = coded("second_reason_dropped", reason=message_of(reason), kept=kept)
+    return note(connection, row.bead_id, "second_reason_dropped", dropped, actor=actor, at=at, more=metadata)
 
 
 def _link_causes(connection: sa.Connection, bead_id: str) -> None:
@@ -219,7 +249,7 @@ def _link_causes(connection: sa.Connection, bead_id: str) -> None:
     above: set[str] = set()
     level = {bead_id}
     while level:
-        query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id.in_(level), bead_links.c.type == "tracks")
+        query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id.in_(level), bead_links.c.type.in_(UPWARD))
         level = set(connection.execute(query).scalars()) - above - {bead_id}
         above |= level
     for other in sorted(above):

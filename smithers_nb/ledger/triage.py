@@ -45,6 +45,13 @@ def request(ledger: Ledger, connection: sa.Connection, kind: str, *, bead_id: st
     return create(ledger, connection, f"Triage: {kind}", body=context, labels=[LABEL], metadata=metadata, created_by="patrol")
 
 
+def asked_at(connection: sa.Connection, kind: str, agent_id: str) -> int | None:
+    """Return when a decision of a kind about an agent was asked for last, however that request ended; None when it never was."""
+    query = sa.select(beads.c.metadata_json, beads.c.created_at_ms).where(beads.c.labels_json.contains(LABEL), beads.c.type == "issue")
+    found = [(orjson.loads(text), at) for text, at in connection.execute(query)]
+    return max((at for one, at in found if (one.get("triage_type"), one.get("agent_id")) == (kind, agent_id)), default=None)
+
+
 def resolve(ledger: Ledger, connection: sa.Connection, request_id: str, action: Action, notes: str, *, actor: str = "triage") -> None:  # noqa: PLR0913
     """Carry out a decision.
 

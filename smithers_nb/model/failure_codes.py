@@ -234,7 +234,11 @@ PATHS: Final[dict[str, Path]] = {
     ),
     "blocked_without_reason": Path(0, "blocked_without_reason", "import", "Blocked, and nothing says by what", {"status": str}),
     "second_reason_dropped": Path(
-        0, "second_reason_dropped", "import", "A second reason was dropped: {reason}", {"reason": str, "kept": str}
+        0,
+        "second_reason_dropped",
+        "api",
+        "Came after the bead was closed, which keeps its first reason: {reason}",
+        {"reason": str, "kept": str},
     ),
     "close_reverted": Path(0, "close_reverted", "import", "An older export undid the close: {reason}", {"reason": str}),
     "unknown": Path(0, "unknown", "import", "No reason recorded", {}, {"text": str, "event_type": str, "status": str}),

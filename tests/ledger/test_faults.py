@@ -141,6 +141,65 @@ def test_the_patrol_does_not_recreate_what_just_failed(in_file):
     assert [bool(one) for one in made] == [True, True, True, False]
 
 
+def test_a_crash_loop_is_asked_about_once_and_its_agent_rests(in_file):
+    """Three crashes within half an hour become one question, the agent gets no work meanwhile, and a new question needs new crashes."""
+    from smithers_nb.ledger import agents, dispatch, triage
+    from smithers_nb.ledger.dispatch import Started
+
+    agent_id = in_file.agent()
+
+    def crash():
+        bead_id = in_file.bead()
+        ran = dispatch.dispatch(in_file.ledger, bead_id, agent_id, lambda *_: Started(ok=True))
+        if ran:
+            with in_file.ledger.writing() as connection:
+                agents.agent_completed(in_file.ledger, connection, agent_id, status="failed", reason="core dumped")
+        in_file.clock.forward(1)
+        return ran
+
+    assert [crash() for _ in range(4)] == [True, True, True, False]
+    (found,) = patrol.patrol(in_file.ledger)
+    assert found.path == "crash_loop"
+    with in_file.ledger.writing() as connection:
+        triage.agent_not_started(in_file.ledger, connection, found.bead_id, Started(ok=False, error="no container"))
+    assert patrol.patrol(in_file.ledger) == []
+    in_file.clock.forward(31)
+    assert patrol.patrol(in_file.ledger) == []
+    assert crash()
+
+
+def test_a_lease_that_was_never_renewed_is_warned_of_once(in_file):
+    """Nobody renewed the lease, so nothing is known of its holder: the work stays where it is, and the log says so once."""
+    from smithers_nb.ledger import dispatch
+    from smithers_nb.ledger.dispatch import Started
+
+    bead_id = in_file.bead()
+    assert dispatch.dispatch(in_file.ledger, bead_id, in_file.agent(), lambda *_: Started(ok=True), lease_ms=300_000)
+    in_file.clock.forward(16)
+    assert patrol.patrol(in_file.ledger) == [(bead_id, "lease_lapsed")]
+    assert patrol.patrol(in_file.ledger) == []
+    with in_file.ledger.reading() as connection:
+        assert queries.bead_rows(connection, bead_id=bead_id)[0].status == "in_progress"
+        assert queries.event_rows(connection, bead_id=bead_id)[0].type == "lease_lapsed"
+
+
+def test_a_convoy_with_a_feature_branch_lands_with_its_merge(in_file):
+    """All members closed is not landed yet: the merge of the branch is, and only then the convoy closes."""
+    from smithers_nb.ledger import review
+
+    convoy, member = in_file.bead(type="convoy", metadata={"feature_branch": "feature"}), in_file.bead()
+    with in_file.ledger.writing() as connection:
+        items.track(in_file.ledger, connection, member, convoy)
+        admin.close(in_file.ledger, connection, member, actor="me", note="done and tested")
+    with in_file.ledger.reading() as connection:
+        assert queries.bead_rows(connection, bead_id=convoy)[0].status == "open"
+    with in_file.ledger.writing() as connection:
+        mr_id = review.submit_landing(in_file.ledger, connection, convoy, branch="feature", rig_id=None, actor="mayor")
+        review.complete(in_file.ledger, connection, mr_id, "merged", "")
+    with in_file.ledger.reading() as connection:
+        assert queries.bead_rows(connection, bead_id=convoy)[0].status == "closed"
+
+
 def test_time_is_measured_from_the_start_and_never_goes_back(in_file):
     """Editing a bead does not reset its timeout, and a clock that is set back gives no event before its predecessor."""
     bead_id, _ = in_file.started(metadata={"timeout_ms": 3_600_000})

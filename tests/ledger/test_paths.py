@@ -10,7 +10,7 @@ from smithers_nb.engine.journal.work_items import bead_events, beads
 from smithers_nb.ledger import queries
 from smithers_nb.model import failure_codes
 from smithers_nb.model.failure_codes import PATHS, fits_code
-from tests.ledger.paths import TRIGGERS
+from tests.ledger.paths import BEFORE, GIVEN_BACK, NOTED, TRIGGERS
 
 MESSAGES = {
     "dispatch_exhausted": "Agent failed to start 5 times. Last error: container timeout after 30s",
@@ -22,7 +22,9 @@ MESSAGES = {
     "refinery_start_failed": "Failed to start refinery container: timeout waiting for server after 30s",
     "admin_force_fail": "Manually failed by admin",
 }
-MODULES = ["admin", "agents", "breaker", "convoys", "dispatch", "patrol", "pr_poll", "review", "triage"]
+MODULES = ["admin", "agents", "breaker", "convoys", "dispatch", "patrol", "pr_poll", "review", "transition", "triage"]
+PLACES = [f"smithers_nb.ledger.{name}" for name in (*MODULES, "transfer.foreign", "transfer.values")]
+PLACES += ["smithers_nb.workflows.smithering.building.ticket_ledger"]
 
 
 def failed(fleet, bead_id):
@@ -73,7 +75,7 @@ def rewrite(monkeypatch):
     write = failure_codes.reason
 
     def put(other):
-        for module in [importlib.import_module(f"smithers_nb.ledger.{name}") for name in MODULES]:
+        for module in map(importlib.import_module, PLACES):
             for name, value in vars(module).copy().items():
                 if value is write:
                     monkeypatch.setattr(module, name, lambda path, **details: other(write, path, details))
@@ -88,7 +90,8 @@ def test_a_dropped_reason_is_refused(in_file, rewrite, path):
     with pytest.raises((ValueError, AttributeError)):
         TRIGGERS[path][0](in_file)
     with in_file.ledger.reading() as connection:
-        assert not connection.execute(sa.select(beads.c.bead_id).where(beads.c.status == "failed")).all()
+        codes = {row.reason_code for row in queries.failure_rows(connection)}
+    assert codes <= ({BEFORE[path]} if path in BEFORE else set())
 
 
 @pytest.mark.parametrize("path", TRIGGERS)
@@ -97,7 +100,50 @@ def test_no_path_uses_the_reason_of_another(in_file, rewrite, path):
     asked = []
     rewrite(lambda write, name, details: asked.append(name) or write(name, **details))
     TRIGGERS[path][0](in_file)
-    assert {name for name in asked if not PATHS[name].gives_back} == {path}
+    assert {name for name in asked if not PATHS[name].gives_back} == {path, *([BEFORE[path]] if path in BEFORE else [])}
+
+
+def told(fleet, bead_id, code):
+    """Return the newest line of a bead's log with a code, and the bead as it stands; either may be None."""
+    with fleet.ledger.reading() as connection:
+        lines = [row for row in queries.event_rows(connection, bead_id=bead_id) if row.reason_code == code]
+        rows = queries.bead_rows(connection, bead_id=bead_id)
+    return (lines[0] if lines else None), (rows[0] if rows else None)
+
+
+@pytest.mark.parametrize("path", GIVEN_BACK)
+def test_work_that_goes_back_says_why(in_file, path):
+    """The bead is open, nobody holds it, and its log has the path's code, source and sentence."""
+    happen, source = GIVEN_BACK[path]
+    line, row = told(in_file, happen(in_file), path)
+    assert (line.reason_source, line.new_status, row.status, row.assignee) == (source, "open", "open", None)
+    assert line.reason
+
+
+@pytest.mark.parametrize("path", NOTED)
+def test_what_does_not_fail_a_bead_is_in_its_log_or_row_too(in_file, path):
+    """A paused action, a second reason and what another system lost have their codes, beside what was written."""
+    happen, source = NOTED[path]
+    line, row = told(in_file, happen(in_file), path)
+    found = line or row
+    assert (found.reason_code, found.reason_source) == (path, source)
+    assert found.reason
+
+
+@pytest.mark.parametrize("path", [*GIVEN_BACK, *(path for path in NOTED if PATHS[path].source != "import" and path != "order_failed")])
+def test_a_dropped_reason_of_these_is_refused_too(in_file, rewrite, path):
+    """Without its reason, work is not given back and no line is written."""
+    happen = (GIVEN_BACK | NOTED)[path][0]
+    rewrite(lambda write, asked, details: None if asked == path else write(asked, **details))
+    with pytest.raises((ValueError, AttributeError, AssertionError)):
+        happen(in_file)
+    with in_file.ledger.reading() as connection:
+        assert path not in {row.reason_code for row in queries.event_rows(connection)}
+
+
+def test_every_path_of_the_table_is_made_to_happen():
+    """No code is there that nothing writes."""
+    assert {*TRIGGERS, *GIVEN_BACK, *NOTED} == set(PATHS)
 
 
 def test_dispatch_exhaustion_carries_the_last_error_and_all_others(in_file):

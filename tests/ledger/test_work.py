@@ -1,11 +1,12 @@
 """Real programs behind a dispatch, and failures in plain words beside the raw ones."""
 
+import subprocess
 import sys
 
 import pytest
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.work_items import beads
+from smithers_nb.engine.journal.work_items import bead_leases, beads
 from smithers_nb.ledger import agents, queries, runners, summaries
 from tests.ledger.paths import TRIGGERS
 
@@ -36,6 +37,27 @@ def test_a_program_that_is_killed_or_too_slow(in_file):
     """The signal is named, and a limit of time is the reason when it is reached."""
     assert run(in_file, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")[2].details["signal"] == "SIGKILL"
     assert "without a result" in run(in_file, "import time; time.sleep(60)", timeout_s=0.2)[2].details["reason"]
+
+
+def test_work_without_a_commit_is_not_done(in_file, tmp_path):
+    """A program that ends well but leaves no commit after the base has not done the work; with one it has. Its lease lives with it."""
+
+    def git(*words):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+        return subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "base")
+    base = git("rev-parse", "HEAD")
+    commit = "git -c user.name=t -c user.email=t@example.invalid commit -q --allow-empty -m work"
+    for command, done in (("sleep 0.5", False), (f"sleep 0.5; {commit}", True)):
+        bead_id, agent_id = in_file.bead(), in_file.agent()
+        shell = ["sh", "-c", command]
+        assert runners.work(in_file.ledger, bead_id, agent_id, shell, folder=tmp_path, base=base, lease_s=0.3) is done
+        with in_file.ledger.reading() as connection:
+            row = queries.bead_rows(connection, bead_id=bead_id)[0]
+            assert connection.execute(sa.select(bead_leases)).all() == []
+        assert (row.status, row.reason_code) == (("in_review", None) if done else ("failed", "closed_without_work"))
 
 
 def test_a_program_that_is_not_there_is_a_failed_attempt(in_file):

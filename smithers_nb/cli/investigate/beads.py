@@ -134,7 +134,8 @@ def show(ask: CommandContext, bead: str, report: str | None) -> None:
             why = store.failure_of(bead)
             events = list(reversed(store.events(bead_id=bead)))
             reason = why.model_dump() if why else None
-            write_json({**dump({"bead": found_bead(store, bead), "events": events}), "failureReason": reason}, line=ask.fmt == "jsonl")
+            told = {"failureReason": reason, "summary": store.summary_of(bead) or None}
+            write_json({**dump({"bead": found_bead(store, bead), "events": events}), **told}, line=ask.fmt == "jsonl")
 
 
 @command("convoys", _REPORT, example="smithers-nb beads convoys")

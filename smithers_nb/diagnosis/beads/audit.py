@@ -7,7 +7,7 @@ judged from prose: bd's own rules about the words of a reason are shown as a hin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -234,7 +234,7 @@ def _rows(contents: Contents, issues: list[Issue]) -> tuple[dict[str, Any], list
     expired = [issue for issue in leased if (issue.lease_expires_at or 0) < now]
     never = [issue for issue in expired if issue.heartbeat_at == issue.started_at]
     idle = [issue for issue in work if issue.updated_at is not None and now - issue.updated_at >= _IDLE_US]
-    blocked = [issue for issue in issues if issue.status == "blocked" and not issue.blocked_why and issue.bead_id not in contents.dependent]
+    blocked = [issue for issue in issues if is_unexplained(issue, contents.dependent)]
     shipped = [issue for issue in closed if issue.outcome == "shipped" and not issue.commit]
     more = {"rows": len(issues), "rows_closed": len(closed)}
     more |= {f"rows_closed_{name}": len(rows) for name, rows in _row_losses(closed).items()}
@@ -252,6 +252,16 @@ def _rows(contents: Contents, issues: list[Issue]) -> tuple[dict[str, Any], list
     listed = {"wip_lease_expired": expired, "wip_untouched_7d": idle}
     listed |= {"blocked_without_reason": blocked, "rows_shipped_without_commit": shipped}
     return more, [_row_evidence(name, issue) for name, rows in listed.items() for issue in rows]
+
+
+def is_unexplained(issue: Issue, dependent: Collection[str]) -> bool:
+    """Whether an issue is blocked and neither its row nor a dependency says by what.
+
+    Args:
+        issue: The row.
+        dependent: Beads that have a dependency in a table of their own.
+    """
+    return issue.status == "blocked" and not issue.blocked_why and issue.bead_id not in dependent
 
 
 def _hints(reasons: list[str]) -> dict[str, Any]:

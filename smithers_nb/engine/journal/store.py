@@ -19,7 +19,7 @@ from smithers_nb.engine.location import Location
 from smithers_nb.errors import JournalUnusable, LeaseLost, RunNotFound
 from smithers_nb.sources.stores.sqlite_file import own
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """Newest migration in `migrations/versions`; a test compares."""
 
 _BUSY_S: Final = 30.0

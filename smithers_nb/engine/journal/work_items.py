@@ -7,7 +7,7 @@ the log. Everything that was imported keeps its original line in `source_json`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -179,3 +179,31 @@ bead_lines = sa.Table(
     _text("line", required=True),
 )
 """Imported lines that are neither bead nor event (comments, labels, memories, what nobody could read), kept as they were."""
+
+TABLES: Final = (
+    beads,
+    bead_events,
+    bead_dispatches,
+    bead_links,
+    bead_agents,
+    rigs,
+    convoys,
+    breakers,
+    bead_texts,
+    bead_summaries,
+    bead_lines,
+)
+"""The tables of the first migration of the ledger, which makes them as they stand here; what is added later has a migration of its own."""
+
+bead_leases = sa.Table(
+    "_smithers_nb_bead_leases",
+    metadata,
+    _text("bead_id", key=True),
+    _text("holder", required=True),
+    _number("granted_at_ms", required=True),
+    _number("heartbeat_at_ms", required=True),
+    _number("expires_at_ms", required=True),
+    _number("ttl_ms", required=True),
+    _number("warned_at_ms"),
+)
+"""Who holds a bead until when. `heartbeat_at_ms` is `granted_at_ms` until the holder renews it for the first time."""

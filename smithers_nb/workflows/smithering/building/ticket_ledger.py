@@ -68,7 +68,7 @@ class TicketLedger:
 
 def _steps(old: str | None, state: TicketState, failure: FailureReason | None) -> list[tuple[str, FailureReason | str | None]]:
     """Return the changes of status that bring a bead to where its ticket is."""
-    if failure is not None:
+    if state.code:
         return [("failed", failure)]
     if old == "failed" and state.state != "waiting-deps":  # what was in the way is mended
         return [("open", "the run was resumed"), *_steps("open", state, None)]
