@@ -228,6 +228,10 @@ PATHS: Final[dict[str, Path]] = {
     "left_worktree": Path(
         0, "left_worktree", "refinery", "Something outside of the worktree changed: {message}", {"message": str}, {"evidence": str}
     ),
+    "credential_missing": Path(
+        0, "credential_missing", "scheduler", "Stopped for want of a credential: {message}", {"message": str}, {"evidence": str}
+    ),
+    "person_needed": Path(0, "person_needed", "scheduler", "Stopped until a person acts: {message}", {"message": str}, {"evidence": str}),
     "dependency_failed": Path(0, "dependency_failed", "scheduler", "Depends on {ticket}, which has not landed", {"ticket": str}),
     "order_failed": Path(
         0, "order_failed", "scheduler", "Order {order} failed: {error}", {"order": str, "error": str}, {}, ("order.failed",)

@@ -19,6 +19,8 @@ _ADVICE: Final = {
     "shipped_without_commit": "The worker never changed what it was asked to: make the instructions more concrete, or drop the ticket.",
     "agent_crashed": "The worker itself failed: run it by hand in a folder of its own.",
     "verification_infrastructure": "The machine failed, not the code: mend it and resume the run; no attempt was lost.",
+    "credential_missing": "Give it what it names, then build the ticket anew; no attempt was lost.",
+    "person_needed": "Do or decide what it asks for, write it into the ticket, then build it anew; no attempt was lost.",
     "tip_red": "Mend what is red on the integration branch with a ticket of its own, then resume the run; no attempt was lost.",
 }
 _OTHERWISE: Final = "Read the last feedback; when every attempt failed alike, the ticket or its verification is wrong rather than the work."

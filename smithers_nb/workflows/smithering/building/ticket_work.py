@@ -18,6 +18,7 @@ from smithers_nb.redact import redact
 from smithers_nb.workflows.smithering.building.scheduler import Order, Worked
 from smithers_nb.workflows.smithering.landing.candidates import Candidate
 from smithers_nb.workflows.smithering.landing.evidence import CHALLENGE, PLAN, REVIEW, WORK, Evidence
+from smithers_nb.workflows.smithering.landing.guard import guarded
 from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder, WorkRequest, answer_as
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class TicketWork:
 
     def _implement(self, ticket: Ticket, path: Path, attempt: int, feedback: str, evidence: Evidence) -> Worked | None:
         """Let the worker work, and return why that failed; None when it did not."""
-        before = self._trees.guarded()
+        before = guarded(self._trees)
         work = WorkOrder(ticket=ticket, folder=path, run_id=self._run_id, attempt=attempt, feedback=feedback)
         done: Any = None
         problem = ""
@@ -166,6 +167,10 @@ class TicketWork:
             return Worked("failed", f"while it worked, {redact(outside)}", code="left_worktree")
         if done is None:
             return Worked("failed", problem, code="agent_crashed")
+        if done.missing_credentials:
+            return Worked("needs-credential", f"it needs {', '.join(done.missing_credentials)}", code="credential_missing")
+        if done.needs_person:
+            return Worked("waiting-human", done.needs_person, code="person_needed")
         evidence.write(PLAN, f"# {ticket.title}\n\n{done.plan or done.summary or ticket.instructions}\n")
         evidence.write(WORK, done.as_json() | {"attempt": attempt})
         return None
@@ -198,7 +203,8 @@ class TicketWork:
         return told.as_json() | {"model": family or self._workforce.name} | commits
 
     def _failed(self, order: Order, evidence: Evidence, worked: Worked) -> Worked:
-        evidence.capture(order.attempt, {"pass": False, "feedback": worked.detail, "kind": worked.code})
+        in_vain = False if worked.kind == "failed" else None  # whoever stops for want of something has used up no attempt
+        evidence.capture(order.attempt, {"pass": in_vain, "feedback": worked.detail, "kind": worked.code})
         return worked
 
     @contextmanager

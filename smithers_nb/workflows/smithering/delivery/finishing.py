@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from smithers_nb.ledger import Ledger
+from smithers_nb.present.html.text import one_line
 from smithers_nb.workflows.smithering.building.build import build
 from smithers_nb.workflows.smithering.delivery.hand_over import hand_over
 from smithers_nb.workflows.smithering.delivery.proof import Proof, prove
@@ -30,6 +32,7 @@ from smithers_nb.workflows.smithering.tickets import Ticket, Verification
 from smithers_nb.workflows.smithering.work import Work, step
 
 _ROUNDS: Final = 2
+_WHY: Final = 300
 
 
 @step
@@ -56,11 +59,14 @@ def deliver(work: Work) -> FinalReport:
     """Prove what was built, write the report, wait at `gate:delivery`, and hand over the branch."""
     proof = work.kept("report:gather", Proof, partial(_proved, work))
     path = work.folder / "report.html"
-    if proof.blocking:
-        refused = f"not delivered: {'; '.join(proof.blocking)}"
-        return _final(work, FinalReport(status="incomplete", summary=refused, artifact_path=str(path)), proof)
-    write_report(work, proof, path)
     built = work.row("build:result", BuildSummary)
+    left_out = {name: one_line(why, _WHY) for name, why in built.failed.items()}
+    if proof.blocking:
+        because = (*(f"{name} did not land: {why}" for name, why in left_out.items()), *proof.blocking)
+        return _final(
+            work, FinalReport(status="incomplete", summary=f"not delivered: {'; '.join(because)}", artifact_path=str(path)), proof
+        )
+    write_report(work, proof, path)
     given = work.parameters
     then = f"pushed to {given.push}" if given.push else "not pushed anywhere"
     fixed, said = work.rows.get("polish"), work.row("review:synthesis", ReviewSynthesis)
@@ -70,7 +76,7 @@ def deliver(work: Work) -> FinalReport:
         "reviews": f"{said.summary}{f'; polish: {fixed.summary}' if isinstance(fixed, Polish) else ''}",
         "branch": f"{built.branch} at {proof.commit[:12]}",
         "then": f"{then}{', with a pull request' if given.push and given.pull_request else ''}; {given.base_branch} stays as it is",
-        "left out": "; ".join(f"{name}: {why}" for name, why in built.failed.items()),
+        "left out": "; ".join(f"{name}: {why}" for name, why in left_out.items()),
     }
     if not work.gate("gate:delivery", "Hand this over?", proof.summary, details):
         denied = f"the delivery was denied at gate:delivery; the work is on {built.branch}"
@@ -128,15 +134,17 @@ def _polished(work: Work, found: ReviewSynthesis) -> Polish:
         depends_on=tuple(ticket.id for ticket in tickets),
     )
     policy = Policy(attempts=_ROUNDS, timeout_s=work.parameters.command_timeout_minutes * 60)
-    result = build(
-        work.repo,
-        [*tickets, fix],
-        run_id=work.run_id,
-        base_branch=work.parameters.base_branch,
-        workforce=work.workforce,
-        artifacts=work.artifacts,
-        policy=policy,
-    )
+    with Ledger.open(work.location) as ledger:
+        result = build(
+            work.repo,
+            [*tickets, fix],
+            run_id=work.run_id,
+            base_branch=work.parameters.base_branch,
+            workforce=work.workforce,
+            artifacts=work.artifacts,
+            policy=policy,
+            ledger=ledger,
+        )
     passed = "polish" in result.landed
     rounds = next((state.attempt for state in result.tickets if state.ticket_id == "polish"), 0)
     said = f"{len(found.must_fix)} issues were fixed" if passed else f"the issues were not fixed: {result.failed.get('polish', '')}"

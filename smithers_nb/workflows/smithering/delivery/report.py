@@ -171,7 +171,7 @@ def _failures(work: Work) -> Card:
     for name, evidence in _folders(work):
         captures = evidence.captures()
         for number, each in enumerate(captures, 1):
-            if each.get("pass") is False:
+            if each.get("pass") is not True:
                 after = captures[number:]
                 handled = "landed later" if any(later.get("pass") for later in after) else "tried again" if after else "not repaired"
                 rows.append(

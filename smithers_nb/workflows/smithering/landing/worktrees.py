@@ -6,37 +6,21 @@ reference of its own before the worktree is used again. A branch is kept until i
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from smithers_nb.artifacts import safe_name
 from smithers_nb.errors import GitFailed, SmitheringError
 from smithers_nb.workflows.smithering.landing.git import attempt, commit_of, common_folder, exclude, git, is_clean
+from smithers_nb.workflows.smithering.landing.guard import Guarded, changed_outside
 
 OURS: Final = ("/.smithers_nb/", "/artifacts/")
 """Folders of a project that hold what we write about it; git ignores them in a clone that is built in."""
 
 _TRAILER: Final = "smithering-land"
-
-
-class Guarded(NamedTuple):
-    """What a worker must leave alone, as it was at one moment.
-
-    Attributes:
-        base: Commit of the base branch.
-        head: What is checked out in the main checkout.
-        changes: Its uncommitted changes.
-        settings: Digest of the repository's settings and hooks.
-    """
-
-    base: str
-    head: str
-    changes: str
-    settings: str
 
 
 class Worktrees:
@@ -184,32 +168,12 @@ class Worktrees:
                 git(self.repo, "update-ref", "-d", reference)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def guarded(self) -> Guarded:
-        """Return what a worker must leave alone, as it is now."""
-        files = [self.common / "config", *sorted((self.common / "hooks").glob("*")), self.common / "info" / "attributes"]
-        digest = hashlib.sha256()
-        for file in files:
-            digest.update(b"\0".join((file.name.encode(), file.read_bytes() if file.is_file() else b"")))
-        return Guarded(
-            attempt(self.repo, "rev-parse", f"refs/heads/{self.base_branch}").output,
-            attempt(self.repo, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD").output,
-            git(self.repo, "status", "--porcelain", "--untracked-files=all"),
-            digest.hexdigest(),
-        )
-
     def left_behind(self, before: Guarded, path: Path, ticket_id: str) -> str:
         """Return what a worker changed outside its worktree since a moment, in words; empty when nothing."""
+        outside = changed_outside(self, before)
         if not self._is_ours(path, self.branch(ticket_id)):
-            return f"its worktree is not on the branch {self.branch(ticket_id)} any more"
-        after = self.guarded()
-        if after.changes != before.changes:
-            changed = sorted(set(after.changes.splitlines()) ^ set(before.changes.splitlines()))
-            return f"files of the main checkout changed: {', '.join(line[3:] for line in changed[:5])}"
-        if after.base != before.base:
-            return f"the base branch {self.base_branch} was moved"
-        if after.head != before.head:
-            return "the main checkout was switched to something else"
-        return "settings or hooks of the repository changed" if after.settings != before.settings else ""
+            return "; ".join(filter(None, (f"its worktree is not on the branch {self.branch(ticket_id)} any more", outside)))
+        return outside
 
     def _is_linked(self, path: Path) -> bool:
         """Return whether a folder is a worktree of this repository."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from smithers_nb.ledger import Ledger
 from smithers_nb.workflows.smithering.building.build import build
 from smithers_nb.workflows.smithering.ending import write_page
 from smithers_nb.workflows.smithering.landing.evidence import build_folder
@@ -52,15 +53,17 @@ def _done(work: Work, attempts: int) -> DirectResult:
         verification=tuple(Verification(kind="command", details=command) for command in commands),
     )
     policy = Policy(attempts=attempts, timeout_s=work.parameters.command_timeout_minutes * 60)
-    result = build(
-        work.repo,
-        [ticket],
-        run_id=work.run_id,
-        base_branch=work.parameters.base_branch,
-        workforce=work.workforce,
-        artifacts=work.artifacts,
-        policy=policy,
-    )
+    with Ledger.open(work.location) as ledger:
+        result = build(
+            work.repo,
+            [ticket],
+            run_id=work.run_id,
+            base_branch=work.parameters.base_branch,
+            workforce=work.workforce,
+            artifacts=work.artifacts,
+            policy=policy,
+            ledger=ledger,
+        )
     passed = TICKET in result.landed
     return DirectResult(
         summary=f"done and verified on {result.branch}" if passed else f"not done: {result.failed.get(TICKET, '')}",

@@ -35,7 +35,8 @@ _RULES: Final = (
 )
 _WORK_RULES: Final = (
     "Work only in the current folder, a git worktree of your own. Commit there or leave the changes uncommitted; do not push, do not touch "
-    "other branches, hooks or settings. What does not work yet belongs into knownIssues."
+    "other branches, hooks or settings. What does not work yet belongs into knownIssues. If you cannot go on without a credential "
+    "or a person, say so in missingCredentials (names only) or needsPerson, and ask nobody."
 )
 
 

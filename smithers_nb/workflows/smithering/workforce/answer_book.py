@@ -71,7 +71,8 @@ class AnswerBook:
         if isinstance(found, list):
             found = found[min(request.round, len(found) - 1)] if found else None
         if not isinstance(found, dict):
-            raise SmitheringError(f"the answer book {self.path.name} has no answer for {request.stage}", hint=f"add it to {self.path}")
+            lacks = "has no answer" if found is None else "has something that is not a mapping as its answer"
+            raise SmitheringError(f"the answer book {self.path.name} {lacks} for {request.stage}", hint=f"write it in {self.path}")
         return found
 
     def implement(self, order: WorkOrder) -> WorkDone:

@@ -79,6 +79,8 @@ class WorkDone(Finding):
     known_issues: tuple[str, ...] = described("what it says does not work", default=())
     decisions: tuple[str, ...] = described("what it decided, and why", default=())
     plan: str = described("how it went about it", default="")
+    missing_credentials: tuple[str, ...] = described("names of credentials that it cannot go on without; never a credential", default=())
+    needs_person: str = described("what a person has to decide or do before it can go on", default="")
 
 
 class Workforce(Protocol):

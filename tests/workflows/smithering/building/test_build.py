@@ -374,6 +374,24 @@ def test_every_end_has_a_reason_in_the_ledger(repo, tmp_path):
     assert whys["a"].details["attempts"] == 2
 
 
+def test_a_worker_that_cannot_go_on_says_what_it_lacks(repo, tmp_path):
+    """A missing credential and a needed person end a ticket as such, with a reason in the ledger; no attempt is lost, and it can go on."""
+    lacks = {"missing_credentials": ("MAP_KEY",)}, {"needs_person": "choose a colour"}
+    deeds = [lambda _, said=said: WorkDone(summary="stopped", **said) for said in lacks]
+    tickets = [ticket("a"), ticket("b"), ticket("c", "a")]
+    with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as journal:
+        ledger = Ledger(journal)
+        result = built(repo, tickets, Hands(dict(zip("ab", deeds, strict=True))), ledger=ledger)
+        assert [each.state for each in result.tickets] == ["needs-credential", "waiting-human", "blocked-by-dep"]
+        with ledger.reading() as connection:
+            whys = [queries.failure_of(connection, f"run-1:{name}") for name in "ab"]
+        hands = Hands()
+        assert built(repo, tickets, hands, ledger=ledger).failed == {}
+    assert [why.code for why in whys] == ["credential_missing", "person_needed"]
+    assert ("MAP_KEY" in whys[0].message, "choose a colour" in whys[1].message) == (True, True)
+    assert hands.attempts("a") == [1]
+
+
 def test_a_ticket_that_lands_after_all_is_no_failure_any_more(repo, tmp_path):
     """A bead that failed for the machine's sake is reopened with a reason when the run is resumed, and closed when it lands."""
     with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as journal:

@@ -6,6 +6,7 @@ import pytest
 
 from smithers_nb.errors import SmitheringError
 from smithers_nb.workflows.smithering.landing.git import exclude
+from smithers_nb.workflows.smithering.landing.guard import guarded
 from smithers_nb.workflows.smithering.landing.worktrees import Worktrees
 
 
@@ -162,12 +163,28 @@ def test_what_is_done_outside_the_worktree_is_noticed(trees, in_git, how, said):
     import re
 
     path = trees.open("a", trees.tip())
-    before = trees.guarded()
+    before = guarded(trees)
     commit(in_git, path, "fine.txt")
     escape(how, trees, path, in_git)
     found = trees.left_behind(before, path, "a")
     assert re.search(said, found)
     assert bool(found) == (how != "none")
+
+
+def test_what_would_run_later_is_put_back_and_nothing_is_lost(trees, in_git):
+    """Hooks and settings are as before, what a worker left there is kept aside, a deleted file is back, the owner's edits stay."""
+    path = trees.open("a", trees.tip())
+    before = guarded(trees)
+    config = (trees.common / "config").read_bytes()
+    for how in ("deleted", "hook", "settings"):
+        escape(how, trees, path, in_git)
+    (trees.repo / "notes.txt").write_text("mine\n")
+    found = trees.left_behind(before, path, "a")
+    assert "README.md (deleted, brought back)" in found
+    assert (trees.common / "config").read_bytes() == config
+    assert not (trees.common / "hooks/post-checkout").exists()
+    assert "rm -rf" in (trees.common / "smithering/run-1/left/hooks/post-checkout").read_text()
+    assert in_git(trees.repo, "status", "--porcelain") == "?? notes.txt"
 
 
 def test_a_missing_base_branch_is_told(repo):
