@@ -209,8 +209,8 @@ class ParameterError(SmithersNbError):
     """A parameter of a notebook or a command is wrong."""
 
     def _render_traceback_(self, *_: object) -> list[str]:
-        """Show what is wrong in a notebook instead of a stack."""
-        return [f"ParameterError: {self}", *self.hint.splitlines()]
+        """Show what is wrong in a notebook, and the line of the cell that did it, instead of a stack."""
+        return [*_line_of_cell(self), f"ParameterError: {self}", *self.hint.splitlines()]
 
 
 class ProviderError(SmithersNbError):
@@ -308,3 +308,20 @@ class ArtifactsNotWritten(SmithersNbError):
     def __init__(self, message: str, *, kept: Path | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.kept = kept
+
+
+def _line_of_cell(error: Exception) -> list[str]:
+    """Write where in a cell an error comes from, as IPython does; nothing when no cell is on its way."""
+    from linecache import getlines
+    from traceback import extract_tb
+
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    for frame in reversed(extract_tb(error.__traceback__) if shell else []):
+        if named := shell.compile.format_code_name(frame.filename):
+            line = frame.lineno or 1
+            around = list(enumerate(getlines(frame.filename), 1))[max(0, line - 3) : line + 2]
+            shown = (f"{'---->' if number == line else '':5} {number} {text.rstrip()}" for number, text in around)
+            return [f"{' '.join(named)}, line {line}", *shown, ""]
+    return []

@@ -36,7 +36,7 @@ _QUESTIONS: Final = {"str": "ask", "bool": "confirm"}  # Smithers' kinds of ques
 
 def stage(  # noqa: PLR0913  # all but two are options by name
     node_id: str,
-    fn: Callable[..., Any],
+    fn: Callable[..., Any] | None = None,
     /,
     *args: Any,
     schema: Any = None,
@@ -65,9 +65,14 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     Raises:
         StageError: `INVALID_OUTPUT`, what the function returned does not fit.
         ControlRefused: `SCHEMA_CHANGE_HOT` or `INVALID_OUTPUT`, the kept output is of another schema than the one asked for now.
-        ParameterError: The id cannot be used, or the function is asynchronous.
+        ParameterError: The id cannot be used, the function is asynchronous, or there is none (`stage` is no decorator).
         LeaseLost: Another process executes the run now.
     """
+    if not isinstance(node_id, str) or not callable(fn):
+        name = getattr(fn or node_id, "__name__", "load")
+        raise ParameterError(
+            f"stage takes a name and a function: write `result = stage({name!r}, {name})`, and no `@stage` above the function"
+        )
     if inspect.iscoroutinefunction(fn):
         raise ParameterError(f"stage {node_id!r}: the function is asynchronous", hint="give a function that calls `asyncio.run`")
     run = _run_of(node_id, iteration)

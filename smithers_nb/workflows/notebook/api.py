@@ -37,7 +37,7 @@ _AGAIN = "Run this cell again to go on."
 
 
 @wraps(stages.stage)
-def stage(node_id: str, fn: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+def stage(node_id: str, fn: Callable[..., Any] | None = None, /, *args: Any, **options: Any) -> Any:
     """Run a step once per run and keep its output; see `engine.stages.stage`."""
     value = stages.stage(node_id, fn, *args, **options)
     run = stages.current() or stages.lab_run()

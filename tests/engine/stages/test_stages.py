@@ -296,6 +296,14 @@ def test_an_asynchronous_function_is_refused(run):
     assert run.rows(nodes) == []
 
 
+@pytest.mark.parametrize("wrong", [lambda: stage(lambda: 1), lambda: stage("load"), lambda: stage("load", 3)])
+def test_a_stage_without_a_function_says_how_it_is_written(run, wrong):
+    """Who writes `@stage`, as other libraries have it, is told what to write here."""
+    with pytest.raises(ParameterError, match=r"takes a name and a function: write `result = stage\("):
+        wrong()
+    assert run.rows(nodes) == []
+
+
 def test_who_has_lost_the_run_writes_nothing(run):
     """An execution that another one has replaced can neither begin nor keep a stage."""
     old = os.environ[context.OWNER]
