@@ -19,7 +19,7 @@ from smithers_nb.cli.investigate.autopsy import notebook_progress
 from smithers_nb.cli.output import dump, note, print_finding, tell_address
 from smithers_nb.cli.run_options import where
 from smithers_nb.cli.text_page import Sheet
-from smithers_nb.errors import ControlRefused, ParameterError
+from smithers_nb.errors import ControlRefused, ParameterError, SmithersNbError
 from smithers_nb.model.vocabulary import exit_code, is_terminal
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ def _page(ask: CommandContext, location: Location, outcome: Outcome, asked: list
     if outcome.reason is not None:
         from smithers_nb.diagnosis.failure.excerpt import telling  # not before something went wrong
 
-        node = outcome.reason.source.removeprefix("node:")
-        sheet.prose("Failed at" if outcome.status == "failed" else "Because", f"{node}: {telling(outcome.reason.message)}")
+        label = "Failed at" if outcome.status == "failed" else "Because"
+        sheet.prose(label, f"{_what_failed(location, outcome.run_id) or outcome.reason.source}: {telling(outcome.reason.message)}")
     for item in asked:
         sheet.prose("Asks", f"{item.node_id}: {item.prompt}", item.summary)
         show_request(sheet, item.details, item.earlier and item.earlier._asdict(), (change._asdict() for change in item.changes))
@@ -200,6 +200,17 @@ def _page(ask: CommandContext, location: Location, outcome: Outcome, asked: list
         sheet.commands("", commands_for(item, options))
     sheet.commands("", _next(ask, location, outcome))
     return sheet.lines
+
+
+def _what_failed(location: Location, run_id: str) -> str:
+    """Name the cell or stage that failed, as `why` does; empty when it is the run itself, or the journal cannot be read."""
+    from smithers_nb.diagnosis.failure.naming import name_of
+    from smithers_nb.diagnosis.failure.root_failure import find_failure
+    from smithers_nb.project import connect
+
+    with suppress(SmithersNbError), connect(location.file or location.url) as project:
+        return name_of(find_failure(project.run(run_id).snapshot))
+    return ""
 
 
 def _next(ask: CommandContext, location: Location, outcome: Outcome) -> list[str]:

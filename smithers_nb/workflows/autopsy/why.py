@@ -16,7 +16,7 @@ from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.reset_preview import reset_preview
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.failure.root_failure import find_failure
+from smithers_nb.diagnosis.failure.root_failure import find_failure, without_echoes
 from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
@@ -33,6 +33,7 @@ from smithers_nb.workflows.autopsy.results import WhyRow
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from smithers_nb.model.rows import AttemptRow
     from smithers_nb.model.verdict import Defect, Failure, ResetPreview
     from smithers_nb.sources.snapshot import Snapshot
 
@@ -130,4 +131,9 @@ def _preview(snapshot: Snapshot, failure: Failure) -> ResetPreview | None:
 
 
 def _failed_nodes(snapshot: Snapshot) -> tuple[str, ...]:
-    return tuple(f"{node.node_id}{f'#{node.iteration}' if node.iteration else ''}" for node in snapshot.nodes if node.state == "failed")
+    failed = [(node.node_id, node.iteration) for node in snapshot.nodes if node.state == "failed"]
+    tried: dict[tuple[str, int], list[AttemptRow]] = {}
+    for attempt in snapshot.attempts if failed else ():
+        tried.setdefault((attempt.node_id, attempt.iteration), []).append(attempt)
+    echoes = tried.keys() - without_echoes(snapshot, tried).keys()
+    return tuple(f"{node}{f'#{iteration}' if iteration else ''}" for node, iteration in failed if (node, iteration) not in echoes)

@@ -161,10 +161,16 @@ def test_people_and_stages(shop: Shop) -> None:
 @pytest.mark.slow
 def test_a_failure_and_its_repair(shop: Shop) -> None:
     """A failed run exits with 1 and names node and reason; after an edit it goes on with consent only, and finished stages stay."""
-    notebook = shop.notebook(STEPS, "stage('load', once, 'load')\nraise ValueError('no such table')")
+    broken = "def read():\n    raise ValueError('no such table')\n"
+    notebook = shop.notebook(STEPS, f"{broken}stage('load', once, 'load')\nstage('read', read)")
+    failed = shop("up", notebook, "--run-id", "r0")
+    assert "read: no such table" in failed.out
+    assert "Also failed" not in shop.here("why", "r0").out  # the cell around the stage is not another failure
+    notebook = shop.notebook(STEPS, f"{broken}stage('load', once, 'load')\nread()")
+    (shop.folder / "effects").unlink()
     failed = shop("up", notebook, "--run-id", "r1")
     assert failed.code == 1
-    assert "no such table" in failed.out
+    assert "“raise ValueError('no such table')”: no such table" in failed.out  # not the id that a machine made up
     assert "smithers-nb why r1" in failed.out
     shop.notebook(STEPS, "stage('load', once, 'load')\nstage('send', once, 'send')")
     refused = shop.here("resume", "r1")
