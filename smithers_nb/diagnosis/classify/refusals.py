@@ -23,6 +23,7 @@ _LIMIT: Final = re.compile(
     r"limit (?:reached|will reset)|hit your .{0,20}limit|(?:usage|session|weekly|hourly|spend\w*)[ _]limit|exhausted your capacity|quota",
     re.IGNORECASE,
 )
+_TURNS: Final = re.compile(r"max(?:imum)?[ _-](?:session[ _-])?turns|turn.?limit|max_turns|max_budget|budget exceeded", re.IGNORECASE)
 _SERVER: Final = re.compile(r"5\d\d|429|408")
 _OF_AN_ACCOUNT: Final = frozenset({"401", "402", "403", "404"})
 
@@ -43,6 +44,8 @@ def provider_error(text: str, code: str) -> Classification | None:
         return of_rule("agent-flake", "session-network", "the connection to the provider was lost", "resume")
     if is_limit(text, code):
         return of_rule("environment", "session-limit", "a usage limit of the account is reached", "resume")
+    if _TURNS.search(text) or _TURNS.search(code):
+        return of_rule("environment", "session-turns", "the limit of turns or cost that was set for it is reached", "resume")
     if _FOR_GOOD.search(text) or code in _OF_AN_ACCOUNT:
         return of_rule("environment", "session-refused", "the provider refuses the account, the plan or the model", "fix-environment")
     if _SERVER.fullmatch(code):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from smithers_nb.diagnosis.failure.excerpt import telling
+from smithers_nb.model.timestamps import duration
 from smithers_nb.redact import redact
 
 _CAUSE: Final = 140
@@ -31,7 +32,16 @@ def session_words(told: dict[str, Any], deciding: dict[str, Any] | None, trouble
         troubles: What went wrong in it, in the order of the file.
     """
     end = told["end"]
-    words = (_first(end, deciding), *_middle(end, deciding, troubles), *_steps(told), *_loops(told), *_claim(told, end), *_doubts(told))
+    words = (
+        _first(end, deciding),
+        *_middle(end, deciding, troubles),
+        *_steps(told),
+        *_loops(told),
+        *_subagents(told),
+        *_claim(told, end),
+        *_left(told, end),
+        *_doubts(told),
+    )
     return " ".join(word for word in words if word)
 
 
@@ -103,7 +113,34 @@ def _loops(told: dict[str, Any]) -> Iterator[str]:
     """Describe what was tried again and again."""
     for loop in told.get("loops") or ():
         call = telling(redact(str(loop["call"])), _CAUSE)
-        yield f"Failed {loop['count']} times in a row (lines {loop['line']} to {loop['last']}): {call}."
+        yield f"Failed {loop['count']} times in a row (lines {loop['line']} to {loop['last']}){_cost(loop)}: {call}."
+
+
+def _cost(loop: dict[str, Any]) -> str:
+    """Say what going in circles cost: the time from the first of the calls to the last failure, and the tokens of the messages."""
+    parts = [duration(loop["ms"] / 1000)] if loop.get("ms") else []
+    parts += [f"at least {loop['tokens']:,} tokens"] if loop.get("tokens") else []
+    return f", which took {' and '.join(parts)}" if parts else ""
+
+
+def _subagents(told: dict[str, Any]) -> Iterator[str]:
+    """Say how many subagents brought something back."""
+    if found := told.get("subagents"):
+        called = found["called"]
+        yield f"{found['delivered']} of {called} subagents delivered a result."
+
+
+def _left(told: dict[str, Any], end: dict[str, Any]) -> Iterator[str]:
+    """Say what was left behind: after a stop the changed files, and always what still may run in the background."""
+    changed, running = told.get("changed") or [], told.get("running") or []
+    if changed and end["state"] != "finished":
+        names = [f"{telling(redact(str(one['file'])), _CAUSE)} (line {one['line']})" for one in changed]
+        yield f"Left behind, changed since the last commit in the log: {_some(names)}."
+    if told.get("half"):
+        yield f"The log does not say whether its last change of a file was written (line {end['line']})."
+    if running:
+        names = [f"{telling(redact(str(one['command'])), _CAUSE)} (line {one['line']})" for one in running]
+        yield f"Started in the background, with no end in the log: {_some(names)}."
 
 
 def _claim(told: dict[str, Any], end: dict[str, Any]) -> Iterator[str]:
@@ -187,6 +224,11 @@ def _of(trouble: dict[str, Any]) -> str:
 
 def _lines(troubles: Sequence[dict[str, Any]]) -> str:
     return _numbers([one["line"] for one in troubles])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LINES} more" if len(names) > _MAX_LINES else ""
+    return f"{', '.join(names[:_MAX_LINES])}{more}"
 
 
 def _numbers(lines: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, provider_words, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, of_call, provider_words, raw, text
 from smithers_nb.sources.sessions.session import NOTIFICATION
 
 NAME: Final = "claude"
@@ -35,6 +35,11 @@ _GOODBYE: Final = frozenset({"/exit", "/quit"})
 _RESUMED: Final = "Continue from where you left off."
 _SYNTHETIC: Final = "<synthetic>"
 _OF_A_RESULT: Final = 300
+_NAMES: Final = (
+    "command", "file_path", "notebook_path", "subagent_type", "skill", "description", "prompt", "shell_id", "task_id", "bash_id",
+)  # fmt: skip
+"""Keys of a call's input, the one first that names what it does."""
+
 ASKS: Final = frozenset({"AskUserQuestion", "ExitPlanMode"})
 """Tools that wait for a person."""
 
@@ -187,8 +192,8 @@ def _status(words: str) -> str:
 def _what(block: Json) -> str:
     """Return the part of a call's input that names what it does."""
     given = mapping(block.get("input"))
-    value = next((given[key] for key in ("command", "file_path", "subagent_type", "skill", "description", "prompt") if given.get(key)), "")
-    return raw(value)[:200]
+    value = next((given[key] for key in _NAMES if given.get(key)), "")
+    return of_call(value)
 
 
 def _blocks(content: object) -> list[Json]:

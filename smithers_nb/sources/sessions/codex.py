@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, of_call, patched, raw, text
 
 NAME: Final = "codex"
 _TYPES: Final = frozenset(
@@ -111,7 +111,9 @@ class Codex:
         elif kind in _CALLS:
             name = text(payload.get("name")) or "shell"
             given = payload.get("arguments") or payload.get("input")
-            yield Mark("call", raw(given)[:200], text(payload.get("call_id")), more={"name": name, "asks": name in ASKS})
+            files = patched(given)
+            more = {"name": name, "asks": name in ASKS} | ({"files": files} if files else {})
+            yield Mark("call", of_call(given), text(payload.get("call_id")), more=more)
         elif kind.endswith("_call_output"):
             yield from _of_output(payload)
 
@@ -140,8 +142,8 @@ def _of_output(payload: Json) -> Iterator[Mark]:
     head = words[:_HEAD]
     code = _exit_code(words)
     failed = bool(_FAILED.match(head)) or (code not in {"", "0"}) or mapping(payload.get("output")).get("success") is False
-    refused = bool(_REFUSED.search(head)) and not code
     blocked = bool(_BLOCKED.search(head)) and not code
+    refused = bool(_REFUSED.search(head)) and not code and not blocked
     stopped = head.startswith(_ABORTED)
     failed = failed or refused or blocked or stopped
     yield Mark("result", raw(words if failed else words[:_HEAD]), key, ok=not failed, code=code)

@@ -6,9 +6,9 @@ An error that the work went on after is a trouble that was recovered, and only t
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
-from smithers_nb.sources.sessions.calls import Calls
+from smithers_nb.sources.sessions.calls import SUBAGENTS, Calls, delivered_nothing
 from smithers_nb.sources.sessions.failed_calls import trouble_of
 from smithers_nb.sources.sessions.marks import About, Mark, clean
 from smithers_nb.sources.sessions.session import End, Session, Trouble, TroubleKind, Turn
@@ -19,11 +19,15 @@ _STILL: Final = re.compile(
     r"|\bsame (?:error|issue|problem)\b|\b(?:does|did|is)(?: not|n.?t) (?:work|fix)|\bnot fixed\b",
     re.IGNORECASE | re.DOTALL,
 )
-_SUBAGENTS: Final = frozenset({"Task", "Agent"})
-_NOTHING_DELIVERED: Final = re.compile(r"\W*(?:API Error|Prompt is too long|You've hit your .{0,20}limit|\[Request interrupted)")
-"""How the result of a subagent begins that is marked as completed and brought nothing."""
-
 _MAX_TROUBLES: Final = 400
+
+
+class _Usage(NamedTuple):
+    """Tokens of one message: its turn, its last record, its counts."""
+
+    turn: int
+    line: int
+    counts: dict[str, int]
 
 
 class Fold:
@@ -34,8 +38,8 @@ class Fold:
         self._command: tuple[int, str] | None = None
         self._open: dict[str, tuple[int, Mark]] = {}
         self._retry: Trouble | None = None
-        self._usage: dict[str, tuple[int, dict[str, int]]] = {}
-        self._counted: list[tuple[int, dict[str, int]]] = []
+        self._usage: dict[str, _Usage] = {}
+        self._counted: list[_Usage] = []
         self._said = ""
         self._calls = Calls()
 
@@ -48,11 +52,10 @@ class Fold:
 
     def finish(self, *, whole: bool = True) -> Session:
         """Return the session; without `whole` only the words of its last turn are cleaned and so fit to be shown."""
-        for number, counts in (*self._usage.values(), *self._counted):
-            tokens = self.session.turns[number - 1].tokens if number else {}
-            for name, value in counts.items():
-                tokens[name] = tokens.get(name, 0) + value
-        self.session.test, self.session.edits, self.session.loops = self._calls.test, self._calls.edits, self._calls.loops
+        self._count_tokens()
+        calls = self._calls
+        self.session.test, self.session.edits, self.session.loops = calls.test, calls.edits, calls.loops
+        self.session.subagents, self.session.left = calls.subagents, calls.left
         stopped = {turn.number for turn in self.session.turns if turn.end.reason == "person"}
         for trouble in self.session.troubles:
             trouble.stopped = trouble.turn in stopped
@@ -65,6 +68,15 @@ class Fold:
             if turn.end.state in {"cut", "waiting"} and turn is not self.session.last:
                 turn.end = End("finished", "went-on", turn.end.line) if turn.end.reason not in {"killed", "silent"} else turn.end
         return self.session
+
+    def _count_tokens(self) -> None:
+        for number, line, counts in (*self._usage.values(), *self._counted):
+            tokens = self.session.turns[number - 1].tokens
+            for name, value in counts.items():
+                tokens[name] = tokens.get(name, 0) + value
+            for loop in self._calls.loops:
+                if loop.began <= line <= loop.last:
+                    loop.tokens += sum(value for name, value in counts.items() if name != "reasoning")
 
     def _turn(self, line: int, at: int | None) -> Turn:
         """Return the turn that a record belongs to; a slash command that is answered begins one."""
@@ -87,6 +99,8 @@ class Fold:
 
     def _on_prompt(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self.session.turns[-1] if self.session.turns else None
+        if mark.more.get("task"):
+            self._calls.notified(mark.text)
         before = self.session.turns[-2] if self.session.explicit and len(self.session.turns) > 1 else turn
         if before is not None and not mark.more.get("task") and before.end.state == "finished":
             self._check_claim(line, mark, before)
@@ -121,7 +135,7 @@ class Fold:
     def _on_call(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._went_on(line, at)
         turn.calls += 1
-        self._calls.called(line, mark)
+        self._calls.called(line, at, mark)
         self._open[mark.key] = (line, mark)
         asks = bool(mark.more.get("asks"))
         turn.end = End("waiting" if asks else "cut", "asks" if asks else "open-call", line, mark.text, str(mark.more.get("name") or ""))
@@ -129,12 +143,12 @@ class Fold:
     def _on_result(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._turn(line, at)
         call = self._open.pop(mark.key, None)
-        self._calls.returned(line, mark, call[1] if call else None)
+        self._calls.returned(line, at, mark, call[1] if call else None)
         name = "" if call is None else str(call[1].more.get("name") or "")
         if not mark.ok:
             turn.failed_calls += 1
             self._failed_call(line, mark, turn, name)
-        elif name in _SUBAGENTS and _NOTHING_DELIVERED.match(mark.text):
+        elif name in SUBAGENTS and delivered_nothing(mark.text):
             self._note(Trouble("subagent", line, line, turn.number, mark.text, name=name))
         if turn.end.state in {"failed", "interrupted"}:
             return
@@ -169,9 +183,9 @@ class Fold:
         """Keep the last counts of a message, which each of its records repeats."""
         number = self._turn(line, at).number
         if mark.key:
-            self._usage[mark.key] = (number, mark.more)
+            self._usage[mark.key] = _Usage(number, line, mark.more)
         else:
-            self._counted.append((number, mark.more))
+            self._counted.append(_Usage(number, line, mark.more))
 
     def _on_error(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self._turn(line, at)

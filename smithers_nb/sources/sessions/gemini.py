@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, provider_words, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, of_call, provider_words, raw, text
 
 _TYPES: Final = frozenset({"init", "message", "tool_use", "tool_result", "error", "result"})
 _OF_A_RESULT: Final = 300
@@ -39,7 +39,7 @@ class GeminiStream:
         elif kind == "tool_use":
             given = mapping(record.get("parameters"))
             what = raw(given.get("command")) or raw(given.get("file_path"))
-            yield Mark("call", what[:200], text(record.get("tool_id")), more={"name": text(record.get("tool_name"))})
+            yield Mark("call", of_call(what), text(record.get("tool_id")), more={"name": text(record.get("tool_name"))})
         elif kind == "tool_result":
             failed = record.get("status") == "error"
             words = raw(mapping(record.get("error")).get("message")) or raw(record.get("output"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, of_call, provider_words, raw, text
 
 _TYPES: Final = frozenset({"user", "gemini", "qwen", "assistant"})
 _NOTES: Final = frozenset({"info", "warning", "error"})
@@ -97,7 +97,7 @@ class GeminiChat:
         if before is None or status == _OPEN:
             given = mapping(call.get("args"))
             what = next((given[key] for key in ("command", "file_path", "path", "prompt", "query", "url") if given.get(key)), "")
-            yield Mark("call", raw(what)[:200], key, more={"name": name, "asks": status == _OPEN})
+            yield Mark("call", of_call(what), key, more={"name": name, "asks": status == _OPEN})
         if status in _OVER:
             words = _result(call)
             yield Mark("result", words if status != "success" else words[:_OF_A_RESULT], key, ok=status == "success")
@@ -107,7 +107,8 @@ class GeminiChat:
 
 def _of_note(kind: str, words: str) -> Iterator[Mark]:
     if kind == "error":
-        yield Mark("error", words)
+        said, code = provider_words(words)
+        yield Mark("error", said, code=code)
     elif words.strip() == _CANCELLED:
         yield Mark("interrupt", words)
 

@@ -6,6 +6,7 @@ cut to what may be shown, and is applied to what is kept of a session only, beca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -26,6 +27,8 @@ Json = Mapping[str, Any]
 
 _READ: Final = 8_000
 _KEPT: Final = 1_000
+_OF_A_CALL: Final = 600
+_PATCHED: Final = re.compile(r"\*\*\* (?:Update|Add|Delete) File: (.{1,300}?)(?=\\n|\n|$)")
 _MAX_NESTED: Final = 3
 _MAX_TIME: Final = 10**14
 """Epoch milliseconds, in the year 5138; what is more is no time."""
@@ -101,6 +104,16 @@ AdapterMaker = Callable[[], Adapter]
 def raw(value: object) -> str:
     """Return the beginning of a text, without NUL characters: UTF-16 that was read as bytes has one after each letter."""
     return value[:_READ].replace("\x00", "") if isinstance(value, str) else ""
+
+
+def of_call(value: object) -> str:
+    """Return of what a tool was called with as much as tells what it does."""
+    return raw(value)[:_OF_A_CALL]
+
+
+def patched(patch: object) -> list[str]:
+    """Return the files that a patch in the form of `apply_patch` changes."""
+    return list(dict.fromkeys(found.strip() for found in _PATCHED.findall(raw(patch))))
 
 
 def clean(words: str) -> str:

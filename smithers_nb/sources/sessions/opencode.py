@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, mapping, of_call, patched, raw, text
 
 NAME: Final = "OpenCode"
 _ABORTED: Final = "MessageAbortedError"
@@ -98,7 +98,8 @@ def _of_tool(part: Json) -> Iterator[Mark]:
     key, name, given = text(part.get("callID")), text(part.get("tool")), mapping(state.get("input"))
     wanted = ("command", "filePath", "path", "pattern", "description", "prompt", "url")
     what = next((given[key] for key in wanted if given.get(key)), "")
-    yield Mark("call", raw(what)[:200], key, more={"name": name, "asks": name in _ASKS})
+    files = patched(given.get("patchText")) if given.get("patchText") else []
+    yield Mark("call", of_call(what), key, more={"name": name, "asks": name in _ASKS} | ({"files": files} if files else {}))
     status = text(state.get("status"))
     if status not in _OVER:
         return

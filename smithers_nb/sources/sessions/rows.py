@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow, TaskRow, TokenRow
 from smithers_nb.model.vocabulary import SESSION_TURN, event_category
+from smithers_nb.sources.sessions.calls import EDITS
 from smithers_nb.sources.sessions.marks import Mark, clean
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
     from smithers_nb.sources.files import RunFile
-    from smithers_nb.sources.sessions.calls import TestRun
+    from smithers_nb.sources.sessions.calls import Loop, TestRun
     from smithers_nb.sources.sessions.session import End, Session, Trouble, Turn
 
 _LABEL: Final = 80
@@ -105,7 +106,9 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "troubles": [_trouble(trouble) for trouble in session.counting()[:_TOLD]],
         "test": _test(session.test) if session.test else None,
         "edits": session.edits,
-        "loops": [{"call": clean(loop.call), "line": loop.line, "last": loop.last, "count": loop.count} for loop in session.loops],
+        "loops": [_loop(loop) for loop in session.loops],
+        "subagents": _subagents(session),
+        **_left(session),
         "failedCalls": sum(turn.failed_calls for turn in session.turns if not turn.dead),
         "rolledBack": sum(turn.dead for turn in session.turns),
         "lines": session.lines,
@@ -121,6 +124,26 @@ def _stops(session: Session) -> dict[str, Any]:
     """Of several sessions in one file, say where the newest begins and stops, when another one is told."""
     newest = session.newest
     return {} if newest is None or newest is session.last else {"from": newest.line, **_end(newest.end)}
+
+
+def _loop(loop: Loop) -> dict[str, Any]:
+    told = {"call": clean(loop.call), "line": loop.line, "last": loop.last, "count": loop.count, "ms": loop.ms, "tokens": loop.tokens}
+    return {key: value for key, value in told.items() if value not in (None, 0)}
+
+
+def _subagents(session: Session) -> dict[str, int]:
+    found = session.subagents
+    return {"called": found.called, "delivered": found.delivered, "line": found.line} if found and found.called else {}
+
+
+def _left(session: Session) -> dict[str, Any]:
+    """What it left behind: changed files with their records, and processes in the background."""
+    if session.left is None:
+        return {}
+    changed = [{"file": clean(file), "line": line} for file, line in session.left.files.items()]
+    running = [{"command": clean(one.command), "line": one.line} for one in session.left.processes if not one.slow]
+    half = session.end.reason in {"open-call", "killed"} and session.end.code in EDITS
+    return {"changed": changed, "running": running, "half": half}
 
 
 def _end(end: End) -> dict[str, Any]:

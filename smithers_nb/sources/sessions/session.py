@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from smithers_nb.sources.sessions.calls import Loop, TestRun
+    from smithers_nb.sources.sessions.calls import Loop, Subagents, TestRun
+    from smithers_nb.sources.sessions.left_behind import LeftBehind
     from smithers_nb.sources.sessions.marks import About
 
 State = Literal["finished", "failed", "interrupted", "waiting", "cut"]
@@ -132,6 +133,8 @@ class Session:
         test: The last run of tests; None without any.
         edits: Records that changed files, at most some dozens.
         loops: Calls that failed again and again.
+        subagents: How many were called, and how many delivered; None before all is read.
+        left: Changes of files and processes that were left; None before all is read.
     """
 
     about: About
@@ -147,6 +150,8 @@ class Session:
     test: TestRun | None = None
     edits: list[int] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    subagents: Subagents | None = None
+    left: LeftBehind | None = None
 
     @property
     def last(self) -> Turn | None:

@@ -93,7 +93,7 @@ CLAUDE = {
         2,
     ),
     "left": ([user("hi"), call("a"), user("<command-name>/exit</command-name>")], "interrupted", None, 3),
-    "headless limit": ([user("hi"), {"type": "result", "subtype": "error_max_turns", "session_id": SESSION}], "failed", "workflow-bug", 2),
+    "headless limit": ([user("hi"), {"type": "result", "subtype": "error_max_turns", "session_id": SESSION}], "failed", "environment", 2),
     "subagent inline": ([user("hi"), said("ok"), call("a") | {"isSidechain": True}], "finished", None, 2),
 }
 CODEX = {
