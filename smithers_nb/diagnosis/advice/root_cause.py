@@ -20,7 +20,7 @@ from smithers_nb.redact import redact
 from smithers_nb.sources.urls import without_secrets
 
 if TYPE_CHECKING:
-    from smithers_nb.diagnosis.history.lineage import Origin
+    from smithers_nb.diagnosis.history.origins import Origin
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 _MAX_NAMES: Final = 4
@@ -79,8 +79,9 @@ def root_cause(  # noqa: PLR0913  # all but two are optional
         around: Sentences about the rest of the run, which come last.
     """
     here = [seen.text for seen in seen_here if seen.meaningful and seen.confirms is not None]
+    lies_outside = origin is not None and origin.kind == "outside" and classification.failure_class == "environment"
     told = [
-        _begun(redact(origin.text)) if origin else "",
+        _begun(redact(origin.text)) if origin and not lies_outside else "",
         _what_happened(failure, classification.quote),
         *_place(failure),
         *_why(failure, classification),
@@ -88,6 +89,7 @@ def root_cause(  # noqa: PLR0913  # all but two are optional
         *_misrecorded(failure, defects),
         *_unnoticed(failure.details),
         *here,
+        _begun(redact(origin.text)) if origin and lies_outside else "",
         around,
     ]
     return " ".join(_sentence(text) for text in told if text)

@@ -15,7 +15,7 @@ from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.error_chain import is_wrapper
-from smithers_nb.diagnosis.failure.excerpt import quoting, telling_line
+from smithers_nb.diagnosis.failure.excerpt import quoting, telling, telling_line
 from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.model import timestamps
@@ -25,12 +25,13 @@ from smithers_nb.sources.base import launching_node
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
-    from smithers_nb.diagnosis.history.lineage import Origin
+    from smithers_nb.diagnosis.history.origins import Origin
     from smithers_nb.model.verdict import ResetPreview
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
 
 _ALL: dict[int, str] = {1: "its only attempt", 2: "both attempts"}
+_LONGEST_ANSWER: Final = 800
 _INSTEAD: dict[Suggestion, Suggestion] = {
     "retry": "escalate",
     "resume": "retry",
@@ -323,8 +324,10 @@ _NAMED_BY = (
 
 def _what_to_fix(failure: Failure, quote: str) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
-    error = quoting(_innermost(failure), quote).rstrip(".")
     details = failure.details
+    if said := str(details.get("answer") or "")[:_LONGEST_ANSWER]:
+        return f"what the agent says ({telling(said).rstrip('.')})"
+    error = quoting(_innermost(failure), quote).rstrip(".")
     for key, words in _NAMED_BY:
         if details.get(key):
             port = f":{details['port']}" if key == "address" and details.get("port") else ""

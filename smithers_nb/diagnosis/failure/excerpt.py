@@ -50,12 +50,16 @@ _TITLE: Final = re.compile(r"<(title|h1)[^>]*>\s*([^<]+?)\s*</\1>", re.IGNORECAS
 _TAGS: Final = re.compile(r"<[^>]{0,500}>")
 _END: Final = re.compile(r"[.!?;](?=\s+[A-Z\"'(])|;(?=\s)")
 _SHORTEST: Final = 60
+_COMMAND: Final = re.compile(r"\A(Command failed: [^\n]{40})[^\n]{20,}(?=\n\s*\S)")
+"""What Node says first of a program that failed: its whole command line, which a script makes long."""
+
 _STRONGEST, _LAST = 4, 2
 
 
 def telling(message: str, limit: int = LIMIT) -> str:
     """Put an error message in one line of at most about `limit` characters."""
     text = _plain(folded(_COLOURS.sub("", message[:_MAX_LENGTH])).replace("\r", "\n"))
+    text = _COMMAND.sub(r"\1…", text)
     lines = [" ".join(line.split()) for line in text.splitlines() if _letters(line)] or [text.strip()]  # a ruler tells nothing
     if exception := python_exception(text):
         return _around_traceback(lines, " ".join(exception.split()), limit)

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 600
 """Where a message names an expression, it does so at its beginning; longer texts are data."""
 
-_PATH: Final = r"\b[\w$]{1,60}(?:\??\.[\w$]{1,60}|\??\.?\[[^\]]{1,80}\]|\(\)){0,12}"
-_EVALUATED: Final = re.compile(rf"(?:undefined|null) is not an object \(evaluating '\(?({_PATH})")
-_CALLED: Final = re.compile(rf"({_PATH}) is not (?:a function|iterable|a constructor)")
-_DESTRUCTURED: Final = re.compile(rf"[Cc]annot destructure property '([\w$]+)' (?:of|from) '?({_PATH})")
+PATH: Final = r"\b[\w$]{1,60}(?:[?!]?\.[\w$]{1,60}|[?!]?\.?\[[^\]]{1,80}\]|\(\)){0,12}!?"
+"""A value and what is read of it, with the marks of TypeScript for what may be missing."""
+
+_CAST: Final = re.compile(rf"\(\s*({PATH})\s+as\s+[\w$.]{{1,60}}\s*\)")
+_EVALUATED: Final = re.compile(rf"(?:undefined|null) is not an object \(evaluating '\(?({PATH})")
+_CALLED: Final = re.compile(rf"({PATH}) is not (?:a function|iterable|a constructor)")
+_DESTRUCTURED: Final = re.compile(rf"[Cc]annot destructure property '([\w$]+)' (?:of|from) '?({PATH})")
 _READING: Final = re.compile(
     r"Cannot (?:read|set) propert(?:y|ies) (?:'([\w$]+)' )?of (?:undefined|null)(?: \((?:reading|setting) '([^']+)'\))?"
 )
@@ -87,9 +90,14 @@ def _in_line(wanted: str, line: str) -> Access:
     return Access((), wanted)
 
 
-def paths_in(line: str) -> list[tuple[str, ...]]:
+def paths_in(line: str, limit: int = _MAX_TEXT) -> list[tuple[str, ...]]:
     """List the paths that a line of source reads, each as its names."""
-    return [names_in(match[0]) for match in re.finditer(_PATH, line[:_MAX_TEXT])]
+    return [names_in(match[0]) for match in re.finditer(PATH, uncast(line[:limit]))]
+
+
+def uncast(source: str) -> str:
+    """Leave out what TypeScript is only told about a type: `(d.load as any).rows` reads `d.load.rows`."""
+    return _CAST.sub(r"\1", source)
 
 
 def names_in(path: str) -> tuple[str, ...]:

@@ -24,6 +24,9 @@ _LOCAL: Final = re.compile(r"127\.0\.0\.1|localhost|\[::1\]|0\.0\.0\.0|/var/run/
 _NO_ANSWER: Final = re.compile(
     r"ECONNREFUSED|refused|ETIMEDOUT|timed? ?out|unable to connect|could not connect|not reachable", re.IGNORECASE
 )
+_STARTS: Final = re.compile(r"^(?:start|launch|boot|serve|spawn|bring-up|deploy)(?![a-z])", re.IGNORECASE)
+"""A task that is there to start something, by its name."""
+
 _NOT_STARTED: Final = re.compile(
     r"EADDRINUSE|address already in use|(?:failed|unable|could not|cannot) (?:to )?(?:start|launch|spawn|boot|bind|listen|run)"
     r"|did not (?:start|come up|become (?:ready|healthy))|(?:not|never) (?:ready|healthy|started)|unhealthy|exited (?:with|early|before)"
@@ -45,7 +48,8 @@ def what_did_not_start(failed: Mapping[K, list[AttemptRow]], first: K) -> K | No
     said = {key: f"{tries[-1].error_code or ''} {tries[-1].error or tries[-1].error_message or ''}" for key, tries in failed.items()}
     if not (_LOCAL.search(said[first]) and _NO_ANSWER.search(said[first])):
         return None
-    return next((key for key, text in said.items() if key != first and _NOT_STARTED.search(text) and not _NO_ANSWER.search(text)), None)
+    others = [(key, text) for key, text in said.items() if key != first and not _NO_ANSWER.search(text)]
+    return next((key for key, text in others if _NOT_STARTED.search(text) or _STARTS.match(failed[key][-1].node_id)), None)
 
 
 def beside(failed: Mapping[K, list[AttemptRow]], root: K) -> Iterator[Evidence]:

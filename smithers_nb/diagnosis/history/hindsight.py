@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smithers_nb.diagnosis.history.lineage import Origin
+    from smithers_nb.diagnosis.history.origins import Origin
     from smithers_nb.model.verdict import Classification
 
 

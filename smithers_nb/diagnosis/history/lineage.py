@@ -12,77 +12,48 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.diagnosis.engines.workflow_edits import recorded_hash
-from smithers_nb.diagnosis.failure.excerpt import abridged, telling
+from smithers_nb.diagnosis.failure.aliases import resolved
+from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.expression import Access, failing_access, paths_in
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
-from smithers_nb.diagnosis.history.known_values import Known, known_values, runs_of
+from smithers_nb.diagnosis.history.known_values import known_values, runs_of
 from smithers_nb.diagnosis.history.last_good import readable
-from smithers_nb.diagnosis.history.since_good import Comparison, compare_with_last_good
+from smithers_nb.diagnosis.history.origins import (
+    FEW,
+    HASH,
+    Origin,
+    Scene,
+    also_changed,
+    edited,
+    good_input,
+    is_same,
+    letters,
+    listed,
+    of_run,
+)
+from smithers_nb.diagnosis.history.since_good import compare_with_last_good
+from smithers_nb.diagnosis.history.value_origins import above, value_of_the_error, value_that_is_read
+from smithers_nb.diagnosis.state.stagnation import stagnant_nodes
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.model.vocabulary import logical_id
-from smithers_nb.redact import redact_value
+from smithers_nb.redact import redact_value, short_line
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
-    from smithers_nb.model.verdict import Change, Classification, Failure
+    from smithers_nb.model.rows import AttemptRow
+    from smithers_nb.model.verdict import Classification, Failure
     from smithers_nb.sources.snapshot import Snapshot
 
 _JUDGED_BY_CHANGES: Final = frozenset({"workflow-bug", "unknown"})
-_TOKEN: Final = re.compile(
-    r"[\"'`\u201c\u2018«]([^\"'`\u201d\u2019»\n]{3,120})[\"'`\u201d\u2019»]|(?<![\w.])(-?\d+(?:\.\d+)?)(?![\w.])|([\w.@%+~/-]*[\w@%+~/-])"
-)
-_DISTINCT: Final = re.compile(r"[\d@/_.:-]")
-_MAX_TOKENS: Final = 60
-_SHORTEST: Final = 4
-_FEW: Final = 3
 _NEAR: Final = 3
-_MAX_SHOWN: Final = 60
-_HASH: Final = "workflow hash"
-_OVER_A_VALUE: Final = frozenset({"TypeError", "RangeError", "SyntaxError", "URIError", "ValueError", "JSONDecodeError"})
-"""Classes of errors that are thrown over a value."""
+_MAX_SAID: Final = 300
+_NAME: Final = re.compile(r"(?<![\w./-])[A-Za-z_]\w{2,59}(?![\w./-])")
+_MISSED: Final = re.compile(
+    r"(?:no such file or directory|not found|cannot find|could not find)[^\n]{0,40}?[\"'`]([^\"'`\n]{3,300})[\"'`]", re.IGNORECASE
+)
 
 
-class Origin(NamedTuple):
-    """What lies behind a failure.
-
-    Attributes:
-        text: In one sentence.
-        kind: `upstream`, `tolerated`, `answer`, `input`, `changed` or `outside`.
-        evidence: The rows that prove it.
-        producer: Node whose output or answer is at fault; empty for none.
-        good_input: Input fields that differ from the last good run, with the values they had there.
-    """
-
-    text: str
-    kind: str
-    evidence: tuple[Evidence, ...] = ()
-    producer: str = ""
-    good_input: dict[str, Any] | None = None
-
-
-class _Scene(NamedTuple):
-    """Everything that may be looked at."""
-
-    failure: Failure
-    runs: list[Snapshot]
-    access: Access | None
-    past: Comparison | None
-    known: list[Known]
-    line: str = ""
-
-    @property
-    def own(self) -> Snapshot:
-        """The run that the failure happened in."""
-        return self.runs[-1]
-
-    @property
-    def reader(self) -> str:
-        """The failing task, as the subject of a sentence."""
-        return f"`{self.failure.node_id}`" if self.failure.node_id else "the workflow"
-
-
-def find_origin(snapshot: Snapshot, failure: Failure, classification: Classification, *, line: str = "") -> Origin | None:
+def find_origin(snapshot: Snapshot, failure: Failure, classification: Classification, *, line: str = "", source: str = "") -> Origin | None:
     """Find what lies behind a failure.
 
     Args:
@@ -90,6 +61,7 @@ def find_origin(snapshot: Snapshot, failure: Failure, classification: Classifica
         failure: The failure that mattered, possibly in a child run.
         classification: Its class; what changed since the last good run says nothing about a server that is down.
         line: The line of source that threw, where it is known and the file is the one that ran.
+        source: The text of that file, which tells what its names stand for.
 
     Raises:
         SourceVanished: The store is gone.
@@ -98,17 +70,20 @@ def find_origin(snapshot: Snapshot, failure: Failure, classification: Classifica
         return None
     runs = runs_of(snapshot, failure)
     past = compare_with_last_good(runs[-1].source, runs[-1].run)
-    scene = _Scene(failure, runs, failing_access(failure.chain, line), past, known_values(runs, failure.node_id), line)
+    access = failing_access(failure.chain, line)
+    before = source[: source.index(line) + len(line)] if line and line in source else source
+    access = access._replace(names=resolved(access.names, before)) if access else None
+    scene = Scene(failure, runs, access, past, known_values(runs, failure.node_id), line, before, source)
     finders = _OF_DATA if classification.failure_class in _JUDGED_BY_CHANGES else _OF_VALUES
     return next((origin for find in finders if (origin := find(scene))), None)
 
 
-def _missing_field(scene: _Scene) -> Origin | None:
+def _missing_field(scene: Scene) -> Origin | None:
     """An upstream output that lacks the field which the failing expression reads."""
     names = scene.access.all_names if scene.access else ()
     for at, name in enumerate(names):
         for output in scene.own.outputs:
-            if output.node_id in {"input", scene.failure.node_id} or not _is_same(name, logical_id(output.node_id)):
+            if output.node_id in {"input", scene.failure.node_id} or not is_same(name, logical_id(output.node_id)):
                 continue
             found = _lacking(as_object(output.row), names[at + 1 :])
             if found:
@@ -130,7 +105,7 @@ def _lacking(row: dict[str, Any], names: tuple[str, ...]) -> _Lack | None:
     for name in names:
         if not isinstance(value, dict):
             return None
-        key = next((key for key in value if _is_same(key, name)), None)
+        key = next((key for key in value if is_same(key, name)), None)
         path.append(key or name)
         if key is None or value[key] is None:
             near = _near(name, {k: v for k, v in value.items() if v is not None})
@@ -141,14 +116,14 @@ def _lacking(row: dict[str, Any], names: tuple[str, ...]) -> _Lack | None:
 
 def _near(name: str, given: dict[str, Any]) -> str:
     """Find the field that was probably meant: one whose name contains the other, or nearly the same letters."""
-    plain = {_letters(key): key for key in given}
-    wanted = _letters(name)
-    within = [key for letters, key in plain.items() if min(len(letters), len(wanted)) >= _NEAR and (wanted in letters or letters in wanted)]
+    plain = {letters(key): key for key in given}
+    wanted = letters(name)
+    within = [key for word, key in plain.items() if min(len(word), len(wanted)) >= _NEAR and (wanted in word or word in wanted)]
     close = get_close_matches(wanted, plain, n=1, cutoff=0.7)
     return within[0] if within else plain[close[0]] if close else ""
 
 
-def _upstream(scene: _Scene, node: str, lack: _Lack, evidence: Evidence) -> Origin:
+def _upstream(scene: Scene, node: str, lack: _Lack, evidence: Evidence) -> Origin:
     text = f"{scene.reader} reads `{lack.field}` of `{node}`, {lack.words}"
     if lack.near:
         text += f"; it has `{lack.near}` instead"
@@ -159,10 +134,10 @@ def _upstream(scene: _Scene, node: str, lack: _Lack, evidence: Evidence) -> Orig
             text += f"; in the last good run ({past.good}) it was {_article(was)}"
         elif lack.near and past.before.shapes.get(logical_id(node), {}).get(lack.near) in {None, "null"}:
             text += f"; the last good run ({past.good}) had no `{lack.near}`"
-    return Origin(text + _also_changed(scene), "upstream", (evidence,), node, _good_input(scene))
+    return Origin(text + also_changed(scene), "upstream", (evidence,), node, good_input(scene))
 
 
-def _missing_input(scene: _Scene, names: tuple[str, ...]) -> Origin | None:
+def _missing_input(scene: Scene, names: tuple[str, ...]) -> Origin | None:
     """An input field that the failing expression reads and that was not given."""
     if "input" not in names:
         return None
@@ -170,17 +145,18 @@ def _missing_input(scene: _Scene, names: tuple[str, ...]) -> Origin | None:
     lack = _lacking({key: value for key, value in given.items() if key != "payload"}, names[names.index("input") + 1 :])
     if lack is None:
         return None
-    text = f"{scene.reader} reads `{lack.field}` of the input, which was not given"
+    is_null = lack.words.startswith("which is null")
+    text = f"{scene.reader} reads `{lack.field}` of the input, {lack.words if is_null else 'which was not given'}"
     text += f"; `{lack.near}` was" if lack.near else ""
-    return Origin(text + _also_changed(scene), "input", (_of_run(scene, lack.field),), good_input=_good_input(scene))
+    return Origin(text + also_changed(scene), "input", (of_run(scene, lack.field),), good_input=good_input(scene))
 
 
-def _missing_by_name(scene: _Scene) -> Origin | None:
+def _missing_by_name(scene: Scene) -> Origin | None:
     """A field that is null in just one upstream output or in the input, and by whose name the failing code calls the value."""
     if scene.access is None:
         return None
-    wanted = {_letters(name) for name in (*scene.access.names[-1:], *([] if scene.access.names else [scene.access.wanted]))} - {""}
-    nulls = [known for known in scene.known if known.value is None and _letters(known.field.rpartition(".")[2]) in wanted]
+    wanted = {letters(name) for name in (*scene.access.names[-1:], *([] if scene.access.names else [scene.access.wanted]))} - {""}
+    nulls = [known for known in scene.known if known.value is None and letters(known.field.rpartition(".")[2]) in wanted]
     nulls = [known for known in nulls if known.kind != "input" or known.ref == f"run:{scene.own.run.run_id}"]
     if len({(known.node, known.field) for known in nulls}) != 1:
         return None
@@ -189,211 +165,153 @@ def _missing_by_name(scene: _Scene) -> Origin | None:
         evidence = Evidence(ref=lack.ref, quote=lack.field, note="null in this run")
         return _upstream(scene, lack.node, _Lack(lack.field, "which is null in this run", ""), evidence)
     text = f"{scene.reader} reads {lack.place}, which is null in this run"
-    return Origin(text + _also_changed(scene), "input", (_of_run(scene, lack.field),), good_input=_good_input(scene))
+    return Origin(text + also_changed(scene), "input", (of_run(scene, lack.field),), good_input=good_input(scene))
 
 
-def _tolerated(scene: _Scene) -> Origin | None:
+def _tolerated(scene: Scene) -> Origin | None:
     """A failure that the workflow tolerates, whose output the failing code reads."""
     if scene.access is None or scene.failure.node_id is None:
         return None
     above = upstream_of(scene.own)(scene.failure.node_id)
-    failed = [
+    failed = _let_go(scene)
+    named = [a for a in failed if any(is_same(name, logical_id(a.node_id)) for name in scene.access.all_names)]
+    cause = next(iter(named or [a for a in failed if a.node_id in above] or failed), None)
+    if cause is None:
+        return None
+    return _by_tolerated(cause, f"{scene.reader} reads the output of `{cause.node_id}`, which has none")
+
+
+def _tolerated_file(scene: Scene) -> Origin | None:
+    """A failure that the workflow tolerates, which names the very file that the failing task then misses."""
+    paths = {str(scene.failure.details.get("path") or ""), *(m[1] for link in scene.failure.chain for m in _MISSED.finditer(link.message))}
+    cause = next((a for a in _let_go(scene) for path in paths if "/" in path and path in (a.error_message or a.error or "")), None)
+    if cause is None:
+        return None
+    path = max((path for path in paths if path in (cause.error_message or cause.error or "")), key=len)
+    return _by_tolerated(cause, f"{scene.reader} misses `{path}`, which the error of `{cause.node_id}` names too")
+
+
+def _let_go(scene: Scene) -> list[AttemptRow]:
+    """List the failures of other tasks that the workflow tolerates."""
+    return [
         a
         for a in scene.own.attempts
         if a.state == "failed" and scene.own.may_fail(a.node_id, a.iteration) and a.node_id != scene.failure.node_id
     ]
-    named = [a for a in failed if any(_is_same(name, logical_id(a.node_id)) for name in scene.access.all_names)]
-    cause = next(iter(named or [a for a in failed if a.node_id in above] or failed), None)
-    if cause is None:
-        return None
+
+
+def _by_tolerated(cause: AttemptRow, what: str) -> Origin:
     error = telling(cause.error_message or "", 160) or "no message was recorded"
-    text = (
-        f"{scene.reader} reads the output of `{cause.node_id}`, which has none: `{cause.node_id}` failed ({error.rstrip('.')}), "
-        "and `continueOnFail` let the run go on"
-    )
+    text = f"{what}: `{cause.node_id}` failed ({error.rstrip('.')}), and `continueOnFail` let the run go on"
     ref = f"attempt:{cause.node_id}/{cause.iteration}/{cause.attempt}"
     return Origin(text, "tolerated", (Evidence(ref=ref, quote=error, note="tolerated"),), cause.node_id)
 
 
-def _value(scene: _Scene) -> Origin | None:
-    """A value of the error that came in through an answer, an input or an upstream output."""
-    tokens = _tokens(scene.failure)
-    for known in scene.known:
-        value = known.value
-        if isinstance(value, bool) or not isinstance(value, str | int | float) or known.field.startswith("__"):
-            continue
-        words = f"{value:g}" if isinstance(value, float) else str(value).strip()
-        if words in tokens or (len(words) >= _SHORTEST and _DISTINCT.search(words) and any(words in token for token in tokens)):
-            return _came_from(scene, known, words)
-        if isinstance(value, str) and (token := next((t for t in tokens if len(t) > _SHORTEST and _is_word(t, value)), None)):
-            return _came_from(scene, known, token)
+def _same_words(scene: Scene) -> Origin | None:
+    """What a task of a loop said in each of its rounds, where the loop used them up."""
+    if scene.failure.code != "RALPH_MAX_REACHED":
+        return None
+    said = next((node for node in stagnant_nodes(scene.own.outputs) if node.rejection), None)
+    if said is None:
+        return None
+    words = short_line(said.rejection)
+    text = f"`{said.node_id}` rejected the work of the loop {said.iterations} times in a row in the same words: {words}"
+    evidence = Evidence(ref=f"output:{said.node_id}/{said.last_iteration}", quote=words, note="the same in every round")
+    return Origin(text, "upstream", (evidence,), said.node_id)
+
+
+def _null_by_name(scene: Scene) -> Origin | None:
+    """The one upstream field without a value whose name the error says."""
+    if scene.access is not None:
+        return None
+    said = {word for link in scene.failure.chain for word in _NAME.findall(link.message[:_MAX_SAID])}
+    nulls = {
+        (known.node, known.field): known
+        for known in scene.known
+        if known.kind == "upstream" and known.value is None and known.field.rpartition(".")[2] in said
+    }
+    if len(nulls) != 1:
+        return None
+    (known,) = nulls.values()
+    name = known.field.rpartition(".")[2]
+    text = f"the error of {scene.reader} names `{name}`, and {known.place} holds null"
+    evidence = Evidence(ref=known.ref, quote=name, note="null in this run")
+    return Origin(text + also_changed(scene), "upstream", (evidence,), known.node)
+
+
+def _refused_by_schema(scene: Scene) -> Origin | None:
+    """A field that no upstream output has, read by a task whose own output its schema refuses."""
+    if scene.failure.code != "INVALID_OUTPUT" or not scene.failure.node_id:
+        return None
+    node = re.escape(logical_id(scene.failure.node_id))
+    task = re.search(rf"\bid=[\"'{{`]+{node}[\"'}}`]+.*?(?=<Task\b|</Task>|\Z)", scene.whole, re.DOTALL)
+    for names in paths_in(task[0], len(task[0])) if task else ():
+        origin = _missing_field(scene._replace(access=Access(resolved(names, scene.source), "")))
+        if origin and "instead" in origin.text:
+            return origin
     return None
 
 
-def _read_there(scene: _Scene) -> Origin | None:
-    """The one upstream value that the line which threw reads, where the error itself names no value."""
-    if _OVER_A_VALUE.isdisjoint(link.name or "" for link in scene.failure.chain):
-        return None
-    named = scene.access.all_names if scene.access else ()
-    paths = [named] if named else paths_in(scene.line)
-    read = {
-        (known.node, known.field): known
-        for known in scene.known
-        if known.kind == "upstream" and any(_reads(path, known) for path in paths) and not isinstance(known.value, bool | None)
-    }
-    if len(read) != 1:
-        return None
-    (known,) = read.values()
-    value = abridged(readable(redact_value({known.field: known.value})[known.field]) or "", _MAX_SHOWN)
-    agent = _agent_of(scene, known.node)
-    text = f"{scene.reader} reads {known.place}, which is `{value}` in this run{f', as {agent} answered' if agent else ''}"
-    return Origin(text + _also_changed(scene), "upstream", (Evidence(ref=known.ref, quote=known.field, note=f"is {value}"),), known.node)
-
-
-def _reads(path: tuple[str, ...], known: Known) -> bool:
-    """Return whether a path such as `d["fetch"].body.trim` leads to a field of an output, or past it."""
-    names = (logical_id(known.node), *known.field.split("."))
-    return any(all(map(_is_same, names, path[at:])) for at in range(len(path) - len(names) + 1))
-
-
-def _came_from(scene: _Scene, known: Known, words: str) -> Origin:
-    shown = readable(redact_value({known.field: words})[known.field]) or ""
-    text = f"the value `{shown}` in the error of {scene.reader} comes from {known.place}"
-    if known.kind == "upstream" and (agent := _agent_of(scene, known.node)):
-        text += f", which {agent} answered"
-    if known.kind == "input" and known.ref != f"run:{scene.runs[0].run.run_id}":
-        text += _above(scene, words)
-    evidence = Evidence(ref=known.ref, quote=shown, note="where the value came in")
-    return Origin(text + _also_changed(scene, only=known.field), known.kind, (evidence,), known.node, _good_input(scene))
-
-
-def _agent_of(scene: _Scene, node: str) -> str:
-    found = next((a for run in scene.runs for a in run.attempts if a.node_id == node and (a.engine or a.agent)), None)
-    return f"agent {found.engine or found.agent}" if found else ""
-
-
-def _child_input(scene: _Scene) -> Origin | None:
+def _child_input(scene: Scene) -> Origin | None:
     """The input of a child run whose sibling worked with the same code."""
     if len(scene.runs) == 1:
         return None
-    own = [k for k in scene.known if k.ref == f"run:{scene.own.run.run_id}" and k.value not in {None, ""}][:_FEW]
+    own = [k for k in scene.known if k.ref == f"run:{scene.own.run.run_id}" and k.value not in {None, ""}][:FEW]
     if not own:
         return None
     given = ", ".join(f"{k.field}={readable(redact_value({k.field: k.value})[k.field])}" for k in own)
-    text = f"child run {scene.own.run.run_id} was started with the input {given}{_above(scene, str(own[0].value))}"
+    text = f"child run {scene.own.run.run_id} was started with the input {given}{above(scene, str(own[0].value))}"
     changed = {change.what.removeprefix("input."): change for change in scene.past.input_changes} if scene.past else {}
     before = [f"{k.field}={changed[k.field].before}" for k in own if k.field in changed and changed[k.field].before]
     if scene.past and before:
         text += f"; {scene.past.good}, which finished, had {', '.join(before)}"
-    return Origin(text, "input", (_of_run(scene, str(own[0].value)),))
+    return Origin(text, "input", (of_run(scene, str(own[0].value)),))
 
 
-def _above(scene: _Scene, words: str) -> str:
-    """Name which output or input of a run further up a child's input was taken from."""
-    copies = (k for k in scene.known if k.ref != f"run:{scene.own.run.run_id}" and str(k.value) == words)
-    return next((f", which is from {known.place}" for known in copies), "")
-
-
-def _changed(scene: _Scene) -> Origin | None:
+def _changed(scene: Scene) -> Origin | None:
     """What differs from the last good run, where nothing in the error points anywhere."""
     past = scene.past
     if past is None:
         return None
     where = f"since the last good run ({past.good})"
-    if past.is_unchanged:
-        text = f"nothing of the workflow, its input or the revision has changed {where}"
-        return Origin(f"{text}, so what changed lies outside: a service, a file, the machine", "outside")
+    if outside := _nothing_changed(scene):
+        return outside
     inputs = past.input_changes
     others = [change for change in past.changes if not change.what.startswith(("input.", "duration of ", "configuration."))]
     if inputs and past.is_same_code:
         only = "only the input" if not others else "the input"
-        evidence = (_of_run(scene, inputs[0].after or inputs[0].what),)
-        return Origin(f"{only} has changed {where}: {_list(inputs)}", "input", evidence, good_input=_good_input(scene))
+        evidence = (of_run(scene, inputs[0].after or inputs[0].what),)
+        return Origin(f"{only} has changed {where}: {listed(inputs)}", "input", evidence, good_input=good_input(scene))
     told = [change for change in (*others, *inputs) if change.after is not None or change.before is not None]
-    edited = [_edited(past)] if any(change.what == _HASH for change in told) else []
-    rest = [change for change in told if change.what != _HASH]
-    text = ", and ".join([*edited, *([f"this changed: {_list(rest)}"] if rest else [])])
-    return Origin(f"{where}, {text}", "changed", (_of_run(scene, scene.own.run.status),)) if told else None
-
-
-def _edited(past: Comparison) -> str:
-    """Say which text of the workflow is another one; the hash of its own file may be the same where an imported one differs."""
-    if (own := recorded_hash(past.after.run)) and own == recorded_hash(past.before.run):
-        return "a module that the workflow imports was edited (its own file is the same)"
-    return "the workflow was edited"
-
-
-def _also_changed(scene: _Scene, only: str = "") -> str:
-    """Add which input fields differ from the last good run; of a value that is named already, what it was there."""
-    if scene.past is None:
-        return ""
-    inputs = [change for change in scene.past.input_changes if only in {"", change.what.removeprefix("input.")}]
-    if inputs and len(inputs) <= _FEW:
-        return f"; the input changed from {_pairs(inputs, 'before')} to {_pairs(inputs, 'after')}"
-    if not inputs and not only and not scene.past.is_same_code:
-        return f"; {_edited(scene.past)} since"
-    return ""
-
-
-def _good_input(scene: _Scene) -> dict[str, Any] | None:
-    """Collect the input fields that changed, as the last good run had them, where the code is the same."""
-    past = scene.past
-    if past is None or not past.is_same_code or len(scene.runs) > 1:
-        return None
-    fields = [change.what.removeprefix("input.") for change in past.input_changes]
-    return {field: past.before.input[field] for field in fields if field in past.before.input} or None
-
-
-def _pairs(changes: list[Change], which: str) -> str:
-    return ", ".join(f"`{change.what.removeprefix('input.')}={_or_none(getattr(change, which))}`" for change in changes)
-
-
-def _list(changes: list[Change] | tuple[Change, ...]) -> str:
-    shown = [f"{change.what} from {_or_none(change.before)} to {_or_none(change.after)}" for change in changes[:_FEW]]
-    return ", ".join(shown) + (f" and {len(changes) - _FEW} more" if len(changes) > _FEW else "")
-
-
-def _or_none(value: str | None) -> str:
-    return "nothing" if value is None else value.removesuffix(".0")
-
-
-def _of_run(scene: _Scene, quote: str) -> Evidence:
-    return Evidence(ref=f"run:{scene.own.run.run_id}", quote=quote, note="its input")
-
-
-def _tokens(failure: Failure) -> list[str]:
-    """Take the words out of an error that can only be data: quoted, or with digits and marks in them."""
-    found: dict[str, None] = {}
-    text = "\n".join(
-        [*(link.message[:2_000] for link in failure.chain), *(str(failure.details.get(key) or "") for key in ("path", "url", "hostname"))]
-    )
-    names = {failure.node_id, failure.run_id, *(link.name for link in failure.chain), *(link.code for link in failure.chain)}
-    for quoted, number, word in _TOKEN.findall(text):
-        if quoted:
-            found[quoted.strip()] = None
-        elif number and (number.startswith("-") or len(number) >= _SHORTEST):
-            found[number] = None
-        elif len(word) >= _SHORTEST and _DISTINCT.search(word.strip(".")):
-            found[word.strip(".")] = None
-    return [token for token in found if token not in names][:_MAX_TOKENS]
-
-
-def _is_word(token: str, value: str) -> bool:
-    """Return whether a token of an error stands in a value as a word of its own."""
-    return bool(_DISTINCT.search(token)) and bool(re.search(rf"(?<![\w.-]){re.escape(token)}(?![\w-])", value))
-
-
-def _is_same(one: str, other: str) -> bool:
-    return one == other or _letters(one) == _letters(other)
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).lower()
+    text_edited = [edited(past)] if any(change.what == HASH for change in told) else []
+    rest = [change for change in told if change.what != HASH]
+    text = ", and ".join([*text_edited, *([f"this changed: {listed(rest)}"] if rest else [])])
+    return Origin(f"{where}, {text}", "changed", (of_run(scene, scene.own.run.status),)) if told else None
 
 
 def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" if kind in {"list", "object", "number", "flag", "empty list"} else kind
 
 
-_OF_DATA: Final[tuple[Callable[[_Scene], Origin | None], ...]] = (_missing_field, _tolerated, _value, _read_there, _child_input, _changed)
-_OF_VALUES: Final[tuple[Callable[[_Scene], Origin | None], ...]] = (_value, _read_there)
+def _nothing_changed(scene: Scene) -> Origin | None:
+    """That nothing of what a run is made of differs from the last good run."""
+    if scene.past is None or not scene.past.is_unchanged:
+        return None
+    text = f"nothing of the workflow, its input or the revision has changed since the last good run ({scene.past.good})"
+    return Origin(f"{text}, so what changed lies outside: a service, a file, the machine", "outside")
+
+
+_Finders = tuple[Callable[[Scene], Origin | None], ...]
+_OF_DATA: Final[_Finders] = (
+    _same_words,
+    _missing_field,
+    _refused_by_schema,
+    _tolerated,
+    _tolerated_file,
+    value_of_the_error,
+    value_that_is_read,
+    _null_by_name,
+    _child_input,
+    _changed,
+)
+_OF_VALUES: Final[_Finders] = (_tolerated_file, value_of_the_error, value_that_is_read, _nothing_changed)

@@ -94,8 +94,13 @@ def thrown_line(failure: Failure, run: RunRow, source: str, path: str | None) ->
     frame = own_frame(failure.chain)
     if frame is None or path is None or frame.name not in {Path(p).name for p in (path, run.workflow_path) if p}:
         return ""
-    lines = source.splitlines()
-    return lines[frame.line - 1] if 0 < frame.line <= len(lines) and was_edited(run, Path(path)) is False else ""
+    lines = text_that_ran(run, source, path).splitlines()
+    return lines[frame.line - 1] if 0 < frame.line <= len(lines) else ""
+
+
+def text_that_ran(run: RunRow, source: str, path: str | None) -> str:
+    """Give back the workflow's text if it is known to be the one that the run was started with, else nothing."""
+    return source if path is not None and source and was_edited(run, Path(path)) is False else ""
 
 
 def source_around(failure: Failure, source: str, *paths: str | None) -> tuple[str, ...]:

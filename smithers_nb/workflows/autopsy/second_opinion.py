@@ -23,7 +23,7 @@ from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
     from smithers_nb.agents.providers.base import Proposal, Provider
-    from smithers_nb.diagnosis.history.lineage import Origin
+    from smithers_nb.diagnosis.history.origins import Origin
     from smithers_nb.model.verdict import Advice, Classification
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot

@@ -44,6 +44,7 @@ from smithers_nb.workflows.autopsy.excerpts import (
     milestones,
     source_around,
     source_line,
+    text_that_ran,
     thrown_line,
     workflow_source,
 )
@@ -165,7 +166,8 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
     seen_here = probe(failure, root=snapshot.run.root)
     past = look_back(source, gathered.target_run_id, failure.signatures[-1] if failure.signatures else "", gathered.now)
     line = thrown_line(failure, snapshot.run, gathered.workflow_source, gathered.workflow_path)
-    origin = find_origin(snapshot, failure, classification, line=line)
+    ran = text_that_ran(snapshot.run, gathered.workflow_source, gathered.workflow_path)
+    origin = find_origin(snapshot, failure, classification, line=line, source=ran)
     classification = in_hindsight(classification, origin)
     found = Investigation(
         target_run_id=gathered.target_run_id,

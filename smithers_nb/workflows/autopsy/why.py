@@ -27,7 +27,7 @@ from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.session import SessionCourse, session_course
 from smithers_nb.model.verdict import Advice
 from smithers_nb.workflows.autopsy.agent_session import with_agent_session
-from smithers_nb.workflows.autopsy.excerpts import source_around, thrown_line, workflow_source
+from smithers_nb.workflows.autopsy.excerpts import source_around, text_that_ran, thrown_line, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
 
 if TYPE_CHECKING:
@@ -93,7 +93,13 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
     tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
     path = None if asked.workflow_path is None else str(asked.workflow_path)
     recorded, text = workflow_source(snapshot.run, path)
-    origin = find_origin(snapshot, failure, classification, line=thrown_line(failure, snapshot.run, text, recorded))
+    origin = find_origin(
+        snapshot,
+        failure,
+        classification,
+        line=thrown_line(failure, snapshot.run, text, recorded),
+        source=text_that_ran(snapshot.run, text, recorded),
+    )
     classification = in_hindsight(classification, origin)
     around = course(snapshot) if engine_of(snapshot).is_record else ""
     cause = root_cause(failure, classification, defects, origin=origin, around=around)

@@ -26,6 +26,14 @@ def test_a_local_service_that_did_not_start(run, attempt, first, second, root):
     assert find_failure(Snapshot(LiteralSource(rows), "r")).node_id == root
 
 
+def test_a_task_that_starts_something_is_known_by_its_name(run, attempt):
+    """Whatever kept it from starting, nobody can connect to what was not started."""
+    refused = "connect ECONNREFUSED 127.0.0.1:7794"
+    rows = [run(), attempt("seed", error_message=refused, error=refused, finished_at=1)]
+    rows.append(attempt("start-mock", error_message="bind: permission denied", error="bind: permission denied"))
+    assert find_failure(Snapshot(LiteralSource(rows), "r")).node_id == "start-mock"
+
+
 def test_what_else_failed_is_quoted(run, attempt):
     """Each other failure is among the evidence in its own words."""
     rows = [run(), attempt("a", error="boom", error_message="boom", finished_at=1), attempt("b", error="bang", error_message="bang")]

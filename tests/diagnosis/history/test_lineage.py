@@ -45,11 +45,11 @@ def a_run(run="r", status="failed", at=NOW, **values):
     )
 
 
-def origin(*rows, run="r", line=""):
+def origin(*rows, run="r", line="", source=""):
     """Find the origin of the failure of a run made of rows."""
     snapshot = Snapshot(LiteralSource([*rows]), run)
     failure = find_failure(snapshot)
-    return find_origin(snapshot, failure, classify(failure), line=line)
+    return find_origin(snapshot, failure, classify(failure), line=line, source=source)
 
 
 @pytest.mark.parametrize(
@@ -264,3 +264,61 @@ def test_nothing_changed_makes_less_sure(message, name, verdict):
     found = in_hindsight(first, find_origin(snapshot, failure, first))
     assert (found.failure_class, found.confidence) == verdict
     assert in_hindsight(first, None) == first
+
+
+@pytest.mark.parametrize(
+    ("declared", "path"),
+    [
+        ('const a = ctx.outputMaybe(outputs.feed, { nodeId: "load" }) as any;', "a.lines.length"),
+        ('const { lines } = d["load"];', "lines.length"),
+        ('const { lines: all } = d["load"];', "all.length"),
+        ('const d = ctx.latest("feed", "load"); const l = d!.lines;', "l.length"),
+        ('const x = (d["load"] as any).lines ?? undefined;', "x.length"),
+    ],
+)
+def test_a_name_is_what_it_was_declared_as(declared, path):
+    """A constant of the workflow is followed to the output that it stands for."""
+    line = f"return {path}"
+    rows = [a_run(), output("load", {"lines": None}), failed(f"undefined is not an object (evaluating '{path}')")]
+    assert origin(*rows, line=line, source=f"{declared}\n{line}").text == "`sum` reads `lines` of `load`, which is null in this run"
+
+
+def test_a_name_that_is_worked_out_stands_for_nothing():
+    """What a function returns is no path, and a later declaration says nothing about an earlier line."""
+    line = "return a.lines.length"
+    rows = [a_run(), output("load", {"lines": None}), failed("undefined is not an object (evaluating 'a.lines.length')")]
+    for source in (f"const a = parse(d.load);\n{line}", f'{line}\nconst a = d["load"];'):
+        found = origin(*rows, line=line, source=source)
+        assert found is None or "`a`" not in found.text
+
+
+def test_a_value_is_followed_to_the_first_output_that_has_it():
+    """An output that only hands a value on is on the way, not the origin."""
+    rows = [
+        a_run(),
+        make(TaskRow, run_id="r", node_id="plan", props="{}", depends_on='["zero"]'),
+        make(TaskRow, run_id="r", node_id="sum", props="{}", depends_on='["plan"]'),
+        output("plan", {"depot": "WX-19"}),
+        output("zero", {"site": "WX-19"}),
+        failed("no route for depot WX-19", "RangeError"),
+    ]
+    found = origin(*rows)
+    assert found.producer == "zero"
+    assert "`site` of `zero`, by way of `depot` of `plan`" in found.text
+
+
+def test_an_error_that_names_a_field_without_a_value():
+    """The one field of that name which holds null is told; of two, none."""
+    rows = [a_run(), output("load", {"rows": [{"sku": "B2", "qty": None}]}), failed("row B2: qty is not an integer")]
+    assert origin(*rows).text == "the error of `sum` names `qty`, and `rows.qty` of `load` holds null"
+    assert origin(*rows, output("more", {"qty": None})) is None
+
+
+def test_a_missing_file_after_nothing_changed():
+    """The environment's failures too are told apart from what the run is made of."""
+    rows = [
+        a_run("good", "finished", NOW - 1000),
+        a_run(),
+        failed("ENOENT: no such file or directory, open '/mnt/cards.json'", "Error"),
+    ]
+    assert origin(*rows).kind == "outside"

@@ -1,0 +1,59 @@
+"""The first sentence of a verdict tells what lies behind the symptom, on runs that really failed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from smithers_nb.sources.locate import open_source
+from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.autopsy.why import explain
+from tests.support.data import DATA
+
+NOW = 1_796_100_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "suggestion"),
+    [
+        ("renewal-date", "`schedule` reads `due` in the answer of a person to `ask-due`, which is `31/02/2027`", "edit-workflow-and-reset"),
+        (
+            "stock-publish",
+            "`publish-stock` misses `/srv/ws/stock-publish/stock.csv`, which the error of `extract-stock`",
+            "fix-environment",
+        ),
+        (
+            "charter-review",
+            "`review` rejected the work of the loop 6 times in a row in the same words: section 4",
+            "edit-workflow-and-reset",
+        ),
+        (
+            "price-double",
+            "`double` reads `total` of `add-up`, which it does not have in this run; it has `totals`",
+            "edit-workflow-and-reset",
+        ),
+        ("address-label", "`print-label` reads `customer.address` of the input, which is null", "edit-workflow-and-reset"),
+    ],
+)
+def test_the_origin_comes_first(store: Callable[[str], Path], tmp_path: Path, name: str, first: str, suggestion: str) -> None:
+    """What a person, an input, a tolerated failure, a loop or a renamed field did is told before what broke on it."""
+    workflow = shutil.copy(DATA / f"{name}.tsx", tmp_path)
+    why = explain(Snapshot(open_source(store(name)), f"{name}-1"), now=NOW, workflow_path=Path(workflow))
+    assert why.root_cause.startswith(first)
+    assert why.advice is not None
+    assert why.advice.suggestion == suggestion
+
+
+def test_a_fresh_run_gets_an_object_as_an_object(store: Callable[[str], Path]) -> None:
+    """The engine keeps an object of an input as text; printed as text it would be refused by the workflow's schema."""
+    advice = explain(Snapshot(open_source(store("address-label")), "address-label-1"), now=NOW).advice
+    assert advice is not None
+    assert advice.commands[-1].endswith("""--input '{"customer": {"name": "Ana", "address": null}}'""")
+
+
+def test_of_a_program_the_error_is_quoted_and_not_its_command_line(store: Callable[[str], Path]) -> None:
+    """A long command line leaves room for what the program said."""
+    assert "can't open file" in explain(Snapshot(open_source(store("stock-publish")), "stock-publish-1"), now=NOW).root_cause
