@@ -53,7 +53,7 @@ def test_nothing_is_said_where_nothing_was_claimed_or_changed(tmp_path):
 def test_a_call_that_fails_again_and_again(tmp_path):
     """Three failures of one call in a row are told with their lines; a success between them is the end of a row."""
     fails = [record for _ in range(3) for record in ran("make build", "Exit code 2", error=True)]
-    why = summary(write_log(tmp_path / "s.jsonl", user("build"), *fails, *ran("make build"), said("It builds.")))
+    why = summary(write_log(tmp_path / "s.jsonl", user("build"), *fails, said("It does not build.", message="m9")))
     assert "Failed 3 times in a row (lines 3 to 7), which took 5.0 s and at least 6 tokens: Bash make build." in why.summary
     why = summary(write_log(tmp_path / "s.jsonl", user("build"), *fails[:4], *ran("make build"), *fails[:4], said("It builds.")))
     assert "in a row" not in why.summary
