@@ -71,7 +71,8 @@ _EXIT: Final = re.compile(
 )
 """An exit status, by the words that shells and runners have for it in the languages that servers are most often set to."""
 
-_ERRNO: Final = re.compile(r"\berrno['\"]?[ :=\]]{1,2}-?(\d{1,5})\b|\(os error (\d{1,5})\)")
+_ERRNO: Final = re.compile(r"(?<!npm err! )(?<!npm error )\berrno['\"]?[ :=\]]{1,2}-?(\d{1,5})\b|\(os error (\d{1,5})\)")
+"""An error number of the operating system; what npm calls so is the exit status of a script."""
 _MODEL: Final = re.compile(
     r"\bllm|\bmodels?\b|openai|anthropic|claude|\bgpt|gemini|codex|mistral|bedrock|ollama|openrouter|deepseek|\bai_[a-z]|completions?\b|\bagent\b"
     r"|tokens? per min|overloaded_error"
