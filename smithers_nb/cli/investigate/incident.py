@@ -18,7 +18,7 @@ from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ControlRefused, ParameterError
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.incident.lint import Linted
+    from smithers_nb.workflows.incident.lint.results import Linted
     from smithers_nb.workflows.incident.recover import Plan, Recovered
     from smithers_nb.workflows.incident.results import Classification
 
@@ -299,7 +299,8 @@ def close(  # noqa: PLR0913  # its options
     click.argument("profile", type=Utf8(), metavar="PROFILE"),
     click.option("--captures", type=click.Path(path_type=Path), help="Folder of captured runs."),
     click.option("--program", type=Utf8(), metavar="WORDS", help="How the orchestrator is called here: steps are tried in copies."),
-    example="""smithers-nb incident lint curriculum-builder --captures captures
+    example="""smithers-nb incident lint notebooks
+smithers-nb incident lint curriculum-builder --captures captures
 smithers-nb incident lint ours.toml --captures captures --program 'python3 scripts/ours.py'""",
     store=False,
 )
@@ -307,9 +308,10 @@ def lint(ask: CommandContext, profile: str, *, captures: Path | None, program: s
     """Find the steps of a runbook that cannot work in the state they are meant for.
 
     Steps are tried in copies of captured runs where the orchestrator is installed; where it is not, captured commands are replayed.
-    Nothing is found without a run or a capture. Exit codes: 0 no drift, 1 at least one step cannot work.
+    Runs that are rows are made in an empty folder, and mended there. Nothing is found without a run or a capture. Exit codes: 0 no drift,
+    1 at least one step cannot work.
     """
-    from smithers_nb.workflows.incident.lint import lint
+    from smithers_nb.workflows.incident.lint.check import lint
     from smithers_nb.workflows.incident.profile import load_profile
 
     found = lint(load_profile(profile), captures, program=program)

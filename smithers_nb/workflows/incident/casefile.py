@@ -44,6 +44,7 @@ class CaseFile:
         program: How the orchestrator is called, instead of the profile's way.
         workdir: Folder that its commands run in.
         profile_file: File of a profile that is not shipped; empty for a shipped one.
+        changes: Variables that its commands see otherwise than this process, or not at all where the value is None.
     """
 
     profile: Profile
@@ -53,6 +54,7 @@ class CaseFile:
     program: tuple[str, ...] = ()
     workdir: Path = field(default_factory=Path.cwd)
     profile_file: str = ""
+    changes: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def log(self) -> StepLog:
@@ -84,9 +86,8 @@ class CaseFile:
 
     def runner(self, values: Mapping[str, str] | None = None, changes: Mapping[str, str | None] | None = None) -> Runner:
         """Return what runs the orchestrator's commands on this run."""
-        return Runner(
-            self.profile, self.run_id, self.log, self.run.root, values or {}, changes or {}, program=self.program, folder=self.workdir
-        )
+        changed = {**self.changes, **(changes or {})}
+        return Runner(self.profile, self.run_id, self.log, self.run.root, values or {}, changed, program=self.program, folder=self.workdir)
 
     def commands(self) -> tuple[CommandRecord, ...]:
         """Return what was run on it: what others recorded, then our own steps that are commands."""
@@ -96,7 +97,7 @@ class CaseFile:
 
     def classify(self, details: Any = None) -> Classification:
         """Classify the run as it stands."""
-        capture(self.profile, self.run.root, self.program, self.workdir)
+        capture(self.profile, self.run.root, self.program, self.workdir, self.changes)
         return classify(self.profile, RunDirectory(self.run.root), self.commands(), details)
 
 
@@ -141,7 +142,13 @@ def open_case(  # noqa: PLR0913  # all but the run are options by name
     return CaseFile(known, directory, folder, earlier, words, where, file)
 
 
-def capture(profile: Profile, place: Path, program: tuple[str, ...] = (), folder: Path | None = None) -> RunDirectory | None:
+def capture(
+    profile: Profile,
+    place: Path,
+    program: tuple[str, ...] = (),
+    folder: Path | None = None,
+    changes: Mapping[str, str | None] | None = None,
+) -> RunDirectory | None:
     """Write what the orchestrator says about a run that has no directory into one, whose name is the run's id.
 
     Args:
@@ -149,6 +156,7 @@ def capture(profile: Profile, place: Path, program: tuple[str, ...] = (), folder
         place: The directory; it is made.
         program: How the orchestrator is called, instead of the profile's way.
         folder: Where its commands run.
+        changes: Variables that they see otherwise.
 
     Returns:
         The directory; None when the runs of this profile have their own.
@@ -162,7 +170,8 @@ def capture(profile: Profile, place: Path, program: tuple[str, ...] = (), folder
     if not re.fullmatch(profile.program.run_id, place.name):
         raise ParameterError(f"{place.name!r} is not an id of a {profile.name} run", hint="give the run's id")
     with PrivateFolder() as scratch:  # a look is no step of the incident
-        runner = Runner(profile, place.name, StepLog(scratch / _STEPS), program=program, folder=folder or Path.cwd())
+        where = folder or Path.cwd()
+        runner = Runner(profile, place.name, StepLog(scratch / _STEPS), changes=changes or {}, program=program, folder=where)
         for path, verb in profile.capture.items():
             step = runner.verb(verb)
             if not step.passed:

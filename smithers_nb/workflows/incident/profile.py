@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError, model_validator
 
 from smithers_nb.errors import ParameterError
+from smithers_nb.workflows.incident.lint.parts import Documented, Sandbox, Trial
 from smithers_nb.workflows.incident.profile_parts import (
     After,
     Detect,
-    Documented,
     Errors,
     Escalation,
     File,
@@ -68,6 +68,8 @@ class Profile(Part):
     flow: Flow = Flow()
     recovery: dict[str, Recovery] = {}  # noqa: RUF012  # pydantic copies it
     documented: tuple[Documented, ...] = ()
+    sandbox: Sandbox = Sandbox()
+    trials: tuple[Trial, ...] = ()
     after: After = After()
 
     @model_validator(mode="after")
@@ -80,10 +82,11 @@ class Profile(Part):
         wrong += [reached.stage for reached in self.stages.reached if reached.stage not in self.stages.order]
         steps = [step for recovery in self.recovery.values() for step in recovery.steps]
         verbs = [*(step.verb for step in self.flow.steps), *(step.verb for step in steps), *(step.verb for step in self.documented)]
-        verbs += self.capture.values()
+        verbs += [*self.capture.values(), *(verb for trial in self.trials for verb in (*trial.make, *trial.by_hand))]
         wrong += [verb for verb in verbs if verb and verb not in self.verbs]
         wrong += [step.state for step in self.documented if step.state and step.state not in self.signatures]
         wrong += [name for name in self.recovery if name not in self.signatures]
+        wrong += [trial.state for trial in self.trials if trial.state not in self.recovery]
         if wrong:
             raise ValueError(f"these are named but not declared: {', '.join(sorted(set(wrong)))}")
         return self

@@ -342,27 +342,6 @@ class Recovery(Part):
     steps: tuple[RecoveryStep, ...]
 
 
-class Documented(Part):
-    """One step as the orchestrator's runbook documents it, for `incident lint`.
-
-    Attributes:
-        says: The step, in the runbook's sense.
-        do: `run` a command, `open` a file, or `look` with a command that is not meant to change anything.
-        state: Signature of the failure in which the step is meant to work; empty for any run.
-        verb: The command.
-        file: The file, by its name in `[files]`.
-        instead: What works instead, where it is known.
-    """
-
-    id: str
-    says: str
-    do: Literal["run", "open", "look"]
-    state: str = ""
-    verb: str = ""
-    file: str = ""
-    instead: str = ""
-
-
 class After(Part):
     """What follows an incident.
 

@@ -93,7 +93,7 @@ class StepLog:
     def append(self, step: str, **fields: Any) -> Step:
         """Write one line and wait until it is on disk."""
         env = fields.pop("env_redacted", {})  # whoever made it knows which of its values are secret
-        row = Step(n=len(self.steps()) + 1, step=step, env_redacted=env, **{"at": _iso(now_ms()), **redact_value(fields)})
+        row = Step(n=len(self.steps()) + 1, step=step, env_redacted=env, **{"at": iso_now(), **redact_value(fields)})
         line = json.dumps(vars(row)).encode() + b"\n"
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(self.file, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
@@ -157,7 +157,7 @@ class Runner:
     def argv(self, argv: Sequence[str], *, step: str, because: str = "", timeout_s: float | None = None) -> Step:
         """Run any command and write it down; one that cannot be started is a failed step, no error."""
         env = self.environment()
-        began, started = _iso(now_ms()), time.monotonic()
+        began, started = iso_now(), time.monotonic()
         limit = timeout_s or self.profile.program.timeout_s
         try:
             ended = run_bounded(argv, b"", self.folder, env, limit)
@@ -207,7 +207,8 @@ class Runner:
         return f"{clean[:half]}\n… [{len(clean) - _KEPT:,} characters left out] …\n{clean[-half:]}"
 
 
-def _iso(ms: int) -> str:
+def iso_now() -> str:
+    """Return the time as the log writes it: ISO 8601 in UTC, with milliseconds."""
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(now_ms() / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

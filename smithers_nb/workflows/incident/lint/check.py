@@ -1,13 +1,15 @@
 """Whether the steps of a runbook can work in the state they are meant for: proved by running them, or by what was recorded.
 
 A step is tried in a copy of a captured run when the orchestrator is there; otherwise, or besides, captured commands are replayed: what was
-run in that state before, and how it ended. Nothing is found without a run or a capture; the rest is "not tried here".
+run in that state before, and how it ended. Where a profile says how to make a run for each state, its recoveries are taken on such runs
+(`trials`). Nothing is found without a run or a capture; the rest is "not tried here".
 """
 
 from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,58 +17,24 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.counts import plural
-from smithers_nb.model.finding import Finding
 from smithers_nb.model.timestamps import epoch_ms
 from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.redact import short_line
 from smithers_nb.sources.rundir.commands import CommandRecord, read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.workflows.incident.lint.results import Checked, Linted
+from smithers_nb.workflows.incident.lint.trials import take_trials
 from smithers_nb.workflows.incident.runner import Runner, StepLog
 from smithers_nb.workflows.incident.signatures.classify import classify
 from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 if TYPE_CHECKING:
+    from smithers_nb.workflows.incident.lint.parts import Documented
     from smithers_nb.workflows.incident.profile import Profile
-    from smithers_nb.workflows.incident.profile_parts import Documented
     from smithers_nb.workflows.incident.results import Classification
 
 _COMMANDS: Final = "commands.jsonl"
 _RUN: Final = "run"
-
-
-class Checked(Finding):
-    """One documented step.
-
-    Attributes:
-        outcome: `works`, `fails`, or `not tried here`.
-        where: The capture that shows it, or `sandbox of` one.
-        output: What the command printed last, or what was found; without secrets.
-        at: When it was last shown, as recorded; empty when it was not.
-    """
-
-    id: str
-    says: str
-    state: str
-    outcome: Literal["works", "fails", "not tried here"]
-    where: str = ""
-    output: str = ""
-    at: str = ""
-    instead: str = ""
-
-
-class Linted(Finding):
-    """What trying a runbook came to.
-
-    Attributes:
-        drift: At least one step cannot work where it is meant to.
-        proved_on: When a step was last shown to work or to fail; empty when none was.
-    """
-
-    summary: str
-    profile: str
-    drift: bool
-    proved_on: str
-    steps: tuple[Checked, ...]
 
 
 @dataclass(frozen=True)
@@ -93,7 +61,7 @@ def lint(profile: Profile, captures: Path | None = None, *, program: str | None 
     if captures is not None and not known:
         raise ParameterError(f"{captures} holds no captures", hint="give a folder of folders with run/ and commands.jsonl")
     words = tuple(shlex.split(program)) if program else _installed(profile)
-    rows = tuple(_check(step, profile, known, words) for step in profile.documented)
+    rows = (*(_check(step, profile, known, words) for step in profile.documented), *take_trials(profile, words))
     failed, tried = [row for row in rows if row.outcome == "fails"], [row for row in rows if row.outcome != "not tried here"]
     numbers = f"{len(tried) - len(failed)} work, {len(failed)} cannot, {len(rows) - len(tried)} were not tried here"
     said = f"{plural(len(rows), 'documented step')}: {numbers}." if rows else f"{profile.name} documents no steps: nothing was tried."
@@ -224,8 +192,9 @@ def _captures(folder: Path) -> Iterator[Capture]:
 def _installed(profile: Profile) -> tuple[str, ...]:
     """Return how the orchestrator is called, when all of it is here: the program, and the script that it is given."""
     program, *rest = profile.program.argv
-    there = shutil.which(program) is not None and all(Path(word).exists() for word in rest if "/" in word)
-    return profile.program.argv if there else ()
+    beside = Path(sys.executable).with_name(program)  # a script of the environment that runs this need not be on PATH
+    found = program if shutil.which(program) else str(beside) if beside.is_file() else ""
+    return (found, *rest) if found and all(Path(word).exists() for word in rest if "/" in word) else ()
 
 
 def _row(
