@@ -12,6 +12,7 @@ import pytest
 from smithers_nb.resources import resource
 
 FAILED = "order-sync-013"
+README = Path(__file__).parents[3] / "README.md"
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +27,9 @@ def test_demo_ends_with_the_report(cli, tmp_path: Path, monkeypatch) -> None:
     report = Path(answer.out.splitlines()[-1].split()[-1])
     assert report.read_text("utf-8").lower().startswith("<!doctype html>")
     assert len(list((tmp_path / "cache").rglob("smithers.db"))) == 1
+    shown = README.read_text("utf-8").split("```\n")
+    (sample,) = (block for block in shown if block.startswith("✖ failed"))
+    assert " ".join(sample.split()) in " ".join(answer.out.split())  # the answer that the README shows is the one that is given
 
 
 def test_autopsy_prints_the_row_and_its_files(cli, example: Path, tmp_path: Path) -> None:
