@@ -242,11 +242,13 @@ def _escalate(case: _Case) -> tuple[str, list[str]]:
     lines = [case.cli.inspect(case.run_id), case.cli.events(case.run_id)]
     if failure.node_id:
         lines.insert(1, _look(case))
-    detail = f"A person must decide: {_why_escalate(failure)}"
+    detail = f"A person must decide: {_why_escalate(failure, is_record=case.engine.is_record)}"
     return (f"{detail} {_of_the_effect(case)}", [*lines, _afresh(case)]) if case.is_unsafe else (detail, lines)
 
 
-def _why_escalate(failure: Failure) -> str:
+def _why_escalate(failure: Failure, *, is_record: bool) -> str:
+    if is_record and not failure.message:
+        return "the file does not say what went wrong; look at what was done right before."
     if failure.kind == "none" or not failure.message:
         return "the store does not say what went wrong; look at the attempts, the events and the engine's log."
     return f"look at {name_of(failure) or 'the run'} and its error: {_in_a_sentence(failure.message)}"

@@ -17,7 +17,7 @@ from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matchi
 from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
-from smithers_nb.model.verdict import Classification, Failure, Hypothesis
+from smithers_nb.model.verdict import Classification, Failure, Hypothesis, Link
 from smithers_nb.model.vocabulary import SESSION_TURN
 
 if TYPE_CHECKING:
@@ -92,6 +92,12 @@ _NO_ENGINE: Final = "notebook-cell"
 
 _OWN_CODE: Final = {SESSION_TURN: "agent", "cell": "compute", "stage": "compute", _NO_ENGINE: "compute"}
 """Cells and stages of a notebook are what Smithers calls a compute task: the author's own code."""
+
+_OF_THE_CODE: Final = frozenset(
+    {"AttributeError", "IndexError", "KeyError", "NameError", "ReferenceError", "UnboundLocalError", "ZeroDivisionError"}
+)
+_PLAIN: Final = frozenset({"Error", "Exception", "RuntimeError"})
+"""Errors of no kind, whose words are the author's."""
 
 _SPOKEN_DETAILS: Final = ("responseBody", "stderr", "stdout")
 _COMMAND: Final = re.compile(
@@ -175,10 +181,11 @@ def classify(failure: Failure) -> Classification:
         return refused
     if own := _in_the_agents_words(failure):
         return own
+    chain = _without_guesses(failure.chain)
     case = read_case(
-        [link.message for link in failure.chain],
-        [link.code or link.name or "" for link in failure.chain],
-        [link.stack for link in reversed(failure.chain)],
+        [link.message for link in chain],
+        [link.code or link.name or "" for link in chain],
+        [link.stack for link in reversed(chain)],
         failure.details,
         failure.task_kind or "",
     )
@@ -187,6 +194,13 @@ def classify(failure: Failure) -> Classification:
     fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
     found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=_in_the_authors_words(case))
     return replace(found, quote=recognised(found.rule, failure))
+
+
+def _without_guesses(chain: Sequence[Link]) -> Sequence[Link]:
+    """Leave out what authors wrote around an error of their own code: `cannot connect` says nothing of a network when a key was missing."""
+    if not chain or chain[-1].name not in _OF_THE_CODE or any(link.name not in _PLAIN or link.code for link in chain[:-1]):
+        return chain
+    return chain[-1:]
 
 
 def _was_stopped(failure: Failure) -> bool:

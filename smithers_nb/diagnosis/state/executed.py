@@ -73,7 +73,8 @@ def _finished(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
 
 
 def _interrupted(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
-    yield f"Somebody interrupted {_subject(snapshot, told['cell'])} (KeyboardInterrupt): it was stopped, which is no fault of the code."
+    noted = next((f" ({attempt.error_name})" for attempt in _attempts(snapshot, [told["cell"]]) if attempt.error_name), "")
+    yield f"Somebody interrupted {_subject(snapshot, told['cell'])}{noted}: it was stopped, which is no fault of the code."
     if told.get("wentOn"):
         yield "Later cells were run after it."
     yield _never_ran(told)
@@ -95,7 +96,7 @@ def _doubts(told: dict[str, Any]) -> Iterator[str]:
     if told.get("definedIn") and told.get("missing"):
         yield f"`{told['missing']}` is defined in {_cells(told['definedIn'])}, which this kernel had not run, or had run before a restart."
     if told.get("reason") == "printed-error":
-        yield "The command only printed it, so the notebook went on as if nothing had happened."
+        yield "It was only printed, so the notebook went on as if nothing had happened."
     elif told.get("wentOn") and not told.get("batch"):
         yield "Later cells were run after it; nothing says whether the error was expected."
 

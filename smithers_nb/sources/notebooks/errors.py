@@ -16,6 +16,7 @@ from smithers_nb.sources.notebooks.streams import complaint, python_error, shell
 INTERRUPT: Final = "KeyboardInterrupt"
 _CRASH: Final = {"name": "KernelCrashed", "code": "KERNEL_DIED", "message": "the kernel crashed while it ran this cell or one before it"}
 _MAX_TEXT: Final = 20_000
+_QUOTES: Final = "\"'\u201c\u201d\u2018\u2019"
 _MAX_STACK: Final = 12_000
 _SAYS_NOTHING: Final = frozenset({"", "ignored"})
 _GENERIC: Final = frozenset({"Error", "ERROR", "error"})
@@ -37,10 +38,19 @@ _EXIT: Final = re.compile(r"non-zero exit status (\d+)")
 _RICH: Final = re.compile(r"^╰[─╌-]+╯\s*$", re.MULTILINE)
 _TAGS: Final = re.compile(r"<[^>]{0,500}>")
 _SKIPPED: Final = "Command skipped"
+_CANCELLED: Final = "Cancelled"
+_R_CONNECTION: Final = "cannot open the connection"
+"""What R throws when a file or URL cannot be opened; which one it was stands in the warning before."""
+
+_PLOOMBER: Final = re.compile(r"Cell In\[1\](?=, line)")
+_ARROW: Final = re.compile(r"^-+> ?\d+ (.*)$", re.MULTILINE)
+_MACHINE_LINE: Final = re.compile(r"^\s*(?:at |\d+ +\S|#\d+ |frame #)|\berror:", re.MULTILINE)
 
 
 def is_interrupt(cell: Cell) -> bool:
     """Return whether a person, or a time limit, stopped the cell."""
+    if cell.databricks_errors:
+        return all(_summary(one) == _CANCELLED for one in cell.databricks_errors)
     return bool(cell.errors) and all(error.get("ename") == INTERRUPT for error in cell.errors)
 
 
@@ -67,8 +77,7 @@ def error_of(cell: Cell) -> dict[str, Any]:
         if not _is_warning(error):
             return dict(_CRASH) if _is_crash(error) else _of_output(cell, error)
     for noted in cell.databricks_errors:
-        summary = html.unescape(_TAGS.sub("", str(noted.get("errorSummary") or ""))).strip()
-        return _of_traceback(*_name_and_message(summary), plain(str(noted.get("data") or "")))
+        return _of_traceback(*_name_and_message(_summary(noted)), plain(str(noted.get("data") or "")))
     return error_beside_outputs(cell)
 
 
@@ -100,13 +109,16 @@ def _of_output(cell: Cell, error: Json) -> dict[str, Any]:
     message = plain(str(error.get("evalue") or "")).strip()
     lines = error.get("traceback")
     trace = plain("\n".join(line for line in lines if isinstance(line, str)) if isinstance(lines, list) else text_of(lines))
+    trace = _with_its_number(cell, trace) if "ploomber" in cell.metadata else trace
     record = _of_traceback(name, "" if message in _SAYS_NOTHING else message, trace)
     if not name and not message:
         return _without_words(cell, record, trace)
+    if record["message"].endswith(_R_CONNECTION) and (why := complaint(cell.streams("stderr"))):
+        return {**record, "message": f"{record['message']}: {_cut(why).strip(_QUOTES)}"}
     command = shell_command(cell)
     status = _EXIT.search(record["message"])
     if command and status:
-        return _of_shell(cell, record, command, int(status[1]))
+        return _of_shell(cell, record, int(status[1]))
     return record
 
 
@@ -139,20 +151,35 @@ def _of_java(record: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _of_shell(cell: Cell, record: dict[str, Any], command: str, status: int) -> dict[str, Any]:
+def _of_shell(cell: Cell, record: dict[str, Any], status: int) -> dict[str, Any]:
     """Describe what a shell's command printed, of which the error itself knows the exit status only."""
     told = python_error(cell.streams("stderr"))
     words = f"{told.name}: {told.message}" if told else complaint(cell.streams("stderr")) or complaint(cell.streams("stdout"))
+    command = shell_command(cell, words)
     if not words:
         return {**record, "exitCode": status, "command": command}
     return {"name": record["name"], "message": f"{_cut(words)} (exit status {status})", "exitCode": status, "command": command}
 
 
+def _with_its_number(cell: Cell, trace: str) -> str:
+    """Put a cell's own number in the traceback of ploomber-engine, which calls each cell the first; none where the code is another's."""
+    quoted = _ARROW.findall(trace)
+    number = cell.count if quoted and quoted[-1].strip() in cell.source else "?"
+    return _PLOOMBER.sub(f"Cell In[{number}]", trace)
+
+
+def _summary(noted: Json) -> str:
+    """Return what Databricks says of an error in short."""
+    return html.unescape(_TAGS.sub("", str(noted.get("errorSummary") or ""))).strip()
+
+
 def _without_words(cell: Cell, record: dict[str, Any], trace: str) -> dict[str, Any]:
     """Find the words of an error that has neither a name nor a message (Scala, Swift): on a stream of its cell, else in its traceback."""
-    words = complaint(cell.streams("stderr")) or complaint(cell.streams("stdout")) or complaint(trace)
-    last = next((line.strip() for line in reversed(trace.splitlines()) if line.strip()), "")
-    return {**record, "name": "Error", "message": _cut(words or last)}
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    printed = complaint(cell.streams("stderr")) or complaint(cell.streams("stdout"))
+    if not printed and lines and not _MACHINE_LINE.search(trace):  # sentences, as VS Code writes them: what is wrong, then what to do
+        return {**record, "name": "Error", "message": _cut(lines[0])}
+    return {**record, "name": "Error", "message": _cut(printed or complaint(trace) or (lines[-1] if lines else ""))}
 
 
 def _thrown(block: str, name: str) -> tuple[str, str]:

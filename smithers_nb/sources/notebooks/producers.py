@@ -69,6 +69,8 @@ def producer_of(document: Document) -> Producer:
         )
     if DATABRICKS in document.metadata:
         return Producer("Databricks", False, False, None, None, {})
+    if any("ploomber" in cell.metadata for cell in document.cells):
+        return Producer("ploomber-engine", True, True, None, None, {})
     if is_batch_run(document):
         return Producer("nbconvert or jupyter execute", True, True, None, None, {})
     return Producer(next((name for key, name in _SIGNS if key in document.metadata), "Jupyter"), False, True, None, None, {})

@@ -67,6 +67,9 @@ _GAP: Final = 0.1
 
 
 _SHOWN_AFTER: Final = 3
+_A_LIMIT_LATE: Final = 0.03
+"""Seconds after a time limit, which is a whole number of them, within which nbclient stops a cell."""
+
 _IDLE, _REPLY = "iopub.status.idle", "shell.execute_reply"
 
 
@@ -171,8 +174,10 @@ def _unanswered(cell: Cell) -> bool:
 
 
 def _stopped(document: Document, cell: Cell) -> Outcome:
-    """Distinguish a time limit, after which nbclient waits for no reply, from a person who pressed Ctrl-C."""
-    if _IDLE in cell.execution and _REPLY not in cell.execution:
+    """Distinguish a time limit, after which nbclient waits for no reply, from Ctrl-C: after it the cell took no whole number of seconds."""
+    took = cell.papermill.get("duration")
+    on_time = not isinstance(took, float) or took % 1 <= _A_LIMIT_LATE
+    if _IDLE in cell.execution and _REPLY not in cell.execution and on_time:
         return _failed(document, "timeout", cell, None)
     return Outcome("interrupted", "interrupt", cell, thrown(cell), never_ran=_unrun(document))
 
@@ -300,7 +305,7 @@ def _went_on(document: Document, failed: Cell) -> bool:
     later = [cell for cell in document.work if cell.index > failed.index and not cell.is_empty]
     if failed.count:
         return any((cell.count or 0) > failed.count for cell in later)
-    return any(cell.outputs for cell in later)
+    return any(cell.outputs and not was_skipped(cell) for cell in later)
 
 
 def _all_ran_on(document: Document, left: Sequence[Cell], failed: Sequence[Cell], records: dict[int, dict[str, Any]]) -> bool:

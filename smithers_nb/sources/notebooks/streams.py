@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 _SHELL_LINE: Final = re.compile(r"^\s*!{1,2}(?!\[)\s*(?P<command>\S.*)$|^\s*\w[\w, ]*=\s*!(?P<assigned>\S.*)$", re.MULTILINE)
 _SHELL_CELL: Final = re.compile(r"^\s*(?:%%capture\b.*\n\s*)?%%(?:bash|sh|script|system|sx|!)\b(?P<options>.*)\n?(?P<body>(?s:.*))")
 _FORGIVEN: Final = re.compile(r"--no-raise-error\b|\|\|\s*(?:true|:)\s*$|\bset \+e\b", re.MULTILINE)
-_SPARK_SIGN: Final = "An error was encountered:"
-_SPARKMAGIC: Final = re.compile(r"^An error was encountered:\s*\n(?P<text>(?s:.+))", re.MULTILINE)
+_SPARK_SIGNS: Final = ("An error was encountered:", "The code failed because of a fatal error:")
+_SPARKMAGIC: Final = re.compile(rf"^(?:{'|'.join(_SPARK_SIGNS)})\s*\n(?P<text>(?s:.+))", re.MULTILINE)
+_GROUP_SIGN: Final = "Exception Group Traceback"
+_GROUP_RAIL: Final = re.compile(r"^ *(?:[|+][ -]?)+", re.MULTILINE)
+_SETTING: Final = re.compile(r"set\s+[-+]|#|(?:export|cd|source)\s")
+_SCRIPT_LINE: Final = re.compile(r"^\S+: line (\d+): ")
 _FRAME: Final = re.compile(r'^\s*File ".*", line \d+.*$', re.MULTILINE)
 _THROWN: Final = re.compile(r"^(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.+)|:?[ \t]*)$", re.MULTILINE)
 _TRACEBACK: Final = "Traceback (most recent call last)"
@@ -40,14 +44,18 @@ class Printed(NamedTuple):
     message: str
 
 
-def shell_command(cell: Cell) -> str:
-    """Return the first command that a cell hands to a shell; empty when there is none."""
+def shell_command(cell: Cell, told: str = "") -> str:
+    """Return a command that a cell hands to a shell: the one whose line was told, else the first that does something; empty without."""
     if "!" not in cell.source and "%%" not in cell.source:
         return ""
     whole = _SHELL_CELL.match(cell.source)
     if whole:
-        body = whole["body"].strip()
-        return body.splitlines()[0] if body else ""
+        lines = whole["body"].splitlines()
+        named = _SCRIPT_LINE.match(told)
+        if named and 0 < int(named[1]) <= len(lines):
+            return lines[int(named[1]) - 1].strip()
+        written = [line.strip() for line in lines if line.strip()]
+        return next((line for line in written if not _SETTING.match(line)), written[0] if written else "")
     found = _SHELL_LINE.search(cell.source)
     return (found["command"] or found["assigned"] or "").strip() if found else ""
 
@@ -61,9 +69,9 @@ def shell_error(cell: Cell) -> Printed | None:
     if not command and not any(output.get("name") == "stderr" for output in cell.outputs):
         return None
     stderr = cell.streams("stderr")
-    if _SPARK_SIGN in stderr and (spark := _SPARKMAGIC.search(stderr)):
+    if any(sign in stderr for sign in _SPARK_SIGNS) and (spark := _SPARKMAGIC.search(stderr)):
         lines = [line for line in spark["text"].splitlines() if line.strip()]
-        return python_error(spark["text"]) or Printed("", lines[0] if lines else "")
+        return python_error(spark["text"]) or Printed("", lines[0].strip() if lines else "")
     if not command or _FORGIVEN.search(cell.source):
         return None
     text = cell.streams()
@@ -74,6 +82,8 @@ def python_error(text: str, *, at_end: bool = False) -> Printed | None:
     """Return the exception that the last traceback in a text ends with; with `at_end` only when next to nothing follows it."""
     if _TRACEBACK not in text:
         return None
+    if _GROUP_SIGN in text:  # the last exception in it, without the lines that are drawn around it
+        text = _GROUP_RAIL.sub("", text).rstrip("- \n")
     start = text.rfind(_TRACEBACK)
     frames = list(_FRAME.finditer(text, start))
     if not frames:

@@ -42,6 +42,14 @@ def test_wrapper_defers_to_its_cause():
     assert (found.failure_class, found.confidence) == ("environment", "high")
 
 
+def test_what_an_author_guesses_is_no_evidence():
+    """`cannot connect` around a key that is missing speaks of no network; around a refused connection it does."""
+    guess = Link(message="cannot connect to the warehouse", name="RuntimeError")
+    own = classify(failure(guess, Link(message="'port'", name="KeyError", stack=OWN), task_kind="compute"))
+    assert (own.failure_class, own.rule == "connection-refused") == ("workflow-bug", False)
+    assert classify(failure(guess, Link(message="[Errno 111]", name="ConnectionRefusedError"))).rule == "connection-refused"
+
+
 def test_names_of_tasks_are_no_evidence():
     """What a task is called says nothing about why it failed."""
     assert classify(failure(Link(code="SESSION_ERROR", message="Task failed: docker-login"))).failure_class == "unknown"

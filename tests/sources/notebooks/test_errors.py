@@ -137,3 +137,58 @@ def test_an_enormous_message_is_cut_in_its_middle():
     assert len(found["message"]) < 21_000
     assert found["message"].startswith("begins")
     assert found["message"].endswith("ends")
+
+
+def test_the_command_that_failed_is_named():
+    """Of a script the line that the shell names, else the first that does something."""
+    script = "%%bash\nset -e\necho begin\nloadit --all"
+    failed = error("CalledProcessError", "Command 'b\"set -e\"' returned non-zero exit status 127.")
+    named = error_of(cell(failed, printed("bash: line 3: loadit: command not found", "stderr"), source=script))
+    assert named["command"] == "loadit --all"
+    assert error_of(cell(failed, source=script))["command"] == "echo begin"
+
+
+def test_an_exception_group_is_known_by_what_is_in_it():
+    """IPython prints a group on stderr, with lines drawn around its members."""
+    drawn = """  + Exception Group Traceback (most recent call last):
+  |   File "/app/run.py", line 3, in main
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/app/run.py", line 9, in load
+    | TimeoutError: no answer
+    +------------------------------------
+"""
+    found = error_beside_outputs(cell(printed(drawn, "stderr")))
+    assert (found["name"], found["message"]) == ("TimeoutError", "no answer")
+
+
+def test_sentences_of_an_editor_begin_with_what_is_wrong():
+    """VS Code writes an error without name or message: what is wrong, then what to do."""
+    lines = (
+        "Running cells with 'env' requires the ipykernel package.",
+        "Install 'ipykernel' into the environment.",
+        "Command: 'pip install x'",
+    )
+    assert error_of(cell(error("", "", *lines)))["message"] == lines[0]
+
+
+def test_r_names_the_file_in_its_warning():
+    """The error itself says only that a connection could not be opened."""
+    warning = printed("Warning message in file(f):\n\"cannot open file 'a.csv': No such file or directory\"", "stderr")
+    found = error_of(
+        cell(warning, error("ERROR", "Error in file(f): cannot open the connection", "Error in file(f): cannot open the connection"))
+    )
+    assert found["message"].endswith("cannot open file 'a.csv': No such file or directory")
+
+
+def test_a_cell_of_ploomber_engine_keeps_its_number():
+    """It calls every cell the first; code that is not in the cell has no number at all."""
+
+    def stack(source):
+        trace = ("KeyError    Traceback (most recent call last)", "Cell In[1], line 2\n      1 t = {}\n----> 2 t['a']\n", "KeyError: 'a'")
+        block = notebook(code("x", 1), code(source, 2, error("KeyError", "'a'", *trace), ploomber={"timestamp_start": 1.0}))
+        return error_of(parse_notebook(block).cells[1])["stack"]
+
+    assert "Cell In[2], line 2" in stack("t = {}\nt['a']")
+    assert "Cell In[?], line 2" in stack("use(t)")

@@ -50,6 +50,36 @@ def test_a_time_limit_is_told_from_ctrl_c():
     assert (person.state, person.reason) == ("interrupted", "interrupt")
 
 
+def test_ctrl_c_without_a_reply_is_told_by_the_time():
+    """A time limit is a whole number of seconds; a person stops a cell at any moment."""
+    late = {key: value for key, value in TIMES.items() if key != "shell.execute_reply"}
+    noted = by_papermill(duration=7.41)["papermill"]
+    after = code("y", None, **by_papermill(start_time=None))
+    assert outcome(code("wait()", 1, STOP, papermill=noted, execution=late), after, **run_block()).state == "interrupted"
+    on_time = {**noted, "duration": 60.004}
+    assert outcome(code("wait()", 1, STOP, papermill=on_time, execution=late), after, **run_block()).reason == "timeout"
+
+
+def test_what_databricks_skipped_was_not_run_after_an_error():
+    """`Command skipped` is an output, but no sign that the run went on; `Cancelled` is a stop by somebody."""
+
+    def noted(summary):
+        said = {"type": "ipynbError", "errorSummary": summary, "data": ""}
+        return {"output_type": "display_data", "data": {}, "metadata": {"application/vnd.databricks.v1+output": said}}
+
+    skipped = code("y", 0, noted("Command skipped"))
+    found = outcome(code("x", 0, noted("KeyError: 'a'")), skipped, **{"application/vnd.databricks.v1+notebook": {}})
+    assert (*ended(found), found.went_on) == ("failed", 0, False)
+    assert outcome(code("x", 0, noted("Cancelled")), skipped, **{"application/vnd.databricks.v1+notebook": {}}).state == "interrupted"
+
+
+def test_a_session_that_spark_refused_is_a_failure():
+    """Sparkmagic prints that no session came about, and goes on."""
+    told = "The code failed because of a fatal error:\n\tInvalid status code 400 from livy.\n\nSome things to try:\na) ..."
+    found = outcome(code("1", 1, printed(told, "stderr")), code("2", 2))
+    assert (*ended(found), found.error["message"]) == ("failed", 0, "Invalid status code 400 from livy.")
+
+
 def test_papermill_that_was_killed_leaves_a_running_cell():
     """Whether it still runs cannot be told from the file."""
     found = outcome(code("wait()", None, **by_papermill("running")), code("y", None, **by_papermill("pending")), **run_block(end=None))
