@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 
-from tests.benchmarks import beads, durable, landing
+from tests.benchmarks import beads, durable, landing, sessions
 from tests.benchmarks.measure import ROOT, tell
 
 
@@ -158,7 +158,7 @@ _NOW = 1_790_000_000_000
 _AFTER_ALL = 1_800_000_000_000  # later than any run of a generated store
 _STORES = (events_frame, events_by_hand, snapshots, all_failures, all_health, notebook_states, batch_of_autopsies, plain_papermill)
 _DURABLE = (durable.stages_beside_papermill, durable.queue_of_runs, durable.decisions)
-_JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE, *beads.JOBS, *landing.JOBS)}
+_JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE, *beads.JOBS, *landing.JOBS, *sessions.JOBS)}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

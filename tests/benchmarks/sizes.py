@@ -22,6 +22,7 @@ class Sizes(NamedTuple):
         notebooks: Executed notebooks in a folder.
         beads: Work items of the export, with ten events each.
         transitions: Changes of status that are measured.
+        sessions: Session logs in a folder, a megabyte each.
         tickets: Tickets that are built by workers that take no time.
         cache: Folder for generated stores; the next run finds them there.
     """
@@ -38,6 +39,7 @@ class Sizes(NamedTuple):
     notebooks: int = 1_000
     beads: int = 100_000
     transitions: int = 2_000
+    sessions: int = 1_000
     tickets: int = 200
     cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
 
@@ -56,5 +58,6 @@ QUICK = Sizes(
     notebooks=40,
     beads=500,
     transitions=50,
+    sessions=6,
     tickets=8,
 )

@@ -14,6 +14,7 @@ from smithers_nb.model.timestamps import duration
 from smithers_nb.redact import redact
 
 _CAUSE: Final = 140
+_NAME: Final = 40
 _MAX_LINES: Final = 4
 _CLAIM: Final = re.compile(
     r"\b(?:tests? (?:now |all )?pass|all (?:the )?tests|all green|done|fixed|implemented|completed?|works|working|resolved|verified"
@@ -175,7 +176,11 @@ def _doubts(told: dict[str, Any]) -> Iterator[str]:
     if told.get("tornTail"):
         yield f"Its last line is torn (line {told['torn'][-1] if told.get('torn') else told.get('lines')}): it was being written."
     elif told.get("torn"):
-        yield f"{len(told['torn'])} of its lines are no JSON and were left out (line {told['torn'][0]})."
+        torn = told["torn"]
+        yield f"Not valid JSON, and so left out: {_numbers(torn)}."
+    if unknown := told.get("unknown"):
+        names = [f"`{telling(redact(str(name)), _NAME)}`" for name in unknown]
+        yield f"Records of types that are not known to this version were left out: {sum(unknown.values())} ({_some(names)})."
     if told.get("rolledBack"):
         yield f"{told['rolledBack']} of its {told['turns']} turns were rolled back and do not count."
 

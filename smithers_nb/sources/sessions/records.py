@@ -7,7 +7,9 @@ says of itself stands in front, how it ended at the back.
 from __future__ import annotations
 
 import gzip
+import mmap
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _HEAD: Final = 16_384
 _TAIL: Final = 32_768
+_ENDED: Final = re.compile(rb'"type": ?"result"')
 _TRIED: Final = 200
 _MAX_TORN: Final = 100
 _DOCUMENT: Final = ".json"
@@ -62,7 +65,7 @@ def read_session(path: str) -> Session:
 def read_ends(path: str) -> Session:
     """Read the beginning and the end of a log: enough for how it ended, not for its turns; line numbers mean nothing.
 
-    A log in which sessions follow each other is read whole: any of them may be the one that is told.
+    A log in which sessions follow each other and the last one stops is read whole: the end of another one may be the one that is told.
 
     Raises:
         NotASession: It is something else.
@@ -79,7 +82,7 @@ def read_ends(path: str) -> Session:
             tail = file.read(size - max(0, size - back)).split(b"\n")
             tail = [line for line in (tail[1:] if back < size else tail) if line.strip()]
             session = _of_ends(head, tail) if tail or back >= size else None
-            if session is not None and session.about.several:
+            if session is not None and session.about.several and session.end.state == "cut" and _holds(file, _ENDED):
                 return read_session(path)
             if session is not None and (session.turns or back >= size):
                 return session
@@ -140,6 +143,12 @@ def _messages(path: str) -> Iterator[tuple[int, Json]]:
         if isinstance(message, dict):
             created = mapping(mapping(message.get("info")).get("time")).get("created")
             yield number, message if created is None else message | {"timestamp": created}
+
+
+def _holds(file: IO[bytes], wanted: re.Pattern[bytes]) -> bool:
+    """Return whether something stands anywhere in a file, without reading its records."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return wanted.search(whole) is not None
 
 
 def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:

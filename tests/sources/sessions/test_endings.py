@@ -8,6 +8,7 @@ import pytest
 
 from smithers_nb import connect
 from smithers_nb.model.rows import RunRow
+from tests.support.data import DATA
 from tests.support.sessions import (
     SESSION,
     answered,
@@ -30,6 +31,8 @@ from tests.support.sessions import (
     write_log,
 )
 
+SESSIONS = DATA / "sessions"
+LABELS = json.loads((SESSIONS / "labels.json").read_text())
 REFUSED = "The user doesn't want to proceed with this tool use. To tell you how to proceed, the user said:\nuse pnpm"
 STOPPED = "[Request interrupted by user for tool use]"
 MISSING = "Agent type 'tidy' not found. Available agents: Bash, kit:tidy"
@@ -244,6 +247,14 @@ def lines(why):
     return [int(piece.ref.removeprefix("line:")) for piece in why.evidence]
 
 
+@pytest.mark.parametrize("name", LABELS)
+def test_whole_logs(name):
+    """Logs with all that the CLIs write around the records: state, class and the line that proves it."""
+    why, label = explain(SESSIONS / name), LABELS[name]
+    assert (why.state, why.failure_class) == (label["state"], label["failureClass"])
+    assert label["line"] in lines(why)
+
+
 @pytest.mark.parametrize("name", CLAUDE)
 def test_claude(tmp_path, name):
     """State, class and the line that proves it."""
@@ -348,3 +359,12 @@ def test_a_neighbour_that_failed_is_no_failure_of_its_own(tmp_path):
     summary = explain(write_log(tmp_path / "s.jsonl", user("hi"), *first, *beside, said("ok"))).summary
     assert "4 calls failed only because another call of the same message did (line 5)." in summary
     assert "in a row" not in summary
+
+
+def test_what_was_left_out_is_told(tmp_path):
+    """Lines that are not JSON, and records of a type that this version does not know, are named with their number."""
+    path = write_log(tmp_path / "s.jsonl", user("hi"), user("x") | {"type": "hologram"}, said("ok"))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\n{half\n", 1))
+    summary = explain(path).summary
+    assert "Not valid JSON, and so left out: line 2." in summary
+    assert "Records of types that are not known to this version were left out: 1 (`hologram`)." in summary
