@@ -60,6 +60,10 @@ class Explanation(Finding):
         row = super().as_json()
         return row if self.failed_nodes else {key: value for key, value in row.items() if key != "failedNodes"}
 
+    good_input: dict[str, Any] | None = described(
+        "fields of the input behind the failure, as the last good run had them; none where the input is not at fault", default=None
+    )
+    good_run: str = described("the last good run, where `goodInput` says something", default="")
     autopsies: tuple[Autopsy, ...] = described("who looked into the failure, newest first, and how that stands", default=())
     autopsy_of: str = described("of an autopsy: the run that it looks into", default="")
 

@@ -99,7 +99,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
         return DONE
     code = start_notebook(here, _NOTEBOOK, parameters, _tell, **options)
     if not no_ui and ask.fmt == "table" and target is not None and sys.stdout.isatty():
-        from smithers_nb.workflows.monitor.own_page import open_page
+        from smithers_nb.workflows.monitor.smithers_program import open_page
 
         open_page(target, ask.source)
     return code

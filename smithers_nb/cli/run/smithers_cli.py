@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from smithers_nb.cli.app import FAILED
 from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.errors import ParameterError
-from smithers_nb.workflows.monitor.smithers_cli import smithers_cli
+from smithers_nb.workflows.monitor.smithers_program import smithers_cli
 
 if TYPE_CHECKING:
     from smithers_nb.engine.location import Location

@@ -302,7 +302,7 @@ def _afresh(case: _Case) -> str:
 
 
 def _given(case: _Case) -> dict[str, Any]:
-    return {**(_input_of(case.snapshot) or {}), **((case.origin and case.origin.good_input) or {})}
+    return {**(input_of(case.snapshot) or {}), **((case.origin and case.origin.good_input) or {})}
 
 
 _SAY: Final = {
@@ -352,7 +352,8 @@ def _in_a_sentence(message: str, quote: str = "") -> str:
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 
-def _input_of(snapshot: Snapshot) -> dict[str, Any] | None:
+def input_of(snapshot: Snapshot) -> dict[str, Any] | None:
+    """Return what a run was given, field by field; None when nothing is recorded."""
     row = next((o.row for o in snapshot.outputs if o.node_id == "input"), None)
     given = {key: item for key, item in as_object(row).items() if item is not None}
     payload = given.get("payload")

@@ -75,7 +75,8 @@ def find_origin(snapshot: Snapshot, failure: Failure, classification: Classifica
     access = access._replace(names=resolved(access.names, before)) if access else None
     scene = Scene(failure, runs, access, past, known_values(runs, failure.node_id), line, before, source)
     finders = _OF_DATA if classification.failure_class in _JUDGED_BY_CHANGES else _OF_VALUES
-    return next((origin for find in finders if (origin := find(scene))), None)
+    origin = next((origin for find in finders if (origin := find(scene))), None)
+    return origin._replace(good_run=past.before.run.run_id) if origin and origin.good_input and past else origin
 
 
 def _missing_field(scene: Scene) -> Origin | None:

@@ -32,6 +32,7 @@ class Origin(NamedTuple):
         evidence: The rows that prove it.
         producer: Node whose output or answer is at fault; empty for none.
         good_input: Input fields that differ from the last good run, with the values they had there.
+        good_run: That run, where there is such input.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Origin(NamedTuple):
     evidence: tuple[Evidence, ...] = ()
     producer: str = ""
     good_input: dict[str, Any] | None = None
+    good_run: str = ""
 
 
 class Scene(NamedTuple):

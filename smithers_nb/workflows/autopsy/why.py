@@ -108,6 +108,8 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
         "root_cause": cause,
         "failure_class": classification.failure_class,
         "evidence": failure.evidence,
+        "good_input": origin.good_input if origin else None,
+        "good_run": origin.good_run if origin else "",
         "failure": failure,
         "classification": classification,
         "advice": with_agent_session(

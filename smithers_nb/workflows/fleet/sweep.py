@@ -212,7 +212,7 @@ def _proposal(run: FleetRun, case: Case) -> Action:
         )
     repair = repair_of(case, why)
     if repair is not None:
-        return _action(run, f"{repair.kind}: {repair.reason}", repair.command, needs_human=False)
+        return _action(run, f"{repair.kind}: {repair.reason}", repair.command, needs_human=repair.always_asks)
     advice = why.advice
     words = advice.detail if advice else first.reason if first else run.reason
     return _action(run, words, " && ".join(why.commands) or case.engine.line("why", run.run_id))

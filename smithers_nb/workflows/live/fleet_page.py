@@ -93,9 +93,20 @@ def run_link(run_id: str) -> Html:
 
 @lru_cache(maxsize=8_192)
 def _row(row: RunRow) -> Html:
-    state = h("span", state_mark(row.state), class_=f"snb-state snb-{look(row.state).tone}")
-    about = (run_link(row.run_id), row.workflow, state, when(row.started_at), duration(row.duration_s), one_line(row.error_message, 120))
+    about = (
+        run_link(row.run_id),
+        row.workflow,
+        _state(row.state),
+        when(row.started_at),
+        duration(row.duration_s),
+        one_line(row.error_message, 120),
+    )
     return h("tr", *(h("td", cell) for cell in about), data_state=row.state)
+
+
+@lru_cache(maxsize=64)
+def _state(state: str) -> Html:
+    return h("span", state_mark(state), class_=f"snb-state snb-{look(state).tone}")
 
 
 def _counts(counted: Counter[str], total: int) -> Html:

@@ -132,7 +132,9 @@ def _actions(why: Explanation, repair: Repair | None, vain: str) -> Iterator[Act
         line = joined(why.advice.commands)
         mine = _is_carried_out_by(repair, why.advice.commands)
         problem = f"{why.advice.detail} ({vain[:1].upper()}{vain[1:]}.)" if vain else why.advice.detail
-        yield Action(problem=problem, command=line, needs_human=not mine, self_fixable=mine)
+        yield Action(problem=problem, command=line, needs_human=not mine or (repair is not None and repair.always_asks), self_fixable=mine)
+    if repair is not None and repair.always_asks and not (why.advice and _is_carried_out_by(repair, why.advice.commands)):
+        yield Action(problem=repair.reason, command=repair.command, self_fixable=True)
     for blocker in why.blockers:
         lines = (*blocker.choices[:1], *blocker.commands)
         if why.advice is not None and set(lines) <= set(why.advice.commands):

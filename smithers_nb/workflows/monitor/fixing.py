@@ -1,7 +1,7 @@
 """One repair carried out: with the real CLI for a run of Smithers, with the engine for one of ours, and then looked at again.
 
 A repair is made only if the run still needs it at that moment, and counts only when the store shows that the run went on. Nothing else
-than the two kinds of `repairs` can be done from here.
+than the three kinds of `repairs` can be done from here.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.engine.stages.context import JOURNAL, OWNER, ROOT, RUN
-from smithers_nb.errors import SmithersNbError
+from smithers_nb.errors import RunNotFound, SmithersNbError
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.redact import redact, short_line
+from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.monitor.gather import opened
 from smithers_nb.workflows.monitor.repairs import action_of, arguments, repair_of
 from smithers_nb.workflows.monitor.results import FixRow, MonitorSnapshot, Repair, Taken
-from smithers_nb.workflows.monitor.smithers_cli import smithers_cli
+from smithers_nb.workflows.monitor.smithers_program import smithers_cli
 
 if TYPE_CHECKING:
+    from smithers_nb.engine.location import Location
     from smithers_nb.model.vocabulary import Health
     from smithers_nb.sources.snapshot import Snapshot
 
@@ -44,6 +46,7 @@ _LEAVE_S: Final = 3.0
 """How long a CLI may take to leave after the run has ended."""
 
 _LOG_TAIL: Final = 400
+_NAMES: Final = {"resume": "resume", "retry-task": "retry-task of {node}", "fresh-run": "fresh run {new} with the corrected input"}
 _WENT_ON: Final = frozenset({"NodeStarted", "NodeFinished", "RunFinished", "ExecutionStarted"})
 
 
@@ -77,12 +80,13 @@ def apply(repair: Repair, gathered: MonitorSnapshot, source: str | None) -> FixR
                 return replace(nothing, action="", summary=f"nothing was done: the run has moved since and is {case.state} now")
             since = now_ms()
             with _started(again, snapshot) as started:
-                seen = _watch(lambda: _look(gathered, source, since), started)
+                target = replace(gathered, target_run_id=again.new_run_id or gathered.target_run_id)
+                seen = _watch(lambda: _look(target, source, since), started)
                 result = started.result()
     except (_NotDone, SmithersNbError, OSError) as error:
         why = redact(str(error))
         return replace(nothing, summary=f"nothing was done: {why}", still_needs_human=repair.command)
-    told = f"{repair.kind} of {repair.node_id or 'the run'}" if repair.kind == "retry-task" else "resume"
+    told = _NAMES[repair.kind].format(node=repair.node_id or "the run", new=repair.new_run_id)
     outcome = f"the run went on and is {seen.state}" if seen.went_on else f"without effect: the run is still {seen.state}"
     done = seen.went_on and seen.health in {"healthy", "blocked"}
     return replace(
@@ -94,6 +98,7 @@ def apply(repair: Repair, gathered: MonitorSnapshot, source: str | None) -> FixR
         summary=f"{told}: {outcome}",
         state_after=seen.state,
         health_after=seen.health,
+        new_run_id=repair.new_run_id if seen.went_on else "",
     )
 
 
@@ -170,9 +175,25 @@ def _with_engine(repair: Repair, snapshot: Snapshot) -> None:
         raise _NotDone("its journal is in a database that SMITHERS_NB_DATABASE does not name")
     if repair.kind == "resume":
         control.resume(location, snapshot.run_id)
+    elif repair.kind == "fresh-run":
+        _submit(repair, snapshot, location)
     else:
         control.retry_task(location, snapshot.run_id, repair.node_id or "", repair.iteration)
     ensure_worker(location)
+
+
+def _submit(repair: Repair, snapshot: Snapshot, location: Location) -> None:
+    """Hand a fresh run of the same notebook to a worker, with the failed one as its parent."""
+    from smithers_nb.engine import control
+    from smithers_nb.engine.workers.client import enqueue
+
+    run = snapshot.run
+    if not run.workflow_path or not Path(run.workflow_path).is_file():
+        raise _NotDone(f"the notebook {run.workflow_path} is not on this machine")
+    cwd = as_object(run.config).get("cwd")
+    folder = Path(cwd) if isinstance(cwd, str) and Path(cwd).is_dir() else None
+    control.submit(location, run.workflow_path, repair.input or {}, run_id=repair.new_run_id, parent_run_id=run.run_id, cwd=folder)
+    enqueue(location, repair.new_run_id)
 
 
 def _watch(look: Callable[[], _Seen], started: _Started) -> _Seen:
@@ -191,7 +212,14 @@ def _watch(look: Callable[[], _Seen], started: _Started) -> _Seen:
 
 
 def _look(gathered: MonitorSnapshot, source: str | None, since: int) -> _Seen:
-    with opened(gathered, source) as snapshot:
-        case = Case(snapshot, now_ms())
-        went_on = any((event.at or 0) >= since and event.type in _WENT_ON for event in snapshot.events)
-        return _Seen(case.run.status, case.state, health(snapshot, case.now)[0], went_on)
+    try:
+        with opened(gathered, source) as snapshot:
+            return _seen(snapshot, since)
+    except RunNotFound:  # a fresh run that is not there yet
+        return _Seen("", "not started", "stuck", went_on=False)
+
+
+def _seen(snapshot: Snapshot, since: int) -> _Seen:
+    case = Case(snapshot, now_ms())
+    went_on = any((event.at or 0) >= since and event.type in _WENT_ON for event in snapshot.events)
+    return _Seen(case.run.status, case.state, health(snapshot, case.now)[0], went_on)

@@ -1,8 +1,8 @@
 """The smallest safe repair of a run, and the list of what a monitor may do at all.
 
-Two kinds exist: a resume of a run that stopped although nothing keeps it from going on, and a new attempt of a task that failed by
-chance. Everything else is for a person. `arguments` turns a repair into the command line of the engine's own program and refuses
-whatever is not exactly one of the two.
+Three kinds exist: a resume of a run that stopped although nothing keeps it from going on, a new attempt of a task that failed by
+chance, and a fresh run with a corrected input (`corrected`), which always asks first. Everything else is for a person. `arguments` turns a
+repair into the command line of the engine's own program and refuses whatever is not exactly one of the three.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from smithers_nb.diagnosis.advice.suggest import owner_in
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.errors import ControlRefused
 from smithers_nb.sources.stores.json_text import as_object
+from smithers_nb.workflows.monitor.corrected import corrected
 from smithers_nb.workflows.monitor.results import FixRow, Repair
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ _IN_VAIN: Final = 2
 _HELPED: Final = frozenset({"healthy", "blocked"})
 _UP: Final = ("up", "{path}", "--run-id", "{run}", "--resume", "true")
 _RETRY: Final = ("retry-task", "{path}", "--run-id", "{run}", "--node-id", "{node}")
-_ALLOWED: Final = {"resume": _UP, "retry-task": _RETRY}
+_FRESH: Final = ("up", "{path}", "--run-id", "{new}", "--parent-run-id", "{run}", "--input", "{input}")
+_ALLOWED: Final = {"resume": _UP, "retry-task": _RETRY, "fresh-run": _FRESH}
 
 
 def repair_of(case: Case, why: Explanation) -> Repair | None:
@@ -37,7 +41,7 @@ def repair_of(case: Case, why: Explanation) -> Repair | None:
         return None
     if was_edited(case.run) is True or case.open_gates or case.open_questions:
         return None
-    return _resume(case) or _retry(case, why)
+    return _resume(case) or _retry(case, why) or corrected(case, why)
 
 
 def _resume(case: Case) -> Repair | None:
@@ -103,7 +107,7 @@ def tried_in_vain(case: Case, repair: Repair, earlier: Sequence[FixRow] = ()) ->
 
 def action_of(repair: Repair) -> str:
     """Name a repair so that the same one has the same name: its kind and the task it is about."""
-    return f"{repair.kind} {repair.node_id or ''}#{repair.iteration}"
+    return f"{repair.kind} {repair.node_id or repair.new_run_id}#{repair.iteration}"
 
 
 def _without_progress(case: Case, repair: Repair) -> int:
@@ -123,13 +127,14 @@ def _without_progress(case: Case, repair: Repair) -> int:
 
 
 def arguments(repair: Repair, *, run_id: str, workflow_path: str) -> list[str]:
-    """Return the arguments of the Smithers CLI that carry out a repair: exactly a resume or a new attempt of one task, nothing else.
+    """Return the arguments of the Smithers CLI that carry out a repair: exactly one of the three kinds, nothing else.
 
     Raises:
         ControlRefused: `NOT_ALLOWED`, the repair is of another kind, or an id or path of it would be taken for an option.
     """
     form = _ALLOWED.get(repair.kind)
-    values = {"path": workflow_path, "run": run_id, "node": repair.node_id or ""}
+    given = orjson.dumps(repair.input).decode() if repair.input else ""
+    values = {"path": workflow_path, "run": run_id, "node": repair.node_id or "", "new": repair.new_run_id, "input": given}
     if form is None:
         raise _not_allowed(f"{repair.kind!r} is no repair that a monitor may make")
     words = [word.format_map(values) if word.startswith("{") else word for word in form]

@@ -137,11 +137,21 @@ class Action(Finding):
 class Repair(Finding):
     """The smallest safe repair of a run."""
 
-    kind: Literal["resume", "retry-task"]
+    kind: Literal["resume", "retry-task", "fresh-run"]
     node_id: str | None = described("task that gets a new attempt, or whose interruption the resume ends", default=None)
     iteration: int = 0
     reason: str
     command: str = described("the same as a person would type it")
+    new_run_id: str = described("of a fresh run: the id that it gets", default="")
+    input: dict[str, Any] | None = described("of a fresh run: its whole input", default=None)
+    before: dict[str, Any] = described("of a fresh run: the fields that change, as they were", default_factory=dict)
+    after: dict[str, Any] = described("of a fresh run: the same fields as corrected", default_factory=dict)
+    basis: str = described("of a fresh run: where the corrected values are from", default="")
+
+    @property
+    def always_asks(self) -> bool:
+        """Whether a person has to agree, whatever was allowed before: what a run is given is theirs to decide."""
+        return self.kind == "fresh-run"
 
 
 class Diagnosis(Shown):
@@ -210,6 +220,7 @@ class FixRow(Shown):
     action: str = described("the repair: kind and node; empty when none was tried", default="")
     state_after: str = ""
     health_after: Health | None = None
+    new_run_id: str = described("the fresh run that was started for it, if one was", default="")
 
 
 class ReportRow(Shown):

@@ -66,11 +66,14 @@ def approve_fix(found: Diagnosis, *, autofix: bool, require_approval: bool = Tru
     Raises:
         Parked: Nobody has decided yet.
     """
-    if not (autofix and require_approval and found.wants_fix and found.repair) or current() is None:
+    repair = found.repair
+    if not (autofix and found.wants_fix and repair and (require_approval or repair.always_asks)) or current() is None:
         return None
     from smithers_nb.workflows.notebook.api import gate
 
-    about = {"command": found.repair.command, "why it is safe to try": found.repair.reason}
+    about: dict[str, object] = {"command": repair.command, "why it is safe to try": repair.reason}
+    if repair.kind == "fresh-run":
+        about |= {"input before": repair.before, "input after": repair.after, "taken from": repair.basis}
     return gate(APPROVE, f"Auto-fix run {found.target_run_id}?", found.summary, about)
 
 
@@ -179,7 +182,7 @@ def _fixed(found: Diagnosis, gathered: MonitorSnapshot, decision: Decision | Non
         why = f": {decision.note}" if decision.note else ""
         said = f"{decision.decided_by} decided against it{why}"
         return FixRow(target_run_id=found.target_run_id, applied=False, summary=said, still_needs_human=command)
-    if decision is None and require_approval:
+    if decision is None and (require_approval or (found.repair is not None and found.repair.always_asks)):
         said = "nothing was done: a repair needs a person's approval, and nobody can be asked outside of a durable run"
         return FixRow(target_run_id=found.target_run_id, applied=False, summary=said, still_needs_human=command)
     assert found.repair is not None

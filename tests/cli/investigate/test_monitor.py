@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from smithers_nb.cli.investigate.monitor import output_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
 from tests.support.durable import Project
@@ -88,6 +89,30 @@ def test_autofix_resumes_a_killed_run_of_ours(tmp_path, cli, monkeypatch):
     assert (row["state"], row["health"], row["fix"]["resumed"]) == ("succeeded", "healthy", True)
     assert row["fix"]["action"] == "resume transform#0"
     assert (tmp_path / "extracted").read_text() == "x"
+
+
+@pytest.mark.slow
+def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path, cli, monkeypatch):
+    """The monitor shows the input before and after and waits, also without approvals; once approved a linked run ends well."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(Location.of(tmp_path))
+    check = "from smithers_nb.workflows.notebook.api import stage\nstage('load', lambda: {'api': 1}[name])"
+    assert project.execute(project.submit(check, parameters={"name": "api"})).status == "finished"
+    failed = project.submit(check, parameters={"name": "legacy"}, post_failure=False)
+    assert project.execute(failed).status == "failed"
+    answer = cli("monitor", failed, "--autofix", "--no-require-approval", "--format", "json")
+    assert answer.code == 3, answer.err
+    (asked,) = answer.json["waitingFor"]
+    assert (asked["details"]["input before"], asked["details"]["input after"]) == ({"name": "legacy"}, {"name": "api"})
+    monitor_id = answer.json["runId"]
+    assert cli("approve", monitor_id, "--node", "approve-fix").code == 0
+    until = time.monotonic() + 90
+    while project.run(monitor_id).status != "finished" and time.monotonic() < until:
+        time.sleep(0.3)
+    row = output_of(project.location, monitor_id, "output")
+    assert (row["fix"]["resumed"], row["fix"]["stateAfter"]) == (True, "succeeded")
+    fresh = cli("inspect", row["fix"]["newRunId"], "--format", "json").json["run"]
+    assert (fresh["parentRunId"], fresh["status"]) == (failed, "finished")
 
 
 def _is_in(node_id, journal, run_id):

@@ -1,19 +1,24 @@
-"""What a monitor may do by itself: two kinds of repair, written as exactly one command each, and given up when they do nothing."""
+"""What a monitor may do by itself: three kinds of repair, written as exactly one command each, and given up when they do nothing."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import replace
 
 import pytest
 
+from smithers_nb.diagnosis.advice.suggest import input_of
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.errors import ControlRefused
+from smithers_nb.model.rows import OutputRow
+from smithers_nb.resources import example_store
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.monitor.repairs import action_of, arguments, repair_of, tried_in_vain
 from smithers_nb.workflows.monitor.results import FixRow, Repair
+from smithers_nb.workflows.monitor.stages import approve_fix, fix, look
 
 KILLED, KILLED_AT = "etl-2026-11-20", 1795179999000
 RESUME = Repair(kind="resume", node_id="transform", reason="", command="")
@@ -23,7 +28,6 @@ RETRY = Repair(kind="retry-task", node_id="review", iteration=2, reason="", comm
 @pytest.fixture
 def case(corpus_store, corpus):
     """Return a run of the corpus as a case, at the moment of its label, after SQL on a private copy."""
-    import json
 
     def look(name, *statements, run_id=None):
         label = json.loads((corpus / "smithers" / name / "label.json").read_text())
@@ -134,3 +138,63 @@ def test_the_log_of_the_run_counts_as_well(case):
     assert tried_in_vain(seen, of(seen))
     seen = case("d45", again, again, restart % "NodeFinished")
     assert not tried_in_vain(seen, of(seen))
+
+
+@pytest.fixture
+def synced(tmp_path):
+    """Return the case of a run of the example store that failed on an input which its last good run did not have, after SQL on a copy."""
+
+    def look(*statements):
+        store = tmp_path / "smithers.db"
+        store.write_bytes(example_store().read_bytes())
+        connection = sqlite3.connect(store)
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        source = open_source(store)
+        wrong = [row.run_id for row in source.rows(OutputRow, only={"node_id": ["input"]}) if '"legacy"' in (row.row or "")]
+        return Case(Snapshot(source, wrong[0]), 1795181301665)
+
+    return look
+
+
+def test_a_wrong_input_is_corrected_from_the_last_good_run(synced):
+    """The fresh run gets the failed run's input with the one field as the last good run had it; nobody starts it without asking."""
+    seen = synced()
+    repair = of(seen)
+    assert (repair.kind, repair.before, repair.after) == ("fresh-run", {"source": "legacy"}, {"source": "api"})
+    assert repair.always_asks
+    assert repair.input == {**input_of(seen.snapshot), "source": "api"}
+    assert repair.basis.startswith("the last good run, order-sync-")
+    found = arguments(repair, run_id=seen.run.run_id, workflow_path="/p/w.tsx")
+    assert found[:6] == ["up", "/p/w.tsx", "--run-id", repair.new_run_id, "--parent-run-id", seen.run.run_id]
+    assert json.loads(found[7]) == repair.input
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into _smithers_runs (run_id, workflow_name, status, created_at_ms) values ('{new}', 'order-sync', 'failed', 1)",
+        "update _smithers_runs set parent_run_id = 'order-sync-001' where run_id = '{run}'",
+        "update input set day = 'ghp_0123456789abcdefghijklmnopqrstuvwxyzAB' where run_id = '{run}'",
+    ],
+    ids=["started before", "launched by another run", "a secret in the input"],
+)
+def test_a_correction_is_not_started_twice_nor_with_a_secret(synced, statement):
+    """A fresh run that is there already, a run of another run and an input with a secret have no correction."""
+    first = synced()
+    repair = of(first)
+    again = synced(statement.format(new=repair.new_run_id, run=first.run.run_id))
+    assert of(again) is None or of(again).kind != "fresh-run"
+
+
+def test_nobody_agrees_to_a_corrected_input_in_advance(synced):
+    """Outside of a durable run, where nobody can be asked, a correction is not made, also where repairs need no approval."""
+    seen = synced()
+    gathered, found = look(seen.run.run_id, seen.snapshot.source.location, now=seen.now)
+    assert approve_fix(found, autofix=True, require_approval=False) is None
+    row = fix(found, gathered, None, source=seen.snapshot.source.location, autofix=True, require_approval=False)
+    assert not row.applied
+    assert "needs a person's approval" in row.summary

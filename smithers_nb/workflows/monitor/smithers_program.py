@@ -1,7 +1,8 @@
-"""The monitored run's own page, where its workflow has one: `smithers ui` opens it in the browser."""
+"""The Smithers program of a project: on PATH, in its `node_modules`, or through `bunx`; `smithers ui` opens a run's own page."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,23 @@ from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.errors import SmithersNbError
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
-from smithers_nb.workflows.monitor.smithers_cli import smithers_cli
+
+
+def smithers_cli(file: Path) -> list[str] | None:
+    """Find the Smithers CLI for a workflow's file.
+
+    Returns:
+        The words that start it; None when there is none.
+    """
+    on_path = shutil.which("smithers")
+    folders = [folder / "node_modules" / ".bin" for folder in file.absolute().parents]
+    local = next((folder / "smithers" for folder in folders if (folder / "smithers").is_file()), None)
+    bun = shutil.which("bun") or next((str(folder / "bun") for folder in folders if (folder / "bun").is_file()), None)
+    found = on_path or (str(local) if local else None)
+    if found:
+        return [bun, found] if bun else [found]
+    bunx = shutil.which("bunx")
+    return [bunx, "smithers-orchestrator"] if bunx else None
 
 
 def open_page(run_id: str, source: str | None) -> bool:
