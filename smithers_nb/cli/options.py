@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from smithers_nb.errors import RunNotFound, SourceNotFound
 from smithers_nb.model.timestamps import epoch_ms, now_ms
 from smithers_nb.project import Project, connect
 from smithers_nb.sources.files import is_notebook, run_id_of
@@ -141,9 +144,16 @@ def command(
     def wrap(function: Callable[..., int | None]) -> click.Command:
         @wraps(function)
         def run(*, fmt: Format, source: str | None = None, now: int | None = None, **own: Any) -> int | None:
-            if store and own.get("run") is not None:
-                source, own["run"] = place_of(source, own["run"])
-            return function(CommandContext(source=source, now=now, fmt=fmt), **own)
+            given = own.get("run") if store else None
+            if given is not None:
+                source, own["run"] = place_of(source, given)
+            try:
+                return function(CommandContext(source=source, now=now, fmt=fmt), **own)
+            except (RunNotFound, SourceNotFound):
+                if source is not None or given is None or not os.path.exists(given):  # noqa: PTH110  # a Path refuses names that are too long
+                    raise
+                hint = f"look into it with: smithers-nb ps --source {shlex.quote(given)}"
+                raise RunNotFound(f"{given} is not a run but a {'folder' if Path(given).is_dir() else 'file'}", hint=hint) from None
 
         for option in reversed(shared):
             option(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -46,6 +47,17 @@ def test_a_hostile_id(cli, example: Path, wrong: str) -> None:
     assert answer.code == 4
     complaint(answer)
     assert "\x1b" not in answer.err
+
+
+def test_a_store_named_as_a_run(cli, own_example: Path, tmp_path: Path, monkeypatch) -> None:
+    """Who gives a store or a folder where a run belongs is told what reads it, and that command works."""
+    monkeypatch.chdir(tmp_path)
+    for place in (own_example, own_example.parent):
+        answer = cli("why", place)
+        assert (answer.code, answer.out) == (4, "")
+        assert f"is not a run but a {'folder' if place.is_dir() else 'file'}" in answer.err
+        (hint,) = (line for line in answer.err.splitlines() if line.startswith("hint: "))
+        assert cli(*shlex.split(hint.partition("smithers-nb ")[2])).code == 0
 
 
 def test_an_ambiguous_id(cli, example: Path) -> None:
