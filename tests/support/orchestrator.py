@@ -2,16 +2,20 @@
 """A small real orchestrator with the files, stages, messages and exit codes that the profile `curriculum-builder` describes.
 
 Run as `python orchestrator.py init|status|validate|plan|iterate|run|archive`; `ORCHESTRATION_BASE_DIR` holds the runs. Its validator knows
-one rule: a node's prerequisites exist.
+one rule: a node's prerequisites exist. With AGENT_PROVIDER=codex_exec it starts the agent CLI, waits no longer than AGENT_TIMEOUT_SECONDS
+for its JSON, tries AGENT_RETRY_BUDGET times more, and says the same of every failure. `install_agent` puts a small agent CLI on PATH.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -72,7 +76,8 @@ class Run:
         if os.environ.get("AGENT_PROVIDER") == "remote_llm" and not os.environ.get("OPENAI_API_KEY", "").strip():
             raise Failed(7, "[config_error] OPENAI_API_KEY is required for AGENT_PROVIDER=remote_llm.")
         if os.environ.get("AGENT_PROVIDER") == "codex_exec":
-            raise Failed(10, "[internal_error] codex_exec mode failed to return valid structured JSON.")
+            write(self.curriculum, ask_agent())
+            return
         write(self.curriculum, {"nodes": [{"id": "N1", "prerequisites": []}]})
 
     def validate(self) -> None:
@@ -107,6 +112,50 @@ class Run:
         before = json.loads(self.previous.read_text()) if self.previous.exists() else {"nodes": []}
         write(self.diff, {"changed": before != json.loads(self.curriculum.read_text())})
         self.move(self.inferred(), "diff generated")
+
+
+def ask_agent() -> object:
+    """Ask the agent CLI for a curriculum; why it gave none is not told, as in the real one."""
+    words = shlex.split(os.environ.get("CODING_AGENT_CMD", "codex"))
+    if not words:
+        raise Failed(7, "[config_error] CODING_AGENT_CMD is empty; set it to an agent CLI.")
+    for _ in range(1 + int(os.environ.get("AGENT_RETRY_BUDGET", "1"))):
+        with tempfile.TemporaryDirectory() as folder:
+            answer = Path(folder) / "answer.json"
+            limit = float(os.environ.get("AGENT_TIMEOUT_SECONDS", "300"))
+            try:
+                done = subprocess.run([*words, "exec", str(answer)], timeout=limit, capture_output=True, text=True, check=False)
+            except subprocess.TimeoutExpired:
+                continue
+            if "model is not supported" in done.stderr:
+                raise Failed(7, "[config_error] AGENT_MODEL is incompatible with ChatGPT-authenticated codex_exec.")
+            try:
+                return json.loads(answer.read_text())
+            except (OSError, ValueError):
+                continue
+    raise Failed(10, "[internal_error] codex_exec mode failed to return valid structured JSON.")
+
+
+AGENT = """#!/bin/sh
+# Called with: exec FILE. What it does is in the file `mood` beside it.
+mood=$(cat "$(dirname "$0")/mood")
+[ -z "$AGENT_MODEL" ] || { echo "The '$AGENT_MODEL' model is not supported when using Codex with a ChatGPT account." >&2; exit 1; }
+case "$mood" in
+  slow) sleep 0.8 ;;
+  garbled) echo '{"nodes": [' > "$2"; exit 0 ;;
+  silent) exit 0 ;;
+  logged-out) echo "exceeded retry limit, last status: 401 Unauthorized" >&2; exit 1 ;;
+esac
+echo '{"nodes": [{"id": "N1", "prerequisites": []}]}' > "$2"
+"""
+
+
+def install_agent(folder: Path, mood: str) -> None:
+    """Put the agent CLI into a folder, as `codex`; `slow`, `garbled`, `silent`, `logged-out` or `well`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "mood").write_text(mood)
+    (folder / "codex").write_text(AGENT)
+    (folder / "codex").chmod(0o755)
 
 
 def write(file: Path, value: object) -> None:

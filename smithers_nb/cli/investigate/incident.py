@@ -79,6 +79,8 @@ def classify(ask: CommandContext, run: str, *, commands: Path | None, details: P
     commands_option,
     profile_option,
     *place_options,
+    click.option("--apply", "apply_", is_flag=True, help="Ask whether to take the recovery, and take it then."),
+    with_option,
     click.option("--run-id", type=Utf8(), metavar="ID", help="Id of the triage itself.  [default: one that sorts by time]"),
     detach_option,
     database_option,
@@ -90,6 +92,8 @@ def triage(  # noqa: PLR0913  # its options
     run: str,
     *,
     commands: Path | None,
+    apply_: bool,
+    pairs: tuple[str, ...],
     run_id: str | None,
     detach: bool,
     database: str | None,
@@ -99,7 +103,8 @@ def triage(  # noqa: PLR0913  # its options
     """Walk a run through its orchestrator's first triage, as a durable notebook.
 
     The run's directory is copied before anything is run. Then come the commands of the profile's flow, up to the first that fails;
-    there the triage waits until somebody approves that it is fixed, and runs that command again. Exit codes: 0 done, 3 waiting for a fix.
+    there the triage waits until somebody approves that it is fixed, and runs that command again. What would mend the run is planned; with
+    --apply a gate asks whether to take it. Exit codes: 0 done, 3 waiting for a person.
     """
     from smithers_nb.cli.run.execute import execute
     from smithers_nb.engine.control import submit
@@ -109,7 +114,8 @@ def triage(  # noqa: PLR0913  # its options
     given = {"commands": _whole(commands), "artifacts": str(artifacts.absolute()), **options}
     case = open_case(run, **given)
     location = location_of(ask, database)
-    values = {name: value for name, value in {"run": str(case.run.root), **given}.items() if value is not None}
+    given |= {"run": str(case.run.root), "apply": apply_, "given": _values(pairs) or None}
+    values = {name: value for name, value in given.items() if value is not None}
     started = submit(location, resource("notebooks/incident.ipynb"), values, run_id=run_id, post_failure=False)
     code = execute(ask, location, started, detach=detach, no_post_failure=True)
     if ask.fmt == "table" and not detach:

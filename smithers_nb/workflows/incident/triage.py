@@ -2,24 +2,29 @@
 
 Each command is a stage, so a killed triage goes on at the step it was killed in, and a person's "I have fixed it" at the gate behind a
 failed step runs that step again. Outside a durable run nobody can be asked, so the first failure ends the triage.
+
+What would mend the run is planned behind it, and taken only when that was asked for and a person approves what the plan shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from smithers_nb.engine.stages.context import current
+from smithers_nb.errors import ControlRefused
 from smithers_nb.model.finding import Finding
 from smithers_nb.workflows.incident.archive import Archive
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
+from smithers_nb.workflows.incident.recover import Plan, Recovered, plan_recovery, recover
 from smithers_nb.workflows.incident.results import Classification
 
 if TYPE_CHECKING:
     from smithers_nb.present.html.markup import Card
     from smithers_nb.workflows.incident.profile_parts import FlowStep
 
-__all__ = ["CaseFile", "Taken", "Triage", "open_case", "snapshot", "triage"]
+__all__ = ["CaseFile", "Taken", "Triage", "mend", "open_case", "snapshot", "triage"]
 
 T = TypeVar("T")
 
@@ -107,6 +112,53 @@ def triage(case: CaseFile) -> Triage:
         stopped_at="" if passed or not path else path[-1].verb,
         classification=case.classify(),
     )
+
+
+def mend(case: CaseFile, *, apply: bool = False, values: Mapping[str, str] | None = None, baseline: str | None = None) -> Card:
+    """Plan what would mend the run; with `apply`, take it once somebody has approved the plan.
+
+    Args:
+        case: The run.
+        apply: Ask for approval. Without it nothing is done beyond the plan.
+        values: Values for steps that need one, by name; never a key.
+        baseline: An earlier copy of the run, to tell real staleness from false.
+
+    Returns:
+        The plan, or what taking it came to.
+
+    Raises:
+        Parked: Somebody is asked.
+        ControlRefused: `REQUEST_CHANGED`, the failure is not the one any more that was approved; nothing was done.
+    """
+    from smithers_nb.workflows.incident.views import plan_card, recovered_card
+    from smithers_nb.workflows.notebook.api import gate, stage
+
+    def planned(found: Classification) -> Plan:
+        return plan_recovery(case, found, values, baseline=Path(baseline) if baseline else None)
+
+    if not apply:
+        return plan_card(planned(case.classify()))
+    # kept as it was when it was asked: an approval counts for what was shown, and a killed recovery goes on with the failure it began with
+    found = stage("failure", case.classify, schema=Classification)
+    plan = stage("recovery-plan", planned, found, schema=Plan)
+    if found.resolved or not plan.steps:
+        return plan_card(plan)
+    asked = gate("recover", f"Take the recovery of {plan.signature}?", found.summary, _shown_steps(plan))
+    if not asked.approved:
+        return plan_card(plan)
+    stage("still-so", _refuse_another, case, found)
+    return recovered_card(stage("recovery", recover, case, found, values, agreed_by=asked.decided_by or "", schema=Recovered))
+
+
+def _shown_steps(plan: Plan) -> dict[str, str]:
+    return {step.title: step.shows or step.do for step in plan.steps if step.needed}
+
+
+def _refuse_another(case: CaseFile, approved: Classification) -> None:
+    now = case.classify()
+    if (now.signature, now.subcause) != (approved.signature, approved.subcause):
+        hint = "look at what it is now, and begin a new triage"
+        raise ControlRefused(f"the failure is another one than was approved: {now.summary}", code="REQUEST_CHANGED", hint=hint)
 
 
 def _taken(case: CaseFile, step: FlowStep) -> list[Taken]:

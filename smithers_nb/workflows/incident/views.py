@@ -13,7 +13,9 @@ from smithers_nb.workflows.incident.profile import load_profile
 if TYPE_CHECKING:
     from smithers_nb.workflows.incident.profile import Profile
     from smithers_nb.workflows.incident.profile_parts import Flow, FlowStep
+    from smithers_nb.workflows.incident.recover import Plan, Recovered
     from smithers_nb.workflows.incident.results import Classification
+    from smithers_nb.workflows.incident.staleness import Staleness
     from smithers_nb.workflows.incident.triage import Taken, Triage
 
 _WIDTH: Final = 640
@@ -44,6 +46,32 @@ def triage_card(found: Triage) -> Card:
     chart = flow_chart(load_profile(found.profile_file or found.profile), found.path)
     said = classification_card(found.classification)
     return Card(join([said.html, chart.html]), f"{said.text}\n{chart.text}")
+
+
+def plan_card(plan: Plan) -> Card:
+    """List the steps that would mend a run; those that are not needed say why."""
+    rows = [f"{step.title}{f': {step.shows}' if step.shows else ''}" for step in plan.steps if step.needed]
+    rows += [f"not needed: {step.title} ({step.because})" for step in plan.steps if not step.needed]
+    if plan.signature is None:
+        return _listed("Nothing to mend", "No failure of the runbook was found.", "finished", [])
+    return _listed(f"What would mend {plan.signature}", plan.summary, "pending", [*rows, *_stale(plan.staleness)])
+
+
+def recovered_card(done: Recovered) -> Card:
+    """Say what taking a recovery came to, step by step."""
+    state = {"recovered": "finished", "waiting": "waiting-approval"}.get(done.outcome, "failed")
+    rows = [f"{step.id}: {step.outcome}, {step.because}" for step in done.steps]
+    return _listed("Recovery", done.summary, state, [*rows, *_stale(done.staleness)])
+
+
+def _stale(staleness: Staleness | None) -> list[str]:
+    return [f"staleness: {staleness.verdict}, {staleness.because}"] if staleness else []
+
+
+def _listed(title: str, summary: str, state: str, rows: list[str]) -> Card:
+    head = banner(title, summary, state=state)
+    listed = h("ol", *(h("li", row) for row in rows), class_="snb") if rows else None
+    return Card(join([head.html, listed]), "\n".join([head.text, *(f"  {one_line(row, 300)}" for row in rows)]))
 
 
 def flow_chart(profile: Profile, path: tuple[Taken, ...] = ()) -> Card:

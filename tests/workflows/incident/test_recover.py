@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import pytest
 
@@ -16,7 +18,7 @@ from smithers_nb.workflows.incident.archive import read_archive
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
 from smithers_nb.workflows.incident.recover import Recovered, plan_recovery, recover
 from smithers_nb.workflows.incident.staleness import staleness_of
-from tests.support.orchestrator import TEMPLATE
+from tests.support.orchestrator import TEMPLATE, install_agent
 
 if TYPE_CHECKING:
     from tests.workflows.incident.conftest import Orchestrator
@@ -65,10 +67,25 @@ def test_a_validation_that_fails(orchestrator: Orchestrator, case: CaseFile) -> 
     assert orchestrator.read("run.json")["stage"] == "iterated"
 
 
-def test_only_what_fits_the_cause_is_done(case: CaseFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """C: a refused login needs neither another model nor more time; what does not succeed advises escalation."""
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install the agent CLI in a mood, in front of PATH; other variables may be set with it."""
     monkeypatch.setenv("AGENT_PROVIDER", "codex_exec")
     monkeypatch.setenv("AGENT_TIMEOUT_SECONDS", "10")
+    monkeypatch.setenv("AGENT_RETRY_BUDGET", "0")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+    def install(mood: str, **env: str) -> None:
+        install_agent(tmp_path / "bin", mood)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+
+    return install
+
+
+def test_only_what_fits_the_cause_is_planned(case: CaseFile, agent: Callable[..., None]) -> None:
+    """C: a refused login needs neither another model nor more time, a timeout no login."""
+    agent("logged-out")
     case.runner().verb("run")
     login = {"details": {"last_error": "last status: 401 Unauthorized"}}
     plan = plan_recovery(case, case.classify(login))
@@ -77,11 +94,58 @@ def test_only_what_fits_the_cause_is_done(case: CaseFile, monkeypatch: pytest.Mo
     steps = {step.id: step for step in plan_recovery(case, case.classify(slow)).steps if step.needed}
     assert steps.keys() == {"keep", "raise-timeout", "rerun"}
     assert steps["raise-timeout"].shows == "export AGENT_TIMEOUT_SECONDS=40"
-    done = recover(case, case.classify(slow), agreed_by="me")
+
+
+@pytest.mark.parametrize(
+    ("mood", "env", "subcause", "step"),
+    [
+        ("slow", {"AGENT_TIMEOUT_SECONDS": "0.5"}, "timeout", "raise-timeout"),
+        ("well", {"AGENT_MODEL": "o9"}, "AGENT_MODEL incompatible", "unset-model"),
+        ("well", {"CODING_AGENT_CMD": ""}, "CODING_AGENT_CMD empty", "default-command"),
+    ],
+)
+def test_an_agent_that_can_answer_is_made_to(  # noqa: PLR0913, PLR0917  # fixtures and a row of the table
+    orchestrator: Orchestrator, case: CaseFile, agent: Callable[..., None], mood: str, env: dict[str, str], subcause: str, step: str
+) -> None:
+    """C: the agent CLI is too slow, refuses the model or is not named; the step for this cause is taken, and then it answers."""
+    agent(mood, **env)
+    assert case.runner().verb("run").exit != 0
+    found = case.classify()
+    assert (found.signature, found.subcause) == ("C", subcause)
+    done = recover(case, found, agreed_by="me")
+    assert (done.outcome, done.bundle) == ("recovered", "")
+    assert [taken.id for taken in done.steps if taken.id not in {"keep", "program", "rerun"}] == [step]
+    assert orchestrator.read("run.json")["stage"] == "iterated"
+    assert {name: os.environ[name] for name in env} == env
+
+
+def test_a_missing_agent_is_waited_for(case: CaseFile, agent: Callable[..., None], tmp_path: Path) -> None:
+    """C: as long as the program is not there nothing is run; once it is installed the command passes."""
+    agent("well")
+    (tmp_path / "bin/codex").unlink()
+    case.runner().verb("run")
+    assert case.classify().subcause == "CLI binary missing"
+    assert (mended(case).outcome, mended(case).steps[-1].id) == ("waiting", "program")
+    agent("well")
+    assert mended(case).outcome == "recovered"
+
+
+@pytest.mark.parametrize("mood", ["garbled", "silent", "logged-out"])
+def test_an_agent_that_cannot_answer_is_escalated(case: CaseFile, agent: Callable[..., None], mood: str) -> None:
+    """C: the printed message holds no cause; what it lets try is tried, and when that fails it escalates with logs and settings."""
+    agent(mood)
+    case.runner().verb("run")
+    found = case.classify()
+    assert found.subcause == "unknown"
+    done = recover(case, found, agreed_by="me")
     assert done.outcome == "failed"
+    assert done.bundle in done.summary
     assert verify_bundle(Path(done.bundle)).ok
-    assert next(step for step in reversed(case.log.steps()) if step["argv"])["env_redacted"]["AGENT_TIMEOUT_SECONDS"] == "40"
-    assert os.environ["AGENT_TIMEOUT_SECONDS"] == "10"
+    with tarfile.open(done.bundle) as tar:
+        texts = {name: cast("IO[bytes]", tar.extractfile(name)).read().decode() for name in ("env.json", "steps.jsonl", "report.md")}
+    assert "failed to return valid structured JSON" in texts["report.md"]
+    assert '"AGENT_TIMEOUT_SECONDS": "40"' in texts["steps.jsonl"]  # the rerun had more time, and that is on record
+    assert json.loads(texts["env.json"])["here"]["AGENT_TIMEOUT_SECONDS"] == "10"
 
 
 def test_a_missing_key_is_only_looked_for(case: CaseFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +184,17 @@ def test_a_broken_run_is_begun_anew_and_never_deleted(orchestrator: Orchestrator
     assert done.run_id != orchestrator.run.name
     assert orchestrator.read("run.json") == {"run_id": "x"}
     assert read_archive(case.before) is not None
+
+
+def test_two_faults_surface_one_after_the_other(orchestrator: Orchestrator, case: CaseFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D hides A: with another provider the command gets further and fails on the spec; the first is mended, the second is named."""
+    monkeypatch.setenv("AGENT_PROVIDER", "remote_llm")
+    case.runner().verb("run")
+    assert case.classify().signature == "D"
+    orchestrator.write(SPEC, TEMPLATE)
+    done = mended(case, AGENT_PROVIDER="internal")
+    assert (done.outcome, done.now.signature) == ("surfaced", "A")
+    assert "another fault" in done.summary
 
 
 def test_real_and_false_staleness(orchestrator: Orchestrator, case: CaseFile, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -21,7 +22,7 @@ from smithers_nb.workflows.incident.archive import difference, extract, read_arc
 from smithers_nb.workflows.incident.casefile import open_case
 from smithers_nb.workflows.incident.profile import load_profile
 from smithers_nb.workflows.incident.runner import Runner, StepLog
-from smithers_nb.workflows.incident.triage import triage
+from smithers_nb.workflows.incident.triage import mend, triage
 from smithers_nb.workflows.incident.views import flow_chart
 
 if TYPE_CHECKING:
@@ -56,6 +57,46 @@ def test_a_durable_triage_waits_for_the_fix_and_goes_on(orchestrator: Orchestrat
         ("plan", "passed"),
         ("iterate", "passed"),
     ]
+
+
+@pytest.mark.slow
+def test_a_recovery_is_taken_behind_a_gate(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    """In the notebook what would mend the run is shown and asked about first, taken once it is approved, and proved."""
+    orchestrator.do("run")
+    error = "[config_error] OPENAI_API_KEY is required for AGENT_PROVIDER=remote_llm."
+    (tmp_path / "commands.jsonl").write_text(json.dumps({"argv": ["x", "run", orchestrator.run.name], "exit": 7, "stderr": error}))
+    given: dict[str, Any] = {"run": str(orchestrator.run), "program": orchestrator.program, "commands": str(tmp_path / "commands.jsonl")}
+    given |= {"artifacts": str(tmp_path / "artifacts"), "apply": True, "given": {"AGENT_PROVIDER": "internal"}}
+    location = Location.of(tmp_path)
+    run_id = control.submit(location, resource("notebooks/incident.ipynb"), given, post_failure=False)
+    assert run_here(location, run_id).status == "waiting-approval"
+    asked = control.pending(location, run_id)[0]
+    assert asked.node_id == "recover"
+    case = open_case(orchestrator.run, program=orchestrator.program)
+    assert [step["step"] for step in case.log.steps()] == ["snapshot", "status", "validate", "plan", "iterate"]
+    control.decide(location, run_id, approved=True, by="ann", node_id="recover")
+    assert run_here(location, run_id).status == "finished"
+    log = case.log.steps()[5:]
+    assert [(step["step"], step["decision"]) for step in log] == [
+        ("recover", "approved"),
+        ("recover:switch", "done"),
+        ("run", "passed"),
+        ("recovered", "recovered"),
+    ]
+    assert "agreed by ann: D" in log[0]["because"]
+
+
+def test_a_plan_is_all_that_is_shown_unless_asked_for(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    """Without `apply` the steps are listed with their commands and nothing is done; a run without a failure has nothing to mend."""
+    case = open_case(orchestrator.run, program=orchestrator.program)
+    orchestrator.do("run")
+    assert "Nothing to mend" in mend(open_case(orchestrator.run, program=orchestrator.program)).text
+    orchestrator.write("run.json", {"run_id": "x"})
+    card = mend(case)
+    assert "init case-fresh" in card.text
+    assert card.text.index("verified copy") < card.text.index("init case-fresh")
+    assert "<button" not in card.html
+    assert not (tmp_path / "artifacts").exists()
 
 
 def test_outside_a_durable_run_the_first_failure_ends_it(orchestrator: Orchestrator) -> None:
