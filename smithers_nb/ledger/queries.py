@@ -11,14 +11,15 @@ from smithers_nb.diagnosis.beads import reasons
 from smithers_nb.diagnosis.beads.audit import Audit, EvidenceRow
 from smithers_nb.engine.journal.work_items import bead_events, bead_links, bead_summaries, beads
 from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
-from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.beads.steps import reason_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from smithers_nb.model.failure_reason import FailureReason
+
 _BOUNCED: Final = 3
-_EVIDENCE: Final = 1_000
+_EVIDENCE: Final = 500
 
 
 def bead_rows(
@@ -62,6 +63,8 @@ def failure_rows(connection: sa.Connection, limit: int | None = None) -> list[Be
 
 def failure_of(connection: sa.Connection, bead_id: str) -> FailureReason | None:
     """Return why a bead failed last: the reason of its newest change to failed, whatever was logged after it; None when it never did."""
+    from smithers_nb.model.failure_reason import FailureReason  # pydantic; lists and audits do without
+
     query = sa.select(bead_events.c.metadata_json).where(bead_events.c.bead_id == bead_id, bead_events.c.move == "fail")
     text = connection.execute(query.order_by(bead_events.c.seq.desc()).limit(1)).scalar()
     return None if text is None else FailureReason(**orjson.loads(text)["failure_reason"])
@@ -87,7 +90,7 @@ def audit(connection: sa.Connection, location: str, evidence: int = _EVIDENCE) -
     Args:
         connection: A connection of `Ledger.reading`.
         location: The ledger as shown to people.
-        evidence: Rows of evidence that are read at most.
+        evidence: Rows of evidence per count that are read at most.
     """
     grouped = sa.select(bead_events.c.move, bead_events.c.flags, sa.func.count()).where(bead_events.c.move.is_not(None))
     rows = connection.execute(grouped.group_by(bead_events.c.move, bead_events.c.flags)).all()
@@ -96,7 +99,7 @@ def audit(connection: sa.Connection, location: str, evidence: int = _EVIDENCE) -
         return sum(number for kind, flags, number in rows if kind == move and (not bits or flags & bits))
 
     given = sa.select(bead_events.c.bead_id).where(bead_events.c.move == "give_back").group_by(bead_events.c.bead_id)
-    bounced = sa.select(sa.func.count()).select_from(given.having(sa.func.count() >= _BOUNCED).subquery())
+    bounced = list(connection.execute(given.having(sa.func.count() >= _BOUNCED)).scalars())
     counts: dict[str, int | None] = {
         "closes": count("close"),
         "closes_no_reason": count("close", reasons.NO_REASON),
@@ -109,14 +112,18 @@ def audit(connection: sa.Connection, location: str, evidence: int = _EVIDENCE) -
         "reopens_no_reason": count("reopen", reasons.NO_REASON),
         "reopen_reason_gone": count("reopen", reasons.GONE),
         "second_reason_dropped": count("close", reasons.SECOND_DROPPED),
-        "bounced_3": connection.execute(bounced).scalar_one(),
+        "bounced_3": len(bounced),
         "lease_reclaims_no_reason": count("give_back", reasons.RECLAIM),
     }
     more = {"failures": count("fail"), "failures_no_reason": count("fail", reasons.NO_REASON)}
-    first, last = connection.execute(sa.select(sa.func.min(bead_events.c.seq), sa.func.max(bead_events.c.seq))).one()
+    ends = (sa.select(end(bead_events.c.seq)).scalar_subquery() for end in (sa.func.min, sa.func.max))  # each by the key; both at once scan
+    first, last = connection.execute(sa.select(*ends)).one()
     covered = {"source": location, "kind": "ledger", "records": (last or 0) - (first or 0) + 1 if last else 0, "from": None, "to": None}
     covered |= {"counted": True, "cannot_show": [], "notes": [] if last else ["the ledger is empty"]}
-    return Audit(counts, more, tuple(_evidence(connection, evidence)), (covered,))
+    found = _evidence(connection, {(kind, flags) for kind, flags, _ in rows}, evidence)
+    moved = bead_events.c.move == "give_back", bead_events.c.bead_id.in_(bounced[:evidence])
+    found += _evidence_rows(connection, "bounced_3", moved, evidence) if bounced else []
+    return Audit(counts, more, tuple(found), (covered,))
 
 
 _FINDINGS: Final = (
@@ -132,15 +139,20 @@ _FINDINGS: Final = (
 )
 
 
-def _evidence(connection: sa.Connection, limit: int) -> list[EvidenceRow]:
+def _evidence(connection: sa.Connection, kinds: set[tuple[str, int]], limit: int) -> list[EvidenceRow]:
+    """Read the rows behind the counts, by the index: `kinds` are the pairs of move and flags that there are."""
     found: list[EvidenceRow] = []
     for name, move, bit in _FINDINGS:
-        query = sa.select(bead_events).where(bead_events.c.move == move, bead_events.c.flags.op("&")(bit) != 0)
-        rows = connection.execute(query.limit(max(limit - len(found), 0))).all()
-        found += [
-            EvidenceRow(name, row.bead_id, row.created_at_ms, row.actor, None, "", row.reason or "", f"event:{row.seq}") for row in rows
-        ]
+        flags = sorted(flags for kind, flags in kinds if kind == move and flags & bit)
+        if flags:
+            found += _evidence_rows(connection, name, (bead_events.c.move == move, bead_events.c.flags.in_(flags)), limit)
     return found
+
+
+def _evidence_rows(connection: sa.Connection, name: str, which: tuple[sa.ColumnElement[bool], ...], limit: int) -> list[EvidenceRow]:
+    columns = [bead_events.c[column] for column in ("bead_id", "created_at_ms", "actor", "reason", "seq")]
+    rows = connection.execute(sa.select(*columns).where(*which).limit(limit))
+    return [EvidenceRow(name, row.bead_id, row.created_at_ms, row.actor, None, "", row.reason or "", f"event:{row.seq}") for row in rows]
 
 
 def _bead(row: Any) -> BeadRow:

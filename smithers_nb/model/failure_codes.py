@@ -8,9 +8,10 @@ the same path.
 from __future__ import annotations
 
 from string import Formatter
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.model.failure_reason import FailureReason
+if TYPE_CHECKING:
+    from smithers_nb.model.failure_reason import FailureReason
 
 _MAX_MESSAGE: Final = 300
 
@@ -311,6 +312,8 @@ def reason(path: str, **details: Any) -> FailureReason:
     Raises:
         ValueError: A field is missing, unknown, or of another type.
     """
+    from smithers_nb.model.failure_reason import FailureReason  # pydantic; whoever only looks a code up does without
+
     spec = PATHS[path]
     check_details(spec, details)
     words = {name: "nobody said why" if value in (None, "") else value for name, value in details.items()}

@@ -6,11 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol, Self
 
 from smithers_nb.diagnosis.beads.audit import audit
-from smithers_nb.engine.location import Location
-from smithers_nb.errors import ParameterError, SourceNotFound
-from smithers_nb.ledger import Ledger, queries
-from smithers_nb.ledger.agents import text_of
+from smithers_nb.errors import ParameterError
 from smithers_nb.model.beads import BeadEventRow, BeadRow
+from smithers_nb.sources.beads.files import without_collector
 from smithers_nb.sources.beads.source import BeadsSource
 
 if TYPE_CHECKING:
@@ -30,23 +28,9 @@ def open_beads(source: str | None = None) -> BeadStore:
     """
     if source is not None and source.startswith("beads:"):
         return ForeignStore(BeadsSource.of_url(source))
+    from smithers_nb.workflows.ledger_store import LedgerStore, open_ledger  # with a database, which other stores do without
+
     return LedgerStore(open_ledger(source))
-
-
-def open_ledger(source: str | None = None, *, make: bool = False) -> Ledger:
-    """Open the ledger of a project or of a shared database.
-
-    Raises:
-        SourceNotFound: There is none, and none is to be made.
-    """
-    location = Location.of(source)
-    if not make and location.file is not None and not location.file.is_file():
-        raise SourceNotFound(
-            f"there is no ledger at {location.shown}",
-            searched=(location.shown,),
-            hint="name a store of work items with --source beads:PATH, or import one: `smithers-nb beads import PATH`",
-        )
-    return Ledger.open(location)
 
 
 def show_bead(store: BeadStore, bead_id: str | None = None) -> Card:
@@ -129,62 +113,6 @@ class BeadStore(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class LedgerStore:
-    """Our own ledger, read by its indexes."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-
-    @property
-    def location(self) -> str:
-        """The journal's database."""
-        return self.ledger.journal.location.shown
-
-    def beads(self, *, status: Collection[str] = (), bead_id: str | None = None, limit: int | None = None) -> list[BeadRow]:
-        """List beads, the last changed first."""
-        with self.ledger.reading() as connection:
-            return queries.bead_rows(connection, status=status, bead_id=bead_id, limit=limit)
-
-    def events(
-        self, *, bead_id: str | None = None, since_ms: int | None = None, failures: bool = False, limit: int | None = None
-    ) -> list[BeadEventRow]:
-        """List the log, newest first."""
-        with self.ledger.reading() as connection:
-            return queries.event_rows(connection, bead_id=bead_id, since_ms=since_ms, failures=failures, limit=limit)
-
-    def failure_of(self, bead_id: str) -> FailureReason | None:
-        """Return why a bead failed last."""
-        with self.ledger.reading() as connection:
-            return queries.failure_of(connection, bead_id)
-
-    def causes_of(self, bead_id: str) -> list[tuple[str, FailureReason]]:
-        """Return the failures that its `caused-by` links lead to."""
-        with self.ledger.reading() as connection:
-            return queries.causes_of(connection, bead_id)
-
-    def summary_of(self, bead_id: str) -> str:
-        """Return its failure in plain language."""
-        with self.ledger.reading() as connection:
-            return queries.summary_of(connection, bead_id)
-
-    def texts_of(self, reason: FailureReason) -> dict[str, str]:
-        """Return the texts that the ledger keeps for a reason."""
-        with self.ledger.reading() as connection:
-            found = {name: text_of(connection, str(ref)) for name, ref in reason.details.items() if name.endswith("_ref")}
-        return {name: text for name, text in found.items() if text is not None}
-
-    def audit(self) -> Audit:
-        """Audit its reasons by the index of moves."""
-        with self.ledger.reading() as connection:
-            return queries.audit(connection, self.location)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ledger.close()
-
-
 class ForeignStore:
     """Another system's store, read line by line."""
 
@@ -243,8 +171,8 @@ class ForeignStore:
 
     def audit(self) -> Audit:
         """Audit its reasons."""
-        contents = self.source.contents()
-        return audit(contents, self.source.problems)
+        with without_collector():
+            return audit(self.source.contents(), self.source.problems)
 
     def __enter__(self) -> Self:
         return self

@@ -43,7 +43,7 @@ def beads_import(folder: str, url: str) -> None:
 def beads_audit_ledger(url: str) -> None:
     """List the newest beads of the ledger and audit it."""
     from smithers_nb.ledger import Ledger
-    from smithers_nb.workflows.beads import LedgerStore
+    from smithers_nb.workflows.ledger_store import LedgerStore
 
     with LedgerStore(Ledger.open(url)) as store:
         tell(listed=len(store.beads(limit=50)), closes=store.audit().counts["closes"])

@@ -6,11 +6,13 @@ import random
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from smithers_nb.workflows.smithering.building.build import build
-from smithers_nb.workflows.smithering.tickets import Ticket, TicketGraph, Verification
-from smithers_nb.workflows.smithering.workforce.base import WorkDone
 from tests.benchmarks.measure import tell
+
+if TYPE_CHECKING:
+    from smithers_nb.workflows.smithering.tickets import TicketGraph
+    from smithers_nb.workflows.smithering.workforce.base import WorkDone
 
 PARALLEL = 2
 _GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "gc.auto=0", "-c", "core.hooksPath=/dev/null")
@@ -18,6 +20,8 @@ _GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", 
 
 def landing_build(folder: str, count: str) -> None:
     """Build tickets; tell how many landed."""
+    from smithers_nb.workflows.smithering.building.build import build  # every job's process reads this module, so its imports are late
+
     repo, graph = _repository(Path(folder)), _graph(int(count))
     began = time.perf_counter()
     options = {"run_id": "run", "base_branch": "main", "artifacts": Path(folder) / "artifacts", "parallel": PARALLEL}
@@ -61,6 +65,8 @@ class _Instant:
 
     def implement(self, order) -> WorkDone:
         (order.folder / f"{order.ticket.id}.txt").write_text("x")
+        from smithers_nb.workflows.smithering.workforce.base import WorkDone
+
         return WorkDone(summary="done")
 
     def answer(self, _request) -> dict:
@@ -90,6 +96,8 @@ def _repository(folder: Path) -> Path:
 
 def _graph(count: int) -> TicketGraph:
     """Return a random graph, the same each time."""
+    from smithers_nb.workflows.smithering.tickets import Ticket, TicketGraph, Verification
+
     chosen = random.Random(7)
     names = [f"t-{number}" for number in range(count)]
     return TicketGraph(

@@ -222,7 +222,7 @@ def _store(ask: CommandContext) -> BeadStore:
 
 
 def _ledger(ask: CommandContext, *, make: bool = False) -> Ledger:
-    from smithers_nb.workflows.beads import open_ledger
+    from smithers_nb.workflows.ledger_store import open_ledger
 
     return open_ledger(ask.source, make=make)
 

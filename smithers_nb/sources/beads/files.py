@@ -78,7 +78,7 @@ def gather(where: Path, problems: Problems) -> Contents:
         SourceError: It cannot be read at all.
     """
     contents = Contents()
-    with _without_collector():
+    with without_collector():
         for path in files_of(where):
             name = path.name if path == where else path.relative_to(where).as_posix()
             contents.read(name, entries(path, problems))
@@ -97,7 +97,7 @@ def is_sqlite(path: Path) -> bool:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Pause the garbage collector: of a million lines nothing is a cycle, and looking for one takes a third of the time."""
     running = gc.isenabled()
     gc.disable()
