@@ -131,6 +131,24 @@ DOCUMENTS: Final[dict[str, Document]] = {
         adds=_RUN | {"notebook": _MAYBE, "reason": {"type": ["object", "null"]}, "waitingFor": {"type": "array"}, "detached": _FLAG},
         optional=("reason", "waitingFor", "detached"),
     ),
+    **{
+        name: Document(
+            f"how the execution after `{name}` ended",
+            adds=_RUN | {"notebook": _MAYBE, "reason": {"type": ["object", "null"]}, "waitingFor": {"type": "array"}, "detached": _FLAG},
+            optional=("notebook", "reason", "waitingFor", "detached"),
+        )
+        for name in ("resume", "retry-task")
+    },
+    "rewind": Document(
+        "where a run is after going back",
+        adds={"runId": _TEXT, "fromFrameNo": _COUNT, "toFrameNo": _COUNT, "removedNodes": {"type": "array", "items": _OBJECT}},
+    ),
+    "cancel": Document("what a cancel came to", "engine.control.cancel:Cancellation"),
+    "worker": Document("how an execution of a worker ended", adds=_RUN | {"reason": _MAYBE}),
+    "bug": Document("a bug report that was taken", "model.bug_report:BugFiled"),
+    "bug-kept": Document("a bug report that is only kept", adds={"saved": _TEXT, "sent": _FLAG, "detail": _TEXT}),
+    "bug-proposed": Document("a bug report to agree to: `bug --propose`", adds={"endpoint": _TEXT, "payload": _OBJECT, "words": _TEXT}),
+    "verify": Document("whether a bundle is what its manifest says", "workflows.bundle:Verification"),
     "decision": Document(
         "a gate decided or a question answered: `approve`, `deny`, `human answer`",
         adds={"runId": _TEXT, "nodeId": _TEXT, "iteration": _COUNT, "result": _TEXT, "continues": _FLAG},

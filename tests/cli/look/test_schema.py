@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from smithers_nb.cli.schemas import DOCUMENTS, schema_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
+from tests.support.durable import Project
+from tests.support.schema_fields import RECORDED, fields_of
 
 FAILED, WAITING = "mail-002", "mail-004"
 
@@ -64,6 +66,21 @@ def test_what_is_kept_in_the_journal_fits_its_schema(cli, store, tmp_path, monke
     fits("init", cli("init", "--format", "json").json)
 
 
+@pytest.mark.slow
+def test_what_operations_print_fits_its_schema(cli, tmp_path, monkeypatch):
+    """Going back, going on, trying again and stopping a run, and a proposed bug report, are what their schemas say."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(Location.of(tmp_path))
+    run_id = project.submit("from smithers_nb import stage\nstage('load', lambda: 1)\nstage('check', lambda: 2)")
+    project.execute(run_id)
+    fits("rewind", cli("rewind", run_id, "load", "--yes", "--format", "json").json)
+    fits("resume", cli("resume", run_id, "--format", "json").json)
+    fits("resume", cli("resume", run_id, "--format", "json").json)  # nothing is left to do
+    fits("retry-task", cli("retry-task", run_id, "check", "--yes", "--format", "json").json)
+    fits("cancel", cli("cancel", project.submit("1"), "--format", "json").json)
+    fits("bug-proposed", cli("bug", "it hangs", "--propose").json)
+
+
 def test_classify_fits_its_schema():
     """A line that was read and one that could not be are both of the one kind of row."""
     told = subprocess.run(
@@ -94,6 +111,32 @@ def test_every_schema_is_a_schema_with_a_version(name, cli):
     body = found.get("items", found)
     assert body["properties"]
     assert not [key for key in body["properties"] if "_" in key]
+
+
+def test_no_field_goes_or_changes_without_a_new_version():
+    """Every field that a version of a document was recorded with is there with the same type; a field more is no new version.
+
+    `python -m tests.support.schema_fields` records what is new: a document, a field, a version.
+    """
+    recorded = json.loads(RECORDED.read_text())
+    assert recorded.keys() >= DOCUMENTS.keys(), "record the new document"
+    lost = {}
+    for name, before in recorded.items():
+        now = fields_of(schema_of(name)) if name in DOCUMENTS and DOCUMENTS[name].version == before["version"] else None
+        assert now is not None, f"{name} {before['version']} is not the version any more: record it"
+        lost |= {f"{name}: {field}": (kind, now.get(field)) for field, kind in before["fields"].items() if now.get(field) != kind}
+    assert lost == {}
+
+
+def test_a_field_that_goes_or_changes_is_seen():
+    """The record tells a field that is gone, one of another type and one inside a list apart from what is the same."""
+    inner = {"type": "object", "properties": {"id": {"type": "string"}}}
+    schema = {
+        "properties": {"a": {"type": "integer"}, "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}}},
+        "$defs": {"Row": inner},
+    }
+    assert fields_of(schema) == {"a": "integer", "rows": "array", "rows[]": "object", "rows[].id": "string"}
+    assert fields_of({"properties": {"a": {"type": ["integer", "null"]}}}) == {"a": "integer or null"}
 
 
 def test_a_schema_refuses_what_a_command_does_not_print(cli, store):
