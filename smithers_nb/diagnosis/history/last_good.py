@@ -57,7 +57,12 @@ def changed_since(before: RunProfile, after: RunProfile) -> tuple[Change, ...]:
 
 
 def differences(before: RunProfile, after: RunProfile) -> Iterator[Change]:
-    """Yield everything that differs between two runs, in the order in which it is worth reporting."""
+    """Yield everything that differs between two runs, in the order in which it is worth reporting.
+
+    Two sessions of an agent CLI have nothing in common but that CLI: their turns and files are other ones each time.
+    """
+    if "session" in before.config and "session" in after.config:
+        return _sessions(before, after)
     return (change for compare in _COMPARISONS for change in compare(before, after))
 
 
@@ -108,6 +113,17 @@ _WHERE_FROM = {
     "revision": ("repository revision", 12),
 }
 """Column of a run to what it is called, and how much of it tells two values apart."""
+
+
+def _sessions(before: RunProfile, after: RunProfile) -> Iterator[Change]:
+    old, new = (one.config["session"] for one in (before, after))
+    for key, what in _OF_A_SESSION.items():
+        if old.get(key) and new.get(key) and old[key] != new[key]:
+            yield _change(what, old[key], new[key])
+
+
+_OF_A_SESSION = {"cli": "agent CLI", "version": "version of the agent CLI", "model": "model", "cwd": "project folder"}
+"""What a session says of itself to what it is called."""
 
 
 def _input(before: RunProfile, after: RunProfile) -> Iterator[Change]:

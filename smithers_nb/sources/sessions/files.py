@@ -75,6 +75,8 @@ class SessionFiles(LocalFiles):
     def __init__(self, where: str, suffixes: tuple[str, ...], *, named: bool = False) -> None:
         super().__init__(where, suffixes)
         self._named = named
+        if self._where.is_dir():
+            self.location = f"sessions:{self._where}"  # a folder alone would be looked through for stores when it is opened again
 
     def listed(self) -> list[RunFile]:
         """List the files, sorted by run id.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.state.session import session_course
 from smithers_nb.errors import SmithersNbError
+from smithers_nb.redact import redact
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.files import log_of
 from smithers_nb.sources.snapshot import Snapshot
@@ -23,11 +24,26 @@ if TYPE_CHECKING:
 
     from smithers_nb.model.rows import AttemptRow
     from smithers_nb.model.verdict import Advice, Failure
+    from smithers_nb.workflows.autopsy.results import Investigation
 
 _CLIS: Final = {"claude-code": "claude", "claude": "claude", "codex": "codex", "gemini": "gemini", "gemini-cli": "gemini"}
 """Smithers' name of an agent engine to that of the CLI whose logs are looked for."""
 
 _FIRST_SENTENCE: Final = re.compile(r".+?\.(?=\s|$)", re.DOTALL)
+
+
+def told_by_its_log(found: Investigation, snapshot: Snapshot) -> Investigation:
+    """Return what was found of a session with the cause, the lines and the advice of its log; anything else as it is.
+
+    A turn that failed is a part of it only: what was left behind, or went wrong before and was recovered, stands in the log as well.
+    """
+    session = session_course(snapshot)
+    if session is None or session.failure is None:
+        return found
+    reason = found.classification.reason
+    cause = redact(f"{session.summary} {reason[:1].upper()}{reason[1:]}.")
+    failure = replace(found.failure, evidence=session.evidence)
+    return replace(found, root_cause=cause, failure=failure, advice=session.advice or found.advice)
 
 
 def with_agent_session(advice: Advice, snapshot: Snapshot, failure: Failure) -> Advice:

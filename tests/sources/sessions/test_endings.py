@@ -368,3 +368,25 @@ def test_what_was_left_out_is_told(tmp_path):
     summary = explain(path).summary
     assert "Not valid JSON, and so left out: line 2." in summary
     assert "Records of types that are not known to this version were left out: 1 (`hologram`)." in summary
+
+
+@pytest.mark.slow
+def test_an_autopsy_tells_lines_and_what_changed_since(tmp_path):
+    """It rests on the lines of the log, and names the version of the CLI that came in between; the place opens again."""
+    begun = [user("hi") | {"timestamp": "2026-10-01T06:00:00.000Z"}, said("ok")]
+    write_log(tmp_path / "a.jsonl", *begun)
+    write_log(
+        tmp_path / "b.jsonl", user("hi"), call("e", "Edit", file_path="a.py"), result("e", "ok"), api_error("API Error: 529 Overloaded")
+    )
+    path = tmp_path / "b.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"2.1.40", b"2.1.90").replace(b"2026-11", b"2026-12"))
+    with connect(f"sessions:{tmp_path}") as project:
+        verdict = project.run("b.jsonl").autopsy()
+        location = project.source.location
+    assert [piece.ref for piece in verdict.evidence] == ["line:4"]
+    assert "changed since the last commit in the log: a.py (line 2)" in verdict.root_cause
+    assert [(change.what, change.before, change.after) for change in verdict.changed_since] == [
+        ("version of the agent CLI", "2.1.40", "2.1.90")
+    ]
+    with connect(location) as project:
+        assert project.source.run_ids() == ["a.jsonl", "b.jsonl"]
