@@ -128,8 +128,15 @@ DOCUMENTS: Final[dict[str, Document]] = {
     "watch": Document("a failure that a watcher met", "workflows.triggers.watch:Seen"),
     "up": Document(
         "how the execution of a notebook ended",
-        adds=_RUN | {"notebook": _MAYBE, "reason": {"type": ["object", "null"]}, "waitingFor": {"type": "array"}, "detached": _FLAG},
-        optional=("reason", "waitingFor", "detached"),
+        adds={
+            **_RUN,
+            "notebook": _MAYBE,
+            "reason": {"type": ["object", "null"]},
+            "waitingFor": {"type": "array"},
+            "detached": _FLAG,
+            "row": _OBJECT,
+        },
+        optional=("reason", "waitingFor", "detached", "row"),
     ),
     **{
         name: Document(

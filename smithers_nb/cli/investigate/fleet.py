@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from smithers_nb.cli.app import DONE
-from smithers_nb.cli.investigate.monitor import absolute, output_of, start_notebook
+from smithers_nb.cli.investigate.monitor import absolute
 from smithers_nb.cli.investigate.watch import watcher_of
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, now_option
-from smithers_nb.cli.output import dump, note, print_finding
-from smithers_nb.cli.run.execute import tell
+from smithers_nb.cli.output import note
+from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
 from smithers_nb.cli.run.up import run_options
 from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.cli.text_page import Sheet
@@ -24,7 +25,6 @@ from smithers_nb.present.html.text import shown
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
-    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.fleet.results import FleetRow
     from smithers_nb.workflows.triggers.watch import Watcher
 
@@ -81,7 +81,7 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
             time.sleep(interval_minutes * _MINUTE_S)
         for watcher in watchers:
             _launch(watcher)
-        code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, _tell, **options)
+        code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, partial(tell_row, key="monitorRunId"), **options)
     return code
 
 
@@ -109,22 +109,8 @@ def _launch(watcher: Watcher) -> None:
         note(f"{seen.run_id} failed; {f'autopsy {seen.autopsy_run_id}' if seen.autopsy_run_id else f'no autopsy: {seen.problem}'}")
 
 
-def _tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
-    """Print the output row; of a look that failed, how it ended."""
-    from smithers_nb.workflows.fleet.results import FleetRow
-
-    found = output_of(location, outcome.run_id, "output")
-    if found is None:
-        tell(ask, location, outcome)
-        return
-    row = FleetRow.read(found)
-    if ask.fmt == "table":
-        print_finding(row, ask.fmt, lambda: _page(row, outcome))
-    else:
-        print_finding({**dump(row), "monitorRunId": outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)
-
-
-def _page(row: FleetRow, outcome: Outcome) -> Iterable[str]:
+def page(row: FleetRow, outcome: Outcome) -> Iterable[str]:
+    """Lay the row out for a terminal."""
     from smithers_nb.workflows.fleet.views import named
 
     sheet = Sheet()

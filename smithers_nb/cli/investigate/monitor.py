@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import CommandContext, Utf8, command, now_option, place_of
-from smithers_nb.cli.output import dump, print_finding
-from smithers_nb.cli.run.execute import execute, tell
+from smithers_nb.cli.output import print_finding
+from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
 from smithers_nb.cli.run.up import go_on, run_options
-from smithers_nb.cli.run_options import accept_option, force_option, given_parameters, location_of
+from smithers_nb.cli.run_options import accept_option, force_option, given_parameters
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.present.html.text import shown
 from smithers_nb.sources.urls import lent
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
-    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.monitor.results import MonitorRow
 
 _NOTEBOOK = "notebooks/monitor.ipynb"
 _MORE = 8
-
-Told: TypeAlias = "Callable[[CommandContext, Location, Outcome], None]"
-"""Prints how an execution ended."""
 
 
 @command(
@@ -97,56 +94,12 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     if no_notebook:
         _row_alone(ask, parameters)
         return DONE
-    code = start_notebook(here, _NOTEBOOK, parameters, _tell, **options)
+    code = start_notebook(here, _NOTEBOOK, parameters, partial(tell_row, key="monitorRunId"), **options)
     if not no_ui and ask.fmt == "table" and target is not None and sys.stdout.isatty():
         from smithers_nb.workflows.monitor.smithers_program import open_page
 
         open_page(target, ask.source)
     return code
-
-
-def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any], told: Told, **options: Any) -> int:
-    """Start a run of one of our own notebooks and execute it, or leave it to a worker.
-
-    Args:
-        ask: Format of what is printed.
-        notebook: Name of the notebook's file in the installation.
-        parameters: What it is given.
-        told: Prints how it ended.
-        options: The options of `up`.
-    """
-    from smithers_nb.engine.control import submit
-    from smithers_nb.resources import resource
-
-    location, quiet = location_of(ask, options["database"]), options["no_post_failure"]
-    run_id = submit(
-        location,
-        Path(str(resource(notebook))),
-        parameters,
-        run_id=options["run_id"],
-        hot=options["hot"],
-        post_failure=not quiet,
-        artifacts=options["artifacts"],
-        cell_timeout_s=options["cell_timeout"],
-        total_timeout_s=options["timeout"],
-    )
-    return execute(ask, location, run_id, detach=options["detach"], no_post_failure=quiet, serve=options["serve"], told=told)
-
-
-def _tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
-    """Print the output row; of a monitor that waits or failed, how it stands."""
-    from smithers_nb.workflows.monitor.results import MonitorRow
-    from smithers_nb.workflows.monitor.stages import OUTPUT
-
-    found = output_of(location, outcome.run_id, OUTPUT)
-    if found is None:
-        tell(ask, location, outcome)
-        return
-    row = MonitorRow.read(found)
-    if ask.fmt == "table":
-        print_finding(row, ask.fmt, lambda: _page(row, outcome))
-    else:
-        print_finding({**dump(row), "monitorRunId": outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)
 
 
 def _row_alone(ask: CommandContext, parameters: dict[str, Any]) -> None:
@@ -160,10 +113,11 @@ def _row_alone(ask: CommandContext, parameters: dict[str, Any]) -> None:
     chosen = validated(MonitorParameters, plain)
     moment = now_ms() if chosen.now is None else chosen.now
     row = row_of(*look(chosen.target_run_id, chosen.source, now=moment, stale_minutes=chosen.stale_minutes))
-    print_finding(row, ask.fmt, lambda: _page(row, None))
+    print_finding(row, ask.fmt, lambda: page(row, None))
 
 
-def _page(row: MonitorRow, outcome: Outcome | None) -> Iterable[str]:
+def page(row: MonitorRow, outcome: Outcome | None) -> Iterable[str]:
+    """Lay the row out for a terminal."""
     sheet = Sheet()
     sheet.headline(row.health, row.target_run_id, row.state)
     sheet.blank()
@@ -199,15 +153,6 @@ def _short(answer: Any) -> str:
     import orjson
 
     return "" if answer is None else answer if isinstance(answer, str) else orjson.dumps(answer).decode()
-
-
-def output_of(location: Location, run_id: str, node_id: str) -> dict[str, Any] | None:
-    """Read what a stage of a run of ours produced."""
-    from smithers_nb.engine.journal import Journal
-    from smithers_nb.engine.journal.records import Node, read_output
-
-    with Journal.open(location) as journal, journal.reading() as connection:
-        return read_output(connection, Node(run_id, node_id))
 
 
 def absolute(source: str) -> str:

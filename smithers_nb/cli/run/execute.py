@@ -17,6 +17,7 @@ import click
 from smithers_nb.cli.app import DONE, WAITING
 from smithers_nb.cli.investigate.autopsy import notebook_progress
 from smithers_nb.cli.output import dump, note, print_finding, tell_address
+from smithers_nb.cli.run.own_notebooks import own_row
 from smithers_nb.cli.run_options import where
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ControlRefused, ParameterError, SmithersNbError
@@ -141,18 +142,20 @@ def _serve_until_done(location: Location, run_id: str, status: str) -> str:
 
 
 def tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
-    """Print how an execution ended, and what can be done next."""
+    """Print how an execution ended, and what can be done next; of our own notebooks the row that they end with."""
     from smithers_nb.engine.control import pending
 
     asked = pending(location, outcome.run_id) if outcome.status.startswith("waiting-") else []
+    ended = own_row(location, outcome)
     found = {
         "run_id": outcome.run_id,
         "status": outcome.status,
         "notebook": str(outcome.notebook) if outcome.notebook else None,
         "reason": outcome.reason.model_dump(exclude={"details"}) if outcome.reason else None,
         "waiting_for": [dump(item) for item in asked],
+        **({"row": dump(ended.row)} if ended else {}),
     }
-    print_finding(found, ask.fmt, lambda: _page(ask, location, outcome, asked))
+    print_finding(found, ask.fmt, lambda: ended.page(ended.row, outcome) if ended else _page(ask, location, outcome, asked))
 
 
 def commands_for(item: Pending, options: str = "") -> list[str]:

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from smithers_nb.cli.investigate.monitor import absolute, output_of
+from smithers_nb.cli.investigate.monitor import absolute
 from smithers_nb.cli.options import CommandContext, Utf8, command
-from smithers_nb.cli.output import dump, print_finding
-from smithers_nb.cli.run.execute import execute, tell
+from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
 from smithers_nb.cli.run.up import run_options
-from smithers_nb.cli.run_options import given_parameters, location_of
+from smithers_nb.cli.run_options import given_parameters
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.present.html.text import shown
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
-    from smithers_nb.engine.location import Location
     from smithers_nb.workflows.smithering.results.delivery import SmitheringRow
 
 NOTEBOOK: Final = "notebooks/smithering.ipynb"
 _SLACK_S: Final = 3_600.0
 _MAX_FILES: Final = 12
+_CHOSEN: Final = (
+    *("repo", "route", "review", "poc", "smoke_test", "base_branch", "max_monitor_hours", "provider", "book", "checks", "parallel", "push"),
+    *("pull_request", "by", "on_behalf_of"),
+)
+"""Options that are parameters of the run."""
+
 _positive = click.FloatRange(min=0, min_open=True)
 
 
@@ -54,29 +58,15 @@ _positive = click.FloatRange(min=0, min_open=True)
     'smithers-nb smithering --route full-build "A command line for our price list" --repo ../prices\n'
     "smithers-nb smithering --demo",
 )
-def smithering(  # noqa: PLR0913  # one per option of the command
+def smithering(  # noqa: PLR0913  # the request, and three ways to name parameters
     ask: CommandContext,
     prompt: str | None,
     *,
     demo: bool,
-    by: str | None,
-    repo: str | None,
-    book: str | None,
-    provider: str | None,
     pairs: tuple[tuple[str, str], ...],
     parameters_file: Path | None,
     document: str | None,
-    database: str | None,
-    run_id: str | None,
-    hot: bool | None,
-    no_post_failure: bool,
-    artifacts: str | None,
-    cell_timeout: float | None,
-    timeout: float | None,
-    kernel: str | None,
-    detach: bool,
-    serve: bool,
-    **chosen: Any,
+    **options: Any,
 ) -> int:
     """Take a request from one sentence to delivered work: sized, planned, built from tickets, verified, reviewed, handed over on a branch.
 
@@ -87,54 +77,19 @@ def smithering(  # noqa: PLR0913  # one per option of the command
         from smithers_nb.cli.run.smithering_demo import run_demo
 
         return run_demo(ask)
-    from smithers_nb.engine.control import login, submit
-    from smithers_nb.resources import resource
-
-    options = {
-        **chosen,
-        "prompt": prompt,
-        "repo": repo and absolute(repo),
-        "book": book and absolute(book),
-        "provider": provider or ("scripted" if book else None),
-        "started_by": by or login(),
-    }
-    parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in options.items() if value is not None}
+    chosen = _chosen({name: options.pop(name) for name in _CHOSEN} | {"prompt": prompt})
+    parameters = given_parameters(pairs, parameters_file, document) | chosen
     hours = parameters.get("max_monitor_hours", parameters.get("maxMonitorHours", 24))
     limit = float(str(hours)) * 3_600 + _SLACK_S
-    location = location_of(ask, database)
-    started = submit(
-        location,
-        Path(str(resource(NOTEBOOK))),
-        parameters,
-        run_id=run_id,
-        hot=bool(hot),
-        post_failure=not no_post_failure,
-        artifacts=artifacts,
-        cell_timeout_s=cell_timeout or limit,
-        total_timeout_s=timeout or limit,
-        kernel=kernel,
-    )
-    return execute(ask, location, started, detach=detach, no_post_failure=no_post_failure, serve=serve, told=print_outcome)
+    options |= {name: options[name] or limit for name in ("cell_timeout", "timeout")}
+    return start_notebook(ask, NOTEBOOK, parameters, tell_row, **options)
 
 
-def print_outcome(ask: CommandContext, location: Location, outcome: Outcome) -> None:
-    """Print the output row; of a run that waits or failed, how it stands."""
-    from smithers_nb.workflows.smithering.results.delivery import SmitheringRow
-
-    found = output_of(location, outcome.run_id, "output")
-    if found is None:
-        tell(ask, location, outcome)
-        return
-    row = SmitheringRow.read(found)
-    if ask.fmt == "table":
-        print_finding(row, ask.fmt, lambda: _page(row, outcome))
-    else:
-        print_finding({**dump(row), "runId": outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)
-
-
-def _page(row: SmitheringRow, outcome: Outcome) -> Iterable[str]:
+def page(row: SmitheringRow, outcome: Outcome | None) -> Iterable[str]:
+    """Lay the row out for a terminal."""
     sheet = Sheet()
-    sheet.headline({"delivered": "finished", "cancelled": "cancelled"}.get(row.status, "failed"), outcome.run_id, row.status)
+    mark = {"delivered": "finished", "cancelled": "cancelled"}.get(row.status, "failed")
+    sheet.headline(mark, outcome.run_id if outcome else "", row.status)
     sheet.blank()
     sheet.prose("Now", row.summary)
     sheet.prose("Branch", row.branch or "")
@@ -143,6 +98,20 @@ def _page(row: SmitheringRow, outcome: Outcome) -> Iterable[str]:
     sheet.prose("To fix", f"{row.must_fix_count} issues of the reviews" if row.must_fix_count else "")
     sheet.blank()
     sheet.lines.append(f"Report    {shown(row.report_path or '')}")
-    if outcome.notebook:
+    if outcome and outcome.notebook:
         sheet.lines.append(f"Notebook  {shown(outcome.notebook)}")
     return sheet.lines
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that were given as options."""
+    from smithers_nb.engine.control import login
+
+    by, repo, book = given.pop("by"), given["repo"], given["book"]
+    given |= {
+        "repo": repo and absolute(repo),
+        "book": book and absolute(book),
+        "provider": given["provider"] or ("scripted" if book else None),
+        "started_by": by or login(),
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from smithers_nb.cli.app import DONE, FAILED
-from smithers_nb.cli.investigate.monitor import output_of
 from smithers_nb.cli.output import note, print_finding
+from smithers_nb.cli.run.own_notebooks import output_of
 
 if TYPE_CHECKING:
     from smithers_nb.cli.options import CommandContext
@@ -41,7 +41,7 @@ def run_demo(ask: CommandContext) -> int:
     rows = {}
     for run_id, denied in (("denied", "gate:prd"), ("delivered", "")):
         _run(location, run_id, book, denied)
-        rows[run_id] = SmitheringRow.read(output_of(location, run_id, "output") or {})
+        rows[run_id] = SmitheringRow.read(output_of(location, run_id) or {})
         note(f"{run_id}: {rows[run_id].status}, {rows[run_id].summary}")
     last = rows["delivered"]
     seconds = round(time.monotonic() - began, 1)

@@ -6,6 +6,7 @@ decided by the test.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import yaml
 
 from smithers_nb.engine.location import Location
 from smithers_nb.workflows.smithering import stages
+from smithers_nb.workflows.smithering.building.build import build
 from smithers_nb.workflows.smithering.parameters import SmitheringParameters, workforce_of
-from smithers_nb.workflows.smithering.results.delivery import FinalReport
-from smithers_nb.workflows.smithering.results.launch import Launch, Scaffold
+from smithers_nb.workflows.smithering.results.delivery import Delivery, FinalReport
+from smithers_nb.workflows.smithering.results.launch import BuildSummary, Launch, Scaffold
+from smithers_nb.workflows.smithering.results.plan import Tickets
 from smithers_nb.workflows.smithering.work import Work
 from tests.workflows.smithering.conftest import run_git
 from tests.workflows.smithering.pipeline import book
@@ -50,9 +53,8 @@ def request_of(repo: Path) -> Callable[..., InMemory]:
     def made(content: dict[str, Any], denied: str = "", **given: Any) -> InMemory:
         path = repo.parent / "book.yaml"
         path.write_text(yaml.safe_dump(content))
-        parameters = SmitheringParameters(
-            prompt="Greet", repo=str(repo), route="full-build", provider="scripted", book=str(path), smoke_test=False, **given
-        )
+        options = {"prompt": "Greet", "route": "full-build", "provider": "scripted", "smoke_test": False, **given}
+        parameters = SmitheringParameters(repo=str(repo), book=str(path), **options)
         folder = repo / "artifacts" / "smithering" / "r1"
         work = InMemory(parameters, "r1", Location.of(str(repo)), workforce_of(parameters), folder)
         work.log, work.shown, work.denied = [], {}, denied
@@ -163,3 +165,84 @@ def _with_fix(review: dict[str, Any], fixed: dict[str, Any]) -> dict[str, Any]:
     content = book(wf__review=review)
     content["answers"]["wf:fix-blocking"] = fixed
     return content
+
+
+@pytest.mark.slow
+def test_a_rehearsal_that_fails_twice_is_incomplete(request_of: Callable[..., InMemory]) -> None:
+    """A verification that starts a program which is not there ends at `cancelled:smoke` with its name; no command of a ticket has run."""
+    content = book()
+    content["answers"]["tickets"]["tickets"][0]["verification"][0]["details"] = "no-such-program-here --check"
+    work = request_of(content, smoke_test=True)
+    plan(work)
+    assert work.ended is not None
+    assert (work.log[-1], work.ended.status, work.log.count("wf:smoke")) == ("cancelled:smoke", "incomplete", 2)
+    assert "no-such-program-here" in work.ended.summary
+    assert run_git(work.repo, "branch", "--list", "smithering/*") == ""
+
+
+def test_a_proof_of_concept_is_kept_and_lands_nowhere(request_of: Callable[..., InMemory]) -> None:
+    """What was asked for as a proof of concept is a patch among the artifacts; no branch and no worktree of it stays."""
+    content = book(tickets_={"poc": [{"files": {"idea.txt": "like this\n"}}]})
+    work = request_of(content, "gate:launch", poc=True)
+    plan(work)
+    assert "+like this" in (work.folder / "poc.patch").read_text()
+    assert run_git(work.repo, "for-each-ref", "refs/heads/smithering", "refs/smithering") == ""
+    assert run_git(work.repo, "status", "--porcelain") == ""
+
+
+def built(work: InMemory) -> None:
+    """Build the tickets here instead of in a child run."""
+    plan(work)
+    work.ended, work.denied = None, ""
+    options: dict[str, Any] = {"run_id": "r1", "base_branch": "main", "workforce": work.workforce, "artifacts": work.artifacts}
+    done = build(work.repo, work.row("tickets", Tickets).tickets, **options)
+    work.rows["build:result"] = BuildSummary(branch=done.branch, tip=done.tip, base=done.base, landed=done.landed, failed=done.failed)
+
+
+@pytest.fixture
+def remote(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the repository a remote of its own, and a `gh` that writes down what it is asked."""
+    bare = repo.parent / "remote.git"
+    run_git(repo, "init", "--quiet", "--bare", str(bare))
+    run_git(repo, "remote", "add", "origin", str(bare))
+    program = repo.parent / "bin" / "gh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > {bare}/asked\necho https://git.example/pull/7\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return bare
+
+
+@pytest.mark.parametrize("denied", ["gate:delivery", ""])
+def test_nothing_leaves_before_the_delivery_is_approved(request_of: Callable[..., InMemory], remote: Path, denied: str) -> None:
+    """Branch and pull request appear only behind an approved `gate:delivery`; a denial is one final report, and the work stays here."""
+    work = request_of(book(), "gate:launch", push="origin", pull_request=True)
+    built(work)
+    work.denied = denied
+    stages.review(work)
+    stages.deliver(work)
+    row = stages.output(work)
+    pushed = run_git(work.repo, "ls-remote", "origin")
+    assert [node for node in work.log if node == "report:final"] == ["report:final"]
+    assert "pushed to origin, with a pull request; main stays as it is" in work.shown["gate:delivery"]["then"]
+    assert run_git(work.repo, "branch", "--list", "--format=%(refname:short)", "smithering/*") == "smithering/r1/integration"
+    if denied:
+        assert (row.status, row.pr_url, pushed) == ("incomplete", None, "")
+        assert "denied at gate:delivery" in row.summary
+        assert not (remote / "asked").exists()
+    else:
+        assert (row.status, row.pr_url) == ("delivered", "https://git.example/pull/7")
+        assert pushed.split() == [work.row("delivery", Delivery).commit, "refs/heads/smithering/r1/integration"]
+        assert "--base main --head smithering/r1/integration" in (remote / "asked").read_text()
+        assert work.row("delivery", Delivery).merged_to_main is False
+
+
+def test_nothing_is_pushed_unless_asked(request_of: Callable[..., InMemory], remote: Path) -> None:
+    """An approved delivery without `push` leaves the remote as it was."""
+    work = request_of(book(), "gate:launch", pull_request=True)
+    built(work)
+    stages.review(work)
+    stages.deliver(work)
+    assert stages.output(work).status == "delivered"
+    assert run_git(work.repo, "ls-remote", "origin") == ""
+    assert not (remote / "asked").exists()

@@ -28,6 +28,7 @@ from smithers_nb.workflows.smithering.tickets import Ticket, TicketGraph
 
 if TYPE_CHECKING:
     from smithers_nb.ledger import Ledger
+    from smithers_nb.workflows.smithering.work import Work
     from smithers_nb.workflows.smithering.workforce.base import Workforce
 
 INDEX: Final = "index"
@@ -111,6 +112,24 @@ def build(  # noqa: PLR0913  # all but two are options by name
         tickets=tuple(states.values()),
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def build_here(work: Work, tickets: Iterable[Ticket], *, attempts: int) -> BuildResult:
+    """Build tickets of a request in its own process, as beads of its project's ledger; see `build`."""
+    from smithers_nb.ledger import Ledger
+
+    given = work.parameters
+    with Ledger.open(work.location) as ledger:
+        return build(
+            work.repo,
+            tickets,
+            run_id=work.run_id,
+            base_branch=given.base_branch,
+            workforce=work.workforce,
+            artifacts=work.artifacts,
+            policy=Policy(attempts=attempts, timeout_s=given.command_timeout_minutes * 60),
+            ledger=ledger,
+        )
 
 
 def _scheduled(graph: TicketGraph, site: _Site, lander: Lander, worker: TicketWork, parallel: int) -> dict[str, TicketState]:

@@ -13,15 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from smithers_nb.ledger import Ledger
 from smithers_nb.present.html.text import one_line
-from smithers_nb.workflows.smithering.building.build import build
+from smithers_nb.workflows.smithering.building.build import build_here
 from smithers_nb.workflows.smithering.delivery.hand_over import hand_over
 from smithers_nb.workflows.smithering.delivery.proof import Proof, prove
 from smithers_nb.workflows.smithering.delivery.report import write_bundle, write_report
 from smithers_nb.workflows.smithering.delivery.reviewing import reviews, synthesis
 from smithers_nb.workflows.smithering.landing.git import commit_of, git
-from smithers_nb.workflows.smithering.landing.queue import Policy
 from smithers_nb.workflows.smithering.landing.worktrees import Worktrees
 from smithers_nb.workflows.smithering.launch.orchestration import planned
 from smithers_nb.workflows.smithering.results.delivery import Delivery, FinalReport, Polish, ReviewSynthesis, SmitheringRow
@@ -133,18 +131,7 @@ def _polished(work: Work, found: ReviewSynthesis) -> Polish:
         verification=tuple(Verification(kind="command", details=command, criterion_id=name) for command, name in commands.items()),
         depends_on=tuple(ticket.id for ticket in tickets),
     )
-    policy = Policy(attempts=_ROUNDS, timeout_s=work.parameters.command_timeout_minutes * 60)
-    with Ledger.open(work.location) as ledger:
-        result = build(
-            work.repo,
-            [*tickets, fix],
-            run_id=work.run_id,
-            base_branch=work.parameters.base_branch,
-            workforce=work.workforce,
-            artifacts=work.artifacts,
-            policy=policy,
-            ledger=ledger,
-        )
+    result = build_here(work, [*tickets, fix], attempts=_ROUNDS)
     passed = "polish" in result.landed
     rounds = next((state.attempt for state in result.tickets if state.ticket_id == "polish"), 0)
     said = f"{len(found.must_fix)} issues were fixed" if passed else f"the issues were not fixed: {result.failed.get('polish', '')}"

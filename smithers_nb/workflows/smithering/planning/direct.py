@@ -9,12 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from smithers_nb.ledger import Ledger
-from smithers_nb.workflows.smithering.building.build import build
+from smithers_nb.workflows.smithering.building.build import build_here
 from smithers_nb.workflows.smithering.ending import write_page
 from smithers_nb.workflows.smithering.landing.evidence import build_folder
 from smithers_nb.workflows.smithering.landing.git import git
-from smithers_nb.workflows.smithering.landing.queue import Policy
 from smithers_nb.workflows.smithering.planning.routing import checks_of
 from smithers_nb.workflows.smithering.results.delivery import FinalReport
 from smithers_nb.workflows.smithering.results.spec import DirectResult, Route, Setup
@@ -52,18 +50,7 @@ def _done(work: Work, attempts: int) -> DirectResult:
         instructions=asked.prompt,
         verification=tuple(Verification(kind="command", details=command) for command in commands),
     )
-    policy = Policy(attempts=attempts, timeout_s=work.parameters.command_timeout_minutes * 60)
-    with Ledger.open(work.location) as ledger:
-        result = build(
-            work.repo,
-            [ticket],
-            run_id=work.run_id,
-            base_branch=work.parameters.base_branch,
-            workforce=work.workforce,
-            artifacts=work.artifacts,
-            policy=policy,
-            ledger=ledger,
-        )
+    result = build_here(work, [ticket], attempts=attempts)
     passed = TICKET in result.landed
     return DirectResult(
         summary=f"done and verified on {result.branch}" if passed else f"not done: {result.failed.get(TICKET, '')}",
