@@ -80,9 +80,15 @@ def test_the_tour(tmp_path):
     assert done.shown("application/vnd.plotly.v1+json") is not None
     cells = {cell.id: cell for cell in done.node.cells}
     assert "lines.filter" in cells["autopsy"].outputs[0].data["text/plain"]
-    said = {name: "".join(output.text for output in cells[name].outputs) for name in ("durable", "answer")}
-    assert "waiting event  release-1" in said["durable"]
-    assert re.search(r"waiting approval  release-1.*finished  release-1", said["answer"], re.DOTALL)
+    assert "approve" in cells["waits"].outputs[0].data["text/plain"]
+    assert "60 runs" in cells["fleet"].outputs[0].data["text/plain"]
+    assert {"APPROVE", "FAILED"} <= set(re.findall(r"[A-Z]{5,}", cells["needs"].outputs[0].data["text/plain"]))
+    said = {
+        name: "".join(output.get("text") or output.data["text/plain"] for output in cells[name].outputs) for name in ("durable", "answer")
+    }
+    assert "waiting-event" in said["durable"]
+    assert re.search(r"waiting-approval.*finished", said["answer"], re.DOTALL)
+    assert not [cell.id for cell in done.node.cells if cell.cell_type == "code" and re.search(r"^\s*[!%]", cell.source, re.MULTILINE)]
     assert "numbers checked" in cells["journal"].outputs[0].data["text/plain"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from smithers_nb.engine.journal import Journal, executions
@@ -29,6 +31,21 @@ def run_here(location: Location, run_id: str, *, progress: Progress | None = Non
     Raises:
         JournalUnusable: The journal cannot be written.
     """
+    if not _in_a_loop():
+        return _run_here(location, run_id, progress)
+    with ThreadPoolExecutor(1, "run") as beside:  # DBOS does not block a loop that runs, such as that of a notebook's kernel
+        return beside.submit(_run_here, location, run_id, progress).result()
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _run_here(location: Location, run_id: str, progress: Progress | None) -> Outcome:
     with Journal.open(location) as journal:
         executor = Executor(journal, progress=progress, owner=_introduced(journal, run_id))
         with executing(executor):
