@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
+_BY_FOLDER: Final = ("claude", "gemini", "opencode")
+"""CLIs that find a session only in the folder it was begun in."""
 
 
 def session_advice(
@@ -40,6 +42,6 @@ def session_advice(
         detail = f"Resume the session. {engine.continues}"
     if end["reason"] in {"open-call", "after-result", "no-end"}:
         detail = f"If no process of it is running any more, resume the session. {engine.continues}"
-    if (cwd := told.get("cwd")) and command.startswith("claude"):
+    if (cwd := told.get("cwd")) and command.startswith(_BY_FOLDER):
         detail += f" Run the command in {cwd}."
     return Advice(suggestion=suggestion, detail=detail, commands=(command,))

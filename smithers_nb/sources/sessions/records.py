@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import mmap
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 _HEAD: Final = 16_384
 _TAIL: Final = 32_768
-_ENDED: Final = re.compile(rb'"type": ?"result"')
+_ENDED: Final = (b'"type":"result"', b'"type": "result"')
 _TRIED: Final = 200
 _MAX_TORN: Final = 100
 _DOCUMENT: Final = ".json"
@@ -65,7 +64,7 @@ def read_session(path: str) -> Session:
 def read_ends(path: str) -> Session:
     """Read the beginning and the end of a log: enough for how it ended, not for its turns; line numbers mean nothing.
 
-    A log in which sessions follow each other and the last one stops is read whole: the end of another one may be the one that is told.
+    Where sessions follow each other in a log and the last one stops, the newest recorded end is looked for.
 
     Raises:
         NotASession: It is something else.
@@ -82,8 +81,8 @@ def read_ends(path: str) -> Session:
             tail = file.read(size - max(0, size - back)).split(b"\n")
             tail = [line for line in (tail[1:] if back < size else tail) if line.strip()]
             session = _of_ends(head, tail) if tail or back >= size else None
-            if session is not None and session.about.several and session.end.state == "cut" and _holds(file, _ENDED):
-                return read_session(path)
+            if session is not None and session.about.several and session.end.state == "cut":
+                session = _with_recorded_end(file, head, session)
             if session is not None and (session.turns or back >= size):
                 return session
             back *= 4
@@ -145,10 +144,17 @@ def _messages(path: str) -> Iterator[tuple[int, Json]]:
             yield number, message if created is None else message | {"timestamp": created}
 
 
-def _holds(file: IO[bytes], wanted: re.Pattern[bytes]) -> bool:
-    """Return whether something stands anywhere in a file, without reading its records."""
+def _with_recorded_end(file: IO[bytes], head: list[bytes], stops: Session) -> Session:
+    """Return what a log says up to the newest end that is recorded in it, or what was read of a log without any."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        return wanted.search(whole) is not None
+        at = max(whole.rfind(mark) for mark in _ENDED)
+        if at < 0:
+            return stops
+        stop = whole.find(b"\n", at)
+        lines = whole[max(0, at - _TAIL) : stop if stop > 0 else len(whole)].split(b"\n")
+    ended = _of_ends(head, [line for line in (lines[1:] if at > _TAIL else lines) if line.strip()])
+    ended.ended = stops.ended
+    return ended if ended.turns else stops
 
 
 def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
