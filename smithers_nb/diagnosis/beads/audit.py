@@ -265,7 +265,9 @@ def is_unexplained(issue: Issue, dependent: Collection[str]) -> bool:
 
 
 def _hints(reasons: list[str]) -> dict[str, Any]:
-    failed, other = sum(map(fails_by_bd, reasons)), sum(map(non_completing_by_bd, reasons))
+    told = Counter(reasons).items()  # most closes of a fleet say one of a few things
+    failed = sum(number for reason, number in told if fails_by_bd(reason))
+    other = sum(number for reason, number in told if non_completing_by_bd(reason))
     return {"hint_failure_by_bd_rule": failed, "hint_non_completing_by_bd_rule": other}
 
 

@@ -79,8 +79,7 @@ bead_events = sa.Table(
         "move",
         "flags",
         "bead_id",
-        sqlite_where=sa.text("move IS NOT NULL"),
-        postgresql_where=sa.text("move IS NOT NULL"),
+        sqlite_where=sa.text("move IS NOT NULL"),  # the same for Postgres would import its dialect wherever a journal is opened
     ),
     sqlite_autoincrement=True,
 )

@@ -62,12 +62,14 @@ class LogPart:
         self.first_at: int | None = None
         self.last_at: int | None = None
         self.seqs: list[int] = []
+        self._file = ""
         self._step_of = READERS[log]
         self._numbered = log in NUMBERED
         self._known: set[tuple[object, ...]] = set()  # steps of the files before, of which a file may be a copy
 
     def begin(self, file: str) -> None:
         """Say that what comes next is of another file."""
+        self._file = file
         if file not in self.files:
             self.files.append(file)
             self._known = {_identity(placed.step) for placed in self.steps}
@@ -76,8 +78,9 @@ class LogPart:
         """Take one line of the file that was begun."""
         value = record.get
         self.records += 1
-        if self._numbered and isinstance(value("seq"), int):
-            self.seqs.append(record["seq"])
+        seq = value("seq") if self._numbered else None
+        if isinstance(seq, int):
+            self.seqs.append(seq)
         if not value("actor") and not value("agent_id"):
             self.without_actor += 1
         if (value("event_type") or value("type") or value("op")) in CREATED:
@@ -89,8 +92,8 @@ class LogPart:
         if at is not None:
             self.first_at = at if self.first_at is None or at < self.first_at else self.first_at
             self.last_at = at if self.last_at is None or at > self.last_at else self.last_at
-        order = self.seqs[-1] if self.log == "journal" and isinstance(value("seq"), int) else len(self.steps)
-        self.steps.append(Placed(order, f"{self.files[-1]}:{number}", step))
+        order = seq if self.log == "journal" and isinstance(seq, int) else len(self.steps)
+        self.steps.append(Placed(order, f"{self._file}:{number}", step))
 
 
 class Contents:
@@ -124,8 +127,9 @@ class Contents:
         for number, record, named in entries:
             shape = named or shape_of(record)
             counted[shape] += 1
-            if shape in logs:
-                logs[shape].take(number, record)
+            part = logs.get(shape)
+            if part is not None:
+                part.take(number, record)
             elif shape in LOGS:
                 logs[shape] = part = self.logs.setdefault(shape, LogPart(shape))
                 part.begin(file)
@@ -149,10 +153,10 @@ class Contents:
         Rows and logs of one store were met with clocks hours apart (local time that claims to be UTC), so rows whose newest is within
         `_CLOCKS_APART_US` of the log's end count as current; of older ones each is as good as its own time.
         """
-        found = self.beside | {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in self.issues.items()}
+        found: dict[str, RowReason | Issue] = {**self.beside, **self.issues}
         newest = max((row.updated_at or 0 for row in found.values()), default=0)
         current = log.last_at is None or newest >= log.last_at - _CLOCKS_APART_US
-        return {bead_id: RowReason(row.reason, None) for bead_id, row in found.items()} if current else found
+        return {bead_id: RowReason(row.reason, None if current else row.updated_at) for bead_id, row in found.items()}
 
     def _take_issue(self, ref: str, record: Mapping[str, Any]) -> None:
         bead_id = record.get("id") or record.get("bead_id")

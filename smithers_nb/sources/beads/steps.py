@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.beads.shapes import Log
 
 _EPOCH_US: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Step(NamedTuple):
@@ -61,7 +62,8 @@ def instant_us(value: Any) -> int | None:
     try:
         if isinstance(value, str):
             stamp = datetime.fromisoformat(value)
-            return round((stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp() * _EPOCH_US)
+            since = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)) - _EPOCH
+            return (since.days * 86_400 + since.seconds) * _EPOCH_US + since.microseconds
         if isinstance(value, int | float) and not isinstance(value, bool):
             return round(value * (1_000 if value > _EPOCH_MS else _EPOCH_US))
     except (ValueError, OverflowError):
@@ -104,7 +106,7 @@ def _audit(record: Mapping[str, Any]) -> Step | None:
     if not isinstance(bead_id, str) or not isinstance(what, str):
         return None
     change = record.get("new_value")
-    if what not in _SAID and (not change or '"status"' not in str(change)):
+    if what not in _SAID and (not change or '"status"' not in (change if type(change) is str else str(change))):
         return None
     at, actor, comment = instant_us(record.get("created_at")), text(record.get("actor")) or None, text(record.get("comment"))
     if what == "commented":
@@ -121,20 +123,11 @@ def _audit(record: Mapping[str, Any]) -> Step | None:
     if status is None:
         return None
     holder = _actor(old.get("assignee")) if old else _actor(before) if what == "lease_reclaimed" else None
-    return Step(
-        bead_id,
-        at,
-        what,
-        actor,
-        old=old["status"] if old and isinstance(old.get("status"), str) else None,
-        new=status,
-        reason=reason,
-        beside=bool(new) and any(text(new.get(name)) for name in ("notes", "description", "close_reason")),
-        closing=what == "closed",
-        old_reason=text(old.get("close_reason")) if old else "",
-        holder=holder,
-        assignee=text(new.get("assignee")) if "assignee" in new else None,
-    )
+    beside = bool(new) and not _BESIDE.isdisjoint(new) and any(text(new.get(name)) for name in _BESIDE)
+    was = old["status"] if old and isinstance(old.get("status"), str) else None
+    kept = text(old.get("close_reason")) if old else ""
+    given = text(new.get("assignee")) if "assignee" in new else None
+    return Step(bead_id, at, what, actor, was, status, reason, beside, what == "closed", kept, holder, given)
 
 
 def _interactions(record: Mapping[str, Any]) -> Step | None:
@@ -241,6 +234,8 @@ _STATUS_EVENTS: Final = {
 """Audit events that may change a status, and the one they mean when their change set does not say."""
 _SAID: Final = {"commented"} | {name for name, status in _STATUS_EVENTS.items() if status is not None}
 """Audit events that mean something whatever their change set says."""
+_BESIDE: Final = frozenset({"notes", "description", "close_reason"})
+"""Fields that, written in the update that changes a status, may say why."""
 CREATED: Final = frozenset({"created", "create", "bead.created"})
 """Events with which a bead begins."""
 
