@@ -66,6 +66,10 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "{}", line 7, in {}\n   
         ("##[error][config_error] CODING_AGENT_CMD is empty; cannot run codex_exec mode.", "C", "CODING_AGENT_CMD empty"),
         ("  ERR  Circular dependency detected", "B", None),
         ("stream error: exceeded retry limit, last status: 401 Unauthorized", "C", "agent CLI failed (auth)"),
+        ("\x1b[31mERROR:\x1b[0m exceeded retry limit, last status: 401 Unauthorized, request id: r1", "C", "agent CLI failed (auth)"),
+        ('{"type":"turn.failed","error":{"message":"unexpected status 401 Unauthorized: "}}', "C", "agent CLI failed (auth)"),
+        ("the docs say what to do when you have exceeded retry limit, last status: 429", None, None),
+        ("- [x] tests for unexpected status 401 pass", None, None),
     ],
     ids=lambda value: str(value)[-30:],
 )  # fmt: skip

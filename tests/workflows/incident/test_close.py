@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from smithers_nb.errors import ControlRefused
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
 from smithers_nb.workflows.incident.close import Closed, Told, close
 from smithers_nb.workflows.incident.recover import recover
+from tests.support import orchestrator as orchestrator_program
 
 if TYPE_CHECKING:
     from tests.workflows.incident.conftest import Orchestrator
@@ -73,3 +76,21 @@ def test_the_written_test_replays_the_captured_run(broken: CaseFile, tmp_path: P
     replay = runpy.run_path(done.test)["test_the_command_of_the_incident_passes"]
     with pytest.raises(AssertionError, match="prerequisite 'N9' does not exist"):
         replay(tmp_path / "replay")
+
+
+def test_the_written_test_passes_once_the_code_is_mended(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    """The program of the incident is mended and the captured run stays: the same test passes then, and the capture is not touched by it."""
+    program = tmp_path / "program.py"
+    program.write_text(Path(orchestrator_program.__file__).read_text())
+    orchestrator.write(CURRICULUM, {"nodes": [{"id": "N1", "prerequisites": ["N9"]}]})
+    case = open_case(orchestrator.run, program=shlex.join([sys.executable, "-S", str(program)]))
+    case.snapshot()
+    case.runner().verb("validate")
+    done = mended(case, code_defect=True, **SAID)
+    replay = runpy.run_path(done.test)["test_the_command_of_the_incident_passes"]
+    with pytest.raises(AssertionError, match="N9"):
+        replay(tmp_path / "before")
+    program.write_text(program.read_text().replace("if name not in known", "if name not in known and False"))
+    replay(tmp_path / "after")
+    replay(tmp_path / "again")
+    assert f"**Regression test:** {done.test}" in done.markdown

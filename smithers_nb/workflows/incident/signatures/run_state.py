@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.incident.profile import Profile
     from smithers_nb.workflows.incident.profile_parts import File, Reached
 
-Problem: TypeAlias = Literal["missing", "invalid-json", "not-an-object", "incomplete", "placeholder", "unknown-stage"]
+Problem: TypeAlias = Literal["missing", "invalid-json", "not-an-object", "incomplete", "placeholder", "unknown-stage", "link", "not-a-file"]
 
 
 class FileProblem(NamedTuple):
@@ -138,7 +138,12 @@ class RunState:
 
     def _problem(self, name: str, file: File) -> FileProblem | None:
         assert self.run is not None
-        if self.mtime_ns(name) is None:
+        there = self.run.entry(file.path)
+        if there is not None and there.kind == "link":
+            return FileProblem(name, "link", f"{file.path} is a link, which is not followed: what it leads to was not read")
+        if there is not None and there.kind != "file":
+            return FileProblem(name, "not-a-file", f"{file.path} is no regular file")
+        if there is None:
             return FileProblem(name, "missing", f"{file.path} is not there") if file.required else None
         if not file.is_json:
             return None
