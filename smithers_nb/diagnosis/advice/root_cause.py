@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from smithers_nb.diagnosis.failure.error_chain import is_wrapper, says_nothing
+from smithers_nb.diagnosis.failure.error_chain import is_group, is_wrapper, says_nothing
 from smithers_nb.diagnosis.failure.excerpt import abridged, quoting, telling, telling_line
 from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 _MAX_NAMES: Final = 4
+_A_LONE_MEMBER: Final = 2
 _KINDS: Final = {"cell": "Cell", "stage": "Stage"}
 _EXECUTED: Final = "notebook-cell"
 _CLIENT_ERROR, _LAST_STATUS = 400, 599
@@ -158,6 +159,9 @@ def _error_words(failure: Failure, quote: str) -> str:
     if not links:
         return "no message was recorded"
     head, last = links[0], links[-1]
+    if is_group(head) and len(links) > _A_LONE_MEMBER:
+        members = "; ".join(_one_error(link) for link in links[1 : _MAX_NAMES + 1])
+        return f"{_one_error(head).rstrip('.')}, which holds {members}"
     first = _one_error(head, quote if quote in head.message else "")
     if failure.kind == "agent-event" and last is not head:
         return f"{first.rstrip('.')} (in the agent's own words; the engine recorded only “{telling(last.message, 120)}”)"

@@ -14,7 +14,7 @@ from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of, secret
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
-from smithers_nb.diagnosis.failure.error_chain import is_wrapper
+from smithers_nb.diagnosis.failure.error_chain import is_group, is_wrapper
 from smithers_nb.diagnosis.failure.excerpt import quoting, telling, telling_line
 from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.stack import own_frame
@@ -219,7 +219,7 @@ def _edit(case: _Case) -> tuple[str, list[str]]:
     kind = {"cell": "cell", "stage": "stage", "notebook-cell": "cell"}.get(case.failure.task_kind or "", "task")
     name = name_of(case.failure)
     what = f"the {kind} {name if '“' in name else f'`{name}`'}" if name else "the workflow"
-    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(case.failure.message, case.quote)}"
+    detail = f"Edit {place} so that {what} no longer fails with: {_in_a_sentence(_said(case.failure), case.quote)}"
     if case.engine.is_record:
         return f"{detail} Then run it again. {case.engine.continues}", [case.resume]
     if not case.engine.replays:
@@ -337,12 +337,20 @@ def _what_to_fix(failure: Failure, quote: str) -> str:
     return f"what the error names ({error})"
 
 
+def _said(failure: Failure) -> str:
+    """Return the message of a failure, or where it has none, what was thrown."""
+    name = failure.chain[0].name if failure.chain else None
+    return failure.message if failure.message.strip() or not name else f"{name} without a message"
+
+
 def _innermost(failure: Failure) -> str:
     """Return the message that says most about what to put right: of a program what it printed, of a chain its innermost cause."""
     printed = str(failure.details.get("stderr") or failure.details.get("stdout") or "")
     if failure.code == "CalledProcessError" and (line := telling_line(printed)):
         return line
     told = [link.message for link in failure.chain if link.message and not is_wrapper(link)]
+    if failure.chain and is_group(failure.chain[0]):
+        return "; ".join(told[1:]) or failure.message
     return told[-1] if told and failure.kind == "attempt" else failure.message
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.classify.recognised import recognised
 from smithers_nb.diagnosis.classify.refusals import provider_error
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
+from smithers_nb.diagnosis.failure.error_chain import is_group
 from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
@@ -192,7 +193,8 @@ def classify(failure: Failure) -> Classification:
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
     engine = failure.task_kind != _NO_ENGINE
     fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
-    found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=_in_the_authors_words(case))
+    doubt = _in_the_authors_words(case) or _members_differ(failure)
+    found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=doubt)
     return replace(found, quote=recognised(found.rule, failure))
 
 
@@ -201,6 +203,11 @@ def _without_guesses(chain: Sequence[Link]) -> Sequence[Link]:
     if not chain or chain[-1].name not in _OF_THE_CODE or any(link.name not in _PLAIN or link.code for link in chain[:-1]):
         return chain
     return chain[-1:]
+
+
+def _members_differ(failure: Failure) -> bool:
+    """Return whether an exception group holds errors of more than one kind, of which any may be the cause."""
+    return bool(failure.chain) and is_group(failure.chain[0]) and len({link.name for link in failure.chain[1:]}) > 1
 
 
 def _was_stopped(failure: Failure) -> bool:

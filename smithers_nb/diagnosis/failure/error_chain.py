@@ -82,6 +82,11 @@ def _python_causes(link: Link) -> Iterator[Link]:
         yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=stack)
 
 
+def is_group(link: Link) -> bool:
+    """Return whether an error holds others that happened side by side."""
+    return (link.name or "").endswith("ExceptionGroup")
+
+
 def is_wrapper(link: Link) -> bool:
     """Return whether an error only says that another one happened."""
     return link.code in WRAPPER_CODES and bool(_WRAPPER_MESSAGE.match(link.message))

@@ -32,6 +32,8 @@ _MAX: Final = 60
 
 def name_of(failure: Failure) -> str:
     """Name the cell, stage or task that failed, without the word for what it is; empty when it is the run itself."""
+    if failure.task_kind == "notebook-cell" and failure.label:
+        return f"“{abridged(redact(failure.label), _MAX)}”"
     if failure.task_kind != "cell" or failure.node_id is None:
         return failure.node_id or ""
     frame = own_frame(failure.chain)

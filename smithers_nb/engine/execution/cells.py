@@ -120,8 +120,9 @@ class CellRecorder:
 
 def _title(cell: Any) -> str:
     """Name a cell by its first line that says something."""
-    lines = (line.strip().lstrip("#% ") for line in cell.source.splitlines())
-    return next((line for line in lines if line), "")[:120]
+    lines = (line.strip() for line in cell.source.splitlines())
+    titles = (line.lstrip("#% ") if line.startswith("#") else line for line in lines)
+    return next((title for title in titles if title), "")[:120]
 
 
 def _shown(cell: Any) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.engine.kernels.evidence import captured
 from smithers_nb.model.failure_reason import FailureReason
+from smithers_nb.sources.notebooks.streams import failed_unnoticed
 
 if TYPE_CHECKING:
     from smithers_nb.errors import NotebookError, Stop
@@ -37,13 +38,6 @@ _MESSAGE, _STACK = 20_000, 40_000
 
 _PRINTED: Final = 8_000
 _OF_A_PROGRAM: Final = frozenset({"CalledProcessError", "TimeoutExpired"})
-_RUNS_PROGRAM: Final = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?(?:!|%(?:pip|conda|mamba|uv|system|sx)\b).*$", re.MULTILINE)
-_COMPLAINT: Final = re.compile(
-    r"^(?:\w+: )?(?:ERROR|error|fatal|FATAL|npm ERR!|E:)\b|command not found|: not found$|No such file or directory|[Pp]ermission denied"
-    r"|No space left|[Cc]ould not (?:find|resolve|connect)|^\w*Error: "
-)
-"""Line with which a program says that it failed."""
-
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -91,13 +85,11 @@ def _printed(stop: Stop) -> dict[str, str]:
 def _complaint_before(stop: Stop) -> dict[str, str]:
     """Find the last program whose failure did not stop the notebook: `!pip install` raises nothing."""
     for cell in reversed(stop.notebook.cells if stop.notebook is not None else ()):
-        run = _RUNS_PROGRAM.search(str(cell.get("source", ""))) if cell.get("cell_type") == "code" else None
-        if run is None or (cell is stop.cell and stop.name in _OF_A_PROGRAM):
+        if cell.get("cell_type") != "code" or (cell is stop.cell and stop.name in _OF_A_PROGRAM):
             continue
-        said = "\n".join(_stream(cell, name) for name in ("stdout", "stderr"))
-        lines = [line.strip() for line in said.splitlines() if _COMPLAINT.search(line)]
-        if lines:
-            return {"program": run[0].strip()[:120], "programSaid": lines[-1][:300]}
+        printed = "\n".join(_stream(cell, name) for name in ("stdout", "stderr"))
+        if found := failed_unnoticed(str(cell.get("source", "")), printed):
+            return {"program": found[0], "programSaid": found[1]}
     return {}
 
 

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from smithers_nb.sources.notebooks.document import Cell, Json, plain, text_of
-from smithers_nb.sources.notebooks.streams import complaint, python_error, shell_command
+from smithers_nb.sources.notebooks.streams import complaint, is_one_command, python_error, shell_command
 
 INTERRUPT: Final = "KeyboardInterrupt"
 _CRASH: Final = {"name": "KernelCrashed", "code": "KERNEL_DIED", "message": "the kernel crashed while it ran this cell or one before it"}
@@ -156,9 +156,8 @@ def _of_shell(cell: Cell, record: dict[str, Any], status: int) -> dict[str, Any]
     told = python_error(cell.streams("stderr"))
     words = f"{told.name}: {told.message}" if told else complaint(cell.streams("stderr")) or complaint(cell.streams("stdout"))
     command = shell_command(cell, words)
-    if not words:
-        return {**record, "exitCode": status, "command": command}
-    return {"name": record["name"], "message": f"{_cut(words)} (exit status {status})", "exitCode": status, "command": command}
+    ended = {"exitCode": status, **({"command": command} if is_one_command(cell, words) else {})}
+    return {**record, **ended} if not words else {"name": record["name"], "message": f"{_cut(words)} (exit status {status})", **ended}
 
 
 def _with_its_number(cell: Cell, trace: str) -> str:

@@ -17,6 +17,7 @@ from smithers_nb.sources.notebooks.document import Cell, Document
 from smithers_nb.sources.notebooks.errors import error_of, has_error
 from smithers_nb.sources.notebooks.producers import Producer, ended_at, producer_of, run_times, started_at, workflow_name
 from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
+from smithers_nb.sources.notebooks.streams import failed_unnoticed
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def _step(cell: Cell, document: Document, outcome: Outcome, *, whole: bool = Tru
         error = error_of(cell)
     if decides and outcome.state == "failed" and error is None:
         error = _unsaid(outcome.reason, started, ended)
+    if decides and whole and error:
+        error = {**error, **_unnoticed(cell, document)}
     after = outcome.cell.node_id if outcome.cell is not None and state == "failed" and not decides else None
     return Step(cell.node_id, cell.index, _label(cell), cell.count, state, started, ended, error, after)
 
@@ -140,6 +143,13 @@ def _state_and_error(cell: Cell, document: Document, outcome: Outcome, *, decide
     if cell in outcome.never_ran or not was_started(cell, document):
         return "pending", None
     return "finished", error_of(cell) if has_error(cell) else None
+
+
+def _unnoticed(deciding: Cell, document: Document) -> dict[str, Any]:
+    """Find the last program before the deciding cell whose failure did not stop the notebook."""
+    before = (cell for cell in reversed(document.cells) if cell.index < deciding.index)
+    found = next((found for cell in before if (found := failed_unnoticed(cell.source, cell.streams()))), None)
+    return {"program": found[0], "programSaid": found[1]} if found else {}
 
 
 def _unsaid(reason: str, started: int | None, ended: int | None) -> dict[str, Any]:

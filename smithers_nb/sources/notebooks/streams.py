@@ -33,6 +33,11 @@ _COMPLAINT: Final = re.compile(
 )
 _BEGINS: Final = re.compile(r"^\W*(?:[\w.-]+: )?(?:fatal|error|[\w.]*(?:Error|Exception))\b", re.IGNORECASE)
 _FRAME_LINE: Final = re.compile(r"^\s*(?:at |\d+ +\S+\.(?:so|dylib)\b|#\d+ |frame #)")
+_RUNS_PROGRAM: Final = re.compile(r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?(?:!|%(?:pip|conda|mamba|uv|system|sx)\b|os\.system\().*$", re.MULTILINE)
+_SAYS_IT_FAILED: Final = re.compile(
+    r"^(?:\w+: )?(?:ERROR|error|fatal|FATAL|npm ERR!|E:)(?!\w)|command not found|: not found$|No such file or directory"
+    r"|[Pp]ermission denied|No space left|[Cc]ould not (?:find|resolve|connect)|^\w*Error: "
+)
 _AFTER: Final = 6
 """Lines that a program may print after the exception that ended it."""
 
@@ -58,6 +63,25 @@ def shell_command(cell: Cell, told: str = "") -> str:
         return next((line for line in written if not _SETTING.match(line)), written[0] if written else "")
     found = _SHELL_LINE.search(cell.source)
     return (found["command"] or found["assigned"] or "").strip() if found else ""
+
+
+def is_one_command(cell: Cell, told: str = "") -> bool:
+    """Return whether an exit status is that of one command: a shell is handed no other, or what was told names its line."""
+    if _SCRIPT_LINE.match(told):
+        return True
+    whole = _SHELL_CELL.match(cell.source)
+    return whole is None or sum(bool(line.strip()) and not _SETTING.match(line.strip()) for line in whole["body"].splitlines()) == 1
+
+
+def failed_unnoticed(source: str, printed: str) -> tuple[str, str] | None:
+    """Find a program that a cell runs and whose failure raises nothing, as that of `!pip install`.
+
+    Returns:
+        Its command line and the last line with which it says that it failed; None when it does not.
+    """
+    run = _RUNS_PROGRAM.search(source)
+    lines = [line.strip() for line in printed.splitlines() if _SAYS_IT_FAILED.search(line)] if run else []
+    return (run[0].strip()[:120], lines[-1][:300]) if run and lines else None
 
 
 def shell_error(cell: Cell) -> Printed | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smithers_nb.diagnosis.advice.root_cause import root_cause, summary
+from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.model.verdict import Classification, Defect, Failure, Link, Observation
 
 FOUND = Classification(
@@ -137,3 +138,16 @@ def test_the_summary_is_one_line():
     """Class, confidence, suggestion and the error fit in one line."""
     line = summary(FOUND, failure(Link(message="first\nsecond")), "fix-environment")
     assert line == "environment (high): fix-environment — load: first second"
+
+
+def test_a_group_of_errors_tells_each_of_them():
+    """Of errors that happened side by side none is the cause of another, and two kinds leave open which one mattered."""
+    stack = 'Traceback (most recent call last):\n  File "/srv/ws/a/step.py", line 3, in <module>\n    go()'
+    missing = Link(name="FileNotFoundError", message="[Errno 2] No such file or directory: '/data/rates.csv'", stack=stack)
+    group = Link(name="ExceptionGroup", message="outer (2 sub-exceptions)", stack=stack)
+    mixed = failure(group, missing, Link(name="ValueError", message="bad row 7"), task_kind="cell")
+    assert "which holds FileNotFoundError: [Errno 2] No such file or directory: '/data/rates.csv'; ValueError: bad row 7" in (
+        root_cause(mixed, classify(mixed))
+    )
+    assert classify(mixed).confidence != "high"
+    assert classify(failure(group, missing, task_kind="cell")).confidence == "high"

@@ -145,7 +145,7 @@ def test_the_command_that_failed_is_named():
     failed = error("CalledProcessError", "Command 'b\"set -e\"' returned non-zero exit status 127.")
     named = error_of(cell(failed, printed("bash: line 3: loadit: command not found", "stderr"), source=script))
     assert named["command"] == "loadit --all"
-    assert error_of(cell(failed, source=script))["command"] == "echo begin"
+    assert "command" not in error_of(cell(failed, source=script))  # of several lines nothing tells which
 
 
 def test_an_exception_group_is_known_by_what_is_in_it():
