@@ -27,7 +27,8 @@ _MAX_CHANGES = 8
 def explanation_card(why: Explanation) -> str:
     """Write why a run failed or what it waits for, and the commands."""
     kind = why.classification
-    lines = [why.summary, *(blocker.reason for blocker in why.blockers if blocker.reason not in why.summary)]
+    told = () if why.advice else why.blockers  # of what failed the advice says how to go on
+    lines = [why.summary, *(blocker.reason for blocker in told if blocker.reason not in why.summary)]
     return _card(
         _heading(why.state, why.workflow, why.run_id),
         lines,

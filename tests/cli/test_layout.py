@@ -62,6 +62,14 @@ def test_narrow_terminals_leave_out_what_matters_least(example: Path) -> None:
     assert heading.split() == ["RUN", "STATE", "AGE", "ERROR"]
 
 
+def test_eighty_columns_have_the_cause_and_who_shares_it(example: Path) -> None:
+    """Where ids begin with the workflow's name, its column makes room for how many runs failed on the same."""
+    lines = without_colour(on_terminal(["ps", "--source", str(example), "--status", "failed"], 80)).splitlines()
+    assert {"AGE", "SAME", "ERROR"} <= set(lines[0].split())
+    assert "WORKFLOW" not in lines[0]
+    assert any("2 others" in line for line in lines)
+
+
 def test_states_have_colour_and_a_word(example: Path) -> None:
     """On a terminal a state has a colour beside its icon and word; with NO_COLOR only these."""
     args = ["ps", "--source", str(example), "--status", "failed"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from smithers_nb.model.explanation import Explanation
-from smithers_nb.model.verdict import Advice, Change, LastGoodRun, Recurrence, Verdict
+from smithers_nb.model.verdict import Advice, Blocker, Change, LastGoodRun, Recurrence, Verdict
 from smithers_nb.present.markdown import explanation_card, verdict_card
 
 
@@ -41,6 +43,14 @@ def test_a_fence_that_no_command_closes() -> None:
     """Commands stand whole in one block, also when they hold a fence themselves."""
     card = explanation_card(explanation("It failed.", "echo '```'", "smithers-nb why run-1"))
     assert "````sh\necho '```'\nsmithers-nb why run-1\n````" in card
+
+
+def test_what_failed_is_said_once() -> None:
+    """What keeps a failed run from going on is in the advice; of a run that waits it is all there is."""
+    waits = Blocker(kind="gate", reason="a person must decide ship")
+    failed = replace(explanation("It failed.", "smithers-nb resume run-1"), blockers=(waits,))
+    assert waits.reason not in explanation_card(failed)
+    assert waits.reason in explanation_card(replace(failed, advice=None))
 
 
 def test_no_secret() -> None:

@@ -60,13 +60,13 @@ def ps(ask: CommandContext, *, everything: bool, status: tuple[str, ...], limit:
         autopsies = newest_autopsies(project.source, shown)
         columns = (
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
-            Column("WORKFLOW", lambda row: row.workflow, spare=1),
+            Column("WORKFLOW", lambda row: row.workflow, spare=4 if _ids_tell_workflows(shown) else 1),
             Column("STATE", lambda row: row.state, state=True),
-            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=3),
+            Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=5),
             Column("AGE", lambda row: age(row.started_at or row.created_at, project.now)),
-            Column("TOOK", lambda row: took(row.duration_s), spare=2),
-            Column("SAME CAUSE", lambda row: others.get(row.run_id, ""), spare=4),
-            *((Column("AUTOPSY", lambda row: _autopsy(autopsies.get(row.run_id)), spare=5),) if autopsies else ()),
+            Column("TOOK", lambda row: took(row.duration_s), spare=3),
+            Column("SAME CAUSE", lambda row: others.get(row.run_id, ""), spare=2),
+            *((Column("AUTOPSY", lambda row: _autopsy(autopsies.get(row.run_id)), spare=6),) if autopsies else ()),
             Column("ERROR", lambda row: message(reasons.get(row.run_id)), grow=True),
         )
         print_rows(
@@ -77,6 +77,11 @@ def ps(ask: CommandContext, *, everything: bool, status: tuple[str, ...], limit:
         )
         if len(shown) < len(rows):
             note(f"{len(rows) - len(shown):,} older runs are not shown; --all shows them")
+
+
+def _ids_tell_workflows(rows: Iterable[RunRow]) -> bool:
+    """Return whether the ids of runs begin with the names of their workflows, as `order-sync-010`."""
+    return all(row.workflow is not None and row.run_id.startswith(row.workflow) for row in rows)
 
 
 def _others(reasons: dict[str, str]) -> dict[str, str]:
