@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from smithers_nb.diagnosis.beads.audit import audit
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
-from smithers_nb.ledger import Ledger, queries, transfer
+from smithers_nb.ledger import Ledger, dispatch, queries, transfer
+from smithers_nb.ledger.dispatch import Started
 from smithers_nb.sources.base import Problems
 from smithers_nb.sources.beads.files import gather
 from tests.ledger.paths import TRIGGERS
@@ -39,13 +40,26 @@ def test_a_ledger_survives_its_own_export(fleet, other, tmp_path):
     """Export, import and export again are the same bytes, failures, convoys and attempts included; a second import changes nothing."""
     for path in ("merge_conflict", "dispatch_exhausted", "triage_closed"):
         TRIGGERS[path][0](fleet)
+    assert dispatch.dispatch(fleet.ledger, fleet.bead(), fleet.agent(), lambda *_: Started(ok=True), lease_ms=300_000)
     round_trip(fleet.ledger, other, tmp_path)
     again = transfer.import_store(other, tmp_path / "export.jsonl")
     assert (again.beads, again.events) == (0, 0)
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not beside this checkout")
-@pytest.mark.parametrize("name", ["2026/beadsel-2026-03", "2026/lenny-2026-06/issues.jsonl", "bd-run", "2026/made-journal-1.3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2026/beadsel-2026-03",
+        "2026/lenny-2026-06/issues.jsonl",
+        "2026/lenny-2026-06/interactions.jsonl",
+        "2026/senologie-2026-05/gc-events.jsonl",
+        "2026/codeprobe-2026-04/gc-events.jsonl",
+        "gastown_slice_bounced_events.jsonl",
+        "bd-run",
+        "2026/made-journal-1.3",
+    ],
+)
 def test_a_real_store_loses_nothing(in_file, other, tmp_path, name):
     """Every line of a real store is in the ledger with all its fields, and the audit of the ledger is that of the store."""
     where = CORPUS / "beads" / name
