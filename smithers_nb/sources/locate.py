@@ -1,7 +1,8 @@
 """Find the store that a person means: nothing, a folder inside a project, a file, or a URL.
 
 A project folder may hold a store of Smithers and our own journal; then both are opened as one place. A notebook file, a pattern, a URL
-that fsspec knows and a folder of notebooks without a store of its own are executed notebooks; a `.jsonl` file is a session log.
+that fsspec knows and a folder of notebooks without a store of its own are executed notebooks; a `.jsonl` file that an agent CLI wrote, and
+a folder of them, are session logs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import unquote
 
 from smithers_nb.errors import SourceError, SourceMoved, SourceNotFound, SourceUnreadable
 from smithers_nb.sources.files import SUFFIX, LocalFiles, RemoteFiles, holds_notebooks, is_pattern
-from smithers_nb.sources.sessions.files import holds_sessions, is_session, session_files, usual_place
+from smithers_nb.sources.sessions.files import holds_logs, holds_sessions, is_session, session_files, usual_place
 from smithers_nb.sources.smithers.journal import DATABASE, journal_file
 from smithers_nb.sources.smithers.journal import SCHEMA as JOURNAL_SCHEMA
 from smithers_nb.sources.smithers.migrated import ANCHOR, STORE, connection_string, moved_to
@@ -81,6 +82,8 @@ def _open_folder(folder: Path) -> Source:
         return _open_sessions(folder)
     if str(folder) != "." and not _own_stores(folder.absolute()) and holds_notebooks(folder):
         return _open_notebooks(folder)
+    if str(folder) != "." and not _own_stores(folder.absolute()) and holds_logs(folder):
+        return _open_sessions(folder)
     searched: list[str] = []
     shared = [partial(_open_shared, url) for url in (os.environ.get(DATABASE),) if url]
     for place in (here := folder.absolute(), *here.parents):

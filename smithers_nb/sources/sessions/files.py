@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ _HOMES: Final = {
 _LOGS: Final = {"claude": "*/{}.jsonl", "codex": "*/*/*/rollout-*-{}.jsonl", "gemini": "*/chats/session-*-{:.8}.json*"}
 """CLI to how the log of a session is named below the usual place; Gemini CLI takes the beginning of the id."""
 
+_LOOKED_INTO: Final = 5
 _ID: Final = re.compile(r"[0-9a-zA-Z][\w-]{3,63}")
 
 
@@ -40,6 +42,14 @@ def is_session(run: object) -> bool:
 def holds_sessions(folder: Path) -> bool:
     """Return whether a folder is where a CLI keeps its logs."""
     return any((folder / inner).is_dir() and folder.name in {home, home.lstrip(".")} for _, home, inner in _HOMES.values())
+
+
+def holds_logs(folder: Path) -> bool:
+    """Return whether session logs lie right in a folder; of its files that could be some, the first few are looked into."""
+    from smithers_nb.sources.sessions.records import is_log
+
+    named = (entry for entry in sorted(folder.iterdir()) if entry.name.endswith(SUFFIX) and entry.name not in _NO_SESSIONS)
+    return any(is_log(str(path)) for path in islice(named, _LOOKED_INTO))
 
 
 def usual_place(cli: str) -> Path:

@@ -88,6 +88,16 @@ def read_ends(path: str) -> Session:
             back *= 4
 
 
+def is_log(path: str) -> bool:
+    """Return whether a file begins as a log of a CLI that is known."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a folder may hold thousands
+            first = [record for line in file.read(_HEAD).split(b"\n") if (record := _json(line)) is not None]
+    except OSError:
+        return False
+    return any(adapter_of(record) for record in first)
+
+
 def events_of(path: str) -> Iterator[tuple[int, int | None, Mark]]:
     """Yield the marks of a log with line and time.
 

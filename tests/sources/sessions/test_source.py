@@ -8,7 +8,7 @@ import json
 import pytest
 
 from smithers_nb import connect
-from smithers_nb.errors import SourceUnreadable
+from smithers_nb.errors import SourceNotFound, SourceUnreadable
 from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, RunRow, TokenRow
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.records import read_ends, read_session
@@ -181,3 +181,14 @@ def test_not_a_session(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(SourceUnreadable, match=f"not a session log: {words}"):
         open_source(path)
+
+
+def test_a_folder_with_logs_right_in_it_is_a_place(tmp_path):
+    """It needs no scheme; a folder of other files of that kind is none."""
+    logs, data = tmp_path / "logs", tmp_path / "data"
+    write_log(logs / "a.jsonl", user("hi"), said("ok"))
+    write_log(data / "rows.jsonl", {"price": 3})
+    with connect(logs) as project:
+        assert project.source.run_ids() == ["a.jsonl"]
+    with pytest.raises(SourceNotFound):
+        connect(data).source.run_ids()
