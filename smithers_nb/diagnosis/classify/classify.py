@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.diagnosis.classify.doubt import is_doubtful
 from smithers_nb.diagnosis.classify.recognised import recognised
 from smithers_nb.diagnosis.classify.refusals import provider_error
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
@@ -79,12 +80,6 @@ _MODEL: Final = re.compile(
     r"|tokens? per min|overloaded_error"
 )
 """Words by which a task without an agent shows that it talks to a model by itself."""
-
-_TECHNICAL: Final = re.compile(
-    r"\bexit|\bcode\b|command|://|:\d{2,5}\b|[a-z]_[a-z]|[/\\][a-z]|\.(?:sh|py|[jt]sx?|exe)\b|\be(?:conn|not|acces|perm|nos|mfile|addr|pipe|timed|ai_)"
-    r"|error|exception|fatal|https?\b|stderr|environment|connect|dns|\bapi\b|\bgit\b"
-)
-"""Signs that a message quotes a program, a system call or a server."""
 
 _FIRST_ERROR_STATUS: Final = 400
 _QUOTES: Final = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0xA0: " "}
@@ -165,7 +160,7 @@ def classify_message(
         task_kind: `agent`, `compute`, … when known.
     """
     case = read_case([message], [code or ""], [stack], details or {}, task_kind or "")
-    return weigh([_without_a_model(rule, case) for rule in matching_rules(case)], doubt=_in_the_authors_words(case))
+    return weigh([_without_a_model(rule, case) for rule in matching_rules(case)], doubt=is_doubtful(case))
 
 
 def classify(failure: Failure) -> Classification:
@@ -193,7 +188,7 @@ def classify(failure: Failure) -> Classification:
     rules = (_repeated(rule) if failure.persistent else rule for rule in (_without_a_model(rule, case) for rule in matching_rules(case)))
     engine = failure.task_kind != _NO_ENGINE
     fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
-    doubt = _in_the_authors_words(case) or _members_differ(failure)
+    doubt = is_doubtful(case) or _members_differ(failure)
     found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=doubt)
     return replace(found, quote=recognised(found.rule, failure))
 
@@ -328,11 +323,6 @@ def _confidence(best: Rule, lead: float, *, doubt: bool) -> Confidence:
         if best.weight >= weight and lead >= margin:
             return confidence
     return "low"
-
-
-def _in_the_authors_words(case: Case) -> bool:
-    """Distinguish a message that a person wrote into the workflow, in words of their trade, from one that quotes a program."""
-    return not (case.thrown - {"Error"}) and case.where == "workflow" and case.kind == "compute" and not _TECHNICAL.search(case.text)
 
 
 def _without_a_model(rule: Rule, case: Case) -> Rule:

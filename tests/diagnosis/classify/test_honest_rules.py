@@ -78,3 +78,24 @@ def test_names_are_no_words_of_the_error(message, not_rule):
 def test_kinds(message, expected):
     """A plan, a lock file, a header and a tool server are told from what their words resemble."""
     assert classify_message(message).failure_class == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "the nightly report lists each git pull of the last week",
+        "orders with a duplicate are shown in the second table",
+        "the page shows the response body below the form",
+        "rows of the free tier come before those of the paid one",
+        "prompts are shortened to the context window of the model",
+    ],
+)
+def test_naming_a_thing_is_not_telling_what_went_wrong(message):
+    """A sentence that only names what can fail makes no verdict sure."""
+    assert classify_message(message).confidence != "high"
+
+
+@pytest.mark.parametrize("message", ["Rate limit reached", "Merge conflict", "Container was OOMKilled", "Heap limit"])
+def test_a_short_message_is_what_went_wrong(message):
+    """A message of few words needs no other sign that it tells of an error."""
+    assert classify_message(message).confidence == "high"
