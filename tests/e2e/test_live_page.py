@@ -145,6 +145,8 @@ def test_pages_can_be_read_and_touched(browser: Any, project: Location, scheme: 
             page.screenshot(path=tmp_path / f"{name}-{scheme}-{width}.png", full_page=True)
             assert serious(page) == {}
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            drawn = page.locator(".snb-drawing svg")
+            assert all(box.bounding_box()["width"] >= 600 for box in drawn.all())
             small = "[...document.querySelectorAll('button, textarea, .snb-choice')].filter((e) => e.offsetHeight < 44).length"
             assert page.evaluate(small) == 0
         context.close()

@@ -71,6 +71,8 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     Nothing is changed anywhere: what to do is only proposed, and autopsies are launched only with --autopsies. Exit code 0 when the look
     was taken, whatever it showed.
     """
+    if iterations > 1 and options["run_id"] is not None:
+        raise ParameterError("each look is a run of its own: one --run-id does not fit several", hint="leave --run-id or --iterations out")
     places = [absolute(place) for place in (*projects, *([ask.source] if ask.source else []))]
     chosen = {"projects": places or None, "now": ask.now, "stale_minutes": stale_minutes}
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}

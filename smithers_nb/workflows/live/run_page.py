@@ -6,8 +6,7 @@ Of a run of any engine. A run of the monitor shows what it found out instead, wi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from smithers_nb.diagnosis.state.conditions import run_state
@@ -29,6 +28,11 @@ from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.live import forms
 from smithers_nb.workflows.live.feed import Part
 from smithers_nb.workflows.live.place import Marker, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from smithers_nb.present.timeline.model import Timeline
 
 _EVENTS: Final = 30
 _NODES: Final = 300
@@ -76,7 +80,7 @@ class RunPage:
         with self._place.open() as source:
             seen, now = Snapshot(source, self._run_id), now_ms()
             drawn = timeline(seen.attempts, seen.events, seen.approvals, seen.questions, now=now)
-            figure = h("figure", timeline_svg(drawn, "Timeline"), h("figcaption", drawn.summary), class_="snb") if drawn.lanes else Html("")
+            figure = _drawing(drawn) if drawn.lanes else Html("")
             found = {
                 "timeline": join((figure, details("Every attempt", timeline_table(seen.attempts)) if drawn.lanes else None)),
                 "why": _why(seen, now),
@@ -129,6 +133,12 @@ class RunPage:
             mark = h("span", state_mark(node.state), class_=f"snb-state snb-{look(node.state).tone}")
             rows.append((h("code", name), mark, node.last_attempt, one_line(tried.error_message, 400) if tried else ""))
         return table(caption, ("Node", "State", "Attempt", "Error"), rows)
+
+
+def _drawing(drawn: Timeline) -> Html:
+    """Draw the timeline so that a narrow window scrolls it, also by keyboard."""
+    words = {"class_": "snb-scroll snb-drawing", "tabindex": "0", "role": "group", "aria_label": "Timeline"}
+    return h("figure", h("div", timeline_svg(drawn, "Timeline"), **words), h("figcaption", drawn.summary), class_="snb")
 
 
 def _why(seen: Snapshot, now: int) -> Html:

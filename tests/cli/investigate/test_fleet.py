@@ -34,6 +34,15 @@ def test_a_look_at_a_store(cli, own_example, tmp_path, monkeypatch):
     assert [path.name for path in own_example.parent.glob("*.db*")] == [own_example.name]
 
 
+def test_one_id_does_not_fit_several_looks(cli, own_example, tmp_path, monkeypatch):
+    """An id for a run that is looked at several times is refused before the first look."""
+    monkeypatch.chdir(tmp_path)
+    answer = cli("monitor-smithers", own_example, "--run-id", "fleet-1", "--iterations", "2")
+    assert answer.code == 4
+    assert "--run-id" in answer.err
+    assert not (tmp_path / ".smithers_nb").exists()
+
+
 @pytest.mark.slow
 def test_autopsies_are_launched_only_when_asked_for(cli, store, monkeypatch):
     """With --autopsies a failure gets the one autopsy that `watch` would launch, and none at the second look."""
