@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from smithers_nb.engine.location import Location
 from smithers_nb.errors import SourceNotFound
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from smithers_nb.diagnosis.beads.audit import Audit
     from smithers_nb.model.beads import BeadEventRow, BeadRow
     from smithers_nb.model.failure_reason import FailureReason
+    from smithers_nb.present.html.markup import Card
+
+_LATELY: Final = 20
+_CONVOYS: Final = 10
 
 
 def open_ledger(source: str | None = None, *, make: bool = False) -> Ledger:
@@ -29,6 +33,27 @@ def open_ledger(source: str | None = None, *, make: bool = False) -> Ledger:
             hint="name a store of work items with --source beads:PATH, or import one: `smithers-nb beads import PATH`",
         )
     return Ledger.open(location)
+
+
+def work_items(store: LedgerStore) -> Card | None:
+    """Show a ledger at a glance: the bead that failed last, how far convoys are, and what happened lately; None for an empty one.
+
+    Args:
+        store: The ledger.
+    """
+    from smithers_nb.ledger.convoys import listed
+    from smithers_nb.present.html.bead_cards import activity_card, convoys_card
+    from smithers_nb.present.html.cards import stack
+    from smithers_nb.workflows.beads import show_bead
+
+    lately = store.events(limit=_LATELY)
+    if not lately:
+        return None
+    with store.ledger.reading() as connection:
+        convoys = listed(connection)[:_CONVOYS]
+    failed = next((event.bead_id for event in store.events(failures=True, limit=1)), None)
+    cards = [show_bead(store, failed)] if failed is not None and store.beads(status=["failed"], bead_id=failed) else []
+    return stack(*cards, *([convoys_card(convoys)] if convoys else []), activity_card(lately))
 
 
 class LedgerStore:

@@ -1,5 +1,7 @@
 """Work items as people see them: the same cards in a notebook, on a page and in a terminal, and the audit as frames."""
 
+from html import unescape
+
 import pytest
 
 from smithers_nb.cli.app import main
@@ -11,6 +13,8 @@ from smithers_nb.ledger.dispatch import Started
 from smithers_nb.project import connect
 from smithers_nb.resources import resource
 from smithers_nb.workflows.beads import open_beads, show_bead
+from smithers_nb.workflows.live.fleet_page import FleetPage
+from smithers_nb.workflows.live.place import Place
 
 SAID = "Cannot find module '@/lib/auth'"
 KEY = "sk-" + "abcdefghij0123456789" * 2
@@ -95,3 +99,23 @@ def test_the_notebook_shows_all_of_it(project, tmp_path):
     assert "waits for a decision about taxes" in shown["activity"]
     assert "Coverage" in shown["audit"]
     assert "give_backs_no_reason" in shown["counts"]
+
+
+def test_the_live_page_shows_work_items_by_the_same_cards(project):
+    """The failed bead's banner, the convoys and the activity are a part of the page of all runs; an empty ledger has none."""
+    page = FleetPage(Place.of(Location.of(project)), "key")
+    (shown,) = page.work().values()
+    assert SAID in unescape(str(shown))
+    assert "landed_with_failures" not in str(shown)
+    assert all(word in str(shown) for word in ("cv-1", "Activity", "waits for a decision about taxes", "agent_crashed"))
+    assert KEY not in str(shown)
+    assert "work" in page.sections
+
+
+def test_a_project_without_work_items_shows_none(tmp_path):
+    """Neither a ledger is made by looking, nor an empty one shown."""
+    page = FleetPage(Place.of(Location.of(tmp_path)), "key")
+    assert page.work() == {}
+    assert not list(tmp_path.iterdir())
+    Ledger.open(Location.of(tmp_path)).close()
+    assert page.work() == {}

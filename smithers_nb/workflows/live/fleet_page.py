@@ -1,4 +1,4 @@
-"""Every run of a project: first what needs a person, then all runs, newest first, in a table that can be filtered.
+"""Every run of a project: first what needs a person, then work items, then all runs, newest first, in a table that can be filtered.
 
 The table is cut into groups of runs, counted from the oldest: a new run changes the newest group and no other.
 """
@@ -14,6 +14,7 @@ from urllib.parse import quote
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.engine.control.decisions import login
 from smithers_nb.engine.journal.attention import marks_of
+from smithers_nb.ledger import Ledger
 from smithers_nb.model.rows import RunRow
 from smithers_nb.model.timestamps import duration, now_ms, span, when
 from smithers_nb.present.html.cards import command_sheet
@@ -21,6 +22,7 @@ from smithers_nb.present.html.markup import Html, h, join
 from smithers_nb.present.html.parts import empty, note, state_mark
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.text import one_line
+from smithers_nb.workflows.ledger_store import LedgerStore, work_items
 from smithers_nb.workflows.live import forms
 from smithers_nb.workflows.live.changes import places_of
 from smithers_nb.workflows.live.feed import Part
@@ -42,7 +44,7 @@ _LISTED: Final = 40
 class FleetPage:
     """The fragments of the page of a whole project."""
 
-    sections: Final = ("inbox", "asks", "counts", "runs")
+    sections: Final = ("inbox", "asks", "work", "counts", "runs")
     title: Final = "Runs"
 
     def __init__(self, place: Place, key: str) -> None:
@@ -55,6 +57,7 @@ class FleetPage:
             Part(self.table, mark, prefix=GROUP),
             Part(self.asks, mark, prefix=forms.PREFIX),
             Part(self.inbox, mark, every_s=60.0),
+            Part(self.work, mark, every_s=60.0),
         ]
 
     def table(self) -> Mapping[str, Html]:
@@ -78,6 +81,14 @@ class FleetPage:
         with self._place.open() as source:
             found = [need for need in needs(source, now, since_ms=now - _WEEK_MS, marks=self._marks(source)) if not need.put_aside]
         return {"inbox": _inbox(found)}
+
+    def work(self) -> Mapping[str, Html]:
+        """Render the work items of the project's ledger; nothing where there are none."""
+        if not self._place.has_journal:
+            return {}
+        with LedgerStore(Ledger(self._place.journal())) as store:
+            card = work_items(store)
+        return {} if card is None else {"work": h("section", h("h2", "Work items"), card.html)}
 
     def _marks(self, source: Source) -> list[Mark]:
         if not self._place.has_journal:
