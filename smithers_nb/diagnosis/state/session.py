@@ -107,6 +107,8 @@ def _classified(trouble: dict[str, Any]) -> Classification:
     if kind in _OWN:
         failure_class, reason, suggestion = _OWN[kind]
         return of_rule(failure_class, f"session-{kind}", reason, suggestion)
+    if trouble.get("name") == "hook":
+        return of_rule("environment", "session-hook", "a hook that is set up for the CLI stopped the agent", "fix-environment")
     if found := provider_error(text, code):
         return found
     found = classify_message(text, code, task_kind="agent")

@@ -198,7 +198,7 @@ def _clause(trouble: dict[str, Any]) -> str:
         "error": f"a turn failed with {_of_error(trouble.get('text'), trouble.get('code'))} {where}",
         "retry": f"the provider could not be reached: {_of_error(trouble.get('text'), trouble.get('code'))} {where}",
         "claim": f"the agent reported a fix (line {trouble.get('count')}) that the person found not to work {where}",
-        "permission": f"a permission rule denied a call: {words} {where}",
+        "permission": f"a permission rule or a hook denied a call: {words} {where}",
         "missing": f"`{trouble.get('name')}` was called, which is not there{' under that name' if trouble.get('own') else ''} {where}",
         "mcp": f"an MCP server failed: {words} {where}",
         "subagent": f"a subagent that is marked as completed delivered nothing but {words} {where}",

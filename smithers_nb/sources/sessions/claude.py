@@ -25,7 +25,9 @@ _QUIET: Final = frozenset(
 _INTERRUPTED: Final = "[Request interrupted by user"
 _REFUSED: Final = "The user doesn't want to "
 _DENIED: Final = re.compile(
-    r"^Permission to use .{1,4000}? (?:with command .*)?has been (?:auto-)?denied|^This command requires approval", re.DOTALL
+    r"^Permission to use .{1,4000}? (?:with command .*)?has been (?:auto-)?denied|^This command requires approval"
+    r"|^PreToolUse:\S{1,80} hook (?:error|blocked)",
+    re.DOTALL,
 )
 _EXIT: Final = re.compile(r"^(?:Error: )?Exit code (\d+)")
 _STATUS: Final = re.compile(r"^API Error:? \(?(\d{3})\b|^API Error: .{0,40}?\b(\d{3})\b")
@@ -162,7 +164,7 @@ def _of_system(record: Json) -> Iterator[Mark]:
     elif subtype == "compact_boundary":
         yield Mark("compact", text(mapping(record.get("compactMetadata")).get("trigger")))
     elif subtype == "stop_hook_summary" and record.get("preventedContinuation"):
-        yield Mark("error", raw(record.get("stopReason")) or "a hook prevented the agent from going on", more={"name": "hook"})
+        yield Mark("error", f"a hook stopped the agent: {raw(record.get('stopReason')) or 'no reason is recorded'}", more={"name": "hook"})
     elif subtype in {"stop_hook_summary", "turn_duration"}:
         yield Mark("done")
     elif subtype == "local_command" and (command := _COMMAND.search(text(record.get("content"))[:400])):

@@ -49,6 +49,7 @@ def output(text):
 
 SHELL = item("function_call", name="shell_command", call_id="c1", arguments='{"command": "make"}')
 
+HOOK = said("") | {"type": "system", "subtype": "stop_hook_summary", "preventedContinuation": True, "stopReason": "lint failed"}
 CLAUDE = {
     "answered": ([user("hi"), said("done")], "finished", None, 2),
     "after retries": ([user("hi"), retry(1), retry(2), said("done")], "finished", None, 4),
@@ -89,6 +90,13 @@ CLAUDE = {
     "no answer": ([user("hi"), said("ok"), user("and?")], "cut", None, 3),
     "after a result": ([user("hi"), call("a"), result("a", "x")], "cut", None, 3),
     "local command last": ([user("hi"), said("ok"), user("<command-name>/model</command-name>")], "finished", None, 2),
+    "a hook blocks a call": (
+        [user("hi"), call("a"), result("a", "PreToolUse:Bash hook error: [guard.sh]: blocked", error=True), said("ok")],
+        "finished",
+        "environment",
+        3,
+    ),
+    "a hook stops the agent": ([user("hi"), said("ok"), HOOK], "failed", "environment", 3),
     "bug of the CLI": (
         [user("hi"), api_error('API Error: 400 {"error":{"message":"messages.3: tool_use ids were found without tool_result blocks"}}')],
         "failed",
