@@ -42,7 +42,7 @@ class SmitheringParameters(BaseModel):
     checks: Text | None = Field(default=None, description="command that decides about work without a pipeline; found in the repository")
     parallel: Annotated[int, Field(ge=1, le=64)] = Field(default=2, description="tickets worked on at a time")
     agent_timeout_minutes: _Positive = Field(default=30, description="how long one call of an agent may take")
-    max_agent_calls: Annotated[int, Field(ge=1)] = Field(default=500, description="calls of agents in one execution")
+    max_agent_calls: Annotated[int, Field(ge=1)] = Field(default=500, description="calls of agents in one run, its build included")
     command_timeout_minutes: _Positive = Field(default=30, description="how long one verification command may take")
     monitor_minutes: _Positive = Field(default=15, description="time between two progress pages of a launched build")
     push: Text | None = Field(
@@ -73,18 +73,25 @@ class SmitheringParameters(BaseModel):
         return Path(self.repo or ".").expanduser().resolve()
 
 
-def workforce_of(parameters: SmitheringParameters, env: Mapping[str, str] | None = None) -> Workforce:
+def workforce_of(parameters: SmitheringParameters, folder: Path, env: Mapping[str, str] | None = None) -> Workforce:
     """Return who works.
+
+    Args:
+        parameters: What was asked for.
+        folder: Folder of the run's artifacts, where its calls are counted.
+        env: The environment; that of this process by default.
 
     Raises:
         ParameterError: What the provider needs is missing or malformed.
     """
     from smithers_nb.workflows.smithering.workforce.agent_cli import AgentCli
     from smithers_nb.workflows.smithering.workforce.answer_book import AnswerBook
+    from smithers_nb.workflows.smithering.workforce.budget import Budget
 
     if parameters.provider == "scripted":
         if parameters.book is None:
             raise ParameterError("the provider scripted needs an answer book", hint="name it: --book FILE")
         return AnswerBook.open(Path(parameters.book).expanduser().resolve())
     environment = os.environ if env is None else env
-    return AgentCli.from_environment(environment, timeout_s=parameters.agent_timeout_minutes * 60, max_calls=parameters.max_agent_calls)
+    budget = Budget(parameters.max_agent_calls, folder)
+    return AgentCli.from_environment(environment, timeout_s=parameters.agent_timeout_minutes * 60, budget=budget)

@@ -207,7 +207,7 @@ def begin(variables: Mapping[str, Any]) -> Work:
     if is_url(artifacts):
         raise ParameterError(f"artifacts: {artifacts} is not a folder", hint="evidence is checked where it lies; name a folder")
     folder = Path(artifacts).absolute() / "smithering" / safe_name(run.run_id)
-    return Work(given, run.run_id, location, workforce_of(given), folder)
+    return Work(given, run.run_id, location, workforce_of(given, folder), folder)
 
 
 def step(function: Callable[Concatenate[Work, P], R]) -> Callable[Concatenate[Work, P], R | None]:

@@ -56,7 +56,7 @@ def request_of(repo: Path) -> Callable[..., InMemory]:
         options = {"prompt": "Greet", "route": "full-build", "provider": "scripted", "smoke_test": False, **given}
         parameters = SmitheringParameters(repo=str(repo), book=str(path), **options)
         folder = repo / "artifacts" / "smithering" / "r1"
-        work = InMemory(parameters, "r1", Location.of(str(repo)), workforce_of(parameters), folder)
+        work = InMemory(parameters, "r1", Location.of(str(repo)), workforce_of(parameters, folder), folder)
         work.log, work.shown, work.denied = [], {}, denied
         return work
 

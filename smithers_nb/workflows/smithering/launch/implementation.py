@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from smithers_nb.artifacts import safe_name
 from smithers_nb.engine import stages
 from smithers_nb.errors import ParameterError, SmitheringError
 from smithers_nb.model.finding import camel
@@ -59,7 +60,7 @@ class ImplementationParameters(BaseModel):
         given = SmitheringParameters(
             provider=self.provider, book=self.book, agent_timeout_minutes=self.agent_timeout_minutes, max_agent_calls=self.max_agent_calls
         )
-        return workforce_of(given)
+        return workforce_of(given, Path(self.artifacts) / "smithering" / safe_name(self.build_run_id))
 
 
 def implement(rows: list[dict[str, Any]], given: dict[str, Any]) -> BuildSummary | Verify:

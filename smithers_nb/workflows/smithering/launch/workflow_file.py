@@ -31,7 +31,7 @@ book: str = None  # answer book of the provider scripted
 parallel: int = 2  # tickets worked on at a time
 attempts: int = 4  # attempts per ticket
 agent_timeout_minutes: float = 30  # how long one call of an agent may take
-max_agent_calls: int = 500  # calls of agents in one execution
+max_agent_calls: int = 500  # calls of agents in one run
 command_timeout_minutes: float = 30  # how long one verification command may take
 rehearse: bool = False  # check everything that can be checked without running a command of a ticket"""
 

@@ -1,0 +1,29 @@
+"""An agent CLI as the workforce: what it may spend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smithers_nb.errors import SmitheringError
+from smithers_nb.workflows.smithering.parameters import SmitheringParameters, workforce_of
+from smithers_nb.workflows.smithering.workforce.base import WorkRequest
+
+
+def test_the_budget_is_that_of_the_run(tmp_path: Path) -> None:
+    """Two executions of one run share its calls, the next call is refused before the agent starts, and another run has its own."""
+    agent = tmp_path / "agent"
+    agent.write_text(f'#!/bin/sh\ncat > /dev/null\necho x >> {tmp_path}/started\necho \'{{"summary": "fine"}}\'\n')
+    agent.chmod(0o755)
+    given = SmitheringParameters(provider="codex_exec", max_agent_calls=2)
+    request = WorkRequest(stage="intake", instructions="look")
+
+    def ask(run: str) -> object:
+        return workforce_of(given, tmp_path / run, {"CODING_AGENT_CMD": str(agent), "PATH": "/usr/bin:/bin"}).answer(request)
+
+    assert [ask("r1"), ask("r1")] == [{"summary": "fine"}] * 2
+    with pytest.raises(SmitheringError, match="budget of 2 calls of agents is used up"):
+        ask("r1")
+    assert ask("r2") == {"summary": "fine"}
+    assert len((tmp_path / "started").read_text().split()) == 3
