@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FOR_A_WORKER: Final = "waiting-worker"
 _ON_NOBODY: Final = frozenset({"waiting-timer", "waiting-quota", _FOR_A_WORKER})
+_SEVERAL: Final = 3
 _SECOND_MS: Final = 1_000
 _SESSIONS: Final = "sessions"
 
@@ -176,7 +177,14 @@ def _fine(case: Case) -> str:
     working = sorted({attempt.node_id for attempt in case.in_progress})
     if working:
         return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago{asked}")
-    return _over_its_limit(case.run) or f"{status}{asked}"
+    return _over_its_limit(case.run) or f"{status}{_begun_again(case.run)}{asked}"
+
+
+def _begun_again(run: RunRow) -> str:
+    """Return how often a workflow of DBOS was begun without coming to its end; each start of its application begins it once more."""
+    times = whole(as_object(run.config).get("recoveryAttempts")) or 0
+    told = f"; it was begun {times} times, and no execution has come to its end"
+    return told if times >= _SEVERAL and run.status == "pending" else ""
 
 
 def _over_its_limit(run: RunRow) -> str:

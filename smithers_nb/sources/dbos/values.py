@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import builtins
 from typing import Any, Final
 
 from smithers_nb.sources.dbos.own_errors import own_words
@@ -17,6 +18,7 @@ _NUMBERED: Final = frozenset(
     | {"ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError", "BlockingIOError", "TimeoutError"}
 )
 _SHOWN: Final = 2_000
+_FEW: Final = 5
 
 
 def value_of(text: Any, serialization: Any) -> Any:
@@ -83,7 +85,16 @@ def _message(value: Thing) -> str:
         return f"[Errno {args[0]}] {args[1]}{path}"
     if len(args) == 1:
         return repr(args[0]) if value.kind in _QUOTED else _text(args[0])
-    return ", ".join(map(_text, args))
+    inner = [error for item in value.args for error in (item if isinstance(item, list) else [item]) if _is_error(error)]
+    if inner:
+        head = [_text(arg) for arg, item in zip(args, value.args, strict=True) if isinstance(item, str)]
+        return ": ".join([*head, "; ".join(f"{error.kind}: {_message(error)}" for error in inner[:_FEW])])
+    told = ", ".join(map(_text, args))
+    return f"{told} (what it was made of; its own words are not stored)" if args and not hasattr(builtins, value.kind) else told
+
+
+def _is_error(value: Any) -> bool:
+    return isinstance(value, Thing) and value.kind.endswith(("Error", "Exception", "Group"))
 
 
 def _text(value: Any) -> str:

@@ -223,3 +223,9 @@ def test_a_workflow_that_ran_out_of_its_own_time(run):
 
     assert of(5_100) == "cancelled: its own time limit of 5 s had passed"
     assert of(2_000) == "cancelled"
+
+
+def test_a_workflow_that_begins_again_and_again(run):
+    """How often DBOS began a workflow is told, and nothing about what ended it."""
+    row = run(status="pending", state="pending", started_at=NOW - 1000, config='{"recoveryAttempts": 4}')
+    assert health(Snapshot(LiteralSource([row]), "r"), NOW)[1] == "pending; it was begun 4 times, and no execution has come to its end"

@@ -150,3 +150,27 @@ def test_any_text_is_a_value(text):
     """Text of an unknown serialiser is shown as it is, and is an error's message."""
     assert dump(value_of(text, "custom")) is not None
     assert errors_of(text, "custom")[0]["message"] is not None
+
+
+class SeatsError(Exception):
+    """Is rebuilt from what it was made of, which is not what it says."""
+
+    def __init__(self, team, used):
+        super().__init__(f"{team} uses {used} seats too many")
+        self.made_of = (team, used)
+
+    def __reduce__(self):
+        return (SeatsError, self.made_of)
+
+
+def test_the_arguments_of_an_error_are_not_passed_off_as_its_words():
+    """An exception with `__reduce__` is stored as what it was made of, and that is said."""
+    (record,) = errors_of(base64.b64encode(pickle.dumps(SeatsError("ops", 2))).decode(), "py_pickle")
+    assert record["message"] == "ops, 2 (what it was made of; its own words are not stored)"
+
+
+def test_errors_within_an_error_are_unrolled():
+    """A group of errors tells each of them in words."""
+    group = ExceptionGroup("both", [ValueError("bad 1"), KeyError("k")])
+    (record,) = errors_of(base64.b64encode(pickle.dumps(group)).decode(), "py_pickle")
+    assert record["message"] == "both: ValueError: bad 1; KeyError: 'k'"
