@@ -79,6 +79,7 @@ def diagnose(
         folder=why.folder,
         workflow=snapshot.run.workflow,
         workflow_path=snapshot.run.workflow_path,
+        refuses_edits=engine_of(snapshot).is_repairable,
         cheat_sheet=_cheat_sheet(snapshot),
     )
     found = replace(found, summary=_summary(found, {node.node_id for node in snapshot.nodes}))
@@ -202,7 +203,7 @@ def _consulted(found: Diagnosis, snapshot: Snapshot, now: int, provider: str | N
 def _cheat_sheet(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """List what an operator types to look and to act, with this run's id; for a store without a program of its own, ours."""
     engine, run = engine_of(snapshot), snapshot.run
-    ours = snapshot.source.kind not in {"smithers", "journal"}
+    ours = not engine.is_repairable
     node = next((row.node_id for row in snapshot.nodes if not row.node_id.startswith("-")), "NODE")
     where = ("--source", snapshot.source.location) if ours else ()
 

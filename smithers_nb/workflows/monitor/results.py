@@ -179,6 +179,7 @@ class Diagnosis(Shown):
     folder: str = described("where the commands have to be run, as a sentence", default="")
     workflow: str | None = None
     workflow_path: str | None = None
+    refuses_edits: bool = described("a resume after an edit of the workflow is refused until the edit is accepted", default=False)
     authors: Authors = Authors()
     provider_notes: tuple[str, ...] = ()
     cheat_sheet: tuple[tuple[str, str], ...] = described("commands to look and act by hand, each with what it does", default=())

@@ -72,7 +72,7 @@ def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Ca
         ("Recommended actions", TOPICS["actions"](found) if found.recommended_actions else None),
         ("What the monitor did", _fix(fix) if fix else None),
         ("By hand", cards.command_sheet(found.cheat_sheet) if found.cheat_sheet else None),
-        ("Editing the workflow", _editing(found) if found.workflow_path else None),
+        ("Editing the workflow", _editing(found) if found.workflow_path and found.refuses_edits else None),
     ]
     return [(heading, card) for heading, card in listed if card is not None]
 

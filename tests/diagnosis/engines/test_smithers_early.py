@@ -12,6 +12,8 @@ from smithers_nb.diagnosis.engines.smithers_early import EarlySmithersCommands
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.why import explain
+from smithers_nb.workflows.monitor.diagnose import diagnose
+from smithers_nb.workflows.monitor.gather import gather
 
 NOW = 1_796_100_000_000
 
@@ -87,3 +89,12 @@ def test_a_gate_is_decided_with_the_file_of_the_workflow(store):
         f"bunx smithers-orchestrator approve {file} --node-id live",
         f"bunx smithers-orchestrator resume {file}",
     )
+
+
+def test_a_monitor_prints_nothing_of_a_later_version(store):
+    """Its sheet of commands and its words on edits are those of the program that the project has."""
+    path = store("early")
+    found = diagnose(gather("pub-1", path, now=NOW), Snapshot(open_source(path), "pub-1"))
+    printed = [command for command, _ in found.cheat_sheet]
+    assert all(command.startswith("smithers-nb ") for command in printed)
+    assert not found.refuses_edits
