@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import on_batch, on_beads, on_commands, on_durable, on_sessions, on_smithering, on_stores  # noqa: E402 - the checkout has to be importable first
+from tests.benchmarks import on_batch, on_beads, on_commands, on_durable, on_incidents, on_sessions, on_smithering, on_stores  # noqa: E402 - the checkout has to be importable first
 from tests.benchmarks.measure import Row  # noqa: E402
 from tests.benchmarks.sizes import FULL, QUICK, Sizes  # noqa: E402
 
@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Iterator[Row]]] = {
     "transitions": on_beads.transitions,
     "sessions": on_sessions.sessions,
     "landing": on_smithering.landing,
+    "bundle": on_incidents.bundle,
 }
 HEAD = Row("what", "smithers-nb", "beside", "ratio", "goal", "measured against")
 

@@ -19,6 +19,17 @@ def events_frame(path: str) -> None:
     tell(rows=len(frame), columns=sorted(frame.columns))
 
 
+def bundle_of_run(run: str, artifacts: str) -> None:
+    """The verified copy of a run's directory, and its bundle."""
+    from smithers_nb.workflows.incident.bundle import write_bundle
+    from smithers_nb.workflows.incident.casefile import open_case
+
+    case = open_case(run, artifacts=artifacts)
+    case.snapshot()
+    filed = write_bundle(case, case.classify())
+    tell(taken=filed.taken, files=len(filed.files))
+
+
 def events_by_hand(path: str) -> None:
     """The same columns the way a notebook would read them."""
     import json
@@ -158,7 +169,7 @@ _NOW = 1_790_000_000_000
 _AFTER_ALL = 1_800_000_000_000  # later than any run of a generated store
 _STORES = (events_frame, events_by_hand, snapshots, all_failures, all_health, notebook_states, batch_of_autopsies, plain_papermill)
 _DURABLE = (durable.stages_beside_papermill, durable.queue_of_runs, durable.decisions)
-_JOBS = {job.__name__: job for job in (*_STORES, *_DURABLE, *beads.JOBS, *landing.JOBS, *sessions.JOBS)}
+_JOBS = {job.__name__: job for job in (bundle_of_run, *_STORES, *_DURABLE, *beads.JOBS, *landing.JOBS, *sessions.JOBS)}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

@@ -24,6 +24,7 @@ class Sizes(NamedTuple):
         transitions: Changes of status that are measured.
         sessions: Session logs in a folder, a megabyte each.
         tickets: Tickets that are built by workers that take no time.
+        run_mb: Megabytes of a run's directory that is bundled.
         cache: Folder for generated stores; the next run finds them there.
     """
 
@@ -41,6 +42,7 @@ class Sizes(NamedTuple):
     transitions: int = 2_000
     sessions: int = 1_000
     tickets: int = 200
+    run_mb: int = 200
     cache: Path = Path(__file__).parents[2] / "artifacts" / "benchmarks"
 
 
@@ -60,4 +62,5 @@ QUICK = Sizes(
     transitions=50,
     sessions=6,
     tickets=8,
+    run_mb=2,
 )

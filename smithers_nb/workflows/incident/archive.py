@@ -162,7 +162,8 @@ class HashingWriter:
 
 
 def _copied(run: RunDirectory, out: HashingWriter) -> Iterator[ArchivedFile]:
-    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:  # type: ignore[call-overload]
+    # not as a stream, which copies all that it has buffered with each piece that it is given
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, copybufsize=_CHUNK) as tar:  # type: ignore[call-overload]
         for entry in run.entries:
             yield _copy(run, entry, tar)
 
