@@ -90,7 +90,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     if resume:
         from smithers_nb.resources import resource
 
-        return go_on(here, Path(str(resource(_NOTEBOOK))), pairs=(), parameters_file=None, document=None, **options)
+        return go_on(here, Path(str(resource(_NOTEBOOK))), pairs=(), parameters_file=None, document=None, yes=False, **options)
     if no_notebook:
         _row_alone(ask, parameters)
         return DONE

@@ -7,7 +7,7 @@ id is made of the old one and the input, so the same correction is never started
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from smithers_nb.diagnosis.state.conditions import Case
     from smithers_nb.model.explanation import Explanation
 
+_OF_INPUTS: Final = frozenset({"workflow-bug", "unknown"})
+"""Classes of failures that an input can be behind; a server that is down, or a model's bad day, another input only hides."""
+
 
 def corrected(case: Case, why: Explanation) -> Repair | None:
     """Return the fresh run that a person may agree to; None where the input is not at fault or something keeps it from being repeated.
@@ -27,12 +30,13 @@ def corrected(case: Case, why: Explanation) -> Repair | None:
     what the run began outside of itself would be done a second time.
     """
     given, good = input_of(case.snapshot) or {}, why.good_input or {}
-    if case.run.status != "failed" or case.run.parent_run_id or not good or not good.keys() <= given.keys() or why.advice is None:
+    if why.failure_class not in _OF_INPUTS or case.run.status != "failed" or case.run.parent_run_id:
+        return None
+    if not good or not good.keys() <= given.keys():
         return None
     whole = {**given, **good}
     line = case.engine.fresh_run(case.run.workflow_path, whole)
-    advised = line in why.advice.commands or not case.engine.replays  # such an engine is told to resume, whatever input was at fault
-    if not advised or redact_value(whole) != whole or redact_value(given) != given:
+    if redact_value(whole) != whole or redact_value(given) != given:
         return None
     if any(call.side_effect and not call.idempotent for call in case.snapshot.tool_calls):
         return None

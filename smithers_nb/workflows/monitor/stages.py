@@ -10,7 +10,9 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from smithers_nb.engine.artifacts.store import put
 from smithers_nb.engine.stages.context import ROOT, current
@@ -73,7 +75,7 @@ def approve_fix(found: Diagnosis, *, autofix: bool, require_approval: bool = Tru
 
     about: dict[str, object] = {"command": repair.command, "why it is safe to try": repair.reason}
     if repair.kind == "fresh-run":
-        about |= {"input before": repair.before, "input after": repair.after, "taken from": repair.basis}
+        about |= {"input before": _as_text(repair.before), "input after": _as_text(repair.after), "taken from": repair.basis}
     return gate(APPROVE, f"Auto-fix run {found.target_run_id}?", found.summary, about)
 
 
@@ -187,6 +189,11 @@ def _fixed(found: Diagnosis, gathered: MonitorSnapshot, decision: Decision | Non
         return FixRow(target_run_id=found.target_run_id, applied=False, summary=said, still_needs_human=command)
     assert found.repair is not None
     return apply(found.repair, gathered, source)
+
+
+def _as_text(fields: dict[str, Any]) -> str:
+    """Write fields of an input as one line, which every place that shows a gate shows."""
+    return ", ".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in fields.items())
 
 
 def _written(page: ReportRow, found: Diagnosis) -> ArtifactRow:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smithers_nb.cli.investigate.monitor import output_of
+from smithers_nb.cli.run.own_notebooks import output_of
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
 from tests.support.durable import Project
@@ -103,7 +103,7 @@ def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path
     answer = cli("monitor", failed, "--autofix", "--no-require-approval", "--format", "json")
     assert answer.code == 3, answer.err
     (asked,) = answer.json["waitingFor"]
-    assert (asked["details"]["input before"], asked["details"]["input after"]) == ({"name": "legacy"}, {"name": "api"})
+    assert (asked["details"]["input before"], asked["details"]["input after"]) == ('name = "legacy"', 'name = "api"')
     monitor_id = answer.json["runId"]
     assert cli("approve", monitor_id, "--node", "approve-fix").code == 0
     until = time.monotonic() + 90
