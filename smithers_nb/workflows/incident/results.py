@@ -12,7 +12,7 @@ class Evidence(Finding):
     """A quote and where it stands.
 
     Attributes:
-        ref: `command:3/stderr:1` (third command, first line), `stdin:12`, `file:run.json`, `details`.
+        ref: `command:3/stderr:1` (third command, first line), `stdin:12`, `file:PATH`, `details`.
         quote: The line, without secrets.
     """
 
