@@ -117,10 +117,11 @@ def row_of(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = N
     """Put the output row together."""
     actions = found.recommended_actions
     first = actions[0] if actions else None
+    repaired = fixed if fixed and not fixed.new_run_id else None  # a fresh run leaves its target as it was
     return MonitorRow(
         target_run_id=found.target_run_id,
-        state=(fixed.state_after if fixed else "") or found.state,
-        health=(fixed.health_after if fixed else None) or found.health,
+        state=(repaired.state_after if repaired else "") or found.state,
+        health=(repaired.health_after if repaired else None) or found.health,
         summary=f"{fixed.summary[:1].upper()}{fixed.summary[1:]}. Before: {found.summary}" if fixed and fixed.applied else found.summary,
         waiting_on=found.waiting_on,
         root_cause=found.root_cause,

@@ -44,6 +44,8 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
     }
     if fix is not None and repaired:
         title = f"Run {found.target_run_id} was {found.health}; the monitor repaired it, and it is {fix.state_after} now"
+        if fix.new_run_id:
+            title = f"Run {found.target_run_id} stays {found.state}; fresh run {fix.new_run_id} is {fix.state_after}"
         return cards.banner(title, _begun(reason), state=fix.health_after or found.health, facts=facts)
     title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
     told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first and first.command else "")

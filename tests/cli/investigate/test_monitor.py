@@ -111,6 +111,7 @@ def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path
         time.sleep(0.3)
     row = output_of(project.location, monitor_id, "output")
     assert (row["fix"]["resumed"], row["fix"]["stateAfter"]) == (True, "succeeded")
+    assert (row["state"], row["health"]) == ("failed", "failed")
     fresh = cli("inspect", row["fix"]["newRunId"], "--format", "json").json["run"]
     assert (fresh["parentRunId"], fresh["status"]) == (failed, "finished")
 
