@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.tickets import Ticket
 
 _QUOTED: Final = 1_500
+_AGAIN: Final = (
+    "of a full build `smithers-nb retry-task impl-RUN build`, `smithers-nb rewind RUN launch`, `smithers-nb resume RUN`; "
+    "no attempt was lost."
+)
 _ADVICE: Final = {
     "merge_conflict": "Two tickets change the same lines: let one depend on the other, or merge them into one.",
     "left_worktree": "See what changed with `git status`, bring it back with `git restore`, and narrow what the worker may do.",
     "shipped_without_commit": "The worker never changed what it was asked to: make the instructions more concrete, or drop the ticket.",
     "agent_crashed": "The worker itself failed: run it by hand in a folder of its own.",
-    "verification_infrastructure": "The machine failed, not the code: mend it and resume the run; no attempt was lost.",
-    "credential_missing": "Give it what it names, then build the ticket anew; no attempt was lost.",
-    "person_needed": "Do or decide what it asks for, write it into the ticket, then build it anew; no attempt was lost.",
-    "tip_red": "Mend what is red on the integration branch with a ticket of its own, then resume the run; no attempt was lost.",
+    "verification_infrastructure": f"The machine failed, not the code: mend it, then {_AGAIN}",
+    "credential_missing": f"Give it what it names, then {_AGAIN}",
+    "person_needed": f"Do or decide what it asks for, then {_AGAIN}",
+    "tip_red": f"A ticket of its own in a new run can mend what is red; if the machine made it red, mend that, then {_AGAIN}",
 }
 _OTHERWISE: Final = "Read the last feedback; when every attempt failed alike, the ticket or its verification is wrong rather than the work."
 
