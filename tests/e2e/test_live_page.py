@@ -129,12 +129,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_can_be_read_and_touched(browser: Any, project: Location, scheme: str, width: int, tmp_path: Path) -> None:
     """At both widths, light and dark, nothing serious for accessibility, nothing scrolls sideways, and what is touched is large enough."""
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
     from smithers_nb.workflows.live.server import serving
 
     complaints: list[str] = []
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, has_touch=width < 500)
-    with serving(Place.of(project), lambda _: None) as address:
+    with serving(ServedRuns.of(project), lambda _: None) as address:
         page = tab(context, address, complaints)
         page.get_by_text("Needs you (3)").wait_for()
         page.locator("#connection[data-state=live]").wait_for()
@@ -155,10 +155,10 @@ def test_pages_can_be_read_and_touched(browser: Any, project: Location, scheme: 
 
 def test_runs_are_found_by_words_and_state(browser: Any, project: Location) -> None:
     """The filters of the page of all runs leave what has all words and the state, and say how many that are."""
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
     from smithers_nb.workflows.live.server import serving
 
-    with serving(Place.of(project), lambda _: None) as address:
+    with serving(ServedRuns.of(project), lambda _: None) as address:
         page = browser.new_context().new_page()
         page.goto(address)
         rows = page.locator("tr[data-state]:not([hidden])")

@@ -51,7 +51,7 @@ def test_a_run_that_asks_is_not_finished(project, cell):
     run_id = project.submit(cell)
     assert project.execute(run_id).status == "waiting-approval"
     assert project.execute(run_id).status == "waiting-approval"
-    decide(project.location, run_id, approved=True, by="ann", go_on=False)
+    decide(project.location, run_id, approved=True, by="ann", resume=False)
     assert project.execute(run_id).status == "finished"
 
 

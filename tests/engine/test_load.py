@@ -113,7 +113,7 @@ def kill_a_kernel(project, chance):
     return False
 
 
-def until_finished(project, crew, chance):
+def until_finished(project, workers, chance):
     """Kill what can be killed until enough is, and see to it that two workers are there and failed runs go on; count what was killed."""
     killed, end = Counter(), time.monotonic() + 60 + 3 * RUNS
     while set(statuses(project).values()) != {"finished"}:
@@ -122,12 +122,12 @@ def until_finished(project, crew, chance):
         if killed["kernels"] < RUNS // 4:
             killed["kernels"] += kill_a_kernel(project, chance)
         victim = chance.randrange(2)
-        if crew[victim].poll() is None and killed["workers"] < RUNS // 4:
-            crew[victim].kill()
-            crew[victim].wait()
+        if workers[victim].poll() is None and killed["workers"] < RUNS // 4:
+            workers[victim].kill()
+            workers[victim].wait()
             killed["workers"] += 1
-        if crew[victim].poll() is not None:
-            crew[victim] = worker(project)
+        if workers[victim].poll() is not None:
+            workers[victim] = worker(project)
         for run_id, status in statuses(project).items():
             if status == "failed":
                 try:
@@ -145,9 +145,9 @@ def test_whatever_is_killed_nothing_is_lost_doubled_or_left_behind(project):
     ]
     for run_id in ids:
         enqueue(project.location, run_id)
-    crew, chance = [worker(project), worker(project)], random.Random(RUNS)
-    killed = until_finished(project, crew, chance)
-    for process in crew:
+    workers, chance = [worker(project), worker(project)], random.Random(RUNS)
+    killed = until_finished(project, workers, chance)
+    for process in workers:
         assert process.wait(60) == 0
     assert killed["kernels"] >= 1 <= killed["workers"]
     assert statuses(project) == dict.fromkeys(ids, "finished")

@@ -14,7 +14,7 @@ from smithers_nb.project import connect
 from smithers_nb.resources import resource
 from smithers_nb.workflows.beads import open_beads, show_bead
 from smithers_nb.workflows.live.fleet_page import FleetPage
-from smithers_nb.workflows.live.place import Place
+from smithers_nb.workflows.live.served_runs import ServedRuns
 
 SAID = "Cannot find module '@/lib/auth'"
 KEY = "sk-" + "abcdefghij0123456789" * 2
@@ -103,7 +103,7 @@ def test_the_notebook_shows_all_of_it(project, tmp_path):
 
 def test_the_live_page_shows_work_items_by_the_same_cards(project):
     """The failed bead's banner, the convoys and the activity are a part of the page of all runs; an empty ledger has none."""
-    page = FleetPage(Place.of(Location.of(project)), "key")
+    page = FleetPage(ServedRuns.of(Location.of(project)), "key")
     (shown,) = page.work().values()
     assert SAID in unescape(str(shown))
     assert "landed_with_failures" not in str(shown)
@@ -114,7 +114,7 @@ def test_the_live_page_shows_work_items_by_the_same_cards(project):
 
 def test_a_project_without_work_items_shows_none(tmp_path):
     """Neither a ledger is made by looking, nor an empty one shown."""
-    page = FleetPage(Place.of(Location.of(tmp_path)), "key")
+    page = FleetPage(ServedRuns.of(Location.of(tmp_path)), "key")
     assert page.work() == {}
     assert not list(tmp_path.iterdir())
     Ledger.open(Location.of(tmp_path)).close()

@@ -291,10 +291,10 @@ def close(  # noqa: PLR0913  # its options
     The summary names systems and conditions, not people. Exit codes: 0 closed, 1 the gate failed, 3 something is still to be said.
     """
     from smithers_nb.workflows.incident.casefile import open_case
-    from smithers_nb.workflows.incident.close import Told, close
+    from smithers_nb.workflows.incident.close import ClosingAnswers, close
 
     case = open_case(run, commands=commands, artifacts=artifacts, **options)
-    told = Told(cause=cause, prevention=prevention, docs=docs, code_defect=code_defect, gate=not no_gate)
+    told = ClosingAnswers(cause=cause, prevention=prevention, docs=docs, code_defect=code_defect, gate=not no_gate)
     done = close(case, case.classify(), told)
     print_finding(done, ask.fmt, lambda: [done.summary, *done.notes, "", *done.markdown.splitlines()])
     return {"closed": DONE, "open": WAITING}.get(done.outcome, FAILED)

@@ -15,7 +15,7 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import CommandContext, Utf8, command, now_option, place_of
 from smithers_nb.cli.output import print_finding
 from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
-from smithers_nb.cli.run.up import go_on, run_options
+from smithers_nb.cli.run.up import resume_run, run_options
 from smithers_nb.cli.run_options import accept_option, force_option, given_parameters
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.present.html.text import shown
@@ -90,7 +90,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     if resume:
         from smithers_nb.resources import resource
 
-        return go_on(here, Path(str(resource(_NOTEBOOK))), pairs=(), parameters_file=None, document=None, yes=False, **options)
+        return resume_run(here, Path(str(resource(_NOTEBOOK))), pairs=(), parameters_file=None, document=None, yes=False, **options)
     if no_notebook:
         _row_alone(ask, parameters)
         return DONE

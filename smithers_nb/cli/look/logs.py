@@ -39,7 +39,7 @@ def logs(  # noqa: PLR0913  # its options
     ask: CommandContext, run: str, *, follow: bool, lines: int | None, no_output: bool, database: str | None
 ) -> int:
     """Print what a run does: its log, and the text that its notebook shows."""
-    from smithers_nb.engine.control.log import glance
+    from smithers_nb.engine.control.log import read_log
     from smithers_nb.engine.control.run_state import resolve
     from smithers_nb.engine.execution.outcome import notebook_of
     from smithers_nb.engine.journal import Journal
@@ -48,7 +48,7 @@ def logs(  # noqa: PLR0913  # its options
     with Journal.open(location) as journal:
         run_id = resolve(journal, run)
         printer = _Printer(ask.fmt, None if no_output else notebook_of(location, run_id))
-        seen = glance(journal, run_id)
+        seen = read_log(journal, run_id)
         printer.log(seen.events[-lines:] if lines else [] if lines == 0 else seen.events)
         printer.shown(silently=lines == 0)
         told = ""
@@ -58,7 +58,7 @@ def logs(  # noqa: PLR0913  # its options
                 _say_what_is_asked(ask, location, run_id, seen.status)
             time.sleep(_POLL_S)
             newest = seen.events[-1].seq if seen.events else -1
-            fresh = glance(journal, run_id, newest)
+            fresh = read_log(journal, run_id, newest)
             printer.log(fresh.events)
             printer.shown()
             seen = fresh if fresh.events else seen._replace(status=fresh.status)

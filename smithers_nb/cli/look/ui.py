@@ -27,13 +27,13 @@ def ui(ask: CommandContext, run: str | None, *, port: int, no_open: bool, databa
     The page follows its store by itself, and the gates and questions of notebook runs are decided on it. It is served on this machine
     only, to whoever has the printed address; from another device, go through a tunnel such as `ssh -L`. Ctrl-C ends it.
     """
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
     from smithers_nb.workflows.live.server import serving
 
     # Of a store named by its URL nobody knows that it is a journal, and opening it as one would write to it: --database says so.
     here = CommandContext() if ask.source and "://" in ask.source else ask
     location = location_of(here, database)
-    place = Place(location, ask.source) if ask.source else Place.of(location)
+    runs = ServedRuns(location, ask.source) if ask.source else ServedRuns.of(location)
     run_id = None
     if run is not None:
         with ask.project() as project:
@@ -45,7 +45,7 @@ def ui(ask: CommandContext, run: str | None, *, port: int, no_open: bool, databa
             click.launch(address)
 
     try:
-        with serving(place, ready, run_id=run_id, port=port):
+        with serving(runs, ready, run_id=run_id, port=port):
             threading.Event().wait()
     except OSError as error:
         raise ParameterError(f"port {port} cannot be used: {error.strerror}", hint="leave --port out to take a free one") from None

@@ -79,7 +79,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
 ) -> int:
     """Resume a run and execute it."""
     from smithers_nb.engine.control import left_behind
-    from smithers_nb.engine.control import resume as go_on
+    from smithers_nb.engine.control import resume as resume_run
     from smithers_nb.engine.control.run_state import resolved
     from smithers_nb.engine.execution.outcome import notebook_of
 
@@ -87,7 +87,7 @@ def resumed(  # noqa: PLR0913  # the options of two commands
     if accept_workflow_change:
         run = resolved(location, run)
         _confirm("The edited notebook no longer has", left_behind(location, run, notebook_of(location, run)), yes=yes)
-    found = go_on(
+    found = resume_run(
         location,
         run,
         notebook=notebook,

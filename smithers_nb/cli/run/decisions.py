@@ -73,7 +73,7 @@ def _decide(  # noqa: PLR0913  # the options of two commands
         by=acting(by or login(), on_behalf_of),
         note=note,
         iteration=iteration,
-        go_on=not no_continue,
+        resume=not no_continue,
         seen=digest,
     )
     _follow(ask, location, said, "approved" if approved else "denied")
@@ -118,7 +118,7 @@ def answer(  # noqa: PLR0913  # its options
     if asked is None:
         refuse_when_foreign(ask, request)
     named = request if asked is None or asked.request_id is None else asked.request_id
-    said = say(location, named, _value(asked, value), by=acting(by or login(), on_behalf_of), go_on=not no_continue)
+    said = say(location, named, _value(asked, value), by=acting(by or login(), on_behalf_of), resume=not no_continue)
     _follow(ask, location, said, "answered")
     return DONE
 

@@ -40,7 +40,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     detach: bool,
     no_post_failure: bool = False,
     serve: bool = False,
-    told: Callable[[CommandContext, Location, Outcome], None] | None = None,
+    report: Callable[[CommandContext, Location, Outcome], None] | None = None,
 ) -> int:
     """Execute a run that was made ready, here or by a worker, and say how it ended.
 
@@ -51,7 +51,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         detach: Leave it to a worker.
         no_post_failure: Launch no autopsy when it fails.
         serve: Show it live on a page of its own.
-        told: Prints how it ended; `tell` by default.
+        report: Prints how it ended; `report_outcome` by default.
 
     Returns:
         The exit code.
@@ -66,7 +66,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
                 outcome = run_here(location, run_id, progress=progress)
             except KeyboardInterrupt:  # before it has begun, or while it ends
                 outcome = _interrupted(location, run_id)
-        status = _told(ask, location, outcome, told or tell, no_post_failure=no_post_failure)
+        status = _reported(ask, location, outcome, report or report_outcome, no_post_failure=no_post_failure)
         if serve and exit_code(status) == WAITING:
             status = _serve_until_done(location, run_id, status)
     return exit_code(status)
@@ -78,11 +78,11 @@ def refuse_to_serve_detached(*, detach: bool, serve: bool) -> None:
         raise ParameterError("--serve and --detach exclude each other", hint="watch a detached run with `smithers-nb logs RUN --follow`")
 
 
-def _told(
+def _reported(
     ask: CommandContext,
     location: Location,
     outcome: Outcome,
-    told: Callable[[CommandContext, Location, Outcome], None],
+    report: Callable[[CommandContext, Location, Outcome], None],
     *,
     no_post_failure: bool,
 ) -> str:
@@ -97,7 +97,7 @@ def _told(
             hint=f"watch it: smithers-nb logs {run_id} --follow",
         )
     write_report(location, run_id)
-    told(ask, location, outcome)
+    report(ask, location, outcome)
     if outcome.status == "failed":
         after_run(location, run_id, disabled=no_post_failure)
     return outcome.status
@@ -141,7 +141,7 @@ def _serve_until_done(location: Location, run_id: str, status: str) -> str:
     return status
 
 
-def tell(ask: CommandContext, location: Location, outcome: Outcome) -> None:
+def report_outcome(ask: CommandContext, location: Location, outcome: Outcome) -> None:
     """Print how an execution ended, and what can be done next; of our own notebooks the row that they end with."""
     from smithers_nb.engine.control import pending
 
@@ -248,7 +248,7 @@ def _hand_to_worker(ask: CommandContext, location: Location, run_id: str) -> int
 def _served(location: Location, run_id: str, *, serve: bool) -> Any:
     if not serve:
         return nullcontext()
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
     from smithers_nb.workflows.live.server import serving
 
-    return serving(Place.of(location), tell_address, run_id=run_id)
+    return serving(ServedRuns.of(location), tell_address, run_id=run_id)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
     from smithers_nb.model.finding import Finding
 
-Told: TypeAlias = "Callable[[CommandContext, Location, Outcome], None]"
+Report: TypeAlias = "Callable[[CommandContext, Location, Outcome], None]"
 """Prints how an execution ended."""
 
 _OUTPUT: Final = "output"
@@ -64,14 +64,14 @@ def output_of(location: Location, run_id: str, node_id: str = _OUTPUT) -> dict[s
         return read_output(connection, Node(run_id, node_id))
 
 
-def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any], told: Told, **options: Any) -> int:
+def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any], report: Report, **options: Any) -> int:
     """Start a run of one of our own notebooks and execute it, or leave it to a worker.
 
     Args:
         ask: Format of what is printed.
         notebook: Name of the notebook's file in the installation.
         parameters: What it is given.
-        told: Prints how it ended.
+        report: Prints how it ended.
         options: The options of `up`.
     """
     from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
@@ -93,7 +93,7 @@ def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any
         total_timeout_s=options["timeout"],
         kernel=options["kernel"],
     )
-    return execute(ask, location, run_id, detach=options["detach"], no_post_failure=quiet, serve=options["serve"], told=told)
+    return execute(ask, location, run_id, detach=options["detach"], no_post_failure=quiet, serve=options["serve"], report=report)
 
 
 def tell_row(ask: CommandContext, location: Location, outcome: Outcome, *, key: str = "runId") -> None:
@@ -105,10 +105,10 @@ def tell_row(ask: CommandContext, location: Location, outcome: Outcome, *, key: 
         outcome: How its execution ended.
         key: Name of the run's own id in the JSON document.
     """
-    from smithers_nb.cli.run.execute import tell
+    from smithers_nb.cli.run.execute import report_outcome
 
     found = own_row(location, outcome)
     if found is None or ask.fmt == "table":
-        tell(ask, location, outcome)
+        report_outcome(ask, location, outcome)
     else:
         print_finding({**dump(found.row), key: outcome.run_id, "notebook": str(outcome.notebook)}, ask.fmt, tuple)

@@ -96,11 +96,11 @@ def _run(location: Location, run_id: str, book: Path, denied: str) -> None:
             break
         for item in pending(location, run_id):
             if item.request_id is not None:
-                answer(location, item.request_id, {}, by=who, go_on=False, seen=item.digest)
+                answer(location, item.request_id, {}, by=who, resume=False, seen=item.digest)
                 note(f"{run_id}: {item.node_id} is answered as recommended")
                 continue
             approved = item.node_id != denied
-            decide(location, run_id, item.node_id, approved=approved, by=who, note=_NOTE, go_on=False, seen=item.digest)
+            decide(location, run_id, item.node_id, approved=approved, by=who, note=_NOTE, resume=False, seen=item.digest)
             note(f"{run_id}: {item.node_id} is {'approved' if approved else 'denied'}")
     if outcome.status != "finished":
         said = outcome.reason.message if outcome.reason else ""

@@ -59,7 +59,7 @@ def up(ask: CommandContext, file: Path, *, resume: bool, **options: Any) -> int:
 
         return hand_over(file, resume=resume, **options)
     if resume:
-        return go_on(ask, file, **options)
+        return resume_run(ask, file, **options)
     for name in ("force", "accept_workflow_change", "yes"):
         if options.pop(name):
             raise ParameterError(f"--{name.replace('_', '-')} is about a run that is there already", hint="add --resume --run-id ID")
@@ -96,7 +96,7 @@ def start(  # noqa: PLR0913  # the options of two commands
     return execute(ask, location, started, detach=detach, no_post_failure=no_post_failure, serve=serve)
 
 
-def go_on(  # noqa: PLR0913  # the options of `up` that a resume has
+def resume_run(  # noqa: PLR0913  # the options of `up` that a resume has
     ask: CommandContext,
     file: Path,
     *,

@@ -44,7 +44,7 @@ _LEFT_MS: Final = 24 * 3_600_000
 """A question in a session that is older was left with the session."""
 
 
-class Asked(NamedTuple):
+class OpenRequest(NamedTuple):
     """What a run asks of a person: what it waits for, and the question or gate that says so, where there is a row of it."""
 
     case: Case
@@ -106,7 +106,7 @@ def requests_of(cases: Iterable[Case]) -> list[Request]:
     return sorted(found, key=lambda item: (item.requested_at or 0, item.run_id, item.node_id))
 
 
-def asked_of(case: Case) -> Iterator[Asked]:
+def asked_of(case: Case) -> Iterator[OpenRequest]:
     """List the questions and gates of a run that wait for a person; none of a run that is over."""
     if case.snapshot.source.kind == _SESSIONS:
         yield from _of_session(case)
@@ -114,21 +114,21 @@ def asked_of(case: Case) -> Iterator[Asked]:
     questions = {(question.node_id, question.iteration or 0): question for question in case.open_questions}
     gates = {(gate.node_id, max(gate.iteration, 0)): gate for gate in case.open_gates}
     for blocker in waiting.questions(case):
-        yield Asked(case, blocker, questions[blocker.node_id or "", blocker.iteration])
+        yield OpenRequest(case, blocker, questions[blocker.node_id or "", blocker.iteration])
     for blocker in waiting.approvals(case):
-        yield Asked(case, blocker, gates.get((blocker.node_id or "", blocker.iteration)))
+        yield OpenRequest(case, blocker, gates.get((blocker.node_id or "", blocker.iteration)))
 
 
-def _of_session(case: Case) -> Iterator[Asked]:
+def _of_session(case: Case) -> Iterator[OpenRequest]:
     """List the question that an agent asked in its CLI; one of days ago was left, and an open permission prompt leaves no record."""
     since = case.last_activity or 0
     course = session_course(case.snapshot)
     if course is not None and health(case.snapshot, case.now)[0] == "blocked" and case.now - since <= _LEFT_MS:
         lines = course.advice.commands if course.advice else ()
-        yield Asked(case, Blocker(kind="waiting-human", since=since, reason=course.summary, commands=lines))
+        yield OpenRequest(case, Blocker(kind="waiting-human", since=since, reason=course.summary, commands=lines))
 
 
-def _request(asked: Asked) -> Request:
+def _request(asked: OpenRequest) -> Request:
     if isinstance(asked.row, QuestionRow):
         return _question(asked.case, asked.blocker, asked.row)
     return _gate(asked.case, asked.blocker, asked.row)

@@ -105,7 +105,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
     by: str,
     note: str | None = None,
     iteration: int | None = None,
-    go_on: bool = True,
+    resume: bool = True,
     seen: str | None = None,
 ) -> DecisionResult:
     """Decide a gate, once.
@@ -118,7 +118,7 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         by: Who decides.
         note: Comment recorded with the decision.
         iteration: Round of a loop, when several are asked at once.
-        go_on: Ask for the next execution as well.
+        resume: Ask for the next execution as well.
         seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
 
     Raises:
@@ -130,11 +130,11 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         with journal.writing(found, durable=True) as connection:
             node = _gate(connection, found, node_id, iteration)
             said = decisions.decide(connection, node, approved=approved, by=by, note=note, seen=seen)
-            return DecisionResult(node, said, _continue(connection, found) if go_on else False)
+            return DecisionResult(node, said, _continue(connection, found) if resume else False)
 
 
 def answer(  # noqa: PLR0913  # all but three are options by name
-    location: Location, request_id: str, value: Any, *, by: str, go_on: bool = True, seen: str | None = None
+    location: Location, request_id: str, value: Any, *, by: str, resume: bool = True, seen: str | None = None
 ) -> DecisionResult:
     """Answer a question, once.
 
@@ -143,7 +143,7 @@ def answer(  # noqa: PLR0913  # all but three are options by name
         request_id: Its id, as `pending` lists it.
         value: The answer, a JSON value that fits the question's schema and options.
         by: Who answers.
-        go_on: Ask for the next execution as well.
+        resume: Ask for the next execution as well.
         seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
 
     Raises:
@@ -161,7 +161,9 @@ def answer(  # noqa: PLR0913  # all but three are options by name
             _check_answer(row, value)
         with journal.writing(row.run_id, durable=True) as connection:
             said = decisions.answer(connection, request_id, value, by=by, seen=seen)
-            return DecisionResult(Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if go_on else False)
+            return DecisionResult(
+                Node(row.run_id, row.node_id, row.iteration), said, _continue(connection, row.run_id) if resume else False
+            )
 
 
 def pending(location: Location, run_id: str | None = None) -> list[Pending]:

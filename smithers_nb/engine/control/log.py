@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal import Journal
 
 
-class Glance(NamedTuple):
+class LogPage(NamedTuple):
     """What happened in a run since the last look.
 
     Attributes:
@@ -27,14 +27,14 @@ class Glance(NamedTuple):
     status: str
 
 
-def glance(journal: Journal, run_id: str, after: int = -1) -> Glance:
+def read_log(journal: Journal, run_id: str, after: int = -1) -> LogPage:
     """Read a run's log after a position; -1 is its beginning."""
     query = sa.select(events.c.seq, events.c.timestamp_ms, events.c.type, events.c.payload_json)
     since = query.where(events.c.run_id == run_id, events.c.seq > after).order_by(events.c.seq)
     with journal.reading() as connection:
         rows = connection.execute(since).all()
         status = connection.execute(sa.select(runs.c.status).where(runs.c.run_id == run_id)).scalar_one()
-    return Glance([_event(run_id, *row) for row in rows], status)
+    return LogPage([_event(run_id, *row) for row in rows], status)
 
 
 def _event(run_id: str, seq: int, at: int, kind: str, payload: str) -> EventRow:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.control.edit_check import check_sources
 from smithers_nb.engine.control.event_order import begun_last
-from smithers_nb.engine.control.resume import go_on
+from smithers_nb.engine.control.resume import request_execution
 from smithers_nb.engine.control.run_state import refuse_while_executed, resolve, run_row
 from smithers_nb.engine.control.settings import Settings, change
 from smithers_nb.engine.journal import Journal
@@ -119,7 +119,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
             check_sources(connection, row, accept=accept_workflow_change)
             _apply(connection, plan)
             change(connection, found, settings)
-            go_on(connection, row, here=here)
+            request_execution(connection, row, here=here)
             return plan
 
 

@@ -84,11 +84,11 @@ def resume(  # noqa: PLR0913  # all but two are options by name
             refuse_while_executed(connection, row, force=force)
             check_sources(connection, row, accept=accept_workflow_change)
             change(connection, found, settings)
-            go_on(connection, row, here=here)
+            request_execution(connection, row, here=here)
             return Resumption(found, row.status, continues=True)
 
 
-def go_on(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:
+def request_execution(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:
     """Ask for the next execution of a run, in the transaction that checked it."""
     if row.cancel_requested_at_ms is not None:
         connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(cancel_requested_at_ms=None))

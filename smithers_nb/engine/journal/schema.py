@@ -265,7 +265,7 @@ workers = sa.Table(
 )
 """Processes that execute notebooks; a row whose heartbeat stands still belongs to a dead one."""
 
-noticed = sa.Table(
+seen_failures = sa.Table(
     "_smithers_nb_noticed",
     metadata,
     _text("store", key=True),

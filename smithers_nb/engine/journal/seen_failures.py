@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from smithers_nb.engine.journal.leases import Worker, host, process_start
-from smithers_nb.engine.journal.schema import noticed
+from smithers_nb.engine.journal.schema import seen_failures
 from smithers_nb.model.timestamps import now_ms
 
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -44,32 +44,34 @@ def notice(connection: sa.Connection, failure: SeenFailure, autopsy_run_id: str)
         Id of its autopsy, and whether it is the caller who has to launch it; somebody else has done that or is about to otherwise.
     """
     mine = {"noticed_by": f"{host()} {os.getpid()} {process_start(os.getpid())}", "noticed_at_ms": now_ms()}
-    insert = _INSERTS[connection.dialect.name](noticed).on_conflict_do_nothing().returning(noticed.c.run_id)
+    insert = _INSERTS[connection.dialect.name](seen_failures).on_conflict_do_nothing().returning(seen_failures.c.run_id)
     if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).first() is not None:
         return autopsy_run_id, True
-    row = connection.execute(sa.select(noticed).where(*_is(failure)).with_for_update()).one()
+    row = connection.execute(sa.select(seen_failures).where(*_is(failure)).with_for_update()).one()
     if row.launched_at_ms is not None or _still_at_it(row):
         return row.autopsy_run_id, False
-    connection.execute(noticed.update().where(*_is(failure)).values(mine))
+    connection.execute(seen_failures.update().where(*_is(failure)).values(mine))
     return row.autopsy_run_id, True
 
 
 def mark_launched(connection: sa.Connection, failure: SeenFailure) -> None:
     """Write that the autopsy of a failure is on its way."""
-    connection.execute(noticed.update().where(*_is(failure)).values(launched_at_ms=now_ms()))
+    connection.execute(seen_failures.update().where(*_is(failure)).values(launched_at_ms=now_ms()))
 
 
 def unlaunched(connection: sa.Connection, store: str) -> list[SeenFailure]:
     """List the failures of a store whose noticer has not launched anything yet."""
-    columns = (noticed.c[name] for name in SeenFailure._fields)
-    query = sa.select(*columns).where(noticed.c.store == store, noticed.c.launched_at_ms.is_(None))
+    columns = (seen_failures.c[name] for name in SeenFailure._fields)
+    query = sa.select(*columns).where(seen_failures.c.store == store, seen_failures.c.launched_at_ms.is_(None))
     return [SeenFailure(*row) for row in connection.execute(query)]
 
 
 def known(connection: sa.Connection, store: str, since_ms: int) -> set[SeenFailure]:
     """List the failures of a store at or after a time that are dealt with."""
-    columns = (noticed.c[name] for name in SeenFailure._fields)
-    query = sa.select(*columns).where(noticed.c.store == store, noticed.c.failed_at_ms >= since_ms, noticed.c.launched_at_ms.is_not(None))
+    columns = (seen_failures.c[name] for name in SeenFailure._fields)
+    query = sa.select(*columns).where(
+        seen_failures.c.store == store, seen_failures.c.failed_at_ms >= since_ms, seen_failures.c.launched_at_ms.is_not(None)
+    )
     return {SeenFailure(*row) for row in connection.execute(query)}
 
 
@@ -80,4 +82,8 @@ def _still_at_it(row: sa.Row[Any]) -> bool:
 
 
 def _is(failure: SeenFailure) -> tuple[sa.ColumnElement[bool], ...]:
-    return noticed.c.store == failure.store, noticed.c.run_id == failure.run_id, noticed.c.failed_at_ms == failure.failed_at_ms
+    return (
+        seen_failures.c.store == failure.store,
+        seen_failures.c.run_id == failure.run_id,
+        seen_failures.c.failed_at_ms == failure.failed_at_ms,
+    )

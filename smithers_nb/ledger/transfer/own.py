@@ -66,7 +66,7 @@ def import_export(connection: sa.Connection, path: Path, problems: Problems) -> 
     for name, group in itertools.groupby(_export_rows(path, problems), key=lambda pair: pair[0]):
         table = _BY_NAME[name]
         rows = [row for _, row in group if row.get("bead_id") is None or row["bead_id"] not in known]
-        written[name] = _bring_back(connection, table, rows, seqs)
+        written[name] = _restore(connection, table, rows, seqs)
     lost = sum(1 for one in problems if "no table" in one.what)
     return Imported(written.get("beads", 0), written.get("bead_events", 0), written.get("bead_lines", 0), lost, tuple(problems))
 
@@ -80,7 +80,7 @@ def _export_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str
             problems.add(f"{path.name}:{number}", f"no table {name!r} in a ledger")
 
 
-def _bring_back(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], seqs: dict[int, int]) -> int:
+def _restore(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], seqs: dict[int, int]) -> int:
     sequence = _SEQUENCES.get(table.name)
     if table is tables.bead_events:
         newest = connection.execute(sa.select(sa.func.coalesce(sa.func.max(tables.bead_events.c.seq), 0))).scalar_one()

@@ -2,7 +2,7 @@
 
 `run_autopsies` gets run ids and gives one row per run, in their order, whatever happened to each. A kernel works in a process of its own;
 what remains for the process that executes it (nbclient, the report) is a third of the work, so one process serves three
-notebooks at once and there are as many processes as that takes (`crew`).
+notebooks at once and there are as many processes as that takes (`pool`).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
         for slots in _assigned(workers):
             process = _WorkerProcess(options, slots)
             processes.append(process)
-            threading.Thread(target=process.work, args=(next_one, done), name="crew", daemon=True).start()
+            threading.Thread(target=process.work, args=(next_one, done), name="pool", daemon=True).start()
         over = 0
         while over < len(processes):
             got = done.get()

@@ -31,7 +31,7 @@ _PEOPLE: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Told:
+class ClosingAnswers:
     """What only a person can say.
 
     Attributes:
@@ -75,7 +75,7 @@ class Closed(Finding):
     markdown: str = ""
 
 
-def close(case: CaseFile, found: Classification, told: Told) -> Closed:
+def close(case: CaseFile, found: Classification, told: ClosingAnswers) -> Closed:
     """Close an incident.
 
     Args:
@@ -131,7 +131,7 @@ def _cause(found: Classification) -> str:
     return f"{found.title}{f': {known}' if known else ''}"
 
 
-def _missing(told: Told, cause: str, docs: tuple[str, ...]) -> Iterable[str]:
+def _missing(told: ClosingAnswers, cause: str, docs: tuple[str, ...]) -> Iterable[str]:
     if not cause:
         yield "the root cause is not said (--cause)"
     if not told.prevention:
@@ -140,13 +140,13 @@ def _missing(told: Told, cause: str, docs: tuple[str, ...]) -> Iterable[str]:
         yield f"nobody said whether {' or '.join(docs) or 'the documentation'} changes (--docs)"
 
 
-def _about_people(told: Told) -> Iterable[str]:
+def _about_people(told: ClosingAnswers) -> Iterable[str]:
     for name, text in (("cause", told.cause), ("prevention", told.prevention)):
         if match := _PEOPLE.search(text):
             yield f"the {name} says {match.group()!r}: name the system and the condition that let it happen, not a person"
 
 
-def _markdown(case: CaseFile, found: Classification, told: Told, gate: str, test: str) -> list[str]:
+def _markdown(case: CaseFile, found: Classification, told: ClosingAnswers, gate: str, test: str) -> list[str]:
     """Write the summary for the notes of a pull request."""
     steps = [step for step in case.log.steps() if step.get("step") != "close"]
     done = [

@@ -12,10 +12,10 @@ from smithers_nb.present.answers import field_of
 from smithers_nb.workflows.notebook.widget_callbacks import resume
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
 
 
-class Told(NamedTuple):
+class DecisionReply(NamedTuple):
     """What came of a form.
 
     Attributes:
@@ -27,37 +27,37 @@ class Told(NamedTuple):
     done: bool
 
 
-def submitted(place: Place, action: str, sent: Callable[[str], str | None]) -> Told:
+def submitted(runs: ServedRuns, action: str, sent: Callable[[str], str | None]) -> DecisionReply:
     """Do what a form asks for; a refusal is part of the answer.
 
     Args:
-        place: Whose journal it is written in.
+        runs: Whose journal it is written in.
         action: `decide` or `answer`.
         sent: Gives a field of the form, None when it was not sent.
     """
     try:
-        return _decided(place, sent) if action == "decide" else _answered(place, sent)
+        return _decided(runs, sent) if action == "decide" else _answered(runs, sent)
     except SmithersNbError as error:
         code = error.code if isinstance(error, ControlRefused) else ""
-        return Told(str(error), error.hint, code in {"ALREADY_DECIDED", "ALREADY_ANSWERED", "REQUEST_CHANGED"})
+        return DecisionReply(str(error), error.hint, code in {"ALREADY_DECIDED", "ALREADY_ANSWERED", "REQUEST_CHANGED"})
 
 
-def _decided(place: Place, sent: Callable[[str], str | None]) -> Told:
+def _decided(runs: ServedRuns, sent: Callable[[str], str | None]) -> DecisionReply:
     choice, iteration = sent("decision"), sent("iteration") or "0"
-    if choice not in {"approve", "deny"} or not iteration.isdecimal() or not place.has_journal:
+    if choice not in {"approve", "deny"} or not iteration.isdecimal() or not runs.has_journal:
         raise ParameterError("the form is not complete: choose Approve or Deny")
     note = (sent("note") or "").strip() or None
     options = {"by": control.login(), "note": note, "iteration": int(iteration), "seen": sent("digest") or None}
-    said = control.decide(place.location, unquote(sent("run") or ""), unquote(sent("node") or ""), approved=choice == "approve", **options)  # type: ignore[arg-type]
-    resume(place.location, said)
-    return Told("Approved." if choice == "approve" else "Denied.", "", done=True)
+    said = control.decide(runs.location, unquote(sent("run") or ""), unquote(sent("node") or ""), approved=choice == "approve", **options)  # type: ignore[arg-type]
+    resume(runs.location, said)
+    return DecisionReply("Approved." if choice == "approve" else "Denied.", "", done=True)
 
 
-def _answered(place: Place, sent: Callable[[str], str | None]) -> Told:
+def _answered(runs: ServedRuns, sent: Callable[[str], str | None]) -> DecisionReply:
     request_id = unquote(sent("request") or "")
-    item = next((item for item in place.pending() if item.request_id == request_id), None)
+    item = next((item for item in runs.pending() if item.request_id == request_id), None)
     # Of a question that is not open any more `answer` says who was first.
     value = None if item is None else field_of(item.answer_schema or {}, item.options).read(sent("value"))
-    said = control.answer(place.location, request_id, value, by=control.login(), seen=sent("digest") or None)
-    resume(place.location, said)
-    return Told("Answered.", "", done=True)
+    said = control.answer(runs.location, request_id, value, by=control.login(), seen=sent("digest") or None)
+    resume(runs.location, said)
+    return DecisionReply("Answered.", "", done=True)

@@ -26,7 +26,7 @@ from smithers_nb.workflows.ledger_store import LedgerStore, work_items
 from smithers_nb.workflows.live import forms
 from smithers_nb.workflows.live.changes import places_of
 from smithers_nb.workflows.live.feed import Part
-from smithers_nb.workflows.live.place import Marker, Place
+from smithers_nb.workflows.live.served_runs import Marker, ServedRuns
 from smithers_nb.workflows.monitor.attention import Need, needs
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ class FleetPage:
     sections: Final = ("inbox", "asks", "work", "counts", "runs")
     title: Final = "Runs"
 
-    def __init__(self, place: Place, key: str) -> None:
-        self._place, self._key = place, key
+    def __init__(self, runs: ServedRuns, key: str) -> None:
+        self._runs, self._key = runs, key
 
     def parts(self) -> list[Part]:
         """List what is rendered: the table and the forms at once, the inbox when it is worked out."""
-        mark = Marker(self._place)
+        mark = Marker(self._runs)
         return [
             Part(self.table, mark, prefix=GROUP),
             Part(self.asks, mark, prefix=forms.PREFIX),
@@ -62,7 +62,7 @@ class FleetPage:
 
     def table(self) -> Mapping[str, Html]:
         """Render every run."""
-        with self._place.open() as source:
+        with self._runs.open() as source:
             rows, now = source.rows(RunRow), now_ms()
         rows = [row._replace(state=run_state(row, now)) for row in rows]
         rows.sort(key=lambda row: (row.started_at or row.created_at or 0, row.run_id))
@@ -73,27 +73,27 @@ class FleetPage:
 
     def asks(self) -> Mapping[str, Html]:
         """Render what can be decided on this page."""
-        return {forms.fragment_id(item): forms.asked(item, self._key, login()) for item in self._place.pending()}
+        return {forms.fragment_id(item): forms.asked(item, self._key, login()) for item in self._runs.pending()}
 
     def inbox(self) -> Mapping[str, Html]:
         """Render what needs a person, as `smithers-nb inbox` lists it."""
         now = now_ms()
-        with self._place.open() as source:
+        with self._runs.open() as source:
             found = [need for need in needs(source, now, since_ms=now - _WEEK_MS, marks=self._marks(source)) if not need.put_aside]
         return {"inbox": _inbox(found)}
 
     def work(self) -> Mapping[str, Html]:
         """Render the work items of the project's ledger; nothing where there are none."""
-        if not self._place.has_journal:
+        if not self._runs.has_journal:
             return {}
-        with LedgerStore(Ledger(self._place.journal())) as store:
+        with LedgerStore(Ledger(self._runs.journal())) as store:
             card = work_items(store)
         return {} if card is None else {"work": h("section", h("h2", "Work items"), card.html)}
 
     def _marks(self, source: Source) -> list[Mark]:
-        if not self._place.has_journal:
+        if not self._runs.has_journal:
             return []
-        with self._place.journal() as journal, journal.reading() as connection:
+        with self._runs.journal() as journal, journal.reading() as connection:
             return marks_of(connection, {source.location, *places_of(source)})
 
 

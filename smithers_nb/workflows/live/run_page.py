@@ -27,7 +27,7 @@ from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.live import forms
 from smithers_nb.workflows.live.feed import Part
-from smithers_nb.workflows.live.place import Marker, Place
+from smithers_nb.workflows.live.served_runs import Marker, ServedRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +44,8 @@ class RunPage:
 
     sections: Final = ("status", "asks", "monitor", "why", "timeline", "nodes", "log")
 
-    def __init__(self, place: Place, run_id: str, key: str) -> None:
-        self._place, self._run_id, self._key = place, run_id, key
+    def __init__(self, runs: ServedRuns, run_id: str, key: str) -> None:
+        self._runs, self._run_id, self._key = runs, run_id, key
         self._events: deque[EventRow] = deque(maxlen=_EVENTS)
         self._last: EventRow | None = None
 
@@ -56,15 +56,15 @@ class RunPage:
 
     def parts(self) -> list[Part]:
         """List what is rendered: the state at once, what has to be worked out when it is."""
-        mark = Marker(self._place)
+        mark = Marker(self._runs)
         return [Part(self.state, mark, prefix=forms.PREFIX), Part(self.findings, mark, every_s=60.0)]
 
     def state(self) -> Mapping[str, Html]:
         """Render how it stands and what it asks."""
-        with self._place.open() as source:
+        with self._runs.open() as source:
             seen = Snapshot(source, self._run_id)
             state, run = run_state(seen.run, now_ms()), seen.run
-            asks = self._place.pending(seen.run_id) if seen.source.kind == "journal" and not is_terminal(run.status) else []
+            asks = self._runs.pending(seen.run_id) if seen.source.kind == "journal" and not is_terminal(run.status) else []
             facts = [run.workflow, f"started {when(run.started_at)}" if run.started_at else "", duration(run.duration_s)]
             word = h("span", state_mark(state), class_=f"snb-state snb-{look(state).tone}")
             last = {(row.node_id, row.iteration, row.attempt): row for row in seen.attempts}
@@ -77,7 +77,7 @@ class RunPage:
 
     def findings(self) -> Mapping[str, Html]:
         """Render why it stands where it stands, and its timeline."""
-        with self._place.open() as source:
+        with self._runs.open() as source:
             seen, now = Snapshot(source, self._run_id), now_ms()
             drawn = timeline(seen.attempts, seen.events, seen.approvals, seen.questions, now=now)
             figure = _drawing(drawn) if drawn.lanes else Html("")
@@ -107,9 +107,9 @@ class RunPage:
         """Read what a stage of the run produced, if it is a run of ours."""
         from smithers_nb.engine.journal.records import Node, read_output
 
-        if not self._place.has_journal:
+        if not self._runs.has_journal:
             return None
-        with self._place.journal() as journal, journal.reading() as connection:
+        with self._runs.journal() as journal, journal.reading() as connection:
             return read_output(connection, Node(self._run_id, node_id))
 
     def _log(self, seen: Snapshot) -> Html:

@@ -30,7 +30,7 @@ from smithers_nb.workflows.live.run_page import RunPage
 from smithers_nb.workflows.live.shell import Document, document, security
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
 
 HOST: Final = "127.0.0.1"
 _FORM_BYTES: Final = 1_000_000
@@ -45,11 +45,11 @@ AnyPage: TypeAlias = RunPage | FleetPage
 
 
 @contextmanager
-def serving(place: Place, on_ready: Callable[[str], object], *, run_id: str | None = None, port: int = 0) -> Iterator[str]:
+def serving(runs: ServedRuns, on_ready: Callable[[str], object], *, run_id: str | None = None, port: int = 0) -> Iterator[str]:
     """Serve live pages as long as the block lasts, in a thread of their own.
 
     Args:
-        place: The runs.
+        runs: The runs.
         on_ready: Told the address, token included.
         run_id: The run whose page the address is of; the page of all runs by default.
         port: The port; any free one by default.
@@ -58,7 +58,7 @@ def serving(place: Place, on_ready: Callable[[str], object], *, run_id: str | No
         OSError: The port is taken.
     """
     sockets = netutil.bind_sockets(port, HOST)
-    site = Site(place, sockets[0].getsockname()[1])
+    site = Site(runs, sockets[0].getsockname()[1])
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
     thread = threading.Thread(target=lambda: asyncio.run(site.serve(sockets, started)), name="live pages", daemon=True)
     thread.start()
@@ -73,10 +73,10 @@ def serving(place: Place, on_ready: Callable[[str], object], *, run_id: str | No
 
 
 class Site:
-    """The pages of one place, each with a feed while somebody looks at it."""
+    """The pages of one store or project, each with a feed while somebody looks at it."""
 
-    def __init__(self, place: Place, port: int) -> None:
-        self.place, self.port = place, port
+    def __init__(self, runs: ServedRuns, port: int) -> None:
+        self.runs, self.port = runs, port
         self.token, self.key = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         self.cookie = f"smithers-nb-{port}"
         self.worker = ThreadPoolExecutor(2, "live pages")
@@ -126,7 +126,7 @@ class Site:
         """
         name = run_id or ""
         if name not in self._feeds:
-            found = FleetPage(self.place, self.key) if run_id is None else await self.off_loop(lambda: self._run_page(run_id))
+            found = FleetPage(self.runs, self.key) if run_id is None else await self.off_loop(lambda: self._run_page(run_id))
             if name not in self._feeds:
                 feed = Feed(found.parts())
                 feed.start()
@@ -145,10 +145,10 @@ class Site:
         return sum(feed.clients for _, feed in self._feeds.values())
 
     def _run_page(self, run_id: str) -> RunPage:
-        with self.place.open() as source:
+        with self.runs.open() as source:
             if run_id not in source.run_ids(run_id):
                 raise RunNotFound(f"no run {run_id!r}")
-        return RunPage(self.place, run_id, self.key)
+        return RunPage(self.runs, run_id, self.key)
 
     async def _let_go(self, is_done: Callable[[Feed], bool]) -> None:
         for name, (_, feed) in list(self._feeds.items()):
@@ -230,7 +230,7 @@ class _Page(_Base):
 
 class _Report(_Base):
     async def get(self, run_id: str) -> None:
-        found = await self.site.off_loop(lambda: static.report(self.site.place, run_id))
+        found = await self.site.off_loop(lambda: static.report(self.site.runs, run_id))
         if found is None:
             self.set_status(404)
             self.finish("nothing is saved yet\n")
@@ -241,7 +241,7 @@ class _Report(_Base):
 
 class _Json(_Base):
     async def get(self, run_id: str) -> None:
-        found = await self.site.off_loop(lambda: static.as_json(self.site.place, run_id))
+        found = await self.site.off_loop(lambda: static.as_json(self.site.runs, run_id))
         self.set_header("Content-Type", "application/json")
         self.finish(found)
 
@@ -288,7 +288,7 @@ class _Form(_Base):
         key = self.get_body_argument("key", "")
         if origin != f"http://{self.request.host}" or not secrets.compare_digest(key.encode("utf-8", "replace"), site.key.encode()):
             raise web.HTTPError(403, reason="Not From This Page")
-        told = await site.off_loop(lambda: submitted(site.place, action, lambda name: self.get_body_argument(name, None, strip=False)))
+        told = await site.off_loop(lambda: submitted(site.runs, action, lambda name: self.get_body_argument(name, None, strip=False)))
         if "application/json" in self.request.headers.get("Accept", ""):
             self.set_header("Content-Type", "application/json")
             self.finish(orjson.dumps(told._asdict()))

@@ -20,23 +20,23 @@ from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.sources.stores.json_text import loads
 
 if TYPE_CHECKING:
-    from smithers_nb.workflows.live.place import Place
+    from smithers_nb.workflows.live.served_runs import ServedRuns
 
 _EVENTS: Final = 30
 
 
-def as_json(place: Place, run_id: str) -> bytes:
+def as_json(runs: ServedRuns, run_id: str) -> bytes:
     """Write a run as JSON: status, nodes, what it asks, the end of its log; secrets redacted.
 
     Raises:
         RunNotFound: There is no such run.
         SourceError: Its store cannot be read.
     """
-    with place.open() as source:
+    with runs.open() as source:
         seen = Snapshot(source, run_id)
         run, tried = seen.run, {(row.node_id, row.iteration, row.attempt): row.error_message for row in seen.attempts}
         events = seen.source.rows(EventRow, run_id, only={"type": AllBut(NOISE_EVENTS)})[-_EVENTS:]
-        asks = place.pending(run_id) if seen.source.kind == "journal" else []
+        asks = runs.pending(run_id) if seen.source.kind == "journal" else []
         found: dict[str, Any] = {
             "runId": run.run_id,
             "workflow": run.workflow,
@@ -69,17 +69,17 @@ def as_json(place: Place, run_id: str) -> bytes:
     return orjson.dumps(redact_value(found), default=str)
 
 
-def report(place: Place, run_id: str) -> str | None:
+def report(runs: ServedRuns, run_id: str) -> str | None:
     """Return the report of a run of ours: what a monitor wrote, else its notebook as far as it got; None when there is neither."""
-    if not place.has_journal:
+    if not runs.has_journal:
         return None
-    with place.journal() as journal, journal.reading() as connection:
+    with runs.journal() as journal, journal.reading() as connection:
         written = read_output(connection, Node(run_id, "report"))
     if written and isinstance(written.get("html"), str):
         return str(written["html"])
     from smithers_nb.present.report.report import write_report
 
-    notebook = notebook_of(place.location, run_id)
+    notebook = notebook_of(runs.location, run_id)
     if not notebook.is_file():
         return None
     with PrivateFolder() as folder:

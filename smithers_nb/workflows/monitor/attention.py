@@ -14,7 +14,7 @@ from smithers_nb.diagnosis.classify.failure_table import failure_rows
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
-from smithers_nb.diagnosis.state.inbox import SESSION_ASKS, Asked, asked_of
+from smithers_nb.diagnosis.state.inbox import SESSION_ASKS, OpenRequest, asked_of
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.rows import OutputRow, RunRow
 from smithers_nb.model.vocabulary import is_terminal
@@ -97,7 +97,7 @@ def _of_active(case: Case) -> Iterator[Need]:
         yield _stuck(case, reason)
 
 
-def _asked(asked: Asked) -> Need:
+def _asked(asked: OpenRequest) -> Need:
     case, blocker = asked.case, asked.blocker
     alone = case.is_parked or is_terminal(case.run.status)
     then = "the run waits, and nothing else of it goes on" if alone else "this part of the run waits; the rest goes on"

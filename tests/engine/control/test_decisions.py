@@ -26,7 +26,7 @@ def test_a_decision_may_stand_alone(runs, location) -> None:
     """Without going on nothing is queued."""
     runs.new()
     runs.gate("r1", "publish")
-    assert decide(location, "r1", approved=False, by="Ann", go_on=False).continues is False
+    assert decide(location, "r1", approved=False, by="Ann", resume=False).continues is False
     assert runs.rows("_smithers_nb_executions") == []
 
 

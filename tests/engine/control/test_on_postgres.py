@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from smithers_nb.engine.control import answer, cancel, decide, frames_of, pending, reset_plan, resume, retry_task, rewind
-from smithers_nb.engine.control.log import glance
+from smithers_nb.engine.control.log import read_log
 from smithers_nb.engine.control.run_state import status_of
 from smithers_nb.engine.location import Location
 from tests.support.history import Runs
@@ -33,6 +33,6 @@ def test_every_operation_works_on_postgres(postgres: str, tmp_path: Path, notebo
     assert status_of(location, "nightly-1") == "paused"
     assert resume(location, "nightly_").run_id == "nightly_2"
     assert cancel(location, "nightly-1").result == "cancelled"
-    seen = glance(runs.journal, "nightly-1")
+    seen = read_log(runs.journal, "nightly-1")
     assert (seen.events[0].type, seen.events[-1].type, seen.status) == ("RunCreated", "RunCancelled", "cancelled")
     runs.journal.close()

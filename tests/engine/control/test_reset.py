@@ -60,7 +60,7 @@ def test_a_decision_made_after_the_target_is_asked_again(runs, location) -> None
     runs.new()
     runs.did("r1", "load")
     runs.gate("r1", "publish")
-    decide(location, "r1", approved=True, by="Ann", go_on=False)
+    decide(location, "r1", approved=True, by="Ann", resume=False)
     runs.failed("r1", "send")
     plan = reset_plan(location, "r1", "load")
     assert [(item.node.node_id, item.withdrawn) for item in plan.items] == [("load", ""), ("publish", "approved by Ann"), ("send", "")]
@@ -75,7 +75,7 @@ def test_a_decision_made_before_the_target_stands(runs, location) -> None:
     """A gate before the target is not asked again."""
     runs.new()
     runs.gate("r1", "publish")
-    decide(location, "r1", approved=True, by="Ann", go_on=False)
+    decide(location, "r1", approved=True, by="Ann", resume=False)
     runs.failed("r1", "send")
     retry_task(location, "r1", "send")
     assert [row.status for row in runs.rows("_smithers_approvals")] == ["approved"]
@@ -108,5 +108,5 @@ def test_what_was_decided_no_longer_waits(runs, location) -> None:
     runs.new()
     runs.did("r1", "a")
     runs.gate("r1", "g")
-    decide(location, "r1", approved=True, by="Ann", go_on=False)
+    decide(location, "r1", approved=True, by="Ann", resume=False)
     assert len(retry_task(location, "r1", "a").items) == 2

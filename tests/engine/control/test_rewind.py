@@ -13,7 +13,7 @@ def test_frames_are_finished_nodes_in_order(runs, location) -> None:
     runs.new()
     runs.did("r1", "b", "a")
     runs.gate("r1", "g")
-    decide(location, "r1", approved=False, by="Ann", go_on=False)
+    decide(location, "r1", approved=False, by="Ann", resume=False)
     runs.failed("r1", "c")
     assert [(frame.number, frame.node.node_id) for frame in frames_of(location, "r1")] == [(1, "b"), (2, "a"), (3, "g")]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.leases import host, process_start
-from smithers_nb.engine.journal.schema import noticed
+from smithers_nb.engine.journal.schema import seen_failures
 from smithers_nb.engine.journal.seen_failures import SeenFailure, known, mark_launched, notice, unlaunched
 
 FAILURE = SeenFailure("smithers.db", "run-1", 1_000)
@@ -34,7 +34,7 @@ def take(journal, failure=FAILURE, run_id="post-failure-1"):
 def noticed_by(journal, who, at=None):
     """Make another process the one that noticed."""
     with journal.writing() as connection:
-        connection.execute(noticed.update().values({"noticed_by": who} | ({} if at is None else {"noticed_at_ms": at})))
+        connection.execute(seen_failures.update().values({"noticed_by": who} | ({} if at is None else {"noticed_at_ms": at})))
 
 
 def test_the_first_is_the_one(journal):
@@ -79,7 +79,7 @@ def test_a_noticer_elsewhere_is_given_time(journal):
     noticed_by(journal, f"elsewhere {os.getpid()}", at=1)
     assert take(journal) == ("post-failure-1", True)
     with journal.reading() as connection:
-        assert connection.execute(sa.select(noticed.c.noticed_by)).scalar() == f"{host()} {os.getpid()} {process_start(os.getpid())}"
+        assert connection.execute(sa.select(seen_failures.c.noticed_by)).scalar() == f"{host()} {os.getpid()} {process_start(os.getpid())}"
 
 
 def _dead_pid() -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from smithers_nb.errors import ControlRefused
 from smithers_nb.workflows.incident.casefile import CaseFile, open_case
-from smithers_nb.workflows.incident.close import Closed, Told, close
+from smithers_nb.workflows.incident.close import Closed, ClosingAnswers, close
 from smithers_nb.workflows.incident.recover import recover
 from tests.support import orchestrator as orchestrator_program
 
@@ -35,13 +35,13 @@ def broken(orchestrator: Orchestrator) -> CaseFile:
 def mended(case: CaseFile, **told: str | bool) -> Closed:
     (case.run.root / CURRICULUM).write_text('{"nodes": [{"id": "N1", "prerequisites": []}]}')
     assert recover(case, case.classify(), agreed_by="me").outcome == "recovered"
-    return close(case, case.classify(), Told(**{"gate": False, **told}))  # type: ignore[arg-type]
+    return close(case, case.classify(), ClosingAnswers(**{"gate": False, **told}))  # type: ignore[arg-type]
 
 
 def test_what_is_not_mended_is_not_closed(broken: CaseFile) -> None:
     """An open failure is refused, and the recovery is named."""
     with pytest.raises(ControlRefused, match="not mended"):
-        close(broken, broken.classify(), Told(gate=False))
+        close(broken, broken.classify(), ClosingAnswers(gate=False))
 
 
 def test_what_nobody_said_keeps_it_open(broken: CaseFile) -> None:
@@ -49,7 +49,7 @@ def test_what_nobody_said_keeps_it_open(broken: CaseFile) -> None:
     done = mended(broken)
     assert done.outcome == "open"
     assert len(done.missing) == 2
-    again = close(broken, broken.classify(), Told(gate=False, **SAID))
+    again = close(broken, broken.classify(), ClosingAnswers(gate=False, **SAID))
     assert again.outcome == "closed"
     assert "the generator checks prerequisites" in again.markdown
     assert "### Timeline (UTC)" in again.markdown

@@ -10,8 +10,8 @@ from smithers_nb.engine.location import Location
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.resources import example_store
 from smithers_nb.workflows.live import static
-from smithers_nb.workflows.live.place import Place
 from smithers_nb.workflows.live.run_page import RunPage
+from smithers_nb.workflows.live.served_runs import ServedRuns
 from smithers_nb.workflows.monitor.report import compose
 from smithers_nb.workflows.monitor.stages import look
 
@@ -22,7 +22,7 @@ def test_a_monitor_shows_health_topics_and_report(tmp_path: Path) -> None:
     gathered, found = look("order-sync-013", example_store(), now=now_ms())
     with Journal.open(location) as journal, journal.writing() as connection:
         records.create_run(connection, records.NewRun("m1", "monitor", "/p/monitor.ipynb", "hash", {}, {}))
-    page = RunPage(Place.of(location), "m1", "key")
+    page = RunPage(ServedRuns.of(location), "m1", "key")
     assert page.findings()["monitor"] == ""
     with Journal.open(location) as journal, journal.writing("m1") as connection:
         records.write_output(connection, Node("m1", "diagnose"), "json", found.as_json())
@@ -32,4 +32,4 @@ def test_a_monitor_shows_health_topics_and_report(tmp_path: Path) -> None:
         assert heading in shown
     assert "failed" in shown
     assert 'src="/run/m1/report"' in shown
-    assert (static.report(Place.of(location), "m1") or "").startswith("<!")
+    assert (static.report(ServedRuns.of(location), "m1") or "").startswith("<!")

@@ -17,7 +17,7 @@ import pytest
 
 from smithers_nb.engine.control import pending
 from smithers_nb.engine.location import Location
-from smithers_nb.workflows.live.place import Place
+from smithers_nb.workflows.live.served_runs import ServedRuns
 from smithers_nb.workflows.live.server import serving
 from tests.support.history import Runs, cell, write_notebook
 
@@ -95,7 +95,7 @@ class Following(threading.Thread):
 def client(runs: Runs) -> Iterator[Client]:
     """A client of a server of these runs."""
     runs.new()
-    with serving(Place.of(runs.location), lambda _: None, run_id="r1") as address:
+    with serving(ServedRuns.of(runs.location), lambda _: None, run_id="r1") as address:
         yield Client(address)
 
 

@@ -124,9 +124,9 @@ class Request:
             for item in pending(self.location, self.run_id):
                 who = acting("bot", "ana")
                 if item.request_id is not None:
-                    answer(self.location, item.request_id, {}, by=who, go_on=False)
+                    answer(self.location, item.request_id, {}, by=who, resume=False)
                 else:
-                    decide(self.location, self.run_id, item.node_id, approved=item.node_id != denied, by=who, go_on=False)
+                    decide(self.location, self.run_id, item.node_id, approved=item.node_id != denied, by=who, resume=False)
         self.reason = outcome.reason.message if outcome.reason else ""
         return outcome.status
 

@@ -1,4 +1,4 @@
-"""What live pages are about: a place that holds runs, and the journal in which people decide, if it has one."""
+"""What live pages are about: a place with runs, and the journal in which people decide, if it has one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class ServedRuns:
     """A place that holds runs.
 
     Attributes:
@@ -31,8 +31,8 @@ class Place:
     source: str
 
     @classmethod
-    def of(cls, location: Location) -> Place:
-        """Return the place of a project with everything in it, or of a database alone when that lies elsewhere."""
+    def of(cls, location: Location) -> ServedRuns:
+        """Return the runs of a project with everything in it, or of a database alone when that lies elsewhere."""
         is_usual = location.file is not None and location.file == Location.of(location.root).file
         return cls(location, str(location.root) if is_usual else location.url)
 
@@ -64,16 +64,16 @@ class Place:
 
 
 class Marker:
-    """Tells whether the stores of a place may have changed; cheap enough to be called several times a second."""
+    """Tells whether the stores may have changed; cheap enough to be called several times a second."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, runs: ServedRuns) -> None:
+        self._runs = runs
         self._stores: list[str] = []
 
     def __call__(self) -> Mark:
         """Describe their files as they are now, also of a store that is not there yet."""
         if not self._stores:
-            with suppress(SmithersNbError, OSError), self._place.open() as source:
+            with suppress(SmithersNbError, OSError), self._runs.open() as source:
                 self._stores = places_of(source)
-        journal = self._place.location.file
+        journal = self._runs.location.file
         return mark_of(dict.fromkeys([*self._stores, *([str(journal)] if journal else [])]))
