@@ -210,12 +210,12 @@ def finished(**stated) -> Callable:
     return happen
 
 
-def ticket(code: str) -> Callable:
+def ticket(code: str, state: str = "blocked") -> Callable:
     def happen(fleet) -> str:
         tickets = TicketLedger(fleet.ledger, f"run-{next(fleet._numbers)}", "smithering/r/integration")
         tickets.create(TicketGraph([Ticket(id="login", title="Login")]))
         tickets.changed(TicketState(ticket_id="login", state="working", attempt=1))
-        tickets.changed(TicketState(ticket_id="login", state="blocked", code=code, detail="npm test is red", attempt=3, on=("api",)))
+        tickets.changed(TicketState(ticket_id="login", state=state, code=code, detail="npm test is red", attempt=3, on=("api",)))
         return tickets.bead("login")
 
     return happen
@@ -341,6 +341,8 @@ TRIGGERS: Final = {
     "verification_infrastructure": (ticket("verification_infrastructure"), "verification_infrastructure", "refinery"),
     "tip_red": (ticket("tip_red"), "tip_red", "refinery"),
     "left_worktree": (ticket("left_worktree"), "left_worktree", "refinery"),
+    "credential_missing": (ticket("credential_missing", "needs-credential"), "credential_missing", "scheduler"),
+    "person_needed": (ticket("person_needed", "waiting-human"), "person_needed", "scheduler"),
     "dependency_failed": (ticket("dependency_failed"), "dependency_failed", "scheduler"),
 }
 """Path to what makes it happen, its code and its source; each trigger gives the bead that fails."""
