@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -37,17 +37,13 @@ class Ledger:
         """
         return cls(Journal.open(where), now)
 
-    @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection whose writes happen together or not at all."""
-        with self.journal.writing() as connection:
-            yield connection
+        return self.journal.writing()
 
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection whose reads are of one moment."""
-        with self.journal.reading() as connection:
-            yield connection
+        return self.journal.reading()
 
     def close(self) -> None:
         """Let go of the database."""

@@ -47,23 +47,15 @@ NEEDS_TEXT: Final = frozenset({"give_back", "reopen"})
 UPWARD: Final = ("tracks", "lands")
 """Links by which a failure is reachable from above: of a member or a merge request, and of the merge request that lands a convoy."""
 
-_WRITTEN: Final = (
-    "status",
-    "updated_at_ms",
-    "status_seq",
-    "closed_at_ms",
-    "failed_at_ms",
-    "reason_json",
-    "assignee",
-    "dispatch_attempts",
-    "last_dispatch_at_ms",
-)
 _THIS: Final = beads.c.bead_id == sa.bindparam("its_id")
-_LINKED: Final = sa.exists().where(bead_links.c.bead_id == beads.c.bead_id, bead_links.c.type.in_(UPWARD)).label("linked")
+_IS_UPWARD: Final = sa.or_(*(bead_links.c.type == kind for kind in UPWARD))  # `in_` would be put together with every execution
+_LINKED: Final = sa.exists().where(bead_links.c.bead_id == beads.c.bead_id, _IS_UPWARD).label("linked")
 # built once: putting a statement together takes SQLAlchemy longer than SQLite takes to execute it
 _LOCK: Final = sa.select(beads, _LINKED).where(_THIS).with_for_update(of=beads)
-_APPEND: Final = bead_events.insert().returning(bead_events.c.seq)
-_WRITE: Final = beads.update().where(_THIS).values({name: sa.bindparam(f"new_{name}") for name in _WRITTEN})
+_STANDS: Final = sa.select(beads.c.bead_id, beads.c.status, beads.c.updated_at_ms, beads.c.reason_json, _LINKED)
+_LOCK_STATUS: Final = _STANDS.where(_THIS).with_for_update(of=beads)
+_APPEND: Final = bead_events.insert()
+_WRITE: Final = beads.update().where(_THIS)  # of the columns that it is given
 
 
 def transition(  # noqa: PLR0913  # all but three are options by name
@@ -99,7 +91,7 @@ def transition(  # noqa: PLR0913  # all but three are options by name
         ControlRefused: The change is not allowed; `code` is `BEAD_OVER` or `BEAD_MOVE`.
         ValueError: A reason is missing, or does not fit its code.
     """
-    row = locked(connection, bead_id)
+    row = _found(connection, _LOCK_STATUS, bead_id)
     if expect is not None and row.status != expect:
         return None
     if row.status in OVER and to in OVER:
@@ -112,8 +104,7 @@ def transition(  # noqa: PLR0913  # all but three are options by name
     event_type = "reopened" if move == "reopen" else "status_changed"
     about = {"old": row.status, "new": to, "agent_id": agent_id, "metadata": dict(more or {}) | _metadata(move, reason)}
     seq = append(connection, bead_id, event_type, actor=actor, at=at, move=move, reason=reason, **about)
-    values = {name: getattr(row, name) for name in _WRITTEN} | _row_values(to, at, seq, move, reason)
-    connection.execute(_WRITE, {"its_id": bead_id, **{f"new_{name}": value for name, value in values.items()}})
+    connection.execute(_WRITE, {"its_id": bead_id, **_row_values(to, at, seq, move, reason)})
     if row.linked:
         if move == "fail":
             _link_causes(connection, bead_id)
@@ -150,8 +141,9 @@ def append(  # noqa: PLR0913  # all but three are options by name
         "flags": reason_flags(text) if move else 0,
         "reason": text or None,
     }
-    seq: int = connection.execute(_APPEND, values).scalar_one()
-    return seq
+    given = {name: value for name, value in values.items() if value is not None}
+    key: Any = connection.execute(_APPEND, given).inserted_primary_key
+    return int(key.seq)
 
 
 def note(  # noqa: PLR0913  # all but four are options by name
@@ -182,7 +174,11 @@ def locked(connection: sa.Connection, bead_id: str) -> Any:
     Raises:
         RunNotFound: There is no such bead.
     """
-    row = connection.execute(_LOCK, {"its_id": bead_id}).first()
+    return _found(connection, _LOCK, bead_id)
+
+
+def _found(connection: sa.Connection, query: sa.Select[Any], bead_id: str) -> Any:
+    row = connection.execute(query, {"its_id": bead_id}).first()
     if row is None:
         raise RunNotFound(f"no bead {bead_id!r} in the ledger", hint="list them with `smithers-nb beads list`")
     return row
@@ -249,7 +245,7 @@ def _link_causes(connection: sa.Connection, bead_id: str) -> None:
     above: set[str] = set()
     level = {bead_id}
     while level:
-        query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id.in_(level), bead_links.c.type.in_(UPWARD))
+        query = sa.select(bead_links.c.depends_on_id).where(bead_links.c.bead_id.in_(level), _IS_UPWARD)
         level = set(connection.execute(query).scalars()) - above - {bead_id}
         above |= level
     for other in sorted(above):

@@ -109,6 +109,8 @@ def median(calls: Sequence[Call], what: Literal["seconds", "cpu"] = "seconds") -
 
 def seconds(value: float) -> str:
     """Write a time for the table."""
+    if value < 0.01:
+        return f"{value * 1000:.2f} ms"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
