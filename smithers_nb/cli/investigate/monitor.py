@@ -86,15 +86,17 @@ def monitor(  # noqa: PLR0913  # one per option of the command
         "provider": provider,
     }
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
+    tell = partial(tell_row, key="monitorRunId")
     here = CommandContext(fmt=ask.fmt)  # the monitor is a run of the project it is started in, wherever its target lives
     if resume:
         from smithers_nb.resources import resource
 
-        return resume_run(here, Path(str(resource(_NOTEBOOK))), pairs=(), parameters_file=None, document=None, yes=False, **options)
+        notebook = Path(str(resource(_NOTEBOOK)))
+        return resume_run(here, notebook, pairs=(), parameters_file=None, document=None, yes=False, report=tell, **options)
     if no_notebook:
         _row_alone(ask, parameters)
         return DONE
-    code = start_notebook(here, _NOTEBOOK, parameters, partial(tell_row, key="monitorRunId"), **options)
+    code = start_notebook(here, _NOTEBOOK, parameters, tell, **options)
     if not no_ui and ask.fmt == "table" and target is not None and sys.stdout.isatty():
         from smithers_nb.workflows.monitor.smithers_program import open_page
 

@@ -31,6 +31,7 @@ from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import ControlRefused
 
 if TYPE_CHECKING:
+    from smithers_nb.cli.run.own_notebooks import Report
     from smithers_nb.engine.control.event_order import Frame
     from smithers_nb.engine.control.reset import ResetItem
     from smithers_nb.engine.location import Location
@@ -75,13 +76,14 @@ def resumed(  # noqa: PLR0913  # the options of two commands
     notebook: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
     serve: bool = False,
+    report: Report | None = None,
     **settings: Any,
 ) -> int:
-    """Resume a run and execute it."""
+    """Resume a run and execute it; `report` prints how it ended, also of a run that is over already."""
     from smithers_nb.engine.control import left_behind
     from smithers_nb.engine.control import resume as resume_run
     from smithers_nb.engine.control.run_state import resolved
-    from smithers_nb.engine.execution.outcome import notebook_of
+    from smithers_nb.engine.execution.outcome import Outcome, notebook_of
 
     refuse_to_serve_detached(detach=detach, serve=serve)
     if accept_workflow_change:
@@ -97,12 +99,15 @@ def resumed(  # noqa: PLR0913  # the options of two commands
         here=not detach,
         settings=settings_of(no_post_failure=no_post_failure, **settings),
     )
+    if not found.continues and report is not None:
+        report(ask, location, Outcome(found.run_id, found.status, notebook_of(location, found.run_id)))
+        return DONE
     if not found.continues:
         print_finding({"run_id": found.run_id, "status": found.status, "reason": None}, ask.fmt, tuple)
         if ask.fmt == "table":
             note(f"run {found.run_id} is {found.status}: there is nothing left to do")
         return DONE
-    return execute(ask, location, found.run_id, detach=detach, no_post_failure=no_post_failure, serve=serve)
+    return execute(ask, location, found.run_id, detach=detach, no_post_failure=no_post_failure, serve=serve, report=report)
 
 
 @command("cancel", run_argument, by_option, database_option, example="smithers-nb cancel nightly-1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,9 @@ from smithers_nb.cli.run_options import (
     yes_option,
 )
 from smithers_nb.errors import ParameterError
+
+if TYPE_CHECKING:
+    from smithers_nb.cli.run.own_notebooks import Report
 
 _SMITHERS = {".tsx", ".ts", ".jsx", ".js"}
 run_options = (
@@ -111,6 +114,7 @@ def resume_run(  # noqa: PLR0913  # the options of `up` that a resume has
     force: bool,
     accept_workflow_change: bool,
     yes: bool,
+    report: Report | None = None,
     **settings: Any,
 ) -> int:
     """Go on with a run of this notebook."""
@@ -130,5 +134,6 @@ def resume_run(  # noqa: PLR0913  # the options of `up` that a resume has
         detach=detach,
         no_post_failure=no_post_failure,
         serve=serve,
+        report=report,
         **settings,
     )

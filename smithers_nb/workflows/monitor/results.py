@@ -196,6 +196,12 @@ class Diagnosis(Shown):
 
         return TOPICS[key](self)
 
+    def left_to_do(self, fix: FixRow | None) -> tuple[Action, ...]:
+        """Return what is recommended after a repair: one that did its work is not to be made a second time."""
+        if fix is None or not fix.resumed or fix.still_needs_human:
+            return self.recommended_actions
+        return tuple(action for action in self.recommended_actions if not action.self_fixable)
+
     @property
     def wants_fix(self) -> bool:
         """Unhealthy, and something safe can be done about it."""

@@ -115,7 +115,7 @@ def output(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = N
 
 def row_of(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = None, written: ArtifactRow | None = None) -> MonitorRow:
     """Put the output row together."""
-    actions = found.recommended_actions
+    actions = found.left_to_do(fixed)
     first = actions[0] if actions else None
     repaired = fixed if fixed and not fixed.new_run_id else None  # a fresh run leaves its target as it was
     return MonitorRow(

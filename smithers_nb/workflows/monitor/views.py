@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.timestamps import span, when
@@ -63,6 +64,7 @@ def _begun(text: str) -> str:
 
 def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Card]]:
     """Lay the topics out in the order of the report; the standing questions and scores are never left out."""
+    found = replace(found, recommended_actions=found.left_to_do(fix))
     listed: list[tuple[str, Card | None]] = [
         ("Where it broke", _where(found) if found.evidence or found.provider_notes else None),
         ("What makes this doubtful", cards.defects_list(found.concerns) if found.concerns else None),

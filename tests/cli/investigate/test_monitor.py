@@ -112,8 +112,33 @@ def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path
     row = output_of(project.location, monitor_id, "output")
     assert (row["fix"]["resumed"], row["fix"]["stateAfter"]) == (True, "succeeded")
     assert (row["state"], row["health"]) == ("failed", "failed")
+    assert not [action for action in row["recommendedActions"] if action["selfFixable"]]
+    assert row["recommendedActionCount"] == len(row["recommendedActions"])
+    again = cli("monitor", "--resume", "--run-id", monitor_id, "--format", "json")
+    assert (again.code, again.json["fix"], again.json["monitorRunId"]) == (0, row["fix"], monitor_id)
     fresh = cli("inspect", row["fix"]["newRunId"], "--format", "json").json["run"]
     assert (fresh["parentRunId"], fresh["status"]) == (failed, "finished")
+
+
+@pytest.mark.slow
+def test_a_monitor_is_resumed_after_its_gate(tmp_path, cli, monkeypatch):
+    """`monitor --resume` goes on with a parked monitor and prints its row; without the run it says what is missing."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(Location.of(tmp_path))
+    check = "from smithers_nb.workflows.notebook.api import stage\nstage('load', lambda: {'api': 1}[name])"
+    project.execute(project.submit(check, parameters={"name": "api"}))
+    failed = project.submit(check, parameters={"name": "legacy"}, post_failure=False)
+    project.execute(failed)
+    assert cli("monitor", failed, "--autofix", "--run-id", "m", "--format", "json").code == 3
+    assert "--resume needs the run" in cli("monitor", "--resume").err
+    still = cli("monitor", "--resume", "--run-id", "m", "--format", "json")
+    assert (still.code, still.json["status"]) == (3, "waiting-approval")
+    assert cli("deny", "m", "--node", "approve-fix", "--note", "not today", "--no-continue").code == 0
+    row = cli("monitor", "--resume", "--run-id", "m", "--format", "json")
+    assert row.code == 0, row.err
+    assert (row.json["monitorRunId"], row.json["fix"]["applied"]) == ("m", False)
+    assert "not today" in row.json["fix"]["summary"]
+    assert [action for action in row.json["recommendedActions"] if action["selfFixable"]]
 
 
 def _is_in(node_id, journal, run_id):
