@@ -7,6 +7,7 @@ a worker that failed is a failed attempt with a reason.
 from __future__ import annotations
 
 import queue
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from smithers_nb.redact import redact
 from smithers_nb.workflows.smithering.building.scheduler import Order, Worked
 from smithers_nb.workflows.smithering.landing.candidates import Candidate
 from smithers_nb.workflows.smithering.landing.evidence import CHALLENGE, PLAN, REVIEW, WORK, Evidence
+from smithers_nb.workflows.smithering.landing.git_trace import WorkerGit
 from smithers_nb.workflows.smithering.landing.guard import guarded
 from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder, WorkRequest, answer_as
 
@@ -151,20 +153,14 @@ class TicketWork:
     def _implement(self, ticket: Ticket, path: Path, attempt: int, feedback: str, evidence: Evidence) -> Worked | None:
         """Let the worker work, and return why that failed; None when it did not."""
         before = guarded(self._trees)
-        work = WorkOrder(ticket=ticket, folder=path, run_id=self._run_id, attempt=attempt, feedback=feedback)
-        done: Any = None
-        problem = ""
-        try:
-            done = self._workforce.implement(work)
-            if not isinstance(done, WorkDone):
-                done, problem = None, f"the worker answered with {type(done).__name__} instead of what it did"
-        except SmithersNbError as error:
-            problem = f"the worker failed: {redact(str(error))}"
-        except Exception as error:  # noqa: BLE001  # a worker is somebody else's program: whatever it raises ends its attempt, not the build
-            problem = f"the worker failed: {type(error).__name__}: {redact(str(error))[:500]}"
-        outside = self._trees.left_behind(before, path, ticket.id)
-        if outside:
-            return Worked("failed", f"while it worked, {redact(outside)}", code="left_worktree")
+        with tempfile.TemporaryDirectory(prefix="smithers-nb-trace-") as traces:
+            trace = Path(traces) / "git.jsonl"
+            done, problem = self._called(
+                WorkOrder(ticket=ticket, folder=path, run_id=self._run_id, attempt=attempt, feedback=feedback, trace=trace)
+            )
+            outside = self._trees.left_behind(before, path, ticket.id, WorkerGit.read(trace))
+        if outside.by_worker:
+            return Worked("failed", f"the worker left its worktree: {redact(outside.by_worker)}", code="left_worktree")
         if done is None:
             return Worked("failed", problem, code="agent_crashed")
         if done.missing_credentials:
@@ -172,8 +168,21 @@ class TicketWork:
         if done.needs_person:
             return Worked("waiting-human", done.needs_person, code="person_needed")
         evidence.write(PLAN, f"# {ticket.title}\n\n{done.plan or done.summary or ticket.instructions}\n")
-        evidence.write(WORK, done.as_json() | {"attempt": attempt})
+        beside = f"while it was worked on, by whomever, and left as it is: {redact(outside.by_anyone)}" if outside.by_anyone else ""
+        evidence.write(WORK, done.as_json() | {"attempt": attempt} | ({"meanwhile": beside} if beside else {}))
         return None
+
+    def _called(self, order: WorkOrder) -> tuple[WorkDone | None, str]:
+        """Call the worker, and return what it says it did, or what went wrong."""
+        try:
+            done: Any = self._workforce.implement(order)
+        except SmithersNbError as error:
+            return None, f"the worker failed: {redact(str(error))}"
+        except Exception as error:  # noqa: BLE001  # a worker is somebody else's program: whatever it raises ends its attempt, not the build
+            return None, f"the worker failed: {type(error).__name__}: {redact(str(error))[:500]}"
+        if isinstance(done, WorkDone):
+            return done, ""
+        return None, f"the worker answered with {type(done).__name__} instead of what it did"
 
     def _reviewed(self, ticket: Ticket, path: Path, commits: dict[str, str], evidence: Evidence) -> None:
         """Ask for a review, by another model family than the builder's where there is one."""

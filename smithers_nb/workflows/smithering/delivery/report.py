@@ -191,6 +191,8 @@ def _failures(work: Work) -> Card:
 def _risks(work: Work, proof: Proof) -> Card:
     lines = [*proof.blocking, *proof.open_points, *proof.known_issues]
     lines += [f"{each.criterion_id}: {each.because}" for each in proof.clauses if each.verdict == "proved" and each.because]
+    worked = [(name, evidence.read(WORK)) for name, evidence in _folders(work)]
+    lines += [f"{name}, {told['meanwhile']}" for name, told in worked if isinstance(told, dict) and told.get("meanwhile")]
     built, reviewed, fixed = work.rows.get("build:result"), work.rows.get("review:synthesis"), work.rows.get("polish")
     if isinstance(built, BuildSummary):
         lines += [f"{name} was not built: {why}" for name, why in built.failed.items()]

@@ -1,8 +1,7 @@
-"""What a worker must leave alone: looked at before it works, compared afterwards, and put back where that loses nothing.
+"""What a worker must leave alone: looked at before it works and compared afterwards.
 
-A deleted file that git still has comes back. So do settings and hooks of the repository, because what a worker leaves there would run at
-the next commit of the repository's owner; what stood there instead is kept aside. Everything else is told and left as it is: it may be the
-owner's own work.
+A change outside of its worktree is the worker's when its own process is known to have made it; a setting that it wrote is put back.
+Anything else may be the work of the repository's owner, or of another worker: it is told without blame, and left as it is.
 """
 
 from __future__ import annotations
@@ -11,21 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from smithers_nb.artifacts import write_whole
 from smithers_nb.workflows.smithering.landing.git import attempt, git
 
 if TYPE_CHECKING:
+    from smithers_nb.workflows.smithering.landing.git_trace import WorkerGit
     from smithers_nb.workflows.smithering.landing.worktrees import Worktrees
 
-_SETTINGS: Final = ("config", "config.worktree", "info/attributes", "hooks/*")
+_CONFIG: Final = "config"
+_OTHER_SETTINGS: Final = ("config.worktree", "info/attributes", "hooks/*")
 _NAMED: Final = 5
-
-
-class Setting(NamedTuple):
-    """A file with settings or a hook: its content and its permissions."""
-
-    content: bytes
-    mode: int
 
 
 class Guarded(NamedTuple):
@@ -35,13 +28,27 @@ class Guarded(NamedTuple):
         base: Commit of the base branch.
         head: What is checked out in the main checkout.
         changes: Its uncommitted changes, file to git's two letters.
-        settings: Settings and hooks of the repository, by their names in its own folder.
+        config: Settings of the repository, each with its values.
+        others: Hooks and further settings, by their names in its own folder: content and permissions.
     """
 
     base: str
     head: str
     changes: Mapping[str, str]
-    settings: Mapping[str, Setting]
+    config: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, tuple[bytes, int]]
+
+
+class Outside(NamedTuple):
+    """What changed outside of a worktree while somebody worked in it, in words.
+
+    Attributes:
+        by_worker: What its own process did; empty when nothing is known to be.
+        by_anyone: What anyone may have done, and was left as it is.
+    """
+
+    by_worker: str = ""
+    by_anyone: str = ""
 
 
 def guarded(trees: Worktrees) -> Guarded:
@@ -51,52 +58,68 @@ def guarded(trees: Worktrees) -> Guarded:
         attempt(trees.repo, "rev-parse", f"refs/heads/{trees.base_branch}").output,
         attempt(trees.repo, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD").output,
         {entry[3:]: entry[:2] for entry in listed if entry},
-        dict(_settings(trees.common)),
+        _config(trees),
+        dict(_others(trees.common)),
     )
 
 
-def changed_outside(trees: Worktrees, before: Guarded) -> str:
-    """Return what was changed outside of the worktrees since a moment, in words, with what was put back; empty when nothing was."""
+def changed_outside(trees: Worktrees, before: Guarded, did: WorkerGit) -> Outside:
+    """Return what was changed outside of the worktrees since a moment; settings that the worker's own commands wrote are put back."""
     after = guarded(trees)
-    told = [_files(trees.repo, before, after)]
+    in_checkout = did.changed_checkout(trees.repo)
+    moved = after.base != before.base and (in_checkout or did.moved(trees.base_branch))
+    told = [(in_checkout or moved, _files(before, after))]  # git counts the files of a branch that was moved under its checkout as changed
     if after.base != before.base:
-        told.append(f"the base branch {trees.base_branch} was moved")
+        told.append((moved, f"the base branch {trees.base_branch} was moved"))
     if after.head != before.head and after.base == before.base:
-        told.append("the main checkout was switched to something else")
-    if after.settings != before.settings:
-        told.append(_put_back(trees, before.settings, after.settings))
-    return "; ".join(filter(None, told))
+        told.append((in_checkout, "the main checkout was switched to something else"))
+    changed = {name for name, _ in before.config.items() ^ after.config.items()}
+    set_by_it = did.set(changed)
+    told.append((True, _put_back(trees, before, set_by_it)))
+    others = sorted((changed - set(set_by_it)) | {name for name, _ in before.others.items() ^ after.others.items()})
+    if others:
+        told.append((False, f"settings or hooks of the repository changed: {_list(others)}"))
+    return Outside(*("; ".join(text for its, text in told if text and its == blamed) for blamed in (True, False)))
 
 
-def _files(repo: Path, before: Guarded, after: Guarded) -> str:
-    """Tell which files of the main checkout changed; one that was as it is committed and is gone is brought back."""
+def _files(before: Guarded, after: Guarded) -> str:
+    """Tell which files of the main checkout changed, and how one that is gone comes back."""
     changed = sorted({name for name, _ in before.changes.items() ^ after.changes.items()})
     if not changed:
         return ""
-    gone = [name for name in changed if "D" in after.changes.get(name, "") and name not in before.changes]
-    back = bool(gone) and after.head == before.head and attempt(repo, "checkout", "--quiet", "HEAD", "--", *gone).code == 0
-    listed = ", ".join(f"{name} (deleted, brought back)" if back and name in gone else name for name in changed[:_NAMED])
-    more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
-    return f"files of the main checkout changed: {listed}{more}"
+    gone = {name for name in changed if "D" in after.changes.get(name, "") and name not in before.changes}
+    shown = [f"{name} (deleted; `git checkout HEAD -- {name}` brings it back)" if name in gone else name for name in changed]
+    return f"files of the main checkout changed: {_list(shown)}"
 
 
-def _settings(common: Path) -> Iterator[tuple[str, Setting]]:
-    for pattern in _SETTINGS:
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _config(trees: Worktrees) -> dict[str, tuple[str, ...]]:
+    values: dict[str, tuple[str, ...]] = {}
+    for entry in attempt(trees.repo, "config", "--file", str(trees.common / _CONFIG), "--null", "--list").output.split("\0"):
+        name, _, value = entry.partition("\n")
+        if name:
+            values[name] = (*values.get(name, ()), value)
+    return values
+
+
+def _others(common: Path) -> Iterator[tuple[str, tuple[bytes, int]]]:
+    for pattern in _OTHER_SETTINGS:
         for file in sorted(common.glob(pattern)):
             if file.is_file():
-                yield file.relative_to(common).as_posix(), Setting(file.read_bytes(), file.stat().st_mode)
+                yield file.relative_to(common).as_posix(), (file.read_bytes(), file.stat().st_mode)
 
 
-def _put_back(trees: Worktrees, before: Mapping[str, Setting], after: Mapping[str, Setting]) -> str:
-    names = sorted({name for name, _ in before.items() ^ after.items()})
-    aside = trees.common / "smithering" / trees.folder.name / "left"
+def _put_back(trees: Worktrees, before: Guarded, names: list[str]) -> str:
+    """Give the settings that a worker wrote their old values, and no other."""
+    if not names:
+        return ""
+    config = ("config", "--file", str(trees.common / _CONFIG))
     for name in names:
-        file = trees.common / name
-        if name in after:
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            file.replace(aside / name)
-            (aside / name).chmod(0o600)  # kept to be read, not to be run
-        if name in before:
-            write_whole(file, before[name].content)
-            file.chmod(before[name].mode & 0o777)
-    return f"settings or hooks of the repository changed: {', '.join(names)} (put back; what a worker left is in {aside})"
+        attempt(trees.repo, *config, "--unset-all", name)
+        for value in before.config.get(name, ()):
+            git(trees.repo, *config, "--add", name, value)
+    return f"settings of the repository changed: {_list(names)} (put back)"

@@ -10,12 +10,15 @@ import shutil
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smithers_nb.artifacts import safe_name
 from smithers_nb.errors import GitFailed, SmitheringError
 from smithers_nb.workflows.smithering.landing.git import attempt, commit_of, common_folder, exclude, git, is_clean
-from smithers_nb.workflows.smithering.landing.guard import Guarded, changed_outside
+from smithers_nb.workflows.smithering.landing.guard import Guarded, Outside, changed_outside
+
+if TYPE_CHECKING:
+    from smithers_nb.workflows.smithering.landing.git_trace import WorkerGit
 
 OURS: Final = ("/.smithers_nb/", "/artifacts/")
 """Folders of a project that hold what we write about it; git ignores them in a clone that is built in."""
@@ -168,12 +171,13 @@ class Worktrees:
                 git(self.repo, "update-ref", "-d", reference)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def left_behind(self, before: Guarded, path: Path, ticket_id: str) -> str:
-        """Return what a worker changed outside its worktree since a moment, in words; empty when nothing."""
-        outside = changed_outside(self, before)
-        if not self._is_ours(path, self.branch(ticket_id)):
-            return "; ".join(filter(None, (f"its worktree is not on the branch {self.branch(ticket_id)} any more", outside)))
-        return outside
+    def left_behind(self, before: Guarded, path: Path, ticket_id: str, did: WorkerGit) -> Outside:
+        """Return what changed outside of a worker's worktree since a moment, and that its worktree was cut off."""
+        outside = changed_outside(self, before, did)
+        if self._is_ours(path, self.branch(ticket_id)):
+            return outside
+        cut_off = f"its worktree is not on the branch {self.branch(ticket_id)} any more"
+        return outside._replace(by_worker="; ".join(filter(None, (cut_off, outside.by_worker))))
 
     def _is_linked(self, path: Path) -> bool:
         """Return whether a folder is a worktree of this repository."""

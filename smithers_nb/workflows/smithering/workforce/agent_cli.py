@@ -25,6 +25,7 @@ from smithers_nb.agents.providers.limited_process import Ended, run_bounded
 from smithers_nb.agents.providers.settings import CommandSettings, command_settings
 from smithers_nb.errors import ParameterError, SmitheringError
 from smithers_nb.redact import redact, redact_value
+from smithers_nb.workflows.smithering.landing.git_trace import VARIABLE
 from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder, WorkRequest, schema_of
 
 if TYPE_CHECKING:
@@ -99,20 +100,21 @@ class AgentCli:
             "context": redact_value(order.context),
             "answerSchema": schema_of(WorkDone),
         }
-        given = self._call(order.ticket.id, "", document, order.folder)
+        given = self._call(order.ticket.id, "", document, order.folder, order.trace)
         known = {key: value for key, value in given.items() if key in schema_of(WorkDone)["properties"]}
         try:
             return WorkDone.read(redact_value(known))
         except ValueError as error:
             raise SmitheringError(f"{order.ticket.id}: the agent's account of its work is unusable: {error}") from None
 
-    def _call(self, what: str, family: str, document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def _call(self, what: str, family: str, document: dict[str, Any], folder: Path, trace: Path | None = None) -> dict[str, Any]:
         if not self._budget.take():
             raise SmitheringError(f"{what}: the run's budget of {self._budget.limit} calls of agents is used up", hint=_SPENT)
         settings = self._commands.get(family) or next(iter(self._commands.values()))
         given = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        environment = {**settings.environment, **({VARIABLE: str(trace)} if trace else {})}
         try:
-            ended = run_bounded(settings.words, given, folder, settings.environment, settings.timeout_s)
+            ended = run_bounded(settings.words, given, folder, environment, settings.timeout_s)
         except OSError as error:
             raise SmitheringError(f"{what}: the agent could not be started: {error.strerror}", hint="look at CODING_AGENT_CMD") from error
         return _answer_of(what, ended)

@@ -61,6 +61,7 @@ class WorkOrder:
         attempt: Which attempt this is, from 1.
         feedback: Why the attempt before did not land; empty the first time.
         context: What is known already, as JSON; without secrets.
+        trace: File in which git writes down what the worker's process has it do; None when nobody reads it.
     """
 
     ticket: Ticket
@@ -69,6 +70,7 @@ class WorkOrder:
     attempt: int = 1
     feedback: str = ""
     context: dict[str, Any] = field(default_factory=dict)
+    trace: Path | None = None
 
 
 class WorkDone(Finding):

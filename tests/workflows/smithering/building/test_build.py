@@ -22,8 +22,8 @@ def evidence(repo, name, run="run-1"):
     return repo.parent / "artifacts/smithering/build" / run / name
 
 
-def row(repo, name, file):
-    return json.loads((evidence(repo, name) / file).read_text())
+def row(repo, name, file, run="run-1"):
+    return json.loads((evidence(repo, name, run) / file).read_text())
 
 
 def state(result, name):
@@ -221,10 +221,6 @@ def test_what_the_verification_leaves_behind_never_helps(repo):
     assert result.landed == {}
 
 
-def delete_main(order):
-    (order.folder.parents[3] / "README.md").unlink()
-
-
 def commit_secret(order):
     (order.folder / "key.py").write_text(f"KEY = '{TOKEN}'\n")
 
@@ -236,7 +232,6 @@ def crash(_):
 @pytest.mark.parametrize(
     ("deed", "said", "code"),
     [
-        (delete_main, "files of the main checkout changed: README.md", "left_worktree"),
         (lambda order: (order.folder / ".git").unlink(), "not on the branch", "left_worktree"),
         (lambda order: (order.folder / "link").symlink_to("/etc/passwd"), "link to a place outside", "shipped_without_commit"),
         (commit_secret, "looks like a secret was committed in key.py", "shipped_without_commit"),
@@ -245,7 +240,7 @@ def crash(_):
     ],
 )
 def test_an_overstepping_worker_lands_nothing(repo, deed, said, code):
-    """Deleting files of the main checkout, cutting the worktree off, links out, secrets and crashes end in a clear reason."""
+    """Cutting the worktree off, links out, secrets and crashes end in a clear reason."""
     result = built(repo, [ticket("a", command="true"), ticket("b")], Hands({"a": deed}), policy=Policy(attempts=1))
     assert said in result.failed["a"]
     assert state(result, "a").code == code
@@ -254,7 +249,7 @@ def test_an_overstepping_worker_lands_nothing(repo, deed, said, code):
 
 
 def test_submodules_and_hooks_of_a_worker_do_nothing(repo, tmp_path, in_git):
-    """A committed submodule is refused, and a hook that a worker leaves in the repository is noticed and does not run."""
+    """A committed submodule is refused, and a hook that is left in the repository meanwhile is told and does not run."""
     from tests.workflows.smithering.conftest import made_repo
 
     other = made_repo(tmp_path / "other")
@@ -273,7 +268,8 @@ def test_submodules_and_hooks_of_a_worker_do_nothing(repo, tmp_path, in_git):
     result = built(repo, [ticket("a", command="true")], Hands({"a": submodule}), policy=Policy(attempts=1))
     assert re.search("submodule|settings", result.failed["a"])
     result = built(repo, [ticket("b")], Hands({"b": hook}), policy=Policy(attempts=1), run_id="run-2")
-    assert "settings or hooks of the repository changed" in result.failed["b"]
+    assert result.failed == {}
+    assert "hooks/post-checkout" in row(repo, "b", "work.json", "run-2")["meanwhile"]
     assert not (tmp_path / "ran").exists()
 
 

@@ -1,11 +1,14 @@
 """Branches and worktrees of one run: nothing is lost in them, and nothing outside of them changes unseen."""
 
+import os
 import shutil
+import subprocess
 
 import pytest
 
 from smithers_nb.errors import SmitheringError
 from smithers_nb.workflows.smithering.landing.git import exclude
+from smithers_nb.workflows.smithering.landing.git_trace import VARIABLE, WorkerGit
 from smithers_nb.workflows.smithering.landing.guard import guarded
 from smithers_nb.workflows.smithering.landing.worktrees import Worktrees
 
@@ -132,59 +135,70 @@ def test_a_conflict_leaves_both_sides_in_the_worktree(trees, in_git):
     assert trees.bring_up_to_date(path, trees.tip()) == []
 
 
-def escape(how, trees, path, in_git):
-    if how == "base":
-        in_git(path, "branch", "--force", "elsewhere", "main")
-        in_git(path, "update-ref", "refs/heads/main", commit(in_git, path))
-    if how == "deleted":
-        (trees.repo / "README.md").unlink()
-    if how == "hook":
-        (trees.repo / ".git/hooks").mkdir(exist_ok=True)
-        (trees.repo / ".git/hooks/post-checkout").write_text("#!/bin/sh\nrm -rf ~\n")
-    if how == "settings":
-        in_git(path, "config", "filter.x.smudge", "rm -rf ~")
-    if how == "branch":
-        in_git(path, "switch", "--quiet", "--create", "mine")
+ESCAPES = {
+    "none": "true",
+    "base": "git branch --quiet --force elsewhere main && git update-ref refs/heads/main HEAD",
+    "fetch": "git fetch --quiet --update-head-ok . HEAD:main",
+    "commit": "git -C ../../../.. commit --quiet --allow-empty --message stray",
+    "files": "git -C ../../../.. rm --quiet README.md",
+    "settings": "git config filter.x.smudge 'rm -rf ~'",
+    "remote": "git remote add other /nowhere",
+    "branch": "git switch --quiet --create mine",
+    "deleted": "rm ../../../../README.md",
+    "hook": "mkdir -p ../../../../.git/hooks && echo 'rm -rf ~' > ../../../../.git/hooks/post-checkout",
+}
+SAID = {
+    "base": "the base branch main was moved",
+    "fetch": "the base branch main was moved",
+    "commit": "the base branch main was moved",
+    "files": "README.md (deleted; `git checkout HEAD -- README.md` brings it back)",
+    "settings": "settings of the repository changed: filter.x.smudge (put back)",
+    "remote": "remote.other.url",
+    "branch": "not on the branch",
+    "deleted": "README.md (deleted; `git checkout HEAD -- README.md` brings it back)",
+    "hook": "settings or hooks of the repository changed: hooks/post-checkout",
+}
 
 
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ("none", ""),
-        ("deleted", "files of the main checkout changed: README.md"),
-        ("base", "README.md|base branch|new.txt"),
-        ("hook", "settings or hooks"),
-        ("settings", "settings or hooks"),
-        ("branch", "not on the branch"),
-    ],
-)
-def test_what_is_done_outside_the_worktree_is_noticed(trees, in_git, how, said):
-    """Files of the main checkout, the base branch, hooks and settings are watched; work in the worktree is not reported."""
-    import re
+def run(command, folder, trace=None):
+    """Run a command line with an identity of its own; with a trace, as a worker's process."""
+    who = {f"GIT_{role}_{part}": "eve@example.org" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    env = {**os.environ, **who, **({VARIABLE: str(trace)} if trace else {})}
+    subprocess.run(["/bin/sh", "-c", command], cwd=folder, env=env, check=True, capture_output=True)
 
+
+@pytest.mark.parametrize("how", ESCAPES)
+def test_what_a_workers_git_does_outside_is_the_workers(trees, in_git, tmp_path, how):
+    """Git commands of its own process are its doing; what they did not do is told without blame; work in the worktree is neither."""
     path = trees.open("a", trees.tip())
-    before = guarded(trees)
+    before, config = guarded(trees), (trees.common / "config").read_bytes()
     commit(in_git, path, "fine.txt")
-    escape(how, trees, path, in_git)
-    found = trees.left_behind(before, path, "a")
-    assert re.search(said, found)
-    assert bool(found) == (how != "none")
+    run(ESCAPES[how], path, tmp_path / "trace")
+    found = trees.left_behind(before, path, "a", WorkerGit.read(tmp_path / "trace"))
+    unknown = how in {"deleted", "hook"}
+    assert SAID.get(how, "") in (found.by_anyone if unknown else found.by_worker)
+    assert (bool(found.by_worker), bool(found.by_anyone)) == (not unknown and how != "none", unknown)
+    assert how not in {"settings", "remote"} or guarded(trees).config == before.config
+    assert how in {"settings", "remote"} or (trees.common / "config").read_bytes() == config
 
 
-def test_what_would_run_later_is_put_back_and_nothing_is_lost(trees, in_git):
-    """Hooks and settings are as before, what a worker left there is kept aside, a deleted file is back, the owner's edits stay."""
+def test_what_a_person_does_meanwhile_is_nobodys_fault_and_stays(trees, in_git, tmp_path):
+    """A person's commit, settings, hook and deleted file are told without blame and kept, beside a setting of the worker's own."""
     path = trees.open("a", trees.tip())
     before = guarded(trees)
-    config = (trees.common / "config").read_bytes()
-    for how in ("deleted", "hook", "settings"):
-        escape(how, trees, path, in_git)
-    (trees.repo / "notes.txt").write_text("mine\n")
-    found = trees.left_behind(before, path, "a")
-    assert "README.md (deleted, brought back)" in found
-    assert (trees.common / "config").read_bytes() == config
-    assert not (trees.common / "hooks/post-checkout").exists()
-    assert "rm -rf" in (trees.common / "smithering/run-1/left/hooks/post-checkout").read_text()
-    assert in_git(trees.repo, "status", "--porcelain") == "?? notes.txt"
+    for command in ("git status", "git config user.name Worker", "git log main", "git commit --quiet --allow-empty --message fine"):
+        run(command, path, tmp_path / "trace")
+    mine = commit(in_git, trees.repo, "mine.txt")
+    in_git(trees.repo, "config", "alias.st", "status")
+    for how in ("deleted", "hook"):
+        run(ESCAPES[how], path)
+    found = trees.left_behind(before, path, "a", WorkerGit.read(tmp_path / "trace"))
+    assert found.by_worker == "settings of the repository changed: user.name (put back)"
+    assert all(word in found.by_anyone for word in ("base branch main", "README.md", "alias.st", "hooks/post-checkout"))
+    assert in_git(trees.repo, "rev-parse", "main") == mine
+    assert in_git(trees.repo, "config", "alias.st") == "status"
+    assert (trees.common / "hooks/post-checkout").exists()
+    assert not (trees.repo / "README.md").exists()
 
 
 def test_a_missing_base_branch_is_told(repo):
