@@ -38,7 +38,7 @@ class Failure(Finding):
     iteration: int = 0
     attempt: int | None = described("its last attempt that failed", default=None)
     at: int | None = described("when, epoch milliseconds", default=None)
-    kind: str = described("where it was found: `attempt`, `run`, `denied`, `masked-cancel`, `agent-event`, `task-event`, `none`")
+    kind: str = described("where it was found: `attempt`, `run`, `denied`, `interrupted`, `masked-cancel`, `agent-event`, …, `none`")
     chain: tuple[Link, ...] = described("errors from the outermost that says something to the innermost cause", default=())
     details: dict[str, object] = described("what else the error says: statusCode, path, errno, responseBody, …", default_factory=dict)
     attempts: int = described("attempts of the node that failed, reset ones included", default=0)

@@ -164,7 +164,7 @@ def notebook_progress() -> Iterator[Callable[[int, int, str], None]]:
 def verdict_page(row: Verdict) -> Iterable[str]:
     """Lay out a verdict."""
     sheet = Sheet()
-    sheet.headline("failed", row.target_run_id)
+    sheet.headline("interrupted" if row.rule == "interrupted" else "failed", row.target_run_id)
     sheet.blank()
     sheet.prose("Class", f"{row.failure_class}, confidence {row.confidence} (rule {row.rule})")
     sheet.prose("Root cause", row.root_cause)

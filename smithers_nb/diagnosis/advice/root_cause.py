@@ -16,6 +16,7 @@ from smithers_nb.diagnosis.failure.excerpt import abridged, quoting, telling, te
 from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
 from smithers_nb.redact import redact
 from smithers_nb.sources.urls import without_secrets
 
@@ -108,6 +109,8 @@ def _what_happened(failure: Failure, quote: str) -> str:
         return _denial(failure)
     if failure.kind == "none":
         return _unexplained(failure)
+    if failure.kind == INTERRUPTED:
+        return _interrupted(failure)
     words = _error_words(failure, quote)
     if failure.node_id is None:
         return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
@@ -117,6 +120,11 @@ def _what_happened(failure: Failure, quote: str) -> str:
 def _unexplained(failure: Failure) -> str:
     where = f" Task {failure.node_id} is marked failed." if failure.node_id else ""
     return f"Run {failure.run_id} failed, but the store holds no error that says why.{where}"
+
+
+def _interrupted(failure: Failure) -> str:
+    name = f" ({failure.chain[0].name})" if failure.chain and failure.chain[0].name else ""
+    return f"{_subject(failure)} did not come to its end: it was interrupted{name}. The file does not tell a person from a time limit"
 
 
 def _named_by_key(failure: Failure) -> str:
@@ -183,7 +191,7 @@ def _place(failure: Failure) -> Iterator[str]:
     told = [f"{words} {value}" for at, (words, value) in enumerate(facts) if not any(value in other for _, other in facts[:at])]
     frame = own_frame(failure.chain)
     if frame:
-        told.append(f"{'thrown' if failure.code != 'TASK_TIMEOUT' else 'it was'} at {frame.place}")
+        told.append(f"{'it was' if failure.code == 'TASK_TIMEOUT' or failure.kind == INTERRUPTED else 'thrown'} at {frame.place}")
     if told and failure.kind != "denied":
         yield _capital(", ".join(told))
     yield from _printed(failure, said)

@@ -18,6 +18,7 @@ from smithers_nb.diagnosis.failure.error_chain import is_group, is_wrapper
 from smithers_nb.diagnosis.failure.excerpt import quoting, telling, telling_line
 from smithers_nb.diagnosis.failure.naming import name_of
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
 from smithers_nb.model import timestamps
 from smithers_nb.model.verdict import Advice, Classification, Failure
 from smithers_nb.redact import short_line
@@ -76,6 +77,11 @@ def advise(  # noqa: PLR0913  # all but three are options by name
         detail, lines = f"{detail} {_of_the_edit(case, lines)}", [case.cli.accepting_change(command) for command in lines]
     where = commands_folder(snapshot) if lines else None
     return Advice(suggestion=chosen, detail=f"{detail} {where}" if where else detail, commands=tuple(dict.fromkeys(lines)))
+
+
+def after_a_stop(engine: EngineCommands) -> str:
+    """Say how every cell of a notebook is run that did not come to its end."""
+    return f"To have every cell run, run the notebook again. {engine.continues}"
 
 
 def owner_in(snapshot: Snapshot, failure: Failure) -> tuple[str, int] | None:
@@ -153,6 +159,9 @@ def _choose(case: _Case, classification: Classification) -> Suggestion:
 
 
 def _retry(case: _Case) -> tuple[str, list[str]]:
+    if case.failure.kind == INTERRUPTED:
+        detail = "If a time limit stopped it, raise the limit, or give what the cell waits for one of its own."
+        return f"{detail} {after_a_stop(case.engine)}", [case.engine.fresh_run(None, None)]
     if case.owner is None or case.preview is None:
         return "The failure looks transient; continue the run.", [case.resume]
     if not case.engine.replays:

@@ -19,6 +19,7 @@ from smithers_nb.diagnosis.failure.error_chain import is_group
 from smithers_nb.diagnosis.failure.excerpt import shortened
 from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 from smithers_nb.diagnosis.failure.stack import TRACEBACK, python_exception, reads_environment
+from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
 from smithers_nb.model.verdict import Classification, Failure, Hypothesis, Link
 from smithers_nb.model.vocabulary import SESSION_TURN
 
@@ -142,6 +143,15 @@ _DENIED: Final = Classification(
 )
 
 
+_INTERRUPTED: Final = Classification(
+    failure_class="unknown",
+    confidence="medium",
+    rule="interrupted",
+    reason="an interrupt says nothing about whose fault it is",
+    suggestion="retry",
+)
+
+
 def classify_message(
     message: str,
     code: str | None = None,
@@ -171,6 +181,8 @@ def classify(failure: Failure) -> Classification:
     """
     if failure.kind == "denied":
         return _DENIED
+    if failure.kind == INTERRUPTED:
+        return _INTERRUPTED
     if _was_stopped(failure):
         return replace(_STOPPED, reason=f"a person had asked for a {failure.details['stopRequested']}, which ends what is under way")
     if failure.task_kind == SESSION_TURN and (refused := provider_error(failure.message, _status_of(failure))):

@@ -18,6 +18,7 @@ from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, 
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, what_did_not_start
 from smithers_nb.diagnosis.failure.signature import signature
+from smithers_nb.diagnosis.failure.stopped import stopped, stopped_cell
 from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.model.verdict import Evidence, Failure, Link
 from smithers_nb.model.vocabulary import SESSION_TURN
@@ -118,6 +119,8 @@ def denial(approval: ApprovalRow) -> Failure:
 
 
 def _find(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
+    if (cell := stopped_cell(snapshot)) is not None:
+        return stopped(snapshot, cell)
     run_error = parse_error(snapshot.run.error if snapshot.run.status in {"failed", "cancelled", "running"} else None)
     failed = _failed_nodes(snapshot)
     if blamed := _blamed_node(snapshot, failed):

@@ -74,7 +74,9 @@ def _finished(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
 
 def _interrupted(snapshot: Snapshot, told: dict[str, Any]) -> Iterator[str]:
     noted = next((f" ({attempt.error_name})" for attempt in _attempts(snapshot, [told["cell"]]) if attempt.error_name), "")
-    yield f"Somebody interrupted {_subject(snapshot, told['cell'])}{noted}: it was stopped, which is no fault of the code."
+    subject = f"C{_subject(snapshot, told['cell'])[1:]}"
+    by_whom = " The file does not tell a person from a time limit." if told.get("batch") else ""
+    yield f"{subject} did not come to its end: it was interrupted{noted}, which is no error of its code.{by_whom}"
     if told.get("wentOn"):
         yield "Later cells were run after it."
     yield _never_ran(told)
@@ -98,7 +100,8 @@ def _doubts(told: dict[str, Any]) -> Iterator[str]:
     if told.get("reason") == "printed-error":
         yield "It was only printed, so the notebook went on as if nothing had happened."
     elif told.get("wentOn") and not told.get("batch"):
-        yield "Later cells were run after it; nothing says whether the error was expected."
+        asks = "" if told.get("reason") == "interrupt" else "; nothing says whether the error was expected"
+        yield f"Later cells were run after it{asks}."
 
 
 def _never_ran(told: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from smithers_nb.model.rows import AttemptRow, EventRow, NodeRow, OutputRow, Run
 from smithers_nb.model.vocabulary import event_category
 from smithers_nb.sources.notebooks.cascade import undefined_name
 from smithers_nb.sources.notebooks.document import Cell, Document
-from smithers_nb.sources.notebooks.errors import error_of, has_error
+from smithers_nb.sources.notebooks.errors import error_of, has_error, thrown
 from smithers_nb.sources.notebooks.producers import Producer, ended_at, producer_of, run_times, started_at, workflow_name
 from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
 from smithers_nb.sources.notebooks.streams import failed_unnoticed
@@ -125,7 +125,7 @@ def _step(cell: Cell, document: Document, outcome: Outcome, *, whole: bool = Tru
     if decides and whole and error and has_error(cell):
         error = error_of(cell)
     if decides and outcome.state == "failed" and error is None:
-        error = _unsaid(outcome.reason, started, ended)
+        error = {**_unsaid(outcome.reason, started, ended), **_where_stopped(cell, outcome)}
     if decides and whole and error:
         error = {**error, **_unnoticed(cell, document)}
     after = outcome.cell.node_id if outcome.cell is not None and state == "failed" and not decides else None
@@ -157,6 +157,12 @@ def _unsaid(reason: str, started: int | None, ended: int | None) -> dict[str, An
     name, code, words = _SAID.get(reason, _SAID["no-error-recorded"])
     after = f" after {(ended - started) / 1000:.0f} s" if started is not None and ended is not None else ""
     return {"name": name, "code": code, "message": words.format(after=after)}
+
+
+def _where_stopped(cell: Cell, outcome: Outcome) -> dict[str, Any]:
+    """Keep the traceback of the interrupt that a time limit caused: it shows what the cell was waiting for."""
+    stack = thrown(cell).get("stack") if outcome.reason == "timeout" and cell.errors else None
+    return {"stack": stack} if stack else {}
 
 
 def _label(cell: Cell) -> str:

@@ -174,12 +174,16 @@ def _unanswered(cell: Cell) -> bool:
 
 
 def _stopped(document: Document, cell: Cell) -> Outcome:
+    if _timed_out(cell):
+        return _failed(document, "timeout", cell, None)
+    return Outcome("interrupted", "interrupt", cell, thrown(cell), never_ran=_unrun(document))
+
+
+def _timed_out(cell: Cell) -> bool:
     """Distinguish a time limit, after which nbclient waits for no reply, from Ctrl-C: after it the cell took no whole number of seconds."""
     took = cell.papermill.get("duration")
     on_time = not isinstance(took, float) or took % 1 <= _A_LIMIT_LATE
-    if _IDLE in cell.execution and _REPLY not in cell.execution and on_time:
-        return _failed(document, "timeout", cell, None)
-    return Outcome("interrupted", "interrupt", cell, thrown(cell), never_ran=_unrun(document))
+    return _IDLE in cell.execution and _REPLY not in cell.execution and on_time
 
 
 def _by_errors(document: Document) -> Outcome | None:
@@ -208,6 +212,8 @@ def _by_errors(document: Document) -> Outcome | None:
         return replace(_failed(document, "error", chosen, records[chosen.index], others), expected=expected)
     if stops:
         last = stops[-1]
+        if last.papermill and _timed_out(last) and not _went_on(document, last):
+            return _failed(document, "timeout", last, None)
         return Outcome(
             "interrupted",
             "interrupt",

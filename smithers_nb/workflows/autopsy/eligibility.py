@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from smithers_nb.diagnosis.failure.stopped import stopped_cell
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.errors import RunNotFailed
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
@@ -19,7 +20,7 @@ def refuse_unless_failed(snapshot: Snapshot, now: int) -> None:
 
     Args:
         snapshot: The run. One that the engine filed as cancelled although it failed is let through, and so is one of a status
-            that nobody knows but with an error on it.
+            that nobody knows but with an error on it, and the record of a notebook in which a cell was stopped.
         now: Epoch milliseconds, to say what state it is in.
 
     Raises:
@@ -28,6 +29,8 @@ def refuse_unless_failed(snapshot: Snapshot, now: int) -> None:
     run = snapshot.run
     unheard_of = run.status not in _KNOWN and not is_suspended(run.status)
     if run.status == "failed" or (run.status == "cancelled" and _is_masked(snapshot)) or (unheard_of and run.error):
+        return
+    if stopped_cell(snapshot) is not None:
         return
     state = run_state(run, now)
     shown = state if state == run.status else f"{run.status} ({state})"

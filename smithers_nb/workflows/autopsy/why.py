@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smithers_nb.diagnosis.advice.root_cause import root_cause
-from smithers_nb.diagnosis.advice.suggest import advise, owner_in
+from smithers_nb.diagnosis.advice.suggest import advise, after_a_stop, owner_in
 from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.reset_preview import reset_preview
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.root_failure import find_failure, without_echoes
+from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
 from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
@@ -72,6 +73,7 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
         known = replace(known, **_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
     elif engine_of(snapshot).is_record:
         known = replace(known, summary=ending(snapshot), evidence=cells_as_evidence(snapshot), advice=_run_again(snapshot))
+        known = replace(known, failure_class="unknown" if run.status == INTERRUPTED else None)
     return replace(known, problems=tuple(f"{problem.where}: {problem.what}" for problem in snapshot.problems))
 
 
@@ -125,8 +127,7 @@ def _run_again(snapshot: Snapshot) -> Advice | None:
     if snapshot.run.status == "finished":
         return None
     engine = engine_of(snapshot)
-    detail = f"To have every cell run, run the notebook again. {engine.continues}"
-    return Advice(suggestion="retry", detail=detail, commands=(engine.fresh_run(None, None),))
+    return Advice(suggestion="retry", detail=after_a_stop(engine), commands=(engine.fresh_run(None, None),))
 
 
 def _preview(snapshot: Snapshot, failure: Failure) -> ResetPreview | None:

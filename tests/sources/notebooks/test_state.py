@@ -60,6 +60,15 @@ def test_ctrl_c_without_a_reply_is_told_by_the_time():
     assert outcome(code("wait()", 1, STOP, papermill=on_time, execution=late), after, **run_block()).reason == "timeout"
 
 
+def test_the_last_cell_may_be_the_one_that_ran_into_its_time_limit():
+    """Nothing was left out after it, and nbclient waited for no reply all the same."""
+    late = {key: value for key, value in TIMES.items() if key != "shell.execute_reply"}
+    noted = by_papermill(duration=10.009)["papermill"]
+    first = code("x = 1", 1, **by_papermill())
+    assert outcome(first, code("wait()", 2, STOP, papermill=noted, execution=late), **run_block()).reason == "timeout"
+    assert outcome(first, code("wait()", 2, STOP, **by_papermill()), **run_block()).state == "interrupted"
+
+
 def test_what_databricks_skipped_was_not_run_after_an_error():
     """`Command skipped` is an output, but no sign that the run went on; `Cancelled` is a stop by somebody."""
 
