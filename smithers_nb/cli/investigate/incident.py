@@ -113,6 +113,7 @@ def triage(  # noqa: PLR0913  # its options
 
     given = {"commands": _whole(commands), "artifacts": str(artifacts.absolute()), **options}
     case = open_case(run, **given)
+    case.require_program()
     location = location_of(ask, database)
     given |= {"run": str(case.run.root), "apply": apply_, "given": _values(pairs) or None}
     values = {name: value for name, value in given.items() if value is not None}
@@ -190,7 +191,7 @@ def _confirm(plan: Plan, found: Classification) -> None:
 def plan_page(plan: Plan, found: Classification) -> Iterable[str]:
     """Lay out a recovery that nobody has taken yet."""
     sheet = Sheet()
-    sheet.headline(_state_of(found), plan.run_id, f"signature {plan.signature}" if plan.signature else "")
+    sheet.headline(found.state, plan.run_id, f"signature {plan.signature}" if plan.signature else "")
     sheet.blank()
     sheet.prose("What", found.summary)
     sheet.prose("Plan", plan.summary)
@@ -357,7 +358,7 @@ def _standard_input() -> str:
 def classification_page(found: Classification) -> Iterable[str]:
     """Lay out a classification."""
     sheet = Sheet()
-    sheet.headline(_state_of(found), found.run_id or found.profile, f"signature {found.signature}" if found.signature else "")
+    sheet.headline(found.state, found.run_id or found.profile, f"signature {found.signature}" if found.signature else "")
     sheet.blank()
     sheet.prose("What", found.summary)
     sheet.prose("Rule", f"{found.rule}, confidence {found.confidence}")
@@ -372,10 +373,6 @@ def classification_page(found: Classification) -> Iterable[str]:
     sheet.prose("Escalate", *(f"{item.id}: {item.title}: {item.because}" for item in found.escalation))
     sheet.prose("Note", *found.problems)
     return sheet.lines
-
-
-def _state_of(found: Classification) -> str:
-    return "finished" if found.rule == "none" else "resolved" if found.resolved else "failed"
 
 
 _COMMANDS: tuple[Any, ...] = (triage, classify, recover, escalate, verify, close, lint)

@@ -20,7 +20,7 @@ from smithers_nb.sources.rundir.commands import read_commands
 from smithers_nb.sources.rundir.directory import RunDirectory
 from smithers_nb.workflows.incident.archive import Archive, read_archive, write_archive
 from smithers_nb.workflows.incident.profile import Profile, find_profile, load_profile
-from smithers_nb.workflows.incident.runner import Runner, StepLog
+from smithers_nb.workflows.incident.runner import Runner, StepLog, lacking_program
 from smithers_nb.workflows.incident.signatures.classify import classify
 
 if TYPE_CHECKING:
@@ -88,6 +88,16 @@ class CaseFile:
         """Return what runs the orchestrator's commands on this run."""
         changed = {**self.changes, **(changes or {})}
         return Runner(self.profile, self.run_id, self.log, self.run.root, values or {}, changed, program=self.program, folder=self.workdir)
+
+    def require_program(self) -> None:
+        """Refuse a run whose orchestrator is not here, before a command that cannot start is taken for a failure of the run.
+
+        Raises:
+            ParameterError: It is not here, or its script is not in the folder that commands run in.
+        """
+        if lacking := lacking_program(self.program or self.profile.program.argv, self.workdir):
+            hint = "give --program 'WORDS' or --workdir FOLDER; `incident classify RUN --commands FILE` needs neither"
+            raise ParameterError(f"the orchestrator of profile {self.profile.name} is not here: {lacking}", hint=hint)
 
     def commands(self) -> tuple[CommandRecord, ...]:
         """Return what was run on it: what others recorded, then our own steps that are commands."""

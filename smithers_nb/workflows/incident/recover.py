@@ -121,7 +121,7 @@ def recover(case: CaseFile, found: Classification, values: Mapping[str, str] | N
 
     Raises:
         ControlRefused: `NO_RECOVERY`, the profile has none for this signature.
-        ParameterError: A value is missing or does not look like what it is for; nothing was done.
+        ParameterError: A value is missing or does not look like what it is for, or the orchestrator is not here; nothing was done.
         ArtifactsNotWritten: The copy could not be made; nothing was done.
     """
     recovery = case.profile.recovery.get(found.signature or "")
@@ -131,6 +131,7 @@ def recover(case: CaseFile, found: Classification, values: Mapping[str, str] | N
             f"profile {case.profile.name} has no recovery for {found.signature or found.rule}", code="NO_RECOVERY", hint=hint
         )
     plan_recovery(case, found, values)
+    case.require_program()
     case.snapshot()
     case.log.append("recover", decision="approved", because=f"agreed by {agreed_by}: {found.signature} {found.subcause or ''}".strip())
     going = Going(case, found, values or {})
@@ -149,10 +150,10 @@ def _judged(going: Going, taken: tuple[TakenStep, ...]) -> Recovered:
     now = classify(case.profile, RunDirectory(case.run.root)) if going.fresh else case.classify()
     ended = taken[-1].outcome if taken else "failed"
     outcome: Literal["recovered", "waiting", "failed", "surfaced"]
-    if ended == "done":
-        outcome = "recovered" if now.signature is None or now.resolved else "failed"
-    elif ended == "waiting":
+    if ended == "waiting":
         outcome = "waiting"
+    elif ended == "done" and (now.signature is None or now.resolved):
+        outcome = "recovered"
     else:
         another = now.rule not in {"none", going.found.rule} and (now.signature, now.subcause) != (
             going.found.signature,

@@ -103,3 +103,10 @@ class Classification(Finding):
     escalate: bool = False
     escalation: tuple[Escalated, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> Literal["finished", "resolved", "unclear", "failed"]:
+        """The one word for it; `unclear` when nothing is known but files that show no failure."""
+        if self.rule == "none":
+            return "unclear" if self.confidence == "low" else "finished"
+        return "resolved" if self.resolved else "failed"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.incident.profile import Profile
 
 _SYSTEM_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_INTERPRETER: Final = re.compile(r"(?:python[\d.]*|node|bash|sh)")
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")
 _GUESSABLE: Final = 6
 _KEPT: Final = 200_000
@@ -205,6 +207,16 @@ class Runner:
             return clean
         half = _KEPT // 2
         return f"{clean[:half]}\n… [{len(clean) - _KEPT:,} characters left out] …\n{clean[-half:]}"
+
+
+def lacking_program(argv: Sequence[str], folder: Path) -> str:
+    """Say what of a program is not here: itself, or the script that an interpreter is given; empty when it can start."""
+    program, *words = argv
+    if shutil.which(folder / program if "/" in program else program) is None:
+        return f"{program} is not on PATH" if "/" not in program else f"there is no program {program}"
+    script = next((word for word in words if not word.startswith("-")), "")
+    named = _INTERPRETER.fullmatch(Path(program).name) and not {"-m", "-c", "-e"} & set(words)
+    return f"there is no {script} in {folder}" if named and script and not (folder / script).exists() else ""
 
 
 def iso_now() -> str:

@@ -27,7 +27,7 @@ _LETTERS: Final = 34
 
 def classification_card(found: Classification) -> Card:
     """Describe what the failure is, on what evidence, and what to do."""
-    state = "finished" if found.rule == "none" or found.resolved else "failed"
+    state = "finished" if found.resolved else found.state
     facts = {
         "signature": found.signature or "",
         "subcause": found.subcause or "",

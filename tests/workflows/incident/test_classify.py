@@ -145,6 +145,34 @@ def test_a_stale_run_after_a_failure_that_is_not_the_last_word(case: Callable[[s
     assert classify(profile, RunDirectory(run), commands[:1]).signature == "C"
 
 
+@pytest.mark.parametrize(("at", "signature"), [("2020-01-01T00:00:00Z", "D"), ("2099-01-01T00:00:00Z", "S")])
+def test_a_recovery_hides_no_failure_from_before_the_edit(case: Callable[[str], Any], profile: Profile, at: str, signature: str) -> None:
+    """A `run` that failed before the edit and never passed is still what is wrong; one after it was a try, and the run is current again."""
+    key = failed("run", "r", exit=7, at=at, stderr="[config_error] OPENAI_API_KEY is required for AGENT_PROVIDER=remote_llm.\n")
+    commands = (key, CommandRecord(n=2, argv=(*PROGRAM, "iterate", "r"), env={}, exit=0))
+    found = classify(profile, RunDirectory(case("S2_stale_recovered").run), commands)
+    assert (found.signature, found.resolved) == (signature, signature == "S")
+
+
+def test_a_later_failure_that_is_over_hides_no_open_one(profile: Profile) -> None:
+    """The validation passes again, and the `run` that lacks a key has not passed since: it is what is wrong."""
+    key = failed("run", "r", exit=7, stderr="[config_error] OPENAI_API_KEY is required for AGENT_PROVIDER=remote_llm.\n")
+    broken = failed("validate", "r", n=2, stdout="  ERR  Circular dependency detected\n")
+    found = classify(profile, commands=(key, broken, CommandRecord(n=3, argv=(*PROGRAM, "validate", "r"), env={}, exit=0)))
+    assert (found.signature, found.resolved) == ("D", False)
+
+
+def test_files_without_commands_do_not_say_that_nothing_failed(case: Callable[[str], Any], profile: Profile) -> None:
+    """A command that fails may leave no trace, so without the commands it is unclear, and the record is asked for."""
+    run, commands, _ = case("D_openai_key_missing")
+    found = open_target(str(run)).classify()
+    assert (found.signature, found.state) == (None, "unclear")
+    assert "--commands" in found.summary
+    assert open_target(str(run), commands=commands).classify().signature == "D"
+    passed = CommandRecord(n=1, argv=(*PROGRAM, "status", "r"), env={}, exit=0)
+    assert classify(profile, RunDirectory(run), (passed,)).state == "finished"
+
+
 def test_files_alone_tell(case: Callable[[str], Any], profile: Profile) -> None:
     """Without recorded commands a broken run.json, a failing report and an unfilled spec are seen, with medium confidence."""
     names = {"F4_metadata_invalid_json": "F", "B_validation_dag_cycle": "B", "A_stage_conflict": "A", "S_stale_curriculum_edited": "S"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from smithers_nb.cli import main
 from smithers_nb.engine import control
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers.foreground import run_here
@@ -21,7 +22,7 @@ from smithers_nb.sources.rundir.directory import RunDirectory
 from smithers_nb.workflows.incident.archive import difference, extract, read_archive, write_archive
 from smithers_nb.workflows.incident.casefile import open_case
 from smithers_nb.workflows.incident.profile import load_profile
-from smithers_nb.workflows.incident.runner import Runner, StepLog
+from smithers_nb.workflows.incident.runner import Runner, StepLog, lacking_program
 from smithers_nb.workflows.incident.triage import mend, triage
 from smithers_nb.workflows.incident.views import flow_chart
 
@@ -233,3 +234,21 @@ def test_the_program_is_a_command_line(orchestrator: Orchestrator) -> None:
     """`--program` is split into words like a shell does it, and then no shell sees them."""
     case = open_case(orchestrator.run, program=orchestrator.program)
     assert case.runner().command("status") == (*shlex.split(orchestrator.program), "status", orchestrator.run.name)
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "python3 scripts/nothing.py", "python3 -S scripts/nothing.py"])
+def test_without_the_orchestrator_nothing_is_run(
+    orchestrator: Orchestrator, tmp_path: Path, program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine that has only the run's directory, triage says what is not here instead of taking that for the run's failure."""
+    assert main(["incident", "triage", str(orchestrator.run), "--program", program]) == 4
+    said = capsys.readouterr().err
+    assert "is not here" in said
+    assert "--program" in said
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_programs_that_can_start(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    """A module, an interpreter with options and a script that is there are taken as they are."""
+    able = [orchestrator.program, f"{sys.executable} -m smithers_nb", "sh -c true", shlex.quote(sys.executable)]
+    assert [lacking_program(shlex.split(program), tmp_path) for program in able] == [""] * 4

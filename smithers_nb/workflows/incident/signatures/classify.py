@@ -1,7 +1,8 @@
 """Which failure of the runbook this is, from what was run and what the run left behind.
 
-Of several failures the open one decides; then a run that fell back to an earlier stage; then the last failure, which is over. The others
-stay listed, because two faults at once surface one after the other: after each fix, classify again.
+Of several failures the last open one decides; then a run that fell back to an earlier stage; then the last failure, which is over. A run
+that has recovered from its fall hides no failure from before the edit behind it. The others stay listed, because two faults at once surface
+one after the other: after each fix, classify again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.model.finding import with_texts
+from smithers_nb.model.timestamps import epoch_ms
 from smithers_nb.redact import redact_value
 from smithers_nb.workflows.incident.results import Classification, Evidence, Fault
 from smithers_nb.workflows.incident.signatures.escalation import escalations
@@ -92,18 +94,44 @@ def classify(
 
 
 def _decide(state: RunState, failures: Sequence[_Failure]) -> _Decided:
-    known = next((failure for failure in reversed(failures) if failure.match.signature), None)
+    known = _last_known(failures, state)
     if known and known.command is state.commands[-1]:
         return _Decided(known.match, known.command)
     fell = match_fallback(state)
     explained = known is not None and _explains_fallback(known.match, state.profile)
     if fell and fell.signature and not explained and not _is_open(failures, state):
-        return _Decided(fell)
+        older = known is not None and state.fallback is not None and state.fallback.recovered and _is_older_than_the_edit(known, state)
+        return _Decided(known.match, known.command) if known and older else _Decided(fell)
     if known and not (_is_open(failures, state) and _is_over(_Decided(known.match, known.command), state)):
         return _Decided(known.match, known.command)
     if failures:
         return _Decided(failures[-1].match, failures[-1].command)
-    return _Decided(match_state(state) or (fell if fell and fell.signature else Match(NOTHING)))
+    return _Decided(match_state(state) or (fell if fell and fell.signature else _nothing(state)))
+
+
+def _nothing(state: RunState) -> Match:
+    """Find nothing; unsure when the files are all that is known, because a command may fail without a trace in them."""
+    told = state.commands or state.profile.capture
+    return Match(NOTHING, confidence="high" if told else "low")
+
+
+def _last_known(failures: Sequence[_Failure], state: RunState) -> _Failure | None:
+    """Return the last failure with a signature that is not over; where all are over, the last of them."""
+    known = [failure for failure in failures if failure.match.signature]
+    still = [failure for failure in known if not _is_over(_Decided(failure.match, failure.command), state)]
+    return next(reversed(still or known), None)
+
+
+def _is_older_than_the_edit(failure: _Failure, state: RunState) -> bool:
+    """Whether a failure that is not over ended before the files were edited that stages are made from: what it failed on was there before.
+
+    A command that failed after the edit was one try to make the run current; when another way did, it is not what was wrong.
+    """
+    command = failure.command
+    began, edited = epoch_ms(command.at), state.edited_ns
+    if began is None or edited is None or _is_over(_Decided(failure.match, command), state):
+        return False
+    return began + (command.duration or 0) * 1000 < edited // 1_000_000
 
 
 def _is_open(failures: Sequence[_Failure], state: RunState) -> bool:
@@ -157,7 +185,15 @@ def _words(match: Match, profile: Profile, *, failed: bool) -> tuple[str, str, s
             "",
             "read the evidence; if it is a new kind, add a rule for it to the profile",
         )
-    return ("A command failed", "", "") if failed else ("Nothing failed", "", "")
+    if failed:
+        return "A command failed", "", ""
+    if match.confidence == "low":
+        return (
+            "Nothing in the files shows a failure",
+            "",
+            "give what was run on it with --commands: a failed command may leave no trace",
+        )
+    return "Nothing failed", "", ""
 
 
 def _summary(title: str, why: str, advice: str, cause: Cause | None, *, resolved: bool) -> str:

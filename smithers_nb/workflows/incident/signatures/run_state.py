@@ -113,6 +113,12 @@ class RunState:
         return self._recorded_fallback() or self._printed_fallback() or self._fallback_of_files()
 
     @cached_property
+    def edited_ns(self) -> int | None:
+        """When the files that stages are made from were last changed, nanoseconds since the epoch; None when none of them is there."""
+        names = {name for rule in self.profile.stages.reached for name in (rule.sound, rule.exists) if name}
+        return max((time for time in map(self.mtime_ns, names) if time is not None), default=None)
+
+    @cached_property
     def report_verdict(self) -> str:
         """Verdict of the validator's report, when no input is newer than the report; else empty."""
         report = self.profile.report
