@@ -26,6 +26,7 @@ SmithersNbError            hint, exit_code
 ├── ReportError            a report could not be written
 ├── SmitheringError        work that is built from tickets cannot begin or go on
 │   ├── TicketsRefused     the tickets are no graph of work; says which and why
+│   ├── BudgetSpent        a run has made as many calls of agents as it may
 │   └── GitFailed          git refused or took too long; `command` and `output` are its own
 └── ArtifactsNotWritten    what a run made could not be put where it should go
 ```
@@ -278,6 +279,10 @@ class SmitheringError(SmithersNbError):
 
 class TicketsRefused(SmitheringError):
     """Tickets are no graph of work: an id is wrong or used twice, a dependency is missing, or they wait for each other."""
+
+
+class BudgetSpent(SmitheringError):
+    """A run has made as many calls of agents as it may; its hint says how it gets more."""
 
 
 class GitFailed(SmitheringError):

@@ -233,6 +233,9 @@ PATHS: Final[dict[str, Path]] = {
         0, "credential_missing", "scheduler", "Stopped for want of a credential: {message}", {"message": str}, {"evidence": str}
     ),
     "person_needed": Path(0, "person_needed", "scheduler", "Stopped until a person acts: {message}", {"message": str}, {"evidence": str}),
+    "budget_spent": Path(
+        0, "budget_spent", "scheduler", "Stopped because the run's budget is spent: {message}", {"message": str}, {"evidence": str}
+    ),
     "dependency_failed": Path(0, "dependency_failed", "scheduler", "Depends on {ticket}, which has not landed", {"ticket": str}),
     "order_failed": Path(
         0, "order_failed", "scheduler", "Order {order} failed: {error}", {"order": str, "error": str}, {}, ("order.failed",)

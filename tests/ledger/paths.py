@@ -343,6 +343,7 @@ TRIGGERS: Final = {
     "left_worktree": (ticket("left_worktree"), "left_worktree", "refinery"),
     "credential_missing": (ticket("credential_missing", "needs-credential"), "credential_missing", "scheduler"),
     "person_needed": (ticket("person_needed", "waiting-human"), "person_needed", "scheduler"),
+    "budget_spent": (ticket("budget_spent", "waiting-human"), "budget_spent", "scheduler"),
     "dependency_failed": (ticket("dependency_failed"), "dependency_failed", "scheduler"),
 }
 """Path to what makes it happen, its code and its source; each trigger gives the bead that fails."""

@@ -24,6 +24,7 @@ _ADVICE: Final = {
     "agent_crashed": "The worker itself failed: run it by hand in a folder of its own.",
     "verification_infrastructure": f"The machine failed, not the code: mend it, then {_AGAIN}",
     "credential_missing": f"Give it what it names, then {_AGAIN}",
+    "budget_spent": f"Allow more calls of agents as the message says, then {_AGAIN}",
     "person_needed": f"Do or decide what it asks for, then {_AGAIN}",
     "tip_red": f"A ticket of its own in a new run can mend what is red; if the machine made it red, mend that, then {_AGAIN}",
 }

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from smithers_nb.errors import GitFailed, SmitheringError, SmithersNbError
+from smithers_nb.errors import BudgetSpent, GitFailed, SmitheringError, SmithersNbError
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.redact import redact
 from smithers_nb.workflows.smithering.building.scheduler import Order, Worked
@@ -104,7 +104,8 @@ class TicketWork:
         """Make one attempt.
 
         Returns:
-            Its result, whose value is a `Made`. A worker that fails or oversteps has failed; git that fails is no fault of the worker.
+            Its result, whose value is a `Made`. A worker that fails or oversteps has failed; git that fails, or a budget that leaves nobody
+            to work, is no fault of the worker.
         """
         evidence = self._evidence_of(order.ticket.id)
         with self._checkout() as checkout:
@@ -112,6 +113,8 @@ class TicketWork:
                 return self._again(order, evidence) if order.again else self._attempt(order, evidence, checkout)
             except GitFailed as error:
                 return Worked("infra", str(error))
+            except BudgetSpent as error:
+                return Worked("waiting-human", f"{error}; {error.hint}", code="budget_spent")
 
     def _attempt(self, order: Order, evidence: Evidence, checkout: str) -> Worked:
         ticket = order.ticket
@@ -176,6 +179,8 @@ class TicketWork:
         """Call the worker, and return what it says it did, or what went wrong."""
         try:
             done: Any = self._workforce.implement(order)
+        except BudgetSpent:
+            raise
         except SmithersNbError as error:
             return None, f"the worker failed: {redact(str(error))}"
         except Exception as error:  # noqa: BLE001  # a worker is somebody else's program: whatever it raises ends its attempt, not the build
@@ -208,6 +213,8 @@ class TicketWork:
                 self._workforce, kind, WorkRequest(stage=stage, instructions=words, context=context, folder=path, family=family)
             )
         except SmitheringError as error:
+            if kind is Challenge and isinstance(error, BudgetSpent):
+                raise  # a review is advice; what nobody could challenge waits
             told = kind(reasons=f"nobody answered: {redact(str(error))}")
         return told.as_json() | {"model": family or self._workforce.name} | commits
 

@@ -12,7 +12,9 @@ from smithers_nb.ledger import Ledger, queries
 from smithers_nb.workflows.smithering.building.build import read_index
 from smithers_nb.workflows.smithering.landing.evidence import missing
 from smithers_nb.workflows.smithering.landing.queue import Policy
+from smithers_nb.workflows.smithering.workforce.agent_cli import AgentCli
 from smithers_nb.workflows.smithering.workforce.base import WorkDone
+from smithers_nb.workflows.smithering.workforce.budget import Budget
 from tests.workflows.smithering.hands import Hands, built, ticket, write_own_file, writes
 
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -386,6 +388,26 @@ def test_a_worker_that_cannot_go_on_says_what_it_lacks(repo, tmp_path):
     assert [why.code for why in whys] == ["credential_missing", "person_needed"]
     assert ("MAP_KEY" in whys[0].message, "choose a colour" in whys[1].message) == (True, True)
     assert hands.attempts("a") == [1]
+
+
+def test_a_spent_budget_costs_no_attempt(repo, tmp_path):
+    """Tickets that no agent may be called for wait for a person, with the file that allows more; with that the same run goes on."""
+    agent = tmp_path / "agent"
+    does = "".join(f'*implement:{name}*) touch {name}.txt; echo \'{{"summary": "done"}}\';; ' for name in "abc")
+    agent.write_text(f"#!/bin/sh\ncase $(cat) in {does} *) echo '{{\"approved\": true}}';; esac\n")
+    agent.chmod(0o755)
+    budget = Budget(1, tmp_path / "spent")
+    workers = AgentCli.from_environment({"CODING_AGENT_CMD": str(agent), "PATH": "/usr/bin:/bin"}, timeout_s=60, budget=budget)
+    tickets = [ticket("a"), ticket("b", safety=True), ticket("c", "b")]
+    with Journal.open(Location.of(f"sqlite:///{tmp_path / 'journal.db'}")) as journal:
+        ledger = Ledger(journal)
+        result = built(repo, tickets, workers, policy=Policy(attempts=1), ledger=ledger, parallel=1)
+        assert [each.state for each in result.tickets] == ["landed", "waiting-human", "blocked-by-dep"]
+        assert state(result, "b").code == "budget_spent"
+        assert str(budget.raised) in result.failed["b"]
+        assert "agent_crashed" not in kinds(repo, "b")
+        budget.raised.write_text("20\n")
+        assert built(repo, tickets, workers, policy=Policy(attempts=1), ledger=ledger, parallel=1).failed == {}
 
 
 def test_a_ticket_that_lands_after_all_is_no_failure_any_more(repo, tmp_path):
