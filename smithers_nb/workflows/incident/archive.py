@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from smithers_nb.sources.rundir.directory import Entry, RunDirectory
 
 _CHUNK: Final = 1 << 20
+_TICK_NS: Final = 50_000_000
+"""Longer than two changes of a file may be apart and have the same time."""
+_verified: dict[Path, tuple[tuple[int, ...], Archive]] = {}
+"""What this process has verified, with what would show that the file is another one by now."""
 
 
 class ArchivedFile(Finding):
@@ -87,10 +92,12 @@ def write_archive(run: RunDirectory, file: Path) -> Archive:
             out.flush()
             os.fsync(out.fileno())
         archive = Archive(file=file.name, sha256=hashing.hexdigest(), files=files)
+        stamp = _stamp(part)
         if problem := difference(part, archive):
             raise ArtifactsNotWritten(f"the copy of {run.root} is not what was read: {problem}", hint="check the disk, then try again")
         write_whole(file.with_suffix(".json"), json.dumps(archive.as_json()).encode(), private=True)
         part.replace(file)
+        _remember(file, archive, stamp)
     except OSError as error:
         raise ArtifactsNotWritten(f"{run.root} could not be copied: {error.strerror}", hint=f"make room in {file.parent}") from error
     finally:
@@ -100,12 +107,29 @@ def write_archive(run: RunDirectory, file: Path) -> Archive:
 
 
 def read_archive(file: Path) -> Archive | None:
-    """Read an archive and verify it; None when there is none or it is not what its manifest says."""
+    """Read an archive and verify it, once per process; None when there is none or it is not what its manifest says."""
     try:
         archive = Archive.read(json.loads(file.with_suffix(".json").read_bytes()))
+        stamp = _stamp(file)
+        if _verified.get(file.absolute()) == (stamp, archive):
+            return archive
     except (OSError, ValueError):
         return None
-    return None if difference(file, archive) else archive
+    if difference(file, archive):
+        return None
+    _remember(file, archive, stamp)
+    return archive
+
+
+def _remember(file: Path, archive: Archive, stamp: tuple[int, ...]) -> None:
+    """Note that a file was verified, unless it is so new that a later change might leave its time of modification as it is."""
+    if time.time_ns() - stamp[-1] > _TICK_NS:
+        _verified[file.absolute()] = stamp, archive
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    stat = file.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def difference(file: Path, archive: Archive) -> str:

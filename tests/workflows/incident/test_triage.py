@@ -215,6 +215,24 @@ def test_a_copy_is_verified_and_the_same_bytes_each_time(orchestrator: Orchestra
     assert read_archive(tmp_path / "a/before.tar") is None
 
 
+def test_a_verified_copy_that_changes_is_not_trusted(orchestrator: Orchestrator, tmp_path: Path) -> None:
+    """A copy that this process has verified is read again as soon as the file, its manifest or what stands in its place is another."""
+    file = tmp_path / "before.tar"
+    archive = write_archive(RunDirectory(orchestrator.run), file)
+    os.utime(file, ns=(10**18, 10**18))
+    assert read_archive(file) == read_archive(file) == archive
+    whole = file.read_bytes()
+    file.write_bytes(whole[:700] + bytes([whole[700] ^ 1]) + whole[701:])
+    assert read_archive(file) is None
+    file.write_bytes(whole)
+    assert read_archive(file) == archive
+    manifest = file.with_suffix(".json")
+    manifest.write_text(manifest.read_text().replace(archive.sha256, "0" * 64))
+    assert read_archive(file) is None
+    manifest.unlink()
+    assert read_archive(file) is None
+
+
 def test_a_full_disk_leaves_nothing(orchestrator: Orchestrator, tmp_path: Path) -> None:
     """When there is no room for the copy nothing of it stays, and nothing else is done."""
     import resource as limits
