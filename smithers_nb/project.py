@@ -6,7 +6,7 @@ which is what the command line builds on. The clock is read here and nowhere bel
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from smithers_nb.errors import ParameterError
 from smithers_nb.model import rows as table
 from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
-from smithers_nb.model.timestamps import duration, now_ms, when
-from smithers_nb.present.html.text import one_line
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.run import Frame, Frames, Run
 from smithers_nb.sources.base import Problem, Source, resolve_run_id
 
@@ -33,7 +32,6 @@ _BLAMES, _LINK = "Task failed: ", " See https://smithers.sh/reference/"
 _FEW = 500
 _TAB_IDS = 200
 _SHOWN = 20
-_SHORT_ID = 40
 
 
 def connect(where: str | Path | None = None, *, now: int | None = None) -> Project:
@@ -260,12 +258,13 @@ class Project(Frames):
     def live(self) -> Live:
         """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""
         from smithers_nb.engine.location import Location
+        from smithers_nb.present.widgets.watch import Watched
         from smithers_nb.workflows.live.changes import Watch
         from smithers_nb.workflows.notebook.widget_callbacks import watch
 
-        def seen() -> tuple[Card, int, bool]:
+        def seen() -> Watched:
             with self.again() as project:
-                return project.card(), project.now, False
+                return Watched(project.card(), (), project.now, runs=project.run_rows())
 
         return watch(Location.of(self.where), seen, mark=Watch(self.source))
 
@@ -307,41 +306,11 @@ class Project(Frames):
     def card(self) -> Card:
         """Show its newest runs, or say why there is nothing to show."""
         from smithers_nb.present.html.parts import empty
+        from smithers_nb.present.html.tables import runs_table
 
         runs = self.run_rows()
         if not runs:
             return empty("no-runs", self.source.location)
-        return _runs_card(
+        return runs_table(
             f"{self.source.location}: the newest {min(len(runs), _SHOWN)} of {len(runs)} runs", runs[:_SHOWN], self.reasons(runs[:_SHOWN])
         )
-
-
-def _runs_card(caption: str, runs: Sequence[table.RunRow], reasons: Mapping[str, str]) -> Card:
-    from smithers_nb.present.html.markup import Card, h, table, text_table
-    from smithers_nb.present.html.parts import state_mark
-    from smithers_nb.present.html.states import look
-
-    columns = ("Run", "Workflow", "State", "Started", "Took", "Error")
-    cells = [
-        (
-            row.run_id,
-            row.workflow,
-            row.state,
-            when(row.started_at),
-            duration(row.duration_s),
-            one_line(reasons.get(row.run_id, "").partition(_LINK)[0]),
-        )
-        for row in runs
-    ]
-    rows = [
-        (
-            h("code", run_id, class_="snb-nowrap" if len(run_id) <= _SHORT_ID else None),
-            workflow,
-            h("span", state_mark(state), class_=f"snb-nowrap snb-{look(state).tone}"),
-            h("span", started, class_="snb-nowrap"),
-            h("span", took, class_="snb-nowrap"),
-            error,
-        )
-        for run_id, workflow, state, started, took, error in cells
-    ]
-    return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text_table(columns, cells)}")

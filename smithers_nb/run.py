@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Verdict
     from smithers_nb.present.html.markup import Card
     from smithers_nb.present.timeline.plotly_figure import Chart
+    from smithers_nb.present.widgets.explore import Tasks
     from smithers_nb.present.widgets.widgets import Live
     from smithers_nb.project import Project
     from smithers_nb.sources.snapshot import Snapshot
@@ -213,6 +214,16 @@ class Run(Frames):
         seen = self.snapshot
         return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, now=self.project.now)
 
+    def _standings(self) -> Tasks:
+        """Return how each of its tasks stands, which waits for which where the engine recorded it, and a card about each."""
+        from smithers_nb.diagnosis.state.task_graph import standings
+        from smithers_nb.present.html.tables import timeline_table
+        from smithers_nb.present.widgets.explore import Tasks
+
+        attempts = self.snapshot.attempts
+        found = standings(self.snapshot, self.why().failure)
+        return Tasks(found, lambda name: timeline_table([row for row in attempts if row.node_id == name]))
+
     def banner(self) -> Card:
         """Summarise in one glance what state it is in and why."""
         from smithers_nb.present.html.cards import banner
@@ -240,14 +251,16 @@ class Run(Frames):
         from smithers_nb.engine.location import Location
         from smithers_nb.model.vocabulary import TERMINAL_STATUSES
         from smithers_nb.present.html.cards import stack
+        from smithers_nb.present.widgets.watch import Watched
         from smithers_nb.workflows.live.changes import Watch
         from smithers_nb.workflows.notebook.widget_callbacks import watch
 
-        def seen() -> tuple[Card, int, bool]:
+        def seen() -> Watched:
             with self.project.again() as project:
                 run = Run(project, self.id)
                 drawn: Any = run.timeline()
-                return stack(run.card(), getattr(drawn, "twin", drawn)), project.now, run.row.status in TERMINAL_STATUSES
+                page = stack(run.card(), getattr(drawn, "twin", drawn))
+                return Watched(page, (), project.now, run.row.status in TERMINAL_STATUSES, tasks=run._standings())
 
         return watch(Location.of(self.project.where), seen, self.id, mark=Watch(self.project.source))
 

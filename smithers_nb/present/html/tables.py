@@ -5,22 +5,24 @@ Gets typed rows (or frames of the same table) and findings; gives cards. Long ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from smithers_nb.model.rows import ApprovalRow, AttemptRow, QuestionRow
 from smithers_nb.model.timestamps import duration, when
 from smithers_nb.present.html.markup import Card, Html, h, join, table, text_table
-from smithers_nb.present.html.parts import anchor, empty, note
+from smithers_nb.present.html.parts import anchor, empty, note, state_mark
 from smithers_nb.present.html.row_input import Rows, rows_of
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.text import one_line, shown, visible
 from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
+    from smithers_nb.model.rows import RunRow
     from smithers_nb.model.verdict import Change, LastGoodRun, Recurrence
 
 _SHORT_ID = 36
+_LINK = " See https://smithers.sh/reference/"
 _DIFF_TONES = {"+": ("snb-added", "added"), "-": ("snb-removed", "removed")}
 _DIFF_HEADS = ("diff ", "index ", "+++ ", "--- ", "@@", "new file", "deleted file", "rename ", "similarity ")
 
@@ -146,6 +148,40 @@ def diff(patch: str, *, path: str = "", limit: int = 400) -> Card:
     body = h("pre", *(_diff_line(line) for line in lines[:limit]), cut, class_="snb-pre snb-diff", tabindex="0")
     page = h("figure", h("figcaption", heading), body, class_="snb snb-card", aria_label=heading)
     return Card(page, "\n".join([heading, *lines[:limit], *([cut] if cut else [])]))
+
+
+def runs_table(caption: str, runs: Sequence[RunRow], reasons: Mapping[str, str]) -> Card:
+    """List runs.
+
+    Args:
+        caption: Says which they are.
+        runs: In the order in which they are shown.
+        reasons: Run id to what it failed on.
+    """
+    columns = ("Run", "Workflow", "State", "Started", "Took", "Error")
+    cells = [
+        (
+            row.run_id,
+            row.workflow,
+            row.state,
+            when(row.started_at),
+            duration(row.duration_s),
+            one_line(reasons.get(row.run_id, "").partition(_LINK)[0]),
+        )
+        for row in runs
+    ]
+    rows = [
+        (
+            h("code", run_id, class_="snb-nowrap" if len(run_id) <= _SHORT_ID else None),
+            workflow,
+            h("span", state_mark(state), class_=f"snb-nowrap snb-{look(state).tone}"),
+            h("span", started, class_="snb-nowrap"),
+            h("span", took, class_="snb-nowrap"),
+            error,
+        )
+        for run_id, workflow, state, started, took, error in cells
+    ]
+    return Card(h("div", table(caption, columns, rows), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
 
 
 def _most_telling(rows: list[AttemptRow], limit: int) -> list[AttemptRow]:

@@ -30,10 +30,10 @@ def task_graph_card(tasks: Sequence[TaskStanding]) -> Card:
     A row has the tasks that wait for one further up; of a wide row the tasks that went wrong are drawn and the others counted, of a deep
     graph the rows around the failure.
     """
-    rows = _rows(tasks)
+    rows = rows_of_graph(tasks)
     counts = Counter(look(task.state).word for task in tasks)
     summary = f"{plural(len(tasks), 'task')}: " + ", ".join(f"{count} {word}" for word, count in counts.items())
-    kept, above, below = _around(rows)
+    kept, above, below = rows_around(rows)
     pieces = [_left_out(above), *(h("li", join(_boxes(row, single=_is_single(rows, place)))) for place, row in kept), _left_out(below)]
     caption = f"Which task waits for which, from top to bottom. {summary}."
     html = h("figure", h("figcaption", caption), h("ol", join(piece for piece in pieces if piece)), class_="snb snb-graph")
@@ -48,7 +48,7 @@ def _line(task: TaskStanding) -> str:
     return f"{seen.icon} {task.node_id} {seen.word}"
 
 
-def _rows(tasks: Sequence[TaskStanding]) -> list[list[TaskStanding]]:
+def rows_of_graph(tasks: Sequence[TaskStanding]) -> list[list[TaskStanding]]:
     """Put each task one row below the last one that it waits for; in a circle, which no engine runs, each where it stands."""
     by_name = {task.node_id: task for task in tasks}
     graph = {task.node_id: [name for name in task.after if name in by_name] for task in tasks}
@@ -70,7 +70,7 @@ def _levels(order: Iterable[str], graph: Mapping[str, Sequence[str]]) -> dict[st
     return levels
 
 
-def _around(rows: list[list[TaskStanding]]) -> tuple[list[tuple[int, list[TaskStanding]]], int, int]:
+def rows_around(rows: list[list[TaskStanding]]) -> tuple[list[tuple[int, list[TaskStanding]]], int, int]:
     """Return the rows to draw with their places, and how many are left out above and below them."""
     middle = next((place for place, row in enumerate(rows) if any(task.decides for task in row)), 0)
     first = max(0, min(middle - _MAX_ROWS // 2, len(rows) - _MAX_ROWS))
@@ -84,12 +84,17 @@ def _is_single(rows: list[list[TaskStanding]], place: int) -> bool:
 
 
 def _boxes(row: list[TaskStanding], *, single: bool) -> list[Html]:
-    row = sorted(row, key=lambda task: (not task.decides, task.state not in _MATTERS))
-    shown = row if len(row) <= _MAX_BOXES else row[: _MAX_BOXES - 1]
+    shown, rest = most_telling(row, _MAX_BOXES)
     boxes = [_box(task, single=single) for task in shown]
-    if rest := Counter(look(task.state).word for task in row[len(shown) :]):
-        boxes.append(h("span", ", ".join(f"{count} more {word}" for word, count in rest.items()), class_="snb-task snb-quiet"))
-    return boxes
+    return [*boxes, h("span", rest, class_="snb-task snb-quiet")] if rest else boxes
+
+
+def most_telling(row: Sequence[TaskStanding], limit: int) -> tuple[list[TaskStanding], str]:
+    """Return the tasks of a row that are drawn, those that went wrong first, and the count of the others in words."""
+    row = sorted(row, key=lambda task: (not task.decides, task.state not in _MATTERS))
+    shown = row if len(row) <= limit else row[: limit - 1]
+    rest = Counter(look(task.state).word for task in row[len(shown) :])
+    return shown, ", ".join(f"{count} more {word}" for word, count in rest.items())
 
 
 def _box(task: TaskStanding, *, single: bool) -> Html:

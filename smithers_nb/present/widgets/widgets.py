@@ -1,4 +1,4 @@
-"""Live twins of what a person is asked: a gate with buttons, a question with a form, a run that shows itself again and again.
+"""Live twins of what a person is asked: a gate with buttons, a question with a form.
 
 Made of ipywidgets (the extra `lab`). What happens on a click is a callback of the caller, and what a callback refuses is shown in place.
 Every widget carries its static card, so a saved notebook, a report and a terminal say the same.
@@ -7,14 +7,12 @@ Every widget carries its static card, so a saved notebook, a report and a termin
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from smithers_nb.errors import SmithersNbError
-from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.decision_cards import (
     Decided,
     GateRequest,
@@ -32,12 +30,6 @@ from smithers_nb.present.widgets.forms import form_of
 
 EVERY_S: Final = 2.0
 """Seconds between two looks at what others have decided."""
-
-WATCH_S: Final = 0.3
-"""Seconds between two looks at whether a store has changed."""
-
-_ANYWAY_S: Final = 15.0
-"""Seconds after which a widget is drawn again without a change, because time itself changes what it says."""
 
 _LINES: Final = 12
 _WIDE: Final = {"width": "auto", "max_width": "46em"}
@@ -107,7 +99,7 @@ def gate_widget(request: GateRequest, callbacks: GateCallbacks, *, who: str) -> 
     deny = widgets.Button(description="Deny", button_style="danger", icon="times", tooltip=f"Deny: {request.title}")
     asked = _Asked(
         gate_asked(request, commands=False),
-        [widgets.HTML(_line(f"You decide as {who}.")), note_field, widgets.HBox([approve, deny])],
+        [widgets.HTML(as_line(f"You decide as {who}.")), note_field, widgets.HBox([approve, deny])],
         lambda: None if (found := callbacks.look()) is None else gate_decided(request.title, found),
         callbacks.after,
     )
@@ -144,68 +136,12 @@ def question_widget(request: QuestionRequest, callbacks: QuestionCallbacks, *, w
     send = widgets.Button(description="Answer", button_style="primary", icon="check", tooltip="Send the answer")
     asked = _Asked(
         question_asked(request, commands=False),
-        [widgets.HTML(_line(f"You answer as {who}. {form.hint}")), form.widget, send],
+        [widgets.HTML(as_line(f"You answer as {who}. {form.hint}")), form.widget, send],
         lambda: None if (found := callbacks.look()) is None else question_answered(request.prompt, found[0], by=found[1]),
         callbacks.after,
     )
     asked.on(send, lambda _: callbacks.answer(form.read()))
     return asked.live(question_asked(request))
-
-
-class Watched(NamedTuple):
-    """What a watched run or project looks like at one moment.
-
-    Attributes:
-        card: State and timeline.
-        waiting: What waits for a person: a key that tells one from another, and how its widget is made.
-        at: When, epoch milliseconds.
-        over: Nothing more will change.
-    """
-
-    card: Card
-    waiting: Sequence[tuple[str, Callable[[], Live]]]
-    at: int
-    over: bool = False
-
-
-def watch_widget(look: Callable[[], Watched], *, mark: Callable[[], object] | None = None, every_s: float = WATCH_S) -> Live:
-    """Show a run or a project as it goes on, with the gates and questions that wait in it.
-
-    What somebody has typed into a note stays while the rest is drawn again.
-
-    Args:
-        look: Reads what is to be shown; called in a thread, so that the kernel stays free.
-        mark: Changes when something may have changed; without it, it is read each time.
-        every_s: Seconds between two looks at the mark.
-    """
-    import ipywidgets as widgets
-
-    page, inbox, stamp = widgets.HTML(), widgets.VBox([]), widgets.HTML()
-    refresh = widgets.Button(description="Refresh", icon="refresh", tooltip="Look again now")
-    live = Live(widgets.VBox([widgets.HBox([refresh, stamp]), page, inbox]), note("Nothing was read yet."))
-    open_ones: dict[str, Live] = {}
-
-    def show(seen: Watched) -> bool:
-        live.card, page.value = seen.card, _page(seen.card)
-        stamp.value = _line(f"as of {when(seen.at)}")
-        wanted = {key: open_ones.get(key) or make() for key, make in seen.waiting}
-        if list(wanted) != list(open_ones):
-            open_ones.clear()
-            open_ones.update(wanted)
-            inbox.children = [one.box for one in wanted.values()]
-        return seen.over
-
-    def shown(read: Callable[[], Watched]) -> bool:
-        try:
-            return show(read())
-        except SmithersNbError as error:
-            stamp.value = _refused(error)
-            return False
-
-    refresh.on_click(lambda _: shown(look))
-    if not shown(look):
-        live.follow(lambda: _follow(look, shown, mark or object, every_s))
-    return live
 
 
 class _Asked:
@@ -214,7 +150,7 @@ class _Asked:
     def __init__(self, card: Card, controls: list[Any], look: Callable[[], Card | None], after: str) -> None:
         import ipywidgets as widgets
 
-        self._page, self._said = widgets.HTML(_page(card)), widgets.HTML()
+        self._page, self._said = widgets.HTML(as_page(card)), widgets.HTML()
         self._controls = widgets.VBox(controls)
         self._look, self._after = look, after
         self._buttons: list[Any] = []
@@ -229,9 +165,9 @@ class _Asked:
             try:
                 act(chosen)
             except SmithersNbError as error:
-                self._said.value = _refused(error)
+                self._said.value = as_refusal(error)
             else:
-                self._said.value = _line(self._after)
+                self._said.value = as_line(self._after)
             self._enable(not self.show())
 
         button.on_click(click)
@@ -251,8 +187,8 @@ class _Asked:
             card = self._look()
         if card is None:
             return False
-        self._page.value, self._controls.layout.display = _page(card), "none"
-        self._said.value = self._said.value or _line(self._after)
+        self._page.value, self._controls.layout.display = as_page(card), "none"
+        self._said.value = self._said.value or as_line(self._after)
         if self._live is not None:
             self._live.card = card
         return True
@@ -262,35 +198,23 @@ class _Asked:
             button.disabled = not on
 
 
-async def _follow(
-    look: Callable[[], Watched], shown: Callable[[Callable[[], Watched]], bool], mark: Callable[[], object], every_s: float
-) -> None:
-    """Read in a thread whenever the mark has changed, and show it, until all is over."""
-    known, due, over = object(), 0.0, False
-    while not over:
-        now, clock = mark(), time.monotonic()
-        if now != known or clock >= due:
-            known, due = now, clock + _ANYWAY_S
-            reading = asyncio.create_task(asyncio.to_thread(look))
-            await asyncio.wait([reading])
-            over = shown(reading.result)
-        await asyncio.sleep(every_s)
-
-
 async def _again(seconds: float, look: Callable[[], bool]) -> None:
     while not look():  # noqa: ASYNC110  # what is waited for happens in another process
         await asyncio.sleep(seconds)
 
 
-def _page(card: Card) -> str:
+def as_page(card: Card) -> str:
+    """Write a card as a widget shows it."""
     return style_block() + card.html
 
 
-def _line(text: str) -> str:
+def as_line(text: str) -> str:
+    """Write one quiet line; nothing for an empty one."""
     return style_block() + h("p", one_line(text, 600), class_="snb snb-muted", role="status") if text else ""
 
 
-def _refused(error: SmithersNbError) -> str:
+def as_refusal(error: SmithersNbError) -> str:
+    """Write what was refused, and what to do instead."""
     lines = [note(line, state="failed") for line in str(error).splitlines()[:_LINES]]
     hint = h("p", one_line(error.hint, 600), class_="snb snb-muted") if error.hint else None
     return style_block() + h("div", *lines, hint, role="alert")

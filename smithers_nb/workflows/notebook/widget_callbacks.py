@@ -10,12 +10,12 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.journal.decisions import answer_of, decision_of
 from smithers_nb.engine.journal.records import Node
 from smithers_nb.present.html.decision_cards import Decided, GateRequest, QuestionRequest
-from smithers_nb.present.widgets.widgets import GateCallbacks, Live, QuestionCallbacks, Watched, gate_widget, question_widget, watch_widget
+from smithers_nb.present.widgets.watch import Watched, watch_widget
+from smithers_nb.present.widgets.widgets import GateCallbacks, Live, QuestionCallbacks, gate_widget, question_widget
 
 if TYPE_CHECKING:
     from smithers_nb.engine.control.decisions import Pending
     from smithers_nb.engine.location import Location
-    from smithers_nb.present.html.markup import Card
 
 
 def gate_callbacks(location: Location, gate: Node, digest: str | None = None, after: str = "") -> GateCallbacks:
@@ -50,26 +50,21 @@ def question_callbacks(location: Location, request_id: str, digest: str | None =
     return QuestionCallbacks(answer, look, after)
 
 
-def watch(
-    location: Location, seen: Callable[[], tuple[Card, int, bool]], run_id: str | None = None, *, mark: Callable[[], object] | None = None
-) -> Live:
+def watch(location: Location, seen: Callable[[], Watched], run_id: str | None = None, *, mark: Callable[[], object] | None = None) -> Live:
     """Show a run, or a whole project, as it goes on, with what waits for a person in it.
 
     Args:
         location: Where its journal is.
-        seen: Reads the card to show, the time of it in epoch milliseconds, and whether everything is over.
+        seen: Reads what there is to show; what waits is added here.
         run_id: Only what waits in this run.
         mark: Changes when the stores may have changed; without it they are read each time.
     """
 
     def look() -> Watched:
-        card, at, over = seen()
-        waiting = (
-            []
-            if over or not _has_journal(location)
-            else [(_key(item), _maker(location, item)) for item in control.pending(location, run_id)]
-        )
-        return Watched(card, waiting, at, over)
+        found = seen()
+        if found.over or not _has_journal(location):
+            return found
+        return found._replace(waiting=[(_key(item), _maker(location, item)) for item in control.pending(location, run_id)])
 
     return watch_widget(look, mark=mark)
 

@@ -131,11 +131,12 @@ def read_board(location: Location, run_id: str, artifacts: Path) -> Board:
 
 def watch_board(location: Location, run_id: str, artifacts: Path) -> Live:
     """Show the board as the run goes on, with its gates and questions to be decided below it."""
+    from smithers_nb.present.widgets.watch import Watched
     from smithers_nb.workflows.notebook.widget_callbacks import watch
 
-    def seen() -> tuple[Card, int, bool]:
+    def seen() -> Watched:
         board = read_board(location, run_id, artifacts)
-        return board.card(), board.at, is_terminal(board.status)
+        return Watched(board.card(), (), board.at, is_terminal(board.status))
 
     return watch(location, seen, run_id)
 

@@ -14,7 +14,8 @@ from smithers_nb.present.html.decision_cards import Decided, GateRequest, Questi
 pytest.importorskip("ipywidgets", reason="ipywidgets is not installed (the extra `lab`)")
 
 from smithers_nb.present.widgets.forms import form_of
-from smithers_nb.present.widgets.widgets import GateCallbacks, QuestionCallbacks, Watched, gate_widget, question_widget, watch_widget
+from smithers_nb.present.widgets.watch import Watched, watch_widget
+from smithers_nb.present.widgets.widgets import GateCallbacks, QuestionCallbacks, gate_widget, question_widget
 
 NOW = 1795181301665
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
