@@ -148,6 +148,22 @@ def test_an_open_page_changes_with_the_run(runs: Runs, client: Client) -> None:
     assert following.until(lambda found: found[name] is None)
 
 
+def test_a_page_of_a_shared_database_changes_with_the_run(tmp_path: Path, postgres: str) -> None:
+    """A journal in Postgres has no file to watch: it is polled, and a page shows a new gate as soon as one of a file does."""
+    location = Location.of(tmp_path, database=postgres)
+    found = Runs(location, write_notebook(tmp_path / "job.ipynb", cell("1", name="work")))
+    found.new()
+    with found.journal, serving(ServedRuns.of(location), lambda _: None, run_id="r1") as address:
+        run, fleet = Following(Client(address)), Following(Client(address), "/")
+        assert run.until(lambda seen: "nodes" in seen)
+        assert fleet.until(lambda seen: "counts" in seen)
+        found.did("r1", "extract")
+        found.gate("r1", "publish")
+        assert run.until(lambda seen: any(name.startswith("ask-") for name in seen))
+        assert run.until(lambda seen: "extract" in (seen["nodes"] or ""))
+        assert fleet.until(lambda seen: any(name.startswith("ask-") for name in seen))
+
+
 def test_a_decision_is_bound_to_what_was_shown_and_made_once(runs: Runs, client: Client) -> None:
     """A form of an earlier version and a second decision are refused with the reason; the first stands, with name and note."""
     runs.gate("r1", "publish")
