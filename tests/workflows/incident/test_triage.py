@@ -62,11 +62,15 @@ def test_a_durable_triage_waits_for_the_fix_and_goes_on(orchestrator: Orchestrat
 
 @pytest.mark.slow
 def test_a_recovery_is_taken_behind_a_gate(orchestrator: Orchestrator, tmp_path: Path) -> None:
-    """In the notebook what would mend the run is shown and asked about first, taken once it is approved, and proved."""
+    """What would mend the run is shown and asked about, refused when another failure is there by the approval, taken else, and proved."""
     orchestrator.do("run")
-    error = "[config_error] OPENAI_API_KEY is required for AGENT_PROVIDER=remote_llm."
-    (tmp_path / "commands.jsonl").write_text(json.dumps({"argv": ["x", "run", orchestrator.run.name], "exit": 7, "stderr": error}))
-    given: dict[str, Any] = {"run": str(orchestrator.run), "program": orchestrator.program, "commands": str(tmp_path / "commands.jsonl")}
+    commands = tmp_path / "commands.jsonl"
+
+    def failed_on(error: str) -> None:
+        commands.write_text(json.dumps({"argv": ["x", "run", orchestrator.run.name], "exit": 7, "stderr": f"[config_error] {error}."}))
+
+    failed_on(no_key := "OPENAI_API_KEY is required for AGENT_PROVIDER=remote_llm")
+    given: dict[str, Any] = {"run": str(orchestrator.run), "program": orchestrator.program, "commands": str(commands)}
     given |= {"artifacts": str(tmp_path / "artifacts"), "apply": True, "given": {"AGENT_PROVIDER": "internal"}}
     location = Location.of(tmp_path)
     run_id = control.submit(location, resource("notebooks/incident.ipynb"), given, post_failure=False)
@@ -75,7 +79,13 @@ def test_a_recovery_is_taken_behind_a_gate(orchestrator: Orchestrator, tmp_path:
     assert asked.node_id == "recover"
     case = open_case(orchestrator.run, program=orchestrator.program)
     assert [step["step"] for step in case.log.steps()] == ["snapshot", "status", "validate", "plan", "iterate"]
+    failed_on("OPENAI_BASE_URL is invalid for AGENT_PROVIDER=remote_llm")
     control.decide(location, run_id, approved=True, by="ann", node_id="recover")
+    refused = run_here(location, run_id)
+    assert (refused.status, "another one than was approved" in str(refused)) == ("failed", True)
+    assert len(case.log.steps()) == 5
+    failed_on(no_key)
+    control.resume(location, run_id)
     assert run_here(location, run_id).status == "finished"
     log = case.log.steps()[5:]
     assert [(step["step"], step["decision"]) for step in log] == [
