@@ -153,7 +153,7 @@ def _choose(case: _Case, classification: Classification) -> Suggestion:
         return "retry"
     if not case.engine.has_workflow and classification.suggestion == "edit-workflow-and-reset":
         return "escalate"
-    if case.failure.kind in {"denied", "none"} or (classification.suggestion == "retry" and case.is_unsafe):
+    if case.failure.kind in {"denied", "none"} or (classification.suggestion in {"retry", "rewind"} and case.is_unsafe):
         return "escalate"
     return classification.suggestion
 
@@ -200,6 +200,12 @@ def _resume(case: _Case) -> tuple[str, list[str]]:
 
 
 def _rewind(case: _Case) -> tuple[str, list[str]]:
+    if case.origin and (good := case.origin.good_frame):
+        detail = (
+            f"Go back to frame {good.number}, the last before `{good.node}` answered without `{good.field}`, then continue: it is asked "
+            "again. Attempts and outputs after that frame are dropped."
+        )
+        return detail, [case.cli.rewind(case.run_id, good.number), case.cli.resume(case.path, case.run_id, force=True)]
     frame = next((travel.to_frame for travel in reversed(case.snapshot.time_travel) if travel.to_frame >= 0), 0)
     detail = f"State after frame {frame} is bad; go back to it, then continue. Later attempts and outputs are dropped."
     return detail, [case.cli.rewind(case.run_id, frame), case.cli.resume(case.path, case.run_id, force=True)]

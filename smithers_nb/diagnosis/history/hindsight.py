@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+_SPOILED = "later-answer-lacks-a-value"
+
 if TYPE_CHECKING:
     from smithers_nb.diagnosis.history.origins import Origin
     from smithers_nb.model.verdict import Classification
@@ -17,8 +19,12 @@ if TYPE_CHECKING:
 def in_hindsight(classification: Classification, origin: Origin | None) -> Classification:
     """Take into account that nothing recorded has changed since the workflow last worked.
 
-    Code that worked on the same input is not surely at fault, and an error whose words tell nothing is sooner the environment's.
+    Code that worked on the same input is not surely at fault, nor is code that worked on every answer of an agent but the last; an error
+    whose words tell nothing is sooner the environment's.
     """
+    if origin is not None and origin.good_frame is not None and classification.failure_class in {"workflow-bug", "unknown"}:
+        reason = "the same code worked on an earlier answer of the agent"
+        return replace(classification, failure_class="agent-flake", confidence="medium", rule=_SPOILED, suggestion="rewind", reason=reason)
     if origin is None or origin.kind != "outside":
         return classification
     if classification.failure_class == "workflow-bug" and classification.confidence == "high":

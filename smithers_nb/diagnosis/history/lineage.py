@@ -16,6 +16,7 @@ from smithers_nb.diagnosis.failure.aliases import resolved
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.expression import Access, failing_access, paths_in
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
+from smithers_nb.diagnosis.history.good_frame import good_frame
 from smithers_nb.diagnosis.history.known_values import known_values, runs_of
 from smithers_nb.diagnosis.history.last_good import readable
 from smithers_nb.diagnosis.history.origins import (
@@ -135,6 +136,10 @@ def _upstream(scene: Scene, node: str, lack: _Lack, evidence: Evidence) -> Origi
             text += f"; in the last good run ({past.good}) it was {_article(was)}"
         elif lack.near and past.before.shapes.get(logical_id(node), {}).get(lack.near) in {None, "null"}:
             text += f"; the last good run ({past.good}) had no `{lack.near}`"
+    frame = good_frame(scene.own, evidence, scene.failure.node_id) if len(scene.runs) == 1 else None
+    if frame is not None:
+        text += "; every earlier answer of the agent in this run had it"
+        return Origin(text, "upstream", (evidence, frame.evidence), node, good_frame=frame)
     return Origin(text + also_changed(scene), "upstream", (evidence,), node, good_input(scene))
 
 

@@ -14,6 +14,7 @@ from smithers_nb.model.verdict import Evidence
 
 if TYPE_CHECKING:
     from smithers_nb.diagnosis.failure.expression import Access
+    from smithers_nb.diagnosis.history.good_frame import GoodFrame
     from smithers_nb.diagnosis.history.known_values import Known
     from smithers_nb.diagnosis.history.since_good import Comparison
     from smithers_nb.model.verdict import Change, Failure
@@ -33,6 +34,7 @@ class Origin(NamedTuple):
         producer: Node whose output or answer is at fault; empty for none.
         good_input: Input fields that differ from the last good run, with the values they had there.
         good_run: That run, where there is such input.
+        good_frame: The frame before an agent's answer that lacks what its earlier ones had.
     """
 
     text: str
@@ -41,6 +43,7 @@ class Origin(NamedTuple):
     producer: str = ""
     good_input: dict[str, Any] | None = None
     good_run: str = ""
+    good_frame: GoodFrame | None = None
 
 
 class Scene(NamedTuple):

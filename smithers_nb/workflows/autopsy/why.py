@@ -109,7 +109,7 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
         "summary": cause,
         "root_cause": cause,
         "failure_class": classification.failure_class,
-        "evidence": failure.evidence,
+        "evidence": (*failure.evidence, *(origin.evidence if origin else ())),
         "good_input": origin.good_input if origin else None,
         "good_run": origin.good_run if origin else "",
         "failure": failure,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from smithers_nb.diagnosis.history.good_frame import good_frame
+from smithers_nb.model.verdict import Evidence
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.why import explain
@@ -36,6 +39,7 @@ NOW = 1_796_100_000_000
             "edit-workflow-and-reset",
         ),
         ("address-label", "`print-label` reads `customer.address` of the input, which is null", "edit-workflow-and-reset"),
+        ("page-harvest", "`add-up` reads `page` of `scout-pages`, which is null in this run; every earlier answer", "rewind"),
     ],
 )
 def test_the_origin_comes_first(store: Callable[[str], Path], tmp_path: Path, name: str, first: str, suggestion: str) -> None:
@@ -45,6 +49,26 @@ def test_the_origin_comes_first(store: Callable[[str], Path], tmp_path: Path, na
     assert why.root_cause.startswith(first)
     assert why.advice is not None
     assert why.advice.suggestion == suggestion
+
+
+def test_a_run_that_an_agent_spoiled_is_rewound_to_the_frame_before(store: Callable[[str], Path]) -> None:
+    """The rows name the frame; the real CLI accepts the command, and a resume then finished the run."""
+    why = explain(Snapshot(open_source(store("page-harvest")), "page-harvest-1"), now=NOW)
+    assert why.advice is not None
+    assert (why.failure_class, why.classification and why.classification.confidence) == ("agent-flake", "medium")
+    assert why.advice.commands[0].endswith(" rewind page-harvest-1 7 --yes")
+    assert "event:61" in [item.ref for item in why.evidence]
+
+
+def test_an_edit_is_advised_where_a_rewind_would_fail_or_the_code_never_worked(store: Callable[[str], Path]) -> None:
+    """A list among the outputs cannot be restored; an answer of the first round has none before it; no round of the reader worked."""
+    run = Snapshot(open_source(store("page-harvest")), "page-harvest-1")
+    lack = Evidence(ref="node:scout-pages/2", quote="page")
+    assert good_frame(run, lack, "add-up") is not None
+    assert good_frame(run, lack, "another") is None
+    assert good_frame(run, replace(lack, ref="node:scout-pages/0"), "add-up") is None
+    run.outputs.append(run.outputs[0]._replace(row='{"pages": ["/a"]}'))
+    assert good_frame(run, lack, "add-up") is None
 
 
 def test_a_fresh_run_gets_an_object_as_an_object(store: Callable[[str], Path]) -> None:
