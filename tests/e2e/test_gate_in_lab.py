@@ -1,4 +1,4 @@
-"""A person before a gate in a real JupyterLab: "Run all" stops there, the keyboard is enough, and of two people one decides."""
+"""A person before a gate in a real JupyterLab: "Run all" waits there, the keyboard is enough, and of two people one decides."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from smithers_nb.resources import EXAMPLE_RUN, example_store, resource
 from tests.support.durable import until
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -36,11 +38,13 @@ DEPLOY = (
     "open('copies', 'w').write(str(number))",
 )
 WATCH = "import os; os.environ['JUPYTERHUB_USER'] = 'ben'\nimport smithers_nb\nsmithers_nb.connect('.').live()"
+RED = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
+"""What JupyterLab shows in red."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A project with two notebooks."""
+    """A project with two notebooks of its own, ours of the autopsy, and a store with failed runs."""
     root = tmp_path_factory.mktemp("lab")
     (root / ".smithers_nb").mkdir()
     for name, cells in (("deploy", DEPLOY), ("watch", (WATCH,))):
@@ -48,6 +52,8 @@ def folder(tmp_path_factory):
         node = nbformat.v4.new_notebook(metadata={"kernelspec": spec})
         node.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
         nbformat.write(node, root / f"{name}.ipynb")
+    shutil.copy(resource("notebooks/autopsy.ipynb"), root)
+    shutil.copy(example_store(), root)
     return root
 
 
@@ -129,7 +135,6 @@ def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, t
     ann = opened(browser, lab, "deploy")
     run_all(ann)
     ann.get_by_role("button", name="Approve").wait_for(timeout=60_000)
-    ann.get_by_text("“deploy” waits for a person's decision.").wait_for()
     assert not (folder / "deployed").exists()
     assert decisions(folder) == [("requested", None, None)]
     assert ann.get_by_text(re.compile(r"You decide as ann@")).is_visible()
@@ -150,12 +155,10 @@ def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, t
     with suppress(Exception):  # he is told, or sees it by himself before he has clicked
         ben.get_by_role("button", name="Deny").click(timeout=3_000)
     ann.get_by_text(re.compile(r"Approved by ann@")).first.wait_for()
-    ann.get_by_text("Run this cell again to go on.").wait_for()
     ben.get_by_role("button", name="Deny").wait_for(state="hidden")
     ann.screenshot(path=tmp_path / "decided.png")
     assert [(status, by.partition("@")[0], note) for status, by, note in decisions(folder)] == [("approved", "ann", "fine <b>by</b> me")]
 
-    run_all(ann)
     field = ann.get_by_label("Answer")
     field.wait_for(timeout=60_000)
     assert (folder / "deployed").read_text() == "True fine <b>by</b> me"
@@ -167,9 +170,21 @@ def test_gate_and_question_by_keyboard_and_by_two_people(browser, lab, folder, t
     field.fill("3")
     ann.get_by_role("button", name="Answer").click()
     ann.get_by_text(re.compile(r"Answered by ann@")).wait_for()
-    run_all(ann)
     until((folder / "copies").exists)
     assert (folder / "copies").read_text() == "3"
+    assert ann.locator(RED).count() == 0
     ann.screenshot(path=tmp_path / "done.png", full_page=True)
     ann.keyboard.press("Control+s")
     until(lambda: any("Approved by ann" in page for page in saved_pages(folder)))
+
+
+@pytest.mark.slow
+def test_a_blank_autopsy_lets_a_person_choose_the_run(browser, lab, tmp_path):
+    """Opened without parameters, the notebook offers the failed runs, and goes on by itself with the one that is chosen."""
+    page = opened(browser, lab, "autopsy")
+    run_all(page)
+    page.locator("label", has_text=EXAMPLE_RUN).click(timeout=60_000)
+    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("group", name="Verdict").wait_for(timeout=60_000)
+    assert page.locator(RED).count() == 0
+    page.screenshot(path=tmp_path / "chosen.png")

@@ -131,9 +131,16 @@ def gate_decided(title: str, decided: Decided) -> Card:
 
 
 def question_asked(request: QuestionRequest, *, commands: bool = True) -> Card:
-    """Show a question that waits: what is asked, what can be answered, and the command that answers it."""
+    """Show a question that waits: what is asked, what can be answered, and the command that answers it.
+
+    Args:
+        request: What is asked.
+        commands: Tell how to answer elsewhere; without it, a form stands below, which shows the choices.
+    """
     prompt, *rest = shown(request.prompt, 4_000).split("\n", 1)
-    answer = h("p", "One of: ", *(h("code", option, class_="snb-chip") for option in request.options)) if request.options else None
+    answer = (
+        h("p", "One of: ", *(h("code", option, class_="snb-chip") for option in request.options)) if commands and request.options else None
+    )
     page = h(
         "section",
         _head("question", prompt, "waits for an answer"),

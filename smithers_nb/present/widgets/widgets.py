@@ -7,6 +7,7 @@ Every widget carries its static card, so a saved notebook, a report and a termin
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,11 +44,14 @@ class Live:
     Attributes:
         box: The ipywidgets widget.
         card: The twin as it is now.
+        over: Set once somebody has said what was asked.
     """
 
     box: Any
     card: Card
     _task: Any = field(default=None, init=False)
+    over: threading.Event = field(default_factory=threading.Event, init=False)
+    _look: Callable[[], bool] = field(default=lambda: False, init=False)
 
     def __repr__(self) -> str:
         return self.card.text
@@ -62,12 +66,18 @@ class Live:
             self._task = asyncio.get_running_loop().create_task(task())
 
     def every(self, seconds: float, look: Callable[[], bool]) -> None:
-        """Call `look` again and again until it says True; where no event loop runs, never."""
+        """Call `look` again and again until it says True; where no event loop runs, only while somebody waits."""
+        self._look = look
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
         self._task = loop.create_task(_again(seconds, look))
+
+    def wait(self) -> None:
+        """Keep the cell that shows this until somebody has said something, here or elsewhere; clicks must reach another thread."""
+        while not self.over.wait(EVERY_S) and not self._look():
+            pass
 
 
 class GateCallbacks(NamedTuple):
@@ -191,6 +201,7 @@ class _Asked:
         self._said.value = self._said.value or as_line(self._after)
         if self._live is not None:
             self._live.card = card
+            self._live.over.set()
         return True
 
     def _enable(self, on: bool) -> None:

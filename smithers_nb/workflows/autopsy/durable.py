@@ -54,7 +54,11 @@ class PostFailureRow(VerdictRow):
 
 
 def gather(target_run_id: str, source: str | None = None, workflow_path: str | None = None, now: int | str | None = None) -> Gathered:
-    """Read what the store says about a failed run; see `autopsy.gather`."""
+    """Read what the store says about a failed run; see `autopsy.gather`. Without an id, a person before the notebook chooses one."""
+    if target_run_id == "":
+        from smithers_nb.workflows.autopsy.choice import chosen_run
+
+        target_run_id = chosen_run(source)
     row = kept(GATHER, Gathered, "What the store says", lambda: stages.gather(target_run_id, source, workflow_path, now))
     if current() is not None and not Path(row.source).exists():
         with suppress(SourceError):  # a server is opened again as it was first: where it is said to be has no password

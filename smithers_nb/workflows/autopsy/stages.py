@@ -141,13 +141,18 @@ def gather(
 
 def _failed_runs(source: Source | str | Path | None) -> str:
     """List the newest failed runs of a store, for somebody who has opened the notebook and knows no id."""
+    opened = open_source(source) if isinstance(source, str | Path | None) else source
+    lines = [f"  {label}" for label in newest_failed(opened).values()]
+    return "\n".join(["The newest failed runs:", *lines]) if lines else f"There is no failed run in {opened.location}."
+
+
+def newest_failed(source: Source) -> dict[str, str]:
+    """Name the newest failed runs of a store: id to one line with workflow and end."""
     from smithers_nb.workflows.batch.local import failed_runs
 
-    opened = open_source(source) if isinstance(source, str | Path | None) else source
-    newest = failed_runs(opened)[:_CHOICE]
-    rows = {row.run_id: row for row in opened.rows(RunRow, only={"run_id": newest})} if newest else {}
-    lines = [f"  {run_id}  {rows[run_id].workflow or ''}  {when(rows[run_id].finished_at)}".rstrip() for run_id in newest]
-    return "\n".join(["The newest failed runs:", *lines]) if lines else f"There is no failed run in {opened.location}."
+    newest = failed_runs(source)[:_CHOICE]
+    rows = {row.run_id: row for row in source.rows(RunRow, only={"run_id": newest})} if newest else {}
+    return {run_id: f"{run_id}  {rows[run_id].workflow or ''}  {when(rows[run_id].finished_at)}".rstrip() for run_id in newest}
 
 
 def investigate(gathered: Gathered, provider: str | None = None) -> Investigation:

@@ -1,13 +1,13 @@
 """`stage`, `gate` and `ask` as a notebook calls them: the engine's calls, with something to look at.
 
-A gate that waits shows its card before the execution ends there; before a person in JupyterLab it shows the same as a widget, and "Run all"
-stops at it. Nothing but a person's decision lets it pass: running all cells does not, and neither does time.
+A gate that waits shows its card before the execution ends there; before a person in JupyterLab it shows the same as a widget, its cell
+waits, and the cells behind it run as soon as somebody has decided. Nothing but a person's decision lets it pass: running all cells does
+not, and neither does time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +24,11 @@ from smithers_nb.present.html.decision_cards import (
     question_asked,
 )
 from smithers_nb.present.html.parts import note
+from smithers_nb.workflows.notebook.person import before_a_person, waited
 
 if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+
     from smithers_nb.engine.journal.decisions import Decision
     from smithers_nb.engine.journal.requests import Difference, Earlier
     from smithers_nb.engine.stages import Parked
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "gate", "show", "stage"]
 
-_AGAIN = "Run this cell again to go on."
+_AGAIN = "If nothing goes on by itself, run this cell again."
 
 
 @wraps(stages.stage)
@@ -59,30 +62,46 @@ def gate(  # noqa: PLR0913  # a request is what it is
 ) -> Decision:
     """Let a person decide; see `engine.stages.gate`."""
     stages.current()  # refuses in a fork, where the first import might wait for ever
-    try:
-        decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny, volatile=volatile)
-    except stages.Parked as parked:
-        if (parked.node_id, parked.iteration) != (node_id, iteration):
-            raise  # another gate waits, and has shown itself
-        about = (title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
-        _show_gate(parked, GateRequest(*about, **_versions(parked)))
-        raise
-    show(gate_decided(title, _decided(decision)))
-    return decision
+    spot = None
+    while True:
+        try:
+            decision = stages.gate(node_id, title, summary, details, iteration=iteration, on_deny=on_deny, volatile=volatile)
+        except stages.Parked as parked:
+            if (parked.node_id, parked.iteration) != (node_id, iteration):
+                raise  # another gate waits, and has shown itself
+            about = (title, summary, dict(details or {}), effects(on_deny), _gate_commands(parked), parked.run.run_id)
+            request = GateRequest(*about, **_versions(parked))
+            if not _is_before_a_person(parked):
+                show(gate_asked(request))
+                raise
+            spot = waited(_gate_widget(parked, request))
+            if spot is None:
+                raise
+        else:
+            show(gate_decided(title, _decided(decision)), spot)
+            return decision
 
 
 def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None = None, *, iteration: int = 0) -> Any:
     """Ask a person a question; see `engine.stages.ask`."""
     stages.current()  # refuses in a fork, where the first import might wait for ever
-    try:
-        return stages.ask(node_id, prompt, schema, options, iteration=iteration)
-    except stages.Parked as parked:
-        if (parked.node_id, parked.iteration) != (node_id, iteration):
-            raise  # another one waits, and has shown itself
-        told = parked.request
-        about = (told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
-        _show_question(parked, QuestionRequest(*about, **_versions(parked)))
-        raise
+    while True:
+        try:
+            return stages.ask(node_id, prompt, schema, options, iteration=iteration)
+        except stages.Parked as parked:
+            if (parked.node_id, parked.iteration) != (node_id, iteration):
+                raise  # another one waits, and has shown itself
+            told = parked.request
+            about = (told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
+            request = QuestionRequest(*about, **_versions(parked))
+            if not _is_before_a_person(parked):
+                show(question_asked(request))
+                raise
+            form = _question_widget(parked, request)
+            spot = waited(form)
+            if spot is None:
+                raise
+            show(form.card, spot)
 
 
 def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
@@ -92,24 +111,19 @@ def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
     return ("Approve", "the run goes on"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
 
 
-def show(what: Any) -> None:
-    """Show a card or a widget; where nothing displays, its text."""
+def show(what: Any, spot: DisplayHandle | None = None) -> None:
+    """Show a card or a widget, on request in place of what is shown already; where nothing displays, its text."""
     from IPython.core.getipython import get_ipython
 
+    if spot is not None:
+        spot.update(what)
+        return
     if get_ipython() is None:
         print(what)  # noqa: T201  # a script has nothing else
         return
     from IPython.display import display
 
     display(what)
-
-
-def _show_gate(parked: Parked, request: GateRequest) -> None:
-    show(_gate_widget(parked, request) if _is_before_a_person(parked) else gate_asked(request))
-
-
-def _show_question(parked: Parked, request: QuestionRequest) -> None:
-    show(_question_widget(parked, request) if _is_before_a_person(parked) else question_asked(request))
 
 
 def _versions(parked: Parked) -> dict[str, Any]:
@@ -143,17 +157,8 @@ def _question_widget(parked: Parked, request: QuestionRequest) -> Live:
 
 
 def _is_before_a_person(parked: Parked) -> bool:
-    """Return whether somebody can click: a front-end that takes input, in a kernel that has widgets."""
-    from IPython.core.getipython import get_ipython
-
-    takes_input = False
-    with suppress(AttributeError, KeyError, TypeError):
-        takes_input = bool(get_ipython().kernel.get_parent()["content"]["allow_stdin"])
-    if not (parked.run.by_hand and takes_input):
-        return False
-    from importlib.util import find_spec
-
-    return find_spec("ipywidgets") is not None
+    """Return whether somebody can decide here: a kernel that a person runs by hand."""
+    return parked.run.by_hand and before_a_person()
 
 
 def _gate_commands(parked: Parked) -> tuple[tuple[str, str], ...]:
