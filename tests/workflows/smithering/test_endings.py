@@ -78,6 +78,15 @@ def plan(work: InMemory) -> None:
         stage(work)
 
 
+def test_what_we_write_is_no_change_of_the_project_from_the_first_stage_on(request_of: Callable[..., InMemory]) -> None:
+    """Before anything is planned, git already ignores the journal and the artifacts, also while the first question waits."""
+    work = request_of(book())
+    (work.repo / ".smithers_nb").mkdir(exist_ok=True)
+    (work.repo / ".smithers_nb" / "journal.db").touch()
+    stages.setup(work)
+    assert run_git(work.repo, "status", "--porcelain") == ""
+
+
 @pytest.mark.parametrize("name", ["prd", "eng", "launch"])
 def test_a_denied_gate_ends_at_its_own_node(request_of: Callable[..., InMemory], name: str) -> None:
     """A denial gives one final report at `cancelled:NAME`, with a page, and no stage after it does anything."""

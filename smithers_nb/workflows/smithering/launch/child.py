@@ -110,6 +110,33 @@ def resume_child(location: Location, run_id: str) -> str:
     return f"{run_id} was resumed"
 
 
+def retry_child(location: Location, run_id: str, node_id: str) -> str:
+    """Try a task of a child again, in a new process.
+
+    Raises:
+        ControlRefused: The child is executed, waits, or was edited.
+    """
+    from smithers_nb.engine.control import retry_task
+
+    retry_task(location, run_id, node_id, here=True)
+    _start(location, run_id)
+    return f"{node_id} of {run_id} is tried again"
+
+
+def tries_of(location: Location, run_id: str, state: str) -> dict[str, int]:
+    """Return the tasks of a child that are in a state, and how often each was tried; its cells are none."""
+    import sqlalchemy as sa
+
+    from smithers_nb.engine.journal import Journal
+    from smithers_nb.engine.journal.records import Node, attempts_of
+    from smithers_nb.engine.journal.schema import nodes
+
+    query = sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == run_id, nodes.c.state == state)
+    with Journal.open(location) as journal, journal.reading() as connection:
+        tries = {row.node_id: attempts_of(connection, Node(run_id, *row)) for row in connection.execute(query.order_by(nodes.c.node_id))}
+    return {name: len(made) for name, made in tries.items() if made and made[-1].meta.get("kind") == "stage"}
+
+
 def wait_until(location: Location, run_id: str, seconds: float) -> ChildState:
     """Wait until a child is over, waits for somebody, or has lost its process for longer than a moment; at most for some seconds."""
     deadline, pause = time.monotonic() + seconds, _POLL_S

@@ -44,15 +44,16 @@ def monitor(work: Work) -> BuildSummary | None:
     """Watch the child until it is over: each cycle is looked at, written down and, when it is in trouble, triaged within the remit."""
     child = work.row("launch", Launch).child_run_id
     cycles = max(_LEAST, math.ceil(work.parameters.max_monitor_hours * 60 / work.parameters.monitor_minutes))
-    resumed = False
+    resumed, taken = False, set[str]()
     for number in range(cycles):
         poll = work.kept("monitor:poll", MonitorPoll, partial(_polled, work, child, resumed=resumed), iteration=number)
         resumed = resumed or poll.resumed
         work.kept("monitor:report", MonitorReport, partial(write_progress, work, poll, number), iteration=number)
-        if poll.terminal:
+        if poll.terminal and poll.status != "failed":
             break
         if poll.needs_attention:
-            found = work.kept("monitor:triage", MonitorTriage, partial(triage, work, child, poll), iteration=number)
+            found = work.kept("monitor:triage", MonitorTriage, partial(triage, work, child, poll, frozenset(taken)), iteration=number)
+            taken |= set(found.actions_taken)
             if found.escalate:
                 break
     return _ended(work, child)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from smithers_nb.errors import SmitheringError
+from smithers_nb.errors import GitFailed, SmitheringError
 from smithers_nb.redact import redact
 from smithers_nb.workflows.notebook import api
 from smithers_nb.workflows.smithering.landing.git import commit_of, exclude
@@ -37,6 +38,9 @@ def setup(work: Work) -> Setup:
         Parked: Nobody has answered yet.
         SmitheringError: The answer was empty five times.
     """
+    with suppress(GitFailed):  # preflight says what is wrong with it
+        if (work.repo / ".git").exists():
+            exclude(work.repo, OURS)  # what we write into the project is no change of it, from the beginning
     given = work.parameters
     prompt = given.prompt.strip() or _interview()
     row = Setup(
@@ -145,8 +149,6 @@ def _interview() -> str:
 
 def _checked(work: Work) -> Preflight:
     base = work.parameters.base_branch
-    if (work.repo / ".git").exists():
-        exclude(work.repo, OURS)  # what we write into the project is no change of it
     found = problems_of(work.repo, base)
     work.folder.mkdir(parents=True, exist_ok=True)
     return Preflight(
