@@ -211,7 +211,7 @@ def test_a_trial_sees_no_variable_of_this_machine(small: Callable[..., Linted], 
 def test_our_own_notebooks_are_tried_for_real() -> None:
     """A notebook that asks is approved and goes on, with our own engine in an empty folder; `lint notebooks` takes the other trials."""
     profile = load_profile("notebooks")
-    assert {trial.state for trial in profile.trials} == set(profile.signatures)
+    assert {trial.state for trial in profile.trials} == set(profile.signatures) - {"stuck"}  # which takes a quarter of an hour to show
     quick = tuple(trial for trial in profile.trials if trial.id == "approved")  # a stale worker takes half a minute to show
     found = lint(profile.model_copy(update={"trials": quick}), program=shlex.join([sys.executable, "-m", "smithers_nb"]))
     assert set(outcomes(found).values()) == {"works"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -16,14 +17,19 @@ from smithers_nb.engine import control
 from smithers_nb.engine.location import Location
 from smithers_nb.engine.workers.foreground import run_here
 from smithers_nb.errors import ParameterError, SourceUnreadable
+from smithers_nb.model.rows import AttemptRow, NodeRow, RunRow
 from smithers_nb.sources.rundir.directory import RunDirectory
+from smithers_nb.sources.snapshot import Snapshot
+from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.bundle import verify_bundle
 from smithers_nb.workflows.incident.bundle import write_bundle
-from smithers_nb.workflows.incident.casefile import open_case
+from smithers_nb.workflows.incident.casefile import CaseFile, open_case
 from smithers_nb.workflows.incident.profile import FOLDER, load_profile, shipped
 from smithers_nb.workflows.incident.recover import plan_recovery, recover
 from smithers_nb.workflows.incident.signatures.classify import classify
+from tests.diagnosis.conftest import NOW, LiteralSource, make
 
+MINUTE = 60_000
 OURS = shlex.join([sys.executable, "-m", "smithers_nb"])
 
 
@@ -69,6 +75,23 @@ def test_states_have_a_signature(tmp_path: Path, name: str, status: str, state: 
     found = classify(load_profile(name), run)
     assert found.signature == signature
     assert signature is None or found.evidence[-1].quote == "said"
+
+
+@pytest.mark.parametrize(("limit_ms", "signature"), [(None, "stuck"), (10 * MINUTE, "stuck"), (60 * MINUTE, None)])
+def test_a_cell_that_hangs_under_a_live_process(tmp_path: Path, limit_ms: int | None, signature: str | None) -> None:
+    """It is stuck once it is silent for longer than it may be, told from what `why` says; its cell is mended before the run is stopped."""
+    run = make(
+        RunRow, run_id="r1", status="running", state="running", owner="pid:1:x", started_at=NOW - 21 * MINUTE, heartbeat_at=NOW - 500
+    )
+    times = {"started_at": NOW - 20 * MINUTE, "finished_at": None, "timeout_ms": limit_ms}
+    rows = [run, make(NodeRow, run_id="r1", node_id="c1", logical_id="c1", state="in-progress")]
+    rows.append(make(AttemptRow, run_id="r1", node_id="c1", attempt=1, state="in-progress", **times))
+    why = explain(Snapshot(LiteralSource(rows), "r1"), now=NOW)
+    profile, directory = load_profile("notebooks"), run_with(tmp_path, json.dumps(why.as_json()))
+    found = classify(profile, directory)
+    assert found.signature == signature
+    case = CaseFile(profile, directory, tmp_path / "incident")
+    assert [step.id for step in plan_recovery(case, found).steps] == (["mend", "cancel", "resume"] if signature else [])
 
 
 @pytest.mark.slow
