@@ -275,6 +275,28 @@ def test_submodules_and_hooks_of_a_worker_do_nothing(repo, tmp_path, in_git):
     assert not (tmp_path / "ran").exists()
 
 
+def test_only_what_an_agents_process_did_is_blamed(repo, tmp_path, in_git):
+    """An agent that sets something in the repository has failed; beside another one a person commits and sets something, and both stay."""
+    person = "env -u GIT_TRACE2_EVENT git -C ../../../.. -c user.name=Ada -c user.email=ada@example.org"
+    does = {
+        "a": "git config core.pager evil",
+        "b": f"{person} commit --quiet --allow-empty --message Mine; {person} config alias.st status",
+    }
+    cases = "".join(f"*implement:{name}*) touch {name}.txt; {command};; " for name, command in does.items())
+    agent = tmp_path / "agent"
+    agent.write_text(f'#!/bin/sh\ncase $(cat) in {cases} esac\necho \'{{"summary": "done"}}\'\n')
+    agent.chmod(0o755)
+    workers = AgentCli.from_environment(
+        {"CODING_AGENT_CMD": str(agent), "PATH": "/usr/bin:/bin"}, timeout_s=60, budget=Budget(50, tmp_path / "spent")
+    )
+    result = built(repo, [ticket("a"), ticket("b")], workers, policy=Policy(attempts=1), parallel=1)
+    assert result.failed == {"a": "the worker left its worktree: settings of the repository changed: core.pager (put back)"}
+    assert state(result, "b").attempt == 1
+    assert "the base branch main was moved" in row(repo, "b", "work.json")["meanwhile"]
+    assert (in_git(repo, "config", "alias.st"), in_git(repo, "log", "-1", "--format=%s", "main")) == ("status", "Mine")
+    assert "core.pager" not in in_git(repo, "config", "--local", "--list")
+
+
 def test_a_safety_ticket_needs_a_challenge(repo):
     """A ticket that safety depends on lands only after an approved challenge of this very change."""
     tickets = [ticket("a", safety=True), ticket("b", safety=True), ticket("c", safety=True)]
