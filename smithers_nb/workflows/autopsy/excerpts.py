@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.failure.stack import own_frame
+from smithers_nb.diagnosis.state.executed import course
 from smithers_nb.errors import ParameterError
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.redact import redact, redact_value
@@ -22,7 +24,7 @@ from smithers_nb.workflows.autopsy.results import EventLine
 if TYPE_CHECKING:
     from smithers_nb.diagnosis.failure.stack import Frame
     from smithers_nb.model.rows import AttemptRow, EventRow, RunRow
-    from smithers_nb.model.verdict import Failure
+    from smithers_nb.model.verdict import Classification, Failure
     from smithers_nb.sources.snapshot import Snapshot
     from smithers_nb.workflows.autopsy.results import Gathered
 
@@ -34,6 +36,9 @@ _MESSAGE: Final = 2_000
 _MAX_ATTEMPTS: Final = 2_000
 _MILESTONES: Final = frozenset({"run", "supervisor", "time-travel"})
 _MAX_MILESTONES: Final = 200
+_INCONCLUSIVE: Final = frozenset({"none", "look-elsewhere"})
+"""Rules by which an error says nothing that points to a cause."""
+
 _NOTEBOOK: Final = ".ipynb"
 _LARGEST_NOTEBOOK: Final = 20_000_000
 _CELL: Final = re.compile(r"^# %% cell (\d+)$", re.MULTILINE)
@@ -123,6 +128,23 @@ def source_around(failure: Failure, source: str, *paths: str | None) -> tuple[st
         return ()
     around = range(max(1, frame.line - _AROUND), min(len(lines), frame.line + _AROUND) + 1)
     return tuple(f"{'→' if number == frame.line else ' '} {number:>4} │ {lines[number - 1][:_LINE]}".rstrip() for number in around)
+
+
+def surroundings(snapshot: Snapshot, classification: Classification) -> str:
+    """Describe the rest of a run: how a record went on, or, where nothing explains a failure, what was looked at in vain."""
+    if engine_of(snapshot).is_record:
+        return course(snapshot)
+    if classification.rule not in _INCONCLUSIVE:
+        return ""
+    outputs = [output for output in snapshot.outputs if output.node_id != "input"]
+    counted = {
+        "attempts": len(snapshot.attempts),
+        "events": len(snapshot.events),
+        "lines of agents": len(snapshot.agent_events),
+        "outputs": len(outputs),
+    }
+    told = ", ".join(f"{what} {number}" for what, number in counted.items())
+    return f"What was looked at without finding more: {told}"
 
 
 def compact_attempts(snapshot: Snapshot, failure: Failure) -> tuple[AttemptRow, ...]:

@@ -18,13 +18,11 @@ from smithers_nb.diagnosis.advice.suggest import advise
 from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.diagnosis.classify.probes import probe
 from smithers_nb.diagnosis.defects.detectors import find_defects
-from smithers_nb.diagnosis.engines.base import engine_of
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.state.conditions import run_state
-from smithers_nb.diagnosis.state.executed import course
 from smithers_nb.diagnosis.state.task_graph import task_graph
 from smithers_nb.engine.notebook.executor import validated
 from smithers_nb.errors import ParameterError
@@ -44,6 +42,7 @@ from smithers_nb.workflows.autopsy.excerpts import (
     milestones,
     source_around,
     source_line,
+    surroundings,
     text_that_ran,
     thrown_line,
     workflow_source,
@@ -178,9 +177,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,
         root_cause=redact(
-            root_cause(
-                failure, classification, defects, seen_here, origin=origin, around=course(snapshot) if engine_of(snapshot).is_record else ""
-            )
+            root_cause(failure, classification, defects, seen_here, origin=origin, around=surroundings(snapshot, classification))
         ),
         failure=replace(failure, evidence=(*failure.evidence, *(origin.evidence if origin else ()), *source_line(failure, gathered))),
         classification=classification,

@@ -23,12 +23,12 @@ from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state
-from smithers_nb.diagnosis.state.executed import cells_as_evidence, course, ending
+from smithers_nb.diagnosis.state.executed import cells_as_evidence, ending
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.session import SessionCourse, session_course
 from smithers_nb.model.verdict import Advice
 from smithers_nb.workflows.autopsy.agent_session import with_agent_session
-from smithers_nb.workflows.autopsy.excerpts import source_around, text_that_ran, thrown_line, workflow_source
+from smithers_nb.workflows.autopsy.excerpts import source_around, surroundings, text_that_ran, thrown_line, workflow_source
 from smithers_nb.workflows.autopsy.results import WhyRow
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
         source=text_that_ran(snapshot.run, text, recorded),
     )
     classification = in_hindsight(classification, origin)
-    around = course(snapshot) if engine_of(snapshot).is_record else ""
-    cause = root_cause(failure, classification, defects, origin=origin, around=around)
+    cause = root_cause(failure, classification, defects, origin=origin, around=surroundings(snapshot, classification))
     return {
         "summary": cause,
         "root_cause": cause,

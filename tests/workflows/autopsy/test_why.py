@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,3 +113,16 @@ def test_an_explanation_shows_itself(store: Callable[[str], Path]) -> None:
     assert "rollup" in told._repr_html_()
     assert "smithers-orchestrator up" in told._repr_html_()
     assert repr(told).startswith("Explanation(")
+
+
+def test_an_inconclusive_investigation_says_what_it_looked_at(store: Callable[[str], Path]) -> None:
+    """The counts are those of the run's rows."""
+    path = store("page-harvest")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE _smithers_attempts SET error_json = NULL")
+        connection.execute("UPDATE _smithers_runs SET error_json = NULL")
+        connection.execute("DELETE FROM _smithers_events WHERE type IN ('NodeFailed', 'RunFailed')")
+        connection.commit()
+    snapshot = Snapshot(open_source(path), "page-harvest-1")
+    cause = explain(snapshot, now=0).root_cause
+    assert f"What was looked at without finding more: attempts {len(snapshot.attempts)}, events {len(snapshot.events)}," in cause
