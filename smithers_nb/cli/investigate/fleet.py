@@ -14,10 +14,10 @@ from smithers_nb.cli.app import DONE
 from smithers_nb.cli.investigate.monitor import absolute
 from smithers_nb.cli.investigate.watch import watcher_of
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, now_option
-from smithers_nb.cli.output import note
+from smithers_nb.cli.output import note, print_finding
 from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
 from smithers_nb.cli.run.up import run_options
-from smithers_nb.cli.run_options import given_parameters
+from smithers_nb.cli.run_options import given_parameters, location_of
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import JournalUnusable, ParameterError, SourceError
 from smithers_nb.model.timestamps import span
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _NOTEBOOK = "notebooks/monitor-smithers.ipynb"
 _ACTIONS, _KINDS = 12, 5
 _MINUTE_S = 60
+_SCHEDULE = "monitor-smithers"
 
 
 @command(
@@ -47,10 +48,16 @@ _MINUTE_S = 60
         metavar="SINCE",
         help="Launch an autopsy of every failure since then that has none, as `watch` does: 1d, 2h, a time.  [default: none]",
     ),
+    click.option(
+        "--schedule",
+        type=Utf8(),
+        metavar="CRON",
+        help="Look at these times, five fields in UTC, instead of now: workers of this project start each look. `off` ends it.",
+    ),
     *run_options,
     now_option,
     example="smithers-nb monitor-smithers\nsmithers-nb monitor-smithers ~/shop ~/billing --format json | jq .buckets\n"
-    "smithers-nb monitor-smithers --iterations 12 --interval-minutes 10",
+    "smithers-nb monitor-smithers --iterations 12 --interval-minutes 10\nsmithers-nb monitor-smithers --schedule '*/15 * * * *'",
 )
 def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     ask: CommandContext,
@@ -60,6 +67,7 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     iterations: int,
     interval_minutes: float,
     autopsies: int | None,
+    schedule: str | None,
     pairs: tuple[tuple[str, str], ...],
     parameters_file: Path | None,
     document: str | None,
@@ -76,6 +84,8 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     places = [absolute(place) for place in (*projects, *([ask.source] if ask.source else []))]
     chosen = {"projects": places or None, "now": ask.now, "stale_minutes": stale_minutes}
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
+    if schedule is not None:
+        return _on_schedule(ask, schedule, parameters, once=iterations == 1 and autopsies is None and ask.now is None, **options)
     watchers = _watchers(places or ["."], autopsies) if autopsies is not None else []
     code = DONE
     for look in range(iterations):
@@ -85,6 +95,39 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
             _launch(watcher)
         code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, partial(tell_row, key="monitorRunId"), **options)
     return code
+
+
+def _on_schedule(ask: CommandContext, times: str, parameters: dict[str, Any], *, once: bool, **options: Any) -> int:
+    """Write down when the workers of this project take a look, or that they take none any more."""
+    from smithers_nb.engine.control.parameters import Words, plain_value
+    from smithers_nb.engine.workers.dbos import Schedule
+    from smithers_nb.engine.workers.schedules import schedule, unschedule
+    from smithers_nb.resources import resource
+
+    if not once or options["detach"] or options["serve"] or options["run_id"] is not None:
+        raise ParameterError(
+            "--schedule starts runs of its own, each at its time",
+            hint="leave --iterations, --autopsies, --now, --detach, --serve and --run-id out",
+        )
+    location = location_of(CommandContext(), options["database"])
+    if times == "off":
+        was = unschedule(location, _SCHEDULE)
+        print_finding({"schedule": None}, ask.fmt, lambda: ["no look is taken any more" if was else "there was no schedule"])
+        return DONE
+    start = {
+        "notebook": str(resource(_NOTEBOOK)),
+        "parameters": {name: plain_value(value) if isinstance(value, Words) else value for name, value in parameters.items()},
+        "cwd": str(Path.cwd()),
+        "hot": bool(options["hot"]),
+        "post_failure": not options["no_post_failure"],
+        "artifacts": options["artifacts"],
+        "kernel": options["kernel"],
+        "cell_timeout_s": options["cell_timeout"],
+        "total_timeout_s": options["timeout"],
+    }
+    schedule(location, Schedule(_SCHEDULE, times, start))
+    print_finding({"schedule": times}, ask.fmt, lambda: [f"a look at {times} (UTC), taken by any `smithers-nb worker` of {location.shown}"])
+    return DONE
 
 
 def _watchers(places: Iterable[str], since: int) -> list[Watcher]:

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from smithers_nb.engine.execution.outcome import Outcome
 from smithers_nb.engine.journal.executions import Execution
 from smithers_nb.engine.journal.store import unusable
+from smithers_nb.errors import ParameterError
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.redact import redact
 from smithers_nb.sources.stores.sqlite_file import own
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dbos import WorkflowHandle
 
     from smithers_nb.engine.location import Location
@@ -58,6 +61,20 @@ class Workflow(NamedTuple):
         return self.status in _OVER
 
 
+class Schedule(NamedTuple):
+    """A notebook that is started again and again.
+
+    Attributes:
+        name: Identifies it in its project; a second one of that name replaces it.
+        cron: When, in UTC: five fields, or six that begin with seconds.
+        start: What `engine.control.submit` takes besides the run's id, as JSON.
+    """
+
+    name: str
+    cron: str
+    start: dict[str, Any]
+
+
 class Dbos:
     """DBOS in this process.
 
@@ -67,12 +84,19 @@ class Dbos:
         location: Project and database.
         owner: Id of this process, for DBOS its executor id.
         execute: Called by DBOS with an execution, in a thread of its own; again in another process when this one has died.
+        begin: Called by DBOS at each time of a schedule with the id of the run to start and `Schedule.start`, likewise.
     """
 
     _launched: ClassVar[Dbos | None] = None  # one per process, as DBOS is
 
-    def __init__(self, location: Location, owner: str, execute: Callable[[Execution], Outcome]) -> None:
-        self._location, self._owner, self._execute = location, owner, execute
+    def __init__(
+        self,
+        location: Location,
+        owner: str,
+        execute: Callable[[Execution], Outcome],
+        begin: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._location, self._owner, self._execute, self._begin = location, owner, execute, begin
 
     def launch(self, slots: int) -> None:
         """Start DBOS; `slots` is how many notebooks of the queue this process may execute at once, 0 for none."""
@@ -91,6 +115,7 @@ class Dbos:
         _log_in_lines(silent=not slots)
         DBOS(config=config)
         _workflow()
+        _scheduled()
         DBOS.listen_queues([QUEUE] if slots else [])
         with self._usable():
             DBOS.launch()
@@ -136,6 +161,35 @@ class Dbos:
         ids = [execution.workflow_id for execution in executions]
         return {workflow.id: workflow for workflow in self._list(workflow_ids=ids)} if ids else {}
 
+    def schedule(self, wanted: Schedule) -> None:
+        """Let any worker of this database start a notebook at the times of a schedule.
+
+        Raises:
+            ParameterError: The times are none that DBOS understands.
+        """
+        from dbos import DBOS, error
+
+        self.unschedule(wanted.name)
+        about = {"name": wanted.name, "start": wanted.start}
+        try:
+            with self._usable(but=error.DBOSException):
+                DBOS.register_queue(QUEUE, polling_interval_sec=POLL_INTERVAL_S, on_conflict="never_update")
+                DBOS.create_schedule(
+                    schedule_name=wanted.name, workflow_fn=_scheduled(), schedule=wanted.cron, context=about, queue_name=QUEUE
+                )
+        except error.DBOSException as problem:
+            raise ParameterError(f"{wanted.cron!r} is no schedule: {problem}", hint="five fields of cron, such as '*/10 * * * *'") from None
+
+    def unschedule(self, name: str) -> bool:
+        """Take a schedule away; False when there is none of this name."""
+        from dbos import DBOS
+
+        with self._usable():
+            if DBOS.get_schedule(name) is None:
+                return False
+            DBOS.delete_schedule(name)
+            return True
+
     def held_by(self, owner: str) -> list[str]:
         """List the ids of the workflows that a process has begun and not ended."""
         return [workflow.id for workflow in self._list(status="PENDING", executor_id=owner)]
@@ -155,13 +209,15 @@ class Dbos:
         return [Workflow(row.workflow_id, row.status, row.executor_id) for row in rows]
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
-        """Turn what DBOS and its driver raise into an error of ours."""
+    def _usable(self, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+        """Turn what DBOS and its driver raise into an error of ours; what the caller understands is left to it."""
         import sqlalchemy as sa
         from dbos import error as dbos_error
 
         try:
             yield
+        except but:
+            raise
         except (sa.exc.DBAPIError, dbos_error.DBOSException, OSError) as error:
             location = self._location
             where = location.shown if location.file is None else location.file.with_name("dbos.db")
@@ -180,6 +236,20 @@ def _workflow() -> Callable[[str, int], dict[str, Any]]:
         return _row(here._execute(Execution(run_id, number)))  # noqa: SLF001
 
     return execute_notebook
+
+
+@functools.cache
+def _scheduled() -> Callable[[datetime, Any], None]:
+    """Register what DBOS starts at the times of a schedule, once per process; the time is part of the run's id, so one time is one run."""
+    from dbos import DBOS
+
+    @DBOS.workflow(name="start_notebook")
+    def start_notebook(at: datetime, about: Any) -> None:
+        here = Dbos._launched  # noqa: SLF001
+        assert here is not None
+        here._begin(f"{about['name']}-{at:%Y%m%dt%H%M%S}", about["start"])  # noqa: SLF001
+
+    return start_notebook
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:

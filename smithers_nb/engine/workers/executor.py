@@ -11,15 +11,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from smithers_nb.engine.control.submit import submit
 from smithers_nb.engine.execution.run_execution import execute_run
+from smithers_nb.engine.journal import executions
 from smithers_nb.engine.journal.leases import beat_until, deregister, new_owner, register
 from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.workers.dbos import QUEUE, Dbos
-from smithers_nb.errors import JournalUnusable
+from smithers_nb.errors import ControlRefused, JournalUnusable
 
 if TYPE_CHECKING:
     from smithers_nb.engine.execution.outcome import Outcome
@@ -54,7 +57,7 @@ class Executor:
     ) -> None:
         self.journal = journal
         self.owner = owner or new_owner()
-        self.dbos = Dbos(journal.location, self.owner, self.execute)
+        self.dbos = Dbos(journal.location, self.owner, self.execute, self.begin)
         self.at_work: set[Execution] = set()
         self.ended: dict[Execution, Outcome] = {}
         self._kernels, self._progress, self._on_outcome = kernels, progress, on_outcome
@@ -69,6 +72,18 @@ class Executor:
         finally:
             self.at_work.discard(execution)
         return outcome
+
+    def begin(self, run_id: str, start: dict[str, Any]) -> None:
+        """Start a run at a time of a schedule; called by DBOS, and again by another process when this one died in between."""
+        about = {**start, "cwd": Path(start["cwd"])}
+        try:
+            submit(self.journal.location, run_id=run_id, **about)
+        except ControlRefused as refused:
+            if refused.code != "RUN_EXISTS":
+                raise
+        with self.journal.writing(run_id) as connection:
+            if not executions.newest(connection, run_id):
+                executions.want(connection, run_id)
 
     def _report(self, outcome: Outcome) -> None:
         if self._on_outcome is None:
