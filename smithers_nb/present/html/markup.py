@@ -61,6 +61,15 @@ class Card:
         return {"text/html": self._repr_html_(), "text/plain": self.text}
 
 
+class Unsaid(Card):
+    """A card that a report leaves out, together with its heading: it answers whoever asks in a notebook, and tells nothing."""
+
+    def _repr_mimebundle_(  # type: ignore[override]  # IPython takes both
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        return super()._repr_mimebundle_(include, exclude), {REPORT_MARK: "omit"}
+
+
 def h(name: str, /, *children: object, **attributes: str | bool | None) -> Html:
     """Build one element.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbconvert.exporters.templateexporter import TemplateExporter
 from traitlets import default
 
+from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.cards import banner, details
 from smithers_nb.present.html.markup import REPORT_MARK, Card, Html, escape, h, join
 from smithers_nb.present.html.text import one_line, without_ansi
@@ -69,7 +70,7 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
         environment.autoescape = True
         return environment
 
-    def page(self, notebook: NotebookNode, *, title: str, subtitle: str = "", lead: Html | None = None) -> str:
+    def page(self, notebook: NotebookNode, *, title: str, subtitle: str = "", lead: Html | None = None, as_of: int | None = None) -> str:
         """Write the page of a notebook whose secrets are redacted already.
 
         Args:
@@ -77,6 +78,7 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
             title: Heading of the page.
             subtitle: A line under it.
             lead: Safe HTML that comes before everything else; without it, a stopped notebook gets a banner that says where.
+            as_of: Time that it tells about, epoch milliseconds; the footer says it.
         """
         fragments = Fragments()
         outputs = Outputs(fragments)
@@ -103,7 +105,7 @@ class ReportExporter(TemplateExporter):  # type: ignore[misc]  # nbconvert is no
                     "style": Html(css),
                     "scripts": [Html(script) for script in scripts],
                     "policy": policy([css, ""] if with_figures else [css], scripts),
-                    "footer": _footer(notebook, with_figures),
+                    "footer": _footer(notebook, with_figures, as_of),
                 }
             },
         )
@@ -208,14 +210,14 @@ def _contents(headings: list[Heading]) -> list[Heading]:
     return [heading for heading in headings if heading.level <= 3 and heading.words]  # noqa: PLR2004  # deeper ones are detail
 
 
-def _footer(notebook: NotebookNode, with_figures: bool) -> Html:
+def _footer(notebook: NotebookNode, with_figures: bool, as_of: int | None) -> Html:
     from nbconvert import __version__ as nbconvert_version
 
     from smithers_nb._version import __version__
 
     language = notebook.metadata.get("language_info", {}).get("version") or platform.python_version()
     ended = str(notebook.metadata.get("papermill", {}).get("end_time") or "")[:19].replace("T", " ")
-    parts = [f"made {ended} UTC"] if ended else []
+    parts = [f"made {ended} UTC"] if ended else [f"as of {when(as_of)}"] if as_of is not None else []
     parts += [f"smithers-nb {__version__}", f"Python {language}", f"nbconvert {nbconvert_version}"]
     if with_figures:
         parts.append(f"plotly.js {plotly_js_version()} (MIT licence)")

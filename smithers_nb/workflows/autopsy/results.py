@@ -28,7 +28,7 @@ from smithers_nb.model.verdict import (
     TaskStanding,
     Verdict,
 )
-from smithers_nb.present.html.markup import REPORT_MARK
+from smithers_nb.present.html.markup import REPORT_MARK, Unsaid
 from smithers_nb.sources.base import Source
 
 if TYPE_CHECKING:
@@ -181,10 +181,12 @@ class Investigation(Shown):
         from smithers_nb.present.html.cards import note, recurrence_table, run_strip, stack
 
         seen = self.recurrence
-        return stack(
+        is_known = seen.runs > 1 or bool(seen.repair_loop)
+        card = stack(
             run_strip(self.recent_runs, self.target_run_id, self.workflow) if len(self.recent_runs) > 1 else None,
-            recurrence_table(seen) if seen.runs > 1 or seen.repair_loop else note("No other run of this store met this failure."),
+            recurrence_table(seen) if is_known else note("No other run of this store met this failure."),
         )
+        return card if is_known or len(self.recent_runs) > 1 else Unsaid(card.html, card.text)
 
     def proof(self) -> Card:
         """List the quotes that all this rests on, each with its row."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.engine.artifacts.store import put
 from smithers_nb.engine.stages.context import ROOT
-from smithers_nb.model.timestamps import now_ms, when
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
 from smithers_nb.workflows.fleet import sweep as sweeping
 from smithers_nb.workflows.fleet.results import FilesRow, FleetRow, PageRow, Sweep
@@ -78,8 +78,8 @@ def _page(found: Sweep) -> PageRow:
     title = "The fleet"
     topics = [(heading, view(found)) for heading, view in TOPICS.values()]
     places = "one project" if len(found.projects) == 1 else f"{len(found.projects)} projects"
-    subtitle = f"{len(found.runs)} runs of {places}, as of {when(found.now)}"
-    return PageRow(title=title, html=page_of(topics, title=title, subtitle=subtitle, lead=headline_of(found)))
+    subtitle = f"{len(found.runs)} runs of {places}"
+    return PageRow(title=title, html=page_of(topics, title=title, subtitle=subtitle, lead=headline_of(found), as_of=found.now))
 
 
 def _written(found: Sweep, page: PageRow) -> FilesRow:

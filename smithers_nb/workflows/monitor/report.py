@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from smithers_nb.model.timestamps import when
 from smithers_nb.workflows.monitor.results import ReportRow
 from smithers_nb.workflows.monitor.views import headline_of
 
@@ -24,17 +23,17 @@ def compose(gathered: MonitorSnapshot, found: Diagnosis, fix: FixRow | None = No
     """
     heading = title or (f"Monitor: run {found.target_run_id}" if found.target_run_id else "Monitor")
     topics = found.topics(fix)
-    subtitle = f"{found.workflow or 'workflow'}, {found.state}, as of {when(gathered.now)}, read from {gathered.source}"
-    page = page_of(topics, title=heading, subtitle=subtitle, lead=headline_of(found, fix, gathered))
+    subtitle = f"{found.workflow or 'workflow'}, {found.state}, read from {gathered.source}"
+    page = page_of(topics, title=heading, subtitle=subtitle, lead=headline_of(found, fix, gathered), as_of=gathered.now)
     return ReportRow(title=heading, html=page, health=found.health, section_count=len(topics))
 
 
-def page_of(topics: list[tuple[str, Card]], *, title: str, subtitle: str, lead: Card) -> str:
-    """Write cards, each under its heading, as one page that needs nothing else."""
+def page_of(topics: list[tuple[str, Card]], *, title: str, subtitle: str, lead: Card, as_of: int | None = None) -> str:
+    """Write cards, each under its heading, as one page that needs nothing else; its footer says the time that it tells about."""
     from smithers_nb.present.report.exporter import ReportExporter
     from smithers_nb.present.report.report import redact_notebook
 
-    return ReportExporter().page(redact_notebook(_notebook(topics)), title=title, subtitle=subtitle, lead=lead.html)
+    return ReportExporter().page(redact_notebook(_notebook(topics)), title=title, subtitle=subtitle, lead=lead.html, as_of=as_of)
 
 
 def _notebook(topics: list[tuple[str, Card]]) -> Any:

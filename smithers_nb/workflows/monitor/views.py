@@ -33,7 +33,7 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
     """Summarise in one banner how the run is doing, why, and what to do first."""
     repaired = fix is not None and fix.resumed
     reason = (found.waiting_on if found.health == "blocked" else found.root_cause) or found.summary
-    first = None if repaired else next(iter(found.recommended_actions), None)
+    first = _first_action(found, fix)
     facts = {
         "health": found.health,
         "state": found.state,
@@ -49,13 +49,19 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
             title = f"Run {found.target_run_id} stays {found.state}; fresh run {fix.new_run_id} is {fix.state_after}"
         return cards.banner(title, _begun(reason), state=fix.health_after or found.health, facts=facts)
     title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
-    told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first and first.command else "")
-    if first is None or not first.command:
+    told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first else "")
+    if first is None:
         return told
     known = first.problem.rstrip(".").lower() in reason.lower()
     who = "The monitor can do it: --autofix." if first.self_fixable else ""
     what = who if known else f"{_begun(first.problem).rstrip('.')}. {who}".strip()
     return cards.stack(told, cards.command_sheet([(first.command, what)], title="Do this first"))
+
+
+def _first_action(found: Diagnosis, fix: FixRow | None) -> Action | None:
+    """Return the action whose command stands below the headline, so that it is said nowhere else."""
+    first = next(iter(found.recommended_actions), None)
+    return None if first is None or not first.command or (fix is not None and fix.resumed) else first
 
 
 def _begun(text: str) -> str:
@@ -64,7 +70,9 @@ def _begun(text: str) -> str:
 
 def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Card]]:
     """Lay the topics out in the order of the report; the standing questions and scores are never left out."""
-    found = replace(found, recommended_actions=found.left_to_do(fix))
+    first = _first_action(found, fix)
+    left = tuple(action for action in found.left_to_do(fix) if action != first)
+    found = replace(found, recommended_actions=left)
     listed: list[tuple[str, Card | None]] = [
         ("Where it broke", _where(found) if found.evidence or found.provider_notes else None),
         ("What makes this doubtful", cards.defects_list(found.concerns) if found.concerns else None),
@@ -73,7 +81,7 @@ def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Ca
         ("Task outputs", TOPICS["outputs"](found)),
         ("Code changes", TOPICS["diffs"](found)),
         ("Scores", TOPICS["scores"](found)),
-        ("Recommended actions", TOPICS["actions"](found) if found.recommended_actions else None),
+        ("Further actions" if first else "Recommended actions", TOPICS["actions"](found) if found.recommended_actions else None),
         ("What the monitor did", _fix(fix) if fix else None),
         ("By hand", cards.command_sheet(found.cheat_sheet) if found.cheat_sheet else None),
         ("Editing the workflow", _editing(found) if found.workflow_path and found.refuses_edits else None),

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from smithers_nb.errors import ParameterError, RunNotFailed, RunNotFound, SourceVanished
-from smithers_nb.model.verdict import Verdict
+from smithers_nb.model.verdict import Recurrence, Verdict
 from smithers_nb.present.html.markup import REPORT_MARK
 from smithers_nb.sources.locate import open_source
 from smithers_nb.workflows.autopsy.results import VERDICT_MIMETYPE, GateCard, Gathered, Investigation
@@ -212,6 +212,8 @@ def test_results_show_themselves(fleet):
         assert "<section" in bundle["text/html"] or "<p" in bundle["text/html"]
         assert "\n" not in repr(result)
         assert (metadata == {REPORT_MARK: "omit"}) == isinstance(result, GateCard)  # nobody needs this gate
+    alone = found.model_copy(update={"recurrence": Recurrence(), "recent_runs": ()})
+    assert alone.occurrences()._repr_mimebundle_()[1] == {REPORT_MARK: "omit"}
     assert row._repr_mimebundle_()[0][VERDICT_MIMETYPE]["targetRunId"] == REFUSED
     assert "application/vnd.plotly.v1+json" in found.timeline()._repr_mimebundle_()
     assert [run.run_id for run in found.recent_runs if run.same] == ["order-sync-009", "order-sync-008", "order-sync-010"]

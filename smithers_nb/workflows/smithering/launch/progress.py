@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from smithers_nb.artifacts import write_whole
-from smithers_nb.model.timestamps import now_ms, when
+from smithers_nb.model.timestamps import now_ms
 from smithers_nb.workflows.monitor.report import page_of
 from smithers_nb.workflows.smithering.board import tickets_card
 from smithers_nb.workflows.smithering.building.build import read_index
@@ -24,8 +24,8 @@ def write_progress(work: Work, poll: MonitorPoll, number: int) -> MonitorReport:
     landed = sum(state.state == "landed" for state in states)
     summary = f"{landed} of {len(states)} tickets landed; {poll.detail}"
     head = poll.card()
-    subtitle = f"run {work.run_id}, cycle {number + 1}, {when(now)}"
-    page = page_of([("Tickets", tickets_card(states))], title="Progress of the build", subtitle=subtitle, lead=head).encode(
+    subtitle = f"run {work.run_id}, cycle {number + 1}"
+    page = page_of([("Tickets", tickets_card(states))], title="Progress of the build", subtitle=subtitle, lead=head, as_of=now).encode(
         "utf-8", "replace"
     )
     path = work.folder / "reports" / f"progress-{datetime.fromtimestamp(now / 1000, UTC):%Y%m%dT%H%M%S}Z-{number + 1}.html"
