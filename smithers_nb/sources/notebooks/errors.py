@@ -119,6 +119,8 @@ def _of_output(cell: Cell, error: Json) -> dict[str, Any]:
     status = _EXIT.search(record["message"])
     if command and status:
         return _of_shell(cell, record, int(status[1]))
+    if status and (printed := plain(cell.streams("stderr")).strip()):  # a program that the code ran printed into its cell
+        return {**record, "stderr": printed[-_MAX_TEXT:]}
     return record
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smithers_nb.project import Project
-from tests.support.notebooks import TIMES, by_papermill, code, error, notebook, run_block, write
+from tests.support.notebooks import TIMES, by_papermill, code, error, notebook, printed, run_block, write
 
 WAITED = "File /usr/lib/python3.12/socket.py:720, in SocketIO.readinto(self, b)\n--> 720     return self._sock.recv_into(b)"
 CALL = "Cell In[2], line 1\n----> 1 fetch()"
@@ -37,3 +37,14 @@ def test_a_time_limit_keeps_where_the_cell_waited(tmp_path):
     row = recorded(tmp_path, papermill=noted, execution=LATE).autopsy()
     assert (row.failure_class, row.rule) == ("environment", "hangs-on-the-network")
     assert "ran into its time limit" in row.root_cause
+
+
+def test_what_a_program_printed_into_its_cell_is_read(tmp_path):
+    """`subprocess.run` without capturing leaves the program's own words on the cell's stream."""
+    failed = error("CalledProcessError", "Command '['deploy']' returned non-zero exit status 1.")
+    said = printed("reading settings\nOSError: [Errno 28] No space left on device: '/srv/out'\n", "stderr")
+    noted = by_papermill("failed", exception=True)
+    content = notebook(code("subprocess.run(['deploy'], check=True)", 1, said, failed, **noted), **run_block(failed=True))
+    row = Project(write(tmp_path, stopped=content) / "stopped.ipynb")["stopped"].autopsy()
+    assert row.failure_class == "environment"
+    assert "No space left on device" in row.root_cause
