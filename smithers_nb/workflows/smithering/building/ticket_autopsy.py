@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _QUOTED: Final = 1_500
 _AGAIN: Final = (
-    "of a full build `smithers-nb retry-task impl-RUN build`, `smithers-nb rewind RUN launch`, `smithers-nb resume RUN`; "
+    "in a full build run `smithers-nb retry-task impl-RUN build`, `smithers-nb rewind RUN launch` and `smithers-nb resume RUN`; "
     "no attempt was lost."
 )
 _ADVICE: Final = {
