@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -212,7 +213,7 @@ def test_results_show_themselves(fleet):
         assert "<section" in bundle["text/html"] or "<p" in bundle["text/html"]
         assert "\n" not in repr(result)
         assert (metadata == {REPORT_MARK: "omit"}) == isinstance(result, GateCard)  # nobody needs this gate
-    alone = found.model_copy(update={"recurrence": Recurrence(), "recent_runs": ()})
+    alone = replace(found, recurrence=Recurrence(), recent_runs=())
     assert alone.occurrences()._repr_mimebundle_()[1] == {REPORT_MARK: "omit"}
     assert row._repr_mimebundle_()[0][VERDICT_MIMETYPE]["targetRunId"] == REFUSED
     assert "application/vnd.plotly.v1+json" in found.timeline()._repr_mimebundle_()
