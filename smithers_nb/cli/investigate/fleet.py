@@ -20,6 +20,7 @@ from smithers_nb.cli.run.up import run_options
 from smithers_nb.cli.run_options import given_parameters, location_of
 from smithers_nb.cli.text_page import Sheet
 from smithers_nb.errors import JournalUnusable, ParameterError, SourceError
+from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import span
 from smithers_nb.present.html.text import shown
 
@@ -177,7 +178,7 @@ def page(row: FleetRow, outcome: Outcome) -> Iterable[str]:
             for item in row.waiting[:_KINDS]
         ],
     )
-    sheet.verbatim("Recurs", [f"{kind.runs} runs, {kind.failure_class}: {kind.message}" for kind in row.recurring[:_KINDS]])
+    sheet.verbatim("Recurs", [f"{plural(kind.runs, 'run')}, {kind.failure_class}: {kind.message}" for kind in row.recurring[:_KINDS]])
     sheet.verbatim("Flaky", [f"{task.node_id}: recovered in {task.recovered_runs} of {task.runs} runs" for task in row.flaky[:_KINDS]])
     sheet.prose("Not readable", *row.problems)
     sheet.blank()
