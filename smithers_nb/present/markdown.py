@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.text import one_line, shown
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _CODE = re.compile(r"(`[^`\n]+`)")
 _MARKUP = re.compile(r"[\\*_\[\]<>|#~!`&$]")
+_IN_LINK: Final = "/:?&=%#~@+,;"
 _MAX_TEXT = 1_500
 _MAX_CHANGES = 8
 
@@ -42,7 +44,7 @@ def verdict_card(row: Verdict, report: str = "") -> str:
     """Write the verdict of an autopsy, with what changed since the last good run and where the report is."""
     seen = f"Seen in {row.recurrence.runs:,} runs." if row.recurrence.runs > 1 else ""
     good = f"Last good run: {_text(row.last_good_run.run_id)}." if row.last_good_run else ""
-    report = f"Report: {_code(report)}" if report else ""
+    report = f"Report: [{_code(report)}](<{quote(report, safe=_IN_LINK)}>)" if report else ""
     return _card(
         _heading("failed", "", row.target_run_id),
         [row.root_cause],

@@ -80,4 +80,4 @@ def test_a_verdict_has_before_and_after() -> None:
     assert "| input.field0 | 0 | `x` \\| y |" in card
     assert "2 more changes are in the report." in card
     assert "Seen in 2 runs. Last good run: run-0." in card
-    assert card.endswith("Report: `artifacts/autopsy/run-1.html`\n")
+    assert card.endswith("Report: [`artifacts/autopsy/run-1.html`](<artifacts/autopsy/run-1.html>)\n")
