@@ -115,7 +115,8 @@ def listed(changes: list[Change] | tuple[Change, ...]) -> str:
 
 
 def _pairs(changes: list[Change], which: str) -> str:
-    return ", ".join(f"`{change.what.removeprefix('input.')}={_or_none(getattr(change, which))}`" for change in changes)
+    fields = ((change.what.removeprefix("input."), getattr(change, which)) for change in changes)
+    return ", ".join(f"no `{name}`" if value is None else f"`{name}={_or_none(value)}`" for name, value in fields)
 
 
 def _or_none(value: str | None) -> str:

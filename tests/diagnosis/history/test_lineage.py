@@ -96,6 +96,19 @@ def test_the_line_that_threw_tells_the_path(line, message, name):
     assert found.text == "`sum` reads `rows` of `load`, which is null in this run"
 
 
+def test_an_input_that_was_not_given_has_no_value():
+    """A field of the input that only one of the runs has is told as one that was not given."""
+    good = [a_run("good", "finished", NOW - 1000), output("load", {"rows": [1]}, "good"), output("input", {"day": "1"}, "good")]
+    found = origin(
+        *good,
+        a_run(),
+        output("load", {"rows": None}),
+        output("input", {"source": "legacy", "day": "1"}),
+        failed("null is not an object (evaluating 'deps.load.rows.filter')", "TypeError"),
+    )
+    assert found.text.endswith("; the input changed from no `source` to `source=legacy`")
+
+
 def test_a_near_miss_of_a_name():
     """A field that was renamed upstream is told with the name that is there now."""
     rows = [a_run(), output("load", {"rows": [1]}), failed("undefined is not an object (evaluating 'd.load.row.length')")]
