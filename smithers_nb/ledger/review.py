@@ -170,13 +170,7 @@ def complete(  # noqa: PLR0913  # what a refinery reports
     branch = str(orjson.loads(row.metadata_json).get("branch") or "")
     source_id = tracked(connection, mr_id, "issue")
     if result == "merged":
-        said = message or f"Merged into {target_branch}"
-        _completed(ledger, connection, mr_id, source_id, result, said)
-        transition(ledger, connection, mr_id, "closed", actor="refinery", reason=said)
-        if source_id:
-            transition(ledger, connection, source_id, "closed", actor="refinery", reason=f"{said} ({mr_id})")
-        if convoy_id := convoys.landed_by(connection, mr_id):
-            convoys.settle(ledger, connection, convoy_id, "refinery")
+        _land(ledger, connection, mr_id, source_id, message or f"Merged into {target_branch}")
         return
     if result == "conflict":
         escalation = create(ledger, connection, f"Merge conflict of {branch}", type="escalation", body=message, created_by="refinery")
@@ -206,6 +200,15 @@ def complete(  # noqa: PLR0913  # what a refinery reports
             retry_count=retries(connection, source_id),
         )
     _fail(ledger, connection, mr_id, source_id, why)
+
+
+def _land(ledger: Ledger, connection: sa.Connection, mr_id: str, source_id: str | None, said: str) -> None:
+    _completed(ledger, connection, mr_id, source_id, "merged", said)
+    transition(ledger, connection, mr_id, "closed", actor="refinery", reason=said)
+    if source_id:
+        transition(ledger, connection, source_id, "closed", actor="refinery", reason=f"{said} ({mr_id})")
+    if convoy_id := convoys.landed_by(connection, mr_id):
+        convoys.settle(ledger, connection, convoy_id, "refinery")
 
 
 def pr_closed(ledger: Ledger, connection: sa.Connection, mr_id: str, pr_url: str, *, merged: bool) -> None:

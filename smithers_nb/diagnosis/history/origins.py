@@ -7,6 +7,7 @@ every origin may end with: which input fields differ, and whether the workflow w
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.diagnosis.engines.workflow_edits import recorded_hash
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from smithers_nb.diagnosis.history.good_frame import GoodFrame
     from smithers_nb.diagnosis.history.known_values import Known
     from smithers_nb.diagnosis.history.since_good import Comparison
-    from smithers_nb.model.verdict import Change, Failure
+    from smithers_nb.model.verdict import Change, Classification, Failure
     from smithers_nb.sources.snapshot import Snapshot
 
 HASH: Final = "workflow hash"
@@ -136,3 +137,29 @@ def is_same(one: str, other: str) -> bool:
 def letters(name: str) -> str:
     """Keep what a name is by whichever way it is written."""
     return re.sub(r"[\W_]+", "", name).lower()
+
+
+def in_hindsight(classification: Classification, origin: Origin | None) -> Classification:
+    """Take into account that nothing recorded has changed since the workflow last worked.
+
+    Code that worked on the same input is not surely at fault, nor is code that worked on every answer of an agent but the last; an error
+    whose words tell nothing is sooner the environment's.
+    """
+    if origin is not None and origin.good_frame is not None and classification.failure_class in {"workflow-bug", "unknown"}:
+        reason = "the same code worked on an earlier answer of the agent"
+        return replace(
+            classification,
+            failure_class="agent-flake",
+            confidence="medium",
+            rule="later-answer-lacks-a-value",
+            suggestion="rewind",
+            reason=reason,
+        )
+    if origin is None or origin.kind != "outside":
+        return classification
+    if classification.failure_class == "workflow-bug" and classification.confidence == "high":
+        return replace(classification, confidence="medium")
+    if classification.failure_class == "unknown":
+        reason = f"{classification.reason}; but the same workflow has finished with the same input before"
+        return replace(classification, failure_class="environment", suggestion="fix-environment", reason=reason)
+    return classification

@@ -20,8 +20,8 @@ from smithers_nb.diagnosis.classify.probes import probe
 from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
-from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
+from smithers_nb.diagnosis.history.origins import in_hindsight
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.task_graph import task_graph
 from smithers_nb.engine.notebook.executor import validated

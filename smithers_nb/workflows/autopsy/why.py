@@ -18,8 +18,8 @@ from smithers_nb.diagnosis.engines.reset_preview import reset_preview
 from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.root_failure import find_failure, without_echoes
 from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
-from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
+from smithers_nb.diagnosis.history.origins import in_hindsight
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state

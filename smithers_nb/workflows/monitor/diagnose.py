@@ -82,7 +82,7 @@ def diagnose(
         refuses_edits=engine_of(snapshot).is_repairable,
         cheat_sheet=_cheat_sheet(snapshot),
     )
-    found = replace(found, summary=_summary(found, {node.node_id for node in snapshot.nodes}))
+    found = replace(found, summary=_summary(found, snapshot))
     if provider not in (None, "internal") and snapshot.run.status == "failed":
         found = _consulted(found, snapshot, gathered.now, provider)
     return with_texts(found, redact_value)
@@ -100,13 +100,15 @@ def unreadable(gathered: MonitorSnapshot) -> Diagnosis:
     )
 
 
-def _summary(found: Diagnosis, names: set[str]) -> str:
-    """Describe how it is doing in one or two sentences; what there is nothing of is said as well."""
+def _summary(found: Diagnosis, snapshot: Snapshot) -> str:
+    """Describe how it is doing in one or two sentences; what there is nothing of is said as well, of a record that it does not show it."""
     counts = {"questions": found.questions, "gates": found.approvals, "code changes": found.diffs, "scores": found.scores}
     none = [name for name, rows in counts.items() if not rows]
     reason = found.summary.rstrip(".")
-    begun = reason if reason.split(maxsplit=1)[0] in names else f"{reason[:1].upper()}{reason[1:]}"
-    return f"{begun}.{f' No {_listed(none)}.' if none else ''}"
+    is_name = reason.split(maxsplit=1)[0] in {node.node_id for node in snapshot.nodes}
+    begun = reason if is_name else f"{reason[:1].upper()}{reason[1:]}"
+    lead = "Its record shows no" if engine_of(snapshot).is_record else "No"
+    return f"{begun}.{f' {lead} {_listed(none)}.' if none else ''}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,24 +1,25 @@
 """The smallest safe repair of a run, and the list of what a monitor may do at all.
 
 Three kinds exist: a resume of a run that stopped although nothing keeps it from going on, a new attempt of a task that failed by
-chance, and a fresh run with a corrected input (`corrected`), which always asks first. Everything else is for a person. `arguments` turns a
-repair into the command line of the engine's own program and refuses whatever is not exactly one of the three.
+chance, and a fresh run with the input of the last good run (`corrected`), which always asks first. Everything else is for a person.
+`arguments` turns a repair into the command line of the engine's own program and refuses whatever is not exactly one of the three.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from smithers_nb.diagnosis.advice.suggest import owner_in
+from smithers_nb.diagnosis.advice.suggest import input_of, owner_in
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.errors import ControlRefused
+from smithers_nb.redact import redact_value
 from smithers_nb.sources.stores.json_text import as_object
-from smithers_nb.workflows.monitor.corrected import corrected
 from smithers_nb.workflows.monitor.results import FixRow, Repair
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _IN_VAIN: Final = 2
 """A repair of the same node that changed nothing this often in a row is not tried again."""
+
+_OF_INPUTS: Final = frozenset({"workflow-bug", "unknown"})
+"""Classes of failures that an input can be behind; a server that is down, or a model's bad day, another input only hides."""
 
 _HELPED: Final = frozenset({"healthy", "blocked"})
 _UP: Final = ("up", "{path}", "--run-id", "{run}", "--resume", "true")
@@ -152,3 +156,42 @@ def _not_allowed(message: str) -> ControlRefused:
 
 def _made_by_hand(case: Case) -> bool:
     return bool(as_object(case.run.config).get("lab"))
+
+
+def corrected(case: Case, why: Explanation) -> Repair | None:
+    """Return the fresh run that a person may agree to; None where the input is not at fault or something keeps it from being repeated.
+
+    Inputs are immutable, so the run itself cannot be put right. What is corrected comes from the last good run of the same workflow and
+    nowhere else; the new id is made of the old one and the input, so the same correction is never started twice. A run that another one
+    launched or that is a correction itself has none. An input with a secret in it is never written anywhere, and
+    what the run began outside of itself would be done a second time.
+    """
+    given, good = input_of(case.snapshot) or {}, why.good_input or {}
+    if why.failure_class not in _OF_INPUTS or case.run.status != "failed" or case.run.parent_run_id:
+        return None
+    if not good or not good.keys() <= given.keys():
+        return None
+    whole = {**given, **good}
+    line = case.engine.fresh_run(case.run.workflow_path, whole)
+    if redact_value(whole) != whole or redact_value(given) != given:
+        return None
+    if any(call.side_effect and not call.idempotent for call in case.snapshot.tool_calls):
+        return None
+    new_run_id = f"{case.run.run_id}-again-{_digest(whole)}"
+    if case.snapshot.source.run_ids(new_run_id, 1):
+        return None
+    fields = ", ".join(good)
+    return Repair(
+        kind="fresh-run",
+        reason=f"the input is behind the failure; a fresh run gets {fields} as the last good run had it, and this run stays as it is",
+        command=line,
+        new_run_id=new_run_id,
+        input=whole,
+        before={name: given[name] for name in good},
+        after=dict(good),
+        basis=f"the last good run, {why.good_run}",
+    )
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=4).hexdigest()

@@ -8,8 +8,8 @@ import pytest
 
 from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.diagnosis.failure.root_failure import find_failure
-from smithers_nb.diagnosis.history.hindsight import in_hindsight
 from smithers_nb.diagnosis.history.lineage import find_origin
+from smithers_nb.diagnosis.history.origins import in_hindsight
 from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
 from smithers_nb.sources.snapshot import Snapshot
 from tests.diagnosis.conftest import NOW, LiteralSource, make

@@ -35,6 +35,7 @@ def test_health(tmp_path, records, later, health, said_so):
     _, found = look("s.jsonl", path, now=WRITTEN + later)
     assert found.health == health
     assert said_so.casefold() in f"{found.summary} {found.root_cause} {found.waiting_on}".casefold()
+    assert "Its record shows no" in found.summary  # what an agent changed may be nowhere in it
 
 
 def test_a_question_needs_a_person_for_a_day(tmp_path):
