@@ -1,7 +1,7 @@
 """The smallest safe repair of a run, and the list of what a monitor may do at all.
 
 Three kinds exist: a resume of a run that stopped although nothing keeps it from going on, a new attempt of a task that failed by
-chance, and a fresh run with the input of the last good run (`corrected`), which always asks first. Everything else is for a person.
+chance, and a fresh run with a corrected input (`corrected`), which always asks first. Everything else is for a person.
 `arguments` turns a repair into the command line of the engine's own program and refuses whatever is not exactly one of the three.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from smithers_nb.diagnosis.advice.stated_input import stated_input
 from smithers_nb.diagnosis.advice.suggest import input_of, owner_in
 from smithers_nb.diagnosis.engines.reset_preview import repeated_effects, reset_preview
 from smithers_nb.diagnosis.engines.workflow_edits import was_edited
@@ -161,17 +162,18 @@ def _made_by_hand(case: Case) -> bool:
 def corrected(case: Case, why: Explanation) -> Repair | None:
     """Return the fresh run that a person may agree to; None where the input is not at fault or something keeps it from being repeated.
 
-    Inputs are immutable, so the run itself cannot be put right. What is corrected comes from the last good run of the same workflow and
-    nowhere else; the new id is made of the old one and the input, so the same correction is never started twice. A run that another one
-    launched or that is a correction itself has none. An input with a secret in it is never written anywhere, and
-    what the run began outside of itself would be done a second time.
+    Inputs are immutable, so the run itself cannot be put right. What is corrected comes from what a person said in this run, else from
+    the last good run of the same workflow, and nowhere else; the new id is made of the old one and the input, so the same correction is
+    never started twice. A run that another one launched or that is a correction itself has none. An input with a secret in it is never
+    written anywhere, and what the run began outside of itself would be done a second time.
     """
-    given, good = input_of(case.snapshot) or {}, why.good_input or {}
+    given = input_of(case.snapshot) or {}
     if why.failure_class not in _OF_INPUTS or case.run.status != "failed" or case.run.parent_run_id:
         return None
-    if not good or not good.keys() <= given.keys():
+    right, reason, basis = _right_input(case, why, given)
+    if not right or not right.keys() <= given.keys():
         return None
-    whole = {**given, **good}
+    whole = {**given, **right}
     line = case.engine.fresh_run(case.run.workflow_path, whole)
     if redact_value(whole) != whole or redact_value(given) != given:
         return None
@@ -180,17 +182,27 @@ def corrected(case: Case, why: Explanation) -> Repair | None:
     new_run_id = f"{case.run.run_id}-again-{_digest(whole)}"
     if case.snapshot.source.run_ids(new_run_id, 1):
         return None
-    fields = ", ".join(good)
     return Repair(
         kind="fresh-run",
-        reason=f"the input is behind the failure; a fresh run gets {fields} as the last good run had it, and this run stays as it is",
+        reason=f"{reason}, and this run stays as it is",
         command=line,
         new_run_id=new_run_id,
         input=whole,
-        before={name: given[name] for name in good},
-        after=dict(good),
-        basis=f"the last good run, {why.good_run}",
+        before={name: given[name] for name in right},
+        after=dict(right),
+        basis=basis,
     )
+
+
+def _right_input(case: Case, why: Explanation, given: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """Return the fields that are to change with their values, why, and where the values are from; what a person said goes first."""
+    said = stated_input(case.snapshot, given)
+    if said is not None:
+        fields = ", ".join(said.fields)
+        return said.fields, f"a person said what the input should have been; a fresh run gets {fields} as they said it", said.where
+    good = why.good_input or {}
+    reason = f"the input is behind the failure; a fresh run gets {', '.join(good)} as the last good run had it"
+    return good, reason, f"the last good run, {why.good_run}"
 
 
 def _digest(value: dict[str, Any]) -> str:

@@ -198,3 +198,64 @@ def test_nobody_agrees_to_a_corrected_input_in_advance(synced):
     row = fix(found, gathered, None, source=seen.snapshot.source.location, autofix=True, require_approval=False)
     assert not row.applied
     assert "needs a person's approval" in row.summary
+
+
+NOTE = (
+    "insert into _smithers_approvals (run_id, node_id, iteration, status, requested_at_ms, decided_at_ms, note, decided_by) "
+    "values ('{run}', '{node}', 0, 'approved', 1, 2, '{words}', 'rev')"
+)
+ANSWER = (
+    "insert into _smithers_human_requests (request_id, run_id, node_id, kind, status, prompt, response_json, requested_at_ms, answered_by) "
+    "values ('q', '{run}', '{node}', 'ask', 'answered', 'Which?', '{words}', 1, 'rev')"
+)
+SIGNAL = (
+    "insert into _smithers_signals (run_id, seq, signal_name, payload_json, received_at_ms, received_by) "
+    "values ('{run}', 900, '{node}', '{words}', 1, 'rev')"
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words", "whose"),
+    [
+        (NOTE, "source should be `mirror`, the other one is gone", "the note of rev at `ask-ops`"),
+        (NOTE, "The source must be mirror-2.", "the note of rev at `ask-ops`"),
+        (ANSWER, '"source should have been ""mirror"""', "the answer of rev to `ask-ops`"),
+        (ANSWER, '{"input": {"source": "mirror"}}', "the answer of rev to `ask-ops`"),
+        (SIGNAL, '{"input": {"source": "mirror"}}', "the signal ask-ops of rev"),
+    ],
+)
+def test_a_persons_own_words_correct_an_input(synced, statement, words, whose):
+    """What somebody answered, noted or sent goes before the last good run, with whose words they are; it always asks."""
+    run_id = synced().run.run_id
+    seen = synced(statement.format(run=run_id, node="ask-ops", words=words.replace('""', '\\"')))
+    repair = of(seen)
+    assert (repair.kind, repair.before) == ("fresh-run", {"source": "legacy"})
+    assert repair.after["source"].startswith("mirror")
+    assert not repair.after["source"].endswith(".")
+    assert repair.basis.startswith(f"{whose}: “")
+    assert repair.always_asks
+    assert "a person said" in repair.reason
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "should source be mirror-2?",
+        "source should be mirror-2?",
+        "source should be fixed first",
+        "source should not be legacy-2",
+        "the resource should be mirror-2",
+        "sources should be mirror-2",
+        "rounds should be many-2",
+        '{"source": "mirror"}',
+        '{"input": {"source": 3}}',
+        '{"input": {"source": "mirror", "nobody": 1}}',
+        "source should be legacy-2 and source should be mirror-2",
+    ],
+)
+def test_words_that_name_no_value_correct_nothing(synced, words):
+    """A question, a wish, another field, another kind of value, and two values at once are left to a person."""
+    run_id = synced().run.run_id
+    repair = of(synced(NOTE.format(run=run_id, node="ask-ops", words=words)))
+    assert repair.after == {"source": "api"}
+    assert repair.basis.startswith("the last good run")
