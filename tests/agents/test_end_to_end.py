@@ -51,7 +51,7 @@ def test_the_command_line_asks_an_agent(fleet, agent_cli, opinion, tmp_path):
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"AGENT_PROVIDER": "oracle"}, "AGENT_PROVIDER: 'oracle' is no provider; providers are internal, remote_llm, codex_exec"),
+        ({"AGENT_PROVIDER": "oracle"}, "AGENT_PROVIDER: 'oracle' is not a provider; choose one of internal, remote_llm, codex_exec"),
         ({"AGENT_PROVIDER": "remote_llm"}, "OPENAI_API_KEY is required"),
         ({"AGENT_PROVIDER": "remote_llm", "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "nowhere"}, "invalid OPENAI_BASE_URL: 'nowhere'"),
     ],

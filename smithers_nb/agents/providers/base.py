@@ -1,8 +1,8 @@
 """What a provider is given and what it gives back.
 
 A `Dossier` is everything about one failed run that may leave this process: facts, quotes with the references of their rows, and what
-the deterministic investigation found, all without secrets. A `Proposal` is the answer. Nothing of it is believed before `checked`
-has held it against the rows.
+the deterministic investigation found, all without secrets. A `Proposal` is the answer. None of it is trusted until
+`verification.claims` has checked it against the rows.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _MAX_QUOTES: Final = 40
 _MAX_COMMANDS: Final = 20
-_TEXT: Final = 6_000
+_MAX_TEXT: Final = 6_000
 
 
-def _lowered(value: Any) -> Any:
+def _normalise_case(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-class _Told(BaseModel):  # leaves this process, so pydantic checks and writes it
+class _Outgoing(BaseModel):  # leaves this process, so pydantic validates and serialises it
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class Facts(_Told):
-    """The run, in a few words."""
+class Facts(_Outgoing):
+    """A short description of the run."""
 
     run_id: str
     workflow: str | None = None
@@ -43,8 +43,8 @@ class Facts(_Told):
     error: str = Field(default="", description="the run-level error, often only a wrapper")
 
 
-class Line(_Told):
-    """One row, shortened: ask for the whole by its reference."""
+class Line(_Outgoing):
+    """One row, shortened; the full text can be fetched by its reference."""
 
     ref: str
     at: int | None = Field(default=None, description="epoch milliseconds")
@@ -53,7 +53,7 @@ class Line(_Told):
     text: str = ""
 
 
-class Known(_Told):
+class Known(_Outgoing):
     """What the deterministic investigation found."""
 
     failing_node: str | None = None
@@ -68,41 +68,43 @@ class Known(_Told):
     defects: tuple[Defect, ...] = ()
 
 
-class Dossier(_Told):
-    """What may be known about a failed run outside this process; bounded in size and without secrets."""
+class Dossier(_Outgoing):
+    """Everything about a failed run that may leave this process; bounded in size and without secrets."""
 
     run: Facts
     known: Known
     attempts: tuple[Line, ...] = ()
     events: tuple[Line, ...] = Field(default=(), description="the end of the log")
     source_name: str = Field(default="", description="file name of the workflow; its lines are `source:NAME:LINE`")
-    source: str = Field(default="", description="text of the workflow's file, as far as it is at hand")
-    wants_error_summary: bool = Field(default=False, description="the error is long or keeps changing, so plain words beside it would help")
+    source: str = Field(default="", description="text of the workflow's file, if available")
+    wants_error_summary: bool = Field(
+        default=False, description="the error is long or differs between attempts, so a plain-language summary would help"
+    )
 
 
 class Proposal(BaseModel):
-    """A provider's answer. Names are camelCase in JSON; snake_case is read as well, further fields are ignored."""
+    """A provider's answer. Field names are camelCase in JSON; snake_case is accepted too, and unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
-    root_cause: str = Field(min_length=1, max_length=_TEXT, description="what happened and why, one to five plain sentences")
-    failure_class: Annotated[FailureClass, BeforeValidator(_lowered)] = Field(description="`unknown` when it cannot be told")
-    confidence: Annotated[Confidence, BeforeValidator(_lowered)]
-    suggestion: Annotated[Suggestion, BeforeValidator(_lowered)]
-    suggestion_detail: str = Field(default="", max_length=_TEXT, description="how to carry the suggestion out, in plain words")
+    root_cause: str = Field(min_length=1, max_length=_MAX_TEXT, description="what happened and why, one to five plain sentences")
+    failure_class: Annotated[FailureClass, BeforeValidator(_normalise_case)] = Field(description="`unknown` when it cannot be told")
+    confidence: Annotated[Confidence, BeforeValidator(_normalise_case)]
+    suggestion: Annotated[Suggestion, BeforeValidator(_normalise_case)]
+    suggestion_detail: str = Field(default="", max_length=_MAX_TEXT, description="how to carry the suggestion out, in plain words")
     commands: tuple[str, ...] = Field(default=(), max_length=_MAX_COMMANDS, description="lines as in the dossier's own commands")
     evidence: tuple[Evidence, ...] = Field(
         default=(), max_length=_MAX_QUOTES, description="references of rows, each with words copied from that row"
     )
-    error_summary: str = Field(default="", max_length=_TEXT, description="the error in plain words, when `wantsErrorSummary` is true")
+    error_summary: str = Field(default="", max_length=_MAX_TEXT, description="the error in plain words, when `wantsErrorSummary` is true")
 
 
 class Provider(Protocol):
-    """Somebody who may look at a failure.
+    """A model or an agent CLI that can be asked about a failure.
 
     Attributes:
         name: `remote_llm` or `codex_exec`.
-        author: The same with the model or the program, as a card shows it.
+        author: The name with the model or program in parentheses, as a card shows it.
     """
 
     name: str
@@ -113,10 +115,10 @@ class Provider(Protocol):
 
         Args:
             dossier: What is known.
-            record: The rows behind it, to be read, never to be changed.
+            record: The rows behind it, read-only.
 
         Raises:
-            ProviderError: There is no answer: unreachable, refused, too late, or not of this form.
+            ProviderError: No answer: the provider was unreachable, refused, timed out, or returned something malformed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The HTTP client of a model's server that nobody vouches for: no redirect is followed, and an answer has a largest size."""
+"""An HTTP client for model servers that we do not trust: it follows no redirects and limits the size of a response."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from httpx2 import Request, Response
 
 _MAX_ANSWER: Final = 4_000_000
-"""Bytes of one answer; an answer in the agreed form has some ten thousand."""
+"""Bytes of one response; a valid answer has about ten thousand."""
 
 
 class BoundedClient(DefaultAsyncHttpxClient):
-    """A client whose answers end, or end in an error, before they fill the memory."""
+    """A client that raises an error instead of reading an unbounded response into memory."""
 
     async def send(self, request: Request, **options: Any) -> Response:
-        """Send a request, and read its answer.
+        """Send a request and read the whole response.
 
         Raises:
-            ProviderError: The answer is too large, or packed although that was not asked for.
+            ProviderError: The response is too large, or compressed although we asked for none.
         """
         request.headers["Accept-Encoding"] = "identity"
         response = await super().send(request, **{**options, "stream": True, "follow_redirects": False})
@@ -35,10 +35,10 @@ class BoundedClient(DefaultAsyncHttpxClient):
 
 async def _read(response: Response) -> bytes:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ProviderError("the server packed its answer, which could be of any size")
+        raise ProviderError("the server compressed its response, which could expand to any size")
     content = bytearray()
     async for chunk in response.aiter_raw():
         content += chunk
         if len(content) > _MAX_ANSWER:
-            raise ProviderError(f"the server's answer is larger than {_MAX_ANSWER // 1_000_000} MB")
+            raise ProviderError(f"the server's response is larger than {_MAX_ANSWER // 1_000_000} MB")
     return bytes(content)

@@ -1,7 +1,7 @@
-"""`codex_exec`: any agent CLI, asked once: one JSON document on its standard input, one JSON answer on its standard output.
+"""`codex_exec`: asks any agent CLI once, with one JSON document on its standard input and one JSON answer on its standard output.
 
-The command is a list of arguments, never a shell's line. It runs in an empty folder of its own and in a process group of its own, which is
-ended with everything it started when the time is up, when it writes too much, and when it is done.
+The command is a list of arguments and never goes through a shell. It runs in an empty folder and in its own process group. That group, and
+everything the CLI started, is ended when time runs out, when it writes too much, and when it finishes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from smithers_nb.agents.providers.settings import CommandSettings
     from smithers_nb.agents.verification.evidence_index import Record
 
-_FAILED: Final = "failed to return valid structured JSON"
-_MAX_TRIES: Final = 2_000
+_MALFORMED: Final = "failed to return valid structured JSON"
+_MAX_OBJECTS: Final = 2_000
 _HINT: Final = "unset AGENT_MODEL, increase AGENT_TIMEOUT_SECONDS, or verify CODING_AGENT_CMD"
 
 
 class CodexExec:
-    """An agent CLI as a provider."""
+    """The provider that asks an agent CLI."""
 
     name = "codex_exec"
 
@@ -39,12 +39,12 @@ class CodexExec:
         self.author = f"codex_exec ({Path(settings.words[0]).name})"
 
     def propose(self, dossier: Dossier, record: Record) -> Proposal:
-        """Ask the CLI; it sees the dossier and nothing else of us.
+        """Ask the CLI, which sees the dossier and nothing else from us.
 
         Raises:
-            ProviderError: It cannot be started, failed, took too long, wrote too much, or its answer is not of the agreed form.
+            ProviderError: The CLI could not be started, failed, took too long, wrote too much, or gave a malformed answer.
         """
-        del record  # what is not in the dossier, it cannot ask for
+        del record  # a CLI has no tools of ours to read rows with
         with PrivateFolder() as scratch:
             folder = scratch / "empty"
             folder.mkdir()
@@ -55,21 +55,21 @@ class CodexExec:
         if ended.why:
             raise ProviderError(f"it {ended.why}", hint=_HINT)
         if ended.code != 0:
-            raise ProviderError(f"it {_FAILED}: it ended with exit code {ended.code}{_last_words(ended)}", hint=_HINT)
+            raise ProviderError(f"it {_MALFORMED}: it ended with exit code {ended.code}{_last_words(ended)}", hint=_HINT)
         return answer(ended.output)
 
 
 def question(dossier: Dossier) -> bytes:
-    """Write the document that an agent CLI gets."""
+    """Return the JSON document that an agent CLI reads."""
     document = {"instructions": instructions("codex_exec"), "answerSchema": answer_schema(), "dossier": dossier.model_dump(by_alias=True)}
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def answer(output: str) -> Proposal:
-    """Take the answer out of what a CLI printed: the last JSON object that has its form, whatever was printed around it.
+    """Parse the answer from what a CLI printed: the last JSON object that validates, ignoring the text around it.
 
     Raises:
-        ProviderError: There is none.
+        ProviderError: No object in the output is a valid answer.
     """
     problem = "no JSON object in its output"
     for value in objects_in(output):
@@ -78,15 +78,15 @@ def answer(output: str) -> Proposal:
         except ValidationError as error:
             first = error.errors()[0]
             problem = f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}"
-    raise ProviderError(f"it {_FAILED}: {redact(problem)[:200]}", hint=_HINT)
+    raise ProviderError(f"it {_MALFORMED}: {redact(problem)[:200]}", hint=_HINT)
 
 
 def objects_in(output: str) -> Iterator[dict[str, Any]]:
-    """Return the outermost JSON objects of a text, the last one first."""
+    """Yield the outermost JSON objects in a text, last one first."""
     decoder = json.JSONDecoder()
     found: list[dict[str, Any]] = []
     at = 0
-    for _ in range(_MAX_TRIES):
+    for _ in range(_MAX_OBJECTS):
         at = output.find("{", at)
         if at < 0:
             break

@@ -1,6 +1,6 @@
-"""One program, run to its end within limits of time and output, with everything it started.
+"""Run one program within limits of time and output, and end everything it started.
 
-What it started is known by the process group and, on Linux, where a child may have left the group, by a variable in its environment.
+Its descendants are found by their process group and, on Linux, where a child may have left the group, by a variable in their environment.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-_OUTPUT: Final = 2_000_000
-_ERRORS: Final = 20_000
+_MAX_OUTPUT: Final = 2_000_000
+_MAX_ERRORS: Final = 20_000
 _CHUNK: Final = 65_536
 _GRACE_S: Final = 2.0
 MARK: Final = "SMITHERS_NB_STARTED_BY"
-"""Variable that everything has in its environment which was started here, and what that started in turn."""
+"""Environment variable that every process started here passes on to its descendants."""
 
-_ROUNDS: Final = 20
+_KILL_ROUNDS: Final = 20
 
 
 class Ended(NamedTuple):
     """How a program ended.
 
     Attributes:
-        code: Its exit code; None when it was ended.
+        code: Its exit code; None when we ended it.
         output: What it wrote to standard output.
         errors: The end of what it wrote to standard error.
-        why: Why it was ended, as in `took longer than 5 s`; empty when it ended by itself.
+        why: Why we ended it, such as `took longer than 5 s`; empty when it exited by itself.
     """
 
     code: int | None
@@ -45,15 +45,15 @@ class Ended(NamedTuple):
 def run_bounded(  # noqa: PLR0913  # the last is an option by name
     words: Sequence[str], given: bytes, folder: Path, environment: Mapping[str, str], timeout_s: float, *, tail: int | None = None
 ) -> Ended:
-    """Run a program with bytes on its standard input.
+    """Run a program and wait for it, with bytes on its standard input.
 
     Args:
-        words: Program and arguments; no shell sees them.
-        given: What it reads.
-        folder: Where it runs.
-        environment: All that it sees of ours.
+        words: Program and arguments; no shell is involved.
+        given: Its standard input.
+        folder: Its working directory.
+        environment: Its whole environment.
         timeout_s: Seconds after which it is ended, with everything it started.
-        tail: Keep this many bytes of the end of its output, instead of ending it when it writes too much.
+        tail: Keep only this many bytes from the end of its output, instead of ending it when it writes too much.
 
     Raises:
         OSError: It could not be started.
@@ -80,8 +80,8 @@ def run_bounded(  # noqa: PLR0913  # the last is an option by name
     return Ended(None if why else program.returncode, streams.output.text(), streams.errors.text(), why)
 
 
-class _Kept:
-    """What a stream said: its beginning up to a limit that must not be passed, or its end."""
+class _Captured:
+    """The output of one stream: the beginning, up to a limit that must not be exceeded, or only the tail."""
 
     def __init__(self, limit: int, *, tail: bool = False) -> None:
         self.limit, self.tail = limit, tail
@@ -102,12 +102,12 @@ class _Kept:
 
 
 class _Streams:
-    """The three pipes of a program, each with a thread, so that none of them can block another."""
+    """The three pipes of a program, each with its own thread, so that none can block another."""
 
     def __init__(self, program: subprocess.Popen[bytes], given: bytes, tail: int | None) -> None:
         self.program = program
-        self.output = _Kept(_OUTPUT) if tail is None else _Kept(tail, tail=True)
-        self.errors = _Kept(_ERRORS, tail=True)
+        self.output = _Captured(_MAX_OUTPUT) if tail is None else _Captured(tail, tail=True)
+        self.errors = _Captured(_MAX_ERRORS, tail=True)
         assert program.stdin is not None
         assert program.stdout is not None
         assert program.stderr is not None
@@ -121,14 +121,14 @@ class _Streams:
             thread.start()
 
     def wait(self, deadline: float, timeout_s: float) -> str:
-        """Wait until the program is done; say why it must be ended before."""
+        """Wait for the program to exit; return the reason when it has to be ended first."""
         while time.monotonic() < deadline:
             if self.output.flooded.is_set():
-                return f"wrote more than {_OUTPUT // 1_000_000} MB to its standard output"
+                return f"wrote more than {_MAX_OUTPUT // 1_000_000} MB to its standard output"
             with suppress(subprocess.TimeoutExpired):
                 self.program.wait(min(0.1, max(0.0, deadline - time.monotonic())))
                 self.threads[1].join(_GRACE_S)  # a child it left behind may hold the pipe open
-                return "" if not self.output.flooded.is_set() else f"wrote more than {_OUTPUT // 1_000_000} MB to its standard output"
+                return "" if not self.output.flooded.is_set() else f"wrote more than {_MAX_OUTPUT // 1_000_000} MB to its standard output"
         return f"took longer than {timeout_s:g} s"
 
     def close(self) -> None:
@@ -146,9 +146,9 @@ def _feed(pipe: IO[bytes], given: bytes) -> None:
 
 
 def _end_descendants(program: subprocess.Popen[bytes], mark: str) -> set[int]:
-    """End the program and whatever it started, also in sessions of their own; return the processes that are still there."""
+    """Kill the program and everything it started, even in other sessions; return the processes that survived."""
     left: set[int] = set()
-    for _ in range(_ROUNDS):  # whoever is ended may have started another one meanwhile
+    for _ in range(_KILL_ROUNDS):  # a process may have started another one before it was killed
         left = _descendants(program, mark.encode())
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(program.pid, signal.SIGKILL)
@@ -164,7 +164,7 @@ def _end_descendants(program: subprocess.Popen[bytes], mark: str) -> set[int]:
 
 
 def _descendants(program: subprocess.Popen[bytes], mark: bytes) -> set[int]:
-    """Find the processes that have the mark in their environment or descend from one that has; none where there is no `/proc`."""
+    """Find the processes with the mark in their environment, and their descendants; empty where there is no `/proc`."""
     parents: dict[int, int] = {}
     found = {program.pid} if program.poll() is None else set()
     for folder in Path("/proc").glob("[0-9]*"):

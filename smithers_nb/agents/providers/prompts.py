@@ -1,4 +1,4 @@
-"""The texts that providers are instructed with; they are files in `templates/prompts`."""
+"""The instructions for providers, which are files in `templates/prompts`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from smithers_nb.resources import resource
 
 @cache
 def instructions(provider: str) -> str:
-    """Return the instructions for a provider: what all get, then its own."""
+    """Return the instructions for a provider: the common part, then its own."""
     folder = resource("templates/prompts")
     return "\n".join((folder / name).read_text(encoding="utf-8").strip() for name in ("investigate.md", f"{provider}.md"))

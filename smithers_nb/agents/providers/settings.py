@@ -1,4 +1,4 @@
-"""Which provider investigates, and whether it can: settled before anything is started.
+"""Which provider investigates, and whether it can run; checked before anything is started.
 
 | variable | for | meaning |
 | --- | --- | --- |
@@ -7,8 +7,8 @@
 | `AGENT_MODEL` | both others | model to ask; an agent CLI finds it in its environment |
 | `OPENAI_API_KEY` | `remote_llm` | key of the server; any text for one that needs none |
 | `OPENAI_BASE_URL` | `remote_llm` | any server that speaks OpenAI's chat completions |
-| `CODING_AGENT_CMD` | `codex_exec` | command line of any agent CLI, taken apart like a shell would, run without one |
-| `CODING_AGENT_ENV` | `codex_exec` | further variables that it may see, separated by commas |
+| `CODING_AGENT_CMD` | `codex_exec` | command line of any agent CLI, split as a shell would, but run without one |
+| `CODING_AGENT_ENV` | `codex_exec` | additional variables that it may see, separated by commas |
 
 Nothing else is read, and a key is never written anywhere.
 """
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 INTERNAL: Final = "internal"
 """The rules alone: no model, no key, no network."""
 
-_URL: Final = "https://api.openai.com/v1"
-_MODEL: Final = "gpt-4.1-mini"
-_COMMAND: Final = "codex exec --skip-git-repo-check --sandbox read-only -"
-_TIMEOUT_S: Final = 120.0
-_MAX_S: Final = 540.0
-"""A cell of the notebook has ten minutes; whoever is slower would take the whole autopsy down."""
-_OTHERWISE: Final = "or switch the provider (AGENT_PROVIDER) to {} or internal"
+_DEFAULT_URL: Final = "https://api.openai.com/v1"
+_DEFAULT_MODEL: Final = "gpt-4.1-mini"
+_DEFAULT_COMMAND: Final = "codex exec --skip-git-repo-check --sandbox read-only -"
+_DEFAULT_TIMEOUT_S: Final = 120.0
+_MAX_TIMEOUT_S: Final = 540.0
+"""A notebook cell may run for ten minutes; a slower provider would fail the whole autopsy."""
+_SWITCH_HINT: Final = "or switch the provider (AGENT_PROVIDER) to {} or internal"
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class RemoteSettings:
         key: Key of the server; never shown.
         url: Its address.
         model: Model to ask.
-        timeout_s: Seconds that the whole answer may take.
+        timeout_s: Time limit for the whole answer, in seconds.
     """
 
     key: str = field(repr=False)
-    url: str = _URL
-    model: str = _MODEL
-    timeout_s: float = _TIMEOUT_S
+    url: str = _DEFAULT_URL
+    model: str = _DEFAULT_MODEL
+    timeout_s: float = _DEFAULT_TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -66,45 +66,45 @@ class CommandSettings:
 
     Attributes:
         words: Program and arguments.
-        environment: What it may see of ours.
-        timeout_s: Seconds that it may take.
+        environment: The variables that it may see.
+        timeout_s: Time limit in seconds.
     """
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
-    timeout_s: float = _TIMEOUT_S
+    timeout_s: float = _DEFAULT_TIMEOUT_S
 
 
 def chosen(provider: str | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Name the provider that is to investigate, and make sure that it can.
+    """Return the name of the provider to use, after checking that it can run.
 
     Args:
-        provider: The one asked for; `AGENT_PROVIDER` decides when there is none.
-        env: Environment to look at; that of the process by default.
+        provider: The requested provider; defaults to `AGENT_PROVIDER`.
+        env: Environment to read; defaults to that of this process.
 
     Raises:
-        ParameterError: There is no such provider, or something it needs is missing or malformed.
+        ParameterError: The provider does not exist, or a setting it needs is missing or malformed.
     """
     env = os.environ if env is None else env
     name = provider or env.get("AGENT_PROVIDER", "").strip() or INTERNAL
     if name not in PROVIDERS:
         where = "provider" if provider else "AGENT_PROVIDER"
-        raise ParameterError(f"{where}: {name[:60]!r} is no provider; providers are {', '.join(PROVIDERS)}", hint=_HINT)
+        raise ParameterError(f"{where}: {name[:60]!r} is not a provider; choose one of {', '.join(PROVIDERS)}", hint=_HINT)
     PROVIDERS[name](env)
     return name
 
 
 def provider_named(name: str, env: Mapping[str, str] | None = None) -> Provider | None:
-    """Return a provider that is ready to be asked; None for `internal`, whose answer is there already.
+    """Return a provider that is ready to be asked; None for `internal`, which has already answered.
 
     Raises:
-        ParameterError: There is no such provider, or something it needs is missing or malformed.
+        ParameterError: The provider does not exist, or a setting it needs is missing or malformed.
     """
     return PROVIDERS[chosen(name, env)](os.environ if env is None else env)
 
 
 def remote_settings(env: Mapping[str, str]) -> RemoteSettings:
-    """Read what `remote_llm` needs.
+    """Read the settings of `remote_llm`.
 
     Raises:
         ParameterError: The key is missing, the URL malformed, or the extra is not installed.
@@ -112,28 +112,28 @@ def remote_settings(env: Mapping[str, str]) -> RemoteSettings:
     key = env.get("OPENAI_API_KEY", "").strip()
     if not key:
         raise ParameterError(
-            "OPENAI_API_KEY is required for the provider remote_llm", hint=f"set OPENAI_API_KEY, {_OTHERWISE.format('codex_exec')}"
+            "OPENAI_API_KEY is required for the provider remote_llm", hint=f"set OPENAI_API_KEY, {_SWITCH_HINT.format('codex_exec')}"
         )
-    url = _checked_url(env.get("OPENAI_BASE_URL", "").strip() or _URL)
+    url = _checked_url(env.get("OPENAI_BASE_URL", "").strip() or _DEFAULT_URL)
     timeout_s = _timeout(env)
     if find_spec("pydantic_ai") is None or find_spec("openai") is None:
         raise ParameterError(
             "the provider remote_llm needs packages that are not installed",
-            hint=f"pip install 'smithers-nb[agents]', {_OTHERWISE.format('codex_exec')}",
+            hint=f"pip install 'smithers-nb[agents]', {_SWITCH_HINT.format('codex_exec')}",
         )
-    return RemoteSettings(key, url, env.get("AGENT_MODEL", "").strip() or _MODEL, timeout_s)
+    return RemoteSettings(key, url, env.get("AGENT_MODEL", "").strip() or _DEFAULT_MODEL, timeout_s)
 
 
 def command_settings(env: Mapping[str, str]) -> CommandSettings:
-    """Read what `codex_exec` needs.
+    """Read the settings of `codex_exec`.
 
-    The CLI sees only what programs need to run, to reach the network and to find their own settings, the variables of its own name
-    (`CODEX_…`), `AGENT_MODEL`, and what `CODING_AGENT_ENV` names; a key of ours is not handed on unless it is named there.
+    The CLI sees only the variables that programs need to run, to reach the network and to find their settings; its own (`CODEX_…`);
+    `AGENT_MODEL`; and those listed in `CODING_AGENT_ENV`. API keys are passed on only when listed there.
 
     Raises:
-        ParameterError: The command is malformed, or there is no such program.
+        ParameterError: The command is malformed, or its program does not exist.
     """
-    text = env.get("CODING_AGENT_CMD", "").strip() or _COMMAND
+    text = env.get("CODING_AGENT_CMD", "").strip() or _DEFAULT_COMMAND
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
@@ -142,10 +142,10 @@ def command_settings(env: Mapping[str, str]) -> CommandSettings:
     if program is None:
         raise ParameterError(
             f"CODING_AGENT_CMD: there is no program {redact(words[0] if words else '')[:80]!r}",
-            hint=f"install it or name another CLI, {_OTHERWISE.format('remote_llm')}",
+            hint=f"install it or name another CLI, {_SWITCH_HINT.format('remote_llm')}",
         )
     named = {name.strip() for name in env.get("CODING_AGENT_ENV", "").split(",")}
-    seen = {name: value for name, value in env.items() if name in HANDED_ON | named or name.startswith(_OF_ITS_OWN)}
+    seen = {name: value for name, value in env.items() if name in HANDED_ON | named or name.startswith(_OWN_PREFIX)}
     return CommandSettings((str(Path(program).absolute()), *words[1:]), seen, _timeout(env))
 
 
@@ -157,9 +157,9 @@ HANDED_ON: Final = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "AGENT_MODEL"),
     )
 )
-"""What programs need to run, to reach the network and to find their own settings; nothing else of ours reaches one that a model chose."""
+"""The variables that programs need to run, to reach the network and to find their settings; no others are passed to a child."""
 
-_OF_ITS_OWN: Final = "CODEX_"
+_OWN_PREFIX: Final = "CODEX_"
 _HINT: Final = "internal needs no model; remote_llm asks a server at OPENAI_BASE_URL; codex_exec runs CODING_AGENT_CMD"
 
 
@@ -176,17 +176,19 @@ def _checked_url(url: str) -> str:
 
 
 def _timeout(env: Mapping[str, str]) -> float:
-    text = env.get("AGENT_TIMEOUT_SECONDS", "").strip() or str(_TIMEOUT_S)
+    text = env.get("AGENT_TIMEOUT_SECONDS", "").strip() or str(_DEFAULT_TIMEOUT_S)
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= _MAX_S:
-        raise ParameterError(f"AGENT_TIMEOUT_SECONDS: {text[:40]!r} is not a number of seconds up to {_MAX_S:g}", hint="120 is the default")
+    if not 0 < seconds <= _MAX_TIMEOUT_S:
+        raise ParameterError(
+            f"AGENT_TIMEOUT_SECONDS: {text[:40]!r} is not a number of seconds up to {_MAX_TIMEOUT_S:g}", hint="120 is the default"
+        )
     return seconds
 
 
-def _no_one(_: Mapping[str, str]) -> None:
+def _internal(_: Mapping[str, str]) -> None:
     return None
 
 
@@ -203,8 +205,8 @@ def _command(env: Mapping[str, str]) -> Provider:
 
 
 PROVIDERS: Final[dict[str, Callable[[Mapping[str, str]], Provider | None]]] = {
-    INTERNAL: _no_one,
+    INTERNAL: _internal,
     "remote_llm": _remote,
     "codex_exec": _command,
 }
-"""Who may investigate, and how to make it out of an environment."""
+"""Every provider by name, with the function that builds it from an environment."""

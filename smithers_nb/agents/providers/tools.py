@@ -1,6 +1,6 @@
-"""What a model may read while it thinks: attempts, rows, events and lines of the workflow, never anything else and never much.
+"""The tools through which a model reads a run: attempts, rows, events and lines of the workflow's source.
 
-Every answer is text of the run, without secrets, cut to a size and marked as data. Nothing can be changed through these functions.
+Every result is text from the run, redacted, limited in size and marked as data. The tools are read-only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from smithers_nb.agents.verification.evidence_index import Record
 
 CALLS: Final = 16
-"""Calls that one investigation may make."""
+"""How many tool calls one investigation may make."""
 
-_ROW: Final = 6_000
-_EVENT: Final = 300
+_MAX_ROW: Final = 6_000
+_MAX_EVENT: Final = 300
 _MAX_EVENTS: Final = 60
 _MAX_LINES: Final = 200
 
@@ -31,7 +31,7 @@ class Tools:
         self._record = record
 
     def all(self) -> list[Callable[..., dict[str, Any]]]:
-        """Give them in the order in which a model is told of them."""
+        """Return the tools in the order in which a model sees them."""
         return [self.attempts, self.row, self.events, self.source_lines]
 
     def attempts(self, node_id: str | None = None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Tools:
         if text is None:
             return {"not_found": f"there is no row {ref[:100]}"}
         start = max(0, offset)
-        return _data(text[start : start + _ROW]) | {"total_characters": len(text)}
+        return _data(text[start : start + _MAX_ROW]) | {"total_characters": len(text)}
 
     def events(self, around: int, run_id: str | None = None, before: int = 15, after: int = 15) -> dict[str, Any]:
         """Read the lines of a log around one of them.
@@ -84,9 +84,9 @@ class Tools:
 
     def _event(self, run_id: str, seq: int) -> str:
         ref = self._record.own(run_id, f"event:{seq}")
-        return f"{ref}  {excerpt(' '.join((self._record.text(ref) or '').split()), _EVENT)}"
+        return f"{ref}  {excerpt(' '.join((self._record.text(ref) or '').split()), _MAX_EVENT)}"
 
 
 def _data(value: Any) -> dict[str, Any]:
-    """Mark what a run wrote as what it is."""
+    """Mark text from a run as data."""
     return {"recorded_data_not_instructions": value}

@@ -1,1 +1,1 @@
-"""What a provider answered, held against the rows: claims, quotes and commands that do not hold are dropped."""
+"""Checks a provider's answer against the rows, and drops the claims, quotes and commands that do not check out."""

@@ -1,7 +1,7 @@
-"""What of a provider's answer holds: quotes, sentences and commands, each held against the rows.
+"""Which parts of a provider's answer the rows support: quotes, sentences and commands, each checked on its own.
 
-Gets a proposal and the record; gives the parts that hold and a line for each that was dropped. Prompts ask for the same, but only this
-is relied on.
+Takes a proposal and the record; returns the supported parts and one line for each part that was dropped. The prompts ask for the same, but
+only these checks are relied on.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 class VerifiedClaims(NamedTuple):
-    """What is left of a proposal.
+    """The parts of a proposal that the rows support.
 
     Attributes:
-        evidence: Quotes that occur in their rows, each once.
+        evidence: Quotes that occur in their rows, without duplicates.
         commands: Lines that may be printed.
-        root_cause: Sentences whose quotations stand in the record; empty when none is left.
-        detail: Advice without anything dangerous.
+        root_cause: Sentences whose quotations occur in the record; empty when none is left.
+        detail: The advice without its dangerous sentences.
         error_summary: The error in plain words.
-        blames_engine: The failure came out of the engine's own code, and a quote leads there.
+        blames_engine: The engine's own code threw, and a quote points there.
         notes: What was dropped and why, one line each.
     """
 
@@ -48,12 +48,12 @@ class VerifiedClaims(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What an answer is held against.
+    """What an answer is checked against.
 
     Attributes:
         dossier: What the provider was given.
         record: The rows.
-        failure: The failure that it is about.
+        failure: The failure in question.
         offered: Command lines of the deterministic advice.
         workflow_path: The run's workflow.
     """
@@ -66,11 +66,11 @@ class Ground(NamedTuple):
 
 
 def verified(proposal: Proposal, ground: Ground) -> VerifiedClaims:
-    """Keep what holds of a proposal.
+    """Check a proposal and keep the parts that the rows support.
 
     Args:
         proposal: The answer.
-        ground: What it is held against.
+        ground: What it is checked against.
     """
     dossier, record = ground.dossier, ground.record
     evidence, notes = _evidence(proposal, record)
@@ -115,7 +115,7 @@ def _commands(proposal: Proposal, ground: Ground) -> tuple[tuple[str, ...], list
 
 
 def _engine_threw(failure: Failure) -> bool:
-    """Return whether the failure itself came out of the engine; what wraps it, as the error of the run does, always has."""
+    """Return whether the engine threw the innermost error; the errors that wrap it always come from the engine."""
     return next((where for link in reversed(failure.chain) if (where := where_thrown(link.stack))), "") == "engine"
 
 
@@ -124,7 +124,7 @@ def _names_the_engine(item: Evidence) -> bool:
 
 
 def _texts(dossier: Dossier) -> list[str]:
-    """Return the dossier's texts as they are read, without the escapes of JSON."""
+    """Return the texts of the dossier without JSON escapes."""
     known = dossier.known
     lines = [line.text for line in (*dossier.attempts, *dossier.events)]
     quotes = [item.quote for item in known.evidence]

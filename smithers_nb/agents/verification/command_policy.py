@@ -1,8 +1,8 @@
-"""Commands that a provider proposes: which of them may be printed.
+"""Which of the commands that a provider proposes may be printed.
 
-A line is kept when the deterministic advice has it too, or when it parses to a verb of `diagnosis.engines` with a run and a node that
-exist; then it is printed anew by that module, so that nothing else can hide in it. Gates and questions are never decided on a
-provider's word, and what starts work must be free of side effects and refusals that we know of.
+A line is kept when the deterministic advice contains it too, or when it parses to a verb of `diagnosis.engines` with an existing run and
+node. It is then rebuilt by that module, so that nothing else can hide in it. A provider never decides gates or questions, and a command
+that starts work must have no known side effects and must not be one that the engine would refuse.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from smithers_nb.model.vocabulary import is_terminal
 if TYPE_CHECKING:
     from smithers_nb.agents.verification.evidence_index import Record
 
-_SHELL: Final = re.compile(r"[;&|<>`$(){}\\\n\r\x00*?~!#]")
+_SHELL_CHARACTERS: Final = re.compile(r"[;&|<>`$(){}\\\n\r\x00*?~!#]")
 _ITERATION: Final = re.compile(r"[0-9]{1,9}")
 _OPTIONS: Final = {"--run-id": "run", "--node-id": "node", "--iteration": "iteration", "--resume": "resume", "--limit": "limit"}
 _FLAGS: Final = frozenset({"--attempts", "--tools", "--json"})
 _SMITHERS: Final = SmithersCommands()
-_LOOKING: Final = frozenset({"inspect", "node", "events"})
+_READ_ONLY_VERBS: Final = frozenset({"inspect", "node", "events"})
 
 
 class Judged(NamedTuple):
-    """A command line of a provider.
+    """The decision on one command line of a provider.
 
     Attributes:
         line: The line as we print it; empty when it is refused.
-        refusal: Why it is refused; empty when it is not.
+        refusal: Why it is refused; empty when it is accepted.
     """
 
     line: str
@@ -40,12 +40,12 @@ class Judged(NamedTuple):
 
 
 def judged(line: str, record: Record, *, offered: Collection[str], workflow_path: str | None) -> Judged:
-    """Decide about one line.
+    """Decide whether one line may be printed.
 
     Args:
         line: The line as proposed.
         record: The runs and nodes that exist.
-        offered: Lines that the deterministic advice has for one of its suggestions.
+        offered: Lines of the deterministic advice, for any of its suggestions.
         workflow_path: The run's workflow, the only one that a line may start.
     """
     wanted = line.strip().removeprefix("$ ")
@@ -59,9 +59,9 @@ def judged(line: str, record: Record, *, offered: Collection[str], workflow_path
 
 
 def is_looking(line: str) -> bool:
-    """Return whether a line only shows something."""
+    """Return whether a command is read-only."""
     words = shlex.split(line)
-    return len(words) > len(_SMITHERS.program) and words[len(_SMITHERS.program)] in _LOOKING
+    return len(words) > len(_SMITHERS.program) and words[len(_SMITHERS.program)] in _READ_ONLY_VERBS
 
 
 class _Call(NamedTuple):
@@ -84,19 +84,19 @@ class _Ground(NamedTuple):
 
 
 def _parsed(line: str) -> tuple[str, _Call]:
-    """Take a line apart without a shell.
+    """Parse a line without a shell.
 
     Raises:
-        ValueError: It is not one plain command of the CLI with a verb that we print; says why.
+        ValueError: It is not a single plain command of the CLI with a verb that we print; the message says why.
     """
-    if _SHELL.search(line):
-        raise ValueError("it has characters that mean something to a shell")
+    if _SHELL_CHARACTERS.search(line):
+        raise ValueError("it contains shell metacharacters")
     try:
         words = shlex.split(line)
     except ValueError:
         raise ValueError("its quotation marks do not match") from None
     if tuple(words[: len(_SMITHERS.program)]) != _SMITHERS.program or len(words) <= len(_SMITHERS.program):
-        raise ValueError(f"it is no command of {' '.join(_SMITHERS.program)}")
+        raise ValueError(f"it is not a command of {' '.join(_SMITHERS.program)}")
     verb, *rest = words[len(_SMITHERS.program) :]
     if verb not in _VERBS:
         raise ValueError(f"{verb[:40]!r} is not among {', '.join(_VERBS)}")
@@ -104,10 +104,10 @@ def _parsed(line: str) -> tuple[str, _Call]:
 
 
 def _call(words: list[str]) -> _Call:
-    """Sort the arguments of a verb.
+    """Split the arguments of a verb into positional ones and options.
 
     Raises:
-        ValueError: A flag is not known, or has no value.
+        ValueError: An option is unknown or has no value.
     """
     positional: list[str] = []
     options: dict[str, str] = {}
@@ -126,7 +126,7 @@ def _call(words: list[str]) -> _Call:
         else:
             positional.append(word)
     if not _ITERATION.fullmatch(options.get("iteration", "0")):
-        raise ValueError("its iteration is no number")
+        raise ValueError("its iteration is not a number")
     return _Call(positional, options)
 
 
@@ -167,16 +167,19 @@ def _up(call: _Call, ground: _Ground) -> Judged:
 
 
 def _refused(call: _Call, ground: _Ground, run_id: str) -> str:
-    """Explain why a line that starts work cannot be printed; the run that was asked about owns its child runs."""
+    """Return why a command that starts work may not be printed; empty when it may.
+
+    Only the run in question is accepted: it owns its child runs.
+    """
     snapshot = ground.record.snapshot
     if run_id != snapshot.run_id:
         return f"it is not about run {snapshot.run_id}"
     if call.first != (ground.workflow_path or _SMITHERS.no_path):
-        return "it names another workflow than the run's"
+        return "it names a workflow other than the run's"
     if not is_terminal(snapshot.run.status):
         return "the run is still going"
     if any("--accept-workflow-change" in line for line in ground.offered):
-        return "the workflow was edited since, which only the advice of the rules takes into account"
+        return "the workflow has been edited since, which only our own advice takes into account"
     return ""
 
 

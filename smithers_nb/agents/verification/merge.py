@@ -1,21 +1,20 @@
-"""The verdict of the rules and the opinion of a provider, made one.
+"""Merges the verdict of the rules with the opinion of a provider.
 
-The rules are the base; a provider earns each change with quotes that hold (`checked`). Who says what:
+The rules are the base; a provider has to support each change with quotes that check out (`claims`):
 
-| the rules are | the provider says | what comes of it |
+| confidence of the rules | answer of the provider | result |
 | --- | --- | --- |
-| any | no quote of it holds | nothing of it is taken |
-| any | the same class | its narrative and its words of advice; class and confidence stay |
-| any | `unknown` | nothing is taken: it could not tell either |
-| `high`, or a person said no | another class | nothing is taken; that it disagrees is said |
-| `medium` | another class, quoting a row the rules did not look at | its class, with confidence `low` |
-| `medium` | another class, quoting no new row | nothing is taken; that it disagrees is said |
+| any | no quote checks out | nothing is taken |
+| any | the same class | its narrative and advice; class and confidence stay |
+| any | `unknown` | nothing is taken: it has no answer either |
+| `high`, or a person denied a gate | another class | nothing is taken; the disagreement is noted |
+| `medium` | another class, quoting a row that the rules did not use | its class, with confidence `low` |
+| `medium` | another class, quoting no new row | nothing is taken; the disagreement is noted |
 | `low` | another class | its class, with confidence `medium` at most |
 
-`smithers-bug` needs, besides, a quote that leads into the engine's code before any of the workflow's. `high` is never a provider's to give.
-A suggestion goes with the class: where the rules are sure it stays theirs, elsewhere the provider's is carried out by our own advice,
-with our own commands and warnings; its words stand before ours, never instead. Going back in time (`rewind`) is not a provider's to
-suggest.
+`smithers-bug` also needs a quote that points into the engine's code rather than the workflow's. A provider can never give `high`.
+The suggestion follows the class: where the rules are sure, theirs stays; elsewhere our own advice carries out the provider's suggestion,
+with our commands and warnings, and its text stands before ours, never instead. A provider cannot suggest `rewind`.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ _EXONERATED: Final = (
     "workflow: in the stack that is quoted, no frame of the workflow's own code stands before the engine's",
     "environment: no rule that knows system calls, network, credentials, disks or providers was sure of one",
 )
-_DETAIL: Final = 1_500
+_MAX_DETAIL: Final = 1_500
 
 
 class Base(NamedTuple):
-    """What the rules say, and how their advice for another suggestion would read.
+    """The verdict of the rules.
 
     Attributes:
-        advise: Gives our own advice for a class and its suggestion.
+        advise: Returns our own advice for another class and suggestion.
     """
 
     root_cause: str
@@ -57,12 +56,12 @@ class Base(NamedTuple):
 
 
 class Opinion(NamedTuple):
-    """What an investigation says after a provider was asked.
+    """The verdict after a provider was asked.
 
     Attributes:
         evidence: Quotes that the provider added.
         authors: Who wrote what.
-        notes: What was not taken and why, one line each.
+        notes: What was rejected and why, one line each.
     """
 
     root_cause: str
@@ -75,17 +74,17 @@ class Opinion(NamedTuple):
 
 
 def alone(base: Base, *notes: str) -> Opinion:
-    """Let the rules' verdict stand, and say why."""
+    """Return the rules' verdict unchanged, with notes that say why."""
     return Opinion(base.root_cause, base.classification, base.advice, base.error_summary, notes=notes)
 
 
 def merged(base: Base, proposal: Proposal, kept: VerifiedClaims, author: str) -> Opinion:
-    """Make one verdict out of two opinions, by the table above.
+    """Merge two opinions into one verdict, by the table above.
 
     Args:
-        base: What the rules say.
-        proposal: What the provider says.
-        kept: What of it holds.
+        base: The verdict of the rules.
+        proposal: The provider's answer.
+        kept: The parts of it that the rows support.
         author: The provider, as a card names it.
     """
     notes = tuple(f"{author}: {note}" for note in kept.notes)
@@ -101,7 +100,7 @@ def merged(base: Base, proposal: Proposal, kept: VerifiedClaims, author: str) ->
         classification=judgement,
         advice=advice,
         error_summary=(base.error_summary and kept.error_summary) or base.error_summary,
-        evidence=tuple(_named(item, author) for item in kept.evidence if not _has(base.evidence, item)),
+        evidence=tuple(_attributed(item, author) for item in kept.evidence if not _is_cited(base.evidence, item)),
         authors=Authors(
             narrative=author if kept.root_cause else "internal",
             judgement="internal" if judgement is ours else author,
@@ -113,10 +112,10 @@ def merged(base: Base, proposal: Proposal, kept: VerifiedClaims, author: str) ->
 
 
 def _refusal(base: Base, proposal: Proposal, kept: VerifiedClaims) -> str:
-    """Explain why nothing of an answer is taken; empty when it is."""
+    """Return why an answer is rejected as a whole; empty when it is not."""
     ours = base.classification
     if not kept.evidence:
-        return "none of its evidence holds, so nothing of its answer was taken."
+        return "none of its evidence checks out, so its answer was not used."
     if proposal.failure_class == ours.failure_class:
         return ""
     differs = f"it says {proposal.failure_class}, the rule {ours.rule} says {ours.failure_class}"
@@ -124,7 +123,7 @@ def _refusal(base: Base, proposal: Proposal, kept: VerifiedClaims) -> str:
     reasons = {
         f"it could not tell whose fault this is; the rule {ours.rule} could.": proposal.failure_class == "unknown",
         f"{differs} and is sure of it.": _is_sure(ours),
-        "it blames the engine without a quote that leads into the engine's own code.": (
+        "it blames the engine without a quote that points into the engine's own code.": (
             proposal.failure_class == "smithers-bug" and not kept.blames_engine
         ),
         f"{differs}, and it quotes nothing that the rule did not have.": (
@@ -149,7 +148,7 @@ def _judgement(ours: Classification, proposal: Proposal, author: str) -> Classif
 
 
 def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: VerifiedClaims) -> Advice:
-    """Carry out the suggestion that goes with the class, with our commands and our warnings; the provider's words go with its own."""
+    """Build the advice for the chosen suggestion, with our commands and warnings; text of the provider only if it made the same choice."""
     ours = base.advice
     sure = _is_sure(base.classification)
     wanted = ours.suggestion if sure else _allowed(proposal, base.classification)
@@ -159,12 +158,12 @@ def _advice(base: Base, judgement: Classification, proposal: Proposal, kept: Ver
     other = [line for line in kept.commands if line not in chosen.commands]
     acts = not sure and any(not is_looking(line) for line in other)
     lines = kept.commands if acts else (*chosen.commands, *filter(is_looking, other))
-    detail = " ".join(part for part in (abridged(kept.detail, _DETAIL), chosen.detail) if part)
+    detail = " ".join(part for part in (abridged(kept.detail, _MAX_DETAIL), chosen.detail) if part)
     return Advice(suggestion=chosen.suggestion, detail=detail, commands=tuple(dict.fromkeys(lines)))
 
 
 def _is_sure(ours: Classification) -> bool:
-    """Return whether the rules have the last word; a person's no is no matter of opinion either."""
+    """Return whether the rules have the last word; a person's denial is not a matter of opinion either."""
     return ours.confidence == "high" or ours.rule == "denied"
 
 
@@ -172,9 +171,9 @@ def _allowed(proposal: Proposal, ours: Classification) -> Suggestion:
     return ours.suggestion if proposal.suggestion == "rewind" else proposal.suggestion
 
 
-def _has(evidence: tuple[Evidence, ...], item: Evidence) -> bool:
+def _is_cited(evidence: tuple[Evidence, ...], item: Evidence) -> bool:
     return any(item.ref == known.ref and item.quote in known.quote for known in evidence)
 
 
-def _named(item: Evidence, author: str) -> Evidence:
+def _attributed(item: Evidence, author: str) -> Evidence:
     return replace(item, note=f"{item.note} (quoted by {author})".strip())

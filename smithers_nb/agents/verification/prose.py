@@ -1,7 +1,7 @@
-"""Sentences of a provider, kept or left out one by one.
+"""Filters a provider's prose sentence by sentence.
 
-A sentence that sets something in quotation marks says that it stands in the record, so it must; a sentence that asks for something no
-advice of ours would ever ask for (deleting, fetching and running, handing out secrets) is left out, wherever it took that from.
+A sentence that puts words in quotation marks claims that they are in the record, so they must be. A sentence that asks for something our
+own advice never would (deleting, downloading and running, exposing secrets) is dropped, even if the record says it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_END: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?…])\s+|\n+")
 _QUOTED: Final = re.compile(r"“([^”]{4,400})”|(?<!\w)\"([^\"\n]{4,400})\"|`([^`\n]{4,400})`")
 _HARMFUL: Final = re.compile(
     r"\brm\s+-\w|\bsudo\b|\bmkfs\b|\bdd\s+if=|\bchmod\b[^.\n]*7|\b(?:curl|wget|iwr)\b[^.\n]*\|\s*\w*sh\b|\|\s*(?:ba|z)?sh\b|\beval\b|\bbase64\s+-d"
@@ -23,25 +23,25 @@ _HARMFUL: Final = re.compile(
 
 
 def sentences(text: str) -> list[str]:
-    """Take a text apart where sentences end and lines break."""
-    return [part.strip() for part in _END.split(text) if part and part.strip()]
+    """Split a text at sentence ends and line breaks."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part and part.strip()]
 
 
 def believable(text: str, occurs: Callable[[str], bool]) -> tuple[str, list[str]]:
-    """Keep the sentences of a statement whose quotations occur in the record and that ask for nothing harmful.
+    """Keep the sentences whose quotations occur in the record and that ask for nothing harmful.
 
     Args:
-        text: What a provider says.
-        occurs: Tells whether words stand in the record.
+        text: The provider's prose.
+        occurs: Returns whether words are in the record.
 
     Returns:
-        What is left, and why each of the other sentences was left out.
+        The remaining text, and a reason for each sentence that was dropped.
     """
     kept, dropped = [], []
     for sentence in sentences(text):
         missing = next((words for words in _quotations(sentence) if not occurs(words)), None)
         if missing is not None:
-            dropped.append(f"a sentence that quotes {missing[:60]!r}, which stands nowhere in the record")
+            dropped.append(f"a sentence that quotes {missing[:60]!r}, which is not in the record")
         elif is_harmful(sentence):
             dropped.append("a sentence that asks for something dangerous")
         else:
@@ -50,14 +50,14 @@ def believable(text: str, occurs: Callable[[str], bool]) -> tuple[str, list[str]
 
 
 def harmless(text: str) -> tuple[str, list[str]]:
-    """Keep the sentences of a piece of advice that ask for nothing harmful, and say what was left out."""
+    """Keep the sentences of advice that ask for nothing harmful; also return a reason for each one dropped."""
     parts = sentences(text)
     kept = [sentence for sentence in parts if not is_harmful(sentence)]
     return " ".join(kept), ["a sentence that asks for something dangerous"] * (len(parts) - len(kept))
 
 
 def is_harmful(text: str) -> bool:
-    """Return whether a text asks for what no advice of ours would."""
+    """Return whether a text asks for something dangerous."""
     return _HARMFUL.search(text) is not None
 
 

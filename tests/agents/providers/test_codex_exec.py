@@ -153,7 +153,7 @@ def test_a_liar_is_not_believed(fleet, agent_cli, opinion):
     plain = run_autopsy(fleet, RUN, now=NOW, provider="internal")
     row = run_autopsy(fleet, RUN, now=NOW)
     assert replace(row, provider_notes=()) == plain
-    assert "none of its evidence holds" in row.provider_notes[-1]
+    assert "none of its evidence checks out" in row.provider_notes[-1]
 
 
 def _is_alive(pid: int) -> bool:

@@ -77,7 +77,7 @@ def test_a_liar_is_not_believed(fleet, model, opinion):
     row = run_autopsy(fleet, RUN, now=NOW)
     assert replace(row, provider_notes=()) == plain
     notes = "\n".join(row.provider_notes)
-    assert "none of its evidence holds" in notes
+    assert "none of its evidence checks out" in notes
     assert "The verdict is the internal one" in notes
     assert notes.count("there is no such row") == 2
     assert "too short" in notes
@@ -153,8 +153,8 @@ def test_a_server_that_hangs_is_given_up(fleet, model):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"headers": {}, "chunk": b"x" * 65_536}, "answer is larger than 4 MB"),
-        ({"headers": {"content-encoding": "gzip"}, "chunk": b"x" * 65_536}, "packed its answer"),
+        ({"headers": {}, "chunk": b"x" * 65_536}, "response is larger than 4 MB"),
+        ({"headers": {"content-encoding": "gzip"}, "chunk": b"x" * 65_536}, "compressed its response"),
         ({"headers": {}, "chunk": b" ", "pause_s": 0.05}, "took longer than 2 s"),
     ],
     ids=["flood", "bomb", "drip"],
@@ -172,7 +172,7 @@ def test_no_redirect_is_followed(fleet, model, opinion):
     """The run's rows go to the address that was configured, and to no other that its server names."""
     other = model(opinion())
     model(("raw", {"status": 307, "headers": {"location": f"{other.url}/chat/completions", "content-length": "0"}}))
-    assert "which is not followed" in run_autopsy(fleet, RUN, now=NOW).provider_notes[0]
+    assert "which we do not follow" in run_autopsy(fleet, RUN, now=NOW).provider_notes[0]
     assert other.requests == []
 
 

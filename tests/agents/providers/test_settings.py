@@ -32,7 +32,7 @@ def test_a_parameter_wins_over_the_environment():
     [
         (
             {"AGENT_PROVIDER": "gpt"},
-            "AGENT_PROVIDER: 'gpt' is no provider; providers are internal, remote_llm, codex_exec",
+            "AGENT_PROVIDER: 'gpt' is not a provider; choose one of internal, remote_llm, codex_exec",
             "internal needs",
         ),
         ({"AGENT_PROVIDER": "remote_llm"}, "OPENAI_API_KEY is required", "set OPENAI_API_KEY, or switch"),

@@ -44,11 +44,11 @@ def kept(*evidence, commands=(), cause="The token expired.", detail="Renew it.",
     ("rules", "evidence", "taken", "confidence", "said"),
     [
         ("high", (NEW,), False, "high", "is sure of it"),
-        ("medium", (), False, "medium", "none of its evidence holds"),
+        ("medium", (), False, "medium", "none of its evidence checks out"),
         ("medium", (KNOWN,), False, "medium", "quotes nothing that the rule did not have"),
         ("medium", (NEW,), True, "low", ""),
         ("low", (KNOWN,), True, "medium", ""),
-        ("low", (), False, "low", "none of its evidence holds"),
+        ("low", (), False, "low", "none of its evidence checks out"),
     ],
 )
 def test_another_class(rules, evidence, taken, confidence, said):

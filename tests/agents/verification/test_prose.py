@@ -18,7 +18,7 @@ def test_a_sentence_that_quotes_what_is_not_there_goes(quoted):
     text = f"It threw. The log says {quoted}. That was all."
     kept, dropped = believable(text, lambda words: words != "bit flip")
     assert kept == "It threw. That was all."
-    assert dropped == ["a sentence that quotes 'bit flip', which stands nowhere in the record"]
+    assert dropped == ["a sentence that quotes 'bit flip', which is not in the record"]
     assert believable(text, lambda _: True) == (text, [])
 
 

@@ -70,7 +70,7 @@ def test_the_environment_chooses_who_investigates(monkeypatch, env, provider, ch
 def test_a_provider_that_cannot_work_is_refused(monkeypatch):
     """An unknown provider and one without its key are refused with what helps, before anything is started."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ParameterError, match="'oracle' is no provider; providers are internal, remote_llm, codex_exec"):
+    with pytest.raises(ParameterError, match="'oracle' is not a provider; choose one of internal, remote_llm, codex_exec"):
         validated(AutopsyParameters, {"target_run_id": "r", "provider": "oracle"})
     with pytest.raises(ParameterError, match="OPENAI_API_KEY is required") as caught:
         validated(AutopsyParameters, {"target_run_id": "r", "provider": "remote_llm"})
