@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.classify.doubt import is_doubtful
 from smithers_nb.diagnosis.classify.recognised import recognised
-from smithers_nb.diagnosis.classify.refusals import provider_error
+from smithers_nb.diagnosis.classify.refusals import of_session, provider_error
 from smithers_nb.diagnosis.classify.rules import Case, Rule, known_codes, matching_rules
 from smithers_nb.diagnosis.failure.error_chain import is_group
 from smithers_nb.diagnosis.failure.excerpt import shortened
@@ -202,7 +202,8 @@ def classify(failure: Failure) -> Classification:
     fair_rules = [fair for rule in rules if (fair := _without_blaming_the_engine(rule, case))]
     doubt = is_doubtful(case) or _members_differ(failure)
     found = weigh([rule for rule in fair_rules if engine or rule.failure_class != "smithers-bug"], doubt=doubt)
-    return replace(found, quote=recognised(found.rule, failure))
+    found = replace(found, quote=recognised(found.rule, failure))
+    return of_session(found) if failure.task_kind == SESSION_TURN else found
 
 
 def _without_guesses(chain: Sequence[Link]) -> Sequence[Link]:

@@ -6,11 +6,14 @@ Words count for more than the status: gateways send a refused plan as a server e
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.model.verdict import Classification
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from smithers_nb.model.vocabulary import FailureClass, Suggestion
 
 _FOR_GOOD: Final = re.compile(
@@ -26,6 +29,11 @@ _LIMIT: Final = re.compile(
 _TURNS: Final = re.compile(r"max(?:imum)?[ _-](?:session[ _-])?turns|turn.?limit|max_turns|max_budget|budget exceeded", re.IGNORECASE)
 _SERVER: Final = re.compile(r"5\d\d|429|408")
 _OF_AN_ACCOUNT: Final = frozenset({"401", "402", "403", "404"})
+_OF_THE_REQUEST: Final = frozenset({"status-400", "bad-parameter"})
+"""Rules for a request that was made wrongly; a session's is made by its CLI, whose part no workflow of anybody's has."""
+
+HOOK: Final = "hook"
+"""Code of a turn that a hook of the person's own set-up stopped."""
 
 
 def is_limit(text: str, code: str) -> bool:
@@ -40,19 +48,39 @@ def provider_error(text: str, code: str) -> Classification | None:
         text: Its words; none at all when the network was lost.
         code: HTTP status or the CLI's own code.
     """
-    if not text:
-        return of_rule("agent-flake", "session-network", "the connection to the provider was lost", "resume")
-    if is_limit(text, code):
-        return of_rule("environment", "session-limit", "a usage limit of the account is reached", "resume")
-    if _TURNS.search(text) or _TURNS.search(code):
-        return of_rule("environment", "session-turns", "the limit of turns or cost that was set for it is reached", "resume")
-    if _FOR_GOOD.search(text) or code in _OF_AN_ACCOUNT:
-        return of_rule("environment", "session-refused", "the provider refuses the account, the plan or the model", "fix-environment")
-    if _SERVER.fullmatch(code):
-        return of_rule("agent-flake", "session-provider", "the provider failed or was overloaded", "resume")
-    return None
+    return next((found for holds, found in _KINDS if holds(text, code)), None)
+
+
+def of_session(found: Classification) -> Classification:
+    """Return what the general rules say of an error, as it holds for a session: there is no workflow to edit and no engine to blame."""
+    if found.failure_class == "smithers-bug" or found.rule in _OF_THE_REQUEST:
+        return of_rule("agent-flake", "session-request", "the provider refuses the request as the CLI made it", "resume")
+    return replace(found, suggestion="escalate") if found.suggestion == "edit-workflow-and-reset" else found
 
 
 def of_rule(failure_class: FailureClass, rule: str, reason: str, suggestion: Suggestion) -> Classification:
     """Make a classification of a rule that is sure of its kind, but has one record only to go by."""
     return Classification(failure_class=failure_class, confidence="medium", rule=rule, reason=reason, suggestion=suggestion)
+
+
+_KINDS: Final[tuple[tuple[Callable[[str, str], bool], Classification], ...]] = (
+    (
+        lambda _, code: code == HOOK,
+        of_rule("environment", "session-hook", "a hook that is set up for the CLI stopped the agent", "fix-environment"),
+    ),
+    (lambda text, _: not text, of_rule("agent-flake", "session-network", "the connection to the provider was lost", "resume")),
+    (is_limit, of_rule("environment", "session-limit", "a usage limit of the account is reached", "resume")),
+    (
+        lambda text, code: bool(_TURNS.search(text) or _TURNS.search(code)),
+        of_rule("environment", "session-turns", "the limit of turns or cost that was set for it is reached", "resume"),
+    ),
+    (
+        lambda text, code: bool(_FOR_GOOD.search(text)) or code in _OF_AN_ACCOUNT,
+        of_rule("environment", "session-refused", "the provider refuses the account, the plan or the model", "fix-environment"),
+    ),
+    (
+        lambda _, code: bool(_SERVER.fullmatch(code)),
+        of_rule("agent-flake", "session-provider", "the provider failed or was overloaded", "resume"),
+    ),
+)
+"""What an error is known by, and what it is; the first that holds counts."""

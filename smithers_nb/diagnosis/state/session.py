@@ -7,11 +7,11 @@ stop and a denial are told as what they are, which is no fault.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.classify.classify import classify_message
-from smithers_nb.diagnosis.classify.refusals import of_rule, provider_error
+from smithers_nb.diagnosis.classify.refusals import of_rule, of_session, provider_error
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.state.session_advice import session_advice
 from smithers_nb.diagnosis.state.session_words import session_words
@@ -31,16 +31,13 @@ _OWN: Final[dict[str, tuple[FailureClass, str, Suggestion]]] = {
     "mcp": ("environment", "an MCP server did not answer", "fix-environment"),
     "environment": ("environment", "the machine did not let the command run", "fix-environment"),
     "claim": ("agent-flake", "the agent reported as done what did not work", "retry"),
-    "subagent": ("agent-flake", "a subagent ended in an error and was taken for completed", "retry"),
+    "subagent": ("agent-flake", "a subagent ended in an error instead of a result", "retry"),
     "killed": ("environment", "the CLI was ended while it worked", "resume"),
 }
 """Trouble to class, reason and suggestion, where the kind says more than the words."""
 
-_RANK: Final = ("error", "retry", "subagent", "claim", "permission", "missing", "mcp")
+_RANK: Final = ("error", "retry", "claim", "permission", "subagent", "missing", "mcp")
 """Troubles that give a session its class although it went on, the gravest first."""
-
-_OF_THE_REQUEST: Final = frozenset({"status-400", "bad-parameter"})
-"""Rules for a request that was made wrongly; a session's is made by its CLI, whose part no workflow of anybody's has."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +104,7 @@ def _classified(trouble: dict[str, Any]) -> Classification:
     if kind in _OWN:
         failure_class, reason, suggestion = _OWN[kind]
         return of_rule(failure_class, f"session-{kind}", reason, suggestion)
-    if trouble.get("name") == "hook":
-        return of_rule("environment", "session-hook", "a hook that is set up for the CLI stopped the agent", "fix-environment")
-    if found := provider_error(text, code):
-        return found
-    found = classify_message(text, code, task_kind="agent")
-    if found.failure_class == "smithers-bug" or found.rule in _OF_THE_REQUEST:
-        return of_rule("agent-flake", "session-request", "the provider refuses the request as the CLI made it", "resume")
-    return replace(found, suggestion="escalate") if found.suggestion == "edit-workflow-and-reset" else found
+    return provider_error(text, code) or of_session(classify_message(text, code, task_kind="agent"))
 
 
 def _evidence(
@@ -143,6 +133,7 @@ def _evidence(
 
 def _failure(snapshot: Snapshot, told: dict[str, Any], deciding: dict[str, Any]) -> Failure:
     text, code = str(deciding.get("text") or ""), str(deciding.get("code") or "")
+    own = "" if code.isdecimal() else code
     return Failure(
         run_id=snapshot.run.run_id,
         node_id=f"turn:{told.get('turn')}",
@@ -152,7 +143,7 @@ def _failure(snapshot: Snapshot, told: dict[str, Any], deciding: dict[str, Any])
         chain=(Link(name="AgentError", code=code or None, message=text),),
         attempts=1,
         max_attempts=1,
-        signatures=(signature(text, code or "AgentError"),),
+        signatures=(signature(text, own or "AgentError"),),
         task_kind=SESSION_TURN,
         agent=told.get("cli"),
         model=told.get("model"),

@@ -198,12 +198,19 @@ def _clause(trouble: dict[str, Any]) -> str:
         "error": f"a turn failed with {_of_error(trouble.get('text'), trouble.get('code'))} {where}",
         "retry": f"the provider could not be reached: {_of_error(trouble.get('text'), trouble.get('code'))} {where}",
         "claim": f"the agent reported a fix (line {trouble.get('count')}) that the person found not to work {where}",
-        "permission": f"a permission rule or a hook denied a call: {words} {where}",
+        "permission": f"{_who_denied(trouble)}: {words} {where}",
         "missing": f"`{trouble.get('name')}` was called, which is not there{' under that name' if trouble.get('own') else ''} {where}",
         "mcp": f"an MCP server failed: {words} {where}",
-        "subagent": f"a subagent that is marked as completed delivered nothing but {words} {where}",
+        "subagent": f"a subagent {'failed' if trouble.get('code') == 'failed' else 'that is marked as completed delivered nothing'}: "
+        f"{words} {where}",
         "environment": f"a command could not run on this machine: {words} {where}{_stopped(trouble)}",
     }.get(trouble["kind"], f"{words} {where}")
+
+
+def _who_denied(trouble: dict[str, Any]) -> str:
+    """Name who denied: where the CLI could ask nobody, a permission is denied without a rule."""
+    unasked = "auto-denied" in str(trouble.get("text"))
+    return "a call was denied, because nobody could be asked" if unasked else "a permission rule or a hook denied a call"
 
 
 def _stopped(trouble: dict[str, Any]) -> str:

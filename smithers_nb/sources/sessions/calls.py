@@ -44,7 +44,13 @@ SUBAGENTS: Final = frozenset({"Task", "Agent", "task", "spawn_agent"})
 
 _NOTHING_DELIVERED: Final = re.compile(r"\W*(?:API Error|Prompt is too long|You've hit your .{0,20}limit|\[Request interrupted)")
 _LAUNCHED: Final = ("Async agent launched", "Command running in background")
-_DONE_NOTICE: Final = re.compile(r"<status>completed</status>")
+_DENIED: Final = re.compile(r"\bauto-denied\b|\bPermission to use \S+ (?:with command .{1,200} )?has been denied", re.DOTALL)
+_STATUS: Final = re.compile(r"<status>(completed|failed)</status>")
+_OF_AN_AGENT: Final = re.compile(r"<summary>Agent \"")
+_RESULT: Final = re.compile(r"<result>(.*?)(?:</result>|\Z)", re.DOTALL)
+_SUMMARY: Final = re.compile(r"<summary>(.*?)(?:</summary>|\Z)", re.DOTALL)
+_OF_A_REPORT: Final = 400
+"""Characters at the beginning of a subagent's report in which it says that it could do nothing."""
 _NUMBERS: Final = re.compile(r"\b[0-9a-f]*\d[\w.]*")
 _OF_A_GIST: Final = 300
 _MAX_EDITS: Final = 50
@@ -165,13 +171,27 @@ class Calls:
                 self._not_edited(began)
         elif mark.ok:
             self.left.ran(began, call, mark)
-            self.subagents.delivered += name in SUBAGENTS and not delivered_nothing(mark.text) and not is_launched(mark.text)
+            self.subagents.delivered += name in SUBAGENTS and not undelivered(mark.text) and not is_launched(mark.text)
 
-    def notified(self, words: str) -> None:
-        """Take a notice that something in the background is over; a subagent's is its result."""
+    def notified(self, words: str) -> Undelivered | None:
+        """Take a notice that something in the background is over; a subagent's holds its result.
+
+        Returns:
+            Why a subagent brought nothing back; None when it did, or when the notice is of something else.
+        """
         self.left.told(words)
-        if _DONE_NOTICE.search(words) and self.subagents.delivered < self.subagents.called:
-            self.subagents.delivered += not self.left.knew(words)
+        status = _STATUS.search(words)
+        if status is None or self.left.knew(words):
+            return None
+        found = _RESULT.search(words) or _SUMMARY.search(words)
+        report = found[1].strip() if found else ""
+        if missed := undelivered(report):
+            return missed
+        if status[1] == "failed":
+            return Undelivered("failed", report) if _OF_AN_AGENT.search(words) else None
+        if self.subagents.delivered < self.subagents.called:
+            self.subagents.delivered += 1
+        return None
 
     def _circle(self, tried: _Try, mark: Mark, call: Mark) -> None:
         """Count a call that fails again in the same way; other words are another failure, and so progress."""
@@ -213,9 +233,18 @@ def is_edit(call: Mark) -> bool:
     return call.more.get("name") in EDITS or bool(call.more.get("files")) or call.text.lstrip('{" ').startswith("apply_patch")
 
 
-def delivered_nothing(words: str) -> bool:
-    """Return whether the result of a subagent, marked as completed, is none."""
-    return bool(_NOTHING_DELIVERED.match(words))
+class Undelivered(NamedTuple):
+    """Why a subagent brought nothing back: it was `denied` its tools, `failed`, or was taken for `completed`; and its words."""
+
+    why: Literal["denied", "failed", "completed"]
+    words: str
+
+
+def undelivered(words: str) -> Undelivered | None:
+    """Return why the report of a subagent, marked as completed, is none."""
+    if _NOTHING_DELIVERED.match(words):
+        return Undelivered("completed", words)
+    return Undelivered("denied", words) if _DENIED.search(words[:_OF_A_REPORT]) else None
 
 
 def is_launched(words: str) -> bool:

@@ -164,7 +164,7 @@ def _of_system(record: Json) -> Iterator[Mark]:
     elif subtype == "compact_boundary":
         yield Mark("compact", text(mapping(record.get("compactMetadata")).get("trigger")))
     elif subtype == "stop_hook_summary" and record.get("preventedContinuation"):
-        yield Mark("error", f"a hook stopped the agent: {raw(record.get('stopReason')) or 'no reason is recorded'}", more={"name": "hook"})
+        yield Mark("error", f"a hook stopped the agent: {raw(record.get('stopReason')) or 'no reason is recorded'}", code="hook")
     elif subtype in {"stop_hook_summary", "turn_duration"}:
         yield Mark("done")
     elif subtype == "local_command" and (command := _COMMAND.search(text(record.get("content"))[:400])):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from smithers_nb.sources.sessions.calls import SUBAGENTS, Calls, delivered_nothing
+from smithers_nb.sources.sessions.calls import SUBAGENTS, Calls, Undelivered, undelivered
 from smithers_nb.sources.sessions.failed_calls import trouble_of
 from smithers_nb.sources.sessions.marks import About, Mark, clean
 from smithers_nb.sources.sessions.session import End, Session, Trouble, TroubleKind, Turn
@@ -99,8 +99,7 @@ class Fold:
 
     def _on_prompt(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self.session.turns[-1] if self.session.turns else None
-        if mark.more.get("task"):
-            self._calls.notified(mark.text)
+        missed = self._calls.notified(mark.text) if mark.more.get("task") else None
         before = self.session.turns[-2] if self.session.explicit and len(self.session.turns) > 1 else turn
         if before is not None and not mark.more.get("task") and before.end.state == "finished":
             self._check_claim(line, mark, before)
@@ -108,6 +107,14 @@ class Fold:
             self._start(line, at, mark.text)
         elif not turn.label:
             turn.label = mark.text
+        if missed is not None:
+            self._note_undelivered(line, missed)
+
+    def _note_undelivered(self, line: int, missed: Undelivered, name: str = "") -> None:
+        """Note a subagent without a result; one whose tools were denied is a matter of permissions."""
+        kind: TroubleKind = "permission" if missed.why == "denied" else "subagent"
+        code = "failed" if missed.why == "failed" else ""
+        self._note(Trouble(kind, line, line, self.session.turns[-1].number, missed.words, code, name=name, recovered=True))
 
     def _check_claim(self, line: int, mark: Mark, before: Turn) -> None:
         """Note where the person says that what was told to be fixed is not."""
@@ -148,8 +155,8 @@ class Fold:
         if not mark.ok:
             turn.failed_calls += 1
             self._failed_call(line, mark, turn, name)
-        elif name in SUBAGENTS and delivered_nothing(mark.text):
-            self._note(Trouble("subagent", line, line, turn.number, mark.text, name=name))
+        elif name in SUBAGENTS and (missed := undelivered(mark.text)):
+            self._note_undelivered(line, missed, name)
         if turn.end.state in {"failed", "interrupted"}:
             return
         if self._open:

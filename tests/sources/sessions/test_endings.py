@@ -49,6 +49,15 @@ def output(text):
 
 SHELL = item("function_call", name="shell_command", call_id="c1", arguments='{"command": "make"}')
 
+
+def notice(status, summary, report=""):
+    """What the CLI writes in the person's place once something in the background is over."""
+    told = f"<result>{report}</result>" if report else ""
+    return user(f"<task-notification><task-id>x</task-id><status>{status}</status><summary>{summary}</summary>{told}</task-notification>")
+
+
+LAUNCHED = [user("hi"), call("a", "Agent"), result("a", "Async agent launched successfully."), said("It is on its way.")]
+UNASKED = "I could not edit anything: Edit has been auto-denied (prompts unavailable)."
 HOOK = said("") | {"type": "system", "subtype": "stop_hook_summary", "preventedContinuation": True, "stopReason": "lint failed"}
 CLAUDE = {
     "answered": ([user("hi"), said("done")], "finished", None, 2),
@@ -84,6 +93,36 @@ CLAUDE = {
         "finished",
         "agent-flake",
         3,
+    ),
+    "background agent denied its tools": (
+        [*LAUNCHED, notice("completed", 'Agent "edit" completed', UNASKED), said("ok")],
+        "finished",
+        "environment",
+        5,
+    ),
+    "background agent met an error": (
+        [*LAUNCHED, notice("completed", 'Agent "edit" completed', "API Error: 529 Overloaded"), said("ok")],
+        "finished",
+        "agent-flake",
+        5,
+    ),
+    "background agent failed": (
+        [*LAUNCHED, notice("failed", 'Agent "edit" failed: out of memory'), said("ok")],
+        "finished",
+        "agent-flake",
+        5,
+    ),
+    "background agent delivered": (
+        [*LAUNCHED, notice("completed", 'Agent "edit" completed', "Two defects."), said("ok")],
+        "finished",
+        None,
+        6,
+    ),
+    "background command failed": (
+        [*LAUNCHED, notice("failed", 'Background command "make" failed with exit code 2'), said("ok")],
+        "finished",
+        None,
+        6,
     ),
     "open call": ([user("hi"), said("look"), call("a")], "cut", None, 3),
     "asks": ([user("hi"), call("a", "AskUserQuestion")], "waiting", None, 2),
@@ -334,6 +373,15 @@ def test_the_last_failed_turn_decides_in_every_answer(tmp_path):
         assert "Invalid model" in verdict.root_cause.partition(". ")[0]
         assert verdict.suggestion == "fix-environment"
         assert list(project.failures.failure_class) == ["agent-flake", "environment"]
+
+
+@pytest.mark.parametrize("name", ["bug of the CLI", "a hook stops the agent", "overloaded", "bad model"])
+def test_a_list_of_failures_says_the_same(tmp_path, name):
+    """Class and signature of a failed session are those that `why` has, so that it is found again by them."""
+    with connect(write_log(tmp_path / "s.jsonl", *CLAUDE[name][0])) as project:
+        why = project.run("s.jsonl").why()
+        (row,) = project.failure_rows()
+    assert (row.failure_class, row.signature) == (why.failure_class, why.failure.signatures[0])
 
 
 def test_secrets_are_not_shown(tmp_path):
