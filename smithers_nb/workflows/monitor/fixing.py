@@ -81,13 +81,14 @@ def apply(repair: Repair, gathered: MonitorSnapshot, source: str | None) -> FixR
             since = now_ms()
             with _started(again, snapshot) as started:
                 target = replace(gathered, target_run_id=again.new_run_id or gathered.target_run_id)
-                seen = _watch(lambda: _look(target, source, since), started)
+                seen = _watch(lambda: _look(target, source, since, is_fresh=again.kind == "fresh-run"), started)
                 result = started.result()
     except (_NotDone, SmithersNbError, OSError) as error:
         why = redact(str(error))
         return replace(nothing, summary=f"nothing was done: {why}", still_needs_human=repair.command)
     told = _NAMES[repair.kind].format(node=repair.node_id or "the run", new=repair.new_run_id)
-    outcome = f"the run went on and is {seen.state}" if seen.went_on else f"without effect: the run is still {seen.state}"
+    begun = "it has begun" if repair.kind == "fresh-run" else "the run went on"
+    outcome = f"{begun} and is {seen.state}" if seen.went_on else f"without effect: the run is still {seen.state}"
     done = seen.went_on and seen.health in {"healthy", "blocked"}
     return replace(
         nothing,
@@ -123,8 +124,13 @@ class _Started:
         said = ""
         if self.log is not None:
             with suppress(OSError):
-                said = short_line(self.log.read_text("utf-8", "replace")[-4_000:].strip().rpartition("\n")[2], _LOG_TAIL)
+                said = _last_line(self.log.read_text("utf-8", "replace"))
         return f"still at work (process {self.process.pid})" if code is None else f"exit {code}{f': {said}' if said else ''}"
+
+
+def _last_line(log: str) -> str:
+    """Return the last line that a CLI printed before the commands which it suggests after every run."""
+    return short_line(log.partition("\ncta:\n")[0].strip().rpartition("\n")[2], _LOG_TAIL)
 
 
 @contextmanager
@@ -211,15 +217,17 @@ def _watch(look: Callable[[], _Seen], started: _Started) -> _Seen:
         time.sleep(_LOOK_S)
 
 
-def _look(gathered: MonitorSnapshot, source: str | None, since: int) -> _Seen:
+def _look(gathered: MonitorSnapshot, source: str | None, since: int, *, is_fresh: bool) -> _Seen:
     try:
         with opened(gathered, source) as snapshot:
-            return _seen(snapshot, since)
+            return _seen(snapshot, since, is_fresh=is_fresh)
     except RunNotFound:  # a fresh run that is not there yet
         return _Seen("", "not started", "stuck", went_on=False)
 
 
-def _seen(snapshot: Snapshot, since: int) -> _Seen:
+def _seen(snapshot: Snapshot, since: int, *, is_fresh: bool) -> _Seen:
+    """Look at a run; a fresh one has begun once it was started, also when the first that it meets is a gate."""
     case = Case(snapshot, now_ms())
-    went_on = any((event.at or 0) >= since and event.type in _WENT_ON for event in snapshot.events)
+    signs = _WENT_ON | {"RunStarted"} if is_fresh else _WENT_ON
+    went_on = any((event.at or 0) >= since and event.type in signs for event in snapshot.events)
     return _Seen(case.run.status, case.state, health(snapshot, case.now)[0], went_on)

@@ -93,13 +93,15 @@ def test_autofix_resumes_a_killed_run_of_ours(tmp_path, cli, monkeypatch):
 
 @pytest.mark.slow
 def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path, cli, monkeypatch):
-    """The monitor shows the input before and after and waits, also without approvals; once approved a linked run ends well."""
+    """The monitor shows the input before and after and waits, also without approvals; once approved a linked run begins, and asks first."""
     monkeypatch.chdir(tmp_path)
     project = Project(Location.of(tmp_path))
-    check = "from smithers_nb.workflows.notebook.api import stage\nstage('load', lambda: {'api': 1}[name])"
+    check = "from pathlib import Path\nfrom smithers_nb.workflows.notebook.api import gate, stage\n"
+    check += "Path('careful').exists() and gate('go', 'Go?')\nstage('load', lambda: {'api': 1}[name])"
     assert project.execute(project.submit(check, parameters={"name": "api"})).status == "finished"
     failed = project.submit(check, parameters={"name": "legacy"}, post_failure=False)
     assert project.execute(failed).status == "failed"
+    (tmp_path / "careful").touch()
     answer = cli("monitor", failed, "--autofix", "--no-require-approval", "--format", "json")
     assert answer.code == 3, answer.err
     (asked,) = answer.json["waitingFor"]
@@ -110,14 +112,15 @@ def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path
     while project.run(monitor_id).status != "finished" and time.monotonic() < until:
         time.sleep(0.3)
     row = output_of(project.location, monitor_id, "output")
-    assert (row["fix"]["resumed"], row["fix"]["stateAfter"]) == (True, "succeeded")
+    assert (row["fix"]["resumed"], row["fix"]["stateAfter"]) == (True, "waiting-approval")
+    assert "it has begun and is waiting-approval" in row["fix"]["summary"]
     assert (row["state"], row["health"]) == ("failed", "failed")
     assert not [action for action in row["recommendedActions"] if action["selfFixable"]]
     assert row["recommendedActionCount"] == len(row["recommendedActions"])
     again = cli("monitor", "--resume", "--run-id", monitor_id, "--format", "json")
     assert (again.code, again.json["fix"], again.json["monitorRunId"]) == (0, row["fix"], monitor_id)
     fresh = cli("inspect", row["fix"]["newRunId"], "--format", "json").json["run"]
-    assert (fresh["parentRunId"], fresh["status"]) == (failed, "finished")
+    assert (fresh["parentRunId"], fresh["status"]) == (failed, "waiting-approval")
 
 
 @pytest.mark.slow
