@@ -10,10 +10,12 @@ import click
 
 from smithers_nb.cli.investigate.monitor import absolute
 from smithers_nb.cli.options import CommandContext, Utf8, command
+from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
 from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
 from smithers_nb.cli.run.up import run_options
-from smithers_nb.cli.run_options import given_parameters
+from smithers_nb.cli.run_options import given_parameters, location_of, runs_of
 from smithers_nb.cli.text_page import Sheet
+from smithers_nb.errors import ParameterError
 from smithers_nb.present.html.text import shown
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ NOTEBOOK: Final = "notebooks/smithering.ipynb"
 _SLACK_S: Final = 3_600.0
 _MAX_FILES: Final = 12
 _CHOSEN: Final = (
+    "max_agent_calls",
     *("repo", "route", "review", "poc", "smoke_test", "base_branch", "max_monitor_hours", "provider", "book", "checks", "parallel", "push"),
     *("pull_request", "by", "on_behalf_of"),
 )
@@ -52,10 +55,13 @@ _positive = click.FloatRange(min=0, min_open=True)
     click.option("--pull-request", is_flag=True, default=None, help="Open a pull request after the push, with `gh`."),
     click.option("--by", type=Utf8(), metavar="NAME", help="Who asks for it.  [default: your login]"),
     click.option("--on-behalf-of", type=Utf8(), metavar="NAME", help="Person that an operating agent acts for; both are recorded."),
+    click.option("--max-agent-calls", type=click.IntRange(1), metavar="N", help="Calls of agents in all of the run.  [default: 500]"),
+    click.option("--again", type=Utf8(), metavar="RUN", help="Build once more what has not landed in a run, and go on with it."),
     click.option("--demo", is_flag=True, help="Build a small repository from end to end with written answers, in a folder of its own."),
     *run_options,
     example='smithers-nb smithering "Let the export command print JSON as well"\n'
     'smithers-nb smithering --route full-build "A command line for our price list" --repo ../prices\n'
+    "smithers-nb smithering --again RUN\n"
     "smithers-nb smithering --demo",
 )
 def smithering(  # noqa: PLR0913  # the request, and three ways to name parameters
@@ -63,6 +69,7 @@ def smithering(  # noqa: PLR0913  # the request, and three ways to name paramete
     prompt: str | None,
     *,
     demo: bool,
+    again: str | None,
     pairs: tuple[tuple[str, str], ...],
     parameters_file: Path | None,
     document: str | None,
@@ -77,12 +84,39 @@ def smithering(  # noqa: PLR0913  # the request, and three ways to name paramete
         from smithers_nb.cli.run.smithering_demo import run_demo
 
         return run_demo(ask)
+    from smithers_nb.workflows.smithering.landing.worktrees import hide_ours
+
+    if again is not None:
+        if prompt is not None:
+            raise ParameterError("--again takes no PROMPT: the run has one", hint="leave PROMPT or --again out")
+        return _again(ask, again, **options)
     chosen = _chosen({name: options.pop(name) for name in _CHOSEN} | {"prompt": prompt})
     parameters = given_parameters(pairs, parameters_file, document) | chosen
+    for folder in {location_of(ask, options["database"]).root, Path(str(parameters.get("repo") or "."))}:
+        hide_ours(folder)
     hours = parameters.get("max_monitor_hours", parameters.get("maxMonitorHours", 24))
     limit = float(str(hours)) * 3_600 + _SLACK_S
     options |= {name: options[name] or limit for name in ("cell_timeout", "timeout")}
     return start_notebook(ask, NOTEBOOK, parameters, tell_row, **options)
+
+
+def _again(  # noqa: PLR0913  # the options that mean something to it
+    ask: CommandContext,
+    run: str,
+    *,
+    max_agent_calls: int | None,
+    detach: bool,
+    serve: bool,
+    no_post_failure: bool,
+    database: str | None,
+    **_: Any,
+) -> int:
+    from smithers_nb.workflows.smithering.launch.again import build_again
+
+    refuse_to_serve_detached(detach=detach, serve=serve)
+    location = runs_of(ask, database)
+    run_id = build_again(location, run, agent_calls=max_agent_calls or 0, here=not detach)
+    return execute(ask, location, run_id, detach=detach, no_post_failure=no_post_failure, serve=serve, report=tell_row)
 
 
 def page(row: SmitheringRow, outcome: Outcome | None) -> Iterable[str]:

@@ -48,6 +48,7 @@ def run_demo(ask: CommandContext) -> int:
     found = {"folder": str(folder), "denied": rows["denied"].status, "delivered": last.status, "branch": last.branch, "seconds": seconds}
     if ask.fmt == "table":
         click.echo(f"{seconds} s; look at the work: git -C {folder} log --oneline main..{last.branch}")
+        click.echo(f"The folder stays for you to look at; remove it with: rm -r {folder}")
         click.echo(last.report_path)
     else:
         print_finding({**found, "reportPath": last.report_path}, ask.fmt, tuple)

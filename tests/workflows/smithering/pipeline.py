@@ -115,13 +115,16 @@ class Request:
             given |= {"provider": "scripted", "book": str(path)}
         submit(self.location, NOTEBOOK, given | parameters, run_id=run_id, post_failure=False, cwd=project or repo)
 
-    def run(self, denied: str = "") -> str:
-        """Execute it to its end and return the status, approving every gate but one."""
+    def run(self, denied: str = "", until: str = "") -> str:
+        """Execute it to its end, or until a gate waits, and return the status; every gate but one is approved."""
         for _ in range(10):
             outcome = run_here(self.location, self.run_id)
             if not outcome.status.startswith("waiting-"):
                 break
-            for item in pending(self.location, self.run_id):
+            asked = pending(self.location, self.run_id)
+            if until in {item.node_id for item in asked}:
+                break
+            for item in asked:
                 who = acting("bot", "ana")
                 if item.request_id is not None:
                     answer(self.location, item.request_id, {}, by=who, resume=False)

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.tickets import Ticket
 
 _QUOTED: Final = 1_500
-_AGAIN: Final = (
-    "in a full build run `smithers-nb retry-task impl-RUN build`, `smithers-nb rewind RUN launch` and `smithers-nb resume RUN`; "
-    "no attempt was lost."
-)
+_AGAIN: Final = "run `smithers-nb smithering --again RUN`; no attempt was lost."
 _ADVICE: Final = {
     "merge_conflict": "Two tickets change the same lines: let one depend on the other, or merge them into one.",
     "left_worktree": "See what changed with `git status`, bring it back with `git restore`, and narrow what the worker may do.",
@@ -24,7 +21,7 @@ _ADVICE: Final = {
     "agent_crashed": "The worker itself failed: run it by hand in a folder of its own.",
     "verification_infrastructure": f"The machine failed, not the code: mend it, then {_AGAIN}",
     "credential_missing": f"Give it what it names, then {_AGAIN}",
-    "budget_spent": f"Allow more calls of agents as the message says, then {_AGAIN}",
+    "budget_spent": "Run `smithers-nb smithering --again RUN --max-agent-calls N` with a higher N; no attempt was lost.",
     "person_needed": f"Do or decide what it asks for, then {_AGAIN}",
     "tip_red": f"A ticket of its own in a new run can mend what is red; if the machine made it red, mend that, then {_AGAIN}",
 }
@@ -41,15 +38,12 @@ def ticket_autopsy(ticket: Ticket, state: TicketState, evidence: Evidence) -> st
         [
             f"# {ticket.id} did not land",
             "",
-            f"{redact(ticket.title)}: **{state.code}** after {len(captures)} failed attempt(s).",
+            f"{redact(ticket.title)}: **{state.code}** {_after(sum(capture.get('pass') is False for capture in captures))}.",
             "",
             f"The last message reads as **{told.failure_class}** ({told.confidence} confidence). {told.reason}",
             "Every attempt failed alike." if same else "",
             "",
-            "| attempt | ended as | feedback |",
-            "| --- | --- | --- |",
-            *attempts,
-            "",
+            *(["| attempt | ended as | feedback |", "| --- | --- | --- |", *attempts, ""] if attempts else []),
             "## What to do",
             "",
             _ADVICE.get(state.code, _OTHERWISE),
@@ -60,6 +54,10 @@ def ticket_autopsy(ticket: Ticket, state: TicketState, evidence: Evidence) -> st
             "",
         ]
     )
+
+
+def _after(failed: int) -> str:
+    return f"after {failed} failed attempt{'' if failed == 1 else 's'}" if failed else "without a failed attempt"
 
 
 def _line(capture: dict[str, object]) -> str:

@@ -7,14 +7,13 @@ a worker that failed is a failed attempt with a reason.
 from __future__ import annotations
 
 import queue
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.errors import BudgetSpent, GitFailed, SmitheringError, SmithersNbError
 from smithers_nb.model.finding import Finding, described
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.redact import redact
 from smithers_nb.workflows.smithering.building.scheduler import Order, Worked
 from smithers_nb.workflows.smithering.landing.candidates import Candidate
@@ -25,6 +24,7 @@ from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder,
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from smithers_nb.workflows.smithering.landing.queue import Lander, Policy, Verdict
     from smithers_nb.workflows.smithering.tickets import Ticket
@@ -156,8 +156,8 @@ class TicketWork:
     def _implement(self, ticket: Ticket, path: Path, attempt: int, feedback: str, evidence: Evidence) -> Worked | None:
         """Let the worker work, and return why that failed; None when it did not."""
         before = guarded(self._trees)
-        with tempfile.TemporaryDirectory(prefix="smithers-nb-trace-") as traces:
-            trace = Path(traces) / "git.jsonl"
+        with PrivateFolder() as traces:
+            trace = traces / "git.jsonl"
             done, problem = self._called(
                 WorkOrder(ticket=ticket, folder=path, run_id=self._run_id, attempt=attempt, feedback=feedback, trace=trace)
             )

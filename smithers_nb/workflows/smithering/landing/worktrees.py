@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -208,6 +209,13 @@ class Worktrees:
         if attempt(self.repo, "worktree", "remove", "--force", "--force", str(path)).code != 0:
             shutil.rmtree(path, ignore_errors=True)
             git(self.repo, "worktree", "prune")
+
+
+def hide_ours(folder: Path) -> None:
+    """Have git ignore what we write into a project, where a folder is the top of a clone; nothing else says whether it is one."""
+    with suppress(GitFailed):
+        if (folder / ".git").exists():
+            exclude(folder, OURS)
 
 
 def _ignored(repo: Path) -> list[str]:

@@ -91,6 +91,7 @@ def _ended(work: Work, child: str) -> BuildSummary | None:
         return summary
     state = state_of(work.location, child)
     details = {"child run": f"{child}: {state.status}", **summary.failed, "landed": ", ".join(summary.landed) or "nothing"}
+    details["to build the rest once more"] = f"smithers-nb smithering --again {work.run_id}"
     total = len(summary.landed) + len(summary.failed)
     said = f"{len(summary.landed)} of {total} tickets landed"
     if not work.gate("gate:incomplete", "Go on with what has landed?", said, details):

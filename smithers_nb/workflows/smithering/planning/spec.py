@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from smithers_nb.errors import GitFailed, SmitheringError
+from smithers_nb.errors import SmitheringError
 from smithers_nb.redact import redact
 from smithers_nb.workflows.notebook import api
-from smithers_nb.workflows.smithering.landing.git import commit_of, exclude
+from smithers_nb.workflows.smithering.landing.git import commit_of
 from smithers_nb.workflows.smithering.landing.git import preflight as problems_of
-from smithers_nb.workflows.smithering.landing.worktrees import OURS
+from smithers_nb.workflows.smithering.landing.worktrees import hide_ours
 from smithers_nb.workflows.smithering.planning.routing import classify
 from smithers_nb.workflows.smithering.results.spec import (
     Answer,
@@ -38,9 +37,7 @@ def setup(work: Work) -> Setup:
         Parked: Nobody has answered yet.
         SmitheringError: The answer was empty five times.
     """
-    with suppress(GitFailed):  # preflight says what is wrong with it
-        if (work.repo / ".git").exists():
-            exclude(work.repo, OURS)  # what we write into the project is no change of it, from the beginning
+    hide_ours(work.repo)  # what we write into the project is no change of it, from the beginning
     given = work.parameters
     prompt = given.prompt.strip() or _interview()
     row = Setup(

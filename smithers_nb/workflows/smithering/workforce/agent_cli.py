@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from smithers_nb.agents.providers.codex_exec import objects_in
 from smithers_nb.agents.providers.limited_process import Ended, run_bounded
 from smithers_nb.agents.providers.settings import CommandSettings, command_settings
 from smithers_nb.errors import ParameterError, SmitheringError
+from smithers_nb.private_folder import PrivateFolder
 from smithers_nb.redact import redact, redact_value
 from smithers_nb.workflows.smithering.landing.git_trace import VARIABLE
 from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder, WorkRequest, schema_of
@@ -85,8 +85,10 @@ class AgentCli:
             "context": redact_value(request.context),
             "answerSchema": request.schema,
         }
-        with tempfile.TemporaryDirectory(prefix="smithers-nb-agent-") as folder:
-            return self._call(request.stage, request.family, document, request.folder or Path(folder))
+        if request.folder is not None:
+            return self._call(request.stage, request.family, document, request.folder)
+        with PrivateFolder() as folder:
+            return self._call(request.stage, request.family, document, folder)
 
     def implement(self, order: WorkOrder) -> WorkDone:
         """Have the CLI work in the ticket's worktree."""

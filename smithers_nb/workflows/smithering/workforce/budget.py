@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from smithers_nb.artifacts import write_whole
 from smithers_nb.errors import BudgetSpent
 
 _NAME: Final = "agent-calls"
@@ -35,6 +36,10 @@ class Budget:
         with suppress(OSError, ValueError):
             return max(self._limit, int(self.raised.read_text("utf-8")))
         return self._limit
+
+    def allow(self, calls: int) -> None:
+        """Allow so many calls from now on, those that were made included."""
+        write_whole(self.raised, f"{calls}\n".encode())
 
     def spend(self, what: str) -> None:
         """Spend one call.

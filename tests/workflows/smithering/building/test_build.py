@@ -428,6 +428,7 @@ def test_a_spent_budget_costs_no_attempt(repo, tmp_path):
         assert state(result, "b").code == "budget_spent"
         assert str(budget.raised) in result.failed["b"]
         assert "agent_crashed" not in kinds(repo, "b")
+        assert "| attempt |" not in (evidence(repo, "b") / "autopsy.md").read_text()  # it has had none
         budget.raised.write_text("20\n")
         assert built(repo, tickets, workers, policy=Policy(attempts=1), ledger=ledger, parallel=1).failed == {}
 
