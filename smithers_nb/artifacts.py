@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
+
+from smithers_nb.private_folder import PrivateFolder
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _DOTS: Final = re.compile(r"\.{2,}|^[.-]|\.$|^$")
@@ -49,16 +51,34 @@ def write_whole(path: Path, content: bytes, *, private: bool = False, lasting: b
         OSError: It could not be written; nothing is left of the attempt.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    mode = 0o600 if private else 0o666
+    if not os.path.lexists(path) and _is_linked(path, content, mode, lasting=lasting):
+        return
+    with PrivateFolder(path.parent) as scratch:  # whoever is killed here leaves what the next writer sweeps
+        whole = scratch / "whole"
+        with open(whole, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            _fill(file, content, lasting=lasting)
+        whole.replace(path)
+
+
+def _is_linked(path: Path, content: bytes, mode: int, *, lasting: bool) -> bool:
+    """Write a file that has no name before it is whole, so that a killed writer leaves nothing; False where that cannot be done."""
+    if sys.platform != "linux":
+        return False
     try:
-        mode = 0o600 if private else 0o666
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(content)
-            file.flush()
-            if lasting:
-                os.fsync(file.fileno())  # some file systems say only now that they are full
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+        unnamed = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, mode)
+    except OSError:  # a file system without such files, or the error that writing will raise again
+        return False
+    with os.fdopen(unnamed, "wb") as file:
+        _fill(file, content, lasting=lasting)
+        with suppress(OSError):  # no /proc, or somebody else was first
+            os.link(f"/proc/self/fd/{unnamed}", path, src_dir_fd=unnamed)  # only with a folder given it follows that link
+            return True
+    return False
+
+
+def _fill(file: IO[bytes], content: bytes, *, lasting: bool) -> None:
+    file.write(content)
+    file.flush()
+    if lasting:
+        os.fsync(file.fileno())  # some file systems say only now that they are full

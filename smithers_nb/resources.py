@@ -6,6 +6,7 @@ installed to: an environment, a person's home (`--user`), any folder (`--target`
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 from contextlib import suppress
 from pathlib import Path
@@ -65,11 +66,28 @@ def example_store() -> Path:
 
 
 def _cache_folder() -> Path:
-    """Name a folder for what can be made again; a temporary one when there is no home to write to."""
+    """Name a folder for what can be made again; one of this user's among temporary files when there is no home to write to."""
     import os
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111  # a user without a home is no error
+    writable = next((p for p in (cache, *cache.parents) if p.exists()), cache)
+    if cache.is_absolute() and writable.is_dir() and os.access(writable, os.W_OK):
+        return cache / "smithers-nb"
+    return _temporary_cache()
+
+
+def _temporary_cache() -> Path:
+    """Make a folder that is the same at the next call, unless somebody else has taken its name."""
+    import os
+    import stat
     import tempfile
 
-    named = os.environ.get("XDG_CACHE_HOME")
-    cache = Path(named) if named else Path.home() / ".cache"
-    writable = next((p for p in (cache, *cache.parents) if p.exists()), cache)
-    return cache / "smithers-nb" if os.access(writable, os.W_OK) else Path(tempfile.mkdtemp(prefix="smithers-nb-"))
+    user = os.getuid() if sys.platform != "win32" else 0  # on Windows temporary files are each user's own
+    folder = Path(tempfile.gettempdir(), f"smithers-nb-{user}")
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        mine = sys.platform == "win32" or (found.st_uid == user and not found.st_mode & 0o022)
+        if stat.S_ISDIR(found.st_mode) and mine:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="smithers-nb-"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,35 @@ def test_a_private_file_is_for_its_owner_only(tmp_path):
     finally:
         os.umask(before)
     assert [stat.S_IMODE((tmp_path / "a" / name).stat().st_mode) for name in ("private", "public")] == [0o600, 0o666]
+
+
+KILLED = """
+import os, pathlib, sys
+from smithers_nb.artifacts import write_whole
+os.fsync = lambda _: (print(flush=True), input())
+write_whole(pathlib.Path(sys.argv[1]), b"new" * 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
+def test_a_killed_writer_leaves_nothing(tmp_path):
+    """A writer that is killed leaves no part of a new file at all, and beside an earlier one only what the next writer removes."""
+    report = tmp_path / "report.html"
+    for content in ([], [report]):
+        writer = subprocess.Popen([sys.executable, "-c", KILLED, report], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        writer.kill()
+        writer.communicate()
+        left = list(tmp_path.iterdir())
+        assert left == content or (content and len(left) == 2)
+        write_whole(report, b"whole")
+        assert list(tmp_path.iterdir()) == [report]
+
+
+def test_without_unnamed_files_it_is_the_same(tmp_path, monkeypatch):
+    """Where a file needs a name before it is whole, it is written all the same, and nothing stays beside it."""
+    monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("/proc")))
+    write_whole(tmp_path / "report.html", b"whole", private=True)
+    assert [(path.name, path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.iterdir()] == [
+        ("report.html", b"whole", 0o600)
+    ]

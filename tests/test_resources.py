@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +48,18 @@ def test_what_is_missing_is_named() -> None:
     """An incomplete installation says which file it lacks."""
     with pytest.raises(FileNotFoundError, match=r"templates/nothing\.txt .* reinstall smithers-nb"):
         resource("templates/nothing.txt")
+
+
+@pytest.mark.parametrize("home", ["a file", "nowhere"])
+def test_without_a_home_the_example_is_unpacked_once(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no home to write to gets the same folder among temporary files each time, unless it is somebody else's."""
+    (tmp_path / "a file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file" / "x") if home == "a file" else "not/absolute")
+    first = example_store()
+    assert example_store() == first
+    assert first.is_relative_to(tmp_path)
+    folder = first.parent.parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o777)
+    assert not example_store().is_relative_to(folder)
