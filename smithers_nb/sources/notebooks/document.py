@@ -84,6 +84,12 @@ class Cell:
         """Markdown right after it."""
         return _words(*self.around, 1)
 
+    @property
+    def is_blamed(self) -> bool:
+        """The banner that papermill puts before the cell whose error output made it fail stands right before it."""
+        raw, place = self.around
+        return place > 0 and _PAPERMILL_BANNER in text_of(raw[place - 1].get("source"))
+
     def streams(self, name: str | None = None) -> str:
         """Return what it printed, on one stream or on both, without colours and without what a progress bar overwrote."""
         texts = (

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from smithers_nb.sources.notebooks.document import Cell, Json, plain, text_of
-from smithers_nb.sources.notebooks.streams import complaint, is_one_command, python_error, shell_command
+from smithers_nb.sources.notebooks.streams import complaint, exception_group, is_one_command, python_error, shell_command
 
 INTERRUPT: Final = "KeyboardInterrupt"
 _CRASH: Final = {"name": "KernelCrashed", "code": "KERNEL_DIED", "message": "the kernel crashed while it ran this cell or one before it"}
@@ -97,6 +97,8 @@ def error_beside_outputs(cell: Cell) -> dict[str, Any]:
         if box and "Traceback" in text and (thrown := _THROWN.search(text, box[-1].end())):
             return {"name": thrown["name"], "message": _cut(text[thrown.start("message") if thrown["message"] else thrown.end() :])}
     stderr = cell.streams("stderr")
+    if (group := exception_group(stderr)) and not shell_command(cell):  # IPython prints a group instead of sending it
+        return {"name": group.name, "message": _cut(group.message), "stack": _stack(stderr)}
     found = python_error(stderr) or python_error(cell.streams())
     if found:
         return {"name": found.name, "message": _cut(found.message)}
@@ -115,6 +117,8 @@ def _of_output(cell: Cell, error: Json) -> dict[str, Any]:
         return _without_words(cell, record, trace)
     if record["message"].endswith(_R_CONNECTION) and (why := complaint(cell.streams("stderr"))):
         return {**record, "message": f"{record['message']}: {_cut(why).strip(_QUOTES)}"}
+    if record["name"] == "SystemExit" and record["message"].isdecimal() and (why := complaint(cell.streams("stderr"))):
+        return {**record, "message": f"{_cut(why)} (exit status {record['message']})"}  # as argparse ends: the words are on stderr
     command = shell_command(cell)
     status = _EXIT.search(record["message"])
     if command and status:
@@ -157,6 +161,8 @@ def _of_shell(cell: Cell, record: dict[str, Any], status: int) -> dict[str, Any]
     """Describe what a shell's command printed, of which the error itself knows the exit status only."""
     told = python_error(cell.streams("stderr"))
     words = f"{told.name}: {told.message}" if told else complaint(cell.streams("stderr")) or complaint(cell.streams("stdout"))
+    if not words and (last := cell.streams().rstrip().rpartition("\n")[2].strip()):
+        record = {**record, "message": f"{record['message'].rstrip('.')}; it printed last: {_cut(last)}"}
     command = shell_command(cell, words)
     ended = {"exitCode": status, **({"command": command} if is_one_command(cell, words) else {})}
     return {**record, **ended} if not words else {"name": record["name"], "message": f"{_cut(words)} (exit status {status})", **ended}

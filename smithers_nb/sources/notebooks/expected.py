@@ -58,10 +58,11 @@ def is_announced(cell: Cell, name: str) -> bool:
     """
     short = cell.source if cell.source.count("\n") < _SHORT else ""
     comments = [match["words"].strip() for pattern in (_COMMENT, _TRAILING) for match in pattern.finditer(short)]
-    if any(_ANNOUNCED.search(words) or _COMMENTED.match(words) for words in comments if len(words) < _NEAR):
+    named = re.compile(rf"\b{re.escape(name)}\b") if len(name) > len("Error") else None
+    near = [words for words in comments if len(words) < _NEAR]
+    if any(_ANNOUNCED.search(words) or _COMMENTED.match(words) or (named is not None and named.match(words)) for words in near):
         return True
     beside = (_last_paragraph(cell.before), _first_paragraph(cell.after))
-    named = re.compile(rf"\b{re.escape(name)}\b") if len(name) > len("Error") else None
     return any(_ANNOUNCED.search(words) or (named is not None and named.search(words)) for words in beside)
 
 

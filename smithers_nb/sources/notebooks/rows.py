@@ -17,7 +17,7 @@ from smithers_nb.sources.notebooks.document import Cell, Document
 from smithers_nb.sources.notebooks.errors import error_of, has_error, thrown
 from smithers_nb.sources.notebooks.producers import Producer, ended_at, producer_of, run_times, started_at, workflow_name
 from smithers_nb.sources.notebooks.state import Outcome, outcome_of, was_started
-from smithers_nb.sources.notebooks.streams import failed_unnoticed
+from smithers_nb.sources.notebooks.streams import failed_unnoticed, shell_command
 from smithers_nb.sources.stores.json_text import dump
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ def _label(cell: Cell) -> str:
     """Name a cell as its reader sees it: its number in the margin and the first line of its code."""
     line = next((line.strip() for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
     line = line or next((line.strip() for line in cell.source.splitlines() if line.strip()), "")
+    if line.startswith("%%") and (command := shell_command(cell)):  # a hundred cells may begin with `%%bash`
+        line = f"{line} {command}"
     shown = line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…"
     return f"In [{cell.count}]: {shown}" if cell.count else shown
 

@@ -331,7 +331,7 @@ def _all_ran_on(document: Document, left: Sequence[Cell], failed: Sequence[Cell]
 def _ran_straight_on(document: Document, cell: Cell, failed: Sequence[Cell]) -> bool:
     after = [other for other in document.cells[cell.index + 1 :] if other.source.strip()]
     if document.papermill and document.papermill.get("exception") is not True and not _unrun(document):
-        return True
+        return not cell.is_blamed  # `%run` shows an error and the kernel answers "ok": papermill finds it at the end, and fails
     if not after or after[0] in failed:
         return False
     if cell.count:

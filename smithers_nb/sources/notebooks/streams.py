@@ -15,6 +15,7 @@ _SPARK_SIGNS: Final = ("An error was encountered:", "The code failed because of 
 _SPARKMAGIC: Final = re.compile(rf"^(?:{'|'.join(_SPARK_SIGNS)})\s*\n(?P<text>(?s:.+))", re.MULTILINE)
 _GROUP_SIGN: Final = "Exception Group Traceback"
 _GROUP_RAIL: Final = re.compile(r"^ *(?:[|+][ -]?)+", re.MULTILINE)
+_GROUP: Final = re.compile(r"^ *\| (?P<name>[\w.]*ExceptionGroup): (?P<message>.* sub-exceptions\))$", re.MULTILINE)
 _SETTING: Final = re.compile(r"set\s+[-+]|#|(?:export|cd|source)\s")
 _SCRIPT_LINE: Final = re.compile(r"^\S+: line (\d+): ")
 _FRAME: Final = re.compile(r'^\s*File ".*", line \d+.*$', re.MULTILINE)
@@ -116,6 +117,12 @@ def python_error(text: str, *, at_end: bool = False) -> Printed | None:
     if found is None or (at_end and sum(1 for line in text[found.end() :].splitlines() if line.strip()) > _AFTER):
         return None
     return Printed(found["name"].rpartition(".")[2], (found["message"] or "").strip())
+
+
+def exception_group(text: str) -> Printed | None:
+    """Return a group of several exceptions whose traceback a text holds; one of a single exception says no more than that one."""
+    found = _GROUP.search(text) if _GROUP_SIGN in text else None
+    return Printed(found["name"].rpartition(".")[2], found["message"]) if found else None
 
 
 def complaint(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smithers_nb.diagnosis.failure.stack import group_members
 from smithers_nb.sources.notebooks.document import parse_notebook
 from smithers_nb.sources.notebooks.errors import error_beside_outputs, error_of, has_error, is_crash, thrown, was_skipped
 from tests.support.notebooks import code, error, notebook, printed
@@ -161,6 +162,35 @@ def test_an_exception_group_is_known_by_what_is_in_it():
 """
     found = error_beside_outputs(cell(printed(drawn, "stderr")))
     assert (found["name"], found["message"]) == ("TimeoutError", "no answer")
+
+
+def test_a_group_of_several_keeps_them_all():
+    """The last of them would hide the others, so the group is the error and its traceback goes with it."""
+    drawn = """  + Exception Group Traceback (most recent call last):
+  |   File "/app/run.py", line 3, in main
+  | ExceptionGroup: bad orders (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | ValueError: order 7: no customer
+    +---------------- 2 ----------------
+    | KeyError: 'currency'
+    +------------------------------------
+"""
+    found = error_beside_outputs(cell(printed(drawn, "stderr")))
+    assert (found["name"], found["message"]) == ("ExceptionGroup", "bad orders (2 sub-exceptions)")
+    assert [one.name for one in group_members(found["stack"])] == ["ValueError", "KeyError"]
+
+
+def test_a_script_without_a_complaint_is_known_by_its_last_line():
+    """An exit status alone says nothing; what the script printed last may."""
+    failed = error("CalledProcessError", "Command 'b\"check\"' returned non-zero exit status 3.")
+    found = error_of(cell(failed, printed("begin\n12 orders are without a customer\n"), source="%%bash\ncheck"))
+    assert found["message"].endswith("returned non-zero exit status 3; it printed last: 12 orders are without a customer")
+
+
+def test_an_exit_with_a_number_is_known_by_what_was_printed():
+    """`argparse` prints what is wrong and exits with 2."""
+    found = error_of(cell(error("SystemExit", "2"), printed("usage: score [-h]\nscore: error: no --model is given\n", "stderr")))
+    assert found["message"] == "score: error: no --model is given (exit status 2)"
 
 
 def test_sentences_of_an_editor_begin_with_what_is_wrong():

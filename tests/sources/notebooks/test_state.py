@@ -131,6 +131,7 @@ def test_a_tagged_error_is_passed_over():
         (words("The following cell should fail to execute:"), code("x", 1, error("NameError", "name 'x' is not defined"))),
         (code("1/0", 1, error("ZeroDivisionError", "d")), words("Notice how we got an error.")),
         (words("If you add it twice you will get an `IntegrityError`:"), code("add()", 1, error("IntegrityError", "twice"))),
+        (code("d['k']  # KeyError: nothing is there yet", 1, error("KeyError", "'k'")),),
         (words("### TypeError"), code("'a' + 1", 1, error("TypeError", "no"))),
     ],
 )
@@ -230,3 +231,12 @@ def test_cells_without_a_count():
     assert outcome(*ran[:5], code("pasted"), *ran[5:]).state == "finished"
     assert outcome(*ran, code("later"), code("# only words")).state == "partial"
     assert outcome(*[code(f"x{i}", None, printed("1")) for i in range(3)]).state == "finished"
+
+
+def test_papermill_fails_at_the_end_where_the_kernel_had_answered_well():
+    """`%run` shows an error and the kernel says "ok", so every cell is completed; papermill's banner says which one made it fail."""
+    banner = words('<span id="papermill-error-cell" style="color:red">An exception was encountered here</span>')
+    cells = (code("x = 1", 1, **by_papermill()), code("%run load.py", 2, error("KeyError", "'total'"), **by_papermill()))
+    after = code("x", 3, **by_papermill())
+    assert ended(outcome(cells[0], banner, cells[1], after, **run_block())) == ("failed", 1)
+    assert outcome(*cells, after, **run_block()).state == "finished"
