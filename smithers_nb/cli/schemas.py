@@ -19,6 +19,8 @@ _MAYBE: Final[dict[str, Any]] = {"type": ["string", "null"]}
 _COUNT: Final[dict[str, Any]] = {"type": "integer"}
 _FLAG: Final[dict[str, Any]] = {"type": "boolean"}
 _OBJECT: Final[dict[str, Any]] = {"type": "object"}
+_LIST: Final[dict[str, Any]] = {"type": "array"}
+_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
 
 
 class Part(NamedTuple):
@@ -42,6 +44,7 @@ class Document(NamedTuple):
         many: An array of them under `--format json`; one per line under `--format jsonl`.
         adds: What the command puts beside the fields of the class.
         optional: Names of `adds` that are not always there.
+        further: What fields of other names hold; none are allowed without it.
         version: Raised when a field goes or changes its meaning.
     """
 
@@ -50,6 +53,7 @@ class Document(NamedTuple):
     many: bool = False
     adds: Mapping[str, dict[str, Any] | Part] = {}
     optional: tuple[str, ...] = ()
+    further: Mapping[str, Any] | None = None
     version: int = 1
 
 
@@ -119,6 +123,13 @@ DOCUMENTS: Final[dict[str, Document]] = {
         adds={"runId": _TEXT, "nodeId": _TEXT, **{name: Part(f"model.rows:{row}") for name, row in _NODE_TABLES.items()}},
     ),
     "events": Document("a run's log", "model.rows:EventRow", many=True),
+    "logs": Document(
+        "a run's log, and the texts that its notebook shows, each as far as it is new: `cell` and `text` instead of an event",
+        many=True,
+        adds={**dict.fromkeys(("runId", "type", "nodeId"), _MAYBE), "cell": _TEXT, "text": _TEXT},
+        optional=("runId", "type", "nodeId", "cell", "text"),
+        further={},
+    ),
     "output": Document("what a run's nodes produced", "model.rows:OutputRow", many=True),
     "diff": Document("file changes of a run's nodes", "model.rows:DiffRow", many=True),
     "scores": Document("scores of a run's nodes", "model.rows:ScoreRow", many=True),
@@ -162,6 +173,41 @@ DOCUMENTS: Final[dict[str, Document]] = {
     ),
     "init": Document("files that were installed", adds={"files": {"type": "array", "items": _OBJECT}}),
     "incident": Document("which failure of a runbook it is", "workflows.incident.results:Classification"),
+    "incident-plan": Document("how a run would be mended: `incident recover`", "workflows.incident.recover:Plan"),
+    "incident-recover": Document("what a recovery came to: `incident recover --apply`", "workflows.incident.recover:Recovered"),
+    "incident-escalate": Document("a bundle that was filed", "workflows.incident.bundle:Bundle"),
+    "incident-close": Document("how an incident was closed", "workflows.incident.close:Closed"),
+    "incident-lint": Document("which steps of a runbook can work", "workflows.incident.lint.results:Linted"),
+    "beads-list": Document("work items", "model.beads:BeadRow", many=True),
+    "beads-activity": Document("what happened to work items", "model.beads:BeadEventRow", many=True),
+    "beads-show": Document(
+        "one work item with its log and why it failed",
+        adds={
+            "bead": Part("model.beads:BeadRow", many=False),
+            "events": Part("model.beads:BeadEventRow"),
+            "failureReason": {"type": ["object", "null"]},
+            "summary": _MAYBE,
+        },
+    ),
+    "beads-convoys": Document(
+        "how far convoys are",
+        many=True,
+        adds={"beadId": _TEXT, "title": _TEXT, "status": _TEXT, "total": _COUNT, "closed": _COUNT, "failed": _COUNT},
+        further={"type": ["integer", "string", "null"]},
+    ),
+    "beads-audit": Document(
+        "which reasons a fleet loses: every count under its own name, null where the store cannot show it",
+        adds={"coverage": _LIST, "other_logs": _OBJECT, "problems": _LIST, "evidence": _OBJECT},
+        further={},
+    ),
+    "beads-import": Document(
+        "what an import of work items wrote",
+        adds={**dict.fromkeys(("beads", "events", "lines", "withoutReason"), _COUNT), "problems": _LIST},
+    ),
+    "workflow-list": Document(
+        "installed workflows", many=True, adds={"id": _TEXT, "title": _TEXT, "parameters": _TEXTS, "system": _FLAG, "file": _TEXT}
+    ),
+    "schema": Document("the documents that have a schema", many=True, adds={"name": _TEXT, "version": _COUNT, "about": _TEXT}),
 }
 """Name to document, those of the commands of the same name and a few beside them."""
 
@@ -184,7 +230,11 @@ def schema_of(name: str) -> dict[str, Any]:
 
 
 def _body(document: Document, definitions: dict[str, Any]) -> dict[str, Any]:
-    alone: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+    alone: dict[str, Any] = {
+        "type": "object",
+        "properties": {},
+        "additionalProperties": False if document.further is None else document.further,
+    }
     row = _of_class(document.row, definitions) if document.row else alone
     own = {
         name: _part(what, definitions) if isinstance(what, Part) else what  # what only the command knows

@@ -151,7 +151,7 @@ def convoys(ask: CommandContext, report: str | None) -> None:
     if ask.fmt == "table":
         click.echo(convoys_card(rows).text)
     else:
-        write_json(rows, line=ask.fmt == "jsonl")
+        write_json(dump(rows), line=ask.fmt == "jsonl")
 
 
 _REASON = click.option("--reason", "-r", required=True, type=Utf8(), help="Why; it stays in the log.")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from copy import deepcopy
 
+import click
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from smithers_nb.cli.app import app
 from smithers_nb.cli.schemas import DOCUMENTS, schema_of
+from smithers_nb.diagnosis.beads.audit import COUNTS
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
+from smithers_nb.ledger.items import create
+from smithers_nb.workflows.ledger_store import open_ledger
 from tests.support.durable import Project
 from tests.support.schema_fields import RECORDED, fields_of
 
@@ -35,6 +41,22 @@ PRINTED = {
     "human-inbox": (("human", "inbox"),),
 }
 """Document to commands that print it, about the runs of a real store."""
+
+
+NAMED_OTHERWISE = {
+    "demo": ("autopsy",),
+    "approve": ("decision",),
+    "deny": ("decision",),
+    "human answer": ("decision",),
+    "workflow run": ("up",),
+    "incident classify": ("incident",),
+    "incident triage": ("up",),
+    "incident verify": ("verify",),
+}
+"""Commands that print a document of another name."""
+
+NO_DOCUMENT = {"beads export", "beads fail", "beads reopen", "ui", "mcp"}
+"""Commands that print no JSON: they say on standard error what they did, or serve something."""
 
 
 def fits(name, value):
@@ -64,6 +86,9 @@ def test_what_is_kept_in_the_journal_fits_its_schema(cli, store, tmp_path, monke
     fits("inbox", needs)
     fits("addressed", cli("addressed", FAILED, "--note", "done", "--source", place, "--format", "json").json)
     fits("init", cli("init", "--format", "json").json)
+    fits("schema", cli("schema", "--format", "json").json)
+    fits("workflow-list", cli("workflow", "list", "--system", "--format", "json").json)
+    fits("logs", cli("logs", "n1", "--format", "json").json)
 
 
 @pytest.mark.slow
@@ -110,7 +135,57 @@ def test_every_schema_is_a_schema_with_a_version(name, cli):
     assert found["$id"] == f"urn:smithers-nb:schema:{name}:{DOCUMENTS[name].version}"
     body = found.get("items", found)
     assert body["properties"]
-    assert not [key for key in body["properties"] if "_" in key]
+    counts = set(COUNTS) | {"other_logs"} if name == "beads-audit" else set()  # counts have the names that `--fail-over` takes
+    assert not [key for key in body["properties"] if "_" in key and key not in counts]
+
+
+def test_every_command_has_a_schema():
+    """Whoever adds a command that prints JSON adds its schema, or says here that it prints none."""
+    commands = dict(_leaves(app))
+    lacking = [
+        words
+        for words in commands
+        if words not in NO_DOCUMENT and not {*NAMED_OTHERWISE.get(words, ()), words.replace(" ", "-")} & DOCUMENTS.keys()
+    ]
+    assert lacking == []
+    assert NO_DOCUMENT | NAMED_OTHERWISE.keys() <= commands.keys()
+
+
+def test_what_commands_of_incidents_print_fits_its_schema(cli, corpus, tmp_path, monkeypatch):
+    """A classification, a plan, a bundle and a runbook that was tried are what their schemas say."""
+    monkeypatch.chdir(tmp_path)
+    captured = corpus / "rundirs" / "A2_stage_conflict_partial_spec"
+    case = shutil.copytree(captured, tmp_path / "captures" / captured.name)
+    run = (case / "run").rename(case / json.loads((case / "run" / "run.json").read_text())["run_id"])
+    given = (str(run), "--commands", str(case / "commands.jsonl"))
+    fits("incident", cli("incident", "classify", *given, "--format", "json").json)
+    fits("incident-plan", cli("incident", "recover", *given, "--format", "json").json)
+    fits("incident-escalate", cli("incident", "escalate", *given, "--force", "--format", "json").json)
+    fits("incident-lint", cli("incident", "lint", "curriculum-builder", "--captures", captured.parent, "--format", "json").json)
+
+
+def _leaves(command, *words):
+    """Yield every command that does something, by the words that it is called with."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from _leaves(command.get_command(click.Context(command), name), *words, name)
+    else:
+        yield " ".join(words), command
+
+
+def test_what_commands_of_work_items_print_fits_its_schema(cli, tmp_path, monkeypatch):
+    """A ledger's beads, their log, convoys, an audit, an import and its repetition are what their schemas say."""
+    monkeypatch.chdir(tmp_path)
+    issue = {"id": "gt-1", "title": "Fix it", "status": "closed", "issue_type": "task", "priority": 1, "close_reason": "done"}
+    times = {"created_at": "2026-11-19T10:00:00Z", "updated_at": "2026-11-19T11:00:00Z", "closed_at": "2026-11-19T11:00:00Z"}
+    (tmp_path / "issues.jsonl").write_text(json.dumps(issue | times) + "\n")
+    fits("beads-import", cli("beads", "import", "issues.jsonl", "--format", "json").json)
+    with open_ledger(None) as ledger, ledger.writing() as connection:
+        create(ledger, connection, "Ship", type="convoy")
+    for words in (("list",), ("activity",), ("audit",), ("convoys",), ("show", "gt-1")):
+        answer = cli("beads", *words, "--format", "json").json
+        assert answer
+        fits(f"beads-{words[0]}", answer)
 
 
 def test_no_field_goes_or_changes_without_a_new_version():
