@@ -64,6 +64,7 @@ _STATUS: Final = re.compile(
     r"|(?:^|[:;,.|(\[{\"'-] ?|\b(?:error|http|status|response|request|server|upstream|api|returned|answered|with|got|received"
     r"|failed|an?|https?://\S+) )"
     r"([45]\d\d) (?:bad request|forbidden|not found|request timeout|conflict)"
+    r"|\b([45]\d\d) status code\b"
     r"|^(?:[\w.]*error: )?([45]\d\d) [\"{a-z]"
 )
 _EXIT: Final = re.compile(
