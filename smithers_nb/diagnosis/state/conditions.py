@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.engines.base import EngineCommands, engine_of
 from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.state.progress import Tries, fires_at, unfinished_tries
+from smithers_nb.diagnosis.state.signals import delivered
 from smithers_nb.diagnosis.state.stagnation import StagnantNode, stagnant_nodes
 from smithers_nb.model.vocabulary import is_suspended, is_terminal
 
@@ -207,7 +208,8 @@ class Case:
         """The run is parked although what it was parked for has come: decided, answered or delivered, and not resumed."""
         if self.run.status not in _PARKED_FOR_INPUT or not self.snapshot.nodes or self.open_gates or self.open_questions:
             return False
-        return not any(node.state.startswith("waiting-") or node.state == "bound-stale" for node in self.snapshot.nodes)
+        waiting = [node for node in self.snapshot.nodes if node.state.startswith("waiting-") or node.state == "bound-stale"]
+        return not waiting or (not self.engine.wakes_itself and all(delivered(self.snapshot, node) for node in waiting))
 
     @property
     def is_parked(self) -> bool:

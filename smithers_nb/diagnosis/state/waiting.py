@@ -15,6 +15,7 @@ from smithers_nb.diagnosis.engines.base import FILL_IN
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.state.conditions import Case, asks_to_repeat
 from smithers_nb.diagnosis.state.progress import quota_resets_at
+from smithers_nb.diagnosis.state.signals import delivered, waiting_properties
 from smithers_nb.diagnosis.text.quotes import of_gate, of_node, of_run, quoted
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
@@ -79,9 +80,9 @@ def events(case: Case) -> Iterator[Blocker]:
     """Signals that somebody or something must send."""
     questions_and_cells = {(question.node_id, question.iteration) for question in case.snapshot.questions} | _cells(case)
     for node in () if case.engine.wakes_itself else case.snapshot.nodes:
-        if node.state != "waiting-event" or (node.node_id, node.iteration) in questions_and_cells:
+        if node.state != "waiting-event" or (node.node_id, node.iteration) in questions_and_cells or delivered(case.snapshot, node):
             continue
-        props = _props(case, node)
+        props = waiting_properties(case.snapshot, node)
         name, correlation = str(props.get("event") or "SIGNAL_NAME"), props.get("correlationId")
         limit = str(props.get("timeoutMs"))
         until = node.updated_at + int(limit) if node.updated_at is not None and limit.isdecimal() else None
@@ -181,7 +182,11 @@ def decided(case: Case) -> Iterator[Blocker]:
         return
     gates = [gate for gate in case.snapshot.approvals if gate.status in {"approved", "denied"}]
     gate = max(gates, key=lambda gate: gate.decided_at or 0, default=None)
-    if gate is None:
+    signals = [signal for node in case.snapshot.nodes if (signal := delivered(case.snapshot, node))]
+    if signals:
+        gate, kind = None, "resume-required"
+        event = f"the signal {signals[-1].signal_name} has come{f' from {signals[-1].received_by}' if signals[-1].received_by else ''}"
+    elif gate is None:
         kind, event = "resume-required", "what it waited for has arrived"
     else:
         kind = "approval-decided-resume-required"
@@ -286,13 +291,6 @@ def _filling(question: QuestionRow) -> str:
     """Return what to fill in: one of the choices, where there are some."""
     choices = as_texts(question.options)
     return f"one of {short_line(', '.join(choices))}" if choices else "the value"
-
-
-def _props(case: Case, node: NodeRow) -> dict[str, Any]:
-    for task in case.snapshot.tasks:
-        if (task.node_id, task.iteration) == (node.node_id, node.iteration):
-            return as_object(task.props)
-    return {}
 
 
 def _parked_at(case: Case) -> int | None:

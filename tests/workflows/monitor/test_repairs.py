@@ -9,7 +9,10 @@ from dataclasses import replace
 import pytest
 
 from smithers_nb.diagnosis.advice.suggest import input_of
+from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import Case
+from smithers_nb.diagnosis.state.health import health
+from smithers_nb.diagnosis.state.signals import waiting_properties
 from smithers_nb.errors import ControlRefused
 from smithers_nb.model.rows import OutputRow
 from smithers_nb.resources import example_store
@@ -259,3 +262,33 @@ def test_words_that_name_no_value_correct_nothing(synced, words):
     repair = of(synced(NOTE.format(run=run_id, node="ask-ops", words=words)))
     assert repair.after == {"source": "api"}
     assert repair.basis.startswith("the last good run")
+
+
+CAME = (
+    "insert into _smithers_signals (run_id, seq, signal_name, correlation_id, payload_json, received_at_ms, received_by) "
+    "select run_id, 0, '{name}', '{about}', '{{}}', updated_at_ms + {after}, 'ann' from _smithers_nodes where state = 'waiting-event'"
+)
+WAITING_FOR = "payment-settled"
+
+
+def test_a_run_whose_signal_has_come_is_resumed(case):
+    """Smithers' node still says that it waits, and its `why` asks for the signal again; the resume takes it up."""
+    waiting = case("d52")
+    (asked,) = blockers(waiting.snapshot, waiting.now)
+    about = delivered_about(waiting)
+    seen = case("d52", CAME.format(name=WAITING_FOR, about=about, after=1))
+    assert health(seen.snapshot, seen.now)[0] == "stuck"
+    (blocker,) = blockers(seen.snapshot, seen.now)
+    assert (asked.kind, blocker.kind) == ("waiting-event", "resume-required")
+    assert f"the signal {WAITING_FOR} has come from ann" in blocker.reason
+    assert of(seen).kind == "resume"
+    for other in (CAME.format(name="another", about=about, after=1), CAME.format(name=WAITING_FOR, about=about, after=-1)):
+        still = case("d52", other)
+        assert health(still.snapshot, still.now)[0] == "blocked"
+        assert of(still) is None
+
+
+def delivered_about(waiting):
+    """Return what the one waiting signal of a case is about, empty for nothing."""
+    (node,) = (node for node in waiting.snapshot.nodes if node.state == "waiting-event")
+    return waiting_properties(waiting.snapshot, node).get("correlationId") or ""
