@@ -7,6 +7,7 @@ everything the CLI started, is ended when time runs out, when it writes too much
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -82,12 +83,19 @@ def answer(output: str) -> Proposal:
 
 
 def objects_in(output: str) -> Iterator[dict[str, Any]]:
-    """Yield the outermost JSON objects in a text, last one first."""
+    """Yield the outermost JSON objects in a text, last one first; of a text with very many, those at its end."""
+    found, at = _objects(output)
+    if at >= 0:
+        found, _ = _objects(output[[brace.start() for brace in re.finditer("{", output)][-_MAX_OBJECTS] :])
+    yield from reversed(found)
+
+
+def _objects(output: str) -> tuple[list[dict[str, Any]], int]:
+    """Return the objects from the beginning of a text, and where it was left unread; -1 when it was read to its end."""
     decoder = json.JSONDecoder()
     found: list[dict[str, Any]] = []
-    at = 0
+    at = output.find("{")
     for _ in range(_MAX_OBJECTS):
-        at = output.find("{", at)
         if at < 0:
             break
         try:
@@ -95,7 +103,8 @@ def objects_in(output: str) -> Iterator[dict[str, Any]]:
             found.append(value)
         except (ValueError, RecursionError):
             at += 1
-    yield from reversed(found)
+        at = output.find("{", at)
+    return found, at
 
 
 def _last_words(ended: Ended) -> str:

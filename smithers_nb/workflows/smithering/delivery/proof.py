@@ -178,6 +178,14 @@ class _Bench:
             self._ran[command] = (result, log)
         return self._ran[command]
 
+    def rewritten(self, command: str, commit: str) -> str:
+        """Say which files that a command names were there before a land commit and are other ones in it: whoever is judged wrote them."""
+        if not commit:
+            return ""
+        changed = git(self._checkout, "diff", "--name-only", "--diff-filter=a", f"{commit}^", commit).splitlines()
+        named = [name for name in changed if re.search(rf"(?<![\w/.-]){re.escape(name)}(?![\w/-])", command.replace("./", ""))]
+        return f"{', '.join(named)}, which the command names, was changed by the same work" if named else ""
+
 
 def _every_gate(spec: Prd, gates: Backpressure) -> Iterator[BackpressureGate]:
     """Return the gates, and one that nothing verifies for each criterion that was left out."""
@@ -215,7 +223,9 @@ def _clause(
         log=str(log),
         commit=landed.get(name, "") if name else bench.commit,
         ticket_id=name,
-        because=_weakness(gate.criterion_id, name, landed, evidence) if proved else result.why,
+        because=_weakness(gate.criterion_id, name, landed, evidence) or bench.rewritten(result.command, landed.get(name, ""))
+        if proved
+        else result.why,
     )
 
 

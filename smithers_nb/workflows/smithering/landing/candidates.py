@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.errors import GitFailed
 from smithers_nb.redact import redact
-from smithers_nb.workflows.smithering.landing.git import attempt, git, patch_id
+from smithers_nb.workflows.smithering.landing.git import attempt, git, is_related, patch_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,8 @@ def make_candidate(repo: Path, ticket: Ticket, run_id: str, base: str, source: s
     if merged.code == 1:
         listed = tuple(dict.fromkeys(name for name in files if name))
         return Unlandable("conflict", f"conflicts with what has landed meanwhile, in {_listed(listed)}", listed)
+    if merged.code != 0 and not is_related(repo, base, source):
+        return Unlandable("refused", f"its branch has no commit in common with {base[:12]}: the history that it started from was replaced")
     if merged.code != 0:
         raise GitFailed(f"the merge of {ticket.id} could not be computed: {redact(merged.errors[-300:])}", command="git merge-tree")
     head = git(repo, "commit-tree", tree, "-p", base, given=_message(ticket, run_id))
@@ -108,9 +110,11 @@ def _problems(repo: Path, raw: str, patch: str) -> Iterator[Unlandable]:
             yield Unlandable("refused", f"{name} is a submodule, whose content nobody verified; commit the files", (name,))
         if mode == _LINK and _leaves(name, git(repo, "cat-file", "blob", blob)):
             yield Unlandable("refused", f"{name} is a link to a place outside of the repository", (name,))
-    secrets = tuple(dict.fromkeys(_files_with_secrets(patch)))
+    named = (name for name in (line.partition("\t")[2] for line in raw.splitlines()) if redact(name) != name)
+    secrets = tuple(dict.fromkeys((*named, *_files_with_secrets(patch))))
     if secrets:
-        yield Unlandable("refused", f"what looks like a secret was committed in {_listed(secrets)}; read it from the environment", secrets)
+        where = redact(_listed(secrets))
+        yield Unlandable("refused", f"what looks like a secret was committed in {where}; read it from the environment", secrets)
 
 
 def _leaves(name: str, target: str) -> bool:

@@ -123,6 +123,11 @@ def move(folder: Path, reference: str, new: str, old: str) -> bool:
     return attempt(folder, "update-ref", reference, new, old).code == 0
 
 
+def is_related(folder: Path, one: str, other: str) -> bool:
+    """Return whether two commits have a commit in common."""
+    return attempt(folder, "merge-base", one, other).code == 0
+
+
 def is_clean(folder: Path) -> bool:
     """Return whether a checkout has no change and no file that git does not know."""
     return not git(folder, "status", "--porcelain", "--untracked-files=normal")

@@ -70,7 +70,7 @@ def changed_outside(trees: Worktrees, before: Guarded, did: WorkerGit) -> Outsid
     moved = after.base != before.base and (in_checkout or did.moved(trees.base_branch))
     told = [(in_checkout or moved, _files(before, after))]  # git counts the files of a branch that was moved under its checkout as changed
     if after.base != before.base:
-        told.append((moved, f"the base branch {trees.base_branch} was moved"))
+        told.append((moved, f"the base branch {trees.base_branch} was moved from {before.base[:12]}"))
     if after.head != before.head and after.base == before.base:
         told.append((in_checkout, "the main checkout was switched to something else"))
     changed = {name for name, _ in before.config.items() ^ after.config.items()}

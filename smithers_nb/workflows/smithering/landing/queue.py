@@ -14,7 +14,6 @@ from smithers_nb.errors import SmitheringError
 from smithers_nb.workflows.smithering.landing.candidates import Candidate, Unlandable, make_candidate
 from smithers_nb.workflows.smithering.landing.commands import Result, run_command
 from smithers_nb.workflows.smithering.landing.evidence import CHALLENGE, DIFF, GATES, PLAN, REVIEW, VERIFY, Evidence, missing
-from smithers_nb.workflows.smithering.landing.git import move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -197,7 +196,7 @@ class Lander:
             half = len(entries) // 2
             return self.land_many(entries[:half]) | self.land_many(entries[half:])
         base, top = stack[0][1].base, stack[-1][1].head
-        if not move(self.trees.repo, f"refs/heads/{self.trees.integration}", top, base):
+        if not self.trees.advance(top, base):
             self.check_tip()
             raise self._stuck()
         self._expected = top
@@ -228,7 +227,7 @@ class Lander:
         return True
 
     def _move(self, ticket: Ticket, candidate: Candidate) -> Outcome:
-        if not move(self.trees.repo, f"refs/heads/{self.trees.integration}", candidate.head, candidate.base):
+        if not self.trees.advance(candidate.head, candidate.base):
             self.check_tip()
             raise self._stuck()
         self._expected = candidate.head

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.artifacts import safe_name
 from smithers_nb.errors import GitFailed, SmitheringError
-from smithers_nb.workflows.smithering.landing.git import attempt, commit_of, common_folder, exclude, git, is_clean
+from smithers_nb.workflows.smithering.landing.git import attempt, commit_of, common_folder, exclude, git, is_clean, is_related, move
 from smithers_nb.workflows.smithering.landing.guard import Guarded, Outside, changed_outside
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Worktrees:
         self.folder = (folder or self.repo / ".smithers_nb" / "worktrees").resolve() / run
         self._lock = threading.Lock()  # git makes and removes worktrees of one repository one at a time
         self.base = ""
+        self._known_tip = ""
 
     @cached_property
     def common(self) -> Path:
@@ -73,8 +74,19 @@ class Worktrees:
         git(self.repo, "worktree", "prune")
 
     def tip(self) -> str:
-        """Return the commit that the integration branch is at."""
-        return git(self.repo, "rev-parse", "--verify", f"refs/heads/{self.integration}^{{commit}}")
+        """Return the commit that the integration branch is at; one that somebody removed meanwhile is put back, so that nothing is lost."""
+        reference = f"refs/heads/{self.integration}"
+        if commit_of(self.repo, reference) is None and self._known_tip:
+            move(self.repo, reference, self._known_tip, "")
+        self._known_tip = git(self.repo, "rev-parse", "--verify", f"{reference}^{{commit}}")
+        return self._known_tip
+
+    def advance(self, new: str, old: str) -> bool:
+        """Move the integration branch, if it still is where it was; return whether it was moved."""
+        moved = move(self.repo, f"refs/heads/{self.integration}", new, old)
+        if moved:
+            self._known_tip = new
+        return moved
 
     def landed(self) -> dict[str, str]:
         """Return the tickets that have landed since the base, each with its land commit."""
@@ -100,7 +112,7 @@ class Worktrees:
             if path.exists() and not self._is_ours(path, branch):
                 if self._is_linked(path):  # on another branch: what was made there is kept
                     self._put_aside(path, ticket_id)
-                    git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/head", git(path, "rev-parse", "HEAD"))
+                    self._keep(ticket_id, git(path, "rev-parse", "HEAD"))
                 shutil.rmtree(path)  # else half made by a process that died, or its link was cut
             if not path.exists():
                 new = ("--no-track", "-b", branch, str(path), tip or self.tip())
@@ -112,6 +124,10 @@ class Worktrees:
     def bring_up_to_date(self, path: Path, tip: str) -> list[str]:
         """Merge the tip into a ticket's worktree; return the files in conflict, which then hold both sides between markers."""
         if attempt(path, "merge-base", "--is-ancestor", tip, "HEAD").code == 0:
+            return []
+        if not is_related(path, tip, "HEAD"):  # what was committed there can never land; it stays under a reference of its own
+            self._keep(path.name, git(path, "rev-parse", "HEAD"))
+            git(path, "reset", "--hard", "--quiet", tip)
             return []
         merged = attempt(path, "merge", "--no-edit", "--quiet", tip)
         if merged.code == 0:
@@ -161,6 +177,7 @@ class Worktrees:
         with self._lock:
             for path in self.folder.glob("_*"):
                 self._remove(path)
+            git(self.repo, "worktree", "prune")  # what somebody else has removed
 
     def discard(self) -> None:
         """Remove everything of a run that was only a trial: its folders, its branches and where it started."""
@@ -198,8 +215,12 @@ class Worktrees:
             tree = git(path, "write-tree")
             head = git(path, "rev-parse", "HEAD")
             kept = git(path, "commit-tree", tree, "-p", head, "-m", f"Left uncommitted by an attempt at {ticket_id}")
-            git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/{kept[:12]}", kept)
+            self._keep(ticket_id, kept)
             git(path, "reset", "--hard", "--quiet")
+
+    def _keep(self, ticket_id: str, commit: str) -> None:
+        """Keep a commit that no branch has any more."""
+        git(self.repo, "update-ref", f"refs/{self.prefix}/left/{ticket_id}/{commit[:12]}", commit)
 
     @staticmethod
     def _is_merging(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -237,6 +238,7 @@ def crash(_):
         (lambda order: (order.folder / ".git").unlink(), "not on the branch", "left_worktree"),
         (lambda order: (order.folder / "link").symlink_to("/etc/passwd"), "link to a place outside", "shipped_without_commit"),
         (commit_secret, "looks like a secret was committed in key.py", "shipped_without_commit"),
+        (lambda order: (order.folder / TOKEN).touch(), "looks like a secret was committed in", "shipped_without_commit"),
         (lambda _: 7, "answered with int", "agent_crashed"),
         (crash, "the worker failed: ZeroDivisionError", "agent_crashed"),
     ],
@@ -246,8 +248,32 @@ def test_an_overstepping_worker_lands_nothing(repo, deed, said, code):
     result = built(repo, [ticket("a", command="true"), ticket("b")], Hands({"a": deed}), policy=Policy(attempts=1))
     assert said in result.failed["a"]
     assert state(result, "a").code == code
+    assert TOKEN not in result.failed["a"]
     text = "".join(path.read_text() for path in evidence(repo, ".").rglob("*") if path.is_file())
     assert TOKEN not in text
+
+
+def test_a_worker_that_replaces_history_stops_nobody_else(repo, in_git):
+    """A branch without a commit in common is refused, kept under a reference and begun anew; a removed integration branch comes back."""
+
+    def replace(order):
+        write_own_file(order)
+        if order.attempt == 1:
+            in_git(order.folder, "add", "--all")
+            in_git(order.folder, "commit", "--quiet", "--amend", "--message", "History")
+
+    def remove(order):
+        write_own_file(order)
+        in_git(order.folder, "update-ref", "-d", "refs/heads/smithering/run-1/integration")
+        shutil.rmtree(order.folder.parent / "a", ignore_errors=True)
+
+    result = built(repo, [ticket("a"), ticket("b", "a"), ticket("c", "b")], Hands({"a": replace, "b": remove}))
+    assert result.failed == {}
+    assert (state(result, "a").attempt, kinds(repo, "a")[0]) == (2, "refused")
+    kept = in_git(repo, "for-each-ref", "--format=%(subject)", "refs/smithering/run-1/left/a")
+    assert kept == "History"
+    assert list(result.landed) == ["a", "b", "c"]
+    assert is_tidy(repo, in_git)
 
 
 def test_submodules_and_hooks_of_a_worker_do_nothing(repo, tmp_path, in_git):

@@ -15,6 +15,7 @@ from smithers_nb.workflows.smithering.results.plan import Backpressure, Backpres
 from smithers_nb.workflows.smithering.results.spec import Prd, Requirement
 from smithers_nb.workflows.smithering.tickets import Ticket, Verification
 from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder
+from tests.workflows.smithering.conftest import run_git
 from tests.workflows.smithering.hands import Hands, built
 
 
@@ -65,6 +66,22 @@ def test_a_criterion_is_proved_by_command_log_and_commit(repo: Path) -> None:
     assert Path(clause.log).read_text().startswith("$ grep hello alpha.txt\nhello\n[green: exit 0")
     assert found.deliverable
     assert found.commit == result.tip
+
+
+def test_a_proof_by_a_file_that_its_own_work_changed_says_so(repo: Path) -> None:
+    """A worker that makes its check green by rewriting the check is not hidden: the clause names the file."""
+    (repo / "check.sh").write_text("exit 1\n")
+    run_git(repo, "add", "--all")
+    run_git(repo, "commit", "--quiet", "--message", "A check")
+
+    def cheat(order: WorkOrder) -> WorkDone:
+        (order.folder / "check.sh").write_text("exit 0\n")
+        return WorkDone(summary="done")
+
+    checked = ticket("gamma", "REQ-1.1", "sh ./check.sh")
+    built(repo, [checked], Hands({"gamma": cheat}))
+    clause = proof(repo, criterion("REQ-1.1", "gamma holds"), tickets=(checked,)).clauses[0]
+    assert (clause.verdict, clause.because) == ("proved", "check.sh, which the command names, was changed by the same work")
 
 
 def test_without_a_command_there_is_no_evidence(repo: Path) -> None:
