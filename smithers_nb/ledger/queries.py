@@ -123,7 +123,7 @@ def audit(connection: sa.Connection, location: str, evidence: int = _EVIDENCE) -
     found = _evidence(connection, {(kind, flags) for kind, flags, _ in rows}, evidence)
     moved = bead_events.c.move == "give_back", bead_events.c.bead_id.in_(bounced[:evidence])
     found += _evidence_rows(connection, "bounced_3", moved, evidence) if bounced else []
-    return Audit(counts, more, tuple(found), (covered,))
+    return Audit(counts, more, lambda: found, (covered,))
 
 
 _FINDINGS: Final = (

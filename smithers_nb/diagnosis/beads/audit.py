@@ -7,13 +7,15 @@ judged from prose: bd's own rules about the words of a reason are shown as a hin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from smithers_nb.diagnosis.beads.coverage import NO_CLOSES, NO_RECLAIMS, SNAPSHOTS, coverage
 from smithers_nb.diagnosis.beads.reasons import fails_by_bd, is_default, is_one_word, is_terse, non_completing_by_bd
 from smithers_nb.frames import frame_from_rows
+from smithers_nb.model.beads import Move
 from smithers_nb.model.rows import Index, Key, Ms, Text  # noqa: TC001  # frames read the annotations
 from smithers_nb.sources.beads.moves import UNCLAIMS, moves
 from smithers_nb.sources.beads.shapes import LOGS, Log
@@ -21,9 +23,10 @@ from smithers_nb.sources.beads.shapes import LOGS, Log
 if TYPE_CHECKING:
     import pandas as pd
 
-    from smithers_nb.model.beads import Move
     from smithers_nb.sources.base import Problem
     from smithers_nb.sources.beads.contents import Contents, Issue
+
+    Lost = Mapping[str, Sequence[Move | Issue]]
 
 COUNTS: Final = (
     "closes",
@@ -79,7 +82,7 @@ class Audit:
     Attributes:
         counts: The counts of `COUNTS`; None where the store cannot show it.
         more: Counts beside them: rows, leases, outcomes, hints.
-        evidence: Every row behind a count of something lost.
+        lost: Makes the rows behind the counts of something lost.
         coverage: What each part of the store can and cannot show.
         other_logs: Counts of logs that were not counted, by kind.
         problems: What could not be read.
@@ -87,10 +90,15 @@ class Audit:
 
     counts: Mapping[str, int | None]
     more: Mapping[str, Any]
-    evidence: tuple[EvidenceRow, ...]
+    lost: Callable[[], Iterable[EvidenceRow]]
     coverage: tuple[Mapping[str, Any], ...]
     other_logs: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+
+    @cached_property
+    def evidence(self) -> tuple[EvidenceRow, ...]:
+        """Every row behind a count of something lost; made when it is asked for, because a fleet has a hundred thousand."""
+        return tuple(self.lost())
 
     def as_json(self, rows: int | None = None) -> dict[str, Any]:
         """Return one object: the counts, the further counts, coverage, problems, and the evidence by count.
@@ -137,14 +145,15 @@ def audit(contents: Contents, problems: Iterable[Problem] = ()) -> Audit:
     counted = _counted(found)
     issues = list(contents.issues.values())
     if counted is None:
-        counts, evidence = _row_counts(issues)
+        counts, lost = _row_counts(issues)
         more: dict[str, Any] = _hints([issue.reason for issue in issues if issue.status == "closed"])
     else:
-        counts, evidence = _log_counts(counted, found[counted])
+        counts, lost = _log_counts(counted, found[counted])
         more = _log_extras(counted, found[counted])
-    row_more, row_evidence = _rows(contents, issues)
+    row_more, row_lost = _rows(contents, issues)
     others: dict[str, dict[str, int | None]] = {log: _log_counts(log, found[log])[0] for log in LOGS if log in found and log != counted}
-    return Audit(counts, more | row_more, tuple(evidence + row_evidence), tuple(coverage(contents, counted)), others, tuple(problems))
+    evidence = partial(_evidence, {**lost, **row_lost})
+    return Audit(counts, more | row_more, evidence, tuple(coverage(contents, counted)), others, tuple(problems))
 
 
 def _comments(contents: Contents, log: Log) -> dict[str, list[int]]:
@@ -159,12 +168,12 @@ def _counted(found: Mapping[Log, list[Move]]) -> Log | None:
     return max((log for log in LOGS if log in found), key=lambda log: (len(found[log]), -LOGS.index(log)), default=None)
 
 
-def _log_counts(log: Log, found: list[Move]) -> tuple[dict[str, int | None], list[EvidenceRow]]:
+def _log_counts(log: Log, found: list[Move]) -> tuple[dict[str, int | None], Lost]:
     closes = [move for move in found if move.kind == "close"]
     given = [move for move in found if move.kind == "give_back"]
     reopened = [move for move in found if move.kind == "reopen"]
     bounced = {bead_id for bead_id, number in Counter(move.bead_id for move in given).items() if number >= _BOUNCED}
-    lost: dict[str, list[Move]] = {
+    lost: dict[str, Sequence[Move | Issue]] = {
         "closes_no_reason": [move for move in closes if not move.reason],
         "closes_default": [move for move in closes if is_default(move.reason)],
         "closes_one_word": [move for move in closes if is_one_word(move.reason)],
@@ -182,9 +191,8 @@ def _log_counts(log: Log, found: list[Move]) -> tuple[dict[str, int | None], lis
         counts |= dict.fromkeys(hidden)
     if log in NO_RECLAIMS:
         counts["lease_reclaims_no_reason"] = None
-    evidence = [_evidence(name, move) for name, rows in lost.items() for move in rows]
-    evidence += [_evidence("bounced_3", move) for move in given if move.bead_id in bounced]
-    return {name: counts[name] for name in COUNTS}, evidence
+    lost["bounced_3"] = [move for move in given if move.bead_id in bounced]
+    return {name: counts[name] for name in COUNTS}, lost
 
 
 def _log_extras(log: Log, found: list[Move]) -> dict[str, Any]:
@@ -205,13 +213,13 @@ def _log_extras(log: Log, found: list[Move]) -> dict[str, Any]:
     } | _hints([move.reason for move in closes])
 
 
-def _row_counts(issues: list[Issue]) -> tuple[dict[str, int | None], list[EvidenceRow]]:
+def _row_counts(issues: list[Issue]) -> tuple[dict[str, int | None], Lost]:
     """Count the closes of a store that has only rows; whatever needs a log is not known."""
     closed = [issue for issue in issues if issue.status == "closed"]
-    lost = _row_losses(closed)
+    lost: dict[str, Sequence[Move | Issue]] = {f"closes_{name}": rows for name, rows in _row_losses(closed).items()}
     counts: dict[str, int | None] = dict.fromkeys(COUNTS)
-    counts |= {"closes": len(closed)} | {f"closes_{name}": len(rows) for name, rows in lost.items()}
-    return counts, [_row_evidence(f"closes_{name}", issue) for name, rows in lost.items() for issue in rows]
+    counts |= {"closes": len(closed)} | {name: len(rows) for name, rows in lost.items()}
+    return counts, lost
 
 
 def _row_losses(closed: list[Issue]) -> dict[str, list[Issue]]:
@@ -223,10 +231,10 @@ def _row_losses(closed: list[Issue]) -> dict[str, list[Issue]]:
     }
 
 
-def _rows(contents: Contents, issues: list[Issue]) -> tuple[dict[str, Any], list[EvidenceRow]]:
+def _rows(contents: Contents, issues: list[Issue]) -> tuple[dict[str, Any], Lost]:
     """Count what rows show by themselves, apart from any log."""
     if not issues:
-        return {}, []
+        return {}, {}
     closed = [issue for issue in issues if issue.status == "closed"]
     work = [issue for issue in issues if issue.status in _WIP]
     now = max((issue.updated_at or 0 for issue in issues), default=0)
@@ -250,8 +258,7 @@ def _rows(contents: Contents, issues: list[Issue]) -> tuple[dict[str, Any], list
         "rows_shipped_without_commit": len(shipped),
     }
     listed = {"wip_lease_expired": expired, "wip_untouched_7d": idle}
-    listed |= {"blocked_without_reason": blocked, "rows_shipped_without_commit": shipped}
-    return more, [_row_evidence(name, issue) for name, rows in listed.items() for issue in rows]
+    return more, {**listed, "blocked_without_reason": blocked, "rows_shipped_without_commit": shipped}
 
 
 def is_unexplained(issue: Issue, dependent: Collection[str]) -> bool:
@@ -271,7 +278,13 @@ def _hints(reasons: list[str]) -> dict[str, Any]:
     return {"hint_failure_by_bd_rule": failed, "hint_non_completing_by_bd_rule": other}
 
 
-def _evidence(finding: str, move: Move) -> EvidenceRow:
+def _evidence(lost: Lost) -> Iterator[EvidenceRow]:
+    for finding, rows in lost.items():
+        for row in rows:
+            yield _move_evidence(finding, row) if isinstance(row, Move) else _row_evidence(finding, row)
+
+
+def _move_evidence(finding: str, move: Move) -> EvidenceRow:
     reason = move.earlier if finding == "reopen_reason_gone" else move.reason
     by = _by(move) if move.kind == "give_back" else ""
     return EvidenceRow(finding, move.bead_id, move.at, move.actor, move.holder, by, reason, move.ref)
@@ -284,9 +297,13 @@ def _row_evidence(finding: str, issue: Issue) -> EvidenceRow:
 
 def _by(move: Move) -> str:
     """Who gave the work back: a sweep by its event or its name, else by comparison with the holder."""
-    actor = (move.actor or "").lower()
-    if move.how in _RECLAIMS or any(word in actor for word in _SWEEPS):
+    if move.how in _RECLAIMS or (move.actor and _sweeps(move.actor)):
         return "sweep"
     if not move.actor or not move.holder:
         return "unknown"
     return "holder" if move.actor == move.holder else "another"
+
+
+@lru_cache(1_000)
+def _sweeps(actor: str) -> bool:
+    return any(word in actor.lower() for word in _SWEEPS)

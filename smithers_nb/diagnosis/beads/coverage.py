@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.timestamps import when
 from smithers_nb.sources.beads.shapes import NAMES, Log
+from smithers_nb.sources.beads.steps import CREATED
 
 if TYPE_CHECKING:
     from smithers_nb.sources.beads.contents import Contents, LogPart
@@ -108,8 +109,8 @@ def _seq_notes(part: LogPart) -> list[str]:
 
 
 def _begun_before(part: LogPart) -> int:
-    """Count beads that the log knows only from the middle; two kinds of log never show a beginning."""
-    return 0 if part.log in ("interactions", "gt") else len({placed.step.bead_id for placed in part.steps} - part.begun)
+    """Count beads that the log knows only from the middle."""
+    return len({placed[-1].bead_id for placed in part.steps} - part.begun) if part.log in CREATED else 0
 
 
 def _others(contents: Contents) -> list[dict[str, Any]]:

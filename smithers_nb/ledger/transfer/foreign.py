@@ -25,7 +25,7 @@ from smithers_nb.sources.base import Problems
 from smithers_nb.sources.beads.files import entries, gather
 from smithers_nb.sources.beads.moves import UNCLAIMS, moves
 from smithers_nb.sources.beads.rows import bead_row, event_row
-from smithers_nb.sources.beads.shapes import LOGS, shape_of
+from smithers_nb.sources.beads.shapes import LOGS
 from smithers_nb.sources.beads.steps import instant_ms, reason_in
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class ForeignImport:
         def unreadable(number: int, line: bytes) -> None:
             self._line(place, number, "unreadable", line.decode("utf-8", "replace"))
 
-        for number, record, shape in entries(path, Problems(), unreadable):  # the first pass has named what is wrong
-            kind = shape or shape_of(record)
+        for number, record, kind in entries(path, Problems(), unreadable):  # the first pass has named what is wrong
             origin = f"{place}:{number}"
             row = bead_row(record) if kind in ("issue", "bead") else None
             if row is not None:

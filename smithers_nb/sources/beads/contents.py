@@ -6,11 +6,14 @@ Only what an audit needs is kept of each line, so that a large export is never i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from smithers_nb.sources.beads.moves import Placed, RowReason
-from smithers_nb.sources.beads.shapes import LOGS, NUMBERED, Log, Shape, shape_of
+from smithers_nb.sources.beads.shapes import LOGS, NUMBERED, Log, Shape
 from smithers_nb.sources.beads.steps import CREATED, READERS, Step, as_dict, instant_us, reason_in, text
 
 _CLOCKS_APART_US = 14 * 3_600_000_000
@@ -28,7 +31,6 @@ class Issue(NamedTuple):
     bead_id: str
     ref: str
     status: str
-    type: str
     reason: str
     assignee: str | None
     updated_at: int | None
@@ -48,7 +50,6 @@ class LogPart:
         records: Lines of this kind, those that are no step of a bead included.
         steps: Its steps, in the order in which they were read.
         begun: Beads whose beginning it shows.
-        first_at: Time of its first step, epoch microseconds; `last_at` of its last.
         seqs: Numbers that the log itself gives its lines, in order.
     """
 
@@ -59,12 +60,8 @@ class LogPart:
         self.steps: list[Placed] = []
         self.without_actor = 0
         self.begun: set[str] = set()
-        self.first_at: int | None = None
-        self.last_at: int | None = None
         self.seqs: list[int] = []
         self._file = ""
-        self._step_of = READERS[log]
-        self._numbered = log in NUMBERED
         self._known: set[tuple[object, ...]] = set()  # steps of the files before, of which a file may be a copy
 
     def begin(self, file: str) -> None:
@@ -72,28 +69,46 @@ class LogPart:
         self._file = file
         if file not in self.files:
             self.files.append(file)
-            self._known = {_identity(placed.step) for placed in self.steps}
+            self._known = {_identity(placed[-1]) for placed in self.steps}
 
-    def take(self, number: int, record: Mapping[str, Any]) -> None:
-        """Take one line of the file that was begun."""
-        value = record.get
-        self.records += 1
-        seq = value("seq") if self._numbered else None
-        if isinstance(seq, int):
-            self.seqs.append(seq)
-        if not value("actor") and not value("agent_id"):
-            self.without_actor += 1
-        if (value("event_type") or value("type") or value("op")) in CREATED:
-            self.begun.add(str(value("issue_id") or value("bead_id") or value("subject")))
-        step = self._step_of(record)
-        if step is None or (self._known and _identity(step) in self._known):
-            return
-        at = step.at
-        if at is not None:
-            self.first_at = at if self.first_at is None or at < self.first_at else self.first_at
-            self.last_at = at if self.last_at is None or at > self.last_at else self.last_at
-        order = seq if self.log == "journal" and isinstance(seq, int) else len(self.steps)
-        self.steps.append(Placed(order, f"{self._file}:{number}", step))
+    def take(self, entries: Iterable[tuple[int, Mapping[str, Any], Shape]]) -> None:
+        """Take lines of the file that was begun; most are no step, so little is asked of each."""
+        read, steps, file, by_seq = READERS[self.log], self.steps, self._file, self.log == "journal"
+        key, created = CREATED.get(self.log, ("", ""))
+        taken = without_actor = 0
+        numbered, known, seq = self.log in NUMBERED, self._known, None
+        for number, record, _ in entries:
+            value = record.get
+            taken += 1
+            if numbered:
+                seq = value("seq")
+                if isinstance(seq, int):
+                    self.seqs.append(seq)
+            if not value("actor") and not value("agent_id"):
+                without_actor += 1
+            if key and value(key) == created:
+                self.begun.add(str(value("issue_id") or value("bead_id") or value("subject")))
+            step = read(record)
+            if step is None or (known and _identity(step) in known):
+                continue
+            steps.append((seq if by_seq and isinstance(seq, int) else len(steps), file, number, step))
+        self.records += taken
+        self.without_actor += without_actor
+
+    @property
+    def first_at(self) -> int | None:
+        """Time of its first step, epoch microseconds."""
+        return self._ends[0]
+
+    @property
+    def last_at(self) -> int | None:
+        """Time of its last step, epoch microseconds."""
+        return self._ends[1]
+
+    @cached_property
+    def _ends(self) -> tuple[int | None, int | None]:
+        times = [placed[-1].at for placed in self.steps if placed[-1].at is not None]
+        return min(times, default=None), max(times, default=None)
 
 
 class Contents:
@@ -120,21 +135,19 @@ class Contents:
         self.dependent: set[str] = set()
         self.beside: dict[str, RowReason] = {}
 
-    def read(self, file: str, entries: Iterable[tuple[int, dict[str, Any], Shape | None]]) -> None:
+    def read(self, file: str, entries: Iterable[tuple[int, dict[str, Any], Shape]]) -> None:
         """Sort in the lines of a file, or the rows of its tables."""
         counted = self.shapes[file]
-        logs: dict[Shape, LogPart] = {}
-        for number, record, named in entries:
-            shape = named or shape_of(record)
-            counted[shape] += 1
-            part = logs.get(shape)
-            if part is not None:
-                part.take(number, record)
-            elif shape in LOGS:
-                logs[shape] = part = self.logs.setdefault(shape, LogPart(shape))
+        for shape, group in groupby(entries, key=itemgetter(2)):
+            if shape in LOGS:
+                part = self.logs.setdefault(shape, LogPart(shape))
                 part.begin(file)
-                part.take(number, record)
-            else:
+                before = part.records
+                part.take(group)
+                counted[shape] += part.records - before
+                continue
+            for number, record, _ in group:
+                counted[shape] += 1
                 self._take(shape, f"{file}:{number}", record)
 
     def _take(self, shape: Shape, ref: str, record: Mapping[str, Any]) -> None:
@@ -147,46 +160,51 @@ class Contents:
         elif shape == "config" and isinstance(record.get("value"), str):
             self.config[str(record.get("key"))] = record["value"]
 
-    def rows(self, log: LogPart) -> dict[str, RowReason]:
-        """Return what the current rows, or those beside a single log, have as the reason of their close.
+    def rows(self, log: LogPart) -> Callable[[str], RowReason | None]:
+        """Return a look-up of what the current row of a bead, or the one beside a single log, has as the reason of its close.
 
         Rows and logs of one store were met with clocks hours apart (local time that claims to be UTC), so rows whose newest is within
         `_CLOCKS_APART_US` of the log's end count as current; of older ones each is as good as its own time.
         """
-        found: dict[str, RowReason | Issue] = {**self.beside, **self.issues}
-        newest = max((row.updated_at or 0 for row in found.values()), default=0)
+        newest = max((row.updated_at or 0 for place in (self.beside, self.issues) for row in place.values()), default=0)
         current = log.last_at is None or newest >= log.last_at - _CLOCKS_APART_US
-        return {bead_id: RowReason(row.reason, None if current else row.updated_at) for bead_id, row in found.items()}
+
+        def row_of(bead_id: str) -> RowReason | None:
+            row = self.issues.get(bead_id) or self.beside.get(bead_id)
+            return None if row is None else RowReason(row.reason, None if current else row.updated_at)
+
+        return row_of
 
     def _take_issue(self, ref: str, record: Mapping[str, Any]) -> None:
-        bead_id = record.get("id") or record.get("bead_id")
+        value = record.get
+        bead_id = value("id") or value("bead_id")
         if not isinstance(bead_id, str):
             return
-        updated = instant_us(record.get("updated_at"))
+        updated = instant_us(value("updated_at"))
         known = self.issues.get(bead_id)
         if known is not None and (updated or 0) < (known.updated_at or 0):
             return
-        for comment in record.get("comments") or () if isinstance(record.get("comments"), list) else ():
+        comments = value("comments")
+        for comment in comments if isinstance(comments, list) else ():
             if isinstance(comment, dict):
                 _note_time(self.row_comments, bead_id, comment.get("created_at"))
-        metadata = as_dict(record.get("metadata"))
-        reason = text(record.get("close_reason"))
+        metadata = as_dict(value("metadata"))
+        reason = text(value("close_reason"))
         if metadata and not reason:
             reason = text(metadata.get("close_reason")) or text(reason_in(metadata).get("message"))
         self.issues[bead_id] = Issue(
             bead_id,
             ref,
-            text(record.get("status")),
-            text(record.get("issue_type")) or text(record.get("type")),
+            text(value("status")),
             reason,
-            text(record.get("assignee")) or text(record.get("assignee_agent_bead_id")) or None,
+            text(value("assignee")) or text(value("assignee_agent_bead_id")) or None,
             updated,
-            instant_us(record.get("started_at")),
-            instant_us(record.get("lease_expires_at")),
-            instant_us(record.get("heartbeat_at")),
-            text(metadata.get("gc.work_outcome")) or text(metadata.get("gc.outcome")),
-            text(metadata.get("gc.work_commit")),
-            bool(text(metadata.get("blocked_reason")) or record.get("dependencies")),
+            instant_us(value("started_at")),
+            instant_us(value("lease_expires_at")),
+            instant_us(value("heartbeat_at")),
+            text(metadata.get("gc.work_outcome")) or text(metadata.get("gc.outcome")) if metadata else "",
+            text(metadata.get("gc.work_commit")) if metadata else "",
+            bool((metadata and text(metadata.get("blocked_reason"))) or value("dependencies")),
         )
 
 

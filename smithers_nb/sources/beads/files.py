@@ -12,6 +12,7 @@ from smithers_nb.sources.base import Problems
 from smithers_nb.sources.beads.contents import Contents
 from smithers_nb.sources.beads.lines import records
 from smithers_nb.sources.beads.moves import RowReason
+from smithers_nb.sources.beads.shapes import OURS, SEEN, shape_of
 from smithers_nb.sources.stores.json_text import parse
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ _TABLES: Final[tuple[tuple[str, Shape], ...]] = (
     ("_smithers_nb_beads", "bead"),
     ("_smithers_nb_bead_events", "cloud"),
 )
-_OURS: Final[dict[str, Shape]] = {"ledger:beads": "bead", "ledger:bead_events": "cloud"}
-"""Lines of a ledger's own export that are beads and their log."""
 
 
 def files_of(where: Path) -> list[Path]:
@@ -113,7 +112,7 @@ def _take_neighbours(contents: Contents, where: Path) -> None:
     beside = Contents()
     for path in (where.with_name(name) for name in _SIDE):
         if path != where and path.is_file():
-            beside.read(path.name, ((number, record, None) for number, record in records(path, Problems())))
+            beside.read(path.name, entries(path, Problems()))
     contents.beside = {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in beside.issues.items()}
     for bead_id, moments in beside.comments.items():
         contents.comments[bead_id] += moments
@@ -123,17 +122,24 @@ def _take_neighbours(contents: Contents, where: Path) -> None:
 
 def entries(
     path: Path, problems: Problems, unreadable: Callable[[int, bytes], None] | None = None
-) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+) -> Iterator[tuple[int, dict[str, Any], Shape]]:
     """Read one file: the lines of a JSONL file, whose shape is judged by their keys, or the rows of an SQLite database's tables."""
     if is_sqlite(path):
         yield from _table_rows(path, problems)
         return
+    last, shape = None, None
     for number, record in records(path, problems, unreadable):
-        shape = _OURS.get(str(record["_type"])) if "_type" in record else None
-        yield number, (_plain(record) if shape else record), shape
+        keys = tuple(record)
+        if keys != last:
+            last, shape = keys, SEEN.get(keys)
+        if shape is not None:
+            yield number, record, shape
+            continue
+        last = None
+        yield number, (_plain(record) if str(record.get("_type")) in OURS else record), shape_of(record)
 
 
-def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape | None]]:
+def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape]]:
     """Read the tables of an SQLite store; which there are and what columns they have decides, not a version."""
     from smithers_nb.sources.stores.sqlite_file import SqliteFile
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.model.beads import IN_HAND, Move, MoveKind
@@ -37,12 +38,8 @@ UNCLAIMS: Final = frozenset(
 _SAME_MOMENT_US: Final = 1_000_000
 
 
-class Placed(NamedTuple):
-    """A step, and where it stands: `order` is its place in the log, `ref` what to look it up by."""
-
-    order: int
-    ref: str
-    step: Step
+Placed = tuple[int, str, int, "Step"]
+"""A step and where it stands: its place in the log, its file and line, and the step; plain, because a log has a million."""
 
 
 class RowReason(NamedTuple):
@@ -53,15 +50,18 @@ class RowReason(NamedTuple):
 
 
 def moves(
-    log: Log, steps: Iterable[Placed], rows: Mapping[str, RowReason] | None = None, comments: Mapping[str, list[int]] | None = None
+    log: Log,
+    steps: Iterable[Placed],
+    row_of: Callable[[str], RowReason | None] | None = None,
+    comments: Mapping[str, list[int]] | None = None,
 ) -> Iterator[Move]:
     """Find the moves of a log.
 
     Args:
         log: What kind of log it is.
         steps: Its steps, in the order of the file.
-        rows: Current row per bead, from a table beside the log. A log of snapshots shows the row itself. Where neither shows a row at
-            least as new as a reopen, nothing has kept the earlier reason: it counts as gone.
+        row_of: Returns the current row of a bead, from a table beside the log. A log of snapshots shows the row itself.
+            Where neither shows a row at least as new as a reopen, nothing has kept the earlier reason: it counts as gone.
         comments: Times of comments per bead, epoch microseconds, sorted.
 
     Yields:
@@ -69,20 +69,19 @@ def moves(
     """
     beads: dict[str, list[Placed]] = defaultdict(list)
     for placed in steps:
-        beads[placed.step.bead_id].append(placed)
+        beads[placed[-1].bead_id].append(placed)
     for bead_id, entries in beads.items():
         if log == "journal":
-            entries.sort(key=lambda placed: placed.order)
+            entries.sort(key=itemgetter(0))
         elif log not in _BY_FILE:
-            entries.sort(key=lambda placed: (placed.step.at or 0, placed.order))
-        said = [placed.step.at for placed in entries if placed.step.what == "comment" and placed.step.at]
+            entries.sort(key=lambda placed: placed[-1].at or 0)  # of one moment, they stay in the order of the file
+        said = [step.at for _, _, _, step in entries if step.what == "comment" and step.at]
         beside = comments.get(bead_id) if comments else None
-        moments = sorted(said + beside) if beside else sorted(said)
-        walk = _Walk(moments)
+        walk = _Walk(sorted(said + beside) if beside else sorted(said))
         for placed in entries:
-            if placed.step.what != "comment":
+            if placed[-1].what != "comment":
                 walk.take(placed)
-        yield from walk.finish((rows or {}).get(bead_id))
+        yield from walk.finish(row_of)
 
 
 class _Walk:
@@ -100,7 +99,7 @@ class _Walk:
 
     def take(self, placed: Placed) -> None:
         """Look at the next step."""
-        step = placed.step
+        step = placed[-1]
         before, after = step.old or self.status, step.new
         if after is None:
             self.holder = step.assignee or None
@@ -126,12 +125,14 @@ class _Walk:
             self._add("fail", placed)
         self._follow(step, after)
 
-    def finish(self, row: RowReason | None) -> list[Move]:
+    def finish(self, row_of: Callable[[str], RowReason | None] | None) -> list[Move]:
         """Return the moves, with what the row has kept of the reasons."""
         self._announce()
-        return [
-            move._replace(gone=bool(move.earlier) and not self._kept(move, row)) if move.kind == "reopen" else move for move in self.found
-        ]
+        for index, move in enumerate(self.found):
+            if move.kind == "reopen" and move.earlier:
+                row = row_of(move.bead_id) if row_of else None
+                self.found[index] = move._replace(gone=not self._kept(move, row))
+        return self.found
 
     def _follow(self, step: Step, after: str) -> None:
         self.status = after
@@ -157,21 +158,22 @@ class _Walk:
         self.found.append(self._move(kind, placed, again=again, earlier=earlier))
 
     def _move(self, kind: MoveKind, placed: Placed, *, again: bool = False, earlier: str = "") -> Move:
-        step, metadata = placed.step, placed.step.metadata or {}
+        _, file, line, step = placed
+        metadata = step.metadata
         return Move(
             kind,
             step.bead_id,
             None if step.at is None else step.at // 1_000,
             step.actor,
-            placed.ref,
-            reason=step.reason,
-            explained=bool(step.reason) or (kind != "close" and (step.beside or self._commented(step.at))),
-            how=step.what if step.what in UNCLAIMS or step.what == "reopened" else "status",
-            holder=step.holder or self.holder,
-            again=again,
-            earlier=earlier,
-            outcome=str(metadata.get("gc.work_outcome") or metadata.get("gc.outcome") or ""),
-            commit=str(metadata.get("gc.work_commit") or ""),
+            f"{file}:{line}",
+            step.reason,
+            bool(step.reason) or (kind != "close" and (step.beside or self._commented(step.at))),
+            step.what if step.what in UNCLAIMS or step.what == "reopened" else "status",
+            step.holder or self.holder,
+            again,
+            earlier,
+            outcome=str(metadata.get("gc.work_outcome") or metadata.get("gc.outcome") or "") if metadata else "",
+            commit=str(metadata.get("gc.work_commit") or "") if metadata else "",
         )
 
     def _commented(self, at: int | None) -> bool:

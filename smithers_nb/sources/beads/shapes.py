@@ -47,7 +47,10 @@ NAMES: Final[Mapping[str, str]] = {
     "bead": "beads",
 }
 
-_TYPES: Final[Mapping[str, Shape]] = {"issue": "issue", "bead": "bead", "bead_event": "cloud"}
+OURS: Final[Mapping[str, Shape]] = {"ledger:beads": "bead", "ledger:bead_events": "cloud"}
+"""Lines of a ledger's own export that are beads and their log."""
+
+_TYPES: Final[Mapping[str, Shape]] = {"issue": "issue", "bead": "bead", "bead_event": "cloud", **OURS}
 
 
 def shape_of(record: Mapping[str, Any]) -> Shape:
@@ -56,14 +59,15 @@ def shape_of(record: Mapping[str, Any]) -> Shape:
     if named is not None:
         return _TYPES.get(named, "other") if isinstance(named, str) else "other"
     keys = tuple(record)
-    known = _seen.get(keys)
+    known = SEEN.get(keys)
     if known is not None:
         return known
     shape: Shape = next((shape for shape, needed in _KEYS if needed <= record.keys()), "other")
-    if len(_seen) < _MAX_SEEN:
-        _seen[keys] = shape
+    if len(SEEN) < _MAX_SEEN and "_type" not in keys:
+        SEEN[keys] = shape
     return shape
 
 
 _MAX_SEEN: Final = 10_000
-_seen: Final[dict[tuple[str, ...], Shape]] = {}  # lines of one writer have the same keys, so most are judged already
+SEEN: Final[dict[tuple[str, ...], Shape]] = {}
+"""Shapes by keys, none of them `_type`: lines of one writer have the same keys, so most are judged already."""

@@ -10,7 +10,7 @@ from smithers_nb.model.beads import BeadEventRow, BeadFailureRow, BeadRow
 from smithers_nb.sources.base import Problems, fits
 from smithers_nb.sources.beads.files import entries, files_of, gather
 from smithers_nb.sources.beads.rows import bead_row, event_row, failure_row
-from smithers_nb.sources.beads.shapes import LOGS, shape_of
+from smithers_nb.sources.beads.shapes import LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,5 +90,4 @@ class BeadsSource:
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any], Any]]:
         for path in files_of(self.where):
-            for number, record, shape in entries(path, self.problems):
-                yield number, record, shape or shape_of(record)
+            yield from entries(path, self.problems)

@@ -59,6 +59,8 @@ def read_step(log: Log, record: Mapping[str, Any]) -> Step | None:
 
 def instant_us(value: Any) -> int | None:
     """Read a time as stores write it, ISO 8601 (UTC when it names no zone) or epoch seconds or milliseconds, as epoch microseconds."""
+    if value is None:
+        return None
     try:
         if isinstance(value, str):
             stamp = datetime.fromisoformat(value)
@@ -84,7 +86,10 @@ def text(value: Any) -> str:
 
 def as_dict(value: Any) -> dict[str, Any]:
     """Return an object, parsed when it is kept as JSON text; empty for anything else."""
-    value = parse(value) if isinstance(value, str) and value[:1] == "{" else value
+    if isinstance(value, str):
+        if value[:1] != "{":
+            return {}
+        value = parse(value)
     return value if isinstance(value, dict) else {}
 
 
@@ -102,13 +107,14 @@ def reason_in(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _audit(record: Mapping[str, Any]) -> Step | None:
     """A row of bd's table `events`: `new_value` is a change set as JSON, or the plain reason of a close or a reopen."""
-    bead_id, what = record.get("issue_id"), record.get("event_type")
-    if not isinstance(bead_id, str) or not isinstance(what, str):
+    what, change = record.get("event_type"), record.get("new_value")
+    if type(what) is not str or (what not in _SAID and (not change or '"status"' not in (change if type(change) is str else str(change)))):
         return None
-    change = record.get("new_value")
-    if what not in _SAID and (not change or '"status"' not in (change if type(change) is str else str(change))):
+    bead_id = record.get("issue_id")
+    if not isinstance(bead_id, str):
         return None
-    at, actor, comment = instant_us(record.get("created_at")), text(record.get("actor")) or None, text(record.get("comment"))
+    at, actor, comment = instant_us(record.get("created_at")), _actor(record.get("actor")), record.get("comment")
+    comment = text(comment) if comment else ""
     if what == "commented":
         return Step(bead_id, at, "comment", actor)
     before = record.get("old_value")
@@ -216,7 +222,7 @@ def _gt(record: Mapping[str, Any]) -> Step | None:
 
 
 def _actor(value: Any) -> str | None:
-    return text(value) or None
+    return (value.strip() or None) if isinstance(value, str) else None
 
 
 _EPOCH_MS: Final = 100_000_000_000
@@ -236,8 +242,13 @@ _SAID: Final = {"commented"} | {name for name, status in _STATUS_EVENTS.items() 
 """Audit events that mean something whatever their change set says."""
 _BESIDE: Final = frozenset({"notes", "description", "close_reason"})
 """Fields that, written in the update that changes a status, may say why."""
-CREATED: Final = frozenset({"created", "create", "bead.created"})
-"""Events with which a bead begins."""
+CREATED: Final[Mapping[Log, tuple[str, str]]] = {
+    "audit": ("event_type", "created"),
+    "cloud": ("event_type", "created"),
+    "journal": ("op", "create"),
+    "gascity": ("type", "bead.created"),
+}
+"""Key and value of the lines with which a bead begins; the other kinds of log never show a beginning."""
 
 _GIVEN_BACK: Final = frozenset({"bead.dead_assignee_reopened", "hook.claim.reclaimed_stale", "bead.lease_reclaimed", "bead.unclaimed"})
 _GT: Final = {"sling": "hooked", "hook": "hooked", "unhook": "open"}

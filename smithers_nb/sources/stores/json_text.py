@@ -17,10 +17,13 @@ def loads(text: str | bytes) -> Any:
         orjson.JSONDecodeError: It is not valid JSON, or nested deeper than anything that means something.
     """
     value = orjson.loads(text)
-    opened = (text.count(b"[") + text.count(b"{")) if isinstance(text, bytes) else (text.count("[") + text.count("{"))
-    if opened > _DEEPEST and is_deep(value):
+    if len(text) > _DEEPEST and _opened(text) > _DEEPEST and is_deep(value):
         raise orjson.JSONDecodeError("nested too deep", "", 0)
     return value
+
+
+def _opened(text: str | bytes) -> int:
+    return (text.count(b"[") + text.count(b"{")) if isinstance(text, bytes) else (text.count("[") + text.count("{"))
 
 
 def is_deep(value: Any) -> bool:
