@@ -1,1 +1,1 @@
-"""Incidents of a run: triage, classification, recovery, evidence and what follows, by the profile of its orchestrator."""
+"""The incident runbook: triage, classification, recovery, escalation and follow-up, driven by the profile of the orchestrator."""

@@ -1,7 +1,7 @@
-"""A run directory as one tar file that has been read back and compared: the copy that everything else may rely on.
+"""A verified copy of a run directory: one tar file that has been read back and compared.
 
-Written before the first command, because even `status` may change a run, and before anything is replaced. The bytes depend on names and
-contents alone (sorted, no times, no owners); times are in the manifest beside it, which also says which files changed while they were read.
+It is written before the first command, because even `status` may change a run. The bytes depend only on names and contents (sorted, no
+times, no owners); times are in the manifest next to it, which also says which files changed while they were being read.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from smithers_nb.sources.rundir.directory import Entry, RunDirectory
 
 _CHUNK: Final = 1 << 20
-_TICK_NS: Final = 50_000_000
-"""Longer than two changes of a file may be apart and have the same time."""
+_CLOCK_TICK_NS: Final = 50_000_000
+"""Coarsest file timestamp we expect: two changes within this time may leave the same modification time."""
 _verified: dict[Path, tuple[tuple[int, ...], Archive]] = {}
-"""What this process has verified, with what would show that the file is another one by now."""
+"""The archives this process has verified, with the file's device, inode, size and time, which change when it is replaced."""
 
 
 class ArchivedFile(Finding):
@@ -38,9 +38,9 @@ class ArchivedFile(Finding):
     Attributes:
         path: Relative to the directory; bytes that are not UTF-8 are surrogate escapes.
         kind: `file`, `directory`, `link` or `other`; only the content of files is kept.
-        sha256: Of a file's content; empty when it could not be read.
-        target: Where a link points to; it was not followed.
-        unsteady: It changed while it was read; what was read is what was hashed.
+        sha256: Hash of a file's content; empty when it could not be read.
+        target: Target of a link, which was not followed.
+        unsteady: The file changed while it was read; the hash is of what was read.
     """
 
     path: str
@@ -71,14 +71,14 @@ class Archive(Finding):
 
 
 def write_archive(run: RunDirectory, file: Path) -> Archive:
-    """Copy a run directory into a tar file, read it back, and compare; an archive that is there already is only verified.
+    """Copy a run directory into a tar file and verify it by reading it back; an existing archive is only verified.
 
     Args:
         run: The directory.
-        file: The tar file; its manifest is beside it, with the suffix `.json`. Only its owner may read them: they hold what the run holds.
+        file: The tar file; its manifest has the suffix `.json`. Only the owner may read them, since they contain everything in the run.
 
     Raises:
-        ArtifactsNotWritten: It could not be written whole, as on a full disk; nothing is left of it.
+        ArtifactsNotWritten: The archive could not be written completely, as on a full disk; nothing is left behind.
     """
     known = read_archive(file)
     if known is not None:
@@ -88,7 +88,7 @@ def write_archive(run: RunDirectory, file: Path) -> Archive:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
             hashing = HashingWriter(out)
-            files = tuple(_copied(run, hashing))
+            files = tuple(_copy_all(run, hashing))
             out.flush()
             os.fsync(out.fileno())
         archive = Archive(file=file.name, sha256=hashing.hexdigest(), files=files)
@@ -107,7 +107,7 @@ def write_archive(run: RunDirectory, file: Path) -> Archive:
 
 
 def read_archive(file: Path) -> Archive | None:
-    """Read an archive and verify it, once per process; None when there is none or it is not what its manifest says."""
+    """Read and verify an archive, once per process; None when it is missing or does not match its manifest."""
     try:
         archive = Archive.read(json.loads(file.with_suffix(".json").read_bytes()))
         stamp = _stamp(file)
@@ -122,8 +122,8 @@ def read_archive(file: Path) -> Archive | None:
 
 
 def _remember(file: Path, archive: Archive, stamp: tuple[int, ...]) -> None:
-    """Note that a file was verified, unless it is so new that a later change might leave its time of modification as it is."""
-    if time.time_ns() - stamp[-1] > _TICK_NS:
+    """Remember a verified file, unless it is so new that a later change might not alter its modification time."""
+    if time.time_ns() - stamp[-1] > _CLOCK_TICK_NS:
         _verified[file.absolute()] = stamp, archive
 
 
@@ -133,12 +133,12 @@ def _stamp(file: Path) -> tuple[int, ...]:
 
 
 def difference(file: Path, archive: Archive) -> str:
-    """Compare a tar file with what should be in it; the first difference, or nothing."""
+    """Return the first difference between a tar file and its manifest; empty when they match."""
     wanted = {item.path: item.size for item in archive.files if item.sha256}
     try:
         with file.open("rb") as raw:
             if _hash_of(raw) != archive.sha256:
-                return f"{file.name} has another content than was written"
+                return f"the content of {file.name} is not what was written"
             raw.seek(0)
             with tarfile.open(fileobj=raw, mode="r:") as tar:
                 there = {member.name: member.size for member in tar}
@@ -148,11 +148,11 @@ def difference(file: Path, archive: Archive) -> str:
 
 
 def extract(file: Path, archive: Archive, folder: Path) -> None:
-    """Put the archived files into an empty folder, with the modification times they had; links are left out.
+    """Extract the files into an empty folder with their modification times; links are left out.
 
     Raises:
-        OSError: It could not be written.
-        tarfile.TarError: The file is damaged, or a name leads out of the folder.
+        OSError: The folder cannot be written.
+        tarfile.TarError: The archive is damaged, or a name points outside the folder.
     """
     times = archive.mtimes()
     for item in archive.files:
@@ -165,7 +165,7 @@ def extract(file: Path, archive: Archive, folder: Path) -> None:
 
 
 class HashingWriter:
-    """A file that is hashed while it is written, so that nothing has to be read again to know what was written."""
+    """A writable file that hashes what is written to it, so that it need not be read again."""
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out, self._digest, self._at = out, hashlib.sha256(), 0
@@ -177,7 +177,7 @@ class HashingWriter:
         return self._out.write(data)
 
     def tell(self) -> int:
-        """Return how much was written."""
+        """Return the number of bytes written."""
         return self._at
 
     def hexdigest(self) -> str:
@@ -185,8 +185,8 @@ class HashingWriter:
         return self._digest.hexdigest()
 
 
-def _copied(run: RunDirectory, out: HashingWriter) -> Iterator[ArchivedFile]:
-    # not as a stream, which copies all that it has buffered with each piece that it is given
+def _copy_all(run: RunDirectory, out: HashingWriter) -> Iterator[ArchivedFile]:
+    # not in stream mode (w|), which copies its whole buffer for each piece that is written
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, copybufsize=_CHUNK) as tar:  # type: ignore[call-overload]
         for entry in run.entries:
             yield _copy(run, entry, tar)
@@ -196,9 +196,9 @@ def _copy(run: RunDirectory, entry: Entry, tar: tarfile.TarFile) -> ArchivedFile
     row = ArchivedFile(path=entry.path, kind=entry.kind, size=entry.size, mtime_ns=entry.mtime_ns, target=entry.target)
     if entry.kind != "file":
         return row
-    with suppress(OSError), run.open(entry.path) as file:  # without a hash the manifest says that it could not be read
+    with suppress(OSError), run.open(entry.path) as file:  # an empty hash in the manifest means that the file could not be read
         before = os.fstat(file.fileno())
-        content = _Exactly(file, before.st_size)
+        content = _FixedSize(file, before.st_size)
         tar.addfile(plain_member(entry.path, before.st_size), cast("IO[bytes]", content))
         after = os.fstat(file.fileno())
         unsteady = content.short or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
@@ -206,8 +206,8 @@ def _copy(run: RunDirectory, entry: Entry, tar: tarfile.TarFile) -> ArchivedFile
     return row
 
 
-class _Exactly:
-    """A file as long as it was when it was opened: what grows is cut, what shrinks is filled with zeros, so that the tar stays readable."""
+class _FixedSize:
+    """Reads exactly the size a file had when opened: growth is cut off, a shortfall is padded with zeros, so the tar stays valid."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file, self._left, self._digest = file, size, hashlib.sha256()

@@ -1,8 +1,8 @@
-"""The escalation bundle: everything somebody else needs about an incident, in one file that may leave the machine.
+"""The escalation bundle: everything another person needs about an incident, in one file that may leave the machine.
 
-The five items that the runbook asks for come first. Every text in it is redacted; what cannot be redacted (binary files) or would be too
-much is there as its hash, and the private copy in the incident's folder keeps it. The same evidence gives the same bytes: no clock, no
-owners, sorted names. The bundle is written whole or not at all, and it can be verified by itself.
+The five items required by the runbook come first. All text is redacted; binary files, which cannot be redacted, and files that are too
+large are listed by hash, and remain in the private copy in the incident's folder. The same evidence gives the same bytes: no clock, no
+owners, sorted names. The bundle is written atomically and can be verified on its own.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 REPORT: Final = "report.md"
 _STEP: Final = "escalate"
 _TEXT_BUDGET: Final = 1_500_000
-"""Bytes of the run's own files that are redacted and put in whole; redaction reads two to three million a second."""
-_WHOLE: Final = 400_000
-_EXCERPT: Final = 20_000
-_PROBE: Final = 8_192
+"""Bytes of the run's files that are included in full; redaction handles two to three million per second."""
+_MAX_WHOLE: Final = 400_000
+_EXCERPT_SIZE: Final = 20_000
+_PROBE_SIZE: Final = 8_192
 
 
 class BundledFile(Finding):
-    """One file of the run, as the bundle has it.
+    """One file of the run and how much of it the bundle contains.
 
     Attributes:
-        path: In the run.
-        size: Bytes in the run.
-        sha256: Of the content in the run, before anything was redacted.
-        mtime_ns: When it was last changed, nanoseconds since the epoch.
+        path: Path in the run.
+        size: Original size in bytes.
+        sha256: Hash of the original content, before redaction.
+        mtime_ns: Modification time, nanoseconds since the epoch.
         role: Its name in the profile; empty for any other file.
-        captured: `whole`, `excerpt` (beginning and end), `hash` (binary or too much), `link` or `other`.
-        redacted: Something in it was replaced.
-        because: Why it is not there whole.
+        captured: `whole`, `excerpt` (beginning and end), `hash` (binary or too large), `link` or `other`.
+        redacted: Whether something in it was replaced.
+        because: Why it is not included in full.
     """
 
     path: str
@@ -66,9 +66,9 @@ class Bundle(Finding):
 
     Attributes:
         summary: What was filed, and where.
-        file: The bundle: its file, or the URL it was put at.
-        sha256: Of the bundle.
-        taken: `before`, the files are those of the copy that was taken before anything was run; `now`, there was no such copy.
+        file: Path or URL of the bundle.
+        sha256: Hash of the bundle.
+        taken: `before`, the files come from the copy taken before anything was run; `now`, there was no such copy.
     """
 
     summary: str
@@ -101,11 +101,11 @@ def write_bundle(case: CaseFile, found: Classification, *, to: str | Path | None
     Args:
         case: The run.
         found: What it was classified as.
-        to: Folder or URL to file it at; the incident's own folder by default.
+        to: Folder or URL for the bundle; defaults to the incident's folder.
         notebook: The executed notebook of the triage.
 
     Raises:
-        ArtifactsNotWritten: It could not be written whole; nothing is left of it.
+        ArtifactsNotWritten: The bundle could not be written completely; nothing is left behind.
     """
     archive = read_archive(case.before)
     content = _Content(case.run, archive, case.before)
@@ -117,7 +117,7 @@ def write_bundle(case: CaseFile, found: Classification, *, to: str | Path | None
         for row, kind in sorted(content.rows(), key=lambda item: (item[0].path not in roles, item[0].size, item[0].path)):
             kept, data = _captured(replace(row, role=roles.get(row.path, "")), kind, reader, budget)
             if data is not None:
-                members[_free(f"run/{_member_name(row.path)}", row.path, members)] = data
+                members[_unique_name(f"run/{_member_name(row.path)}", row.path, members)] = data
                 budget -= len(data)
             files.append(kept)
     files.sort(key=lambda item: item.path)
@@ -168,7 +168,7 @@ class _Reader:
             self._tar.close()
 
     def read(self, path: str, size: int, *, tail: bool = False) -> bytes:
-        """Read the beginning or the end of a file; nothing when it is not there any more."""
+        """Read the beginning or end of a file; empty when it no longer exists."""
         if self._tar is not None:
             stream = self._tar.extractfile(self._members[path]) if path in self._members else None
             if stream is None:
@@ -192,24 +192,24 @@ def _row(item: Entry | ArchivedFile, sha256: str) -> tuple[BundledFile, str]:
 
 
 def _captured(row: BundledFile, kind: str, reader: _Reader, budget: int) -> tuple[BundledFile, bytes | None]:
-    """Decide how much of a file goes in, and redact that."""
+    """Decide how much of a file is included, and redact that part."""
     named = redact(row.path)
     row = replace(row, path=named) if named != row.path else row
     if kind != "file":
         return replace(row, captured="link" if kind == "link" else "other"), None
     if not row.sha256:
         return replace(row, captured="hash", because="it could not be read"), None
-    whole = row.size <= _WHOLE and row.size <= budget
-    if not whole and budget < 2 * _EXCERPT:
+    whole = row.size <= _MAX_WHOLE and row.size <= budget
+    if not whole and budget < 2 * _EXCERPT_SIZE:
         return replace(row, captured="hash", because="the bundle is full; the private copy has it"), None
-    data = reader.read(row.path, row.size if whole else _EXCERPT)
-    if b"\0" in data[:_PROBE] or not _is_text(data, whole=whole):
+    data = reader.read(row.path, row.size if whole else _EXCERPT_SIZE)
+    if b"\0" in data[:_PROBE_SIZE] or not _is_text(data, whole=whole):
         return replace(row, captured="hash", because="binary, so it cannot be redacted; the private copy has it"), None
     text = data.decode("utf-8", "replace")
     if not whole:
-        end = reader.read(row.path, _EXCERPT, tail=True).decode("utf-8", "replace")
-        # a secret that the cut went through is not recognised any more, so the lines at the cuts go
-        text = f"{text.rpartition(chr(10))[0]}\n… [{row.size - 2 * _EXCERPT:,} bytes left out] …\n{end.partition(chr(10))[2]}"
+        end = reader.read(row.path, _EXCERPT_SIZE, tail=True).decode("utf-8", "replace")
+        # a secret that was cut in half is no longer recognised, so the lines at the cuts are dropped
+        text = f"{text.rpartition(chr(10))[0]}\n… [{row.size - 2 * _EXCERPT_SIZE:,} bytes left out] …\n{end.partition(chr(10))[2]}"
     clean = redact(text)
     because = "" if whole else "too long: its beginning and end"
     return replace(row, captured="whole" if whole else "excerpt", redacted=clean != text, because=because), clean.encode()
@@ -219,19 +219,19 @@ def _is_text(data: bytes, *, whole: bool) -> bool:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        return not whole and error.start > len(data) - 4  # the cut went through a character
+        return not whole and error.start > len(data) - 4  # the cut split a character
     return True
 
 
 def _environment(case: CaseFile) -> dict[str, Any]:
-    """Return what may be shown of the environment: as the last failed command saw it, and as it is here."""
+    """Return the parts of the environment that may be shown: as the last failed command saw it, and as it is here."""
     runner = case.runner()
     failed = next((command.env for command in reversed(case.commands()) if command.failed), None)
     return {"failedCommand": redact_value(failed) if failed is not None else None, "here": runner.shown(runner.environment())}
 
 
 def _stamp(case: CaseFile, files: list[BundledFile]) -> str:
-    """Name the moment of the evidence: its last command, else its newest file. No clock, so that the same evidence has the same name."""
+    """Return a timestamp for the file name: the last command, else the newest file. No clock: equal evidence gets an equal name."""
     last = next((command.at for command in reversed(case.commands()) if command.at), "")
     if last:
         return "".join(filter(str.isdigit, last))[:14]
@@ -239,14 +239,14 @@ def _stamp(case: CaseFile, files: list[BundledFile]) -> str:
 
 
 def _member_name(path: str) -> str:
-    """Return a path as it may stand in a tar file that somebody else unpacks: redacted, and without what a terminal would obey."""
+    """Return a path that is safe in a tar file others unpack: redacted, and without terminal control sequences."""
     from smithers_nb.present.html.text import visible
 
     return "/".join(part for part in visible(redact(path)).replace("\n", "\\n").split("/") if part not in {"", ".", ".."})
 
 
-def _free(name: str, path: str, members: dict[str, bytes]) -> str:
-    """Keep two paths apart that look the same once their secrets are gone."""
+def _unique_name(name: str, path: str, members: dict[str, bytes]) -> str:
+    """Distinguish two paths that become equal when their secrets are redacted."""
     return name if name not in members else f"{name}-{sha256(path.encode('utf-8', 'surrogatepass'))[:8]}"
 
 

@@ -1,7 +1,7 @@
 """The folder of one incident: the copy taken before anything was run, and the log of every step.
 
-It is private to its owner (it holds what the run holds) and lies among the artifacts, in `incident/RUN`. What leaves the machine is the
-bundle, never this folder.
+The folder is private to its owner, because it contains everything the run contains, and is kept among the artifacts as `incident/RUN`. Only
+the bundle leaves the machine, never this folder.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class CaseFile:
 
     Attributes:
         run: The run's directory.
-        folder: Where the incident is written down.
-        earlier: Commands that were recorded by somebody else before.
-        program: How the orchestrator is called, instead of the profile's way.
-        workdir: Folder that its commands run in.
+        folder: The incident's folder.
+        earlier: Commands that were recorded elsewhere before.
+        program: Command that calls the orchestrator, instead of the profile's.
+        workdir: Working directory of its commands.
         profile_file: File of a profile that is not shipped; empty for a shipped one.
-        changes: Variables that its commands see otherwise than this process, or not at all where the value is None.
+        changes: Variables to set for its commands, or to unset where the value is None.
     """
 
     profile: Profile
@@ -58,7 +58,7 @@ class CaseFile:
 
     @property
     def log(self) -> StepLog:
-        """The log of its steps."""
+        """The log of the steps taken."""
         return StepLog(self.folder / _STEPS)
 
     @property
@@ -72,10 +72,10 @@ class CaseFile:
         return self.run.run_id
 
     def snapshot(self) -> Archive:
-        """Copy the run before anything is run on it; once per incident.
+        """Copy the run before any command touches it; once per incident.
 
         Raises:
-            ArtifactsNotWritten: It could not be copied; nothing else may be done then.
+            ArtifactsNotWritten: The run could not be copied; nothing else may be done then.
         """
         there = read_archive(self.before)
         if there is not None:
@@ -85,28 +85,28 @@ class CaseFile:
         return archive
 
     def runner(self, values: Mapping[str, str] | None = None, changes: Mapping[str, str | None] | None = None) -> Runner:
-        """Return what runs the orchestrator's commands on this run."""
+        """Return a runner for the orchestrator's commands on this run."""
         changed = {**self.changes, **(changes or {})}
         return Runner(self.profile, self.run_id, self.log, self.run.root, values or {}, changed, program=self.program, folder=self.workdir)
 
     def require_program(self) -> None:
-        """Refuse a run whose orchestrator is not here, before a command that cannot start is taken for a failure of the run.
+        """Refuse to go on without the orchestrator, so that a command that cannot start is not mistaken for a failure of the run.
 
         Raises:
-            ParameterError: It is not here, or its script is not in the folder that commands run in.
+            ParameterError: The orchestrator is not installed, or its script is not in the working directory.
         """
         if lacking := lacking_program(self.program or self.profile.program.argv, self.workdir):
             hint = "give --program 'WORDS' or --workdir FOLDER; `incident classify RUN --commands FILE` needs neither"
-            raise ParameterError(f"the orchestrator of profile {self.profile.name} is not here: {lacking}", hint=hint)
+            raise ParameterError(f"the orchestrator of profile {self.profile.name} was not found: {lacking}", hint=hint)
 
     def commands(self) -> tuple[CommandRecord, ...]:
-        """Return what was run on it: what others recorded, then our own steps that are commands."""
+        """Return the commands run on it: those recorded elsewhere, then our own."""
         ours = read_commands(self.log.file)[0] if self.log.file.exists() else ()
         rows = (*self.earlier, *(record for record in ours if record.argv))
         return tuple(replace(record, n=n) for n, record in enumerate(rows, 1))
 
     def classify(self, details: Any = None) -> Classification:
-        """Classify the run as it stands."""
+        """Classify the run in its current state."""
         capture(self.profile, self.run.root, self.program, self.workdir, self.changes)
         return classify(self.profile, RunDirectory(self.run.root), self.commands(), details)
 
@@ -120,19 +120,19 @@ def open_case(  # noqa: PLR0913  # all but the run are options by name
     program: str | None = None,
     workdir: str | Path | None = None,
 ) -> CaseFile:
-    """Open the incident of a run; nothing is written yet.
+    """Open the incident of a run, without writing anything.
 
     Args:
         run: The run's directory.
-        profile: Name or file of the orchestrator's profile; by default the shipped one that fits.
-        commands: Commands that were recorded before, one JSON object per line.
-        artifacts: Folder that gets `incident/RUN/`.
-        program: How the orchestrator is called, as a command line, instead of the profile's.
-        workdir: Folder that its commands run in; the current one by default.
+        profile: Name or file of the orchestrator's profile; defaults to the shipped one that fits.
+        commands: File of commands that were recorded before, one JSON object per line.
+        artifacts: Folder in which `incident/RUN/` is made.
+        program: Command line that calls the orchestrator, instead of the profile's.
+        workdir: Working directory of its commands; defaults to the current one.
 
     Raises:
         SourceError: The directory or the commands cannot be read.
-        ParameterError: No profile fits, or the run's id is not one of its ids.
+        ParameterError: No profile fits, or the run's id does not look like one of its ids.
     """
     known = load_profile(profile) if profile else None
     where = Path(workdir).absolute() if workdir else Path.cwd()
@@ -159,27 +159,27 @@ def capture(
     folder: Path | None = None,
     changes: Mapping[str, str | None] | None = None,
 ) -> RunDirectory | None:
-    """Write what the orchestrator says about a run that has no directory into one, whose name is the run's id.
+    """Make a directory for a run that has none, from what the orchestrator prints about it; its name is the run's id.
 
     Args:
         profile: The orchestrator.
-        place: The directory; it is made.
-        program: How the orchestrator is called, instead of the profile's way.
-        folder: Where its commands run.
-        changes: Variables that they see otherwise.
+        place: The directory; it is created.
+        program: Command that calls the orchestrator, instead of the profile's.
+        folder: Working directory of its commands.
+        changes: Variables to set or unset for them.
 
     Returns:
         The directory; None when the runs of this profile have their own.
 
     Raises:
-        ParameterError: The name is no id of a run.
-        SourceUnreadable: The orchestrator says nothing about this run; carries what it says instead.
+        ParameterError: The name is not an id of a run.
+        SourceUnreadable: The orchestrator does not know the run; the message quotes what it printed.
     """
     if not profile.capture:
         return None
     if not re.fullmatch(profile.program.run_id, place.name):
         raise ParameterError(f"{place.name!r} is not an id of a {profile.name} run", hint="give the run's id")
-    with PrivateFolder() as scratch:  # a look is no step of the incident
+    with PrivateFolder() as scratch:  # reading the run is not a step of the incident
         where = folder or Path.cwd()
         runner = Runner(profile, place.name, StepLog(scratch / _STEPS), changes=changes or {}, program=program, folder=where)
         for path, verb in profile.capture.items():

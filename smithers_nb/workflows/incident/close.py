@@ -1,7 +1,7 @@
-"""What follows an incident: a regression test or an operational cause, the documentation, the gate, and a summary for the pull request.
+"""Closes an incident: regression test or operational cause, documentation, gate command, and a summary for the pull request.
 
-Nothing is closed that is not mended, and nothing is invented: what nobody said (the prevention, whether the documentation changes) is named
-as missing, and the incident stays open until it is there.
+An incident is not closed before it is fixed, and nothing is invented: answers that nobody gave (prevention, documentation) are listed as
+missing, and the incident stays open until they are there.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class ClosingAnswers:
     """What only a person can say.
 
     Attributes:
-        cause: Root cause; by default what the classification found.
-        prevention: What keeps it from happening again.
+        cause: Root cause; defaults to what the classification found.
+        prevention: What prevents it from happening again.
         docs: Which documentation changed, or why none needs to.
         code_defect: The cause is a defect in code, so it gets a regression test.
-        gate: Whether the gate command is run.
+        gate: Whether to run the gate command.
     """
 
     cause: str = ""
@@ -56,9 +56,9 @@ class Closed(Finding):
         outcome: `closed`; `open`, something is missing; `gate-failed`.
         missing: What is missing.
         test: File of the regression test; empty for an operational cause.
-        gate_exit: Exit code of the gate command; None when it was not run or was ended.
-        notes: Wording that names people instead of systems and conditions.
-        markdown: The summary, as it goes into the notes of a pull request.
+        gate_exit: Exit code of the gate command; None when it was not run or was killed.
+        notes: Wording that blames people instead of naming systems and conditions.
+        markdown: The summary for the notes of a pull request.
     """
 
     summary: str
@@ -84,7 +84,7 @@ def close(case: CaseFile, found: Classification, told: ClosingAnswers) -> Closed
         told: What only a person can say.
 
     Raises:
-        ControlRefused: `NOT_RESOLVED`, the failure is still there.
+        ControlRefused: `NOT_RESOLVED`, the failure has not been fixed.
         ArtifactsNotWritten: The captured directory could not be copied.
     """
     recovered = any(step.get("decision") == "recovered" for step in case.log.steps())
@@ -133,21 +133,21 @@ def _cause(found: Classification) -> str:
 
 def _missing(told: ClosingAnswers, cause: str, docs: tuple[str, ...]) -> Iterable[str]:
     if not cause:
-        yield "the root cause is not said (--cause)"
+        yield "the root cause is not given (--cause)"
     if not told.prevention:
-        yield "the prevention is not said (--prevention)"
+        yield "the prevention is not given (--prevention)"
     if not told.docs:
-        yield f"nobody said whether {' or '.join(docs) or 'the documentation'} changes (--docs)"
+        yield f"it is not given whether {' or '.join(docs) or 'the documentation'} changes (--docs)"
 
 
 def _about_people(told: ClosingAnswers) -> Iterable[str]:
     for name, text in (("cause", told.cause), ("prevention", told.prevention)):
         if match := _PEOPLE.search(text):
-            yield f"the {name} says {match.group()!r}: name the system and the condition that let it happen, not a person"
+            yield f"the {name} says {match.group()!r}: name the system and the condition that allowed it, not a person"
 
 
 def _markdown(case: CaseFile, found: Classification, told: ClosingAnswers, gate: str, test: str) -> list[str]:
-    """Write the summary for the notes of a pull request."""
+    """Return the lines of the summary for a pull request."""
     steps = [step for step in case.log.steps() if step.get("step") != "close"]
     done = [
         f"- {step['step'].removeprefix('recover:')}: {step.get('because')}" for step in steps if str(step.get("step")).startswith("recover")
@@ -155,10 +155,10 @@ def _markdown(case: CaseFile, found: Classification, told: ClosingAnswers, gate:
     return [
         f"## Incident: {found.title} (run `{case.run_id}`)",
         "",
-        f"**Root cause:** {told.cause or 'not said yet'}",
+        f"**Root cause:** {told.cause or 'not given yet'}",
         f"**Kind:** {'defect in code' if told.code_defect else 'operational'}",
-        f"**Prevention:** {told.prevention or 'not said yet'}",
-        f"**Documentation:** {told.docs or 'not said yet'}",
+        f"**Prevention:** {told.prevention or 'not given yet'}",
+        f"**Documentation:** {told.docs or 'not given yet'}",
         f"**Regression test:** {test or 'none: the cause is operational'}",
         f"**Gate:** {gate}",
         "",
@@ -167,9 +167,9 @@ def _markdown(case: CaseFile, found: Classification, told: ClosingAnswers, gate:
         found.summary,
         *(f"- `{item.ref}` {item.quote}" for item in found.evidence),
         "",
-        "### What mended it",
+        "### What fixed it",
         "",
-        *(done or ["- nothing was recorded here"]),
+        *(done or ["- no recovery was recorded here"]),
         "",
         timeline(case, ()).replace("# Timeline", "### Timeline", 1),
     ]
@@ -180,7 +180,7 @@ def _gate(gate: Step) -> str:
 
 
 def _write_test(case: CaseFile, found: Classification, archive: Archive) -> str:
-    """Write a test that replays the captured directory: it fails as long as the command fails on it."""
+    """Write a test that replays the captured directory; it fails until the command passes on it."""
     name = re.sub(r"\W+", "_", case.run_id).strip("_")
     file = case.folder / f"test_incident_{name}.py"
     argv = found.failing or next((command.argv for command in reversed(case.commands()) if command.failed), ())

@@ -1,6 +1,6 @@
-"""An incident in words: the report that opens the bundle, its timeline, and the summary afterwards.
+"""Texts about an incident: the report that opens a bundle, and the timeline.
 
-Systems and conditions are named, never people: who typed a command is not in any of it.
+They name systems and conditions, never people: who typed a command is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NS_PER_MS = 1_000_000
 
 
 def escalation_report(case: CaseFile, found: Classification, files: Sequence[BundledFile]) -> str:
-    """Write the report that opens a bundle: the five items of the runbook first."""
+    """Return the report that opens a bundle, in Markdown: the five items of the runbook first."""
     failed = next((command for command in reversed(case.commands()) if command.failed), None)
     env = failed.env if failed else case.runner().shown(case.runner().environment())
     provider = found.provider
@@ -36,18 +36,22 @@ def escalation_report(case: CaseFile, found: Classification, files: Sequence[Bun
         + (f", exit code {found.exit}" if found.exit is not None else ""),
         f"2. **Run ID:** {_code(case.run_id)}",
         "3. **Provider mode and environment:** "
-        + (f"asked for {provider.configured or 'nothing'}, answered by {provider.effective or 'nobody on record'}" if provider else "none"),
+        + (
+            f"configured {provider.configured or 'nothing'}, answered by {provider.effective or 'an unrecorded provider'}"
+            if provider
+            else "none"
+        ),
         *(f"   - {_code(f'{name}={value}')}" for name, value in sorted(env.items())),
         f"4. **Exact error:** {_code(error)}",
         "5. **Artifacts:**",
         *(f"   - {_code(file.path)} {when(file.mtime_ns // _NS_PER_MS)}, {file.size:,} bytes" for file in files if file.role),
         "",
-        "## Why it is escalated",
+        "## Why it was escalated",
         "",
         *(f"- {item.id} {item.title}: {one_line(item.because, 400)}" for item in found.escalation),
-        *([] if found.escalation else ["- No condition of the runbook holds; somebody asked for it."]),
+        *([] if found.escalation else ["- No condition of the runbook is met; it was escalated by hand."]),
         "",
-        "## What it was found to be",
+        "## Classification",
         "",
         f"- signature {found.signature or 'none'}, subcause {found.subcause or 'none'}",
         f"- rule {_code(found.rule)}, confidence {found.confidence}",
@@ -58,7 +62,7 @@ def escalation_report(case: CaseFile, found: Classification, files: Sequence[Bun
 
 
 def timeline(case: CaseFile, files: Sequence[BundledFile]) -> str:
-    """Write what happened when: recorded commands, steps taken here, files changed; all UTC."""
+    """Return the timeline in Markdown: recorded commands, steps taken here, files changed; all times UTC."""
     rows = sorted(
         [*_happened(case), *((when(file.mtime_ns // _NS_PER_MS), f"{one_line(file.path)} was written") for file in files if file.role)]
     )
@@ -81,6 +85,6 @@ def _moment(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Write a text as code in Markdown; nothing in it can end the code."""
+    """Format a text as inline code in Markdown; backticks in it are replaced so that they cannot end the code."""
     clean = one_line(redact(text), 600).replace("`", "'")
     return f"`{clean}`" if clean else ""

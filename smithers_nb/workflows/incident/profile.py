@@ -1,7 +1,7 @@
 """The profile of an orchestrator: everything that the incident workflow knows about it, as data.
 
-A profile is one TOML file, shipped in `profiles/` or written by a team beside its own runs; this module checks it and finds the one that
-fits a run. Nothing else in this package knows any orchestrator's words, so another orchestrator needs a file and no code.
+A profile is one TOML file, shipped in `profiles/` or kept by a team with its own runs; this module validates it and finds the one that fits
+a run. No other module contains anything specific to an orchestrator, so supporting another one needs a file and no code.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Profile(Part):
     """One orchestrator.
 
     Attributes:
-        capture: For runs that have no directory: files that stand for one, each with the command whose output it is. The commands
-            must only look; a run is then named by its id.
+        capture: For runs without a directory: files to make for one, each with the command that prints its content. The commands
+            must be read-only; a run is then named by its id.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Profile(Part):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Profile:
-        """Refuse a rule, stage or report that names something the profile does not have."""
+        """Refuse a rule, stage or report that refers to something the profile does not declare."""
         wrong = [name for name in self._named_files() if name and name not in self.files]
         signatures = [*(rule.signature for rule in self.rules), *(item.signature for item in self.subcauses)]
         signatures += [self.report.signature, self.stages.signature]
@@ -103,7 +103,7 @@ class Profile(Part):
         return self.files[file].path
 
     def verb_of(self, argv: tuple[str, ...]) -> str:
-        """Return which command this is: the first word that begins the arguments of a declared command; empty when none does."""
+        """Return the declared command whose first argument occurs in these arguments; empty when there is none."""
         heads = {verb.args[0]: name for name, verb in reversed(self.verbs.items()) if verb.args}
         return next((heads[word] for word in argv if word in heads), "")
 
@@ -115,7 +115,7 @@ def load_profile(name: str | Path) -> Profile:
         name: Name of a shipped profile, or a TOML file.
 
     Raises:
-        ParameterError: There is none, or it is wrong; says where.
+        ParameterError: The profile does not exist or is invalid; the message says where.
     """
     text = str(name)
     file = Path(text) if text.endswith(".toml") else FOLDER / f"{text}.toml"

@@ -1,6 +1,6 @@
-"""The tables of a profile, one class each: what an orchestrator's files, errors, rules, recoveries and runbook look like as data.
+"""The tables of a profile, one class each: an orchestrator's files, errors, rules, recoveries and runbook as data.
 
-`profile` puts them together and reads them. An unknown key, a pattern that does not compile and a name that is not declared are errors.
+`profile` combines and loads them. An unknown key, a pattern that does not compile and an undeclared name are errors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 Confidence: TypeAlias = Literal["high", "medium", "low"]
 Layer: TypeAlias = Literal["typed", "traceback", "message", "report", "state"]
-"""What a rule looks at, in the order in which layers are asked: typed error line, traceback, plain line, validator report, files."""
+"""What a rule looks at, in the order in which it is searched: typed error line, traceback, plain line, validator report, files."""
 
 LAYERS: Final[tuple[Layer, ...]] = ("typed", "traceback", "message", "report", "state")
 
@@ -29,7 +29,7 @@ Pattern: TypeAlias = Annotated[str, AfterValidator(_compiles)]
 
 
 class Part(BaseModel):
-    """A table of a profile; a key that it does not have is an error, so that a typing mistake is not a rule that never matches."""
+    """A table of a profile; an unknown key is an error, so that a typo is not a rule that never matches."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,11 +52,11 @@ class Program(Part):
 
     Attributes:
         argv: Program and first arguments; no shell ever sees them.
-        run_id: What an id of its runs looks like.
-        base_dir_env: Variable that names the folder which holds the run's directory; empty when there is none.
+        run_id: Pattern of its run ids.
+        base_dir_env: Variable that names the parent folder of run directories; empty when there is none.
         env: Variables that its commands may see and that records may show.
         secret_env: Variables that its commands may see, of which only the length is ever shown.
-        timeout_s: Seconds that one command may take.
+        timeout_s: Time limit of one command in seconds.
     """
 
     argv: tuple[str, ...]
@@ -68,10 +68,10 @@ class Program(Part):
 
 
 class Verb(Part):
-    """One command. `{run_id}`, `{run}` (the directory), `{name}` and values given with `--with` stand for themselves in `args`.
+    """One command. `{run_id}`, `{run}` (the directory), `{name}` and values given with `--with` are placeholders in `args`.
 
     Attributes:
-        program: Program and first arguments, where it is another one than the profile's.
+        program: Program and first arguments, where they differ from the profile's.
     """
 
     args: tuple[str, ...]
@@ -84,10 +84,10 @@ class File(Part):
     """One file of a run's directory.
 
     Attributes:
-        json: It must be a JSON object (`json` would hide a method of pydantic's).
-        core: That it cannot be parsed is a reason to escalate.
-        placeholder: Text of a template that nobody has filled in.
-        required: Dotted paths that must be there; a number is an index.
+        is_json: It must be a JSON object (written `json` in the profile; that name would hide a method of pydantic's).
+        core: Escalate when it cannot be parsed.
+        placeholder: Template text that must have been replaced.
+        required: Dotted paths that must exist; a number is an index.
     """
 
     path: str
@@ -103,12 +103,12 @@ class File(Part):
 
 
 class Reached(Part):
-    """When a stage is reached, judged by files as the orchestrator judges it: all conditions must hold, and those of earlier stages.
+    """When a stage is reached, judged by files as the orchestrator does: all conditions must hold, and those of earlier stages.
 
     Attributes:
-        sound: A file that has no problem.
-        exists: A file that is there.
-        marker: A file that must not be older than any of `newer_than` that is there.
+        sound: A file that must have no problem.
+        exists: A file that must exist.
+        marker: A file that must not be older than any existing file of `newer_than`.
     """
 
     stage: str
@@ -135,7 +135,7 @@ class Stages(Part):
 
 
 class Provider(Part):
-    """Which model provider a run used: the one that was asked for, and the one that answered."""
+    """Which model provider a run used: how it is configured, and where the one that answered is recorded."""
 
     configured: str = ""
     default: str = ""
@@ -148,7 +148,7 @@ class Provider(Part):
 
 
 class Errors(Part):
-    """How a typed error line looks: groups `code` and `message`."""
+    """Pattern of a typed error line, with the groups `code` and `message`."""
 
     typed: Pattern = r"(?!)"
 
@@ -157,9 +157,9 @@ class ErrorClass(Part):
     """A class of a validator's error lines.
 
     Attributes:
-        fix: What usually mends it.
-        secondary_to: Class of errors that bring errors of this class with them.
-        same: Group 1 names what both must be about.
+        fix: What usually fixes it.
+        secondary_to: Class of errors that cause errors of this class.
+        same: Pattern whose group 1 is the subject that both errors must share.
     """
 
     name: str
@@ -186,8 +186,8 @@ class Signature(Part):
     """A kind of failure that the runbook knows.
 
     Attributes:
-        explains_fallback: A run that fails in this way falls back to an earlier stage, so that this is no staleness of its own.
-        escalates: A recovery of it that does not succeed is escalated by itself.
+        explains_fallback: A run that fails this way falls back to an earlier stage, so the fallback is not staleness of its own.
+        escalates: A failed recovery of it is escalated automatically.
     """
 
     title: str
@@ -198,20 +198,20 @@ class Signature(Part):
 
 
 class Rule(Part):
-    """What a failure looks like. Everything that a rule names must hold.
+    """How a failure is recognised. All conditions of a rule must hold.
 
     Attributes:
-        signature: What it is; empty for a failure that is none of the signatures.
+        signature: The signature; empty for a known failure that has none.
         code: Code of a typed error.
-        match: In the typed error's message, the exception's message, or any plain line.
+        match: Pattern in the typed error's message, the exception's message, or any plain line.
         exception: Class of the exception, with or without its module.
-        frames: Each in one frame of the traceback, written `file:function`.
-        verbs: Only of these commands.
+        frames: Patterns that must each match a frame of the traceback, written `file:function`.
+        verbs: Only for these commands.
         exit: Only with these exit codes.
         file: A file, by its name in `[files]`, that has one of `problem`.
         report: Verdict of a validator report that is not older than its inputs.
-        where: Values in `file`, which is JSON, by dotted path, each a pattern.
-        group: Failures that escalation counts together.
+        where: Patterns for values in the JSON `file`, by dotted path.
+        group: Name of the failures that escalation counts together.
     """
 
     id: str
@@ -235,7 +235,7 @@ class Rule(Part):
 
 
 class Limit(Part):
-    """How long a command takes at least when each of its attempts runs into the time limit."""
+    """The minimum duration of a command when each of its attempts hits the time limit."""
 
     env: str
     default: float
@@ -244,13 +244,13 @@ class Limit(Part):
 
 
 class Subcause(Part):
-    """Why a failure of a signature happened; the first that the evidence holds.
+    """Why a failure of a signature happened; the first one that the evidence supports counts.
 
     Attributes:
         advice: What to do about it, instead of the signature's own advice.
-        details: In the error's own details, a record that most orchestrators keep to themselves.
+        details: Pattern in the error's details, which most orchestrators do not expose.
         details_rules: Names of rules of `diagnosis.classify` that recognise the details.
-        limit: The command took so long that every attempt ran into this limit.
+        limit: The command took so long that every attempt must have hit this limit.
         rules: Only for failures that one of these rules matched.
     """
 
@@ -265,12 +265,12 @@ class Subcause(Part):
 
 
 class Escalation(Part):
-    """When a person beyond the one on call must be told.
+    """When a person beyond the one on call must be informed.
 
     Attributes:
         kind: `repeated`, `at_least` failures of `group` over `at_least_settings` combinations of `settings`; `same-errors`, the
             validator's errors are the same `at_least` times after a baseline that passed; `unparsable`, a core file is not JSON.
-        baseline: Message in the recorded history that says that validation passed.
+        baseline: Pattern of the message in the recorded history that says validation passed.
     """
 
     id: str
@@ -284,12 +284,12 @@ class Escalation(Part):
 
 
 class When(Part):
-    """When a step of a recovery is needed. Everything that is named must hold.
+    """When a step of a recovery is needed. All conditions must hold.
 
     Attributes:
         subcause: The failure has one of these subcauses.
         given: A value was given for each with `--with NAME=VALUE`; `not_given`: for none of them.
-        set_env: Each of these variables is set where the command runs; what it holds does not matter.
+        set_env: Each of these variables is set where the command runs, to any value.
         broken: One of these files has a problem.
     """
 
@@ -305,16 +305,16 @@ class RecoveryStep(Part):
 
     Attributes:
         do: `run` a command; `rerun` the one that failed, or `verb` where none was recorded; `env`, change variables for what follows;
-            `check` something and go no further when it does not hold; `person`, somebody has to do it, and the check says when it is done;
-            `open` a file; `keep` copies of files; `archive` the run, verified; `fresh`, begin a new run with command `verb`, whose id
-            `fresh_id` finds in its output; `copy` files of the archived run into the fresh one.
+            `check` something and stop when it does not hold; `person`, wait for a person until the check holds; `open` a file; `keep`
+            copies of files; `archive` the run and verify it; `fresh`, start a new run with command `verb`, whose id `fresh_id` finds
+            in its output; `copy` files of the archived run into the fresh one.
         verb: The command of `run` and `fresh`.
-        unset: Variables to take away.
+        unset: Variables to unset.
         multiply: Variables to multiply by a number, with their defaults in `defaults`.
-        from_value: Variables that get the value given for them.
-        value_like: What such a value looks like.
-        present: Variables that must be set and not blank; their values are never read, shown or kept.
-        program: Variable that names a program which must be there, with its default in `defaults`.
+        from_value: Variables to set to the value given for them.
+        value_like: Pattern of such a value.
+        present: Variables that must be set and not blank; their values are never shown or stored.
+        program: Variable that names a program which must exist, with its default in `defaults`.
         sound: Files that must have no problem.
         files: Files, by their names in `[files]`, of `open`, `keep` and `copy`.
     """
@@ -337,7 +337,7 @@ class RecoveryStep(Part):
 
 
 class Recovery(Part):
-    """How a failure of a signature is mended: its steps in order, the last of which proves that it is."""
+    """How to recover from a signature: the steps in order, the last of which proves that it worked."""
 
     steps: tuple[RecoveryStep, ...]
 
@@ -346,8 +346,8 @@ class After(Part):
     """What follows an incident.
 
     Attributes:
-        gate: Command that proves that nothing else broke.
-        docs: Pages that may need a change.
+        gate: Command that shows that nothing else broke.
+        docs: Pages that may have to change.
     """
 
     gate: tuple[str, ...] = ()
@@ -359,9 +359,9 @@ class FlowStep(Part):
 
     Attributes:
         verb: The command.
-        question: What is asked about its end, such as `validation passes`; a step without one has no way back.
+        question: The question about its result, such as `validation passes`; a step without one has no loop back.
         look_at: What a person opens when it fails.
-        fix: What they do then; the command is run again afterwards.
+        fix: What the person does then; the command is run again afterwards.
     """
 
     verb: str

@@ -1,8 +1,8 @@
-"""The recovery of a signature: which of its steps are needed here, and, when somebody agreed, taking them.
+"""The recovery of a signature: plan which of its steps are needed, and carry them out once a person has agreed.
 
-A plan changes nothing. Taking it copies the run first, stops at the first step that does not succeed, and counts as a recovery only when
-the command that failed passes and the run is classified as mended; anything else is a reason to escalate. Steps that an earlier try has
-finished are taken again: each is harmless to repeat, and a verified archive is found and not written twice.
+A plan changes nothing. A recovery copies the run first and stops at the first step that does not succeed. It counts as recovered only when
+the command that failed passes and the run is classified as fixed; anything else is a reason to escalate. Steps that an earlier try finished
+are repeated: each is safe to repeat, and a verified archive is reused.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class PlannedStep(Finding):
     """One step of a recovery, before anything is done.
 
     Attributes:
-        needed: Whether this failure needs it; `because` says why not.
-        shows: What would be done, as a command line or a sentence.
+        needed: Whether this failure needs the step; `because` says why not.
+        shows: What it would do, as a command line or a sentence.
     """
 
     id: str
@@ -43,11 +43,11 @@ class PlannedStep(Finding):
 
 
 class Plan(Finding):
-    """A recovery before it is taken.
+    """A planned recovery.
 
     Attributes:
         summary: What is planned, in a sentence.
-        staleness: For a run that fell back: whether contents really changed.
+        staleness: For a run that fell back to an earlier stage: whether contents really changed.
     """
 
     summary: str
@@ -60,13 +60,13 @@ class Plan(Finding):
 
 
 class Recovered(Finding):
-    """What taking a recovery came to.
+    """The result of a recovery.
 
     Attributes:
-        outcome: `recovered`; `waiting` for a person; `failed`, and then escalation is advised; `surfaced`, another fault showed behind it.
-        run_id: The run that works now, which is another one when it was begun anew.
+        outcome: `recovered`; `waiting` for a person; `failed`, in which case escalation is advised; `surfaced`, another fault appeared.
+        run_id: The run that works now; a different one when a fresh run was started.
         now: The run, classified again.
-        bundle: Where a recovery that did not succeed was escalated to; empty when it was not.
+        bundle: The escalation bundle of a failed recovery; empty without one.
     """
 
     summary: str
@@ -79,7 +79,7 @@ class Recovered(Finding):
 
 
 def plan_recovery(case: CaseFile, found: Classification, values: Mapping[str, str] | None = None, *, baseline: Path | None = None) -> Plan:
-    """Plan the recovery of a failure; nothing is changed.
+    """Plan the recovery of a failure without changing anything.
 
     Args:
         case: The run.
@@ -88,7 +88,7 @@ def plan_recovery(case: CaseFile, found: Classification, values: Mapping[str, st
         baseline: An earlier copy of the run, to tell real staleness from false.
 
     Raises:
-        ParameterError: A value does not look like what it is for.
+        ParameterError: A value does not match the pattern of its step.
     """
     going = Going(case, found, values or {})
     recovery = case.profile.recovery.get(found.signature or "")
@@ -111,17 +111,17 @@ def plan_recovery(case: CaseFile, found: Classification, values: Mapping[str, st
 
 
 def recover(case: CaseFile, found: Classification, values: Mapping[str, str] | None = None, *, agreed_by: str) -> Recovered:
-    """Take the recovery of a failure.
+    """Carry out the recovery of a failure.
 
     Args:
         case: The run.
         found: What it was classified as.
         values: Values for steps that need one, by name.
-        agreed_by: Who agreed to it; goes into the log.
+        agreed_by: Who agreed to it; written to the log.
 
     Raises:
         ControlRefused: `NO_RECOVERY`, the profile has none for this signature.
-        ParameterError: A value is missing or does not look like what it is for, or the orchestrator is not here; nothing was done.
+        ParameterError: A value is missing or malformed, or the orchestrator was not found; nothing was done.
         ArtifactsNotWritten: The copy could not be made; nothing was done.
     """
     recovery = case.profile.recovery.get(found.signature or "")
@@ -160,7 +160,7 @@ def _judged(going: Going, taken: tuple[TakenStep, ...]) -> Recovered:
             going.found.subcause,
         )
         outcome = "surfaced" if another else "failed"
-    bundle = _escalated(going.case, now) if outcome == "failed" else ""
+    bundle = _bundle_of(going.case, now) if outcome == "failed" else ""
     why = taken[-1].because if taken else "no step was needed"
     what_next = f"escalated with {bundle}" if bundle else f"escalate: smithers-nb incident escalate {shlex.quote(str(going.case.run.root))}"
     said = {
@@ -174,7 +174,7 @@ def _judged(going: Going, taken: tuple[TakenStep, ...]) -> Recovered:
     return Recovered(summary=said, outcome=outcome, run_id=case.run_id, steps=taken, now=now, bundle=bundle, staleness=stale)
 
 
-def _escalated(case: CaseFile, now: Classification) -> str:
-    """File the bundle when the profile says that this failure escalates by itself."""
+def _bundle_of(case: CaseFile, now: Classification) -> str:
+    """Write the escalation bundle when the profile escalates this failure automatically."""
     signature = case.profile.signatures.get(now.signature or "")
     return write_bundle(case, now).file if signature is not None and signature.escalates else ""

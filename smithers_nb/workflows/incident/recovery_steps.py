@@ -1,7 +1,7 @@
-"""The steps of a recovery: when one is needed, what it would do, and doing it.
+"""The steps of a recovery: when each is needed, what it would do, and how it is carried out.
 
-Each kind of step is one function that says `done`, `failed` or `waiting` (for a person) and why. Variables change for the commands that
-follow, never for this process; what a secret variable holds is neither read nor kept.
+Each kind of step is one function that returns `done`, `failed` or `waiting` (for a person), and why. Variables change for the commands that
+follow, never for this process; values of secret variables are neither read nor stored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_COPY: Final = 1 << 30
 
 
 class TakenStep(Finding):
-    """One step that was taken.
+    """One step that was carried out.
 
     Attributes:
         outcome: `done`, `failed`, or `waiting` for a person.
@@ -45,7 +45,7 @@ class TakenStep(Finding):
 
 @dataclass
 class Going:
-    """A recovery while it is taken: what later steps need from earlier ones."""
+    """A recovery in progress: what later steps need from earlier ones."""
 
     case: CaseFile
     found: Classification
@@ -55,17 +55,17 @@ class Going:
 
     @property
     def runner(self) -> Runner:
-        """What runs commands on the run as it is now: the fresh one once there is one."""
+        """A runner for the current run, which is the fresh one once it exists."""
         return (self.fresh or self.case).runner(self.values, self.changes)
 
     @property
     def environment(self) -> dict[str, str]:
-        """All that the next command would see."""
+        """The environment that the next command would see."""
         return self.runner.environment()
 
 
 def why_not(when: When, going: Going) -> str:
-    """Explain why a step is not needed; nothing when it is."""
+    """Return why a step is not needed; empty when it is."""
     if when.subcause and going.found.subcause not in when.subcause:
         return f"the subcause is {going.found.subcause}"
     if missing := [name for name in when.given if name not in going.values]:
@@ -79,10 +79,10 @@ def why_not(when: When, going: Going) -> str:
 
 
 def check_values(step: RecoveryStep, values: Mapping[str, str]) -> None:
-    """Refuse a value that does not look like what it is for.
+    """Check that given values match the pattern of a step.
 
     Raises:
-        ParameterError: It does not.
+        ParameterError: A value does not.
     """
     for name in step.from_value:
         if name in values and step.value_like and not re.search(step.value_like, values[name]):
@@ -90,21 +90,21 @@ def check_values(step: RecoveryStep, values: Mapping[str, str]) -> None:
 
 
 def shows(step: RecoveryStep, going: Going) -> str:
-    """Describe what a step would do."""
+    """Return what a step would do, as a command line or a list of files."""
     if step.do in {"run", "fresh"} or (step.do == "rerun" and not going.found.failing):
         try:
-            return shlex.join(_named(going, step).command(step.verb))
+            return shlex.join(_runner_for(going, step).command(step.verb))
         except ParameterError as error:
             return f"{step.verb}: {error.hint or error}"
     if step.do == "rerun":
-        return shlex.join(_again(going))
+        return shlex.join(_rerun_argv(going))
     changes = _changes(step, going) if step.do == "env" else {}
     lines = [f"unset {name}" if value is None else f"export {name}={shlex.quote(redact(value))}" for name, value in changes.items()]
     return "; ".join(lines) or ", ".join(going.case.profile.path(name) for name in (*step.files, *step.sound))
 
 
-def _named(going: Going, step: RecoveryStep) -> Runner:
-    """Return the runner with a name for a fresh run, when the step begins one."""
+def _runner_for(going: Going, step: RecoveryStep) -> Runner:
+    """Return the runner, with a name for the fresh run when the step starts one."""
     runner = going.runner
     if step.do != "fresh" or "name" in runner.values:
         return runner
@@ -113,7 +113,7 @@ def _named(going: Going, step: RecoveryStep) -> Runner:
 
 
 def take(step: RecoveryStep, going: Going) -> TakenStep:
-    """Take one step and write it down."""
+    """Carry out one step and log it."""
     outcome, because = _ACTIONS[step.do](step, going)
     if step.do not in _LOGGED:
         going.case.log.append(f"recover:{step.id}", decision=outcome, because=because)
@@ -121,26 +121,26 @@ def take(step: RecoveryStep, going: Going) -> TakenStep:
 
 
 def _run(step: RecoveryStep, going: Going) -> Outcome:
-    return _ended(going.runner.verb(step.verb, because=step.title))
+    return _outcome(going.runner.verb(step.verb, because=step.title))
 
 
 def _rerun(step: RecoveryStep, going: Going) -> Outcome:
-    """Run what failed again with its own arguments; where no command was recorded, the one that the step names."""
+    """Run the failed command again with its own arguments, or the step's command when none was recorded."""
     if not going.found.failing:
-        return _ended(going.runner.verb(step.verb, because=step.title))
-    argv = _again(going)
-    return _ended(going.runner.argv(argv, step=going.case.profile.verb_of(argv) or step.id, because=step.title))
+        return _outcome(going.runner.verb(step.verb, because=step.title))
+    argv = _rerun_argv(going)
+    return _outcome(going.runner.argv(argv, step=going.case.profile.verb_of(argv) or step.id, because=step.title))
 
 
-def _again(going: Going) -> tuple[str, ...]:
-    """Return the arguments of what failed, with the program that is used here."""
+def _rerun_argv(going: Going) -> tuple[str, ...]:
+    """Return the arguments of the failed command, with the program used on this machine."""
     argv = going.found.failing
     heads = {verb.args[0] for verb in going.case.profile.verbs.values()}
     at = next((i for i, word in enumerate(argv) if word in heads), None)
     return argv if at is None or not going.case.program else (*going.case.program, *argv[at:])
 
 
-def _ended(step: Step) -> Outcome:
+def _outcome(step: Step) -> Outcome:
     if step.passed:
         return "done", f"{step.step} passed"
     last = next((line for line in reversed((step.stderr or step.stdout).splitlines()) if line.strip()), "")
@@ -167,7 +167,7 @@ def _changes(step: RecoveryStep, going: Going) -> dict[str, str | None]:
 
 
 def _check(step: RecoveryStep, going: Going) -> Outcome:
-    """Look whether something is there; what a variable holds is never kept."""
+    """Check that variables, a program or files are present; values of variables are never stored."""
     env = going.environment
     if missing := [name for name in step.present if not env.get(name, "").strip()]:
         return "waiting", f"{missing[0]} is not set where the command runs"
@@ -181,10 +181,10 @@ def _check(step: RecoveryStep, going: Going) -> Outcome:
 
 
 def _person(step: RecoveryStep, going: Going) -> Outcome:
-    """Somebody has to do it; where the profile can see that it is done, the recovery goes on."""
+    """Wait for a person, unless the profile has a check which shows that the step is done."""
     if not step.sound and not step.present and not step.program:
         return (
-            ("done", "somebody says so")
+            ("done", "a person confirmed it")
             if going.values.get("done") == step.id
             else ("waiting", f"{step.title}; then add --with done={step.id}")
         )
@@ -198,7 +198,7 @@ def _open(step: RecoveryStep, going: Going) -> Outcome:
 
 
 def _keep(step: RecoveryStep, going: Going) -> Outcome:
-    """Copy files into the incident's folder, named by their content, so that a second try keeps both versions."""
+    """Copy files into the incident's folder, named by content hash, so that a second try keeps both versions."""
     kept = []
     for name in step.files:
         path = going.case.profile.path(name)
@@ -219,21 +219,21 @@ def _archive(step: RecoveryStep, going: Going) -> Outcome:
 
 
 def _fresh(step: RecoveryStep, going: Going) -> Outcome:
-    """Begin a new run; the broken one stays where it is."""
-    done = _named(going, step).verb(step.verb, because=step.title)
+    """Start a new run; the broken one is left as it is."""
+    done = _runner_for(going, step).verb(step.verb, because=step.title)
     found = re.search(step.fresh_id, done.stdout, re.MULTILINE)
     if not done.passed or found is None:
-        return _ended(done) if not done.passed else ("failed", f"{step.verb} does not say which run it began")
+        return _outcome(done) if not done.passed else ("failed", f"{step.verb} does not print which run it started")
     run_id = found[1]
     if not re.fullmatch(going.case.profile.program.run_id, run_id) or "/" in run_id:
-        return "failed", f"{step.verb} began {run_id!r}, which is no id of a run"
+        return "failed", f"{step.verb} printed {run_id!r}, which is not an id of a run"
     going.fresh = replace(going.case, run=RunDirectory(going.case.run.root.parent / run_id), earlier=())
-    return "done", f"began {run_id}"
+    return "done", f"started {run_id}"
 
 
 def _copy(step: RecoveryStep, going: Going) -> Outcome:
     if going.fresh is None:
-        return "failed", "no fresh run was begun"
+        return "failed", "no fresh run was started"
     copied = []
     for name in step.files:
         path = going.case.profile.path(name)

@@ -1,4 +1,4 @@
-"""What the incident workflow finds, as rows: exact JSON for programs, sentences for the person on call."""
+"""The result rows of the incident workflow: exact JSON for programs, sentences for the person on call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from smithers_nb.workflows.incident.signatures.failure_text import ReportLine
 
 
 class Evidence(Finding):
-    """A quote and where it stands.
+    """A quote and its location.
 
     Attributes:
         ref: `command:3/stderr:1` (third command, first line), `stdin:12`, `file:PATH`, `details`.
@@ -27,9 +27,9 @@ class Fault(Finding):
         command: Its number among the recorded commands, from 1.
         verb: Which command of the orchestrator it is; empty when unknown.
         exit: Its exit code; None when it was ended.
-        signature: None when it is none of the runbook's.
+        signature: Letter of the runbook; None when it matches none.
         rule: Id of the rule that matched, else `unclassified`.
-        group: Failures that escalation counts together.
+        group: Name of the failures that escalation counts together.
         subcause: See `Classification`.
     """
 
@@ -43,12 +43,12 @@ class Fault(Finding):
 
 
 class ProviderUse(Finding):
-    """Which provider was asked for and which one answered.
+    """Which model provider was configured and which one answered.
 
     Attributes:
-        configured: As the environment says, with the orchestrator's default.
-        effective: The one that the run's own record names; None without such a record.
-        note: What a person should know about the difference; empty when there is none.
+        configured: The provider set in the environment, or the orchestrator's default.
+        effective: The provider named in the run's own record; None without such a record.
+        note: Explains the difference between the two; empty when there is none.
     """
 
     configured: str
@@ -57,7 +57,7 @@ class ProviderUse(Finding):
 
 
 class Escalated(Finding):
-    """A condition of escalation that holds, and why."""
+    """An escalation condition that is met, and why."""
 
     id: str
     title: str
@@ -69,16 +69,16 @@ class Classification(Finding):
 
     Attributes:
         summary: What happened and what to do, in one or two sentences.
-        signature: Letter of the runbook; None for a failure that is none of them, and for a run without one.
+        signature: Letter of the runbook; None when the failure matches none of them, and when nothing failed.
         rule: Id of the rule that matched; `unclassified` when none did, `none` when nothing failed.
-        subcause: Why, where the profile tells causes of this signature apart: `unknown` when the evidence holds none.
+        subcause: Why it failed, if the profile distinguishes causes of this signature; `unknown` when the evidence supports none.
         resolved: The failure is over: the same command passed later, or the run reached its stage again.
         failing: Arguments of the command that failed; empty without one.
         exit: Its exit code.
-        evidence: Lines that decided.
+        evidence: The lines that decided.
         errors: The validator's error lines.
         faults: Every command that failed, in order.
-        escalate: Whether a condition of escalation holds; `escalation` says which.
+        escalate: Whether an escalation condition is met; `escalation` says which.
         problems: What could not be read, and what in the run may mislead.
     """
 
@@ -106,7 +106,7 @@ class Classification(Finding):
 
     @property
     def state(self) -> Literal["finished", "resolved", "unclear", "failed"]:
-        """The one word for it; `unclear` when nothing is known but files that show no failure."""
+        """The state in one word; `unclear` when only files are known and they show no failure."""
         if self.rule == "none":
             return "unclear" if self.confidence == "low" else "finished"
         return "resolved" if self.resolved else "failed"

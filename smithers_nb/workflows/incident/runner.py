@@ -1,7 +1,7 @@
-"""Commands of the orchestrator, run within limits and written down.
+"""Runs the orchestrator's commands within limits and logs each of them.
 
-A command is a list of arguments: no shell sees it, it reads nothing, it sees only the variables that the profile allows, it is ended with
-everything it started when it takes too long or floods, and every one of them, with what it printed, is a line of the step log.
+A command is a list of arguments that no shell sees, with an empty standard input and only the variables that the profile allows. It is
+ended, with everything it started, when it takes too long or prints too much. Each command is a line of the step log, with its output.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 _SYSTEM_ENV: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _INTERPRETER: Final = re.compile(r"(?:python[\d.]*|node|bash|sh)")
-_PLACE: Final = re.compile(r"\{([a-z_]+)\}")
-_GUESSABLE: Final = 6
-_KEPT: Final = 200_000
-"""Characters of an output that the log keeps: its beginning and its end."""
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
+_MIN_SECRET: Final = 6
+_MAX_OUTPUT: Final = 200_000
+"""How many characters of an output the log keeps, from its beginning and end together."""
 
 
 class Step(Finding):
     """One line of the step log.
 
     Attributes:
-        n: Its place in the log, from 1.
+        n: Its position in the log, starting at 1.
         at: When it began, ISO 8601 in UTC.
-        step: What it is for, such as `validate`.
-        argv: The command; empty for a step that is none.
-        env_redacted: What the command saw, secrets as `<set: len=51>`.
-        exit: Its exit code; None when it was ended or is no command.
+        step: Its purpose, such as `validate`.
+        argv: The command; empty when the step is not a command.
+        env_redacted: The environment it saw, with secrets as `<set: len=51>`.
+        exit: Its exit code; None when we ended it or it is not a command.
         duration: Seconds.
-        stdout: What it wrote, redacted, of a long output beginning and end.
-        decision: What was decided, such as `passed`, `failed`, `skipped`, `done`.
+        stdout: Its output, redacted; of a long one the beginning and end.
+        decision: The result, such as `passed`, `failed`, `skipped`, `done`.
         because: Why.
     """
 
@@ -63,7 +63,7 @@ class Step(Finding):
 
     @property
     def passed(self) -> bool:
-        """Whether it did what it should."""
+        """Whether the step succeeded."""
         return self.decision in {"passed", "done"}
 
 
@@ -71,7 +71,7 @@ class StepLog:
     """The steps of one incident, one JSON object per line, each on disk before the next one begins.
 
     Args:
-        file: The log; lines that are there already stay, a line that a killed process cut off is ended first.
+        file: The log. Existing lines are kept; a line cut off by a kill is terminated first.
     """
 
     def __init__(self, file: Path) -> None:
@@ -93,8 +93,8 @@ class StepLog:
         return tuple(row for row in rows if isinstance(row, dict))
 
     def append(self, step: str, **fields: Any) -> Step:
-        """Write one line and wait until it is on disk."""
-        env = fields.pop("env_redacted", {})  # whoever made it knows which of its values are secret
+        """Append one line and wait until it is on disk."""
+        env = fields.pop("env_redacted", {})  # redacted by the caller, who knows which values are secret
         row = Step(n=len(self.steps()) + 1, step=step, env_redacted=env, **{"at": iso_now(), **redact_value(fields)})
         line = json.dumps(vars(row)).encode() + b"\n"
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -118,10 +118,10 @@ class Runner:
 
     Attributes:
         run: The run's directory; None when its runs have none.
-        values: What stands for the places in a command's arguments, besides `run_id` and `run`.
-        changes: Variables to set, or to take away where the value is None.
-        program: Program and first arguments instead of the profile's.
-        folder: Where commands run.
+        values: Values for the placeholders in a command's arguments, besides `run_id` and `run`.
+        changes: Variables to set, or to unset where the value is None.
+        program: Program and first arguments, instead of the profile's.
+        folder: Working directory of commands.
     """
 
     profile: Profile
@@ -137,27 +137,27 @@ class Runner:
         """Return the arguments of a command of the orchestrator.
 
         Raises:
-            ParameterError: The profile has no such command, or a value for it was not given.
+            ParameterError: The profile has no such command, or a value it needs was not given.
         """
         if verb not in self.profile.verbs:
             raise ParameterError(f"profile {self.profile.name} has no command {verb!r}", hint=f"it has {', '.join(self.profile.verbs)}")
         values = {"run_id": self.run_id, "run": str(self.run or ""), **self.values}
         words = self.profile.verbs[verb].args
-        missing = sorted({name for word in words for name in _PLACE.findall(word)} - values.keys())
+        missing = sorted({name for word in words for name in _PLACEHOLDER.findall(word)} - values.keys())
         if missing:
             raise ParameterError(f"{verb} needs {', '.join(missing)}", hint=" ".join(f"--with {name}=VALUE" for name in missing))
         return (
             *(self.profile.verbs[verb].program or self.program or self.profile.program.argv),
-            *(_PLACE.sub(lambda found: values[found[1]], word) for word in words),
+            *(_PLACEHOLDER.sub(lambda found: values[found[1]], word) for word in words),
         )
 
     def verb(self, verb: str, *, step: str = "", because: str = "") -> Step:
-        """Run a command of the orchestrator and write it down."""
+        """Run a command of the orchestrator and log it."""
         limit = self.profile.verbs[verb].timeout_s or self.profile.program.timeout_s if verb in self.profile.verbs else None
         return self.argv(self.command(verb), step=step or verb, because=because, timeout_s=limit)
 
     def argv(self, argv: Sequence[str], *, step: str, because: str = "", timeout_s: float | None = None) -> Step:
-        """Run any command and write it down; one that cannot be started is a failed step, no error."""
+        """Run any command and log it; one that cannot be started is a failed step, not an error."""
         env = self.environment()
         began, started = iso_now(), time.monotonic()
         limit = timeout_s or self.profile.program.timeout_s
@@ -173,14 +173,14 @@ class Runner:
             env_redacted=self.shown(env),
             exit=code,
             duration=round(time.monotonic() - started, 3),
-            stdout=self._kept(output, env),
-            stderr=self._kept(errors, env),
+            stdout=self._clean_output(output, env),
+            stderr=self._clean_output(errors, env),
             decision="passed" if code == 0 else "failed",
             because=why or because or ("exit code 0" if code == 0 else f"exit code {code}"),
         )
 
     def environment(self) -> dict[str, str]:
-        """Return all that a command sees: the system's variables, and of the others those that the profile allows."""
+        """Return the environment of a command: the system's variables and those that the profile allows."""
         program = self.profile.program
         allowed = (*_SYSTEM_ENV, *program.env, *program.secret_env)
         env: dict[str, str | None] = {name: os.environ[name] for name in allowed if name in os.environ}
@@ -190,27 +190,27 @@ class Runner:
         return {name: value for name, value in env.items() if value is not None}
 
     def shown(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return what may be shown of an environment: the orchestrator's own variables, secrets by their length only."""
+        """Return the part of an environment that may be shown: the orchestrator's variables, secrets only by length."""
         program = self.profile.program
         plain = {name: redact(env[name]) for name in program.env if name in env}
         return plain | {
             name: f"<set: len={len(env[name])}>" if env[name].strip() else "<blank>" for name in program.secret_env if name in env
         }
 
-    def _kept(self, text: str, env: Mapping[str, str]) -> str:
-        """Redact an output, the command's own secrets by their value, then shorten it: half a secret is not recognised any more."""
+    def _clean_output(self, text: str, env: Mapping[str, str]) -> str:
+        """Redact an output, then shorten it: half a secret would no longer be recognised."""
         for name in self.profile.program.secret_env:
-            if len(env.get(name, "").strip()) >= _GUESSABLE:
+            if len(env.get(name, "").strip()) >= _MIN_SECRET:
                 text = text.replace(env[name].strip(), "[REDACTED]")
         clean = redact(text)
-        if len(clean) <= _KEPT:
+        if len(clean) <= _MAX_OUTPUT:
             return clean
-        half = _KEPT // 2
-        return f"{clean[:half]}\n… [{len(clean) - _KEPT:,} characters left out] …\n{clean[-half:]}"
+        half = _MAX_OUTPUT // 2
+        return f"{clean[:half]}\n… [{len(clean) - _MAX_OUTPUT:,} characters left out] …\n{clean[-half:]}"
 
 
 def lacking_program(argv: Sequence[str], folder: Path) -> str:
-    """Say what of a program is not here: itself, or the script that an interpreter is given; empty when it can start."""
+    """Return what is missing to start a program: itself, or the script an interpreter is given; empty when nothing is."""
     program, *words = argv
     if shutil.which(folder / program if "/" in program else program) is None:
         return f"{program} is not on PATH" if "/" not in program else f"there is no program {program}"
@@ -220,7 +220,7 @@ def lacking_program(argv: Sequence[str], folder: Path) -> str:
 
 
 def iso_now() -> str:
-    """Return the time as the log writes it: ISO 8601 in UTC, with milliseconds."""
+    """Return the current time in the format of the log: ISO 8601 in UTC, with milliseconds."""
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(now_ms() / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,8 +1,8 @@
-"""Whether a run that looks stale is stale: by what its files contain, not by when they were written.
+"""Decides whether a run that looks stale really is, by the content of its files rather than their modification times.
 
-Orchestrators that compare modification times call a run stale whose files were only touched or copied. Contents are compared with the
-last ones that are known: a copy of the run from before (an earlier incident, or one that somebody names). Without any it cannot be told
-which it is, and that is said; after the outputs were made anew, equal outputs tell.
+Orchestrators that compare modification times call a run stale when its files were only touched or copied. Here contents are compared with
+an earlier copy of the run (from an earlier incident, or one that a person names). Without a copy the verdict is `unknown`. Once the outputs
+have been rebuilt, outputs equal to the old ones show a false alarm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class NewerInput(Finding):
     """An input that is newer than an output made from it.
 
     Attributes:
-        changed: Whether its content differs from the known one; None when no content is known.
+        changed: Whether its content differs from the earlier copy; None without a copy.
     """
 
     input: str
@@ -50,20 +50,20 @@ class Staleness(Finding):
 
 
 def staleness_of(case: CaseFile, baseline: Path | None = None) -> Staleness:
-    """Judge the outputs of a run by content.
+    """Decide by content whether the outputs of a run are stale.
 
     Args:
         case: The run.
         baseline: An earlier copy of it whose outputs were current: a directory, or a tar file such as the orchestrator's own archive.
 
     Raises:
-        ParameterError: The baseline is neither.
+        ParameterError: The baseline is neither a directory nor a tar file.
     """
     state = RunState(RunDirectory(case.run.root), case.profile)
     known = contents(baseline, case.run_id) if baseline is not None else {}
-    newer = tuple(_newer(state, known))
+    newer = tuple(_newer_inputs(state, known))
     if not newer:
-        return _made_anew(case, state)
+        return _judge_rebuilt(case, state)
     touched = "; ".join(f"{item.input} is newer than {item.output}" for item in newer)
     if any(item.changed is None for item in newer):
         return Staleness(verdict="unknown", because=f"{touched}; give an earlier copy to compare contents with (--baseline)", newer=newer)
@@ -73,7 +73,7 @@ def staleness_of(case: CaseFile, baseline: Path | None = None) -> Staleness:
     return Staleness(verdict="false-alarm", because=f"{touched}, but with the same content: only its time has changed", newer=newer)
 
 
-def _newer(state: RunState, known: dict[str, str]) -> list[NewerInput]:
+def _newer_inputs(state: RunState, known: dict[str, str]) -> list[NewerInput]:
     found = []
     for rule in state.profile.stages.reached:
         made = state.mtime_ns(rule.marker) if rule.marker else None
@@ -89,8 +89,8 @@ def _newer(state: RunState, known: dict[str, str]) -> list[NewerInput]:
     return found
 
 
-def _made_anew(case: CaseFile, state: RunState) -> Staleness:
-    """Outputs are current. If they were stale when the incident began, what they contain now says whether that mattered."""
+def _judge_rebuilt(case: CaseFile, state: RunState) -> Staleness:
+    """Judge current outputs: if they were stale when the incident began, their content now shows whether that mattered."""
     before = read_archive(case.before)
     times = before.mtimes() if before else {}
     hashes = {item.path: item.sha256 for item in before.files} if before else {}
@@ -100,15 +100,15 @@ def _made_anew(case: CaseFile, state: RunState) -> Staleness:
         return Staleness(verdict="current", because="no input is newer than an output made from it")
     differ = [path for path in again if state.run.sha256(path) != hashes[path]]
     if differ:
-        return Staleness(verdict="real", because=f"made anew, {', '.join(differ)} differ from before")
-    return Staleness(verdict="false-alarm", because="made anew, the outputs are the same as before: only times had changed")
+        return Staleness(verdict="real", because=f"rebuilt, {', '.join(differ)} differ from before")
+    return Staleness(verdict="false-alarm", because="rebuilt, the outputs are the same as before: only times had changed")
 
 
 def contents(place: Path, run_id: str) -> dict[str, str]:
-    """Hash every file of a directory or a tar file, by its path in the run.
+    """Return the SHA-256 of every file in a directory or tar file, by its path in the run.
 
     Raises:
-        ParameterError: It is neither.
+        ParameterError: The place is neither.
     """
     if place.is_dir():
         run = RunDirectory(place)

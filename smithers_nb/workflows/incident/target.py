@@ -1,4 +1,4 @@
-"""What an incident is about, as a person names it: a run's directory, a run's id, or a log, with the profile that fits it."""
+"""Resolves what a person named (a run directory, a run id or a log) to a run and the profile that fits it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Target:
 
     Attributes:
         run: Its directory; None for a log.
-        details: The last error's own details, as JSON.
+        details: The details of the last error, as JSON.
         problems: Recorded commands that could not be read.
-        scratch: Keeps the directory of a run that has none of its own as long as this is used.
+        scratch: Holds the temporary directory made for a run that has none of its own.
     """
 
     profile: Profile
@@ -39,7 +39,7 @@ class Target:
     scratch: Any = None
 
     def classify(self) -> Classification:
-        """Classify it; see `classify.classify`."""
+        """Classify the run; see `signatures.classify.classify`."""
         from dataclasses import replace
 
         found = classify(self.profile, self.run, self.commands, self.details)
@@ -49,13 +49,13 @@ class Target:
 def open_target(
     run: str, *, profile: str | None = None, commands: Path | None = None, details: Path | None = None, log: str | None = None
 ) -> Target:
-    """Open what a person named.
+    """Resolve what a person named.
 
     Args:
-        run: The run's directory; anything when there is a log.
-        profile: Name or file; by default the shipped one that fits.
-        commands: Recorded commands.
-        details: JSON with the error's own details.
+        run: The run's directory or id; ignored when there is a log.
+        profile: Name or file; defaults to the shipped profile that fits.
+        commands: File with recorded commands.
+        details: JSON file with the error's details.
         log: Text to classify instead of a run.
 
     Raises:
@@ -64,7 +64,7 @@ def open_target(
     """
     given = _json(details) if details is not None else None
     if log is not None:
-        return _of_log(log, profile, given)
+        return _open_log(log, profile, given)
     known = load_profile(profile) if profile else None
     if known is not None and known.capture:
         scratch = PrivateFolder()
@@ -72,12 +72,12 @@ def open_target(
     directory = RunDirectory(run)
     records, problems = read_commands(commands) if commands is not None else ((), ())
     if not records and isinstance(given, dict) and isinstance(given.get("message"), str):
-        records = (_told_by(given),)
+        records = (_command_from(given),)
     known = known or find_profile(directory, tuple(record.argv for record in records))
     return Target(known, directory, records, given, problems)
 
 
-def _of_log(log: str, profile: str | None, details: Any) -> Target:
+def _open_log(log: str, profile: str | None, details: Any) -> Target:
     record = CommandRecord(n=1, env={}, stdout=log)
     if profile:
         return Target(load_profile(profile), commands=(record,), details=details)
@@ -89,8 +89,8 @@ def _of_log(log: str, profile: str | None, details: Any) -> Target:
     return knows[0]
 
 
-def _told_by(details: dict[str, Any]) -> CommandRecord:
-    """Make a command of an error that was caught in the process itself, where no command was recorded."""
+def _command_from(details: dict[str, Any]) -> CommandRecord:
+    """Build a command record from an error caught in process, for which no command was recorded."""
     code = details.get("exit_code")
     line = f"[{details.get('code', '')}] {details['message']}"
     return CommandRecord(n=1, env={}, stderr=line, exit=code if isinstance(code, int) else None)

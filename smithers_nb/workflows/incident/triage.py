@@ -1,9 +1,9 @@
-"""The first triage as stages of a durable notebook: a copy first, then the flow's commands, up to the first that fails.
+"""The first triage as stages of a durable notebook: copy the run, then run the commands of the flow up to the first that fails.
 
-Each command is a stage, so a killed triage goes on at the step it was killed in, and a person's "I have fixed it" at the gate behind a
+Each command is a stage, so a killed triage resumes at the step it was killed in, and a person's "I have fixed it" at the gate after a
 failed step runs that step again. Outside a durable run nobody can be asked, so the first failure ends the triage.
 
-What would mend the run is planned behind it, and taken only when that was asked for and a person approves what the plan shows.
+A recovery is planned afterwards, and carried out only when that was requested and a person approves the plan.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 
 class Taken(Finding):
-    """One step of the way through the flow.
+    """One step of the flow that was run.
 
     Attributes:
-        round: How often the step was tried before, from 0.
-        because: Why it ended so.
+        round: How often the step was tried before, starting at 0.
+        because: Why it passed or failed.
     """
 
     verb: str
@@ -46,14 +46,14 @@ class Taken(Finding):
 
 
 class Triage(Finding):
-    """The way a triage took.
+    """The result of a triage.
 
     Attributes:
         profile_file: File of a profile that is not shipped; empty for a shipped one.
         outcome: `resolved`, every command passed; `stopped`, one failed and nobody asked for another try.
-        path: Every step that was taken, in order.
+        path: Every step that was run, in order.
         stopped_at: The command that failed last; empty when none did.
-        classification: What the failure is; None when every command passed and nothing else is wrong.
+        classification: What the failure is.
     """
 
     profile: str
@@ -65,7 +65,7 @@ class Triage(Finding):
     classification: Classification
 
     def card(self) -> Card:
-        """Lay it out for a person."""
+        """Render the result as a card."""
         from smithers_nb.workflows.incident.views import triage_card
 
         return triage_card(self)
@@ -76,11 +76,11 @@ class Triage(Finding):
 
 
 TRIAGE_MIMETYPE = "application/vnd.smithers-nb.triage+json"
-"""A cell that displays a triage carries the row itself under this type."""
+"""MIME type under which a cell output carries the result as JSON."""
 
 
 def snapshot(case: CaseFile) -> Card:
-    """Copy the run before anything is run on it, because even a look at its state may change it."""
+    """Copy the run before any command touches it, because even reading its state may change it."""
     from smithers_nb.present.html.parts import note
 
     archive = _stage("snapshot", case.snapshot, Archive)
@@ -89,17 +89,14 @@ def snapshot(case: CaseFile) -> Card:
 
 
 def triage(case: CaseFile) -> Triage:
-    """Walk through the flow.
-
-    Returns:
-        The way taken.
+    """Run the commands of the flow, up to the first that fails.
 
     Raises:
         Parked: A step failed, and a person is asked whether it is fixed.
     """
     path: list[Taken] = []
     for step in case.profile.flow.steps:
-        path += _taken(case, step)
+        path += _run_until_fixed(case, step)
         if not path[-1].passed:
             break
     passed = bool(path) and path[-1].passed
@@ -115,7 +112,7 @@ def triage(case: CaseFile) -> Triage:
 
 
 def mend(case: CaseFile, *, apply: bool = False, values: Mapping[str, str] | None = None, baseline: str | None = None) -> Card:
-    """Plan what would mend the run; with `apply`, take it once somebody has approved the plan.
+    """Plan the recovery; with `apply`, carry it out once a person has approved the plan.
 
     Args:
         case: The run.
@@ -124,11 +121,11 @@ def mend(case: CaseFile, *, apply: bool = False, values: Mapping[str, str] | Non
         baseline: An earlier copy of the run, to tell real staleness from false.
 
     Returns:
-        The plan, or what taking it came to.
+        The plan, or the result of the recovery.
 
     Raises:
-        Parked: Somebody is asked.
-        ControlRefused: `REQUEST_CHANGED`, the failure is not the one any more that was approved; nothing was done.
+        Parked: Waiting for approval.
+        ControlRefused: `REQUEST_CHANGED`, the failure is no longer the one that was approved; nothing was done.
     """
     from smithers_nb.workflows.incident.views import plan_card, recovered_card
     from smithers_nb.workflows.notebook.api import gate, stage
@@ -138,7 +135,7 @@ def mend(case: CaseFile, *, apply: bool = False, values: Mapping[str, str] | Non
 
     if not apply:
         return plan_card(planned(case.classify()))
-    # kept as it was when it was asked: an approval counts for what was shown, and a killed recovery goes on with the failure it began with
+    # stored as it was shown: an approval counts for what was shown, and a killed recovery continues with the failure it began with
     found = stage("failure", case.classify, schema=Classification)
     plan = stage("recovery-plan", planned, found, schema=Plan)
     if found.resolved or not plan.steps:
@@ -146,7 +143,7 @@ def mend(case: CaseFile, *, apply: bool = False, values: Mapping[str, str] | Non
     asked = gate("recover", f"Take the recovery of {plan.signature}?", found.summary, _shown_steps(plan))
     if not asked.approved:
         return plan_card(plan)
-    stage("still-so", _refuse_another, case, found)
+    stage("still-so", _refuse_if_changed, case, found)
     return recovered_card(stage("recovery", recover, case, found, values, agreed_by=asked.decided_by or "", schema=Recovered))
 
 
@@ -154,15 +151,15 @@ def _shown_steps(plan: Plan) -> dict[str, str]:
     return {step.title: step.shows or step.do for step in plan.steps if step.needed}
 
 
-def _refuse_another(case: CaseFile, approved: Classification) -> None:
+def _refuse_if_changed(case: CaseFile, approved: Classification) -> None:
     now = case.classify()
     if (now.signature, now.subcause) != (approved.signature, approved.subcause):
-        hint = "look at what it is now, and begin a new triage"
-        raise ControlRefused(f"the failure is another one than was approved: {now.summary}", code="REQUEST_CHANGED", hint=hint)
+        hint = "look at the failure as it is now, then start a new triage"
+        raise ControlRefused(f"the failure is no longer the one that was approved: {now.summary}", code="REQUEST_CHANGED", hint=hint)
 
 
-def _taken(case: CaseFile, step: FlowStep) -> list[Taken]:
-    """Take one step, again and again as long as it fails and a person says that it is fixed."""
+def _run_until_fixed(case: CaseFile, step: FlowStep) -> list[Taken]:
+    """Run one step, and again each time a person says that its failure is fixed."""
     taken: list[Taken] = []
     while True:
         taken.append(_stage(step.verb, lambda: _run(case, step, len(taken)), Taken, iteration=len(taken)))
@@ -180,7 +177,7 @@ def _is_fixed(case: CaseFile, step: FlowStep, tries: int) -> bool:
         return False
     from smithers_nb.workflows.notebook.api import gate
 
-    # kept as it was when it was asked: a fix changes what the run looks like, and an approval counts for what was shown
+    # stored as it was shown: a fix changes the run, and an approval counts for what was shown
     found = _stage(f"failure-of-{step.verb}", lambda: _shown(case.classify()), iteration=tries)
     return gate(
         f"fix-{step.verb}",
@@ -197,7 +194,7 @@ def _is_fixed(case: CaseFile, step: FlowStep, tries: int) -> bool:
 
 
 def _shown(found: Classification) -> dict[str, Any]:
-    """What a person is shown of a failed step."""
+    """Return what a person is shown about a failed step."""
     primary = [line for line in found.errors if not line.secondary]
     return {
         "summary": found.summary,
@@ -208,7 +205,7 @@ def _shown(found: Classification) -> dict[str, Any]:
 
 
 def _stage(node_id: str, step: Callable[[], T], schema: type[T] | None = None, *, iteration: int = 0) -> T:
-    """Take a step: once per run in a durable run, else simply."""
+    """Run a step: as a stage in a durable run, directly elsewhere."""
     if current() is None:
         return step()
     from smithers_nb.engine.stages import stage

@@ -1,4 +1,4 @@
-"""How an incident looks: the flow chart with the way taken, and cards for what was found."""
+"""Cards for an incident: the flow chart with the path taken, and what was found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LETTERS: Final = 34
 
 
 def classification_card(found: Classification) -> Card:
-    """Describe what the failure is, on what evidence, and what to do."""
+    """Show what the failure is, the evidence, and what to do."""
     state = "finished" if found.resolved else found.state
     facts = {
         "signature": found.signature or "",
@@ -42,23 +42,23 @@ def classification_card(found: Classification) -> Card:
 
 
 def triage_card(found: Triage) -> Card:
-    """Draw the flow with the way taken, and say what the failure is."""
+    """Show the classification and the flow chart with the path taken."""
     chart = flow_chart(load_profile(found.profile_file or found.profile), found.path)
     said = classification_card(found.classification)
     return Card(join([said.html, chart.html]), f"{said.text}\n{chart.text}")
 
 
 def plan_card(plan: Plan) -> Card:
-    """List the steps that would mend a run; those that are not needed say why."""
+    """List the steps of a planned recovery; those that are not needed say why."""
     rows = [f"{step.title}{f': {step.shows}' if step.shows else ''}" for step in plan.steps if step.needed]
     rows += [f"not needed: {step.title} ({step.because})" for step in plan.steps if not step.needed]
     if plan.signature is None:
-        return _listed("Nothing to mend", "No failure of the runbook was found.", "finished", [])
-    return _listed(f"What would mend {plan.signature}", plan.summary, "pending", [*rows, *_stale(plan.staleness)])
+        return _listed("Nothing to fix", "No failure of the runbook was found.", "finished", [])
+    return _listed(f"Recovery of {plan.signature}", plan.summary, "pending", [*rows, *_stale(plan.staleness)])
 
 
 def recovered_card(done: Recovered) -> Card:
-    """Say what taking a recovery came to, step by step."""
+    """Show the result of a recovery, step by step."""
     state = {"recovered": "finished", "waiting": "waiting-approval"}.get(done.outcome, "failed")
     rows = [f"{step.id}: {step.outcome}, {step.because}" for step in done.steps]
     return _listed("Recovery", done.summary, state, [*rows, *_stale(done.staleness)])
@@ -75,7 +75,7 @@ def _listed(title: str, summary: str, state: str, rows: list[str]) -> Card:
 
 
 def flow_chart(profile: Profile, path: tuple[Taken, ...] = ()) -> Card:
-    """Draw the profile's triage; what was taken stands out, and says how often and how it ended."""
+    """Draw the triage flow of a profile; steps that were run stand out, with how often and how they ended."""
     flow = profile.flow
     taken = {step.verb: [item for item in path if item.verb == step.verb] for step in flow.steps}
     passed = bool(path) and path[-1].passed and path[-1].verb == flow.steps[-1].verb
@@ -115,7 +115,7 @@ def _box(label: str, tone: str, row: int) -> Html:
 
 
 def _way_back(step: FlowStep, taken: list[Taken], row: int) -> Html:
-    """Draw the loop behind a step that can fail: the question, what to look at, the fix, and back to the step."""
+    """Draw the loop after a step that can fail: the question, what to look at, the fix, and back to the step."""
     left, width = _SIDE
     y = 6 + row * _ROW
     tone = "bad" if any(not item.passed for item in taken) else "quiet"

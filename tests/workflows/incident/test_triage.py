@@ -82,7 +82,7 @@ def test_a_recovery_is_taken_behind_a_gate(orchestrator: Orchestrator, tmp_path:
     failed_on("OPENAI_BASE_URL is invalid for AGENT_PROVIDER=remote_llm")
     control.decide(location, run_id, approved=True, by="ann", node_id="recover")
     refused = run_here(location, run_id)
-    assert (refused.status, "another one than was approved" in str(refused)) == ("failed", True)
+    assert (refused.status, "no longer the one that was approved" in str(refused)) == ("failed", True)
     assert len(case.log.steps()) == 5
     failed_on(no_key)
     control.resume(location, run_id)
@@ -98,10 +98,10 @@ def test_a_recovery_is_taken_behind_a_gate(orchestrator: Orchestrator, tmp_path:
 
 
 def test_a_plan_is_all_that_is_shown_unless_asked_for(orchestrator: Orchestrator, tmp_path: Path) -> None:
-    """Without `apply` the steps are listed with their commands and nothing is done; a run without a failure has nothing to mend."""
+    """Without `apply` the steps are listed with their commands and nothing is done; a run without a failure has nothing to fix."""
     case = open_case(orchestrator.run, program=orchestrator.program)
     orchestrator.do("run")
-    assert "Nothing to mend" in mend(open_case(orchestrator.run, program=orchestrator.program)).text
+    assert "Nothing to fix" in mend(open_case(orchestrator.run, program=orchestrator.program)).text
     orchestrator.write("run.json", {"run_id": "x"})
     card = mend(case)
     assert "init case-fresh" in card.text
@@ -271,7 +271,7 @@ def test_without_the_orchestrator_nothing_is_run(
     """On a machine that has only the run's directory, triage says what is not here instead of taking that for the run's failure."""
     assert main(["incident", "triage", str(orchestrator.run), "--program", program]) == 4
     said = capsys.readouterr().err
-    assert "is not here" in said
+    assert "was not found" in said
     assert "--program" in said
     assert not (tmp_path / "artifacts").exists()
 

@@ -1,1 +1,1 @@
-"""Whether the steps of a runbook can work where they are meant to: replayed from captures, tried in copies, and in runs made for it."""
+"""Checks that the steps of a runbook work: replayed from captures, tried on copies, and tried on runs made for the purpose."""

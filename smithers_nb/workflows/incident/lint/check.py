@@ -1,8 +1,8 @@
-"""Whether the steps of a runbook can work in the state they are meant for: proved by running them, or by what was recorded.
+"""Checks whether each step of a runbook works in the state it is meant for, by running it or from what was recorded.
 
-A step is tried in a copy of a captured run when the orchestrator is there; otherwise, or besides, captured commands are replayed: what was
-run in that state before, and how it ended. Where a profile says how to make a run for each state, its recoveries are taken on such runs
-(`trials`). Nothing is found without a run or a capture; the rest is "not tried here".
+A step is tried on a copy of a captured run when the orchestrator is installed. Captured commands count as well: what was run in that state
+before, and how it ended. Where a profile says how to make a run for each state, its recoveries are tried on such runs (`trials`). A step
+without a run or a capture is "not tried here".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RUN: Final = "run"
 
 @dataclass(frozen=True)
 class Capture:
-    """A run that was captured: `run/` and `commands.jsonl` in one folder."""
+    """A captured run: a folder with `run/` and `commands.jsonl`."""
 
     name: str
     run: RunDirectory
@@ -52,10 +52,10 @@ def lint(profile: Profile, captures: Path | None = None, *, program: str | None 
     Args:
         profile: The orchestrator.
         captures: Folder of captured runs, each a folder with `run/` and `commands.jsonl`.
-        program: How the orchestrator is called here; with it steps are tried in copies of captured runs.
+        program: Command line that calls the orchestrator; needed to try steps on copies of captured runs.
 
     Raises:
-        ParameterError: There are no captures in the folder.
+        ParameterError: The folder contains no captures.
     """
     known = tuple(_captures(captures)) if captures is not None else ()
     if captures is not None and not known:
@@ -70,15 +70,15 @@ def lint(profile: Profile, captures: Path | None = None, *, program: str | None 
 
 
 def _check(step: Documented, profile: Profile, captures: Sequence[Capture], program: tuple[str, ...]) -> Checked:
-    """Take the first thing that shows that a step fails, else the last that shows that it works."""
-    shown = [row for capture in captures for row in _shown(step, profile, capture)]
+    """Return the first result that shows a step failing, else the last that shows it working."""
+    shown = [row for capture in captures for row in _from_capture(step, profile, capture)]
     if program:
-        shown += [row for capture in captures for row in _tried(step, profile, capture, program)]
+        shown += [row for capture in captures for row in _from_sandbox(step, profile, capture, program)]
     decided = next((row for row in shown if row.outcome == "fails"), shown[-1] if shown else None)
     return decided or _row(step, "not tried here")
 
 
-def _shown(step: Documented, profile: Profile, capture: Capture) -> Iterator[Checked]:
+def _from_capture(step: Documented, profile: Profile, capture: Capture) -> Iterator[Checked]:
     """Look for the step among the commands of a capture."""
     if step.do == "open":
         found = classify(profile, capture.run, capture.commands)
@@ -89,7 +89,7 @@ def _shown(step: Documented, profile: Profile, capture: Capture) -> Iterator[Che
             yield _row(step, "works" if there else "fails", capture.name, said, capture.commands[-1].at)
         return
     for i, command in enumerate(capture.commands):
-        if not _is(step, profile, command):
+        if not _is_step(step, profile, command):
             continue
         if step.do == "look":
             yield from _wrote(step, profile, capture, command)
@@ -137,7 +137,7 @@ def _wrote(step: Documented, profile: Profile, capture: Capture, command: Comman
         yield _row(step, "fails", capture.name, f"it recorded {last.previous} → {last.stage}: {last.message}", command.at)
 
 
-def _tried(step: Documented, profile: Profile, capture: Capture, program: tuple[str, ...]) -> Iterator[Checked]:
+def _from_sandbox(step: Documented, profile: Profile, capture: Capture, program: tuple[str, ...]) -> Iterator[Checked]:
     """Take the step in a copy of a captured run that is in the state now."""
     if step.do == "open":
         return
@@ -165,13 +165,13 @@ def _tried(step: Documented, profile: Profile, capture: Capture, program: tuple[
             yield from _ended(step, profile, command, where, profile.verb_of(found.failing))
 
 
-def _is(step: Documented, profile: Profile, command: CommandRecord) -> bool:
+def _is_step(step: Documented, profile: Profile, command: CommandRecord) -> bool:
     words = [word for word in profile.verbs[step.verb].args if "{" not in word] if step.verb else []
     return bool(words) and profile.verb_of(command.argv) in {step.verb, words[0]} and set(words) <= set(command.argv)
 
 
 def _run_id(profile: Profile, capture: Capture) -> str:
-    """Return the id that the captured commands used."""
+    """Return the run id that the captured commands used."""
     import re
 
     ids = [word for command in capture.commands for word in command.argv if re.fullmatch(profile.program.run_id, word)]
@@ -190,9 +190,9 @@ def _captures(folder: Path) -> Iterator[Capture]:
 
 
 def _installed(profile: Profile) -> tuple[str, ...]:
-    """Return how the orchestrator is called, when all of it is here: the program, and the script that it is given."""
+    """Return the command that calls the orchestrator, if its program and script are both installed; else empty."""
     program, *rest = profile.program.argv
-    beside = Path(sys.executable).with_name(program)  # a script of the environment that runs this need not be on PATH
+    beside = Path(sys.executable).with_name(program)  # scripts in the environment of this interpreter need not be on PATH
     found = program if shutil.which(program) else str(beside) if beside.is_file() else ""
     return (found, *rest) if found and all(Path(word).exists() for word in rest if "/" in word) else ()
 

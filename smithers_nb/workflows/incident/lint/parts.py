@@ -1,4 +1,4 @@
-"""The tables of a profile that only `incident lint` reads: steps as a runbook documents them, and how to make runs to try them on."""
+"""The tables of a profile that only `incident lint` reads: the documented steps, and how to make runs to try them on."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from smithers_nb.workflows.incident.profile_parts import Part
 
 
 class Documented(Part):
-    """One step as the orchestrator's runbook documents it, for `incident lint`.
+    """One step as documented in the orchestrator's runbook.
 
     Attributes:
-        says: The step, in the runbook's sense.
+        says: The step, paraphrased from the runbook.
         do: `run` a command, `open` a file, or `look` with a command that is not meant to change anything.
         state: Signature of the failure in which the step is meant to work; empty for any run.
         verb: The command.
         file: The file, by its name in `[files]`.
-        instead: What works instead, where it is known.
+        instead: What works instead, if known.
     """
 
     id: str
@@ -29,12 +29,12 @@ class Documented(Part):
 
 
 class Sandbox(Part):
-    """What `incident lint` needs to make runs of its own.
+    """What `incident lint` needs to make its own runs.
 
     Attributes:
         needs: Programs that must be on PATH.
-        library: Folder of packages above one of these programs that the empty folder gets a link to, such as `node_modules`.
-        env: All variables of `program.env` that commands see there.
+        library: Name of the package folder above one of these programs, such as `node_modules`, to link into the empty folder.
+        env: The only variables of `program.env` that commands see there.
     """
 
     needs: tuple[str, ...] = ()
@@ -43,16 +43,16 @@ class Sandbox(Part):
 
 
 class Trial(Part):
-    """How `incident lint` brings a run into a state, to take the recovery of that state on it.
+    """How `incident lint` brings a run into a state, to try the recovery of that state on it.
 
     Attributes:
         state: Signature of the state.
-        make: Commands that make the run, in an empty folder with `files`; how they end does not matter.
-        kill_when: The first of them is killed with everything it started as soon as this file is there.
-        within_s: Seconds in which the state must show.
-        values: Values for the places of commands and for steps of the recovery, as with `--with`.
-        mended: Files that are written before the recovery, as somebody who mends the run would.
-        by_hand: Commands that are run before the recovery, as somebody who decides would.
+        make: Commands that make the run, in an empty folder with `files`; their exit codes are ignored.
+        kill_when: The first of them is killed, with everything it started, as soon as this file exists.
+        within_s: Seconds within which the state must appear.
+        values: Values for placeholders in commands and for steps of the recovery, as with `--with`.
+        mended: Files to write before the recovery, as a person who fixes the run would.
+        by_hand: Commands to run before the recovery, as a person who decides would.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What trying a runbook came to, as rows."""
+"""The result rows of `incident lint`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Checked(Finding):
 
     Attributes:
         outcome: `works`, `fails`, or `not tried here`.
-        where: The capture that shows it, `sandbox of` one, or `made here` for a run that was made to try it.
-        output: What the command printed last, or what was found; without secrets.
-        at: When it was last shown, as recorded; empty when it was not.
+        where: The capture that shows it, `sandbox of` one, or `made here` for a run made for the trial.
+        output: The last line the command printed, or what was found; redacted.
+        at: When it was last shown; empty when it was not.
     """
 
     id: str
@@ -28,10 +28,10 @@ class Checked(Finding):
 
 
 class Linted(Finding):
-    """What trying a runbook came to.
+    """The result of checking a runbook.
 
     Attributes:
-        drift: At least one step cannot work where it is meant to.
+        drift: At least one step does not work in the state it is meant for.
         proved_on: When a step was last shown to work or to fail; empty when none was.
     """
 

@@ -1,7 +1,7 @@
-"""Runs made to be mended: each is brought into a state of the runbook in an empty folder, and the recovery is taken there for real.
+"""Trials: each makes a run in an empty folder, brings it into a state of the runbook, and carries out the recovery for real.
 
-This is for orchestrators whose runs are rows and not directories. A trial sees none of this machine's own runs: its folder is private and
-empty, and of the variables that the profile allows only those are set that its sandbox names.
+They are for orchestrators whose runs are rows rather than directories. A trial sees no other run of this machine: its folder is private
+and empty, and of the variables that the profile allows only those named by its sandbox are set.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.incident.profile import Profile
     from smithers_nb.workflows.incident.results import Classification
 
-_AT_ONCE: Final = 4
+_MAX_PARALLEL: Final = 4
 _POLL_S: Final = 0.5
 _HERE: Final = "made here"
-_UNTIL: Final = """import pathlib, subprocess, sys, time
+_WATCH_SCRIPT: Final = """import pathlib, subprocess, sys, time
 begun = subprocess.Popen(sys.argv[2:])
 while begun.poll() is None and not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.05)
 """
-"""Starts a command and ends as soon as a file is there; whoever ends then has everything that it started killed."""
+"""Starts a command and exits as soon as a file exists; the runner then kills everything that it started."""
 
 
 def take_trials(profile: Profile, program: Sequence[str]) -> tuple[Checked, ...]:
-    """Make a run for each trial of a profile, and mend it.
+    """Make a run for each trial of a profile, and recover it.
 
     Args:
         profile: The orchestrator.
-        program: How it is called here; empty when it is not here.
+        program: Command that calls it; empty when it is not installed.
 
     Returns:
-        One row for what is recognised, each command of the triage, each step of the recovery, and whether the run is mended then.
+        For each trial a row for the classification, each command of the triage, each step of the recovery, and the end result.
     """
     lacking = [name for name in profile.sandbox.needs if shutil.which(name) is None]
     if not program or lacking:
         why = f"{lacking[0] if lacking else profile.program.argv[0]} is not on PATH"
         return tuple(row for trial in profile.trials for row in _untried(profile, trial, why))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
         return tuple(row for rows in pool.map(partial(_tried, profile, tuple(program)), profile.trials) for row in rows)
 
 
 def _tried(profile: Profile, program: tuple[str, ...], trial: Trial) -> list[Checked]:
     with PrivateFolder() as folder:
-        rows = list(_taken(_case(profile, program, trial, folder), trial))
+        rows = list(_run_trial(_case(profile, program, trial, folder), trial))
     known = {row.id for row in rows}
     return rows + [row for row in _untried(profile, trial, "an earlier step did not work") if row.id not in known]
 
@@ -78,14 +78,14 @@ def _case(profile: Profile, program: tuple[str, ...], trial: Trial, folder: Path
 
 
 def _library(profile: Profile) -> Path | None:
-    """Find the folder that holds the packages of a program which the sandbox needs."""
+    """Find the package folder above a program that the sandbox needs."""
     found = [Path(path).resolve() for name in profile.sandbox.needs if (path := shutil.which(name))]
     return next((above for path in found for above in path.parents if above.name == profile.sandbox.library), None)
 
 
-def _taken(case: CaseFile, trial: Trial) -> Iterator[Checked]:
-    """Take a run through its trial."""
-    runner = replace(case.runner(trial.values), log=StepLog(case.folder / "made.jsonl"))  # making it is no step of its incident
+def _run_trial(case: CaseFile, trial: Trial) -> Iterator[Checked]:
+    """Run one trial and yield its rows."""
+    runner = replace(case.runner(trial.values), log=StepLog(case.folder / "made.jsonl"))  # making the run is not a step of its incident
     for verb in trial.make:
         _make(runner, verb, trial)
     found, problem = _state(case, trial)
@@ -113,16 +113,16 @@ def _taken(case: CaseFile, trial: Trial) -> Iterator[Checked]:
 
 
 def _make(runner: Runner, verb: str, trial: Trial) -> None:
-    """Run a command that makes the run; where the trial says so, kill it with all that it started."""
+    """Run a command that makes the run; kill it, with everything it started, if the trial says so."""
     if not trial.kill_when or verb != trial.make[0]:
         runner.verb(verb)
         return
-    watched = (sys.executable, "-c", _UNTIL, str(runner.folder / trial.kill_when), *runner.command(verb))
+    watched = (sys.executable, "-c", _WATCH_SCRIPT, str(runner.folder / trial.kill_when), *runner.command(verb))
     runner.argv(watched, step=verb, timeout_s=trial.within_s)
 
 
 def _state(case: CaseFile, trial: Trial) -> tuple[Classification | None, str]:
-    """Classify the run until it is in the state of its trial, or that takes too long."""
+    """Classify the run until it reaches the state of its trial, or time runs out."""
     until = time.monotonic() + trial.within_s
     while True:
         found, problem = None, ""
@@ -141,7 +141,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 
 
 def _untried(profile: Profile, trial: Trial, why: str) -> Iterator[Checked]:
-    """Name everything that a trial would try."""
+    """Yield a `not tried here` row for everything that a trial would check."""
     yield _row(trial, "recognised", f"is recognised: {profile.signatures[trial.state].title}", "not tried here", why)
     for flow in profile.flow.steps:
         yield _row(trial, flow.verb, flow.verb, "not tried here", why)

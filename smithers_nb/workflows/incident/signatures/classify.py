@@ -1,8 +1,8 @@
-"""Which failure of the runbook this is, from what was run and what the run left behind.
+"""Classifies a run: which failure of the runbook it has, from the commands run on it and the files it left.
 
-Of several failures the last open one decides; then a run that fell back to an earlier stage; then the last failure, which is over. A run
-that has recovered from its fall hides no failure from before the edit behind it. The others stay listed, because two faults at once surface
-one after the other: after each fix, classify again.
+Of several failures the last open one decides; then a fallback to an earlier stage; then the last failure, which is over. A fallback that
+the run has recovered from does not hide a failure from before the edit that caused it. The other failures stay listed, because two
+simultaneous faults surface one after the other: classify again after each fix.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Failure(NamedTuple):
 
 
 class _Decided(NamedTuple):
-    """What decides, and the command it comes from; None when it comes from the files."""
+    """The deciding match and its command; None when it comes from the files."""
 
     match: Match
     command: CommandRecord | None = None
@@ -51,10 +51,10 @@ def classify(
         profile: Its orchestrator.
         run: Its directory; None when only output is known.
         commands: What was run on it, oldest first; a command without an exit code counts as failed.
-        details: The last error's own details, as JSON: `{code, message, details, exit_code}`, or any object with texts in it.
+        details: Details of the last error, as JSON: `{code, message, details, exit_code}`, or any object that contains texts.
 
     Returns:
-        The classification, without secrets; its signature is None for a failure that is none of the runbook's, and for a run without one.
+        The redacted classification; its signature is None when the failure matches none of the runbook, and when nothing failed.
     """
     state = RunState(run, profile, commands)
     failures = [_Failure(command, match_command(command, state)) for command in commands if command.failed]
@@ -63,7 +63,7 @@ def classify(
     cause = _cause(decided, profile, tuple(_texts(details)))
     faults = [(failure.command, _fault(failure, profile), failure.match.lines) for failure in failures]
     escalated = escalations(state, faults)
-    title, why, advice = _words(match, profile, failed=bool(failures))
+    title, why, advice = _texts_of(match, profile, failed=bool(failures))
     advice = (cause.advice if cause else "") or advice
     resolved = _is_over(decided, state)
     quoted = (Evidence(ref="details" if details else "duration", quote=cause.because),) if cause and cause.because else ()
@@ -110,22 +110,22 @@ def _decide(state: RunState, failures: Sequence[_Failure]) -> _Decided:
 
 
 def _nothing(state: RunState) -> Match:
-    """Find nothing; unsure when the files are all that is known, because a command may fail without a trace in them."""
+    """Return that nothing failed; with low confidence when only files are known, because a command may fail without leaving a trace."""
     told = state.commands or state.profile.capture
     return Match(NOTHING, confidence="high" if told else "low")
 
 
 def _last_known(failures: Sequence[_Failure], state: RunState) -> _Failure | None:
-    """Return the last failure with a signature that is not over; where all are over, the last of them."""
+    """Return the last failure with a signature that is still open, or the last of all when none is."""
     known = [failure for failure in failures if failure.match.signature]
     still = [failure for failure in known if not _is_over(_Decided(failure.match, failure.command), state)]
     return next(reversed(still or known), None)
 
 
 def _is_older_than_the_edit(failure: _Failure, state: RunState) -> bool:
-    """Whether a failure that is not over ended before the files were edited that stages are made from: what it failed on was there before.
+    """Return whether an open failure ended before the inputs of the stages were edited, so that the edit cannot have caused it.
 
-    A command that failed after the edit was one try to make the run current; when another way did, it is not what was wrong.
+    A command that failed after the edit was one attempt to update the run; when another attempt succeeded, it is not the problem.
     """
     command = failure.command
     began, edited = epoch_ms(command.at), state.edited_ns
@@ -135,7 +135,7 @@ def _is_older_than_the_edit(failure: _Failure, state: RunState) -> bool:
 
 
 def _is_open(failures: Sequence[_Failure], state: RunState) -> bool:
-    """Whether the last command failed: what it failed on comes before anything that the files say."""
+    """Return whether the last command failed, which outranks anything that the files say."""
     return bool(failures) and failures[-1].command is state.commands[-1]
 
 
@@ -164,15 +164,15 @@ def _fault(failure: _Failure, profile: Profile) -> Fault:
 
 
 def _is_over(decided: _Decided, state: RunState) -> bool:
-    """Whether the same command passed later, or the run has reached its stage again."""
+    """Return whether the same command passed later, or the run has reached its stage again."""
     if decided.command is None:
         return decided.match.rule.startswith("stage.") and state.fallback is not None and state.fallback.recovered
     verb = state.profile.verb_of(decided.command.argv)
     return any(not later.failed and state.profile.verb_of(later.argv) == verb for later in state.commands if later.n > decided.command.n)
 
 
-def _words(match: Match, profile: Profile, *, failed: bool) -> tuple[str, str, str]:
-    """Return title, cause and advice: the rule's own where it has them, else those of its signature."""
+def _texts_of(match: Match, profile: Profile, *, failed: bool) -> tuple[str, str, str]:
+    """Return title, cause and advice: those of the rule if it has them, else those of its signature."""
     signature = profile.signatures.get(match.signature or "")
     rule = match.matched
     title = (rule.title if rule else "") or (signature.title if signature else "")
@@ -205,7 +205,7 @@ def _summary(title: str, why: str, advice: str, cause: Cause | None, *, resolved
 
 
 def _misleading(state: RunState) -> Iterable[str]:
-    """Describe what in the run may mislead: a report that is older than what it judges, files that cannot be read."""
+    """List what in the run may mislead: a report older than its inputs, files that cannot be read."""
     report = state.profile.report
     if report.file and state.mtime_ns(report.file) is not None and state.is_older(report.file, report.inputs):
         yield f"{state.profile.path(report.file)} is older than its inputs: it says nothing about them"
@@ -214,6 +214,6 @@ def _misleading(state: RunState) -> Iterable[str]:
 
 
 def _texts(details: Any) -> Iterable[str]:
-    """Return the texts of an error's details: what is under `details`, when it has such a key."""
+    """Return the texts in an error's details: those under the key `details` if there is one, else all."""
     inner = details.get("details", details) if isinstance(details, Mapping) else details
     return (text for text in leaves(inner) if text.strip())

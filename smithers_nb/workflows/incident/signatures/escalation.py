@@ -1,4 +1,4 @@
-"""When somebody beyond the person on call must be told: the runbook's conditions, as functions over what failed."""
+"""The escalation conditions of the runbook, as functions over what failed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.incident.signatures.run_state import RunState
 
 Failures = Sequence[tuple["CommandRecord", Fault, tuple["ReportLine", ...]]]
-"""Each command that failed, with what it was found to be and the validator's error lines in its output."""
+"""Each command that failed, with its classification and the validator's error lines in its output."""
 
 
 def escalations(state: RunState, failures: Failures) -> tuple[Escalated, ...]:
-    """Return the conditions of the profile that hold, in its order."""
+    """Return the conditions of the profile that are met, in its order."""
     checked = ((rule, _CONDITIONS[rule.kind](rule, state, failures)) for rule in state.profile.escalation)
     return tuple(Escalated(id=rule.id, title=rule.title, because=because) for rule, because in checked if because)
 
 
 def _repeated(rule: Escalation, state: RunState, failures: Failures) -> str:
-    """Count failures of one group and the different settings they had; the state of the run does not matter."""
+    """Count the failures of one group, and the distinct settings they had."""
     del state
     counted = [command for command, fault, _ in failures if fault.group == rule.group]
     settings = {tuple(command.env.get(name, "") for name in rule.settings) for command in counted}
@@ -35,7 +35,7 @@ def _repeated(rule: Escalation, state: RunState, failures: Failures) -> str:
 
 
 def _same_errors(rule: Escalation, state: RunState, failures: Failures) -> str:
-    """Find the same set of validator errors again after validation had passed once."""
+    """Check for the same set of validator errors, repeated after validation had passed once."""
     passed_before = next((step.at for step in state.history if re.search(rule.baseline, step.message)), None)
     sets = [(command, frozenset(line.text for line in lines)) for command, _, lines in failures if lines]
     if not sets:
@@ -50,7 +50,7 @@ def _same_errors(rule: Escalation, state: RunState, failures: Failures) -> str:
 
 
 def _unparsable(rule: Escalation, state: RunState, failures: Failures) -> str:
-    """Find a core file that is not what it must be, or a validator that says so."""
+    """Check for a core file that cannot be parsed, or a validator that says so."""
     del rule
     core = [name for name, file in state.profile.files.items() if file.core]
     broken = [problem.detail for name in core if (problem := state.problems.get(name)) and problem.problem in _UNPARSABLE]

@@ -1,6 +1,6 @@
-"""What a command's output says about its failure: the typed error, the traceback, the validator's error lines.
+"""Reads a failure from a command's output: the typed error, the traceback, the validator's error lines.
 
-Takes output as a terminal, a CI log or a recorder has it; what those put in front of a line (colours, times, `##[error]`) is dropped first.
+Accepts output from a terminal, a CI log or a recorder; prefixes that those add to a line (colours, times, `##[error]`) are stripped first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PREFIX: Final = re.compile(
 _FRAME: Final = re.compile(r'^\s*File "(?P<file>[^"\n]+)", line \d+(?:, in (?P<function>\S+))?')
 _EXCEPTION: Final = re.compile(r"^(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (?P<message>.*))?$")
 _TRACEBACK: Final = "Traceback (most recent call last)"
-_LONGEST_LINE: Final = 20_000
+_MAX_LINE: Final = 20_000
 
 
 class TypedError(NamedTuple):
@@ -53,11 +53,11 @@ class ReportLine(Finding):
     """One error line of the validator.
 
     Attributes:
-        line: Line in the text it was found in, from 1.
-        text: What it says.
+        line: Line number in its text, starting at 1.
+        text: The error.
         error_class: Its class; empty when the profile has none for it.
-        secondary: It follows from another error about the same thing.
-        fix: What usually mends errors of this class.
+        secondary: It follows from another error about the same subject.
+        fix: What usually fixes errors of this class.
     """
 
     line: int
@@ -68,8 +68,8 @@ class ReportLine(Finding):
 
 
 def clean_lines(text: str) -> list[str]:
-    """Split an output into lines without colours and without what a CI puts in front of them."""
-    return [_PREFIX.sub("", line[:_LONGEST_LINE]) for line in without_ansi(text).splitlines()]
+    """Split an output into lines, without colours and CI prefixes."""
+    return [_PREFIX.sub("", line[:_MAX_LINE]) for line in without_ansi(text).splitlines()]
 
 
 def typed_error(lines: list[str], errors: Errors) -> TypedError | None:
@@ -82,7 +82,7 @@ def typed_error(lines: list[str], errors: Errors) -> TypedError | None:
 
 
 def last_traceback(lines: list[str]) -> Traceback | None:
-    """Read the last traceback of Python in an output; of chained ones the last, which is the one that ended the program."""
+    """Return the last Python traceback in an output; in a chain that is the one that ended the program."""
     starts = [i for i, line in enumerate(lines) if _TRACEBACK in line]
     if not starts:
         return None
@@ -96,9 +96,9 @@ def last_traceback(lines: list[str]) -> Traceback | None:
 
 
 def report_lines(lines: list[str], report: Report) -> tuple[ReportLine, ...]:
-    """Read the validator's error lines and give each its class.
+    """Return the validator's error lines, each with its class.
 
-    An error of a class that is `secondary_to` another is secondary when that other class has an error about the same thing.
+    An error of a class that is `secondary_to` another is secondary when that other class has an error about the same subject.
     """
     pattern = re.compile(report.error)
     found = [(number, match[1].strip()) for number, line in enumerate(lines, 1) if (match := pattern.match(line))]

@@ -1,7 +1,7 @@
-"""One failure against the rules of a profile, layer by layer: typed error, traceback, plain line, validator report, files.
+"""Matches one failure against the rules of a profile, layer by layer: typed error, traceback, plain line, validator report, files.
 
-A layer that finds something ends the search: a typed error that no rule knows is `unclassified`, whatever the files say, because an old
-report beside it proves nothing about this failure.
+The first layer that finds something ends the search. So a typed error that no rule knows is `unclassified` whatever the files say, because
+an old report proves nothing about this failure.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 UNCLASSIFIED: Final = "unclassified"
 NOTHING: Final = "none"
 
-_QUOTE: Final = 400
+_MAX_QUOTE: Final = 400
 _MAX_QUOTES: Final = 12
 _UNREADABLE: Final = frozenset({"invalid-json", "not-an-object"})
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a failure was found to be.
+    """How a failure was classified.
 
     Attributes:
         rule: Id of the rule; `unclassified` when none fits, `none` when nothing failed.
-        signature: None when it is none of the runbook's.
-        matched: The rule itself; None without one and for what the report or the stage decides.
+        signature: Letter of the runbook; None when it matches none.
+        matched: The rule itself; None without one, and when the report or the stage decided.
         lines: The validator's error lines.
     """
 
@@ -56,16 +56,16 @@ class _Stream(NamedTuple):
 
 
 def match_command(command: CommandRecord, state: RunState) -> Match:
-    """Describe what a command failed on, from its output and, where that tells nothing, from the files it left."""
+    """Classify the failure of a command by its output or, where that says nothing, by the files it left."""
     profile = state.profile
     prefix = f"command:{command.n}/" if command.argv else ""
     names = ("stderr", "stdout") if command.argv else ("stderr", "stdin")
     streams = [_Stream(f"{prefix}{name}", clean_lines(text)) for name, text in zip(names, (command.stderr, command.stdout), strict=True)]
     fits = [rule for rule in profile.rules if _is_about(rule, command, profile)]
-    return _thrown(streams, fits, state) or _written(streams, fits, command, state) or _left_behind(streams, fits, state)
+    return _match_error(streams, fits, state) or _match_text(streams, fits, command, state) or _match_files(streams, fits, state)
 
 
-def _thrown(streams: list[_Stream], fits: list[Rule], state: RunState) -> Match | None:
+def _match_error(streams: list[_Stream], fits: list[Rule], state: RunState) -> Match | None:
     for stream in streams:
         if typed := typed_error(stream.lines, state.profile.errors):
             return _typed(typed, stream, _layer(fits, "typed"))
@@ -75,7 +75,7 @@ def _thrown(streams: list[_Stream], fits: list[Rule], state: RunState) -> Match 
     return None
 
 
-def _written(streams: list[_Stream], fits: list[Rule], command: CommandRecord, state: RunState) -> Match | None:
+def _match_text(streams: list[_Stream], fits: list[Rule], command: CommandRecord, state: RunState) -> Match | None:
     for stream in streams:
         if found := _plain(stream, _layer(fits, "message")):
             return found
@@ -86,7 +86,7 @@ def _written(streams: list[_Stream], fits: list[Rule], command: CommandRecord, s
     return next((_report(lines, stream.name, profile) for stream, lines in reports if lines), None)
 
 
-def _left_behind(streams: list[_Stream], fits: list[Rule], state: RunState) -> Match:
+def _match_files(streams: list[_Stream], fits: list[Rule], state: RunState) -> Match:
     if found := match_state(state, _layer(fits, "state")):
         return found
     last = next((stream for stream in streams if any(line.strip() for line in stream.lines)), None)
@@ -105,7 +105,7 @@ def match_state(state: RunState, rules: Sequence[Rule] | None = None) -> Match |
         if evidence is None:
             continue
         lines = _file_report(state) if rule.report else ()
-        return _of_rule(rule, (*evidence, *_quotes(lines, f"file:{_report_path(state.profile)}")), lines)
+        return _match_of(rule, (*evidence, *_quotes(lines, f"file:{_report_path(state.profile)}")), lines)
     return None
 
 
@@ -134,7 +134,7 @@ def _typed(typed: TypedError, stream: _Stream, rules: list[Rule]) -> Match:
     evidence = (_quote(f"{stream.name}:{typed.line}", typed.text),)
     for rule in rules:
         if rule.code in ("", typed.code) and re.search(rule.match, typed.message):
-            return _of_rule(rule, evidence)
+            return _match_of(rule, evidence)
     return Match(UNCLASSIFIED, confidence="high", evidence=evidence)
 
 
@@ -146,12 +146,12 @@ def _traceback(trace: Traceback, stream: _Stream, rules: list[Rule]) -> Match | 
         deciding = [next((frame for frame in reversed(trace.frames) if re.search(pattern, frame)), None) for pattern in rule.frames]
         if None not in deciding and re.search(rule.match, trace.message):
             frames = tuple(_quote(f"{stream.name}:frame", str(frame)) for frame in deciding)
-            return _of_rule(rule, (_quote(f"{stream.name}:{trace.line}", trace.text), *frames))
+            return _match_of(rule, (_quote(f"{stream.name}:{trace.line}", trace.text), *frames))
     return None
 
 
 def _unreadable_file(rules: list[Rule], state: RunState) -> Match | None:
-    """After a traceback that no rule knows only a file that cannot be parsed explains anything."""
+    """Match only files that cannot be parsed: after an unknown traceback nothing else explains the failure."""
     return match_state(state, [rule for rule in _layer(rules, "state") if rule.file and _problem(rule, state) in _UNREADABLE])
 
 
@@ -159,7 +159,7 @@ def _plain(stream: _Stream, rules: list[Rule]) -> Match | None:
     for rule in rules:
         for number, line in enumerate(stream.lines, 1):
             if re.search(rule.match, line):
-                return _of_rule(rule, (_quote(f"{stream.name}:{number}", line),))
+                return _match_of(rule, (_quote(f"{stream.name}:{number}", line),))
     return None
 
 
@@ -168,7 +168,7 @@ def _report(lines: tuple[ReportLine, ...], where: str, profile: Profile) -> Matc
 
 
 def _state_evidence(rule: Rule, state: RunState) -> tuple[Evidence, ...] | None:
-    """Return what a rule about files found, empty when it asks for nothing; None when something it asks for is not so."""
+    """Return the evidence for a rule about files, which is empty when it has no conditions; None when one does not hold."""
     found: list[Evidence] = []
     if rule.file and rule.problem:
         problem = state.problems.get(rule.file)
@@ -202,7 +202,7 @@ def _report_path(profile: Profile) -> str:
     return profile.path(profile.report.file) if profile.report.file else ""
 
 
-def _of_rule(rule: Rule, evidence: tuple[Evidence, ...], lines: tuple[ReportLine, ...] = ()) -> Match:
+def _match_of(rule: Rule, evidence: tuple[Evidence, ...], lines: tuple[ReportLine, ...] = ()) -> Match:
     return Match(rule.id, rule.signature or None, rule.confidence, evidence, lines, rule)
 
 
@@ -224,4 +224,4 @@ def _primary_first(lines: tuple[ReportLine, ...], where: str) -> Iterator[Eviden
 
 
 def _quote(ref: str, text: str) -> Evidence:
-    return Evidence(ref=ref, quote=short_line(text, _QUOTE))
+    return Evidence(ref=ref, quote=short_line(text, _MAX_QUOTE))

@@ -1,4 +1,4 @@
-"""Which model provider a run used: an orchestrator may quietly take another one than it was told to."""
+"""Which model provider a run used: an orchestrator may silently use another one than configured."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def provider_of(state: RunState, command: CommandRecord | None) -> ProviderUse | None:
-    """Compare the provider that a command was told to use with the one that the run's own record names.
+    """Compare the provider a command was configured to use with the one named in the run's own record.
 
     Args:
         state: The run.
         command: The command in question; None when only files are known.
 
     Returns:
-        None when the profile knows of no providers, or neither is known.
+        None when the profile has no providers, or neither is known.
     """
     spec = state.profile.provider
     if not spec.configured:

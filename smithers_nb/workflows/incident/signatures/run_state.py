@@ -1,7 +1,7 @@
-"""What the files of a run say by themselves: which of them are broken, which stage they reach, and whether the run fell back.
+"""What the files of a run show: which of them are broken, which stage they reach, and whether the run fell back.
 
-Gets a run directory and a profile; gives a `RunState`. Freshness is judged by modification times because that is how the orchestrator
-judges it; whether a content really changed is for `staleness` to say.
+Takes a run directory and a profile; gives a `RunState`. Freshness is judged by modification times, because that is what the orchestrator
+does; `staleness` decides whether contents really changed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Fallback(NamedTuple):
     """A run that went back to an earlier stage.
 
     Attributes:
-        seen_in: `history`, `printed` (by a command) or `files` (modification times alone).
-        at: When, as recorded; empty when only files tell.
-        recovered: It has reached the stage again since.
+        seen_in: `history`, `printed` (by a command) or `files` (by modification times only).
+        at: When, as recorded; empty when only files show it.
+        recovered: The run has reached the stage again since.
     """
 
     before: str
@@ -74,7 +74,7 @@ class RunState:
 
     @cached_property
     def problems(self) -> dict[str, FileProblem]:
-        """The first problem of each file that has one, by the file's name in the profile; a file that need not exist yet has none."""
+        """The first problem of each file, by its name in the profile; an optional file that is missing has none."""
         if self.run is None:
             return {}
         found = ((name, self._problem(name, file)) for name, file in self.profile.files.items())
@@ -98,7 +98,7 @@ class RunState:
 
     @cached_property
     def reached_stage(self) -> str:
-        """The stage that the files reach by the orchestrator's own rule; empty when the profile has no stages."""
+        """The stage that the files reach by the orchestrator's rule; empty when the profile has no stages."""
         order = self.profile.stages.order
         reached = order[0] if order else ""
         for rule in self.profile.stages.reached:
@@ -109,12 +109,12 @@ class RunState:
 
     @cached_property
     def fallback(self) -> Fallback | None:
-        """The last time that the run went back to an earlier stage; None when it never did."""
+        """The last fallback to an earlier stage; None when there was none."""
         return self._recorded_fallback() or self._printed_fallback() or self._fallback_of_files()
 
     @cached_property
     def edited_ns(self) -> int | None:
-        """When the files that stages are made from were last changed, nanoseconds since the epoch; None when none of them is there."""
+        """When the inputs of the stages were last changed, nanoseconds since the epoch; None when none exists."""
         names = {name for rule in self.profile.stages.reached for name in (rule.sound, rule.exists) if name}
         return max((time for time in map(self.mtime_ns, names) if time is not None), default=None)
 
@@ -128,17 +128,17 @@ class RunState:
         return found[1] if found else ""
 
     def is_older(self, marker: str, inputs: Sequence[str]) -> bool:
-        """Whether a file is missing, or older than one of the others that are there."""
+        """Return whether a file is missing, or older than one of the others that exist."""
         time = self.mtime_ns(marker)
         return time is None or any((other or 0) > time for other in map(self.mtime_ns, inputs))
 
     def mtime_ns(self, name: str) -> int | None:
-        """When a file's content was last changed, nanoseconds since the epoch; None when it is not there."""
+        """Return the modification time of a file, nanoseconds since the epoch; None when it does not exist."""
         entry = self.run.entry(self.profile.path(name)) if self.run is not None else None
         return entry.mtime_ns if entry is not None and entry.kind == "file" else None
 
     def rank(self, stage: str) -> int:
-        """The place of a stage in the order; -1 for a stage that the profile does not have."""
+        """Return the position of a stage in the order; -1 for an unknown stage."""
         order = self.profile.stages.order
         return order.index(stage) if stage in order else -1
 
@@ -146,11 +146,11 @@ class RunState:
         assert self.run is not None
         there = self.run.entry(file.path)
         if there is not None and there.kind == "link":
-            return FileProblem(name, "link", f"{file.path} is a link, which is not followed: what it leads to was not read")
+            return FileProblem(name, "link", f"{file.path} is a link, which is not followed")
         if there is not None and there.kind != "file":
-            return FileProblem(name, "not-a-file", f"{file.path} is no regular file")
+            return FileProblem(name, "not-a-file", f"{file.path} is not a regular file")
         if there is None:
-            return FileProblem(name, "missing", f"{file.path} is not there") if file.required else None
+            return FileProblem(name, "missing", f"{file.path} does not exist") if file.required else None
         if not file.is_json:
             return None
         try:
@@ -172,7 +172,7 @@ class RunState:
         return None
 
     def json(self, name: str) -> Any:
-        """Return a file as JSON, by its name in the profile; None when it is not."""
+        """Return a file parsed as JSON, by its name in the profile; None when it cannot be parsed."""
         if self.run is None:
             return None
         try:
@@ -215,7 +215,7 @@ class RunState:
 
 
 def dig(value: Any, path: str) -> Any:
-    """Return what a dotted path leads to, such as `history.-1.stage`; None when it leads nowhere."""
+    """Return the value at a dotted path, such as `history.-1.stage`; None when there is none."""
     for step in path.split("."):
         if isinstance(value, dict):
             value = value.get(step)
@@ -227,7 +227,7 @@ def dig(value: Any, path: str) -> Any:
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """Yield every text in a JSON value, in its order."""
+    """Yield every string in a JSON value, in order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

@@ -1,7 +1,7 @@
-"""Why a failure of a signature happened, as far as the evidence holds it.
+"""Why a failure of a signature happened, as far as the evidence shows.
 
-The evidence is the error's own details, where somebody kept them, and how long the command took. The name of a program, or what a run
-usually fails on, is no evidence: without any the answer is `unknown`.
+The evidence is the error's details, if they were recorded, and how long the command took. The name of a program, or what a run usually
+fails on, is not evidence: without any the answer is `unknown`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Cause(NamedTuple):
-    """A subcause and how sure it is; `because` quotes what holds it, `advice` may be empty."""
+    """A subcause and its confidence; `because` quotes the evidence, `advice` may be empty."""
 
     name: str
     confidence: Confidence
@@ -31,7 +31,7 @@ class Cause(NamedTuple):
 
 
 def subcause_of(profile: Profile, rule: Rule, command: CommandRecord | None, details: Iterable[str]) -> Cause | None:
-    """Find the first subcause that the evidence holds.
+    """Return the first subcause that the evidence supports.
 
     Args:
         profile: The orchestrator.
@@ -40,32 +40,32 @@ def subcause_of(profile: Profile, rule: Rule, command: CommandRecord | None, det
         details: Texts of the error's own details.
 
     Returns:
-        None when the profile tells no causes of this signature apart.
+        None when the profile does not distinguish causes of this signature.
     """
     if rule.subcause:
         return Cause(rule.subcause, rule.confidence, advice=rule.advice)
     known = [item for item in profile.subcauses if item.signature == rule.signature and (not item.rules or rule.id in item.rules)]
     texts = tuple(details)
     for item in known:
-        quote = next((text for text in texts if _says(item, text)), "")
+        quote = next((text for text in texts if _matches(item, text)), "")
         if quote:
             return Cause(item.name, item.confidence, quote, item.advice)
-    if texts:  # the error says why, in words that no subcause has: how long it took would only be a guess beside that
+    if texts:  # the error gives a reason that no subcause knows; judging by duration would be a guess
         return Cause(UNKNOWN, "high", texts[0]) if known else None
     for item in known:
-        if item.limit and command and (because := _ran_into(item.limit, command)):
+        if item.limit and command and (because := _hit_limit(item.limit, command)):
             return Cause(item.name, item.confidence, because, item.advice)
     return Cause(UNKNOWN, "high") if known else None
 
 
-def _says(item: Subcause, text: str) -> bool:
+def _matches(item: Subcause, text: str) -> bool:
     if item.details and re.search(item.details, text):
         return True
     return bool(item.details_rules) and classify_message(text).rule in item.details_rules
 
 
-def _ran_into(limit: Limit, command: CommandRecord) -> str:
-    """State that each attempt ran into the limit, when the command took at least as long; else nothing."""
+def _hit_limit(limit: Limit, command: CommandRecord) -> str:
+    """Return how the duration shows that each attempt hit the limit; empty when it does not."""
     seconds = _number(command.env.get(limit.env), limit.default)
     attempts = 1 + int(_number(command.env.get(limit.attempts_env), limit.attempts_default)) if limit.attempts_env else 1
     least = seconds * max(attempts, 1)
