@@ -7,7 +7,7 @@ that threw; gives the names that lead to the missing value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from smithers_nb.diagnosis.failure.stack import own_frame
@@ -32,7 +32,10 @@ _NO_ATTRIBUTE: Final = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NO_ITEM: Final = re.compile(r"'NoneType' object is not (?:subscriptable|iterable)")
 _KEY: Final = re.compile(r"^'([^']{1,80})'$")
 _NAME: Final = re.compile(r"\[\s*[\"'`]([^\"'`]+)[\"'`]\s*\]|\[\s*\d+\s*\]|([A-Za-z_$][\w$]*)")
-_NULLISH: Final = frozenset({"undefined", "null"})
+_KEYS: Final = re.compile(r"\[\s*([A-Za-z_$][^\]\"'`]*)\]")
+"""What a value is looked up by, where that is worked out."""
+
+_NULLISH: Final = frozenset({"", "undefined", "null"})
 
 
 class Access(NamedTuple):
@@ -41,10 +44,21 @@ class Access(NamedTuple):
     Attributes:
         names: Names that lead to it, outermost first; empty when nothing tells.
         wanted: What was read of it; empty when the value itself was what was asked for.
+        keys: Names of the values by which it was looked up: of `status` in `WEIGHT[d.status].points`.
     """
 
     names: tuple[str, ...]
     wanted: str
+    keys: tuple[tuple[str, ...], ...] = ()
+
+    def as_meant(self, meant: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Access:
+        """Write its paths as something else reads them."""
+        return Access(meant(self.names), self.wanted, tuple(map(meant, self.keys)))
+
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """All that was read: the value itself and what it was looked up by; none when no names lead to it."""
+        return tuple(path for path in (self.all_names, *self.keys) if path)
 
     @property
     def all_names(self) -> tuple[str, ...]:
@@ -69,10 +83,9 @@ def failing_access(chain: Iterable[Link], line: str = "") -> Access | None:
 def _of_message(link: Link, line: str) -> Access | None:
     message = link.message[:_MAX_TEXT]
     if match := _EVALUATED.search(message) or _CALLED.search(message):
-        names = names_in(match[1])
-        return Access(names[:-1], names[-1]) if len(names) > 1 else Access(names, "") if names and names[0] not in _NULLISH else None
+        return _in_message(match[1])
     if match := _DESTRUCTURED.search(message):
-        return Access(names_in(match[2]), match[1])
+        return Access(names_in(match[2]), match[1], keys_in(match[2]))
     if match := _READING.search(message):
         return _in_line(match[1] or match[2] or "", line)
     if (match := _NO_ATTRIBUTE.search(message)) and (match[1] == "NoneType" or line):
@@ -82,17 +95,29 @@ def _of_message(link: Link, line: str) -> Access | None:
     return _in_line("", line) if _NO_ITEM.search(message) else None
 
 
+def _in_message(path: str) -> Access | None:
+    *names, last = names_in(path) or ("",)
+    if names:
+        return Access(tuple(names), last, keys_in(path))
+    return Access((last,), "", keys_in(path)) if last not in _NULLISH else None
+
+
 def _in_line(wanted: str, line: str) -> Access:
     """Find the path in a line of source whose last name is the one that was read; any path with an index where none is known."""
-    for names in paths_in(line):
+    for path in _paths(line, _MAX_TEXT):
+        names = names_in(path)
         if wanted and wanted in names[1:]:
-            return Access(names[: names.index(wanted, 1)], wanted)
+            return Access(names[: names.index(wanted, 1)], wanted, keys_in(path))
     return Access((), wanted)
 
 
 def paths_in(line: str, limit: int = _MAX_TEXT) -> list[tuple[str, ...]]:
     """List the paths that a line of source reads, each as its names."""
-    return [names_in(match[0]) for match in re.finditer(PATH, uncast(line[:limit]))]
+    return [names for path in _paths(line, limit) for names in (names_in(path), *keys_in(path))]
+
+
+def _paths(line: str, limit: int) -> list[str]:
+    return re.findall(PATH, uncast(line[:limit]))
 
 
 def uncast(source: str) -> str:
@@ -102,4 +127,9 @@ def uncast(source: str) -> str:
 
 def names_in(path: str) -> tuple[str, ...]:
     """Take the names out of a path such as `d["fetch-orders"].lines`."""
-    return tuple(quoted or name for quoted, name in _NAME.findall(path) if quoted or name)
+    return tuple(quoted or name for quoted, name in _NAME.findall(_KEYS.sub("", path)) if quoted or name)
+
+
+def keys_in(path: str) -> tuple[tuple[str, ...], ...]:
+    """Take the paths out of the brackets of another: `d.status` of `WEIGHT[d.status].points`."""
+    return tuple(names_in(inner) for key in _KEYS.findall(path) for inner in re.findall(PATH, key))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.failure.aliases import resolved
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.diagnosis.failure.expression import Access, failing_access, paths_in
+from smithers_nb.diagnosis.failure.lacking import Lack, is_same, lacking, letters
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
+from smithers_nb.diagnosis.failure.task_source import needs_of, task_text
 from smithers_nb.diagnosis.history.good_frame import good_frame
 from smithers_nb.diagnosis.history.known_values import known_values, runs_of
 from smithers_nb.diagnosis.history.last_good import readable
@@ -25,15 +25,14 @@ from smithers_nb.diagnosis.history.origins import (
     Origin,
     Scene,
     also_changed,
+    article,
     edited,
     good_input,
-    is_same,
-    letters,
     listed,
     of_run,
 )
 from smithers_nb.diagnosis.history.since_good import compare_with_last_good
-from smithers_nb.diagnosis.history.value_origins import above, value_of_the_error, value_that_is_read
+from smithers_nb.diagnosis.history.value_origins import above, value_of_the_error, value_that_is_passed_on, value_that_is_read
 from smithers_nb.diagnosis.state.stagnation import stagnant_nodes
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.model.vocabulary import logical_id
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _JUDGED_BY_CHANGES: Final = frozenset({"workflow-bug", "unknown"})
-_NEAR: Final = 3
 _MAX_SAID: Final = 300
 _NAME: Final = re.compile(r"(?<![\w./-])[A-Za-z_]\w{2,59}(?![\w./-])")
 _MISSED: Final = re.compile(
@@ -71,10 +69,12 @@ def find_origin(snapshot: Snapshot, failure: Failure, classification: Classifica
         return None
     runs = runs_of(snapshot, failure)
     past = compare_with_last_good(runs[-1].source, runs[-1].run)
-    access = failing_access(failure.chain, line)
+    own = task_text(source, failure.node_id)
+    line = own.strip() if own and own.strip() in line else line  # a whole workflow may stand in one line
     before = source[: source.index(line) + len(line)] if line and line in source else source
-    access = access._replace(names=resolved(access.names, before)) if access else None
-    scene = Scene(failure, runs, access, past, known_values(runs, failure.node_id), line, before, source)
+    scene = Scene(failure, runs, None, past, known_values(runs, failure.node_id), line, before, source, needs_of(own))
+    access = failing_access(failure.chain, line)
+    scene = scene._replace(access=access.as_meant(scene.meant)) if access else scene
     finders = _OF_DATA if classification.failure_class in _JUDGED_BY_CHANGES else _OF_VALUES
     origin = next((origin for find in finders if (origin := find(scene))), None)
     return origin._replace(good_run=past.before.run.run_id) if origin and origin.good_input and past else origin
@@ -87,45 +87,14 @@ def _missing_field(scene: Scene) -> Origin | None:
         for output in scene.own.outputs:
             if output.node_id in {"input", scene.failure.node_id} or not is_same(name, logical_id(output.node_id)):
                 continue
-            found = _lacking(as_object(output.row), names[at + 1 :])
+            found = lacking(as_object(output.row), names[at + 1 :])
             if found:
                 ref = f"node:{output.node_id}/{output.iteration}"
                 return _upstream(scene, output.node_id, found, Evidence(ref=ref, quote=found.field, note=found.words))
     return _missing_input(scene, names) or _missing_by_name(scene)
 
 
-class _Lack(NamedTuple):
-    field: str
-    words: str
-    near: str
-
-
-def _lacking(row: dict[str, Any], names: tuple[str, ...]) -> _Lack | None:
-    """Follow names into an output down to the first that is not there."""
-    value: Any = row
-    path: list[str] = []
-    for name in names:
-        if not isinstance(value, dict):
-            return None
-        key = next((key for key in value if is_same(key, name)), None)
-        path.append(key or name)
-        if key is None or value[key] is None:
-            near = _near(name, {k: v for k, v in value.items() if v is not None})
-            return _Lack(".".join(path), "which is null in this run" if key and not near else "which it does not have in this run", near)
-        value = value[key]
-    return None
-
-
-def _near(name: str, given: dict[str, Any]) -> str:
-    """Find the field that was probably meant: one whose name contains the other, or nearly the same letters."""
-    plain = {letters(key): key for key in given}
-    wanted = letters(name)
-    within = [key for word, key in plain.items() if min(len(word), len(wanted)) >= _NEAR and (wanted in word or word in wanted)]
-    close = get_close_matches(wanted, plain, n=1, cutoff=0.7)
-    return within[0] if within else plain[close[0]] if close else ""
-
-
-def _upstream(scene: Scene, node: str, lack: _Lack, evidence: Evidence) -> Origin:
+def _upstream(scene: Scene, node: str, lack: Lack, evidence: Evidence) -> Origin:
     text = f"{scene.reader} reads `{lack.field}` of `{node}`, {lack.words}"
     if lack.near:
         text += f"; it has `{lack.near}` instead"
@@ -133,7 +102,7 @@ def _upstream(scene: Scene, node: str, lack: _Lack, evidence: Evidence) -> Origi
     if past:
         was = past.before.shapes.get(logical_id(node), {}).get(lack.field)
         if was and was != "null":
-            text += f"; in the last good run ({past.good}) it was {_article(was)}"
+            text += f"; in the last good run ({past.good}) it was {article(was)}"
         elif lack.near and past.before.shapes.get(logical_id(node), {}).get(lack.near) in {None, "null"}:
             text += f"; the last good run ({past.good}) had no `{lack.near}`"
     frame = good_frame(scene.own, evidence, scene.failure.node_id) if len(scene.runs) == 1 else None
@@ -148,7 +117,7 @@ def _missing_input(scene: Scene, names: tuple[str, ...]) -> Origin | None:
     if "input" not in names:
         return None
     given = next((as_object(output.row) for output in scene.own.outputs if output.node_id == "input"), {})
-    lack = _lacking({key: value for key, value in given.items() if key != "payload"}, names[names.index("input") + 1 :])
+    lack = lacking({key: value for key, value in given.items() if key != "payload"}, names[names.index("input") + 1 :])
     if lack is None:
         return None
     is_null = lack.words.startswith("which is null")
@@ -169,7 +138,7 @@ def _missing_by_name(scene: Scene) -> Origin | None:
     lack = nulls[0]
     if lack.kind == "upstream":
         evidence = Evidence(ref=lack.ref, quote=lack.field, note="null in this run")
-        return _upstream(scene, lack.node, _Lack(lack.field, "which is null in this run", ""), evidence)
+        return _upstream(scene, lack.node, Lack(lack.field, "which is null in this run", ""), evidence)
     text = f"{scene.reader} reads {lack.place}, which is null in this run"
     return Origin(text + also_changed(scene), "input", (of_run(scene, lack.field),), good_input=good_input(scene))
 
@@ -249,10 +218,9 @@ def _refused_by_schema(scene: Scene) -> Origin | None:
     """A field that no upstream output has, read by a task whose own output its schema refuses."""
     if scene.failure.code != "INVALID_OUTPUT" or not scene.failure.node_id:
         return None
-    node = re.escape(logical_id(scene.failure.node_id))
-    task = re.search(rf"\bid=[\"'{{`]+{node}[\"'}}`]+.*?(?=<Task\b|</Task>|\Z)", scene.whole, re.DOTALL)
-    for names in paths_in(task[0], len(task[0])) if task else ():
-        origin = _missing_field(scene._replace(access=Access(resolved(names, scene.source), "")))
+    task = task_text(scene.whole, scene.failure.node_id)
+    for names in paths_in(task, len(task)):
+        origin = _missing_field(scene._replace(access=Access(scene.meant(names), "")))
         if origin and "instead" in origin.text:
             return origin
     return None
@@ -295,10 +263,6 @@ def _changed(scene: Scene) -> Origin | None:
     return Origin(f"{where}, {text}", "changed", (of_run(scene, scene.own.run.status),)) if told else None
 
 
-def _article(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" if kind in {"list", "object", "number", "flag", "empty list"} else kind
-
-
 def _nothing_changed(scene: Scene) -> Origin | None:
     """That nothing of what a run is made of differs from the last good run."""
     if scene.past is None or not scene.past.is_unchanged:
@@ -316,6 +280,7 @@ _OF_DATA: Final[_Finders] = (
     _tolerated_file,
     value_of_the_error,
     value_that_is_read,
+    value_that_is_passed_on,
     _null_by_name,
     _child_input,
     _changed,

@@ -6,14 +6,23 @@ every origin may end with: which input fields differ, and whether the workflow w
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from smithers_nb.diagnosis.engines.workflow_edits import recorded_hash
+from smithers_nb.diagnosis.failure.aliases import resolved
+from smithers_nb.diagnosis.failure.lacking import is_same
+from smithers_nb.diagnosis.failure.root_failure import names_in
+from smithers_nb.diagnosis.failure.task_source import is_declared
+from smithers_nb.diagnosis.history.run_profile import shape
 from smithers_nb.model.verdict import Evidence
+from smithers_nb.model.vocabulary import logical_id
+from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from smithers_nb.diagnosis.failure.expression import Access
     from smithers_nb.diagnosis.history.good_frame import GoodFrame
     from smithers_nb.diagnosis.history.known_values import Known
@@ -23,6 +32,10 @@ if TYPE_CHECKING:
 
 HASH: Final = "workflow hash"
 FEW: Final = 3
+_HEAD: Final = 3
+"""Where in a path the name of a task's output stands: `deps.page.rows`, `page.rows`."""
+
+_PARAMETERS: Final = frozenset({"d", "dep", "deps"})
 
 
 class Origin(NamedTuple):
@@ -59,6 +72,7 @@ class Scene(NamedTuple):
         line: The line of source that threw.
         source: The workflow's text up to that line.
         whole: All of that text.
+        needs: What the failing task calls the outputs that it gets, to the tasks that they are of.
     """
 
     failure: Failure
@@ -69,11 +83,31 @@ class Scene(NamedTuple):
     line: str = ""
     source: str = ""
     whole: str = ""
+    needs: Mapping[str, str] = MappingProxyType({})
 
     @property
     def own(self) -> Snapshot:
         """The run that the failure happened in."""
         return self.runs[-1]
+
+    def meant(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Replace what the source calls a task's output by the task: a constant, a name in `needs`, or the parameter of its function."""
+        names = resolved(names, self.source)
+        named = tuple(self.needs.get(name, name) if at < _HEAD else name for at, name in enumerate(names))
+        return named if named != names else self._of_only_upstream(names)
+
+    def _of_only_upstream(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Take names that lead to a field of the only task which the failing one waits for as that field's."""
+        node = self.failure.node_id
+        direct = {name for task in self.own.tasks if task.node_id == node for name in names_in(task.depends_on)}
+        known = {logical_id(output.node_id) for output in self.own.outputs} | {"input", "ctx"}
+        if len(direct) != 1 or not names or any(is_same(name, other) for name in names for other in known):
+            return names
+        if is_declared(names[0], self.source) if self.source else names[0] not in _PARAMETERS:
+            return names
+        rows = [as_object(output.row) for output in self.own.outputs if output.node_id in direct]
+        at = next((at for at, name in enumerate(names[:_HEAD]) if at and any(name in row for row in rows)), 0)
+        return (logical_id(direct.pop()), *names[at:]) if at else names
 
     @property
     def reader(self) -> str:
@@ -102,6 +136,22 @@ def good_input(scene: Scene) -> dict[str, Any] | None:
     return {field: past.before.input[field] for field in fields if field in past.before.input} or None
 
 
+def was_good(scene: Scene, node: str, field: str, value: object) -> str:
+    """Add that a value of an output was of another kind in the last good run."""
+    if scene.past is None or not node:
+        return ""
+    was = scene.past.before.shapes.get(logical_id(node), {}).get(field)
+    return f"; in the last good run ({scene.past.good}) it was {article(was)}" if was and was != shape({"": value})[""] else ""
+
+
+def article(kind: str) -> str:
+    """Put an article before a kind of value; `text` and `null` have none."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" if kind in _COUNTED else kind
+
+
+_COUNTED: Final = frozenset({"list", "object", "number", "flag", "empty list"})
+
+
 def edited(past: Comparison) -> str:
     """Say which text of the workflow is another one; the hash of its own file may be the same where an imported one differs."""
     if (own := recorded_hash(past.after.run)) and own == recorded_hash(past.before.run):
@@ -127,16 +177,6 @@ def _or_none(value: str | None) -> str:
 def of_run(scene: Scene, quote: str) -> Evidence:
     """Quote the run that failed, for its input."""
     return Evidence(ref=f"run:{scene.own.run.run_id}", quote=quote, note="its input")
-
-
-def is_same(one: str, other: str) -> bool:
-    """Return whether two names are one, written `fetch-orders` or `fetchOrders`."""
-    return one == other or letters(one) == letters(other)
-
-
-def letters(name: str) -> str:
-    """Keep what a name is by whichever way it is written."""
-    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def in_hindsight(classification: Classification, origin: Origin | None) -> Classification:

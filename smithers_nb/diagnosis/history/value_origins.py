@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.failure.aliases import resolved
 from smithers_nb.diagnosis.failure.excerpt import abridged
 from smithers_nb.diagnosis.failure.expression import paths_in
+from smithers_nb.diagnosis.failure.lacking import is_same
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
+from smithers_nb.diagnosis.failure.task_source import task_text
 from smithers_nb.diagnosis.history.last_good import readable
-from smithers_nb.diagnosis.history.origins import Origin, Scene, also_changed, good_input, is_same
+from smithers_nb.diagnosis.history.origins import Origin, Scene, also_changed, good_input, was_good
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.redact import redact_value
@@ -26,6 +27,9 @@ _DISTINCT: Final = re.compile(r"[\d@/_.:-]")
 _MAX_TOKENS: Final = 60
 _SHORTEST: Final = 4
 _MAX_SHOWN: Final = 60
+_MAX_SAID: Final = 300
+_FIELD: Final = re.compile(r"[A-Za-z_]\w{2,59}")
+_NUMBER: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|", re.IGNORECASE)
 _OVER_A_VALUE: Final = frozenset({"TypeError", "RangeError", "SyntaxError", "URIError", "ValueError", "JSONDecodeError"})
 """Classes of errors that are thrown over a value."""
 
@@ -49,20 +53,51 @@ def value_that_is_read(scene: Scene) -> Origin | None:
     """The one upstream value that the line which threw reads, where the error itself names no value."""
     if _OVER_A_VALUE.isdisjoint(link.name or "" for link in scene.failure.chain):
         return None
-    named = scene.access.all_names if scene.access else ()
-    paths = [named] if named else [resolved(path, scene.source) for path in paths_in(scene.line)]
-    read: dict[tuple[str, str], Known] = {}
+    named = scene.access.paths if scene.access else ()
+    return _only_read(scene, named or tuple(map(scene.meant, paths_in(scene.line))))
+
+
+def value_that_is_passed_on(scene: Scene) -> Origin | None:
+    """The one upstream value that a task reads whose own output its schema refuses."""
+    if scene.failure.code != "INVALID_OUTPUT":
+        return None
+    task = task_text(scene.whole, scene.failure.node_id)
+    origin = _only_read(scene, tuple(map(scene.meant, paths_in(task, len(task)))))
+    return origin or (_not_a_number(scene, task) if "NaN" in scene.failure.message else None)
+
+
+def _only_read(scene: Scene, paths: tuple[tuple[str, ...], ...]) -> Origin | None:
+    """Tell the value that some paths lead to; of several the one that the error names."""
+    read: dict[tuple[str, str], list[Known]] = {}
     for known in scene.known:
         if any(_reads(path, known) for path in paths) and not isinstance(known.value, bool | None):
-            read.setdefault((known.node, known.field), known)  # an answer comes before the output that repeats it
+            read.setdefault((known.node, known.field), []).append(known)
+    if len(read) > 1:
+        said = set(_FIELD.findall(" ".join(link.message[:_MAX_SAID] for link in scene.failure.chain)))
+        read = {key: found for key, found in read.items() if key[1].rpartition(".")[2] in said}
     if len(read) != 1:
         return None
-    (known,) = read.values()
+    (found,) = read.values()
+    return _tells_value(scene, found[0])  # an answer comes before the output that repeats it
+
+
+def _tells_value(scene: Scene, known: Known) -> Origin:
     value = abridged(readable(redact_value({known.field: known.value})[known.field]) or "", _MAX_SHOWN)
     agent = agent_of(scene, known.node)
     place = f"`{known.field}` in {known.place}" if known.kind == "answer" else known.place
-    text = f"{scene.reader} reads {place}, which is `{value}` in this run{f', as {agent} answered' if agent else ''}"
+    answered = f", as {agent} answered" if agent else ""
+    before = was_good(scene, known.node, known.field, known.value)
+    text = f"{scene.reader} reads {place}, which is `{value}` in this run{answered}{before}"
     return Origin(text + also_changed(scene), known.kind, (Evidence(ref=known.ref, quote=known.field, note=f"is {value}"),), known.node)
+
+
+def _not_a_number(scene: Scene, task: str) -> Origin | None:
+    """The one text of an upstream output that a task reads by name and that is no number, where its own output is NaN."""
+    above = upstream_of(scene.own)(scene.failure.node_id or "")
+    names = {names[-1] for names in paths_in(task, len(task)) if len(names) > 1}
+    texts = [k for k in scene.known if k.node in above and isinstance(k.value, str) and k.field.rpartition(".")[2] in names]
+    wrong = [known for known in texts if not _NUMBER.fullmatch(str(known.value).strip())]
+    return _tells_value(scene, wrong[0]) if len(wrong) == 1 else None
 
 
 def _reads(path: tuple[str, ...], known: Known) -> bool:

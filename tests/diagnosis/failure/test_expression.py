@@ -27,6 +27,13 @@ def test_names(message, names):
     assert access.all_names == names
 
 
+def test_keys():
+    """What a value was looked up by is a path of its own, and no part of the path of the value."""
+    access = failing_access([Link(name="TypeError", message="undefined is not an object (evaluating 'RATE[d.load.status].points')")])
+    assert access is not None
+    assert access.paths == (("RATE", "points"), ("d", "load", "status"))
+
+
 def test_no_expression():
     """An error that names no expression has none."""
     assert failing_access([Link(name="Error", message="12 orders do not add up")]) is None

@@ -335,3 +335,66 @@ def test_a_missing_file_after_nothing_changed():
         failed("ENOENT: no such file or directory, open '/mnt/cards.json'", "Error"),
     ]
     assert origin(*rows).kind == "outside"
+
+
+ONE_LINE = (
+    '<Task id="load" output={o.a}>{load}</Task><Task id="sum" output={o.b} deps={{ up: o.a }} needs={{ up: "load" }}>'
+    "{async (d: any) => (%s)}</Task>"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "name", "row", "told"),
+    [
+        ("WEIGHT[d.up.status].points", "undefined is not an object (evaluating 'WEIGHT[d.up.status].points')", "TypeError",
+         {"status": "OPEN"}, "reads `status` of `load`, which is `OPEN`"),
+        ("d.up.rows[d.up.n].sku", "undefined is not an object (evaluating 'd.up.rows[d.up.n].sku')", "TypeError",
+         {"n": 1, "rows": [{"sku": "a"}]}, "reads `rows` of `load`, which has 1 entry"),
+        ("d.up.rows[0].sku", "undefined is not an object (evaluating 'd.up.rows[0].sku')", "TypeError",
+         {"rows": []}, "reads `rows` of `load`, which is an empty list"),
+        ("new Array(d.up.pages)", "Array length must be a positive integer of safe magnitude.", "RangeError",
+         {"pages": -2}, "reads `pages` of `load`, which is `-2`"),
+        ("money(d.up.amount, d.up.currency)", "currency is not a well-formed currency code", "RangeError",
+         {"amount": 7, "currency": "EURO"}, "reads `currency` of `load`, which is `EURO`"),
+    ],
+)  # fmt: skip
+def test_a_dependency_by_another_name(code, message, name, row, told):
+    """`needs` says which task a dependency is of, also where the whole workflow stands in one line."""
+    line = ONE_LINE % code
+    found = origin(a_run(), output("load", row), failed(message, name), line=line, source=line)
+    assert found is not None
+    assert told in found.text
+
+
+def test_a_dependency_without_the_source():
+    """The only task that the failing one waits for is meant, where the names lead to one of its fields and the text is not there."""
+    waits = make(TaskRow, run_id="r", node_id="sum", depends_on='["load"]')
+    found = origin(a_run(), waits, output("load", {"rows": []}), failed("undefined is not an object (evaluating 'd.up.rows[0].sku')"))
+    assert found is not None
+    assert "`rows` of `load`, which is an empty list" in found.text
+
+
+def test_a_constant_of_the_workflow_is_no_output():
+    """A name that the workflow declares itself is not taken for a field of an output."""
+    waits = make(TaskRow, run_id="r", node_id="sum", depends_on='["load"]')
+    source = "const own = { rows: [] };\n" + ONE_LINE % "own.rows[0].sku"
+    error = failed("undefined is not an object (evaluating 'own.rows[0].sku')")
+    assert origin(a_run(), waits, output("load", {"rows": []}), error, line=source.splitlines()[1], source=source) is None
+
+
+def test_a_value_that_is_passed_on_into_a_stricter_schema():
+    """Where a task's own output is refused, the one upstream value that it reads is told, and of many the one that is no number."""
+    source = ONE_LINE % "{ level: d.up.severity }"
+    refused = 'Task output failed validation for b: level: Invalid option: expected one of "low"|"high"'
+    error = failed(refused, "SmithersError")._replace(error=json.dumps({"code": "INVALID_OUTPUT", "message": refused}))
+    found = origin(a_run(), output("load", {"severity": "critical"}), error, source=source)
+    assert found is not None
+    assert "`severity` of `load`, which is `critical`" in found.text
+    waits = make(TaskRow, run_id="r", node_id="sum", depends_on='["load"]')
+    source = ONE_LINE % "d.up.items.reduce((a, i) => a + Number(i.price), 0)"
+    nan = failed("total: expected number, received NaN")._replace(
+        error=json.dumps({"code": "INVALID_OUTPUT", "message": "total: expected number, received NaN"})
+    )
+    found = origin(a_run(), waits, output("load", {"items": [{"price": "12.5"}, {"price": "n/a"}]}), nan, source=source)
+    assert found is not None
+    assert "`items.price` of `load`, which is `n/a`" in found.text

@@ -1,0 +1,36 @@
+"""The part of a workflow's text that belongs to one task, and what the task calls the outputs it gets.
+
+Gets the text that ran and the id of a task; a task whose id is made up at run time has no part of its own. Nothing is run.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from smithers_nb.model.vocabulary import logical_id
+
+_ELEMENT: Final = re.compile(r"<(?:[A-Z]\w*\.)?(?:Task|Subflow|Approval|HumanTask|Signal|WaitForEvent|Timer|Loop|Parallel|Sequence)\b|</")
+_NEEDS: Final = re.compile(r"\bneeds=\{\{([^{}]{1,400})\}\}")
+_NEED: Final = re.compile(r"[\"'`]?([\w$-]{1,60})[\"'`]?\s*:\s*[\"'`]([^\"'`\n]{1,120})[\"'`]")
+
+
+def task_text(source: str, node_id: str | None) -> str:
+    """Cut the element of a task out of the workflow's text, up to the next element; empty when no element has its id."""
+    if not source or not node_id:
+        return ""
+    found = re.search(rf"\bid=[\"'{{`]+{re.escape(logical_id(node_id))}[\"'}}`]+", source)
+    if found is None:
+        return ""
+    end = _ELEMENT.search(source, found.end())
+    return source[max(source.rfind("<", 0, found.start()), 0) : end.start() if end else None]
+
+
+def needs_of(text: str) -> dict[str, str]:
+    """Read `needs={{ page: "load-page" }}` off a task's element: the names of its dependencies to the tasks that they are."""
+    return {name: node for needs in _NEEDS.findall(text) for name, node in _NEED.findall(needs)}
+
+
+def is_declared(name: str, source: str) -> bool:
+    """Return whether a workflow's text itself declares a name, so that it is no parameter of a task's function."""
+    return bool(re.search(rf"\b(?:const|let|var|function|class|import)\b[^=;()\n]{{0,200}}(?<![\w$.]){re.escape(name)}(?![\w$])", source))
