@@ -69,6 +69,8 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         status = _reported(ask, location, outcome, report or report_outcome, no_post_failure=no_post_failure)
         if serve and exit_code(status) == WAITING:
             status = _serve_until_done(location, run_id, status)
+            if is_terminal(status):
+                _tell_the_end(ask, location, run_id, report or report_outcome)
     return exit_code(status)
 
 
@@ -139,6 +141,18 @@ def _serve_until_done(location: Location, run_id: str, status: str) -> str:
         while not is_terminal(status := status_of(location, run_id)):
             time.sleep(_EVERY_S)
     return status
+
+
+def _tell_the_end(
+    ask: CommandContext, location: Location, run_id: str, report: Callable[[CommandContext, Location, Outcome], None]
+) -> None:
+    """Say how a run ended that another process went on with; the one document that JSON is was printed when it parked."""
+    from smithers_nb.engine.execution.outcome import outcome_of
+
+    ended = outcome_of(location, run_id)
+    note(f"run {run_id} went on in another process and is {ended.status}")
+    if ask.fmt != "json":
+        report(ask, location, ended)
 
 
 def report_outcome(ask: CommandContext, location: Location, outcome: Outcome) -> None:

@@ -52,6 +52,23 @@ def notebook_of(location: Location, run_id: str) -> Path:
     return location.folder / "runs" / safe_name(run_id) / "notebook.ipynb"
 
 
+def outcome_of(location: Location, run_id: str) -> Outcome:
+    """Return how a run stands, whoever executed it.
+
+    Raises:
+        JournalUnusable: The journal cannot be read.
+    """
+    from smithers_nb.engine.control.run_state import run_row
+    from smithers_nb.engine.journal.store import Journal
+
+    with Journal.open(location) as journal, journal.reading() as connection:
+        row = run_row(connection, run_id)
+    error = json_object(row.error_json)
+    known = FailureReason(code=error["code"], message=error["message"], source=error["source"]) if error.get("source") else None
+    notebook = notebook_of(location, run_id)
+    return Outcome(run_id, row.status, notebook if notebook.exists() else None, known)
+
+
 def settle(connection: sa.Connection, execution: Execution, outcome: Outcome) -> Outcome:
     """Write the end of an execution and of the run's status with it."""
     notebook = str(outcome.notebook) if outcome.notebook else None

@@ -206,7 +206,9 @@ def _cheat_sheet(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """List what an operator types to look and to act, with this run's id; for a store without a program of its own, ours."""
     engine, run = engine_of(snapshot), snapshot.run
     ours = not engine.is_repairable
-    node = next((row.node_id for row in snapshot.nodes if not row.node_id.startswith("-")), "NODE")
+    cells = {attempt.node_id for attempt in snapshot.attempts if attempt.kind == "cell"}
+    named = sorted((row.node_id for row in snapshot.nodes if not row.node_id.startswith("-")), key=cells.__contains__)
+    node = named[0] if named else "NODE"  # a stage has a name that a person gave it
     where = ("--source", snapshot.source.location) if ours else ()
 
     def line(*words: str) -> str:

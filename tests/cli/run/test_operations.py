@@ -274,8 +274,10 @@ def test_the_live_page(shop: Shop) -> None:
     assert fetch(f"{address}?token=wrong", raw=True)[0] == 403
     assert fetch(f"{address}/run.json?{query}", raw=True, host="evil.example")[0] == 403
     assert shop.here("cancel", "r1").code == 0
-    process.communicate(timeout=30)
+    told, said = process.communicate(timeout=30)
     assert process.returncode == 2
+    assert "went on in another process and is cancelled" in said
+    assert "smithers-nb resume r1" in told.rpartition("cancelled")[2]
 
 
 def fetch(address: str, *, raw: bool = False, host: str | None = None) -> Any:
