@@ -6,10 +6,10 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smithers_nb.redact import is_secret_name, redact, redact_value, short_line, surely_clean
+from smithers_nb.redact import assignments, is_secret_name, redact, redact_value, short_line, surely_clean
 from smithers_nb.redact.tokens import table
 
 _HEX = "4f2a9d0e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e"
@@ -287,6 +287,17 @@ def test_megabytes_are_cheap(piece: str) -> None:
     start = time.process_time()
     redact(text, personal=True)
     assert time.process_time() - start < 4
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(FRAGMENTS | st.text(max_size=8), min_size=1, max_size=5).map("".join))
+def test_what_repeats_itself_is_judged_alike(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A text that repeats itself gives the same whether or not what was judged before is remembered."""
+    repeated = text * (2_000 // len(text) + 3) if text else ""
+    remembered = redact(repeated)
+    with monkeypatch.context() as patch:
+        patch.setattr(assignments, "_REMEMBERED", 0)
+        assert redact(repeated) == remembered
 
 
 @pytest.mark.parametrize(("frame", "secret"), SECRETS)

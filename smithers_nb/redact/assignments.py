@@ -21,6 +21,12 @@ _HEADERS: Final = ("auth", "cookie")
 _DOUBT: Final = ("unexpected", "invalid", "expected", "missing", "illegal", "unknown", "bad", "wrong", "empty", "incorrect")
 _SHORT: Final = 3
 _MAX_NAME: Final = 64
+_BEFORE: Final = 2 * _MAX_NAME
+_JOINT: Final = 400
+_BEHIND: Final = 520
+"""So much before and behind a name decides together with its value; what stands between the two is shorter than `_JOINT`."""
+_REMEMBERED: Final = 2_000
+"""So many surroundings of names are kept with what came of them: hostile text, and long logs, repeat themselves."""
 _FEW_DIGITS: Final = re.compile(r"[\d.,_]{1,9}[kKmM]?")
 
 
@@ -38,29 +44,43 @@ def assignments(text: str, lowered: str) -> Iterator[Span]:
     if not any(word in lowered for word in NAME_WORDS):
         return
     values = Values(text)
+    judged: dict[str, tuple[int, int, int]] = {}
     done = 0
     for hit in _name_words().finditer(lowered):
-        begin = hit.start()
+        begin, end = hit.span()
         if begin < done:
             continue
-        done = hit.end()
-        if text[done : done + 1] not in _BEHIND_NAMES:
+        done = end
+        if text[end : end + 1] not in _BEHIND_NAMES:
             continue
-        if text[begin - 1 : begin] in _IDENTIFIER:  # also when the text begins here
-            earlier = text[max(0, begin - _MAX_NAME) : begin]
-            begin -= len(earlier) - len(earlier.rstrip(_IDENTIFIER))
-        if done - begin > 2 * _MAX_NAME:
-            continue
-        name = text[begin:done].rstrip(".")
-        last = grade(name)
-        if last is Grade.NO:
-            continue
-        if last is Grade.PERHAPS and _long_value().match(text, done) is None:
-            continue
-        span = (hit["word"] in _HEADERS and _header(values, done, name)) or _named(values, _Name(begin, done, name, last))
-        if span:
-            yield span
-        done = max(done, span[1]) if span else values.passed(done)
+        around = text[begin - _BEFORE : end + _BEHIND] if begin >= _BEFORE else ""
+        known = judged.get(around)
+        if known is None:
+            values.seen = end + _JOINT
+            span = _secret_of(values, hit)
+            known = (*(span or (end, end)), span[1] if span else values.passed(end))
+            if around and values.seen <= end + _BEHIND and len(judged) < _REMEMBERED:
+                judged[around] = (known[0] - end, known[1] - end, known[2] - end)
+        else:
+            known = (known[0] + end, known[1] + end, known[2] + end)
+        if known[0] < known[1]:
+            yield known[:2]
+        done = max(done, known[2])
+
+
+def _secret_of(values: Values, hit: re.Match[str]) -> Span | None:
+    """Find the secret that a name speaks of, if it does."""
+    text, begin, end = values.text, *hit.span()
+    if text[begin - 1 : begin] in _IDENTIFIER:  # also when the text begins here
+        earlier = text[max(0, begin - _MAX_NAME) : begin]
+        begin -= len(earlier) - len(earlier.rstrip(_IDENTIFIER))
+    if end - begin > 2 * _MAX_NAME:
+        return None
+    name = text[begin:end].rstrip(".")
+    judged = grade(name)
+    if judged is Grade.NO or (judged is Grade.PERHAPS and _long_value().match(text, end) is None):
+        return None
+    return (hit["word"] in _HEADERS and _header(values, end, name)) or _named(values, _Name(begin, end, name, judged))
 
 
 def _header(values: Values, end: int, name: str) -> Span | None:
@@ -70,10 +90,12 @@ def _header(values: Values, end: int, name: str) -> Span | None:
         return None
     if kind == "cookie":
         match = _cookies().match(text, end)
+        values.see(match.end() if match else end)
         return match.span("value") if match else None
     match = _authorization().match(text, end)
     if match is None:
         return None
+    values.see(len(text) if text.startswith('"', match.end()) else match.end())  # it may have looked for the other quote
     kind = "word" if match["word"] else "rest"
     if not _digit_or_sign().search(text, *match.span(kind)):
         values.barren = match.end(kind)
@@ -102,6 +124,7 @@ def _element_or_option(values: Values, name: _Name) -> Span | None:
     joint = option or (quoted and _pair().match(text, name.end)) or _listed().match(text, name.end)
     if not joint:
         element = _element().match(text, name.end + quoted) if quoted or before == "<" else None
+        values.see(element.end() if element else name.end)
         sure = element is not None and name.grade is Grade.SURELY and not is_placeholder_at(text, element.start("value"))
         return element.span("value") if element is not None and sure else None
     value = values.at(joint.end())

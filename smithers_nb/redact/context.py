@@ -35,8 +35,8 @@ def in_context(text: str) -> Iterator[Span]:
         yield from _key_files(text)
     if "=" in text and ("?" in text or "&" in text or "#" in text):
         yield from (match.span("value") for match in _query().finditer(text) if looks_random(match["value"]))
-    for hint, pattern in _HINTS:
-        if hint in lowered:
+    for hints, pattern in _HINTS:
+        if any(hint in lowered for hint in hints.split("|")):
             yield from (
                 match.span("value") for match in _compiled(pattern).finditer(text) if not is_placeholder_at(text, match.start("value"))
             )
@@ -58,12 +58,12 @@ _HINTS: Final = (
     ("private-lines", r"(?i:private-lines): \d{1,3}\s{1,4}(?P<value>[\w+/=\s]{40,})"),
     ("sharedaccesssignature", r"(?i:sharedaccesssignature)=(?P<value>[^\s;\"']{8,})"),
     ("sig=", r"(?<=[?&;]sig=)(?P<value>[\w%+/=-]{20,})"),
-    *(
-        (hint, r"(?<![^\s=&\"'(])[^\s:/=&\"'(]{1,255}:(?:54\d\d|64\d\d|6543|[1-6]\d{4}|\*):[^\s:]{1,64}:[^\s:]{1,64}:(?P<value>\S{4,})")
-        for hint in (":5432:", ":5433:", ":6432:", ":6543:", ":*:")
+    (  # a line of .pgpass: host, port, database, user, password
+        ":5432:|:5433:|:6432:|:6543:|:*:",
+        r"(?<![^\s=&\"'(])[^\s:/=&\"'(]{1,255}:(?:54\d\d|64\d\d|6543|[1-6]\d{4}|\*):[^\s:]{1,64}:[^\s:]{1,64}:(?P<value>\S{4,})",
     ),
 )
-"""What must be in the text in lower case, and the expression of the secret beside it."""
+"""What must be in the text in lower case, one of what `|` separates, and the expression of the secret beside it."""
 
 
 def _addresses(text: str) -> Iterator[Span]:

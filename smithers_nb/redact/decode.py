@@ -17,6 +17,9 @@ from typing import Final
 _LAYERS: Final = 8
 """JSON within JSON doubles its backslashes per layer, so more layers than these are not written by anybody."""
 
+_SIGNS: Final = ("\\", "%", "\x1b[", "&#", "&quot;", "&apos;", "&amp;", "&lt;", "&gt;")
+"""One of these is in every text that has an escape; looking for them takes much less time than looking for the escapes."""
+
 _SIMPLE: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
@@ -65,7 +68,7 @@ def views(text: str) -> Iterator[View]:
 def _layers(text: str) -> Iterator[View]:
     view: View | None = None
     for _ in range(_LAYERS):
-        if not ("\\" in text or "%" in text or "&" in text or "\x1b" in text):
+        if not any(sign in text for sign in _SIGNS):
             return
         parts = _escape().split(text)
         if len(parts) == 1:

@@ -10,6 +10,8 @@ _RANDOM_LENGTH: Final = 16
 _SPOKEN_LENGTH: Final = 6
 _JUDGED: Final = 2_000
 _MAX_NAMES: Final = 50
+_NEXT: Final = 240
+"""No expression looks further behind a value."""
 
 
 class Value(NamedTuple):
@@ -39,11 +41,13 @@ class Values:
     Attributes:
         text: The text.
         barren: Up to here there is no value of a header.
+        seen: Up to here the text was looked at.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.barren = 0
+        self.seen = 0
         self._plain = range(0)
         self._asked = 0
 
@@ -53,6 +57,7 @@ class Values:
         opened = _opened().match(text, position)
         if opened is None:
             end = None if is_placeholder_at(text, position) else self._plain_end(position)
+            self.see(end or position)
             return Value(position, end, quoted=False) if end else None
         quote, start = opened["quote"], opened.end()
         if is_placeholder_at(text, start):
@@ -60,7 +65,12 @@ class Values:
         end = _inside(quote).match(text, start).end()  # type: ignore[union-attr]  # it matches nothing as well
         if text.startswith("\n", end) and (wrapped := _wrapped(quote).match(text, end)):
             end = wrapped.end()
+        self.see(end)
         return Value(start, end, quoted=True) if end > start else None
+
+    def see(self, end: int) -> None:
+        """Note that a piece of text was read to its end, and what follows looked at."""
+        self.seen = max(self.seen, end + _NEXT)
 
     def written(self, value: Value) -> str:
         """Return the text of a value, of a very long one as much as it takes to judge it."""
@@ -120,7 +130,7 @@ def _wrapped(quote: str) -> re.Pattern[str]:
 def _plain() -> re.Pattern[str]:
     # a separator belongs to the value unless another name follows it, and a quote when the word goes on
     return re.compile(
-        r"(?:[^\s\"'`<>&;,)\]}|\\]|\\(?![nrt\"'\\/bfu])|[&;,)\]}|](?=[^\s\"'`<>&;,)\]}|\\])(?! ?[\w.-]{1,40}[=:])(?! ?\w+ \w+=)"
+        r"(?:[^\s\"'`<>&;,)\]}|\\]|\\(?![nrt\"'\\/bfu])|[&;,)\]}|](?=[^\s\"'`<>&;,)\]}|\\])(?! ?[\w.-]{1,40}[=:])(?! ?\w{1,80} \w{1,80}=)"
         r"|[\"'`](?=[A-Za-z0-9!@#$%^*]))++"
     )
 
