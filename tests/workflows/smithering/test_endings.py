@@ -87,6 +87,21 @@ def test_what_we_write_is_no_change_of_the_project_from_the_first_stage_on(reque
     assert run_git(work.repo, "status", "--porcelain") == ""
 
 
+def test_what_the_project_keeps_in_folders_of_our_names_is_seen(request_of: Callable[..., InMemory]) -> None:
+    """Where a project has files of its own in `artifacts` and `.smithers_nb`, a new one there is a change, and what is ours is none."""
+    work = request_of(book())
+    for name in (".smithers_nb/workflows/mine.ipynb", "artifacts/mine.txt"):
+        (work.repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (work.repo / name).touch()
+    run_git(work.repo, "add", "--force", "--all")
+    run_git(work.repo, "commit", "--quiet", "--message", "Mine")
+    stages.setup(work)
+    for name in ("workflows/new.ipynb", "journal.db", "logs/worker.log", "runs/r1/x.ipynb", "worktrees/r1/x"):
+        (work.repo / ".smithers_nb" / name).parent.mkdir(parents=True, exist_ok=True)
+        (work.repo / ".smithers_nb" / name).touch()
+    assert run_git(work.repo, "status", "--porcelain", "--untracked-files=all") == "?? .smithers_nb/workflows/new.ipynb"
+
+
 @pytest.mark.parametrize("name", ["prd", "eng", "launch"])
 def test_a_denied_gate_ends_at_its_own_node(request_of: Callable[..., InMemory], name: str) -> None:
     """A denial gives one final report at `cancelled:NAME`, with a page, and no stage after it does anything."""

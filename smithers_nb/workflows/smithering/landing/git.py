@@ -23,6 +23,9 @@ from smithers_nb.redact import redact
 AUTHOR: Final = ("smithering", "smithering@localhost")
 """Who makes the commits that no worker made."""
 
+BRANCHES: Final = "smithering"
+"""What the names of our branches begin with."""
+
 _SETTINGS: Final = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -178,8 +181,19 @@ def preflight(repo: Path, base: str) -> list[Problem]:
     ]
     if attempt(repo, "symbolic-ref", "--quiet", "HEAD").code != 0:
         found.append(Problem("DETACHED_HEAD", "no branch is checked out (detached HEAD)", f"run `git switch {base}`"))
-    changed = git(repo, "status", "--porcelain", "--untracked-files=normal").splitlines()
-    if changed:
+    if commit_of(repo, f"refs/heads/{BRANCHES}") is not None:
+        hint = f"rename it: `git branch --move {BRANCHES} NAME`"
+        found.append(Problem("BRANCH_IN_THE_WAY", f"a branch is called {BRANCHES}, which is what the names of ours begin with", hint))
+    status = attempt(repo, "status", "--porcelain", "--untracked-files=normal")
+    if status.code != 0:
+        found.append(
+            Problem(
+                "NO_STATUS",
+                f"git cannot compare the checkout: {'; '.join(_last_lines(status.errors).splitlines())}",
+                "run `git status` and mend it",
+            )
+        )
+    elif changed := status.output.splitlines():
         listed = ", ".join(line[3:] for line in changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")  # noqa: PLR2004
         found.append(Problem("DIRTY_TREE", f"not committed: {redact(listed)}", "commit or stash it; a build starts from what is committed"))
     if commit_of(repo, f"refs/heads/{base}") is None:

@@ -15,14 +15,24 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.artifacts import safe_name
 from smithers_nb.errors import GitFailed, SmitheringError
-from smithers_nb.workflows.smithering.landing.git import attempt, commit_of, common_folder, exclude, git, is_clean, is_related, move
+from smithers_nb.workflows.smithering.landing.git import (
+    BRANCHES,
+    attempt,
+    commit_of,
+    common_folder,
+    exclude,
+    git,
+    is_clean,
+    is_related,
+    move,
+)
 from smithers_nb.workflows.smithering.landing.guard import Guarded, Outside, changed_outside
 
 if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.landing.git_trace import WorkerGit
 
-OURS: Final = ("/.smithers_nb/", "/artifacts/")
-"""Folders of a project that hold what we write about it; git ignores them in a clone that is built in."""
+_OURS: Final = {"/.smithers_nb/": ("worktrees/", "runs/", "logs/", "*.db", "*.db-*"), "/artifacts/": ("smithering/",)}
+"""Folders of a project that hold what we write about it, each with what is ours in one where the project has files of its own."""
 
 _TRAILER: Final = "smithering-land"
 
@@ -42,7 +52,7 @@ class Worktrees:
             run = f"{run}_"  # git keeps this ending to itself
         self.repo = repo.resolve()
         self.base_branch = base_branch
-        self.prefix = f"smithering/{run}"
+        self.prefix = f"{BRANCHES}/{run}"
         self.integration = f"{self.prefix}/integration"
         self.folder = (folder or self.repo / ".smithers_nb" / "worktrees").resolve() / run
         self._lock = threading.Lock()  # git makes and removes worktrees of one repository one at a time
@@ -60,7 +70,7 @@ class Worktrees:
         Raises:
             SmitheringError: There is no such base branch.
         """
-        exclude(self.repo, _ignored(self.repo))
+        hide_ours(self.repo)
         start, reference = f"refs/{self.prefix}/base", f"refs/heads/{self.integration}"
         if commit_of(self.repo, start) is None:
             base = commit_of(self.repo, f"refs/heads/{self.base_branch}")
@@ -233,15 +243,12 @@ class Worktrees:
 
 
 def hide_ours(folder: Path) -> None:
-    """Have git ignore what we write into a project, where a folder is the top of a clone; nothing else says whether it is one."""
+    """Have git ignore what we write into a project, in this clone only and not what the project keeps there; no clone is left alone."""
     with suppress(GitFailed):
         if (folder / ".git").exists():
-            exclude(folder, OURS)
-
-
-def _ignored(repo: Path) -> list[str]:
-    """Return our folders as patterns; where a project has files of its own in one of that name, only what is ours in it."""
-    return [f"{pattern}smithering/" if git(repo, "ls-files", "--", pattern.strip("/")) else pattern for pattern in OURS]
+            for ours, inside in _OURS.items():
+                is_theirs = git(folder, "ls-files", "--", ours.strip("/"))
+                exclude(folder, [f"{ours}{name}" for name in inside] if is_theirs else [ours])
 
 
 def _unlock(path: Path) -> None:

@@ -46,6 +46,19 @@ def test_each_bad_state_is_told(repo, in_git):
     assert codes(repo, "gone") == ["UNFINISHED", "DETACHED_HEAD", "DIRTY_TREE", "NO_BASE_BRANCH"]
 
 
+def test_a_repository_that_git_cannot_work_with_is_told(repo, in_git):
+    """A branch where ours would be, and a filter whose program is missing, are reasons and no errors of git."""
+    in_git(repo, "branch", "smithering")
+    (repo / ".gitattributes").write_text("*.md filter=absent\n")
+    in_git(repo, "add", "--all")
+    in_git(repo, "commit", "--quiet", "--message", "A filter")
+    for name in ("clean", "smudge"):
+        in_git(repo, "config", f"filter.absent.{name}", "no-such-program")
+    in_git(repo, "config", "filter.absent.required", "true")
+    (repo / "README.md").touch()
+    assert codes(repo) == ["BRANCH_IN_THE_WAY", "NO_STATUS"]
+
+
 def test_our_own_folders_make_no_tree_dirty(repo):
     """What is excluded leaves the tree clean, is written once, and changes no file of the project."""
     exclude(repo, ["artifacts/"])
