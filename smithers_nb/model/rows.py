@@ -144,6 +144,7 @@ class SignatureRow(NamedTuple):
     streak_of: Annotated[Text, "that workflow"]
     wall_s: Annotated[Real, "seconds lost; NA when attempts were not given"]
     tokens: Annotated[Count, "tokens lost; NA when tokens were not given"]
+    versions: Annotated[Text, "versions of the agent CLI that met it, oldest failure first; NA where runs do not name one"] = None
 
 
 class ApprovalRow(NamedTuple):

@@ -96,3 +96,8 @@ def is_suspended(status: str) -> bool:
 def logical_id(node_id: str) -> str:
     """Strip the loop suffix of a node id: `review@@round=2` is the task `review`."""
     return node_id.partition("@@")[0]
+
+
+def sign_of(health: Health, state: str) -> str:
+    """Return the state whose sign stands beside a run: its health; of a record that stopped, with which nothing is wrong, that it did."""
+    return state if health == "healthy" and state in NOTEBOOK_ENDS | SESSION_ENDS else health

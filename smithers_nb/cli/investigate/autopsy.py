@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smithers_nb.cli.investigate.autopsies import autopsy_all, batch_options, verdicts_of_all
+from smithers_nb.cli.look.why import explanation_page
 from smithers_nb.cli.options import CommandContext, Utf8, command, maybe_run_argument, now_option, workflow_option
-from smithers_nb.cli.output import dump, moment, print_finding, run_or_newest, took
+from smithers_nb.cli.output import dump, moment, note, print_finding, run_or_newest, took
 from smithers_nb.cli.text_page import Sheet
+from smithers_nb.errors import RunNotFailed
+from smithers_nb.model.vocabulary import NOTEBOOK_ENDS, SESSION_ENDS
 from smithers_nb.present.html.attribution import written_by
 from smithers_nb.present.html.text import one_line, shown
 
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Recurrence, Verdict
+    from smithers_nb.run import Run
     from smithers_nb.workflows.autopsy.notebook import AutopsyRecord
 
 _QUOTES = 6
@@ -85,7 +89,8 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
     """Find out why a run failed, and write it down; without RUN the newest one, with --all-failed every one.
 
     Executes the autopsy notebook, makes one self-contained HTML page of it, and prints the verdict. The store is only read, nothing
-    is sent anywhere and no command is run for you.
+    is sent anywhere and no command is run for you. Of a session or a notebook that stopped without failing it prints what `why` does,
+    and writes the report.
     """
     _refuse_what_does_not_go_together(
         run, all_failed, batch=(since, workers, database), no_notebook=no_notebook, workflow_path=options.get("workflow_path")
@@ -97,14 +102,32 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
         return autopsy_all(ask, since=since, workers=workers, database=database, artifacts=artifacts, **options)
     with ask.project() as project:
         found = run_or_newest(project, run, failed=True)
-        if no_notebook:
-            row = found.autopsy(**options)
-            _print_verdict(row, ask)
-            return None
-        with notebook_progress() as progress:
-            record = found.write_autopsy(artifacts, progress=progress, **options)
-        print_record(record, ask)
+        try:
+            if no_notebook:
+                _print_verdict(found.autopsy(**options), ask)
+                return None
+            with notebook_progress() as progress:
+                print_record(found.write_autopsy(artifacts, progress=progress, **options), ask)
+        except RunNotFailed:
+            if found.row.status not in NOTEBOOK_ENDS | SESSION_ENDS:
+                raise
+            _print_ending(found, ask, "" if no_notebook else found.write_report(artifacts))
     return None
+
+
+def _print_ending(run: Run, ask: CommandContext, report: str) -> None:
+    """Print how something ended that neither failed nor finished: what is known of it, in the document of `why`."""
+    why = run.why()
+    note(f"{run.id} did not fail: it is {why.state}; this is how it stands")
+    if ask.fmt == "markdown":
+        from smithers_nb.present.markdown import explanation_card
+
+        click.echo(explanation_card(why), nl=False)
+    elif ask.fmt == "table":
+        print_finding(why, ask.fmt, lambda: explanation_page(why, run.row, run.project.now))
+        click.echo(f"\nReport    {shown(report)}" if report else "", nl=bool(report))
+    else:
+        print_finding({**dump(why), "report": report or None}, ask.fmt, tuple)
 
 
 def _refuse_what_does_not_go_together(

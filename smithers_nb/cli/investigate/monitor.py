@@ -18,6 +18,7 @@ from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
 from smithers_nb.cli.run.up import resume_run, run_options
 from smithers_nb.cli.run_options import accept_option, force_option, given_parameters
 from smithers_nb.cli.text_page import Sheet
+from smithers_nb.model.vocabulary import sign_of
 from smithers_nb.present.html.text import shown
 from smithers_nb.sources.urls import lent
 
@@ -121,7 +122,7 @@ def _row_alone(ask: CommandContext, parameters: dict[str, Any]) -> None:
 def page(row: MonitorRow, outcome: Outcome | None) -> Iterable[str]:
     """Lay the row out for a terminal."""
     sheet = Sheet()
-    sheet.headline(row.health, row.target_run_id, row.state)
+    sheet.headline(sign_of(row.health, row.state), row.target_run_id, row.state)
     sheet.blank()
     sheet.prose("Now", "" if row.root_cause else row.summary)
     sheet.prose("Why", row.root_cause)

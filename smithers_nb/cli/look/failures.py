@@ -77,6 +77,7 @@ def _print_kinds(ask: CommandContext, project: Project, found: list[FailureRow])
         Column("CONFIDENCE", lambda kind: confidence[kind.signature], spare=4),
         Column("FIRST (UTC)", lambda kind: moment(kind.first_at), spare=3),
         Column("LAST (UTC)", lambda kind: moment(kind.last_at), spare=2),
+        *((Column("VERSIONS", lambda kind: kind.versions or "", spare=3),) if any(kind.versions for kind in kinds) else ()),
         Column("SIGNATURE", lambda kind: kind.signature, spare=1),
         Column("MESSAGE", lambda kind: message(kind.message), grow=True),
     )

@@ -6,7 +6,7 @@ what was lost, and how long each workflow has been failing this way without a br
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,13 @@ from smithers_nb.diagnosis.history.cost import Spent, attempt_key, spending, tot
 from smithers_nb.model.rows import SignatureRow
 from smithers_nb.model.verdict import Recurrence
 from smithers_nb.sources.base import CHILD_MARK
+from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, FailureRow, RunRow, TokenRow
 
 _NEWEST = 10
+_MAX_VERSIONS = 3
 
 
 def recurrence(
@@ -77,11 +79,14 @@ def signatures_table(
     for row in _in_time(failures):
         groups.setdefault(row.signature, []).append(row)
     workflows = {run.run_id: run.workflow for run in runs}
+    configs = {run.run_id: run.config for run in runs}
     running = streaks((row for hit in groups.values() for row in hit), runs)
     spent = spending(attempts or (), tokens or ())
     unknown: dict[str, Any] = {name: None for name, given in (("wall_s", attempts), ("tokens", tokens)) if given is None}
     table = [
-        _row(hit, workflows, running.get(signature, (0, None)), total(spent, list(map(attempt_key, hit))))._replace(**unknown)
+        _row(hit, workflows, running.get(signature, (0, None)), total(spent, list(map(attempt_key, hit))))._replace(
+            versions=_versions(hit, configs), **unknown
+        )
         for signature, hit in groups.items()
     ]
     return sorted(table, key=lambda row: (row.runs, row.count, row.last_at or 0), reverse=True)
@@ -118,6 +123,16 @@ def _in_time(failures: Iterable[FailureRow]) -> list[FailureRow]:
 def _span(hit: Iterable[FailureRow]) -> tuple[int | None, int | None]:
     times = [row.at for row in hit if row.at is not None]
     return min(times, default=None), max(times, default=None)
+
+
+def _versions(hit: Iterable[FailureRow], configs: Mapping[str, str | None]) -> str | None:
+    """Name the versions of the agent CLI that met a failure, given oldest first: the first says since when."""
+    sessions = (as_object(configs.get(run_id)).get("session") for run_id in dict.fromkeys(row.run_id for row in hit))
+    named = [f"{told.get('cli') or ''} {told['version']}".strip() for told in sessions if isinstance(told, dict) and told.get("version")]
+    versions = list(dict.fromkeys(named))
+    if len(versions) > _MAX_VERSIONS:
+        return f"{versions[0]} to {versions[-1]} ({len(versions)} versions)"
+    return ", ".join(versions) or None
 
 
 def _row(hit: Sequence[FailureRow], workflows: dict[str, str | None], streak: tuple[int, str | None], lost: Spent) -> SignatureRow:

@@ -53,7 +53,7 @@ def _first(end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
         return f"The last turn failed: {_of_error(end.get('text'), end.get('code'))} ({line})."
     if reason == "retrying":
         tries = f"retry {deciding['count']}{_of(deciding)}" if deciding else "a retry"
-        return f"It was stopped while the CLI waited for {tries}: {_of_error(end.get('text'), end.get('code'))} ({line})."
+        return f"The log ends while the CLI waited for {tries}: {_of_error(end.get('text'), end.get('code'))} ({line})."
     if end["state"] == "finished":
         return f"It finished: {_its_class(deciding)}the last turn was answered ({line})."
     return {

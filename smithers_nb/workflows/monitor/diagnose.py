@@ -35,6 +35,9 @@ _SENTENCE: Final = 300
 _STAGNANT: Final = 10
 """Iterations in a row with the same output that are worth a remark; a loop that polls may do so in good health."""
 
+_MAY_GO_ON: Final = frozenset({"cut", "waiting"})
+"""States of a record that may still be written."""
+
 _NOT_WAITING: Final = frozenset({"failed", "stuck"})
 
 
@@ -53,6 +56,7 @@ def diagnose(
     case = Case(snapshot, gathered.now)
     bucket, reason = health(snapshot, gathered.now, stale_minutes)
     why = explain(snapshot, now=gathered.now)
+    is_record = engine_of(snapshot).is_record
     repair = repair_of(case, why) if bucket != "healthy" else None
     vain = tried_in_vain(case, repair, earlier) if repair else ""
     repair = None if vain else repair
@@ -60,7 +64,7 @@ def diagnose(
         target_run_id=snapshot.run_id,
         health=bucket,
         state=case.state,
-        summary=short_line(why.summary, _SENTENCE) if bucket == "failed" and why.failure else reason,
+        summary=_in_short(bucket, reason, why, is_record=is_record),
         waiting_on=_waiting_on(bucket, why),
         root_cause=_root_cause(bucket, reason, why),
         questions=questions(snapshot),
@@ -75,12 +79,13 @@ def diagnose(
         in_trouble=_in_trouble(case),
         concerns=(*why.defects, *_rejected(snapshot), *_stagnant(case)),
         failure_class=why.classification.failure_class if why.classification else None,
-        evidence=why.failure.evidence if why.failure else (),
+        evidence=why.evidence if is_record else why.failure.evidence if why.failure else (),
         folder=why.folder,
         workflow=snapshot.run.workflow,
         workflow_path=snapshot.run.workflow_path,
         refuses_edits=engine_of(snapshot).is_repairable,
         cheat_sheet=_cheat_sheet(snapshot),
+        is_record=is_record,
     )
     found = replace(found, summary=_summary(found, snapshot))
     if provider not in (None, "internal") and snapshot.run.status == "failed":
@@ -100,15 +105,26 @@ def unreadable(gathered: MonitorSnapshot) -> Diagnosis:
     )
 
 
+def _in_short(bucket: Health, reason: str, why: Explanation, *, is_record: bool) -> str:
+    """Say what was found; of a record all that is known of how it ended, and of one that may go on how it stands now."""
+    if is_record:
+        return f"{_begun(reason)}. {why.summary}" if why.state in _MAY_GO_ON else why.summary
+    return short_line(why.summary, _SENTENCE) if bucket == "failed" and why.failure else reason
+
+
 def _summary(found: Diagnosis, snapshot: Snapshot) -> str:
     """Describe how it is doing in one or two sentences; what there is nothing of is said as well, of a record that it does not show it."""
     counts = {"questions": found.questions, "gates": found.approvals, "code changes": found.diffs, "scores": found.scores}
     none = [name for name, rows in counts.items() if not rows]
     reason = found.summary.rstrip(".")
     is_name = reason.split(maxsplit=1)[0] in {node.node_id for node in snapshot.nodes}
-    begun = reason if is_name else f"{reason[:1].upper()}{reason[1:]}"
-    lead = "Its record shows no" if engine_of(snapshot).is_record else "No"
+    begun = reason if is_name else _begun(reason)
+    lead = "Its record shows no" if found.is_record else "No"
     return f"{begun}.{f' {lead} {_listed(none)}.' if none else ''}"
+
+
+def _begun(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -183,6 +183,7 @@ class Diagnosis(Shown):
     authors: Authors = Authors()
     provider_notes: tuple[str, ...] = ()
     cheat_sheet: tuple[tuple[str, str], ...] = described("commands to look and act by hand, each with what it does", default=())
+    is_record: bool = described("a log or an executed notebook: what is recorded is all that there is", default=False)
 
     def topics(self, fix: FixRow | None = None) -> list[tuple[str, Card]]:
         """Lay out the report's topics in their order, each with its heading; those without data are left out, the standing ones never."""

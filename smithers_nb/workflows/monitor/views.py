@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.model.timestamps import span, when
+from smithers_nb.model.vocabulary import sign_of
 from smithers_nb.present.html import cards
 from smithers_nb.present.html.attribution import provider_cards
 from smithers_nb.present.html.markup import Card, Html, h, table, text_table
@@ -25,6 +26,14 @@ _WORDS: Final[dict[Health, str]] = {
     "failed": "failed",
     "overBudget": "is over its budget",
 }
+_ENDED: Final = {
+    "cancelled": "was cancelled",
+    "interrupted": "was interrupted",
+    "partial": "was run in part",
+    "cut": "has no end in its log",
+}
+"""State of a run that nothing is wrong with any more, and how it is told."""
+
 _MINUTE_MS: Final = 60_000
 _FEW: Final = 3
 
@@ -35,7 +44,7 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
     reason = (found.waiting_on if found.health == "blocked" else found.root_cause) or found.summary
     first = _first_action(found, fix)
     facts = {
-        "health": found.health,
+        "health": "" if found.is_record else found.health,
         "state": found.state,
         "workflow": found.workflow,
         "class": found.failure_class or "",
@@ -49,7 +58,7 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
             title = f"Run {found.target_run_id} stays {found.state}; fresh run {fix.new_run_id} is {fix.state_after}"
         return cards.banner(title, _begun(reason), state=fix.health_after or found.health, facts=facts)
     title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
-    told = cards.banner(title, _begun(reason), state=found.health, facts=facts, hint=found.folder if first else "")
+    told = cards.banner(title, _begun(reason), state=sign_of(found.health, found.state), facts=facts, hint=found.folder if first else "")
     if first is None:
         return told
     known = first.problem.rstrip(".").lower() in reason.lower()
@@ -74,19 +83,28 @@ def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Ca
     left = tuple(action for action in found.left_to_do(fix) if action != first)
     found = replace(found, recommended_actions=left)
     listed: list[tuple[str, Card | None]] = [
-        ("Where it broke", _where(found) if found.evidence or found.provider_notes else None),
+        ("What this rests on" if found.is_record else "Where it broke", _where(found) if found.evidence or found.provider_notes else None),
         ("What makes this doubtful", cards.defects_list(found.concerns) if found.concerns else None),
-        ("Questions and answers", TOPICS["questions"](found)),
-        ("Approval gates", TOPICS["approvals"](found)),
-        ("Task outputs", TOPICS["outputs"](found)),
-        ("Code changes", TOPICS["diffs"](found)),
-        ("Scores", TOPICS["scores"](found)),
+        ("How it went", cards.note(found.summary) if found.is_record and found.root_cause else None),
+        *_standing(found),
         ("Further actions" if first else "Recommended actions", TOPICS["actions"](found) if found.recommended_actions else None),
         ("What the monitor did", _fix(fix) if fix else None),
         ("By hand", cards.command_sheet(found.cheat_sheet) if found.cheat_sheet else None),
         ("Editing the workflow", _editing(found) if found.workflow_path and found.refuses_edits else None),
     ]
     return [(heading, card) for heading, card in listed if card is not None]
+
+
+def _standing(found: Diagnosis) -> list[tuple[str, Card | None]]:
+    """Lay out what is always asked of a run; a record says nothing by not having any."""
+    listed = (
+        ("Questions and answers", "questions", found.questions),
+        ("Approval gates", "approvals", found.approvals),
+        ("Task outputs", "outputs", found.key_outputs),
+        ("Code changes", "diffs", found.diffs),
+        ("Scores", "scores", found.scores),
+    )
+    return [(heading, TOPICS[key](found)) for heading, key, rows in listed if rows or not found.is_record]
 
 
 def view_of(row: Any) -> Card:
@@ -97,12 +115,12 @@ def view_of(row: Any) -> Card:
 
 
 def _headline_word(found: Diagnosis) -> str:
-    if found.health != "healthy":
+    if found.health != "healthy" and not (found.is_record and found.state in _ENDED):
         return _WORDS[found.health]
-    if found.state == "succeeded":
+    if found.state in {"succeeded", "finished"}:
         return "finished, but look at what is said below" if found.concerns else "finished"
-    if found.state == "cancelled":
-        return "was cancelled"
+    if found.state in _ENDED:
+        return _ENDED[found.state]
     return f"is in trouble: {', '.join(found.in_trouble[:_FEW])} failed at least twice in a row" if found.in_trouble else "is healthy"
 
 

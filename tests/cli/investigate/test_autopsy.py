@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from smithers_nb.resources import resource
+from tests.support.notebooks import code, notebook, write
+from tests.support.sessions import user, write_log
 
 FAILED = "order-sync-013"
 README = Path(__file__).parents[3] / "README.md"
@@ -71,6 +74,20 @@ def test_a_run_that_did_not_fail_starts_no_notebook(cli, example: Path, tmp_path
     answer = cli("autopsy", "order-sync-004", "-s", example, "--artifacts", tmp_path / "out")
     assert answer.code == 4
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["session", "notebook"])
+def test_what_stopped_without_failing_is_told(cli, tmp_path: Path, kind: str) -> None:
+    """A session that was interrupted and a notebook of which cells never ran: how it ended, what to do, and the report."""
+    session = write_log(tmp_path / "s.jsonl", user("hi"), user("[Request interrupted by user]"))
+    half = write(tmp_path, half=notebook(code("1", 1), code("2"))) / "half.ipynb"
+    path, state = (session, "interrupted") if kind == "session" else (half, "partial")
+    answer = cli("autopsy", path, "--artifacts", tmp_path / "out", "-f", "json")
+    assert (answer.code, answer.json["state"]) == (0, state)
+    assert "did not fail: it is" in answer.err
+    shown = re.sub("<[^>]+>", "", Path(answer.json["report"]).read_text("utf-8"))
+    assert answer.json["summary"] in " ".join(shown.split())
+    assert "Suggestion" in cli("autopsy", path, "--no-notebook").out
 
 
 def test_artifacts_that_cannot_be_written(cli, example: Path, tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_failures_of_a_folder(home):
         assert project.signatures()["count"].to_list() == [1]
 
 
+def test_since_which_version_a_failure_occurs(tmp_path):
+    """Versions of the CLI that met it, in the order of time; of many the first and the newest."""
+    for month, version in (("10", "2.1.5"), ("11", "2.1.9")):
+        path = write_log(tmp_path / f"{version}.jsonl", user("hi"), api_error("API Error: 529 overloaded"))
+        path.write_bytes(path.read_bytes().replace(b"2.1.40", version.encode()).replace(b"2026-11", f"2026-{month}".encode()))
+    with connect(tmp_path) as project:
+        assert project.signatures()["versions"].to_list() == ["Claude Code 2.1.5, Claude Code 2.1.9"]
+
+
 def test_tokens_are_the_last_of_each_message(tmp_path):
     """A message's counts are repeated on each of its records, and Codex repeats a count."""
     records = [user("hi"), said("a", tokens=1), call("c", tokens=9), result("c", "x"), said("b", message="m2", tokens=4)]
