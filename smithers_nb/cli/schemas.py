@@ -91,6 +91,7 @@ DOCUMENTS: Final[dict[str, Document]] = {
     ),
     "triage-run": Document("one recommendation for a run", "workflows.monitor.results:TriageRow"),
     "monitor-smithers": Document("how a fleet is doing", "workflows.fleet.results:FleetRow", adds=_OF_A_NOTEBOOK),
+    "monitor-smithers-schedule": Document("when a fleet is looked at: `monitor-smithers --schedule`", adds={"schedule": _MAYBE}),
     "autopsy": Document(
         "verdict of a failed run", "model.verdict:Verdict", adds={"notebook": _TEXT, "report": _TEXT}, optional=("notebook", "report")
     ),

@@ -15,25 +15,26 @@ from smithers_nb.model.timestamps import now_ms
 from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
 from smithers_nb.workflows.fleet import sweep as sweeping
 from smithers_nb.workflows.fleet.results import FilesRow, FleetRow, PageRow, Sweep
-from smithers_nb.workflows.fleet.views import TOPICS, headline_of, summary_of, verdict_of
+from smithers_nb.workflows.fleet.views import headline_of, summary_of, topics_of, verdict_of
 from smithers_nb.workflows.monitor.report import page_of
 
 if TYPE_CHECKING:
     from smithers_nb.model.finding import Finding
 
 KIND: Final = "monitor-smithers"
+POLL, REPORT = "poll", "report"
 _FRAMES: Final = ("runs", "actions", "waiting", "quotas", "recurring", "flaky", "lost")
 
 
 def sweep(projects: list[str] | None = None, stale_minutes: float = 15, now: int | None = None) -> Sweep:
     """Look at every run of several projects; see `sweep.sweep`."""
     moment = now_ms() if now is None else now
-    return kept("poll", Sweep, "Every run", lambda: sweeping.sweep(projects, moment, stale_minutes))
+    return kept(POLL, Sweep, "Every run", lambda: sweeping.sweep(projects, moment, stale_minutes))
 
 
 def report(found: Sweep) -> PageRow:
     """Write the report as one HTML page."""
-    return kept("report", PageRow, "The report", lambda: _page(found))
+    return kept(REPORT, PageRow, "The report", lambda: _page(found))
 
 
 def artifact(found: Sweep, page: PageRow) -> FilesRow:
@@ -76,10 +77,9 @@ def row_of(found: Sweep, files: FilesRow | None = None) -> FleetRow:
 
 def _page(found: Sweep) -> PageRow:
     title = "The fleet"
-    topics = [(heading, view(found)) for heading, view in TOPICS.values()]
     places = "one project" if len(found.projects) == 1 else f"{len(found.projects)} projects"
     subtitle = f"{len(found.runs)} runs of {places}"
-    return PageRow(title=title, html=page_of(topics, title=title, subtitle=subtitle, lead=headline_of(found), as_of=found.now))
+    return PageRow(title=title, html=page_of(topics_of(found), title=title, subtitle=subtitle, lead=headline_of(found), as_of=found.now))
 
 
 def _written(found: Sweep, page: PageRow) -> FilesRow:

@@ -34,6 +34,11 @@ def headline_of(found: Sweep) -> Card:
     return cards.stack(told, cards.command_sheet([(first.command, f"{named(first)}: {first.recommended_action}")], title="Do this first"))
 
 
+def topics_of(found: Sweep) -> list[tuple[str, Card]]:
+    """Lay the topics out in the order of the report."""
+    return [(heading, view(found)) for heading, view in TOPICS.values()]
+
+
 def verdict_of(found: Sweep) -> str:
     """Return `healthy` or `problems detected`; what failed long ago or has ended well counts for neither."""
     return "problems detected" if any(run.live and run.bucket != "healthy" for run in found.runs) else "healthy"

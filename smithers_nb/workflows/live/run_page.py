@@ -1,6 +1,6 @@
 """One run as it goes on: state, what it asks, why it stands where it stands, its timeline, nodes and the end of its log.
 
-Of a run of any engine. A run of the monitor shows what it found out instead, with its report in the page.
+Of a run of any engine. A run of a monitor, of one run or of a fleet, shows what it found out first, with its report in the page.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ from smithers_nb.workflows.live.served_runs import Marker, ServedRuns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from smithers_nb.present.html.markup import Card
     from smithers_nb.present.timeline.model import Timeline
 
 _EVENTS: Final = 30
 _NODES: Final = 300
-_MONITOR: Final = "monitor"  # its workflow; the stages themselves are imported when a run is one of it
+_MONITOR, _FLEET = "monitor", "monitor-smithers"  # their workflows; the stages themselves are imported when a run is one of them
 
 
 class RunPage:
@@ -85,23 +86,39 @@ class RunPage:
                 "timeline": join((figure, details("Every attempt", timeline_table(seen.attempts)) if drawn.lanes else None)),
                 "why": _why(seen, now),
             }
-            return found | ({"monitor": self._monitor(seen)} if seen.run.workflow == _MONITOR else {})
+            shows = {_MONITOR: self._monitor, _FLEET: self._fleet}.get(seen.run.workflow or "")
+            return found | ({"monitor": shows()} if shows and seen.source.kind == "journal" else {})
 
-    def _monitor(self, seen: Snapshot) -> Html:
+    def _monitor(self) -> Html:
         """Render what a run of the monitor found out about its target, as soon as it has."""
         from smithers_nb.workflows.monitor import stages
         from smithers_nb.workflows.monitor.results import Diagnosis, FixRow
         from smithers_nb.workflows.monitor.views import headline_of, topics_of
 
-        said = self.output(stages.DIAGNOSE) if seen.source.kind == "journal" else None
+        said = self.output(stages.DIAGNOSE)
         if said is None:
             return Html("")
         found, repaired = Diagnosis.read(said), self.output(stages.FIX)
         fix = FixRow.read(repaired) if repaired else None
-        topics = (part for heading, card in topics_of(found, fix) for part in (h("h2", heading), card))
+        return self._with_report(headline_of(found, fix), topics_of(found, fix), stages.REPORT)
+
+    def _fleet(self) -> Html:
+        """Render what a look at a fleet found out, as soon as it has."""
+        from smithers_nb.workflows.fleet import stages
+        from smithers_nb.workflows.fleet.results import Sweep
+        from smithers_nb.workflows.fleet.views import headline_of, topics_of
+
+        said = self.output(stages.POLL)
+        if said is None:
+            return Html("")
+        found = Sweep.read(said)
+        return self._with_report(headline_of(found), topics_of(found), stages.REPORT)
+
+    def _with_report(self, headline: Card, topics: list[tuple[str, Card]], report: str) -> Html:
+        parts = (part for heading, card in topics for part in (h("h2", heading), card))
         address = f"/run/{quote(self._run_id, safe='')}/report"
-        report = h("iframe", src=address, title="Report of the monitor", sandbox="allow-scripts") if self.output(stages.REPORT) else None
-        return h("section", headline_of(found, fix), *topics, h("h2", "Report") if report else None, report, class_="snb")
+        page = h("iframe", src=address, title="Report of the monitor", sandbox="allow-scripts") if self.output(report) else None
+        return h("section", headline, *parts, h("h2", "Report") if page else None, page, class_="snb")
 
     def output(self, node_id: str) -> dict[str, Any] | None:
         """Read what a stage of the run produced, if it is a run of ours."""
