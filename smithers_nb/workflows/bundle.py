@@ -1,7 +1,7 @@
-"""Evidence in one file that can be verified by itself: members, and a manifest with the size and the hash of each.
+"""Bundles: evidence in one self-verifying tar file, with a manifest of the size and hash of each member.
 
-Incidents and deliveries file the same kind of bundle. The bytes depend on names and contents alone: sorted, no clock, no owners. What goes
-in must be without secrets already; the file is written whole or not at all.
+Incidents and deliveries write the same kind of bundle. The bytes depend only on names and contents: sorted, no clock, no owners. Members
+must be redacted already; the file is written atomically.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MANIFEST: Final = "manifest.json"
 
 
 class Verification(Finding):
-    """Whether a bundle is what its manifest says.
+    """Whether a bundle matches its manifest.
 
     Attributes:
-        ok: It is; `problems` says what is not.
+        ok: Whether it does; `problems` lists the differences.
     """
 
     ok: bool
@@ -42,9 +42,9 @@ def packed(first: str, members: Mapping[str, bytes], about: Mapping[str, Any]) -
     """Pack members and their manifest into a tar file.
 
     Args:
-        first: Member that comes first, for whoever looks into the file: the report.
+        first: Name of the member to put first, for people who open the file: the report.
         members: Content by name.
-        about: What the manifest says beside the members.
+        about: Further entries of the manifest.
     """
     manifest = {
         "schema": 1,
@@ -62,16 +62,16 @@ def packed(first: str, members: Mapping[str, bytes], about: Mapping[str, Any]) -
 
 
 def file_bundle(kind: str, name: str, data: bytes, to: str | Path) -> str:
-    """Write a bundle into a folder or to a URL and return where it is.
+    """Write a bundle into a folder or to a URL, and return its path or URL.
 
     Args:
         kind: Folder for it under a URL, such as `escalation`.
         name: Its file name without suffix.
         data: The bundle.
-        to: The folder or the URL.
+        to: The folder or URL.
 
     Raises:
-        ArtifactsNotWritten: It could not be written whole; nothing is left of it.
+        ArtifactsNotWritten: It could not be written completely; nothing is left behind.
     """
     from smithers_nb.engine.artifacts import store
 
@@ -107,7 +107,7 @@ def verify_bundle(file: Path) -> Verification:
                     continue
                 data = stream.read()
                 if member.name in there:
-                    problems.append(f"{member.name} is there twice")
+                    problems.append(f"{member.name} occurs twice")
                 there[member.name] = (len(data), sha256(data))
                 if member.name == MANIFEST:
                     manifest = json.loads(data)
@@ -117,33 +117,33 @@ def verify_bundle(file: Path) -> Verification:
     if wanted is None:
         problems.append("it has no manifest")
     else:
-        told = {name: (item.get("size"), item.get("sha256")) for name, item in wanted.items() if isinstance(item, dict)}
+        listed = {name: (item.get("size"), item.get("sha256")) for name, item in wanted.items() if isinstance(item, dict)}
         found = {name: item for name, item in there.items() if name != MANIFEST}
-        problems += [f"{name} is not what the manifest says" for name in sorted(told.keys() & found.keys()) if told[name] != found[name]]
-        problems += [f"{name} is missing" for name in sorted(told.keys() - found.keys())]
-        problems += [f"{name} is not in the manifest" for name in sorted(found.keys() - told.keys())]
+        problems += [f"{name} does not match the manifest" for name in sorted(listed.keys() & found.keys()) if listed[name] != found[name]]
+        problems += [f"{name} is missing" for name in sorted(listed.keys() - found.keys())]
+        problems += [f"{name} is not in the manifest" for name in sorted(found.keys() - listed.keys())]
     digest = sha256(file.read_bytes())
-    said = f"All {len(there)} members are what the manifest says." if not problems else f"Do not rely on it: {problems[0]}."
+    said = f"All {len(there)} members match the manifest." if not problems else f"Do not rely on it: {problems[0]}."
     return Verification(ok=not problems, summary=said, file=str(file), sha256=digest, members=len(there), problems=tuple(problems))
 
 
 def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Add a file whose bytes in the tar depend on its name and content alone."""
+    """Add a file whose entry depends only on its name and content."""
     tar.addfile(plain_member(name, len(content)), io.BytesIO(content))
 
 
 def plain_member(name: str, size: int) -> tarfile.TarInfo:
-    """Return the entry of a file without times and owners."""
+    """Return a tar entry without times and owners."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
     return member
 
 
 def as_json(value: Any) -> bytes:
-    """Return a JSON value as bytes that are the same for the same value."""
+    """Serialise a JSON value deterministically."""
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
 def sha256(data: bytes) -> str:
-    """Return the hash that manifests name."""
+    """Return the SHA-256 of bytes as hexadecimal."""
     return hashlib.sha256(data).hexdigest()

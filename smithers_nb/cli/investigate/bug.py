@@ -74,7 +74,9 @@ def bug(ask: CommandContext, text: str, *, run_id: str | None, title: str, **sen
     proposed = None if sending["proposal"] is None else _proposed(ask, sending["proposal"])
     where = endpoint_for(sending["endpoint"]) if proposed is None else proposed[1]
     if wrong := refusal(where):
-        raise ParameterError(f"{one_line(where)} is no endpoint: {wrong}", hint="give --endpoint or SMITHERS_BUG_ENDPOINT an http(s) URL")
+        raise ParameterError(
+            f"{one_line(where)} is not a valid endpoint: {wrong}", hint="give --endpoint or SMITHERS_BUG_ENDPOINT an HTTP URL"
+        )
     if proposed is None and not run_id and not text.strip():
         raise BugReportEmpty("there is nothing to report", hint="say what went wrong, or name the run with --run")
     report = proposed[0] if proposed else _about_a_run(ask, run_id, text, title) if run_id else _words_alone(text, title)

@@ -1,8 +1,8 @@
-"""Many autopsies through the queue of a shared database: workers on any machine take them, each of them once.
+"""Runs many autopsies through the queue of a shared database, where workers on any machine take each of them once.
 
-`queue_autopsies` writes one durable autopsy down per failure, waits until workers have ended them all, and gives the rows that
-`batch.run_autopsies` gives. The id of an autopsy follows from the failure, so asking for one twice, from anywhere, is asking once;
-what has ended is not repeated, only what failed itself is begun again. Paths mean the same file for every worker.
+`queue_autopsies` submits one durable autopsy per failure, waits until workers have finished them all, and returns the same rows as
+`local.run_autopsies`. The id of an autopsy is derived from its failure, so submitting it again, from anywhere, changes nothing. A finished
+autopsy is not repeated; only one that failed itself is started again. Paths must mean the same file for every worker.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _CHECK_S: Final = 5.0
 _REPORT_S: Final = 15.0
 """How long to wait for the report of an autopsy that has ended."""
 
-_AGAIN: Final = frozenset({"failed", "cancelled", "paused"})
+_RESTARTABLE: Final = frozenset({"failed", "cancelled", "paused"})
 _CHUNK: Final = 400
-_LENGTH: Final = 6
+_ID_LENGTH: Final = 6
 
 
 class Failure(NamedTuple):
     """A failed run of a store.
 
     Attributes:
-        failed_at: When it ended, epoch milliseconds; a run that fails again has failed another time.
-        store: What tells its store from others.
+        failed_at: When it ended, epoch milliseconds; a run that fails again has a new time.
+        store: Location of its store.
     """
 
     run_id: str
@@ -61,26 +61,26 @@ class Failure(NamedTuple):
 
     @property
     def autopsy_id(self) -> str:
-        """Id of its autopsy: that of any post-failure run, but always the same."""
-        told = "\0".join((self.store, self.run_id, str(self.failed_at))).encode("utf-8", "surrogatepass")
-        digest = int.from_bytes(hashlib.sha256(told).digest(), "big") % 36**_LENGTH
-        return f"{WORKFLOW}-{base36(self.failed_at)}-{base36(digest).rjust(_LENGTH, '0')}"
+        """Id of its autopsy, in the format of any post-failure run, but derived from the failure."""
+        key = "\0".join((self.store, self.run_id, str(self.failed_at))).encode("utf-8", "surrogatepass")
+        digest = int.from_bytes(hashlib.sha256(key).digest(), "big") % 36**_ID_LENGTH
+        return f"{WORKFLOW}-{base36(self.failed_at)}-{base36(digest).rjust(_ID_LENGTH, '0')}"
 
 
 def failures(source: Source, run_ids: Sequence[str]) -> list[Failure]:
-    """Describe of failed runs when they failed and where they live; others are left out."""
+    """Return the failures of the given runs; runs that have not failed are left out."""
     known = {run.run_id: run for run in source.rows(RunRow, only={"status": ["failed"]})}
     found = ((run_id, known[run_id]) for run_id in dict.fromkeys(run_ids) if run_id in known)
     return [Failure(run_id, run.finished_at or run.started_at or run.created_at or 0, source.location) for run_id, run in found]
 
 
 def for_workers(source: Source, given: str | None, location: Location) -> str:
-    """Name a store so that every worker finds it: by its absolute path, which has to be the same for them, or by its URL.
+    """Return the address by which every worker finds a store: its absolute path, which must be the same for all, or its URL.
 
     Args:
         source: The store.
-        given: What the caller named it by; None for the current folder.
-        location: The project; when the store is in its shared database, a worker takes the URL that it has itself, with its password.
+        given: How the caller named it; None for the current folder.
+        location: The project. When the store is in its shared database, workers use their own URL for it, with its password.
     """
     if Path(source.location).exists():
         return str(Path(source.location).absolute())
@@ -99,24 +99,24 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
     provider: str | None = None,
     progress: BatchProgress | None = None,
 ) -> list[AutopsyRow]:
-    """Have workers look into failed runs, and wait for them.
+    """Submit an autopsy for each failed run, and wait until workers have finished them.
 
     Args:
         location: The project and its shared database.
-        failed: The failures; what `failures` gives.
-        source: Where they live, as every worker finds it: an absolute path or a URL.
-        artifacts: Folder or URL that gets `post-failure/AUTOPSY.ipynb` and `autopsy/RUN.html` for each.
-        now: Judge as of this time, epoch milliseconds; the clock of the worker by default.
-        provider: Who investigates.
-        progress: Told after each autopsy, in the thread that called.
+        failed: The failures, from `failures`.
+        source: Their store, as every worker finds it: an absolute path or a URL.
+        artifacts: Folder or URL for `post-failure/AUTOPSY.ipynb` and `autopsy/RUN.html` of each.
+        now: Judge as of this time, epoch milliseconds; defaults to the worker's clock.
+        provider: The provider that investigates.
+        progress: Called after each autopsy, in the calling thread.
 
     Returns:
-        One row per failure, in their order. One that waits for a person has its verdict as far as it got.
+        One row per failure, in the same order. An autopsy that waits for a person has a provisional verdict.
 
     Raises:
-        ParameterError: Artifacts cannot go there, or a parameter is wrong.
+        ParameterError: Artifacts cannot be written there, or a parameter is wrong.
         JournalUnusable: The database cannot be used.
-        KeyboardInterrupt: Those queued stay so; asking again goes on with them.
+        KeyboardInterrupt: Submitted autopsies stay queued; calling this again waits for them.
     """
     from smithers_nb.engine.journal import Journal
 
@@ -126,7 +126,7 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
     todo = {one.autopsy_id: one for one in failed}
     with Journal.open(location) as journal:
         for run_id, one in todo.items():
-            _ask_for(
+            _submit(
                 location,
                 run_id,
                 {"target_run_id": one.run_id, **{name: value for name, value in given.items() if value is not None}},
@@ -140,8 +140,8 @@ def queue_autopsies(  # noqa: PLR0913  # all but two are options by name
     return [rows[one.autopsy_id] for one in failed]
 
 
-def _ask_for(location: Location, run_id: str, parameters: Mapping[str, Any], artifacts: str) -> None:
-    """Write an autopsy down and queue it; one that is there already is begun again only when it did not end well."""
+def _submit(location: Location, run_id: str, parameters: Mapping[str, Any], artifacts: str) -> None:
+    """Submit and queue an autopsy; one that exists already is started again only if it failed or was stopped."""
     from smithers_nb.engine import control
     from smithers_nb.engine.workers.client import enqueue
 
@@ -154,21 +154,21 @@ def _ask_for(location: Location, run_id: str, parameters: Mapping[str, Any], art
     except ControlRefused as error:
         if error.code != "RUN_EXISTS":
             raise
-        with suppress(ControlRefused):  # somebody works on it, or it is over
-            _again(location, run_id)
+        with suppress(ControlRefused):  # it is being executed, or has ended
+            _restart(location, run_id)
         return
     enqueue(location, run_id)
 
 
-def _again(location: Location, run_id: str) -> None:
+def _restart(location: Location, run_id: str) -> None:
     from smithers_nb.engine import control
     from smithers_nb.engine.journal.records import QUEUED
     from smithers_nb.engine.workers.client import enqueue
 
     status = _status(location, run_id)
-    if status == QUEUED:  # whoever wrote it down ended before it was queued
+    if status == QUEUED:  # its submitter died before queueing it
         enqueue(location, run_id)
-    elif status in _AGAIN:
+    elif status in _RESTARTABLE:
         control.resume(location, run_id)
 
 
@@ -183,7 +183,7 @@ def _status(location: Location, run_id: str) -> str:
 
 
 def _ended(location: Location, journal: Journal, run_ids: Sequence[str]) -> Iterator[str]:
-    """Return each run as soon as nobody has to execute it any more; see to it that there is a worker."""
+    """Yield each run as soon as its executions have ended, while making sure that a worker exists."""
     from smithers_nb.workflows.triggers.background import ensure_worker
 
     left, looked_at = dict.fromkeys(run_ids), 0.0
@@ -192,7 +192,7 @@ def _ended(location: Location, journal: Journal, run_ids: Sequence[str]) -> Iter
             looked_at = time.monotonic()
             ensure_worker(location)
         with journal.reading() as connection:
-            going = {run_id for chunk in _chunks(list(left)) for run_id in _under_way(connection, chunk)}
+            going = {run_id for chunk in _chunks(list(left)) for run_id in _unfinished(connection, chunk)}
         for run_id in [run_id for run_id in left if run_id not in going]:
             del left[run_id]
             yield run_id
@@ -200,7 +200,7 @@ def _ended(location: Location, journal: Journal, run_ids: Sequence[str]) -> Iter
             time.sleep(_POLL_S)
 
 
-def _under_way(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
+def _unfinished(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.schema import executions
@@ -214,7 +214,7 @@ def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
-    """Describe what an autopsy came to, from what it kept."""
+    """Build the row of an autopsy from the journal."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.journal.schema import executions, runs
@@ -225,7 +225,7 @@ def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
         found = _verdict(connection, run_id)
         columns = executions.c.started_at_ms, executions.c.finished_at_ms, executions.c.notebook
         done = connection.execute(sa.select(*columns).where(executions.c.run_id == run_id).order_by(executions.c.number)).all()
-        brought = _told(connection, run_id, ".ipynb")
+        brought = _last_artifact_event(connection, run_id, ".ipynb")
         notebook = brought.get("kept") or brought.get("artifact") or (done[-1].notebook if done else None)
     took = sum((one.finished_at_ms - one.started_at_ms) / 1000 for one in done if one.finished_at_ms and one.started_at_ms)
     told = orjson.loads(run.error_json).get("message") if run.error_json else None
@@ -244,7 +244,7 @@ def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
 
 
 def _verdict(connection: sa.Connection, run_id: str) -> dict[str, Any]:
-    """Read the verdict; of an autopsy that waits for a person, what it would be if nothing were reported."""
+    """Read the verdict; for an autopsy that waits for a person, the verdict it would have if nothing were reported."""
     from smithers_nb.engine.journal.records import Node, read_output
     from smithers_nb.workflows.autopsy import stages
     from smithers_nb.workflows.autopsy.durable import INVESTIGATE, OUTPUT, PROPOSE
@@ -260,19 +260,19 @@ def _verdict(connection: sa.Connection, run_id: str) -> dict[str, Any]:
 
 
 def _report(journal: Journal, run_id: str) -> str | None:
-    """Wait for the report, which a worker writes when the autopsy has ended; None when it could not be written."""
+    """Wait for the report, which a worker writes after the autopsy has ended; None when it could not be written."""
     until = time.monotonic() + _REPORT_S
     while time.monotonic() < until:
         with journal.reading() as connection:
-            told = _told(connection, run_id, ".html")
+            told = _last_artifact_event(connection, run_id, ".html")
         if told:
             return None if "error" in told else str(told["artifact"])
         time.sleep(_POLL_S)
     return None
 
 
-def _told(connection: sa.Connection, run_id: str, suffix: str) -> dict[str, Any]:
-    """Read what the log of a run says last about an artifact; empty when it says nothing since the last execution began."""
+def _last_artifact_event(connection: sa.Connection, run_id: str, suffix: str) -> dict[str, Any]:
+    """Return the last event about an artifact since the last execution began; empty without one."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.artifacts.delivery import NOT_WRITTEN, WRITTEN

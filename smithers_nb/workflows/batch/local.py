@@ -1,8 +1,8 @@
-"""Many autopsies at once: an executed notebook and a report for each run, on prewarmed kernels and all processors.
+"""Runs many autopsies in parallel: an executed notebook and a report for each run, on prewarmed kernels and all processors.
 
-`run_autopsies` gets run ids and gives one row per run, in their order, whatever happened to each. A kernel works in a process of its own;
-what remains for the process that executes it (nbclient, the report) is a third of the work, so one process serves three
-notebooks at once and there are as many processes as that takes (`pool`).
+`run_autopsies` takes run ids and returns one row per run, in the same order, including those whose autopsy failed. Each kernel is its own
+process; nbclient and the report, in the process that drives it, are about a third of the work. So one process drives three notebooks at
+once, and `processes` starts as many as are needed.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
 
 PER_PROCESS: Final = 3
-"""Notebooks at once that one process can keep going."""
+"""How many notebooks one process can drive at once."""
 
 _SPARE: Final = 1
-"""Notebooks at once beyond the number of processors, because each waits now and then."""
+"""How many notebooks to run beyond the number of processors, since each is sometimes idle."""
 
 _REHEARSAL: Final = "smithers_nb.workflows.autopsy.warm_up:rehearse"
 
 
 class AutopsyRow(NamedTuple):
-    """What one autopsy of a batch came to. Key: `run_id`."""
+    """The result of one autopsy of a batch. Key: `run_id`."""
 
     run_id: Annotated[Key, "run that was looked at"]
     failure_class: Annotated[Text, "whose fault it is; NA when the autopsy itself failed"]
@@ -55,7 +55,7 @@ class AutopsyRow(NamedTuple):
 
 
 BatchProgress: TypeAlias = Callable[[int, int, AutopsyRow], None]
-"""Called after each autopsy with the number of those done, the number of all, and its row."""
+"""Called after each autopsy with the number done, the total, and its row."""
 
 
 def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are options by name
@@ -73,23 +73,22 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
     """Run the autopsy notebook on many runs.
 
     Args:
-        run_ids: Their ids; each of them once.
-        source: Where they live: a path, a URL, or None for the current folder.
-        artifacts: Folder or URL that gets `autopsy/RUN.ipynb` and `autopsy/RUN.html` for each.
-        now: Judge as of this time, epoch milliseconds or ISO; the clock by default.
-        provider: Who investigates.
-        workers: Notebooks at once; one more than there are processors by default.
-        cell_timeout_s: Seconds that one stage may take.
-        total_timeout_s: Seconds that one notebook may take.
-        progress: Told after each autopsy, in the thread that called.
+        run_ids: Ids of the runs; duplicates are ignored.
+        source: Their store: a path, a URL, or None for the current folder.
+        artifacts: Folder or URL for `autopsy/RUN.ipynb` and `autopsy/RUN.html` of each.
+        now: Judge as of this time, epoch milliseconds or ISO; defaults to the clock.
+        provider: The provider that investigates.
+        workers: How many notebooks to run at once; defaults to the number of processors plus one.
+        cell_timeout_s: Time limit of one stage in seconds.
+        total_timeout_s: Time limit of one notebook in seconds.
+        progress: Called after each autopsy, in the calling thread.
 
     Returns:
-        One row per run in the order of `run_ids`. An autopsy that fails says why in `error` and stops no other.
+        One row per run in the order of `run_ids`. An autopsy that fails has the reason in `error` and does not stop the others.
 
     Raises:
-        ParameterError: Artifacts cannot go there.
-        ParameterError: What all of them share is wrong.
-        KeyboardInterrupt: Those under way were ended; what was finished is whole.
+        ParameterError: Artifacts cannot be written there, or a shared parameter is wrong.
+        KeyboardInterrupt: Autopsies in progress were stopped; finished ones are complete.
     """
     validated(AutopsyParameters, {"target_run_id": "any", "source": source, "now": now, "provider": provider})
     store.check(artifacts)
@@ -103,7 +102,7 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
         "total_timeout_s": total_timeout_s,
     }
     rows: dict[int, AutopsyRow] = {}
-    for index, row in _worked_off(todo, options, min(workers or default_workers(), len(todo))):
+    for index, row in _run_all(todo, options, min(workers or default_workers(), len(todo))):
         rows[index] = row
         if progress is not None:
             progress(len(rows), len(todo), row)
@@ -111,21 +110,20 @@ def run_autopsies(  # noqa: PLR0913  # all but the runs and their place are opti
 
 
 def batch_frame(rows: Sequence[AutopsyRow]) -> pd.DataFrame:
-    """Turn the rows of a batch into a frame; its columns are those of `AutopsyRow`."""
+    """Return the rows of a batch as a frame with the columns of `AutopsyRow`."""
     from smithers_nb.frames import frame_from_rows
 
     return frame_from_rows(AutopsyRow, rows)
 
 
 def failed_runs(source: Source, since_ms: int | None = None) -> list[str]:
-    """Name every failed run of a store, newest first.
+    """Return the ids of the failed runs of a store, newest first.
+
+    A child run whose parent failed as well is left out: the parent's autopsy covers it.
 
     Args:
         source: The store.
-        since_ms: Only those that ended at or after this epoch millisecond.
-
-    Returns:
-        Their ids. A child run whose parent failed as well is part of the parent's autopsy and left out.
+        since_ms: Only runs that ended at or after this epoch millisecond.
     """
     failed = {run.run_id: run for run in source.rows(RunRow, only={"status": ["failed"]})}
     ended = {run_id: run.finished_at or run.started_at or run.created_at or 0 for run_id, run in failed.items()}
@@ -134,11 +132,11 @@ def failed_runs(source: Source, since_ms: int | None = None) -> list[str]:
 
 
 def default_workers() -> int:
-    """Return how many notebooks are run at once when nobody says."""
+    """Return how many notebooks to run at once by default."""
     return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + _SPARE
 
 
-def _worked_off(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
+def _run_all(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
     if not todo:
         return iter(())
     if workers <= PER_PROCESS:
@@ -149,7 +147,7 @@ def _worked_off(todo: Sequence[str], options: dict[str, Any], workers: int) -> I
 
 
 def in_this_process(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
-    """Do the autopsies in threads of this process; gives each row with its place in `todo` as soon as there is one."""
+    """Run the autopsies in threads of this process; yields each row with its index in `todo` as soon as it is done."""
     with AutopsyPool(options, workers) as bench:
         futures = {bench.submit(run_id): index for index, run_id in enumerate(todo)}
         for future in as_completed(futures):
@@ -157,7 +155,7 @@ def in_this_process(todo: Sequence[str], options: dict[str, Any], workers: int) 
 
 
 class AutopsyPool:
-    """Threads that execute notebooks on the kernels of one zygote; leaving the block early ends what is under way."""
+    """Threads that execute notebooks on the kernels of one zygote; leaving the block early stops autopsies in progress."""
 
     def __init__(self, options: dict[str, Any], workers: int) -> None:
         from smithers_nb.engine.kernels.pool import KernelPool
@@ -178,7 +176,7 @@ class AutopsyPool:
         self._kernels.close()
 
     def submit(self, run_id: str) -> Future[AutopsyRow]:
-        """Queue one autopsy; gives the future of its row."""
+        """Queue one autopsy and return the future of its row."""
         return self._threads.submit(self._autopsy, run_id)
 
     def _autopsy(self, run_id: str) -> AutopsyRow:
@@ -187,7 +185,7 @@ class AutopsyPool:
         begun = time.monotonic()
         try:
             record = run_autopsy_notebook(run_id, kernels=self._kernels, cancelled=self._stop, **self._options)
-        except Exception as error:  # noqa: BLE001  # one of many; its row says so
+        except Exception as error:  # noqa: BLE001  # one failed autopsy must not stop the batch; its row says why
             return row_of_error(run_id, error, time.monotonic() - begun)
         found = record.verdict
         return AutopsyRow(
@@ -205,7 +203,7 @@ class AutopsyPool:
 
 
 def row_of_error(run_id: str, error: Exception, took: float) -> AutopsyRow:
-    """Summarise in a row why an autopsy failed, and what was written all the same."""
+    """Return the row of an autopsy that failed, with the files that it wrote before."""
     files = (error.notebook, error.report) if isinstance(error, NotebookError) else (None, None)
     notebook, report = (None if file is None else str(file) for file in files)
     said = str(error) if isinstance(error, SmithersNbError) else f"unexpected {type(error).__name__}: {error}"
@@ -213,7 +211,7 @@ def row_of_error(run_id: str, error: Exception, took: float) -> AutopsyRow:
 
 
 def _import_what_all_need() -> None:
-    """Import once, while the zygote prepares itself, instead of in several threads at once."""
+    """Import the heavy modules once, while the zygote starts, instead of in several threads at once."""
     from smithers_nb.engine.kernels.launcher import without_slow_imports
     from smithers_nb.present.report.report import warm_up
 

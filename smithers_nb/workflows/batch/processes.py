@@ -1,8 +1,8 @@
-"""A batch of autopsies assigned to several processes, each with kernels of its own.
+"""Distributes a batch of autopsies over several processes, each with its own kernels.
 
-Every process gets as many runs as it can work on at once, and another one for each row that it gives back. It reads JSON lines from
-its input and writes them to its output; when its input closes, because the batch is over, was interrupted or was killed, it ends what it
-is doing and itself.
+Every process is given as many runs as it can handle at once, and another one for each row that it returns. It reads JSON lines from its
+standard input and writes them to its standard output. When its input closes, because the batch is over, interrupted or killed, it stops
+its work and exits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _END_S: Final = 15.0
 
 
 def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> Iterator[tuple[int, AutopsyRow]]:
-    """Do the autopsies in several processes; gives each row with its place in `todo` as soon as there is one."""
+    """Run the autopsies in several processes; yields each row with its index in `todo` as soon as it is done."""
     left = iter(enumerate(todo))
     lock = threading.Lock()
     done: queue.SimpleQueue[tuple[int, AutopsyRow] | None] = queue.SimpleQueue()
@@ -38,7 +38,7 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
 
     processes: list[_WorkerProcess] = []
     try:
-        for slots in _assigned(workers):
+        for slots in _slots_per_process(workers):
             process = _WorkerProcess(options, slots)
             processes.append(process)
             threading.Thread(target=process.work, args=(next_one, done), name="pool", daemon=True).start()
@@ -49,21 +49,21 @@ def in_processes(todo: Sequence[str], options: dict[str, Any], workers: int) -> 
                 over += 1
             else:
                 yield got
-        for index, run_id in left:  # nobody is left to do them
+        for index, run_id in left:  # no process is left to run them
             yield index, row_of_error(run_id, RuntimeError("every process of the batch has ended"), 0.0)
     finally:
         for process in processes:
             process.end()
 
 
-def _assigned(workers: int) -> list[int]:
-    """Describe how many notebooks at once each process does: as few processes as that takes, all of them about as busy."""
+def _slots_per_process(workers: int) -> list[int]:
+    """Return the number of slots of each process: as few processes as possible, evenly loaded."""
     processes = math.ceil(workers / PER_PROCESS)
-    return [workers // processes + (location < workers % processes) for location in range(processes)]
+    return [workers // processes + (index < workers % processes) for index in range(processes)]
 
 
 class _WorkerProcess:
-    """One process and what it is working on."""
+    """One process and the runs assigned to it."""
 
     def __init__(self, options: dict[str, Any], slots: int) -> None:
         self._slots = slots
@@ -79,7 +79,7 @@ class _WorkerProcess:
         self._say({"options": options, "slots": slots})
 
     def work(self, next_one: Any, done: queue.SimpleQueue[tuple[int, AutopsyRow] | None]) -> None:
-        """Keep its slots taken until nothing is left, then say that it is over with None."""
+        """Keep its slots filled until nothing is left, then put None on the queue."""
         try:
             for _ in range(self._slots):
                 self._give(next_one())
@@ -89,14 +89,14 @@ class _WorkerProcess:
                 done.put((index, AutopsyRow(*row)))
                 self._give(next_one())
         except (OSError, ValueError):
-            pass  # it died: what it was given is told below, the others go on
+            pass  # it died: its runs are reported below, the other processes go on
         finally:
             for index, run_id in self._given.items():
                 done.put((index, row_of_error(run_id, RuntimeError("the process that worked on it ended"), 0.0)))
             done.put(None)
 
     def end(self) -> None:
-        """Close its input and wait until it is gone."""
+        """Close its input and wait for it to exit."""
         with suppress(OSError):
             self._input.close()
         try:
@@ -127,10 +127,10 @@ class _WorkerProcess:
 
 
 def main() -> None:
-    """Be one of the processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the one that deals out, which then closes our input
+    """Run one of the processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent, which then closes our input
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever else is printed must not get between the answers
+    os.dup2(2, 1)  # other output must not mix with the answers
     lock = threading.Lock()
     first = json.loads(sys.stdin.readline())
 

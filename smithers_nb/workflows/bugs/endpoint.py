@@ -1,8 +1,8 @@
-"""Where bug reports go, and the one request that takes a report there.
+"""Where bug reports go, and the one request that sends a report there.
 
-A request has fifteen seconds in all, whatever the server does, and is made once: no retries, and no redirect is followed, because the
-person agreed to one address. It runs in a thread of its own, since neither a name server nor a server that answers one byte at a time
-can be timed out otherwise; when the time is up its connection is cut.
+A request has fifteen seconds in total and is made once: no retries, and no redirects, because the person agreed to one address. It runs in
+its own thread, since a name lookup, or a server that answers one byte at a time, cannot be timed out otherwise; when time is up its
+connection is closed.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _MAX_ANSWER: Final = 65_536
 _MAX_ID: Final = 200
 _MAX_URL: Final = 2_000
 _SCHEMES: Final = ("http", "https")
-_MAYBE: Final = "the report may have arrived all the same"
+_MAYBE: Final = "the report may have arrived anyway"
 
 
 def endpoint_for(given: str | None = None) -> str:
-    """Return where a report goes: to what the environment names, else to what the caller gives, else to the makers of Smithers."""
+    """Return the address for a report: from the environment, else the given one, else that of the makers of Smithers."""
     return os.environ.get(ENDPOINT_VARIABLE, "").strip() or (given or "").strip() or DEFAULT_ENDPOINT
 
 
 def refusal(endpoint: str) -> str:
-    """Explain why a report cannot be sent to this address; empty when it can."""
+    """Return why a report cannot be sent to this address; empty when it can."""
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "it is no URL"
+        return "it is not a URL"
     if parts.scheme not in _SCHEMES:
-        return "it has to begin with https:// or http://"
+        return "it must begin with https:// or http://"
     if not host or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
-        return "it is no URL of a server"
-    return "it must not hold a user name or password" if "@" in parts.netloc else ""
+        return "it is not the URL of a server"
+    return "it must not contain a user name or password" if "@" in parts.netloc else ""
 
 
 def send(content: bytes, endpoint: str, *, timeout_s: float = TIMEOUT_S) -> BugFiled:
@@ -64,11 +64,11 @@ def send(content: bytes, endpoint: str, *, timeout_s: float = TIMEOUT_S) -> BugF
         timeout_s: Seconds for everything together.
 
     Raises:
-        BugReportNotSent: It did not arrive, was refused, or nobody said where it was filed.
+        BugReportNotSent: It did not arrive, was refused, or the answer does not say where it was filed.
     """
     wrong = refusal(endpoint)
     if wrong:
-        raise BugReportNotSent(f"{one_line(endpoint)} is no endpoint: {wrong}")
+        raise BugReportNotSent(f"{one_line(endpoint)} is not a valid endpoint: {wrong}")
     request = _Request(content, endpoint, timeout_s)
     request.start()
     try:
@@ -77,9 +77,9 @@ def send(content: bytes, endpoint: str, *, timeout_s: float = TIMEOUT_S) -> BugF
         late = request.is_alive()
         request.cut()
     if late:
-        raise BugReportNotSent(f"no whole answer within {timeout_s:g} s; {_MAYBE}")
+        raise BugReportNotSent(f"no complete answer within {timeout_s:g} s; {_MAYBE}")
     if request.failure is not None:
-        raise BugReportNotSent(_in_words(request.failure)) from request.failure
+        raise BugReportNotSent(_describe(request.failure)) from request.failure
     return _filed(request.answer, endpoint)
 
 
@@ -87,7 +87,7 @@ class _Request(threading.Thread):
     """One POST.
 
     Attributes:
-        answer: Body of a good answer.
+        answer: Body of a successful response.
         failure: Why there is none.
     """
 
@@ -100,12 +100,12 @@ class _Request(threading.Thread):
         self.sockets: list[socket.socket] = []
 
     def run(self) -> None:
-        """Send, and read an answer of bounded length."""
+        """Send the report and read a response of bounded length."""
         try:
             headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": f"smithers-nb/{__version__}"}
             request = urllib.request.Request(self.endpoint, self.content, headers, method="POST")  # noqa: S310  # `refusal` has checked it
             with self._opener().open(request, timeout=2 * self.timeout_s) as response:
-                while len(self.answer) <= _MAX_ANSWER:  # for as long as nobody cuts it
+                while len(self.answer) <= _MAX_ANSWER:  # until the end of the response, or until `cut`
                     piece = response.read1(_MAX_ANSWER)
                     if not piece:
                         break
@@ -113,25 +113,25 @@ class _Request(threading.Thread):
         except urllib.error.HTTPError as error:
             self.failure = error
             error.close()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the report is not filed, and the caller keeps it
+        except Exception as error:  # noqa: BLE001  # whatever the error, the report was not filed, and the caller saves it
             self.failure = error
 
     def cut(self) -> None:
-        """End the connection, so that a thread that waits for it ends as well."""
+        """Close the connections, so that a thread waiting for one ends as well."""
         self.over = True
         for sock in self.sockets:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def connect(self, kind: type[http.client.HTTPConnection], host: str, **options: Any) -> http.client.HTTPConnection:
-        """Make a connection that `cut` knows."""
+        """Open a connection that `cut` can close."""
         connection = kind(host, **options)
         reach = connection.connect
 
         def connect() -> None:
             reach()
-            self.sockets.append(connection.sock)  # the connection forgets it before the answer is read
-            if self.over:  # the name was found after the time was up; nothing may be sent any more
+            self.sockets.append(connection.sock)  # the connection drops its reference before the response is read
+            if self.over:  # the name was resolved after time was up; nothing may be sent now
                 connection.close()
                 raise TimeoutError("the time is up")
 
@@ -169,7 +169,7 @@ class _Secure(urllib.request.HTTPSHandler):
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow nothing: an answer that points elsewhere is an error with its own status."""
+        """Never follow a redirect: it is an error with its own status."""
 
 
 def _on_this_machine(endpoint: str) -> bool:
@@ -180,11 +180,11 @@ def _on_this_machine(endpoint: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _in_words(failure: Exception) -> str:
+def _describe(failure: Exception) -> str:
     if isinstance(failure, urllib.error.HTTPError):
         target = failure.headers.get("Location") if failure.headers else None
         if 300 <= failure.code < 400 and target:  # noqa: PLR2004
-            return f"the endpoint answered {failure.code} and points to {one_line(target)}, which was not followed"
+            return f"the endpoint answered {failure.code} and redirects to {one_line(target)}, which was not followed"
         return f"the endpoint answered {failure.code} {one_line(failure.reason, 80)}".rstrip()
     if isinstance(failure, urllib.error.URLError):
         return f"the endpoint cannot be reached: {one_line(failure.reason)}"
@@ -193,7 +193,7 @@ def _in_words(failure: Exception) -> str:
 
 def _filed(answer: bytes, endpoint: str) -> BugFiled:
     if len(answer) > _MAX_ANSWER:
-        raise BugReportNotSent(f"the answer is longer than {_MAX_ANSWER:,} bytes, so it is none; {_MAYBE}")
+        raise BugReportNotSent(f"the answer is longer than {_MAX_ANSWER:,} bytes; {_MAYBE}")
     try:
         told = orjson.loads(answer)
     except orjson.JSONDecodeError:
@@ -205,5 +205,5 @@ def _filed(answer: bytes, endpoint: str) -> BugFiled:
 
 
 def _address(url: object) -> str | None:
-    """Keep an address that a browser may open."""
+    """Return a URL if a browser may open it, else None."""
     return url if isinstance(url, str) and len(url) <= _MAX_URL and not refusal(url) else None

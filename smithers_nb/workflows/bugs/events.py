@@ -1,4 +1,4 @@
-"""Which lines of a run's log tell the makers of the engine most: how it began, what failed, what people decided, how it ended."""
+"""Chooses the events of a run that are most useful to the makers of the engine: its start and end, failures, decisions."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 MAX_EVENTS: Final = 50
 _ENDS: Final = 3
-_ROOM: Final = 3_000
+_MAX_PAYLOAD: Final = 3_000
 _MAX_TYPE: Final = 100
 _CHATTER: Final = AllBut(NOISE_EVENTS | {"AgentEvent", "AgentSessionEvent"})
 _FAILED: Final = ("Fail", "Denied", "Timeout", "GaveUp", "Unsafe", "Error", "Cancelled")
 _RANKS: Final = ({"run", "supervisor", "approval", "time-travel", "reload"}, {"node", "timer", "sandbox", "oneshot"})
-"""Categories of events from the most telling to the least; failures come before them, everything else behind."""
+"""Categories of events in order of usefulness; failures come before them, everything else after."""
 
 
 def lifecycle(snapshot: Snapshot) -> list[EventRow]:
-    """Read the log of a run without heartbeats, render frames and what agents said while they worked, oldest first."""
+    """Read the events of a run, oldest first, without heartbeats, render frames and agent output."""
     return snapshot.source.rows(EventRow, snapshot.run_id, only={"type": _CHATTER})
 
 
-def tellingest(events: list[EventRow], most: int = MAX_EVENTS) -> list[EventRow]:
-    """Choose the events that say most, in the order in which they happened.
+def most_useful(events: list[EventRow], limit: int = MAX_EVENTS) -> list[EventRow]:
+    """Choose the most useful events, in the order in which they happened.
 
-    The first and the last ones always; then what failed, was decided or tried again; of many alike, those nearest to either end.
+    The first and last ones are always included; then failures, decisions and retries. Of many alike, those nearest to either end win.
     """
     by_rank: dict[int, list[EventRow]] = {}
-    for location, event in enumerate(events):
-        at_an_end = location < _ENDS or location >= len(events) - _ENDS
+    for index, event in enumerate(events):
+        at_an_end = index < _ENDS or index >= len(events) - _ENDS
         by_rank.setdefault(0 if at_an_end else _rank(event), []).append(event)
     ordered = [event for rank in sorted(by_rank) for event in _from_both_ends(by_rank[rank])]
-    return sorted(ordered[:most], key=lambda event: event.seq)
+    return sorted(ordered[:limit], key=lambda event: event.seq)
 
 
 def reported(event: EventRow) -> dict[str, Any]:
-    """Write one event as a report has it, fit to leave this machine."""
+    """Return one event as it goes into a report, redacted and shortened."""
     return {
         "seq": event.seq,
         "timestampMs": event.at,
         "type": scrub_text(event.type, _MAX_TYPE),
-        "payload": scrub_payload(event.payload, _ROOM),
+        "payload": scrub_payload(event.payload, _MAX_PAYLOAD),
     }
 
 
@@ -60,7 +60,7 @@ def _rank(event: EventRow) -> int:
 
 
 def _from_both_ends(events: list[EventRow]) -> Iterator[EventRow]:
-    """Go through a list from outside in: first, last, second, last but one."""
+    """Yield events from the outside in: first, last, second, second to last."""
     left, right = 0, len(events) - 1
     while left <= right:
         yield events[left]

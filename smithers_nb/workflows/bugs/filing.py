@@ -1,4 +1,4 @@
-"""File a report that somebody agreed to send, or keep it: nothing of what a person wrote or decided is lost with a connection."""
+"""Files a report that a person agreed to send, or saves it, so that nothing they wrote is lost with a connection."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from smithers_nb.workflows.bugs.report import written
 
 _REPORTS: Final = "bug-reports"
 _FILED: Final = "filed-bugs"
-"""Folder beside the reports that are kept: what was filed, or is being sent, one file per bug."""
+"""Folder next to the saved reports, with one file per bug that was filed or is being sent."""
 
-_UNKNOWN: Final = "another process sends it, or died while it did: whether it arrived is not known, so it is not sent twice"
+_UNKNOWN: Final = "another process is sending it, or died while sending: it is unknown whether it arrived, so it is not sent twice"
 
 
 def file_bug(  # noqa: PLR0913  # all but one are options by name
     payload: dict[str, Any], *, endpoint: str, root: Path, words: str = "", again: bool = False, timeout_s: float = TIMEOUT_S
 ) -> BugFiled | BugSaved:
-    """Send a report, once; when it is not taken, keep it in a private file of the project. Call it only after somebody agreed.
+    """Send a report once, or save it in a private file of the project when that fails. Call this only after a person has agreed.
 
-    A failure of one run is one bug: where it was filed already, by whichever autopsy, that is the answer and nothing is sent.
+    A failure of one run is one bug: if any autopsy filed it before, that filing is returned and nothing is sent.
 
     Args:
         payload: Exactly what was shown.
-        endpoint: Where that person agreed to send it.
+        endpoint: The address the person agreed to.
         root: Folder of the project.
-        words: What a person wrote themselves; other words make another report.
-        again: Send it although it was filed, or may have arrived.
+        words: Text a person added; different text makes a different report.
+        again: Send it even if it was filed, or may have arrived.
         timeout_s: Seconds for the whole request.
     """
     mark = _mark(payload, endpoint, words, root)
@@ -57,18 +57,18 @@ def file_bug(  # noqa: PLR0913  # all but one are options by name
             _forget(mark)
         return BugSaved(reason=str(error), path=_saved(payload, root), endpoint=endpoint)
     if mark:
-        with suppress(OSError):  # it is filed, whether or not that can be remembered
+        with suppress(OSError):  # it is filed even if that cannot be remembered
             write_whole(mark, orjson.dumps({"id": filed.id, "url": filed.url}), private=True)
     return filed
 
 
 def save_bug(payload: dict[str, Any], *, root: Path) -> str | None:
-    """Keep a report that goes nowhere in a private file of the project, and give its path; None when it could not be written."""
+    """Save a report in a private file of the project without sending it; return its path, None when it could not be written."""
     return _saved(payload, root)
 
 
 def _mark(payload: dict[str, Any], endpoint: str, words: str, root: Path) -> Path | None:
-    """Name the file that says that a bug was filed: one for a run, what it failed on, and what somebody wrote about it."""
+    """Return the marker file of a bug, identified by address, run, error and added text; None without a run."""
     run = payload.get("run")
     if not isinstance(run, dict):
         return None
@@ -79,11 +79,11 @@ def _mark(payload: dict[str, Any], endpoint: str, words: str, root: Path) -> Pat
 def _forget(mark: Path) -> None:
     with suppress(OSError):
         mark.unlink(missing_ok=True)
-        mark.parent.rmdir()  # which the last one leaves empty
+        mark.parent.rmdir()  # succeeds only when no marker is left
 
 
 def _taken(mark: Path) -> dict[str, Any] | None:
-    """Take a bug for sending; what is known of it when somebody else has it. A folder that cannot be written to stops nobody."""
+    """Claim a bug for sending: None when claimed, else what its marker says. Without a writable folder every claim succeeds."""
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         with mark.open("xb"):
@@ -97,7 +97,7 @@ def _taken(mark: Path) -> dict[str, Any] | None:
 
 
 def project_folder(location: str | None) -> Path:
-    """Find the folder of the project that a store belongs to; for a database on a server, or no store, the current one.
+    """Return the project folder of a store; the current folder for a database on a server, or without a store.
 
     Args:
         location: `Source.location`.
@@ -110,7 +110,7 @@ def project_folder(location: str | None) -> Path:
 
 
 def reports_folder(root: Path) -> Path:
-    """Name the folder that keeps reports: Smithers' own in a project of its, ours elsewhere."""
+    """Return the folder for saved reports: Smithers' own in a Smithers project, else ours."""
     theirs = (root / ANCHOR).is_dir() or (root / STORE).is_file()
     return root / (ANCHOR if theirs else FOLDER) / _REPORTS
 
@@ -125,7 +125,7 @@ def _saved(payload: dict[str, Any], root: Path) -> str | None:
 
 
 def _free_name(folder: Path) -> Path:
-    """Name a file after this moment, as Smithers does, and number it when there is one already."""
+    """Return an unused file name with the current time, in Smithers' format, numbered if necessary."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")[:-3] + "Z"
     names = (folder / f"{stamp}{f'-{number}' if number else ''}.json" for number in count())
     return next(name for name in names if not name.exists())

@@ -1,7 +1,7 @@
-"""What a bug report says: the payload of Smithers' own `bug` command, with the events that matter in place of heartbeats.
+"""Composes a bug report: the payload of Smithers' own `bug` command, with useful events in place of heartbeats.
 
-Gets a person's words, an open run, or both; gives one JSON object that holds no secrets, no names of people and no more than
-`MAX_BYTES`. It is shown as it is and sent as it is; sending is in `bug_filing`.
+Takes a person's text, a run, or both; returns one JSON object without secrets or personal data, of at most `MAX_BYTES`. It is sent exactly
+as it is shown; `filing` sends it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from smithers_nb.errors import BugReportEmpty, BugReportUnread, RunNotFound, Smi
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.redact import short_line
 from smithers_nb.sources.stores.json_text import as_object
-from smithers_nb.workflows.bugs.events import lifecycle, reported, tellingest
+from smithers_nb.workflows.bugs.events import lifecycle, most_useful, reported
 from smithers_nb.workflows.bugs.scrub import scrub_text, settle
 
 if TYPE_CHECKING:
@@ -32,33 +32,33 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.autopsy.results import Gathered, Investigation
 
 MAX_BYTES: Final = 262_144
-"""No payload is longer than this as JSON; endpoints answer longer ones with 413."""
-_TITLE: Final = 120
-_BODY: Final = 12_000
-_ERROR: Final = 4_000
-_NAME: Final = 300
-_FRAMES: Final = 20
+"""Maximum size of a payload as JSON; endpoints reject larger ones with 413."""
+_MAX_TITLE: Final = 120
+_MAX_BODY: Final = 12_000
+_MAX_ERROR: Final = 4_000
+_MAX_NAME: Final = 300
+_MAX_FRAMES: Final = 20
 _UNKNOWN: Final = "unknown"
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+[\w.+-]{0,40}")
 _PACKAGES: Final = ("smithers-orchestrator", "@smithers-orchestrator/cli")
 _MANIFEST_BYTES: Final = 262_144
 _BUN_TIMEOUT_S: Final = 2
 _ARCHITECTURES: Final = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "i386": "ia32", "i686": "ia32"}
-"""Names of processors as Smithers, on Bun, writes them."""
+"""Processor names as Bun, and so Smithers, writes them."""
 
 
 def compose(*, title: str = "", body: str = "", snapshot: Snapshot | None = None, failure: str = "", now: int) -> dict[str, Any]:
-    """Put a report together.
+    """Compose a report.
 
     Args:
-        title: Its title; by default what the run failed on, else the beginning of the body.
-        body: What a person, or an autopsy, says about it.
+        title: Its title; defaults to what the run failed on, else the beginning of the body.
+        body: Text by a person or an autopsy.
         snapshot: The run that it is about.
-        failure: Message of the failure that mattered, for the title; by default the run's own error.
-        now: When it is made, epoch milliseconds.
+        failure: Message of the failure that mattered, for the title; defaults to the run's own error.
+        now: When it is created, epoch milliseconds.
 
     Raises:
-        BugReportEmpty: There is neither a text nor a run.
+        BugReportEmpty: There is neither text nor a run.
         BugReportUnread: The run cannot be read.
     """
     if snapshot is None and not (title.strip() or body.strip()):
@@ -66,7 +66,7 @@ def compose(*, title: str = "", body: str = "", snapshot: Snapshot | None = None
     run, notes = (None, []) if snapshot is None else _run_part(snapshot)
     payload: dict[str, Any] = {
         "title": _one_line(title) or _default_title(run, failure) or _one_line(body),
-        "body": "\n\n".join(filter(None, (scrub_text(body.strip(), _BODY), *(scrub_text(note, _NAME) for note in notes)))),
+        "body": "\n\n".join(filter(None, (scrub_text(body.strip(), _MAX_BODY), *(scrub_text(note, _MAX_NAME) for note in notes)))),
         "smithersVersion": _engine_version(snapshot),
         "platform": _platform(),
         "createdAtMs": now,
@@ -75,11 +75,11 @@ def compose(*, title: str = "", body: str = "", snapshot: Snapshot | None = None
 
 
 def report_on(found: Investigation, gathered: Gathered | None = None) -> dict[str, Any]:
-    """Put together the report of an autopsy.
+    """Compose the report of an autopsy.
 
     Args:
         found: What it found.
-        gathered: Where it read that; without it, or when the store is gone by now, the report has no events of the run.
+        gathered: The store it read; without it, or when the store is gone, the report has no events of the run.
     """
     title, body = f"{found.workflow or 'run'}: {found.failure.message}", findings(found)
     if gathered is None:
@@ -93,13 +93,13 @@ def report_on(found: Investigation, gathered: Gathered | None = None) -> dict[st
 
 
 def findings(found: Investigation) -> str:
-    """Describe what an autopsy found, with the quotes it rests on."""
+    """Return what an autopsy found, with its evidence."""
     kind = found.classification
     lines = [
         found.root_cause,
         "",
-        *(f"Not the user's doing: {text}" for text in kind.exonerated),
-        f"Classed {kind.failure_class}, confidence {kind.confidence}, by rule {kind.rule}.",
+        *(f"Not caused by the user: {text}" for text in kind.exonerated),
+        f"Classified as {kind.failure_class}, confidence {kind.confidence}, by rule {kind.rule}.",
         f"Store schema {found.smithers_version or 'not known'}.",
         "",
         *(f"[{item.ref}] {item.quote}" for item in found.evidence),
@@ -110,29 +110,29 @@ def findings(found: Investigation) -> str:
 
 def _stack(link: Link) -> str:
     frames = link.stack.splitlines()
-    more = [f"    … {len(frames) - _FRAMES:,} more lines"] if len(frames) > _FRAMES else []
-    return "\n".join([*frames[:_FRAMES], *more])
+    more = [f"    … {len(frames) - _MAX_FRAMES:,} more lines"] if len(frames) > _MAX_FRAMES else []
+    return "\n".join([*frames[:_MAX_FRAMES], *more])
 
 
 def written(payload: dict[str, Any], *, pretty: bool = False) -> bytes:
-    """Write a payload as the JSON that is sent, or the same for people to read."""
+    """Serialise a payload as the JSON that is sent; `pretty` indents it for people."""
     return orjson.dumps(payload, option=orjson.OPT_INDENT_2 if pretty else 0)
 
 
 def _run_part(snapshot: Snapshot) -> tuple[dict[str, Any], list[str]]:
-    """Describe the run, and say in words what of it is attached."""
+    """Return the part about the run, and notes on what is attached."""
     try:
         run = snapshot.run
         events = lifecycle(snapshot)
     except (SourceError, RunNotFound) as error:
         raise BugReportUnread(f"run {snapshot.run_id} cannot be read: {error}", hint=error.hint) from error
-    chosen = tellingest(events)
+    chosen = most_useful(events)
     part = {
-        "runId": scrub_text(run.run_id, _NAME),
-        "workflowName": scrub_text(run.workflow, _NAME),
-        "workflowPath": scrub_text(run.workflow_path, _NAME) or None,
-        "status": scrub_text(run.status, _NAME),
-        "error": scrub_text(clean_message(run.error_message or ""), _ERROR) or None,
+        "runId": scrub_text(run.run_id, _MAX_NAME),
+        "workflowName": scrub_text(run.workflow, _MAX_NAME),
+        "workflowPath": scrub_text(run.workflow_path, _MAX_NAME) or None,
+        "status": scrub_text(run.status, _MAX_NAME),
+        "error": scrub_text(clean_message(run.error_message or ""), _MAX_ERROR) or None,
         "events": [reported(event) for event in chosen],
     }
     unread = [f"Could not be read: {problem.where}: {problem.what}" for problem in snapshot.problems]
@@ -148,11 +148,11 @@ def _default_title(run: dict[str, Any] | None, failure: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return short_line(scrub_text(text, 4 * _TITLE), _TITLE)
+    return short_line(scrub_text(text, 4 * _MAX_TITLE), _MAX_TITLE)
 
 
 def _engine_version(snapshot: Snapshot | None) -> str:
-    """Find which Smithers is installed where the run was started, else here; the store itself knows only its schema."""
+    """Return the Smithers version installed where the run was started, else here; the store records only its schema."""
     run: RunRow | None = None if snapshot is None else snapshot.run
     folders = [Path(run.root)] if run and run.root else []
     for folder in (*folders, Path()):
@@ -161,12 +161,12 @@ def _engine_version(snapshot: Snapshot | None) -> str:
             if isinstance(version, str) and _VERSION.fullmatch(version):
                 return version
     schema = getattr(snapshot.source, "version", "") if snapshot else ""
-    return scrub_text(f"{_UNKNOWN}, store schema {schema}" if schema else _UNKNOWN, _NAME)
+    return scrub_text(f"{_UNKNOWN}, store schema {schema}" if schema else _UNKNOWN, _MAX_NAME)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        if not path.is_file():  # the folder is what a store says; a pipe would be read forever
+        if not path.is_file():  # the path comes from a store; reading a pipe would never end
             return {}
         with path.open("rb") as file:
             return as_object(file.read(_MANIFEST_BYTES))

@@ -1,8 +1,8 @@
-"""`stage`, `gate` and `ask` as a notebook calls them: the engine's calls, with something to look at.
+"""`stage`, `gate` and `ask` as notebooks call them: the engine's calls, with a card or widget to show.
 
-A gate that waits shows its card before the execution ends there; before a person in JupyterLab it shows the same as a widget, its cell
-waits, and the cells behind it run as soon as somebody has decided. Nothing but a person's decision lets it pass: running all cells does
-not, and neither does time.
+A gate that waits shows its card, and the execution ends there. When a person runs the notebook in JupyterLab, it shows the same as a
+widget, its cell waits, and the following cells run as soon as the person has decided. Only a person's decision passes a gate: neither
+running all cells nor time does.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def stage(node_id: str, fn: Callable[..., Any] | None = None, /, *args: Any, **o
     run = stages.current() or stages.lab_run()
     made_at = run.reused.pop((node_id, options.get("iteration", 0)), None)
     if run.by_hand and made_at is not None:
-        show(note(f"{node_id} was not run again: its output of {when(made_at)} is kept. To begin anew, restart the kernel."))
+        show(note(f"{node_id} was not run again: its output of {when(made_at)} was reused. To start over, restart the kernel."))
     return value
 
 
@@ -60,7 +60,7 @@ def gate(  # noqa: PLR0913  # a request is what it is
     on_deny: Literal["continue", "fail"] = "continue",
     volatile: Sequence[str] = (),
 ) -> Decision:
-    """Let a person decide; see `engine.stages.gate`."""
+    """Ask a person for approval; see `engine.stages.gate`."""
     stages.current()  # refuses in a fork, where the first import might wait for ever
     spot = None
     while True:
@@ -90,7 +90,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
             return stages.ask(node_id, prompt, schema, options, iteration=iteration)
         except stages.Parked as parked:
             if (parked.node_id, parked.iteration) != (node_id, iteration):
-                raise  # another one waits, and has shown itself
+                raise  # another question waits, and has shown itself
             told = parked.request
             about = (told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
             request = QuestionRequest(*about, **_versions(parked))
@@ -105,14 +105,14 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
 
 
 def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
-    """Describe what follows from approving a gate and from denying it."""
-    from smithers_nb.diagnosis.state.inbox import DENIED  # not before somebody looks: a kernel that asks nobody does without
+    """Return what approving a gate does, and what denying it does."""
+    from smithers_nb.diagnosis.state.inbox import DENIED  # imported late: a kernel without gates does not need it
 
     return ("Approve", "the run goes on"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
 
 
 def show(what: Any, spot: DisplayHandle | None = None) -> None:
-    """Show a card or a widget, on request in place of what is shown already; where nothing displays, its text."""
+    """Display a card or widget, or replace the one in `spot`; outside IPython, print its text."""
     from IPython.core.getipython import get_ipython
 
     if spot is not None:
@@ -134,7 +134,7 @@ def _versions(parked: Parked) -> dict[str, Any]:
 
 
 def before(earlier: Earlier, changes: Sequence[Difference]) -> Before:
-    """What was decided or answered before something else was asked, as a card shows it."""
+    """Return the earlier decision or answer, for a card that asks again because the request changed."""
     return Before(as_text(earlier.said), earlier.by, earlier.at, changes)
 
 

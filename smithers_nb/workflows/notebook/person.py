@@ -1,8 +1,8 @@
-"""Whether a person sits before this kernel, and how a cell waits for what they click.
+"""Whether a person is using this kernel interactively, and how a cell waits for their click.
 
-JupyterLab talks to widgets over a subshell, a second thread of the kernel. So a click arrives while the cell that shows the button still
-runs: the cell waits, nothing looks like an error, and the cells behind it go on by themselves. A front-end without subshells cannot do
-that; there the cell ends and is run again.
+JupyterLab talks to widgets over a subshell, a second thread of the kernel. So a click arrives while the cell that shows the button is still
+running: the cell waits, nothing looks like an error, and the following cells continue afterwards. A front-end without subshells cannot do
+that; there the cell ends and has to be run again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from smithers_nb.present.widgets.widgets import Live
 
 _SUBSHELL_S: Final = 5.0
-"""Seconds that a front-end gets to open a subshell for the first widget that it is shown."""
+"""How long to wait for a front-end to open a subshell after the first widget, in seconds."""
 
 
 def before_a_person() -> bool:
-    """Return whether somebody can click: a front-end that takes input, in a kernel that has widgets."""
+    """Return whether a person can click a widget: the front-end takes input, and ipywidgets is installed."""
     takes_input = False
     with suppress(AttributeError, KeyError, TypeError):
         takes_input = bool(_kernel().get_parent()["content"]["allow_stdin"])
@@ -34,10 +34,10 @@ def before_a_person() -> bool:
 
 
 def waited(live: Live) -> DisplayHandle | None:
-    """Show a widget and wait until somebody has used it.
+    """Display a widget and wait until a person has used it.
 
     Returns:
-        Where it is shown, to put the outcome there. None when this cell cannot wait for it, or a person has interrupted the wait; the
+        Its display handle, for showing the outcome in its place. None when this cell cannot wait, or a person interrupted the wait; the
         widget stays.
     """
     from IPython.display import display
@@ -56,7 +56,7 @@ def waited(live: Live) -> DisplayHandle | None:
 
 
 def _has_subshell() -> bool:
-    """Return whether the front-end has opened a subshell, so that clicks are heard while a cell runs."""
+    """Return whether the front-end has opened a subshell, so that clicks arrive while a cell runs."""
     until = time.monotonic() + _SUBSHELL_S
     while time.monotonic() < until:
         with suppress(AttributeError):

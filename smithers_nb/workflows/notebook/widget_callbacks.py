@@ -1,4 +1,4 @@
-"""What the widgets of gates and questions do: read and write the journal, in the name of the person at the kernel."""
+"""Callbacks of the gate and question widgets: they read and write the journal on behalf of the person at the kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def gate_callbacks(location: Location, gate: Node, digest: str | None = None, after: str = "") -> GateCallbacks:
-    """Let buttons decide a gate of a journal, as long as it asks what its card shows (`digest`)."""
+    """Return the callbacks that decide a gate, provided that it still asks what its card shows (`digest`)."""
     run_id, node_id, iteration = gate
 
     def look() -> Decided | None:
@@ -37,7 +37,7 @@ def gate_callbacks(location: Location, gate: Node, digest: str | None = None, af
 
 
 def question_callbacks(location: Location, request_id: str, digest: str | None = None, after: str = "") -> QuestionCallbacks:
-    """Let a form answer a question of a journal, as long as it asks what its card shows (`digest`)."""
+    """Return the callbacks that answer a question, provided that it still asks what its card shows (`digest`)."""
 
     def look() -> tuple[Any, str] | None:
         with Journal.open(location) as journal, journal.reading() as connection:
@@ -51,13 +51,13 @@ def question_callbacks(location: Location, request_id: str, digest: str | None =
 
 
 def watch(location: Location, seen: Callable[[], Watched], run_id: str | None = None, *, mark: Callable[[], object] | None = None) -> Live:
-    """Show a run, or a whole project, as it goes on, with what waits for a person in it.
+    """Return a widget that follows a run or a whole project, with the gates and questions waiting in it.
 
     Args:
-        location: Where its journal is.
-        seen: Reads what there is to show; what waits is added here.
-        run_id: Only what waits in this run.
-        mark: Changes when the stores may have changed; without it they are read each time.
+        location: The project whose journal has the gates and questions.
+        seen: Reads what to show; waiting requests are added here.
+        run_id: Only requests of this run.
+        mark: Returns a value that changes when the stores may have changed; without it they are read each time.
     """
 
     def look() -> Watched:
@@ -70,7 +70,7 @@ def watch(location: Location, seen: Callable[[], Watched], run_id: str | None = 
 
 
 def _has_journal(location: Location) -> bool:
-    """Looking at runs of Smithers must not begin a journal of our own."""
+    """Return whether there is a journal; looking at Smithers runs must not create one."""
     return location.file is None or location.file.exists()
 
 
@@ -95,7 +95,7 @@ def _maker(location: Location, item: Pending) -> Callable[[], Live]:
 
 
 def resume(location: Location, said: control.DecisionResult) -> None:
-    """Start a worker for what was asked for with the decision; a run of a person's own kernel asks for nothing."""
+    """Start a worker when the decision resumes the run; a run in a person's own kernel continues by itself."""
     if said.continues:
         from smithers_nb.workflows.triggers.background import ensure_worker
 

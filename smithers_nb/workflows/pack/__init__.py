@@ -1,1 +1,1 @@
-"""The workflow pack: installed into our projects and into Smithers projects."""
+"""The workflows that `init` installs, into our projects and into Smithers projects."""

@@ -1,7 +1,6 @@
-"""The workflows of a project: the pack that `init` installs, and whatever else lies in `.smithers_nb/workflows`.
+"""The workflows of a project: those that `init` installs, and any others in `.smithers_nb/workflows`.
 
-What was installed is remembered by its fingerprint, so a file that nobody has edited is renewed by a newer version, and one that
-somebody has edited is left alone.
+A manifest keeps the hash of each installed file, so that an unedited file is updated by a newer version, and an edited one is left alone.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 _PACK: Final = "templates/pack/pack.toml"
 _MANIFEST: Final = ".installed.json"
-_IGNORED: Final = "# made by smithers-nb; the workflows are yours to keep\n*.db\n*.db-*\nruns/\nlogs/\n*.log\n"
+_IGNORED: Final = "# written by smithers-nb; commit the workflows if you like\n*.db\n*.db-*\nruns/\nlogs/\n*.log\n"
 
 Done: TypeAlias = Literal["installed", "renewed", "replaced", "unchanged", "kept"]
 
@@ -32,7 +31,7 @@ class Packed(NamedTuple):
 
     Attributes:
         file: Its notebook in this installation.
-        system: Whether listings leave it out.
+        system: Whether listings omit it.
     """
 
     id: str
@@ -41,10 +40,10 @@ class Packed(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """What was done about one file.
+    """What was done with one file.
 
     Attributes:
-        done: `installed` where none was; `renewed`, an older one of ours that nobody edited; `replaced`, an edited one, by force;
+        done: `installed` for a new file; `renewed`, an unedited older version was updated; `replaced`, an edited one, by force;
             `unchanged`; `kept`, because it was edited.
     """
 
@@ -53,13 +52,13 @@ class Installed(NamedTuple):
 
 
 class Workflow(NamedTuple):
-    """A workflow that can be run by its name.
+    """A workflow that can be run by name.
 
     Attributes:
-        id: Its name: that of its file.
-        title: What it says it does.
-        parameters: Names it takes.
-        system: Whether it is one of the system's own.
+        id: Its name, which is the name of its file.
+        title: Its title, from the notebook's metadata.
+        parameters: Names of its parameters.
+        system: Whether it is one of our own.
         file: Its notebook.
     """
 
@@ -71,12 +70,12 @@ class Workflow(NamedTuple):
 
 
 def pack() -> list[Packed]:
-    """List what the pack holds."""
+    """Return the workflows that this installation ships."""
     return [Packed(**entry) for entry in tomllib.loads(resource(_PACK).read_text("utf-8"))["workflow"]]
 
 
 def install(location: Location, *, force: bool = False) -> list[Installed]:
-    """Install the pack into a project; doing it again changes nothing.
+    """Install the shipped workflows into a project; repeating this changes nothing.
 
     Args:
         location: The project.
@@ -97,7 +96,7 @@ def install(location: Location, *, force: bool = False) -> list[Installed]:
 
 
 def installed_workflows(location: Location, *, system: bool = False) -> list[Workflow]:
-    """List the workflows of a project by name; those of the system only when asked for."""
+    """Return the workflows of a project by name; our own only if `system` is set."""
     own = {entry.id for entry in pack() if entry.system}
     files = sorted(location.workflows.glob("*.ipynb")) if location.workflows.is_dir() else []
     found = [_workflow(file, is_system=file.stem in own) for file in files if not file.name.startswith(".")]
@@ -105,10 +104,10 @@ def installed_workflows(location: Location, *, system: bool = False) -> list[Wor
 
 
 def workflow_file(location: Location, workflow: str) -> Path:
-    """Find the notebook of a workflow by its name, those of the system included; one of the pack also where that is not installed.
+    """Return the notebook of a workflow by name, including our own, and shipped ones that are not installed.
 
     Raises:
-        ParameterError: There is none of that name.
+        ParameterError: There is no workflow of that name.
     """
     known = {entry.id: Path(resource(entry.file)) for entry in pack()}
     known |= {found.id: found.file for found in installed_workflows(location, system=True)}
@@ -144,7 +143,7 @@ def _workflow(file: Path, *, is_system: bool) -> Workflow:
 
 
 def _manifest(location: Location) -> dict[str, str]:
-    """Read what was installed before; a manifest that cannot be read knows nothing, so nothing is overwritten."""
+    """Read the hashes of installed files; empty when the manifest cannot be read, so that nothing is overwritten."""
     try:
         found = orjson.loads((location.workflows / _MANIFEST).read_bytes())
     except (OSError, orjson.JSONDecodeError):

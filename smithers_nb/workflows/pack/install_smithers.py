@@ -1,8 +1,8 @@
-"""Our workflows in a Smithers project: what they find comes from `smithers-nb`, and no agent is asked.
+"""Installs our workflows into a Smithers project; they call `smithers-nb` and need no agent.
 
-Smithers' own trigger launches `post-failure`; `monitor`, `monitor-smithers` and `triage-run`, which its pack once had, are run by name.
-Smithers looks for a workflow in the nearest `.smithers/workflows` before it looks anywhere else, so a file there is all it takes. The
-first line of ours carries a fingerprint of the rest; a file whose fingerprint fits nobody has edited, and it may be renewed.
+Smithers' own trigger launches `post-failure`; `monitor`, `monitor-smithers` and `triage-run`, which its pack used to have, are run by name.
+Smithers looks for a workflow in the nearest `.smithers/workflows` first, so a file there is enough. The first line of our files is a hash
+of the rest; if it matches, the file has not been edited and may be updated.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _MARK: Final = "// smithers-nb: "
 _LIBRARY: Final = "node_modules/smithers-orchestrator"
 
 _SHIPPED: Final = "node_modules/@smithers-orchestrator/cli/src/seeded-workflow-pack.generated.js"
-"""Where the engine keeps the texts of the workflows that its own `init` writes."""
+"""Where the engine keeps the workflows that its own `init` writes."""
 
 Done: TypeAlias = Literal["written", "renewed", "replaced", "unchanged", "kept"]
 
 
 class Installed(NamedTuple):
-    """What an installation did.
+    """The result of installing one workflow.
 
     Attributes:
         path: The workflow's file.
-        done: `written` where none was; `renewed` over one that nobody had edited, ours or Smithers' own; `replaced` by force;
-            `unchanged`; `kept` when somebody has edited or written it.
-        backup: Copy of a file that was replaced and was not ours as we left it.
-        note: What a person should know; empty when all is well.
+        done: `written`, a new file; `renewed`, an unedited one of ours or Smithers' was updated; `replaced`, by force; `unchanged`;
+            `kept`, because a person has edited or written it.
+        backup: Copy of a replaced file that was not an unedited one of ours.
+        note: A note for the person; empty when all is well.
     """
 
     path: Path
@@ -50,17 +50,17 @@ class Installed(NamedTuple):
 
 
 def install_all(project: str | Path | None = None, *, force: bool = False) -> list[Installed]:
-    """Put each of `WORKFLOWS` into a Smithers project, as `install` does."""
+    """Install each of `WORKFLOWS` into a Smithers project; see `install`."""
     return [install(project, name, force=force) for name in WORKFLOWS]
 
 
 def install(project: str | Path | None = None, name: str = TRIGGERED, *, force: bool = False) -> Installed:
-    """Put one of our workflows into a Smithers project.
+    """Install one of our workflows into a Smithers project.
 
     Args:
-        project: A folder of it, searched upwards like Smithers does; the current folder by default.
+        project: A folder in the project, searched upwards as Smithers does; defaults to the current folder.
         name: One of `WORKFLOWS`.
-        force: Replace a file that was edited, or that somebody else has written; the old one is kept beside it.
+        force: Replace a file that was edited or written by somebody else; a backup is kept next to it.
 
     Raises:
         ParameterError: There is no Smithers project.
@@ -77,16 +77,16 @@ def install(project: str | Path | None = None, name: str = TRIGGERED, *, force: 
         return Installed(path, "written" if found is None else "renewed", note=note)
     shipped = _is_shipped(found, path)
     if not (force or shipped):
-        whose = "one of ours that was edited" if found.startswith(_MARK) else "one that is not ours"
-        return Installed(path, "kept", note=f"there is {whose}; --force replaces it and keeps a copy")
+        whose = "was edited" if found.startswith(_MARK) else "is not one of ours"
+        return Installed(path, "kept", note=f"the existing file {whose}; --force replaces it and keeps a copy")
     backup = path.with_name(f"{path.name}.{hashlib.sha256(found.encode()).hexdigest()[:8]}.bak")
     write_whole(backup, path.read_bytes())
     write_whole(path, text.encode())
-    return Installed(path, "renewed" if shipped else "replaced", backup, note or f"the one before is kept as {backup.name}")
+    return Installed(path, "renewed" if shipped else "replaced", backup, note or f"the previous file is kept as {backup.name}")
 
 
 def is_installed(folder: Path) -> bool:
-    """Return whether Smithers' own trigger launches our autopsy in a project, edited or not."""
+    """Return whether Smithers' own trigger launches our autopsy in a project, even an edited one."""
     try:
         with _file(smithers_root(folder)).open(encoding="utf-8", errors="replace") as file:
             return file.readline().startswith(_MARK)
@@ -95,7 +95,7 @@ def is_installed(folder: Path) -> bool:
 
 
 def has_trigger(folder: Path) -> bool:
-    """Return whether a project has a workflow for Smithers' own trigger to launch, whoever wrote it."""
+    """Return whether a project has a post-failure workflow for Smithers' own trigger, whoever wrote it."""
     try:
         return _file(smithers_root(folder.absolute())).is_file()
     except (ParameterError, OSError):
@@ -103,27 +103,27 @@ def has_trigger(folder: Path) -> bool:
 
 
 def smithers_root(folder: Path) -> Path:
-    """Find the project that a folder belongs to: the nearest one with `.smithers/`, else the nearest with a store.
+    """Return the project that a folder belongs to: the nearest folder with `.smithers/`, else the nearest with a store.
 
     Raises:
-        ParameterError: There is none.
+        ParameterError: The folder is not in a Smithers project.
     """
-    above = [location for location in (folder, *folder.parents) if ANCHOR not in location.parts]
+    candidates = [parent for parent in (folder, *folder.parents) if ANCHOR not in parent.parts]
     for mark in (ANCHOR, STORE):
-        for location in above:
-            if (location / mark).exists():
-                return location
+        for candidate in candidates:
+            if (candidate / mark).exists():
+                return candidate
     raise ParameterError(
-        f"{folder} is in no Smithers project: neither it nor a folder above has {ANCHOR}/ or {STORE}",
+        f"{folder} is not in a Smithers project: neither it nor a parent folder has {ANCHOR}/ or {STORE}",
         hint="run `bunx smithers-orchestrator init` there first, or name the project's folder",
     )
 
 
 def rendered(command: list[str] | None = None, name: str = TRIGGERED) -> str:
-    """Write a workflow's file.
+    """Return the text of a workflow's file.
 
     Args:
-        command: How it calls `smithers-nb`; this very installation by default.
+        command: How it calls `smithers-nb`; defaults to this installation.
         name: One of `WORKFLOWS`.
     """
     called = [sys.executable, "-P", "-m", "smithers_nb"] if command is None else command
@@ -145,10 +145,10 @@ def _fingerprint(body: str) -> str:
 
 
 def _is_shipped(text: str, path: Path) -> bool:
-    """Distinguish Smithers' own workflow, as its `init` wrote it, from one that somebody has edited."""
+    """Return whether a text is Smithers' own workflow exactly as its `init` wrote it."""
     shipped = _above(path, _SHIPPED)
     return shipped is not None and json.dumps(text, ensure_ascii=False) in shipped.read_text(encoding="utf-8", errors="replace")
 
 
 def _above(path: Path, name: str) -> Path | None:
-    return next((location / name for location in path.parents if (location / name).exists()), None)
+    return next((parent / name for parent in path.parents if (parent / name).exists()), None)

@@ -1,4 +1,4 @@
-"""The stages of the workflow `release-check`: what failed lately, what people make of it, and the page that keeps their decision."""
+"""The stages of the workflow `release-check`: recent failures, people's assessment, and a page that records the decision."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 _KIND: Final = "release-check"
 _HOUR_MS: Final = 3_600_000
-_NAMED: Final = 5
+_MAX_NAMED: Final = 5
 
 
 class ReleaseCheckParameters(BaseModel):
-    """What `release-check` takes; other names are refused."""
+    """Parameters of `release-check`; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    release: str = Field(default="next", min_length=1, description="name of what is to be released")
-    source: str | None = Field(default=None, description="store, project folder or URL; the current project by default")
-    since_hours: float = Field(default=24.0, gt=0, description="runs that failed in the last so many hours count")
-    artifacts: str = Field(default="artifacts", description="folder that gets the page")
+    release: str = Field(default="next", min_length=1, description="name of the release")
+    source: str | None = Field(default=None, description="store, project folder or URL; defaults to the current project")
+    since_hours: float = Field(default=24.0, gt=0, description="how many hours to look back for failed runs")
+    artifacts: str = Field(default="artifacts", description="folder for the page")
 
 
 class FailedRun(BaseModel):
@@ -42,39 +42,39 @@ class FailedRun(BaseModel):
     run_id: str
     workflow: str
     failed_at: int | None = Field(description="epoch milliseconds")
-    node_id: str = Field(description="node that failed; empty when it was the run itself")
+    node_id: str = Field(description="node that failed; empty when the run itself failed")
     failure_class: str
-    message: str = Field(description="on one line, without secrets")
+    message: str = Field(description="one line, redacted")
 
 
 class RecentFailures(BaseModel):
-    """The runs that failed in the time that was looked at, newest first."""
+    """The failed runs of a period, newest first."""
 
-    store: str = Field(description="where they live")
-    since: int = Field(description="beginning of that time, epoch milliseconds")
+    store: str = Field(description="location of the store")
+    since: int = Field(description="beginning of the period, epoch milliseconds")
     runs: tuple[FailedRun, ...]
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of failed runs."""
         return len(self.runs)
 
     @property
     def summary(self) -> str:
-        """What a person who decides has to know, in a sentence or two."""
+        """A sentence or two for the person who decides."""
         if not self.runs:
             return f"No run has failed since {when(self.since)}."
-        named = ", ".join(f"{run.workflow} {run.run_id} ({run.failure_class})" for run in self.runs[:_NAMED])
-        more = f" and {self.count - _NAMED} more" if self.count > _NAMED else ""
+        named = ", ".join(f"{run.workflow} {run.run_id} ({run.failure_class})" for run in self.runs[:_MAX_NAMED])
+        more = f" and {self.count - _MAX_NAMED} more" if self.count > _MAX_NAMED else ""
         return f"{_runs(self.count)} failed since {when(self.since)}: {named}{more}."
 
     @property
     def question(self) -> str:
-        """What is asked about them."""
-        return f"{_runs(self.count)} failed lately. What does that mean for the release?"
+        """The question for the person who assesses them."""
+        return f"{_runs(self.count)} failed recently. What does that mean for the release?"
 
     def card(self) -> Card:
-        """Show them as a table."""
+        """Render them as a table."""
         from smithers_nb.present.html.markup import Card, h, table, text_table
 
         columns = ("Run", "Workflow", "Node", "Class", "Error")
@@ -88,23 +88,23 @@ class RecentFailures(BaseModel):
 
 
 class ReleaseSummary(BaseModel):
-    """What was decided, and the page that says so."""
+    """The decision, and the page that records it."""
 
     release: str
     approved: bool
     decided_by: str
     note: str | None
     failed_runs: int
-    page: str = Field(description="its file")
+    page: str = Field(description="path of the page")
 
 
 def recent_failures(source: str | None, since_hours: float, *, now: int | None = None) -> RecentFailures:
-    """Read which runs of a store failed lately.
+    """Return the runs of a store that failed recently.
 
     Args:
-        source: The store; None is that of the current folder.
-        since_hours: How far to look back.
-        now: Look back from this epoch millisecond; the clock by default.
+        source: The store; defaults to that of the current folder.
+        since_hours: How many hours to look back.
+        now: Look back from this epoch millisecond; defaults to the clock.
 
     Raises:
         SourceError: The store cannot be read.
@@ -119,7 +119,7 @@ def recent_failures(source: str | None, since_hours: float, *, now: int | None =
 
 
 def write_summary(release: str, found: RecentFailures, assessment: str, decision: Decision, artifacts: str) -> ReleaseSummary:
-    """Write down what was decided, as a Markdown page.
+    """Record the decision as a Markdown page.
 
     Raises:
         OSError: The page could not be written.

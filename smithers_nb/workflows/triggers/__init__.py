@@ -1,1 +1,1 @@
-"""What follows the end of a run: launching the autopsy, once per failure."""
+"""Triggers: launching an autopsy when a run ends, once per failure."""

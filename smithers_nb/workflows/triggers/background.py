@@ -1,6 +1,6 @@
-"""A worker that also sees to what follows a run's end: in the foreground for `smithers-nb worker`, in the background for everybody else.
+"""A worker that also launches autopsies: in the foreground for `smithers-nb worker`, in the background otherwise.
 
-As a program (`python -m smithers_nb.workflows.triggers.background`) it is the worker that `ensure_worker` starts; it ends when idle.
+As a program (`python -m smithers_nb.workflows.triggers.background`) it is the worker that `ensure_worker` starts; it exits when idle.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 def ensure_worker(location: Location) -> bool:
-    """Start a worker in the background, unless one is alive already; return whether one was started."""
+    """Start a background worker unless one is alive; return whether one was started."""
     return client.ensure_worker(location, [sys.executable, "-m", __name__])
 
 
 def ending_signals() -> list[signal.Signals]:
-    """List the signals with which a service manager or a closed terminal ends us; what `nohup` has set aside is respected."""
+    """Return the signals by which a service manager or a closed terminal ends us, except those ignored, as under `nohup`."""
     known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))  # not every system has both
     return [number for number in known if number is not None and signal.getsignal(number) is signal.SIG_DFL]
 
 
 def serve(location: Location, report: Callable[[Outcome], None], *, concurrency: int | None = None, until_idle: bool = False) -> None:
-    """Be a worker until Ctrl-C or the end of the service.
+    """Work until Ctrl-C or a signal to stop.
 
     Args:
         location: Project and database.
-        report: Called with the outcome of each execution, before a failed run is looked into.
-        concurrency: Notebooks at once; the number of cores by default.
-        until_idle: End when there has been nothing to do for some seconds.
+        report: Called with the outcome of each execution, before an autopsy is launched.
+        concurrency: How many notebooks to run at once; defaults to the number of cores.
+        until_idle: Stop after some seconds without work.
 
     Raises:
         JournalUnusable: The journal cannot be opened.
@@ -58,12 +58,12 @@ def serve(location: Location, report: Callable[[Outcome], None], *, concurrency:
 
 
 def line_of(outcome: Outcome) -> str:
-    """Write how an execution ended on one line."""
+    """Return how an execution ended, as one line."""
     return f"{outcome.run_id}  {outcome.status}" + (f"  {outcome.reason.message}" if outcome.reason else "")
 
 
 def main() -> None:
-    """Be the background worker of the project that the environment names."""
+    """Run the background worker of the project named in the environment."""
     from smithers_nb.engine.location import Location
     from smithers_nb.engine.stages.context import JOURNAL, ROOT
 

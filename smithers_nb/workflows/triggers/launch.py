@@ -1,8 +1,8 @@
-"""Whether the autopsy of a failed run is launched, and the launch itself.
+"""Launches the autopsy of a failed run, unless a guard says otherwise.
 
-The guards stand in Smithers' order and are data; the first that holds is the reason for launching nothing. A launch writes the autopsy
-down as a durable run, then starts a process of its own for it, which outlives the one that launches. A failure that several may notice,
-such as two `watch` commands, is claimed first, so it is looked into once.
+The guards are data, in Smithers' order; the first that holds is the reason for not launching. A launch submits the autopsy as a durable
+run, then starts a process for it that outlives this one. A failure that several processes may see, such as two `watch` commands, is claimed
+first, so that it is investigated once.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ REASONS: Final = get_args(Reason)
 WORKFLOW: Final = "post-failure"
 OPT_OUT: Final = "SMITHERS_POST_FAILURE"
 OPS_WORKFLOWS: Final = frozenset({WORKFLOW, "triage-run", "monitor", "monitor-smithers", "init"})
-"""Workflows that look into runs themselves: their own failures are never looked into, so autopsies do not recurse."""
+"""Workflows that investigate runs; their own failures are never investigated, so that autopsies do not recurse."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A run that failed, as far as whoever noticed it knows it.
+    """A failed run, as far as the caller knows it.
 
     Attributes:
-        run_id: None when the failure came before there was a run.
+        run_id: None when the failure happened before a run existed.
         workflow: Name of its workflow.
         workflow_path: Its file.
-        source: Store that it lives in, as `sources.locate.open_source` takes it.
+        source: Its store, as `sources.locate.open_source` takes it.
     """
 
     run_id: str | None
@@ -58,10 +58,10 @@ class Failed:
 
 
 class Launched(NamedTuple):
-    """An autopsy is on its way.
+    """An autopsy was launched.
 
     Attributes:
-        log_file: What its process prints.
+        log_file: Output of its process.
     """
 
     autopsy_run_id: str
@@ -72,7 +72,7 @@ class Skipped(NamedTuple):
     """No autopsy was launched.
 
     Attributes:
-        detail: What a person would want to know besides; empty when the reason says it all.
+        detail: More about the reason; empty when the reason is enough.
     """
 
     reason: Reason
@@ -80,7 +80,7 @@ class Skipped(NamedTuple):
 
 
 _PROGRAM: Final = "smithers_nb.workflows.triggers.on_run_end"
-"""Module that executes one autopsy, run as a program of its own; it imports this module, so it is named and not imported."""
+"""Module that executes one autopsy as a program; it imports this module, so it is named rather than imported."""
 
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -102,12 +102,12 @@ _GUARDS: Final[tuple[tuple[Reason, Callable[[_Case], bool]], ...]] = (
 
 
 def installed_at(location: Location) -> Path:
-    """Name the notebook that is launched: the one that `smithers-nb init` has put into the project."""
+    """Return the notebook to launch, which `smithers-nb init` installs into the project."""
     return location.workflows / f"{WORKFLOW}.ipynb"
 
 
 def refusal(location: Location, failed: Failed, *, disabled: bool = False, environment: Mapping[str, str] | None = None) -> Reason | None:
-    """Explain why no autopsy is launched, None when one is."""
+    """Return why no autopsy is launched; None when one is."""
     case = _Case(failed, disabled, os.environ if environment is None else environment, installed_at(location))
     return next((reason for reason, holds in _GUARDS if holds(case)), None)
 
@@ -120,17 +120,17 @@ def launch(
     environment: Mapping[str, str] | None = None,
     autopsy_run_id: str | None = None,
 ) -> Launched | Skipped:
-    """Look into a failed run: a durable run of the installed notebook, in a process of its own.
+    """Launch the autopsy of a failed run: a durable run of the installed notebook, in its own process. Never raises.
 
     Args:
-        location: The project; its pack is what is launched, its journal what it is written down in.
+        location: The project whose workflow is launched and whose journal records it.
         failed: The run.
-        disabled: The user asked for none.
-        environment: Environment that is asked for the opt-out and handed on; that of this process by default.
-        autopsy_run_id: Id of the autopsy. Launching one again under its id changes nothing, so a launch that was cut off can be repeated.
+        disabled: The user asked for no autopsy.
+        environment: Environment to check for the opt-out and to pass on; defaults to that of this process.
+        autopsy_run_id: Id of the autopsy. Launching it again under the same id changes nothing, so an interrupted launch can be repeated.
 
     Returns:
-        Where it runs, or why it does not; never an exception.
+        The autopsy, or why there is none.
     """
     environment = dict(os.environ if environment is None else environment)
     reason = refusal(location, failed, disabled=disabled, environment=environment)
@@ -138,26 +138,26 @@ def launch(
         return Skipped(reason)
     run_id = autopsy_run_id or new_run_id(WORKFLOW)
     try:
-        _write_down(location, failed, run_id)
+        _submit(location, failed, run_id)
         return Launched(run_id, _start(location, run_id, environment))
-    except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
+    except Exception as error:  # noqa: BLE001  # an error here must never mask the failure itself
         return Skipped("spawn-failed", f"{type(error).__name__}: {error}")
 
 
 def launch_once(location: Location, failed: Failed, store: str, failed_at_ms: int) -> tuple[Launched | Skipped, bool]:
-    """Look into a failure in another store, unless somebody has noticed it before.
+    """Launch the autopsy of a failure in another store, unless it was claimed before.
 
     Args:
         location: The project.
         failed: The run.
-        store: What tells its store from others.
-        failed_at_ms: When it failed, epoch milliseconds; a run that fails again has another time.
+        store: Identity of its store.
+        failed_at_ms: When it failed, epoch milliseconds; a run that fails again has a new time.
 
     Returns:
-        The autopsy, and whether it is this call that launched it.
+        The autopsy, and whether this call launched it.
 
     Raises:
-        JournalUnusable: What was noticed cannot be remembered, so nothing is launched.
+        JournalUnusable: The claim cannot be recorded, so nothing is launched.
     """
     reason = refusal(location, failed)
     if reason is not None or failed.run_id is None:
@@ -176,15 +176,15 @@ def launch_once(location: Location, failed: Failed, store: str, failed_at_ms: in
 
 
 def under_way() -> int:
-    """Count the autopsies that this process has started and that have not ended."""
-    _started[:] = [child for child in _started if child.poll() is None]  # nobody else asks how they ended
+    """Return how many autopsies started by this process are still running."""
+    _started[:] = [child for child in _started if child.poll() is None]  # poll() also reaps the children
     return len(_started)
 
 
-def _write_down(location: Location, failed: Failed, run_id: str) -> None:
-    ours = str(location.file) if location.file else f"env:{JOURNAL}"  # what its kernel has in its environment, password and all
+def _submit(location: Location, failed: Failed, run_id: str) -> None:
+    ours = str(location.file) if location.file else f"env:{JOURNAL}"  # its kernel has the URL, with the password, in this variable
     parameters: dict[str, Any] = {"target_run_id": failed.run_id, "source": failed.source or ours}
-    if failed.workflow_path and os.path.isfile(failed.workflow_path):  # noqa: PTH113 - a text too long for a path raises nothing here
+    if failed.workflow_path and os.path.isfile(failed.workflow_path):  # noqa: PTH113  # unlike Path.is_file, this does not raise when the text is too long for a path
         parameters["workflow_path"] = str(Path(failed.workflow_path).absolute())
     try:
         submit(location, installed_at(location), parameters, run_id=run_id, post_failure=False, hidden=True, cwd=location.root)
@@ -194,12 +194,12 @@ def _write_down(location: Location, failed: Failed, run_id: str) -> None:
 
 
 def _start(location: Location, run_id: str, environment: Mapping[str, str]) -> Path:
-    """Start the process, in a session of its own so that nothing that ends this one ends it."""
+    """Start the process in its own session, so that signals that end this one do not reach it."""
     log_file = _log_of(location, run_id)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     under_way()
     with log_file.open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603  # our own program, by its full path
+        child = subprocess.Popen(  # noqa: S603  # our own module and interpreter
             [sys.executable, "-P", "-m", _PROGRAM, run_id],
             cwd=location.root,
             env={**environment, OPT_OUT: "0", ROOT: str(location.root), JOURNAL: location.url},

@@ -1,8 +1,8 @@
-"""What follows when a run of the journal ends: an autopsy of one that failed, a report of an autopsy.
+"""What happens when a run of the journal ends: an autopsy of a failed run, a report of an autopsy.
 
-The command line calls `after_run` for what it has run itself; a worker is given `on_outcome`. Nothing in here raises: what went wrong
-before stays what the caller tells. As a program (`python -m smithers_nb.workflows.triggers.on_run_end RUN`) it executes one autopsy;
-that is what a launch starts.
+The command line calls `after_run` for the runs it executes; a worker is given `on_outcome`. Nothing here raises, so that the original
+failure is what the caller reports. As a program (`python -m smithers_nb.workflows.triggers.on_run_end RUN`) it executes one autopsy;
+`launch` starts it that way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
 
 TRIGGERED: Final = "PostFailureTriggered"
-"""Event of a failed run: which autopsy was launched, or what a person can do instead."""
+"""Event type on a failed run: which autopsy was launched, or what a person can do instead."""
 
 _SILENT: Final[frozenset[Reason]] = frozenset({"no-run-id", "flag-disabled", "env-disabled", "ops-workflow", "looked-into"})
 
@@ -39,17 +39,17 @@ def after_run(
     smithers: Path | None = None,
     write: Callable[[str], Any] | None = None,
 ) -> Launched | Skipped:
-    """Launch the autopsy of a run that has just failed, and say so in one line.
+    """Launch the autopsy of a run that has just failed, and print one line about it. Never raises.
 
     Args:
         location: The project.
         run_id: The run; None when it is not known.
         disabled: `--no-post-failure` was given.
-        smithers: Folder of the Smithers project whose store has the run, when the journal of `location` has not.
-        write: Takes the line; standard error by default.
+        smithers: Folder of the Smithers project whose store has the run, when it is not in the journal of `location`.
+        write: Receives the line; defaults to standard error.
 
     Returns:
-        What was launched, or why nothing was; never an exception.
+        What was launched, or why nothing was.
     """
     try:
         if smithers is not None and run_id and not disabled:
@@ -59,12 +59,12 @@ def after_run(
         else:
             failed, declined = _failed(location, run_id)
             done = launch(location, failed, disabled=disabled or declined)
-    except Exception as error:  # noqa: BLE001  # the failure that this is about must never be masked
+    except Exception as error:  # noqa: BLE001  # an error here must never mask the failure itself
         failed, done = Failed(run_id), Skipped("spawn-failed", f"{type(error).__name__}: {error}")
     line = line_of(location, failed, done)
     if line:
         _say(line, write)
-        if smithers is None and run_id:  # who ran it in the background reads this in its log
+        if smithers is None and run_id:  # a person who ran it in the background finds this in its log
             with suppress(Exception):
                 _note(location, run_id, TRIGGERED, {"text": line.partition("] ")[2].replace("Run failed. ", ""), **_outcome(done)})
     return done
@@ -75,7 +75,7 @@ def _outcome(done: Launched | Skipped) -> dict[str, str]:
 
 
 def line_of(location: Location, failed: Failed, done: Launched | Skipped) -> str:
-    """Describe what was launched, or what a person can do instead; empty when there is nothing to say."""
+    """Return the line about what was launched, or what a person can do instead; empty when there is nothing to say."""
     if isinstance(done, Launched):
         run_id = done.autopsy_run_id
         return (
@@ -92,13 +92,13 @@ def line_of(location: Location, failed: Failed, done: Launched | Skipped) -> str
 
 
 def _by_hand(failed: Failed) -> str:
-    """Write the command that looks into a failure, also in a project without the pack."""
+    """Return the command that investigates a failure by hand; it also works without the installed workflows."""
     given = {"targetRunId": failed.run_id or ""} | ({"source": failed.source} if failed.source else {})
     return shlex.join(["smithers-nb", "workflow", "run", WORKFLOW, "--input", orjson.dumps(given).decode()])
 
 
 def on_outcome(location: Location) -> Callable[[Outcome], None]:
-    """Make what a worker calls when an execution has ended: look into a failure, write the report of an autopsy."""
+    """Return a callback for the end of an execution, which launches autopsies and writes their reports."""
 
     def follow(outcome: Outcome) -> None:
         write_report(location, outcome.run_id)
@@ -109,10 +109,10 @@ def on_outcome(location: Location) -> Callable[[Outcome], None]:
 
 
 def write_report(location: Location, run_id: str) -> str | None:
-    """Make the HTML report of a post-failure run of its notebook as far as it got.
+    """Write the HTML report of an autopsy from its notebook, as far as that was executed.
 
     Returns:
-        Its path or URL; None when the run is no autopsy, has no notebook yet, or the report could not be written (standard error says why).
+        Its path or URL; None when the run is not an autopsy, has no notebook yet, or the report failed (see standard error).
     """
     from smithers_nb.engine.artifacts.delivery import NOT_WRITTEN, WRITTEN, artifacts_of
     from smithers_nb.engine.execution.outcome import notebook_of
@@ -125,7 +125,7 @@ def write_report(location: Location, run_id: str) -> str | None:
         artifacts = artifacts_of(orjson.loads(_row(location, run_id).config_json or "{}"))
         report = _render(location, run_id, notebook, artifacts or str(location.root / "artifacts"), target)
         _note(location, run_id, WRITTEN, {"artifact": report})
-    except Exception as error:  # noqa: BLE001  # a report that cannot be written takes nothing from the verdict
+    except Exception as error:  # noqa: BLE001  # the verdict stands even if its report cannot be written
         _say(f"[smithers-nb] The report of {run_id} could not be written: {error}", None)
         with suppress(Exception):
             _note(location, run_id, NOT_WRITTEN, {"artifact": "report.html", "error": str(error)})
@@ -134,7 +134,7 @@ def write_report(location: Location, run_id: str) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Execute one autopsy in this process, and write its report."""
+    """Execute one autopsy in this process and write its report."""
     from smithers_nb.engine.location import Location
     from smithers_nb.engine.stages.context import JOURNAL, ROOT
     from smithers_nb.engine.workers.foreground import run_here
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _failed(location: Location, run_id: str | None) -> tuple[Failed, bool]:
-    """Describe what the journal knows of a run, and whether it was started without a trigger."""
+    """Return what the journal knows about a run, and whether it was started with `--no-post-failure`."""
     row = _row(location, run_id) if run_id else None
     if row is None:
         return Failed(run_id), False
@@ -167,7 +167,7 @@ def _row(location: Location, run_id: str) -> Any:
 
 
 def _note(location: Location, run_id: str, event: str, payload: dict[str, Any]) -> None:
-    """Write into the log of a run what became of its report."""
+    """Append an event to the log of a run."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import append_event
 
@@ -176,14 +176,14 @@ def _note(location: Location, run_id: str, event: str, payload: dict[str, Any]) 
 
 
 def _target_of(location: Location, run_id: str) -> str | None:
-    """Name the run that an autopsy is about: what it found, else what it was asked for; None when it is no autopsy."""
+    """Return the run that an autopsy investigates: the resolved one, else the requested one; None when it is not an autopsy."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import INPUT, Node, read_output
 
     row = _row(location, run_id)
     if row is None or row.workflow_name != WORKFLOW:
         return None
-    from smithers_nb.workflows.autopsy.durable import GATHER  # a run that is no autopsy does without a hundred modules
+    from smithers_nb.workflows.autopsy.durable import GATHER  # importing this late saves other runs about a hundred modules
 
     with Journal.open(location) as journal, journal.reading() as connection:
         gathered = read_output(connection, Node(run_id, GATHER)) or {}
@@ -193,9 +193,9 @@ def _target_of(location: Location, run_id: str) -> str | None:
 
 
 def _render(location: Location, run_id: str, notebook: Path, artifacts: str, target: str) -> str:
-    """Write the report and name it: of the run that failed once there is a verdict, until then of the autopsy.
+    """Write the report, named after the failed run once there is a verdict, and after the autopsy until then.
 
-    So a report with a verdict is never replaced by one that still waits for a person, or stopped.
+    So a complete report is never replaced by one of an autopsy that still waits or was stopped.
     """
     import nbformat
 
@@ -213,7 +213,7 @@ def _render(location: Location, run_id: str, notebook: Path, artifacts: str, tar
 
 
 def _lead(location: Location, run_id: str) -> tuple[Any, bool]:
-    """State at the top of the report how the autopsy ended, or what it found so far and waits for; and whether it has its verdict."""
+    """Return the top of the report (the verdict, or what was found so far and what it waits for), and whether it is complete."""
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.records import Node, read_output
     from smithers_nb.present.html.cards import banner, stack
@@ -232,8 +232,8 @@ def _lead(location: Location, run_id: str) -> tuple[Any, bool]:
         how = f"`smithers-nb approve {run_id} --node {APPROVE}` sends the report, `smithers-nb deny` keeps the verdict and sends nothing."
         stands = banner("The engine itself is suspected", "A person decides whether it is reported.", state=status, hint=how)
     else:
-        hint = "What it has found until then follows."
-        stands = banner("The autopsy has not reached its end", f"It is {status}.", state=status, hint=hint)
+        hint = "What it found so far follows."
+        stands = banner("The autopsy is not complete", f"It is {status}.", state=status, hint=hint)
     if found is None:
         return stands, False
     undecided = GateCard(target_run_id=str(found["targetRunId"]), needed=False, reason="")
@@ -241,7 +241,7 @@ def _lead(location: Location, run_id: str) -> tuple[Any, bool]:
 
 
 def _say(line: str, write: Callable[[str], Any] | None) -> None:
-    with suppress(Exception):  # a closed standard error is no reason to fail either
+    with suppress(Exception):  # a closed standard error must not fail the run
         (sys.stderr.write if write is None else write)(f"{line}\n")
 
 

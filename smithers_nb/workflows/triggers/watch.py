@@ -1,7 +1,7 @@
-"""An autopsy for every run that fails in a Smithers project, whoever started it.
+"""Launches an autopsy for every run that fails in a Smithers project, whoever started it.
 
-A watcher looks at the project's store from time to time, reading only. A failure is noticed once, in our journal, so that neither another
-watcher nor the next start of this one looks into it again. Nothing about the store ends a watch: it says what is wrong, once, and goes on.
+A watcher polls the project's store, read-only. Each failure is recorded once, in our journal, so that neither another watcher nor the next
+start of this one investigates it again. No problem with the store ends a watch: it is reported once, and the watch continues.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 _ENDED: Final = ("failed", "cancelled")
 _RACY_NS: Final = 2_000_000_000
 _GRACE_MS: Final = 15_000
-"""How long Smithers' own trigger may take to begin the autopsy that it launches when a run ends."""
-_AT_ONCE: Final = max(2, os.cpu_count() or 1)
-"""How many autopsies may be under way; further failures wait for their turn."""
+"""How long to wait for Smithers' own trigger to start its autopsy after a run has ended."""
+_MAX_AUTOPSIES: Final = max(2, os.cpu_count() or 1)
+"""How many autopsies may run at once; further failures wait."""
 
 
 class Seen(NamedTuple):
-    """A failure that a watcher has looked into, or could not.
+    """A failure that a watcher has handled.
 
     Attributes:
         failed_at: Epoch milliseconds.
-        autopsy_run_id: The autopsy that was launched; None when none could be.
-        problem: Why none could be.
+        autopsy_run_id: The autopsy that was launched; None when the launch failed.
+        problem: Why the launch failed.
     """
 
     run_id: str
@@ -55,12 +55,12 @@ class Seen(NamedTuple):
 
 
 class Watcher:
-    """Looks at one project.
+    """Watches one project.
 
     Attributes:
-        location: The project; its pack is launched, its journal remembers.
+        location: The project whose workflow is launched and whose journal records what was seen.
         folder: Its folder.
-        settled: Whether the last look has dealt with all that it found; it has not while too many autopsies are under way.
+        settled: Whether the last look handled everything it found, which it does not while too many autopsies run.
     """
 
     def __init__(self, location: Location, folder: Path, *, since_ms: int) -> None:
@@ -75,14 +75,14 @@ class Watcher:
         self._left_over: set[SeenFailure] = set()
 
     def look(self) -> list[Seen]:
-        """Launch an autopsy of every run that has failed and that nobody has noticed yet.
+        """Launch an autopsy of every failed run that has not been seen before.
 
         Returns:
             What was launched now, oldest failure first.
 
         Raises:
-            SourceError: The store is not there, locked, damaged, or something else.
-            JournalUnusable: What was noticed cannot be remembered, so nothing is launched.
+            SourceError: The store is missing, locked, damaged, or not a Smithers store.
+            JournalUnusable: Failures cannot be recorded, so nothing is launched.
         """
         if self.settled and self._mark is not None and _mark(self._file) == self._mark and self._mark.is_old:
             return []
@@ -97,11 +97,11 @@ class Watcher:
             seen = list(self._launched(fresh)) if fresh else []
         self.settled = self._dealt_with.issuperset(fresh)
         if problems and not seen:
-            raise SourceUnreadable(f"{source.location}: {problems[0].what}", hint="what can be read of it is watched all the same")
+            raise SourceUnreadable(f"{source.location}: {problems[0].what}", hint="the readable part of it is still watched")
         return seen
 
     def _remember(self, store: str) -> None:
-        """Read once what the journal knows of a store, by this watcher's last life or by another."""
+        """Read once which failures of a store the journal has recorded, from an earlier start or another watcher."""
         if self._remembered == store:
             return
         with Journal.open(self.location) as journal, journal.reading() as connection:
@@ -110,7 +110,7 @@ class Watcher:
         self._remembered = store
 
     def _fresh(self, source: Source, store: str) -> dict[SeenFailure, Failed]:
-        """Find the failures that this watcher has not dealt with, oldest first."""
+        """Return the failures that this watcher has not handled yet, oldest first."""
         found = {}
         rows = []
         for run in source.rows(RunRow, only={"status": _ENDED}):
@@ -118,7 +118,7 @@ class Watcher:
             if failure in self._dealt_with or (failure.failed_at_ms < self._since and failure not in self._left_over):
                 continue
             failed = _as_failed(run, source, self.folder)
-            if _counts(run, failed, source):
+            if _needs_autopsy(run, failed, source):
                 found[failure] = failed
                 rows.append(run)
             else:
@@ -132,9 +132,9 @@ class Watcher:
     def _launched(self, fresh: dict[SeenFailure, Failed]) -> Iterator[Seen]:
         is_triggered = has_trigger(self.folder)
         for failure, failed in fresh.items():
-            if is_triggered and now_ms() - failure.failed_at_ms < _GRACE_MS:  # their trigger may be about to launch one
+            if is_triggered and now_ms() - failure.failed_at_ms < _GRACE_MS:  # Smithers' own trigger may be about to launch one
                 continue
-            if launch.under_way() >= _AT_ONCE:
+            if launch.under_way() >= _MAX_AUTOPSIES:
                 return
             done, is_mine = launch.launch_once(self.location, failed, failure.store, failure.failed_at_ms)
             self._dealt_with.add(failure)
@@ -146,18 +146,18 @@ class Watcher:
 
 
 def looked_into(location: Location, folder: Path, run_id: str) -> tuple[Failed, Launched | Skipped]:
-    """Launch the autopsy of one run of a Smithers project, unless a watcher has been faster.
+    """Launch the autopsy of one run of a Smithers project, unless a watcher was faster.
 
     Raises:
         SourceError: The store cannot be read.
-        JournalUnusable: It cannot be remembered.
+        JournalUnusable: The failure cannot be recorded.
     """
     with closing(open_smithers(folder)) as source:
         run = next((row for row in source.rows(RunRow, run_id) if row.status in _ENDED), None)
         if run is None:
             return Failed(None), Skipped("no-run-id")
         failed = _as_failed(run, source, folder)
-        if not _counts(run, failed, source):
+        if not _needs_autopsy(run, failed, source):
             return failed, Skipped("ops-workflow" if failed.is_ops else "no-run-id")
         failure = _as_noticed(run, _identity(source, location))
         if theirs := newest_autopsies(source, [run]).get(run.run_id):
@@ -166,10 +166,10 @@ def looked_into(location: Location, folder: Path, run_id: str) -> tuple[Failed, 
 
 
 class _Mark(NamedTuple):
-    """What tells one state of a store's file from the next.
+    """The state of a store's files, to detect changes.
 
     Attributes:
-        is_old: Whether the last change lies so far back that a further one would have another time.
+        is_old: Whether the last change is old enough that a further change must alter the modification time.
     """
 
     stats: tuple[tuple[int, ...] | None, ...]
@@ -197,24 +197,24 @@ def _as_noticed(run: RunRow, store: str) -> SeenFailure:
 
 
 def _as_failed(run: RunRow, source: Source, folder: Path) -> Failed:
-    """Describe a failed run; a store on a server is found again through its project."""
+    """Return a failed run for `launch`; a store on a server is named by its project folder."""
     return Failed(run.run_id, run.workflow, run.workflow_path, str(_file_of(source) or folder))
 
 
-def _counts(run: RunRow, failed: Failed, source: Source) -> bool:
-    """Distinguish a failure from a cancellation, and from what the autopsy of another run looks into anyway."""
+def _needs_autopsy(run: RunRow, failed: Failed, source: Source) -> bool:
+    """Return whether a run needs its own autopsy: not a cancelled run, a child run, or a workflow that investigates runs."""
     if failed.is_ops or CHILD_MARK in run.run_id:
         return False
     return run.status == "failed" or find_failure(Snapshot(source, run.run_id)).kind == "masked-cancel"
 
 
 def _identity(source: Source, location: Location) -> str:
-    """Name a store, the same when its project is moved."""
+    """Return the identity of a store, which stays the same when its project is moved."""
     file = Path(source.location)
     return str(file.relative_to(location.root)) if file.is_relative_to(location.root) else source.location
 
 
 def _file_of(source: Source) -> Path | None:
-    """Return the file of a store; None for one on a server, which is found again through its project."""
+    """Return the file of a store; None for one on a server."""
     file = Path(source.location)
     return file.absolute() if file.is_file() else None

@@ -128,7 +128,7 @@ def test_a_wrong_endpoint_is_refused_first(cli, endpoint, monkeypatch):
     """An address that is none is named before anything is read; the environment goes before the option."""
     monkeypatch.delenv("SMITHERS_BUG_ENDPOINT")
     answer = cli("bug", "x", "--yes", "--endpoint", "file:///etc/passwd")
-    assert (answer.code, "file:///etc/passwd is no endpoint" in answer.err) == (4, True)
+    assert (answer.code, "file:///etc/passwd is not a valid endpoint" in answer.err) == (4, True)
     assert cli("bug", "x", "--yes", "--endpoint", endpoint.url).code == 0
     monkeypatch.setenv("SMITHERS_BUG_ENDPOINT", "ftp://x")
     assert cli("bug", "x", "--yes", "--endpoint", endpoint.url).code == 4

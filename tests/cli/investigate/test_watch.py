@@ -59,7 +59,7 @@ def test_what_a_watch_needs(cli, project, store, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     nowhere = cli("watch", tmp_path / "empty", "--once")
     assert nowhere.code == 4
-    assert "in no Smithers project" in nowhere.err
+    assert "not in a Smithers project" in nowhere.err
     assert "there is no" in cli("watch", project / "typo", "--once").err
     bare = cli("watch", store("lint-fixer").parent, "--once")
     assert bare.code == 4

@@ -198,7 +198,7 @@ def test_the_gate_shows_what_would_be_sent(corpus_store):
     gate = bug_gate(found)
     assert gate.needed
     assert "JSON Parse error" in gate.title
-    assert "Not the user's doing" in gate.body
+    assert "Not caused by the user" in gate.body
     row = verdict(found, gate)
     assert (row.bug_filed, row.bug_url) == (False, None)
 

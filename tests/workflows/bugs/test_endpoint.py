@@ -53,7 +53,7 @@ def test_a_refusal_is_an_error_that_says_its_status(endpoint, status, told, mann
 def test_no_redirect_is_followed(endpoint, status):
     """A report goes where the person agreed it goes: a redirect, even to the same server, is a failure that names the target."""
     endpoint.answer = endpoint.http(status, Location=endpoint.url.replace("bugs", "elsewhere"))
-    with pytest.raises(BugReportNotSent, match=r"points to http://127\.0\.0\.1:\d+/api/elsewhere, which was not followed"):
+    with pytest.raises(BugReportNotSent, match=r"redirects to http://127\.0\.0\.1:\d+/api/elsewhere, which was not followed"):
         send(CONTENT, endpoint.url)
     assert len(endpoint.requests) == 1
 
@@ -157,7 +157,7 @@ def test_only_addresses_of_web_servers_are_taken(url, tmp_path):
     assert refusal(url)
     kept = file_bug(PAYLOAD, endpoint=url, root=tmp_path)
     assert isinstance(kept, BugSaved)
-    assert "is no endpoint" in kept.reason
+    assert "is not a valid endpoint" in kept.reason
     assert "secret" not in kept.reason
 
 

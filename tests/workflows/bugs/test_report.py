@@ -18,7 +18,7 @@ from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.workflows.autopsy.results import GateCard
 from smithers_nb.workflows.autopsy.stages import bug_gate, gather, investigate, run_autopsy, verdict
-from smithers_nb.workflows.bugs.events import MAX_EVENTS, lifecycle, tellingest
+from smithers_nb.workflows.bugs.events import MAX_EVENTS, lifecycle, most_useful
 from smithers_nb.workflows.bugs.report import MAX_BYTES, compose, written
 from smithers_nb.workflows.bugs.scrub import scrub_payload, scrub_text
 
@@ -138,7 +138,7 @@ def test_of_a_long_log_the_telling_events_are_kept():
     """Beginning, end, failures, decisions and retries go before what went well."""
     middle = ["NodeStarted", "NodeFinished", "ToolCallStarted", "TokenUsageReported"] * 100
     rare = ["NodeFailed", "ApprovalDenied", "NodeRetrying", "ApprovalGranted", "TaskHeartbeatTimeout", "RunHijacked", "RetryTaskStarted"]
-    chosen = tellingest(log("RunStarted", *middle, *rare, *middle, "RunFailed"))
+    chosen = most_useful(log("RunStarted", *middle, *rare, *middle, "RunFailed"))
     assert len(chosen) == MAX_EVENTS
     assert [event.seq for event in chosen] == sorted(event.seq for event in chosen)
     assert {*rare, "RunStarted", "RunFailed"} <= {event.type for event in chosen}
@@ -146,7 +146,7 @@ def test_of_a_long_log_the_telling_events_are_kept():
 
 def test_of_many_alike_the_first_and_the_last_are_kept():
     """A retry storm of hundreds of failures is shown by how it began and how it ended."""
-    chosen = tellingest(log("RunStarted", *["NodeFailed", "NodeRetrying"] * 400, "RunFailed"))
+    chosen = most_useful(log("RunStarted", *["NodeFailed", "NodeRetrying"] * 400, "RunFailed"))
     places = [event.seq for event in chosen]
     assert (places[:6], places[-4:]) == ([0, 1, 2, 3, 5, 7], [797, 799, 800, 801])
 
@@ -155,7 +155,7 @@ def test_of_many_alike_the_first_and_the_last_are_kept():
 def test_choosing_keeps_the_order_and_invents_nothing(types):
     """The chosen events are events of the log, each once, in its order, as many as fit."""
     events = log(*types)
-    chosen = tellingest(events)
+    chosen = most_useful(events)
     assert len(chosen) == min(len(events), MAX_EVENTS)
     assert chosen == [event for event in events if event in chosen]
 

@@ -97,7 +97,7 @@ def test_smithers_own_is_replaced_only_unedited(project):
 
 def test_where_there_is_no_project(tmp_path):
     """Without a Smithers project nothing is written and the error says what is missing; a store alone makes one."""
-    with pytest.raises(ParameterError, match=r"in no Smithers project"):
+    with pytest.raises(ParameterError, match=r"not in a Smithers project"):
         install(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert not is_installed(tmp_path)

@@ -132,7 +132,7 @@ def test_a_child_is_looked_into_with_its_parent(project):
 
 def test_many_failures_wait_for_their_turn(project, monkeypatch):
     """No more autopsies are started at once than there is room for; the next looks start the rest."""
-    monkeypatch.setattr(watch, "_AT_ONCE", 2)
+    monkeypatch.setattr(watch, "_MAX_AUTOPSIES", 2)
     folder = project("pricing")
     one = watcher(folder)
     assert len(one.look()) == 2
