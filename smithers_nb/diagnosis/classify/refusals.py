@@ -26,10 +26,17 @@ _LIMIT: Final = re.compile(
     r"limit (?:reached|will reset)|hit your .{0,20}limit|(?:usage|session|weekly|hourly|spend\w*)[ _]limit|exhausted your capacity|quota",
     re.IGNORECASE,
 )
-_TURNS: Final = re.compile(r"max(?:imum)?[ _-](?:session[ _-])?turns|turn.?limit|max_turns|max_budget|budget exceeded", re.IGNORECASE)
+_TURNS: Final = re.compile(
+    r"max(?:imum)?[ _-](?:session[ _-])?turns|turn.?limit|max_turns|max[ _]budget|budget[ _](?:exceeded|limited)", re.IGNORECASE
+)
+_CONTEXT: Final = re.compile(
+    r"prompt is too long|context[ _](?:window|length)|maximum context|ContextWindowExceeded|ContextOverflow|conversation too long",
+    re.IGNORECASE,
+)
+_OUTPUT: Final = re.compile(r"MessageOutputLength|output token maximum|output limit of the model", re.IGNORECASE)
 _SERVER: Final = re.compile(r"5\d\d|429|408")
 _OF_AN_ACCOUNT: Final = frozenset({"401", "402", "403", "404"})
-_OF_THE_REQUEST: Final = frozenset({"status-400", "bad-parameter"})
+_OF_THE_REQUEST: Final = frozenset({"status-400", "bad-parameter", "prompt-too-long"})
 """Rules for a request that was made wrongly; a session's is made by its CLI, whose part no workflow of anybody's has."""
 
 HOOK: Final = "hook"
@@ -39,6 +46,11 @@ HOOK: Final = "hook"
 def is_limit(text: str, code: str) -> bool:
     """Return whether a usage limit of the account is reached."""
     return bool(_LIMIT.search(text) or _LIMIT.search(code))
+
+
+def is_context(text: str, code: str) -> bool:
+    """Return whether a conversation has outgrown the model."""
+    return bool(_CONTEXT.search(text) or _CONTEXT.search(code))
 
 
 def provider_error(text: str, code: str) -> Classification | None:
@@ -73,6 +85,11 @@ _KINDS: Final[tuple[tuple[Callable[[str, str], bool], Classification], ...]] = (
     (
         lambda text, code: bool(_TURNS.search(text) or _TURNS.search(code)),
         of_rule("environment", "session-turns", "the limit of turns or cost that was set for it is reached", "resume"),
+    ),
+    (is_context, of_rule("agent-flake", "session-context", "the conversation has outgrown the context of the model", "resume")),
+    (
+        lambda text, code: bool(_OUTPUT.search(text) or _OUTPUT.search(code)),
+        of_rule("agent-flake", "session-output", "the answer was longer than the model may write at once", "resume"),
     ),
     (
         lambda text, code: bool(_FOR_GOOD.search(text)) or code in _OF_AN_ACCOUNT,

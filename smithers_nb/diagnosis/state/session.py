@@ -63,7 +63,7 @@ def _explained(snapshot: Snapshot, told: dict[str, Any]) -> SessionCourse:
     end, troubles = told["end"], [one for one in told.get("troubles") or () if isinstance(one, dict)]
     deciding = _deciding(end, troubles, told.get("turn"))
     classification = _classified(deciding) if deciding else None
-    cause = session_words(told, deciding, troubles)
+    cause = session_words(told, deciding, troubles, classification)
     failure = _failure(snapshot, told, deciding) if end["state"] == "failed" and deciding else None
     return SessionCourse(
         summary=cause,

@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.diagnosis.classify.refusals import is_limit
+from smithers_nb.diagnosis.classify.refusals import is_context, is_limit
 from smithers_nb.diagnosis.engines.base import engine_of
+from smithers_nb.model.timestamps import when
 from smithers_nb.model.verdict import Advice, Classification
+from smithers_nb.redact import redact
 
 if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Suggestion
     from smithers_nb.sources.snapshot import Snapshot
 
-_CONTEXT: Final = re.compile(r"prompt is too long|context (?:window|length)|maximum context|ContextWindowExceeded", re.IGNORECASE)
+_RESETS: Final = re.compile(
+    r"\bresets?(?: (?:at|in|after))? ([^|\n]{2,60}?)\.?$|\b(?:try again|will reset) ((?:in|at|after) [^.|\n]{2,60})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_RESETS_AT: Final = re.compile(r"\|(\d{10})\b")
+"""When a limit resets: in words, or as Claude Code once wrote it, in epoch seconds."""
+
 _BY_FOLDER: Final = ("claude", "gemini", "opencode")
 """CLIs that find a session only in the folder it was begun in."""
 
@@ -31,12 +39,16 @@ def session_advice(
     suggestion: Suggestion = "resume"
     if (classification and end["state"] == "failed") or end["reason"] == "retrying":
         suggestion = classification.suggestion if classification else "resume"
-    if _CONTEXT.search(text):
+    code = str((deciding or {}).get("code") or "")
+    if is_context(text, code):
         detail = "The context is full: resume the session and compact it (`/compact`), or start a new one with a summary."
-    elif is_limit(text, str((deciding or {}).get("code") or "")):
-        detail, suggestion = "Wait until the limit resets, or change the plan or the model, then resume the session.", "resume"
+    elif is_limit(text, code):
+        detail = f"Wait until the limit resets{_resets(text)}, or change the plan or the model, then resume the session."
+        suggestion = "resume"
     elif suggestion == "fix-environment":
         detail = "Waiting will not help: correct what the provider or the machine refuses (model, plan, key, gateway), then resume."
+    elif classification and classification.rule == "session-request":
+        detail = "Resume the session. Where the same request is refused again, go back before it, or start a new session with a summary."
     else:
         suggestion = "resume" if suggestion not in {"resume", "escalate"} else suggestion
         detail = f"Resume the session. {engine.continues}"
@@ -45,3 +57,11 @@ def session_advice(
     if (cwd := told.get("cwd")) and command.startswith(_BY_FOLDER):
         detail += f" Run the command in {cwd}."
     return Advice(suggestion=suggestion, detail=detail, commands=(command,))
+
+
+def _resets(text: str) -> str:
+    """Say when a limit resets, as far as its words tell."""
+    if stamp := _RESETS_AT.search(text):
+        return f" ({when(int(stamp[1]) * 1_000)})"
+    found = _RESETS.search(text)
+    return f" ({redact(found[1] or found[2])})" if found else ""

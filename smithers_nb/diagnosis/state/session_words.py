@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.diagnosis.failure.excerpt import telling
 from smithers_nb.model.timestamps import duration
 from smithers_nb.redact import redact
 
+if TYPE_CHECKING:
+    from smithers_nb.model.verdict import Classification
+
 _CAUSE: Final = 140
 _NAME: Final = 40
 _MAX_LINES: Final = 4
+_AFTER: Final = {
+    "session-limit": "; it can be resumed once the limit resets or is raised",
+    "session-turns": "; it can be resumed with a higher limit",
+    "session-context": "; it has to be compacted, or begun anew",
+}
+"""Rule to what comes next, where its suggestion says too little."""
+
 _CLAIM: Final = re.compile(
     r"\b(?:tests? (?:now |all )?pass|all (?:the )?tests|all green|done|fixed|implemented|completed?|works|working|resolved|verified"
     r"|ready)\b",
@@ -24,17 +34,20 @@ _CLAIM: Final = re.compile(
 """Words of an answer that claim that the work is done; a claim without a test run is told as that, and is no fault."""
 
 
-def session_words(told: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequence[dict[str, Any]]) -> str:
+def session_words(
+    told: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequence[dict[str, Any]], found: Classification | None = None
+) -> str:
     """Put a session into words.
 
     Args:
         told: What its log says.
         deciding: The trouble that gives it its class, if any.
         troubles: What went wrong in it, in the order of the file.
+        found: Whose fault the deciding one is.
     """
     end = told["end"]
     words = (
-        _first(end, deciding),
+        _first(end, deciding, found),
         *_middle(end, deciding, troubles),
         *_steps(told),
         *_loops(told),
@@ -46,18 +59,20 @@ def session_words(told: dict[str, Any], deciding: dict[str, Any] | None, trouble
     return " ".join(word for word in words if word)
 
 
-def _first(end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
-    """Summarise in one sentence how it ended, and which line shows it."""
+def _first(end: dict[str, Any], deciding: dict[str, Any] | None, found: Classification | None) -> str:
+    """Summarise in one sentence how it ended, which line shows it, whose fault it is and what comes next."""
     line, reason = f"line {end['line']}", end["reason"]
     if end["state"] == "failed":
-        return f"The last turn failed: {_of_error(end.get('text'), end.get('code'))} ({line})."
+        error = _of_error(end.get("text"), end.get("code"))
+        return f"The last turn failed{_because(found)}: {error} ({line}){_next_step(found)}."
     if reason == "retrying":
         tries = f"retry {deciding['count']}{_of(deciding)}" if deciding else "a retry"
         return f"The log ends while the CLI waited for {tries}: {_of_error(end.get('text'), end.get('code'))} ({line})."
     if end["state"] == "finished":
         return f"It finished: {_its_class(deciding)}the last turn was answered ({line})."
     return {
-        "person": f"A person interrupted the last turn ({line}), which is no fault.",
+        "person": f"A person interrupted the last turn ({line}), which is no fault; it can be resumed.",
+        "refused": f"A person refused the last call ({line}), which is no fault; it can be resumed with what is to be done instead.",
         "exit": f"A person left the session before the last turn was answered ({line}).",
         "asks": f"It waits for a person: {end.get('code') or 'the agent'} asked something, and no answer is recorded ({line}).",
         "open-call": f"The log ends in a call of {end.get('code') or 'a tool'} without a result ({line}): it may still run, wait for a "
@@ -68,6 +83,20 @@ def _first(end: dict[str, Any], deciding: dict[str, Any] | None) -> str:
         "silent": f"The log ends in an answer that is empty: no word, no call, no error ({line}).",
         "killed": f"The CLI was ended in a call of {end.get('code') or 'a tool'} ({line}) and resumed, without going on since.",
     }.get(reason, "Nothing was asked in it.") + (f" {_sentence(deciding)}" if deciding else "")
+
+
+def _because(found: Classification | None) -> str:
+    return f", because {found.reason}" if found and found.failure_class != "unknown" else ""
+
+
+def _next_step(found: Classification | None) -> str:
+    """Say in some words what to do after a failed turn; nothing where that is not known."""
+    if found is None:
+        return ""
+    if found.rule in _AFTER:
+        return _AFTER[found.rule]
+    steps = {"fix-environment": "; correct that, then resume it", "resume": "; it can be resumed", "retry": "; it can be resumed"}
+    return steps.get(found.suggestion, "")
 
 
 def _its_class(deciding: dict[str, Any] | None) -> str:

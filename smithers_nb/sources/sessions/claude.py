@@ -29,6 +29,7 @@ _DENIED: Final = re.compile(
     r"|^PreToolUse:\S{1,80} hook (?:error|blocked)",
     re.DOTALL,
 )
+_BLOCKED: Final = re.compile(r"\w{1,40} operation blocked by hook")
 _EXIT: Final = re.compile(r"^(?:Error: )?Exit code (\d+)")
 _STATUS: Final = re.compile(r"^API Error:? \(?(\d{3})\b|^API Error: .{0,40}?\b(\d{3})\b")
 _COMMAND: Final = re.compile(r"<command-name>\s*(/?[^<\s]+)")
@@ -165,6 +166,8 @@ def _of_system(record: Json) -> Iterator[Mark]:
         yield Mark("compact", text(mapping(record.get("compactMetadata")).get("trigger")))
     elif subtype == "stop_hook_summary" and record.get("preventedContinuation"):
         yield Mark("error", f"a hook stopped the agent: {raw(record.get('stopReason')) or 'no reason is recorded'}", code="hook")
+    elif _BLOCKED.match(text(record.get("content"))):
+        yield Mark("error", raw(record.get("content")), code="hook")
     elif subtype in {"stop_hook_summary", "turn_duration"}:
         yield Mark("done")
     elif subtype == "local_command" and (command := _COMMAND.search(text(record.get("content"))[:400])):

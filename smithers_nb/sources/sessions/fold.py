@@ -19,6 +19,9 @@ _STILL: Final = re.compile(
     r"|\bsame (?:error|issue|problem)\b|\b(?:does|did|is)(?: not|n.?t) (?:work|fix)|\bnot fixed\b",
     re.IGNORECASE | re.DOTALL,
 )
+_INSTEAD: Final = "the user said:"
+"""What stands in a refusal that tells the agent what to do instead, so that it goes on."""
+
 _MAX_TROUBLES: Final = 400
 
 
@@ -95,7 +98,7 @@ class Fold:
 
     def _on_begin(self, line: int, at: int | None, mark: Mark) -> None:
         self.session.explicit = True
-        self._start(line, at, "").opens_session = bool(mark.more.get("session"))
+        self._start(line, at, "").opens_session = mark.key if mark.more.get("session") else ""
 
     def _on_prompt(self, line: int, at: int | None, mark: Mark) -> None:
         turn = self.session.turns[-1] if self.session.turns else None
@@ -216,6 +219,8 @@ class Fold:
         turn = self._turn(line, at)
         kind: TroubleKind = "refused" if mark.more.get("person") else "permission"
         self._note(Trouble(kind, line, line, turn.number, mark.text, recovered=True))
+        if kind == "refused" and not self._open and _INSTEAD not in mark.text:
+            turn.end = End("interrupted", "refused", line, mark.text)
 
     def _on_done(self, line: int, at: int | None, mark: Mark) -> None:
         if not self.session.turns:

@@ -22,6 +22,10 @@ def is_gemini(record: Json) -> bool:
     return kind == "init" and "session_id" in record
 
 
+_CANCELLED: Final = "FatalCancellationError"
+"""Type of the error with which a run ends that a person cancelled."""
+
+
 class GeminiStream:
     """Adapter for the stream of Gemini CLI; see `marks.Adapter`."""
 
@@ -63,7 +67,9 @@ def _of_result(record: Json) -> Iterator[Mark]:
     if counts:
         yield Mark("usage", more=counts)
     error = mapping(record.get("error"))
-    if record.get("status") == "error":
+    if text(error.get("type")) == _CANCELLED:
+        yield Mark("interrupt", raw(error.get("message")))
+    elif record.get("status") == "error":
         words, code = provider_words(raw(error.get("message")))
         yield Mark("error", words or "an error without words", code=code or text(error.get("type")))
     else:

@@ -80,7 +80,12 @@ def _message(end: End) -> str | None:
         return None
     if end.state == "failed" or end.reason == "retrying":
         return end.text or "an error without words"
-    said = {"person": "interrupted by a person", "exit": "left by a person", "asks": f"{end.code} asks a person"}
+    said = {
+        "person": "interrupted by a person",
+        "refused": "a call was refused by a person",
+        "exit": "left by a person",
+        "asks": f"{end.code} asks a person",
+    }
     ends = {"open-call": f"the log ends in a call of {end.code or 'a tool'}", "no-answer": "the log ends before an answer"}
     return (said | ends).get(end.reason, "the log ends in the middle of a turn")
 
@@ -92,7 +97,7 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "file": file.path,
         "cli": about.cli,
         "version": about.version,
-        "id": about.ids[-1] if about.ids else "",
+        "id": (session.last and session.last.opens_session) or (about.ids[-1] if about.ids else ""),
         "ids": about.ids if len(about.ids) > 1 else [],
         "cwd": about.cwd,
         "model": about.model,

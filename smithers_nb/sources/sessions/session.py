@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 State = Literal["finished", "failed", "interrupted", "waiting", "cut"]
 Reason = Literal[
-    "answered", "done", "error", "retrying", "person", "exit", "asks", "open-call", "after-result", "no-answer", "no-end", "killed",
-    "went-on", "silent", "nothing",
+    "answered", "done", "error", "retrying", "person", "refused", "exit", "asks", "open-call", "after-result", "no-answer", "no-end",
+    "killed", "went-on", "silent", "nothing",
 ]  # fmt: skip
 TroubleKind = Literal[
     "error", "retry", "person", "refused", "permission", "missing", "mcp", "environment", "killed", "claim", "subagent",
@@ -96,7 +96,7 @@ class Turn:
         failed_calls: Of these, reported as failed.
         dead: It was rolled back.
         by_command: A slash command began it.
-        opens_session: The log says that a session begins with it.
+        opens_session: Id of the session that the log says begins with it.
         tokens: Counts of its messages.
     """
 
@@ -111,7 +111,7 @@ class Turn:
     failed_calls: int = 0
     dead: bool = False
     by_command: bool = False
-    opens_session: bool = False
+    opens_session: str = ""
     tokens: dict[str, int] = field(default_factory=dict)
 
 

@@ -40,10 +40,8 @@ def told_by_its_log(found: Investigation, snapshot: Snapshot) -> Investigation:
     session = session_course(snapshot)
     if session is None or session.failure is None:
         return found
-    reason = found.classification.reason
-    cause = redact(f"{session.summary} {reason[:1].upper()}{reason[1:]}.")
     failure = replace(found.failure, evidence=session.evidence)
-    return replace(found, root_cause=cause, failure=failure, advice=session.advice or found.advice)
+    return replace(found, root_cause=redact(session.summary), failure=failure, advice=session.advice or found.advice)
 
 
 def with_agent_session(advice: Advice, snapshot: Snapshot, failure: Failure) -> Advice:

@@ -59,6 +59,7 @@ def notice(status, summary, report=""):
 LAUNCHED = [user("hi"), call("a", "Agent"), result("a", "Async agent launched successfully."), said("It is on its way.")]
 UNASKED = "I could not edit anything: Edit has been auto-denied (prompts unavailable)."
 HOOK = said("") | {"type": "system", "subtype": "stop_hook_summary", "preventedContinuation": True, "stopReason": "lint failed"}
+BLOCKED = HOOK | {"subtype": "informational", "preventedContinuation": False, "content": "UserPromptSubmit operation blocked by hook: no"}
 CLAUDE = {
     "answered": ([user("hi"), said("done")], "finished", None, 2),
     "after retries": ([user("hi"), retry(1), retry(2), said("done")], "finished", None, 4),
@@ -136,6 +137,28 @@ CLAUDE = {
         3,
     ),
     "a hook stops the agent": ([user("hi"), said("ok"), HOOK], "failed", "environment", 3),
+    "a hook blocks the prompt": ([user("hi"), BLOCKED], "failed", "environment", 2),
+    "refused at the end": (
+        [user("hi"), call("a"), result("a", f"{REFUSED.partition(' To tell')[0]} STOP.", error=True)],
+        "interrupted",
+        None,
+        3,
+    ),
+    "refused with words": ([user("hi"), call("a"), result("a", REFUSED, error=True)], "cut", None, 3),
+    "too long a conversation": ([user("hi"), said("ok"), api_error("Prompt is too long")], "failed", "agent-flake", 3),
+    "too large an image": (
+        [user("hi"), api_error('API Error: 400 {"error":{"message":"image exceeds 5 MB maximum"}}')],
+        "failed",
+        "agent-flake",
+        2,
+    ),
+    "too long an answer": (
+        [user("hi"), api_error("API Error: the response exceeded the 32000 output token maximum.")],
+        "failed",
+        "agent-flake",
+        2,
+    ),
+    "a budget": ([user("hi"), {"type": "result", "subtype": "error_max_budget_usd", "session_id": SESSION}], "failed", "environment", 2),
     "bug of the CLI": (
         [user("hi"), api_error('API Error: 400 {"error":{"message":"messages.3: tool_use ids were found without tool_result blocks"}}')],
         "failed",
@@ -176,6 +199,7 @@ CODEX = {
         "environment",
         5,
     ),
+    "a budget": ([BEGIN, ASKED, event("turn_aborted", reason="budget_limited")], "failed", "environment", 4),
     "no answer is no failure": ([BEGIN, ASKED, event("task_complete", last_agent_message=None)], "finished", None, 4),
     "open call on a bare machine": (
         [BEGIN, ASKED, SHELL, output("Exit code: 1\nOutput:\n" + "\0".join("has no installed distributions")), SHELL],
@@ -217,6 +241,12 @@ GEMINI = {
     "done": ([INIT, TOLD, BUILT, {"type": "result", "status": "success", "stats": {"input": 9, "output_tokens": 2}}], "finished", None, 4),
     "failed": ([INIT, TOLD, {"type": "result", "status": "error", "error": {"message": "quota exceeded"}}], "failed", "environment", 3),
     "cut after a missing skill": ([TOLD, INIT, TOLD, USED, UNKNOWN, USED], "cut", "environment", 5),
+    "cancelled": (
+        [INIT, TOLD, {"type": "result", "status": "error", "error": {"type": "FatalCancellationError", "message": "Operation cancelled."}}],
+        "interrupted",
+        None,
+        3,
+    ),
     "no result": ([INIT, TOLD, BUILT], "cut", None, 3),
     "a second session that stops": ([INIT, TOLD, BUILT, OVER, TOLD, SECOND, TOLD, USED], "finished", None, 4),
     "a second session after a failed one": ([INIT, TOLD, REFUSAL, SECOND, TOLD, USED], "failed", "agent-flake", 3),
@@ -230,7 +260,7 @@ CHATS = {
     "written again": ([HI, BUILDING, gemini("g1", "", gemini_call("a", "success", "ok")), gemini("g2", "Built.")], "finished", None, 5),
     "an open approval": ([HI, gemini("g1", "", gemini_call("a", "awaiting_approval", command="rm x"))], "waiting", None, 3),
     "still in a call": ([HI, BUILDING], "cut", None, 3),
-    "refused": ([HI, gemini("g1", "", gemini_call("a", "cancelled", "User did not allow tool call"))], "cut", None, 3),
+    "refused": ([HI, gemini("g1", "", gemini_call("a", "cancelled", "User did not allow tool call"))], "interrupted", None, 3),
     "cancelled": ([HI, BUILDING, {"id": "n", "type": "info", "content": "Request cancelled."}], "interrupted", None, 4),
     "an error": ([HI, {"id": "n", "type": "error", "content": "[API Error: You have exhausted your quota (429)]"}], "failed", None, 3),
     "rewound": ([HI, gemini("g1", "Built."), MORE, {"id": "n", "type": "error", "content": "x"}, {"$rewindTo": "u2"}], "finished", None, 3),
@@ -256,6 +286,18 @@ EXPORTS = {
     "asks": ([asked("hi"), answered(used("pending", "question"), finish="")], "waiting", None, 1),
     "aborted": ([asked("hi"), RAN, answered(finish="", error=STOP)], "interrupted", None, 2),
     "no key": ([asked("hi"), answered(finish="", error=NO_KEY)], "failed", "environment", 1),
+    "refused at the end": (
+        [asked("hi"), answered(used("error", answer="The user rejected permission to use this specific tool call."), finish="tool-calls")],
+        "interrupted",
+        None,
+        1,
+    ),
+    "no room for the answer": (
+        [asked("hi"), answered(finish="", error={"name": "MessageOutputLengthError", "data": {}})],
+        "failed",
+        "agent-flake",
+        1,
+    ),
     "cut at the limit": ([asked("hi"), answered(words("Once"), finish="length")], "failed", "agent-flake", 1),
     "exit codes are work": (
         [asked("hi"), FAILED, answered(words("x"))],
@@ -382,6 +424,25 @@ def test_a_list_of_failures_says_the_same(tmp_path, name):
         why = project.run("s.jsonl").why()
         (row,) = project.failure_rows()
     assert (row.failure_class, row.signature) == (why.failure_class, why.failure.signatures[0])
+
+
+def test_the_first_sentence_says_whose_fault_it_is_and_what_comes_next(tmp_path):
+    """What happened, why, where it stands, and what to do; of a limit also when it resets."""
+    limit = "You've hit your weekly limit · resets Oct 9, 10am (Europe/Berlin)"
+    why = explain(write_log(tmp_path / "a.jsonl", user("hi"), api_error(limit)))
+    assert why.summary == (
+        f"The last turn failed, because a usage limit of the account is reached: {limit} (line 2); "
+        "it can be resumed once the limit resets or is raised."
+    )
+    assert "Wait until the limit resets (Oct 9, 10am (Europe/Berlin))" in why.advice.detail
+    old = explain(write_log(tmp_path / "b.jsonl", user("hi"), api_error("Claude AI usage limit reached|1760000000")))
+    assert "(2025-10-09 08:53:20 UTC)" in old.advice.detail
+
+
+def test_of_several_sessions_the_told_one_is_resumed(tmp_path):
+    """Where a later one stops, the command names the one that ended."""
+    why = explain(write_log(tmp_path / "stream.jsonl", INIT, TOLD, REFUSAL, SECOND, TOLD, USED))
+    assert why.commands == (f"gemini --resume {SESSION}",)
 
 
 def test_secrets_are_not_shown(tmp_path):

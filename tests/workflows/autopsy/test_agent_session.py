@@ -33,7 +33,8 @@ def test_it_is_told_with_how_it_went(home, store):
     before = explain(Snapshot(open_source(store("test-writer")), RUN), now=NOW).advice
     assert "session is on this machine" not in before.detail
     log = write_log(home / ".claude" / "projects" / "-shop" / f"{SESSION}.jsonl", user("hi"), api_error("API Error: 529 overloaded"))
-    told = f"The agent's own session is on this machine: the last turn failed: API Error: 529 overloaded (line 2). `smithers-nb why {log}`"
+    ended = "the last turn failed, because the provider failed or was overloaded: API Error: 529 overloaded (line 2); it can be resumed."
+    told = f"The agent's own session is on this machine: {ended} `smithers-nb why {log}`"
     assert told in why(store)
     verdict = run_autopsy(store("test-writer"), RUN, now=NOW)
     assert told in verdict.suggestion_detail
