@@ -1,12 +1,12 @@
 """What needs a person now, over all stores and engines: questions to answer, gates to decide, failures that nobody has dealt with.
 
-Only what blocks a person counts. A failure steps back when the same workflow later succeeded with the same input, or when somebody
-marked it as addressed and it has not come back since; runs that failed for the same cause are one line.
+Only what blocks a person counts. A failure steps back when the same workflow later succeeded with the same input or in a fresh run that
+was started for it, or when somebody marked it as addressed and it has not come back since. What failed for the same cause is one line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -138,20 +138,24 @@ def _failures(source: Source, runs: Sequence[RunRow], now: int, since_ms: int) -
             told[row.run_id] = row
     inputs = {row.run_id: row.row for row in source.rows(OutputRow, only={"node_id": ["input"]})} if failed else {}
     last = _last_successes(runs, inputs)
+    mended = {run.parent_run_id for run in runs if run.status == "finished" and _is_afresh(run, failed)}
     groups: dict[tuple[str | None, str], list[RunRow]] = {}
     for run in failed.values():
-        if run.parent_run_id not in failed:  # a child that failed is a part of its parent's failure
+        if run.parent_run_id not in failed or _is_afresh(run, failed):  # else it is a part of its parent's failure
             known = told.get(run.run_id)
             groups.setdefault((run.workflow, known.signature if known and known.signature else run.run_id), []).append(run)
     newest_first = sorted(groups.items(), key=lambda item: -max(_ended(run) for run in item[1]))
     for place, ((_, signature), members) in enumerate(newest_first):
         members.sort(key=_ended, reverse=True)
-        succeeded = all(last.get((run.workflow, inputs.get(run.run_id)), 0) > (run.started_at or 0) for run in members)
+        again = [run for run in members if last.get((run.workflow, inputs.get(run.run_id)), 0) > (run.started_at or 0)]
+        over = len({run.run_id for run in again} | {run.run_id for run in members if run.run_id in mended}) == len(members)
+        how = "the same workflow succeeded with the same input since" if len(again) == len(members) else "a fresh run of it succeeded since"
+        succeeded = how if over else ""
         yield _failure(source, members, signature, told.get(members[0].run_id), now, explained=place < _EXPLAINED, succeeded=succeeded)
 
 
 def _failure(  # noqa: PLR0913  # what is known of a group
-    source: Source, members: list[RunRow], signature: str, row: FailureRow | None, now: int, *, explained: bool, succeeded: bool
+    source: Source, members: list[RunRow], signature: str, row: FailureRow | None, now: int, *, explained: bool, succeeded: str
 ) -> Need:
     newest = members[0]
     case = Case(Snapshot(source, newest.run_id), now)
@@ -159,7 +163,7 @@ def _failure(  # noqa: PLR0913  # what is known of a group
     said = why.summary if why else (row.message if row else None) or newest.error_message or "the reason is not recorded"
     folder, advice = why.folder if why else "", why.advice.detail if why and why.advice else ""
     denied = why is not None and why.failure is not None and why.failure.kind == "denied"
-    aside = "the same workflow succeeded with the same input since" if succeeded else "a person denied it" if denied else ""
+    aside = succeeded or ("a person denied it" if denied else "")
     again = f" ({len(members)} runs, same cause)" if len(members) > 1 else ""
     return _need(
         case,
@@ -191,6 +195,12 @@ def _need(case: Case, kind: Kind, *, since: int | None, **about: object) -> Need
         "run_ids": (run.run_id,),
     }
     return Need(**(common | about))  # type: ignore[arg-type]  # its own fields by name
+
+
+def _is_afresh(run: RunRow, failed: Mapping[str, RunRow]) -> bool:
+    """Return whether a run was started once more after another had failed, with what was corrected for it, and is no part of that one."""
+    parent = failed.get(run.parent_run_id or "")
+    return parent is not None and parent.workflow == run.workflow and (run.started_at or run.created_at or 0) >= _ended(parent)
 
 
 def _last_successes(runs: Iterable[RunRow], inputs: dict[str, str | None]) -> dict[tuple[str | None, str | None], int]:

@@ -41,11 +41,25 @@ def test_a_failure_steps_back_when_the_same_work_succeeded_later(changed):
     """A later finished run of the same workflow with the same input settles a failure; one with another input does not."""
     same = "update input set source = 'x', day = 'y' where run_id in ('order-sync-010', 'order-sync-009')"
     changed(same)
-    changed("update _smithers_runs set parent_run_id = 'order-sync-009' where run_id = 'order-sync-008'")
+    during = "(select started_at_ms from _smithers_runs where run_id = 'order-sync-009')"
+    changed(f"update _smithers_runs set parent_run_id = 'order-sync-009', started_at_ms = {during} where run_id = 'order-sync-008'")
     store = changed("update _smithers_runs set status = 'finished', started_at_ms = started_at_ms + 600000 where run_id = 'order-sync-010'")
     after = {need.run_id: need for need in needs(open_source(store), NOW + 900_000)}
     assert "succeeded" in after["order-sync-009"].put_aside
     assert not after["order-sync-014"].put_aside
+
+
+def test_a_fresh_run_is_no_part_of_the_run_that_it_was_started_for(changed):
+    """One that fails for another cause is a line of its own; one that succeeds settles the failure, whatever its input."""
+    before, fresh = "order-sync-009", "order-sync-014"
+    store = changed(f"update _smithers_runs set parent_run_id = '{before}' where run_id = '{fresh}'")
+    lines = {run_id: need for need in needs(open_source(store), NOW) for run_id in need.run_ids}
+    assert fresh in lines
+    assert fresh not in lines[before].run_ids
+    store = changed(f"update _smithers_runs set status = 'finished' where run_id = '{fresh}'")
+    changed("update _smithers_runs set status = 'cancelled' where run_id in ('order-sync-008', 'order-sync-010')")
+    after = {run_id: need for need in needs(open_source(store), NOW) for run_id in need.run_ids}
+    assert after[before].put_aside == "a fresh run of it succeeded since"
 
 
 def test_marks_put_aside_what_they_are_about(fleet):
