@@ -220,7 +220,7 @@ def _layout(drawn: Timeline, title: str) -> dict[str, Any]:
             "gridcolor": "#e3e6eb",
             "zeroline": False,
             "tickangle": 0,  # in a narrow window plotly would turn the times and cut them off
-            "nticks": 6,
+            "nticks": 4,  # so that times with fractions of a second still fit beside each other on a phone
         },
         "yaxis": {
             "type": "category",

@@ -162,7 +162,8 @@ def _actions(why: Explanation, repair: Repair | None, vain: str) -> Iterator[Act
         alone = mine or (blocker.kind in _BY_ITSELF and not (repair is None and vain))
         yield Action(problem=blocker.reason, command=joined(lines), needs_human=not alone, self_fixable=mine)
         if blocker.alternatives:
-            yield Action(problem=f"or decide otherwise: {blocker.reason}", command=joined(blocker.alternatives))
+            which = f": {blocker.reason}" if len(why.blockers) > 1 else ""
+            yield Action(problem=f"To decide otherwise{which}", command=joined(blocker.alternatives))
 
 
 def _is_carried_out_by(repair: Repair | None, lines: Sequence[str]) -> bool:
@@ -222,27 +223,34 @@ def _cheat_sheet(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """List what an operator types to look and to act, with this run's id; for a store without a program of its own, ours."""
     engine, run = engine_of(snapshot), snapshot.run
     ours = not engine.is_repairable
-    cells = {attempt.node_id for attempt in snapshot.attempts if attempt.kind == "cell"}
-    named = sorted((row.node_id for row in snapshot.nodes if not row.node_id.startswith("-")), key=cells.__contains__)
-    node = named[0] if named else "NODE"  # a stage has a name that a person gave it
     where = ("--source", snapshot.source.location) if ours else ()
 
     def line(*words: str) -> str:
         return shlex.join(("smithers-nb", *words, *where)) if ours else engine.line(*words)
 
-    looks = (
+    looks = [
         (line("inspect", run.run_id), "its state, nodes and gates"),
         (line("why", run.run_id), "what it failed on or waits for"),
         (line("events", run.run_id), "its log"),
-        (line("logs", run.run_id, "--follow"), "the same as it happens"),
-        (engine.node(run.run_id, node) if not ours else line("node", run.run_id, node), "the attempts of one task"),
-        (line("output", run.run_id, node), "what a task produced"),
-        (line("diff", run.run_id, node), "what code a task changed"),
-    )
-    if ours:
-        return looks
+        *([] if engine.is_record else [(line("logs", run.run_id, "--follow"), "the same as it happens")]),
+    ]
+    if node := _looked_at(snapshot):
+        looks += [
+            (line("node", run.run_id, node) if ours else engine.node(run.run_id, node), "the attempts of one task"),
+            *([] if engine.is_record else [(line("output", run.run_id, node), "what a task produced")]),
+            *([] if engine.is_record else [(line("diff", run.run_id, node), "what code a task changed")]),
+        ]
+    if ours or run.status == "finished":
+        return tuple(looks)
     return (
         *looks,
         (engine.line("human", "inbox"), "what waits for a person"),
         (engine.resume(run.workflow_path, run.run_id), "go on after a stop"),
     )
+
+
+def _looked_at(snapshot: Snapshot) -> str | None:
+    """Name a task that there is something to see of: a stage rather than the cell around it, one that finished first of all."""
+    begun = [row for row in snapshot.attempts if not row.node_id.startswith("-")]
+    first = min(begun, key=lambda row: (row.kind == "cell", row.state != "finished"), default=None)
+    return first.node_id if first else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -62,7 +63,8 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
     if first is None:
         return told
     known = first.problem.rstrip(".").lower() in reason.lower()
-    who = "The monitor can do it: --autofix." if first.self_fixable else ""
+    fixing = shlex.join(("smithers-nb", "monitor", found.target_run_id or "", "--autofix"))
+    who = f"The monitor can do it, after it has asked you: {fixing}" if first.self_fixable else ""
     what = who if known else f"{_begun(first.problem).rstrip('.')}. {who}".strip()
     return cards.stack(told, cards.command_sheet([(first.command, what)], title="Do this first"))
 
@@ -90,7 +92,7 @@ def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Ca
         ("Further actions" if first else "Recommended actions", TOPICS["actions"](found) if found.recommended_actions else None),
         ("What the monitor did", _fix(fix) if fix else None),
         ("By hand", cards.command_sheet(found.cheat_sheet) if found.cheat_sheet else None),
-        ("Editing the workflow", _editing(found) if found.workflow_path and found.refuses_edits else None),
+        ("Editing the workflow", _editing(found) if found.workflow_path and found.refuses_edits and found.state != "succeeded" else None),
     ]
     return [(heading, card) for heading, card in listed if card is not None]
 

@@ -11,6 +11,7 @@ import pytest
 from smithers_nb.workflows.monitor.report import compose
 from smithers_nb.workflows.monitor.results import Diagnosis, MonitorSnapshot
 from smithers_nb.workflows.monitor.stages import look, row_of
+from tests.support.notebooks import by_papermill, code, notebook, run_block, write
 
 NOW = 1795181301665
 
@@ -116,9 +117,28 @@ def test_the_report_has_its_topics_in_order(corpus_store, corpus):
         "Code changes",
         "Scores",
         "By hand",
-        "Editing the workflow",
     ]
     page = compose(gathered, found, title="<b>Mine</b>").html
     assert "&lt;b&gt;Mine" in page
     assert "Spacing is fine now" in page
     assert 'http-equiv="Content-Security-Policy"' in page
+
+
+def test_an_executed_notebook_says_how_it_ended(tmp_path):
+    """A notebook that was stopped is not `healthy` in its headline, and the banner has the words of `why`."""
+    begun = by_papermill("running", end_time=None)
+    stopped = notebook(code("load()", 1, **by_papermill()), code("wait()", 2, **begun), **run_block(end=None))
+    gathered, found = look("job.ipynb", write(tmp_path, job=stopped), now=NOW)
+    assert found.state == "partial"
+    page = compose(gathered, found).html
+    assert "was run in part" in page
+    assert "was running when the file was last written" in page
+
+
+def test_only_a_task_that_was_begun_is_looked_at_by_hand(corpus_store, corpus):
+    """A run that waits lists no output and no diff of the task behind its gate."""
+    label = json.loads((corpus / "smithers" / "d46" / "label.json").read_text())
+    _, found = look(label["run_id"], corpus_store("d46"), now=label["as_of_ms"])
+    commands = [command for command, _ in found.cheat_sheet]
+    assert any(command.endswith("plan-migration") for command in commands)
+    assert not any("apply-migration" in command for command in commands)
