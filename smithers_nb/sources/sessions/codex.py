@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, of_call, patched, raw, text
+from smithers_nb.sources.sessions.marks import About, Json, Mark, joined, mapping, of_call, patched, raw, text, time_of
 
 NAME: Final = "codex"
 _TYPES: Final = frozenset(
@@ -27,6 +27,10 @@ _REFUSED: Final = re.compile(r"rejected by user|^exec command rejected", re.IGNO
 _BLOCKED: Final = re.compile(r"approval policy is|blocked by policy|rejected: .{0,40}(?:policy|sandbox)", re.IGNORECASE)
 _ABORTED: Final = "aborted by user"
 _CALLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
+_TURN_BEGINS: Final = frozenset({"task_started", "turn_started"})
+_COPIED_WITHIN_MS: Final = 2_000
+"""Within this time of its beginning a child's log holds what was copied into it."""
+
 _FULL: Final = 100.0
 ASKS: Final = frozenset({"request_user_input"})
 """Tools that wait for a person."""
@@ -45,13 +49,43 @@ class Codex:
         self._limits = ""
         self._counted: object = None
         self._answered = False
+        self._begun: int | None = None
+        self._is_subagent = False
+        self._replays = False
 
     def marks(self, record: Json) -> Iterator[Mark]:
-        """Describe what a record means."""
+        """Describe what a record means; what a child's log repeats of its parent is the parent's, and its tokens are counted there."""
         kind, payload = text(record.get("type")), mapping(record.get("payload"))
         if kind == "session_meta":
-            self._note(payload)
-        elif kind == "turn_context":
+            self._begin(record, payload)
+        elif self._is_repeated(record, payload):
+            yield from () if self._is_subagent else (mark for mark in self._of_record(kind, payload) if mark.kind != "usage")
+        else:
+            yield from self._of_record(kind, payload)
+
+    def _begin(self, record: Json, payload: Json) -> None:
+        """Take the head of a log; a child's is followed by its parent's, where it repeats it."""
+        if self.about.ids and text(payload.get("id")) == self.about.parent:
+            self._replays = True
+            return
+        self._note(payload)
+        if self._begun is None:
+            self._begun = time_of(payload) or time_of(record)
+            self._is_subagent = "subagent" in {text(payload.get("thread_source")), *mapping(payload.get("source"))}
+
+    def _is_repeated(self, record: Json, payload: Json) -> bool:
+        """Return whether a record is one of the parent's; the child's own begin with the first turn that is younger than its log.
+
+        A repeated record may have its old time or that of the copy, but a turn keeps when it was started.
+        """
+        if self._replays and self._begun is not None and text(payload.get("type")) in _TURN_BEGINS:
+            started = payload.get("started_at")
+            at = started * 1_000 if isinstance(started, int) else (time_of(record) or 0) - _COPIED_WITHIN_MS
+            self._replays = at < self._begun // 1_000 * 1_000
+        return self._replays
+
+    def _of_record(self, kind: str, payload: Json) -> Iterator[Mark]:
+        if kind == "turn_context":
             self.about.cwd = text(payload.get("cwd")) or self.about.cwd
             self.about.model = text(payload.get("model")) or self.about.model
         elif kind == "event_msg":
@@ -77,7 +111,7 @@ class Codex:
 
     def _of_event(self, payload: Json) -> Iterator[Mark]:
         kind = text(payload.get("type"))
-        if kind in {"task_started", "turn_started"}:
+        if kind in _TURN_BEGINS:
             self._answered = False
             yield Mark("begin", key=text(payload.get("turn_id")))
         elif kind == "user_message":

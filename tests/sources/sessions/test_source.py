@@ -99,6 +99,31 @@ def test_tokens_are_the_last_of_each_message(tmp_path):
     assert [row.output_tokens for row in source.rows(TokenRow)] == [7]
 
 
+@pytest.mark.parametrize("copied_at", ["2026-11-01T05:00:00.000Z", "2026-11-01T06:00:00.100Z"], ids=["old times", "time of the copy"])
+@pytest.mark.parametrize("source", [{"subagent": {"thread_spawn": {"parent_thread_id": "p"}}}, "cli"], ids=["subagent", "fork"])
+def test_what_a_child_of_codex_repeats_of_its_parent(tmp_path, copied_at, source):
+    """Its tokens are counted in the parent's log only, and a subagent's turns are its own."""
+    begun = 1_793_512_800  # when the child's log says that it begins
+    meta = {
+        "type": "session_meta",
+        "payload": {"id": "c", "timestamp": "2026-11-01T06:00:00.000Z", "forked_from_id": "p", "source": source},
+    }
+
+    def turn(number, started, at):
+        usage = {"total_token_usage": {"output_tokens": 7 * number}, "last_token_usage": {"input_tokens": 3, "output_tokens": 7}}
+        asked = event("user_message", message=f"ask {number}")
+        records = event("task_started", started_at=started), asked, event("token_count", info=usage), event("task_complete")
+        return [record | {"timestamp": at} for record in records]
+
+    own = turn(2, begun + 1, "2026-11-01T06:00:05.000Z")
+    path = write_log(tmp_path / "r.jsonl", meta, {"type": "session_meta", "payload": {"id": "p"}}, *turn(1, begun - 3_600, copied_at), *own)
+    rows = open_source(path)
+    assert sum(row.output_tokens for row in rows.rows(TokenRow)) == 7
+    assert [row.label for row in rows.rows(NodeRow)] == (["ask 1", "ask 2"] if source == "cli" else ["ask 2"])
+    with connect(path) as project:
+        assert "session ids" not in project.run("r.jsonl").why().summary
+
+
 def test_turns_records_and_denials(tmp_path):
     """A turn is a node, a record an event with the number of its line, a denial a decided gate."""
     refused = "The user doesn't want to proceed with this tool use."
