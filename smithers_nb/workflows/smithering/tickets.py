@@ -68,7 +68,6 @@ class TicketGraph:
         if dangling:
             raise TicketsRefused(f"dependencies that no ticket has as its id: {', '.join(dangling)}", hint=_HINT)
         self.tickets = {name: given[name] for name in _ordered(given)}
-        self._rank = {name: number for number, name in enumerate(self.tickets)}
         self._dependents: dict[str, list[str]] = {name: [] for name in self.tickets}
         for name, ticket in self.tickets.items():
             for other in dict.fromkeys(ticket.depends_on):
@@ -83,23 +82,9 @@ class TicketGraph:
     def __getitem__(self, ticket_id: str) -> Ticket:
         return self.tickets[ticket_id]
 
-    def ready(self, landed: Collection[str], started: Collection[str] = ()) -> list[Ticket]:
-        """Return the tickets whose dependencies have all landed and that have neither landed nor been started."""
-        known = set(landed) | set(started)
-        return [ticket for name, ticket in self.tickets.items() if name not in known and set(ticket.depends_on) <= set(landed)]
-
     def direct_dependents(self, ticket_id: str) -> list[str]:
         """Return the tickets that name a ticket as a dependency."""
         return self._dependents[ticket_id]
-
-    def dependents(self, ticket_id: str) -> list[str]:
-        """Return everything that waits for a ticket, directly or through others, in the order of the graph."""
-        found: set[str] = set()
-        level = [ticket_id]
-        while level:
-            level = [name for above in level for name in self._dependents[above] if name not in found]
-            found.update(level)
-        return sorted(found, key=self._rank.__getitem__)
 
 
 def _check(ticket: Ticket, given: Collection[str]) -> None:

@@ -261,6 +261,22 @@ def test_nothing_leaves_before_the_delivery_is_approved(request_of: Callable[...
         assert work.row("delivery", Delivery).merged_to_main is False
 
 
+def test_a_push_that_is_refused_is_no_delivery(request_of: Callable[..., InMemory], remote: Path) -> None:
+    """What a protected remote says is in the summary, with the command for later; no pull request is tried, and the work stays here."""
+    hook = remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'no new branches here' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    work = request_of(book(), "gate:launch", push="origin", pull_request=True)
+    built(work)
+    stages.review(work)
+    stages.deliver(work)
+    row = stages.output(work)
+    assert (row.status, run_git(work.repo, "ls-remote", "origin"), (remote / "asked").exists()) == ("incomplete", "", False)
+    assert "not pushed to origin: no new branches here; once that is put right: git -C " in row.summary
+    assert "\n" not in row.summary
+
+
 def test_nothing_is_pushed_unless_asked(request_of: Callable[..., InMemory], remote: Path) -> None:
     """An approved delivery without `push` leaves the remote as it was."""
     work = request_of(book(), "gate:launch", pull_request=True)

@@ -81,7 +81,9 @@ def deliver(work: Work) -> FinalReport:
         return _final(work, FinalReport(status="incomplete", summary=denied, artifact_path=str(path)), proof)
     delivery = work.kept("delivery", Delivery, partial(hand_over, work, built.branch))
     done = FinalReport(
-        status="incomplete" if built.failed else "delivered", summary=f"{delivery.summary}; {proof.summary}", artifact_path=str(path)
+        status="delivered" if delivery.as_asked and not built.failed else "incomplete",
+        summary=f"{delivery.summary}; {proof.summary}",
+        artifact_path=str(path),
     )
     return _final(work, done, proof)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from posixpath import dirname, isabs, join, normpath
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from smithers_nb.errors import GitFailed
 from smithers_nb.redact import redact
@@ -56,12 +56,10 @@ class Unlandable(NamedTuple):
     Attributes:
         kind: `conflict` or `refused`.
         message: What is wrong, for whoever is to repair it.
-        files: Files that it is about.
     """
 
-    kind: str
+    kind: Literal["conflict", "refused"]
     message: str
-    files: tuple[str, ...] = ()
 
 
 def make_candidate(repo: Path, ticket: Ticket, run_id: str, base: str, source: str) -> Candidate | Unlandable:
@@ -81,7 +79,7 @@ def make_candidate(repo: Path, ticket: Ticket, run_id: str, base: str, source: s
     tree, *files = merged.output.split("\n")
     if merged.code == 1:
         listed = tuple(dict.fromkeys(name for name in files if name))
-        return Unlandable("conflict", f"conflicts with what has landed meanwhile, in {_listed(listed)}", listed)
+        return Unlandable("conflict", f"conflicts with what has landed meanwhile, in {_listed(listed)}")
     if merged.code != 0 and not is_related(repo, base, source):
         return Unlandable("refused", f"its branch has no commit in common with {base[:12]}: the history that it started from was replaced")
     if merged.code != 0:
@@ -107,14 +105,14 @@ def _problems(repo: Path, raw: str, patch: str) -> Iterator[Unlandable]:
     for line in raw.splitlines():
         (_, mode, _, blob, _), name = line.partition("\t")[0].split(), line.partition("\t")[2]
         if mode == _SUBMODULE:
-            yield Unlandable("refused", f"{name} is a submodule, whose content nobody verified; commit the files", (name,))
+            yield Unlandable("refused", f"{name} is a submodule, whose content nobody verified; commit the files")
         if mode == _LINK and _leaves(name, git(repo, "cat-file", "blob", blob)):
-            yield Unlandable("refused", f"{name} is a link to a place outside of the repository", (name,))
+            yield Unlandable("refused", f"{name} is a link to a place outside of the repository")
     named = (name for name in (line.partition("\t")[2] for line in raw.splitlines()) if redact(name) != name)
     secrets = tuple(dict.fromkeys((*named, *_files_with_secrets(patch))))
     if secrets:
         where = redact(_listed(secrets))
-        yield Unlandable("refused", f"what looks like a secret was committed in {where}; read it from the environment", secrets)
+        yield Unlandable("refused", f"what looks like a secret was committed in {where}; read it from the environment")
 
 
 def _leaves(name: str, target: str) -> bool:

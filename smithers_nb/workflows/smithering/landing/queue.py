@@ -81,13 +81,11 @@ class Outcome(NamedTuple):
         kind: What happened; only `red`, `conflict` and `refused` are the worker's to repair.
         detail: In words.
         commit: The land commit; empty unless it landed.
-        files: Files in conflict or refused.
     """
 
     kind: Kind
     detail: str
     commit: str = ""
-    files: tuple[str, ...] = ()
 
 
 class Lander:
@@ -168,7 +166,7 @@ class Lander:
             return Outcome("landed", "had landed already", self._landed[ticket.id])
         candidate = self.candidate(ticket, source, self._expected)
         if isinstance(candidate, Unlandable):
-            return Outcome("conflict" if candidate.kind == "conflict" else "refused", candidate.message, files=candidate.files)
+            return Outcome(candidate.kind, candidate.message)
         if verdict is not None and (verdict.candidate.base, verdict.candidate.source) == (candidate.base, source):
             candidate = verdict.candidate  # the very commit that was tested
         elif verdict is None or not self.policy.keep_verdict or verdict.candidate.patch != candidate.patch:
@@ -177,7 +175,11 @@ class Lander:
             self._evidence_of(ticket.id).write(VERIFY, _verify_row(verdict, self._evidence_of(ticket.id), candidate))
         if verdict.kind != "landed":
             return Outcome(verdict.kind, verdict.feedback)
-        return self._unproven(ticket, candidate) or self._move(ticket, candidate)
+        unproven = self._unproven(ticket, candidate)
+        if unproven is not None:
+            return unproven
+        self._move([(ticket, candidate)])
+        return Outcome("landed", f"landed as {candidate.head[:12]}", candidate.head)
 
     def land_many(self, entries: list[tuple[Ticket, str, Verdict | None]]) -> dict[str, Outcome]:
         """Land several tickets with one verification of all of them on top of each other; when that is red, halves are tried.
@@ -195,12 +197,8 @@ class Lander:
                 return {ticket.id: self.land(ticket, source, verdict)}
             half = len(entries) // 2
             return self.land_many(entries[:half]) | self.land_many(entries[half:])
-        base, top = stack[0][1].base, stack[-1][1].head
-        if not self.trees.advance(top, base):
-            self.check_tip()
-            raise self._stuck()
-        self._expected = top
-        self._landed |= {ticket.id: candidate.head for ticket, candidate in stack}
+        top = stack[-1][1].head
+        self._move(stack)
         detail = f"verified together with {len(stack) - 1} other(s) as {top[:12]}"
         return {ticket.id: Outcome("landed", detail, candidate.head) for ticket, candidate in stack}
 
@@ -226,16 +224,15 @@ class Lander:
                 return False
         return True
 
-    def _move(self, ticket: Ticket, candidate: Candidate) -> Outcome:
-        if not self.trees.advance(candidate.head, candidate.base):
+    def _move(self, stack: list[tuple[Ticket, Candidate]]) -> None:
+        """Move the integration branch to the top of a stack."""
+        top = stack[-1][1].head
+        if not self.trees.advance(top, stack[0][1].base):
             self.check_tip()
-            raise self._stuck()
-        self._expected = candidate.head
-        self._landed[ticket.id] = candidate.head
-        return Outcome("landed", f"landed as {candidate.head[:12]}", candidate.head)
-
-    def _stuck(self) -> SmitheringError:
-        return SmitheringError(f"the integration branch {self.trees.integration} cannot be moved", hint="remove a stale lock in .git/refs")
+            said = f"the integration branch {self.trees.integration} cannot be moved"
+            raise SmitheringError(said, hint="remove a stale lock in .git/refs")
+        self._expected = top
+        self._landed |= {ticket.id: candidate.head for ticket, candidate in stack}
 
     def check_tip(self) -> str:
         """Make sure that the integration branch has what landed and nothing else, and return where it is.

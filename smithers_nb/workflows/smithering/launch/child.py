@@ -50,6 +50,11 @@ class ChildState(NamedTuple):
         """Whether somebody has to decide or do something before it goes on."""
         return self.status == "paused" or (self.status.startswith("waiting-") and self.status != QUEUED)
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether it ought to go on and has no process."""
+        return not (self.is_over or self.executed or self.waits)
+
 
 def launch(  # noqa: PLR0913  # all but three are options by name
     location: Location, notebook: Path, parameters: dict[str, Any], *, run_id: str, parent: str, hours: float

@@ -72,14 +72,12 @@ def _launched(work: Work, scaffold: Scaffold) -> Launch:
 
 def _polled(work: Work, child: str, *, resumed: bool) -> MonitorPoll:
     """Wait for the end of the cycle or of the child, and resume it once if it lost its process."""
-    state = wait_until(work.location, child, work.parameters.monitor_minutes * 60)
-    stale = not (state.is_over or state.executed or state.waits)
-    did = ""
-    if stale and not resumed:
+    seconds = work.parameters.monitor_minutes * 60
+    state, did = wait_until(work.location, child, seconds), ""
+    if state.is_stale and not resumed:
         did = resume_child(work.location, child)
-        state = wait_until(work.location, child, work.parameters.monitor_minutes * 60)
-        stale = not (state.is_over or state.executed or state.waits)
-    attention = stale or state.waits or state.status == "failed"
+        state = wait_until(work.location, child, seconds)
+    attention = state.is_stale or state.waits or state.status == "failed"
     said = "; ".join(filter(None, (f"{child} is {state.status}", did, state.error)))
     return MonitorPoll(status=state.status, terminal=state.is_over, needs_attention=attention, resumed=bool(did), detail=said)
 

@@ -49,8 +49,7 @@ def poc(work: Work) -> None:
 @step
 def orchestrate(work: Work) -> Scaffold:
     """Design how the tickets are built, and generate the implementation workflow from them."""
-    design = work.asked("orch:design", OrchDesign, "prd", "eng:doc", "tickets", artifact="orchestration.json")
-    del design
+    work.asked("orch:design", OrchDesign, "prd", "eng:doc", "tickets", artifact="orchestration.json")
     return work.kept("wf:scaffold", Scaffold, partial(_generated, work, "tickets"))
 
 

@@ -57,6 +57,7 @@ class Delivery(Shown):
     commit: str = ""
     pr_url: str | None = None
     merged_to_main: bool = False
+    as_asked: bool = described("pushed and offered as a pull request, as far as that was asked for", default=True)
 
 
 class SmitheringRow(Shown):
