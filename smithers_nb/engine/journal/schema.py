@@ -32,7 +32,12 @@ class Words(sa.types.TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """Make a value fit."""
         del dialect
-        return _UNFIT.sub("\ufffd", value) if value else value
+        return fit(value) if value else value
+
+
+def fit(text: str) -> str:
+    """Return a text as `Words` keeps it."""
+    return text if text.isascii() and "\0" not in text else _UNFIT.sub("\ufffd", text)
 
 
 class json_text(GenericFunction[str]):  # noqa: N801  # written like the SQL function it is

@@ -24,7 +24,7 @@ from smithers_nb.model.failure_codes import reason
 from smithers_nb.sources.base import Problems
 from smithers_nb.sources.beads.files import entries, gather
 from smithers_nb.sources.beads.moves import UNCLAIMS, moves
-from smithers_nb.sources.beads.rows import bead_row, event_row
+from smithers_nb.sources.beads.rows import bead_row
 from smithers_nb.sources.beads.shapes import LOGS
 from smithers_nb.sources.beads.steps import instant_ms, reason_in
 
@@ -85,7 +85,7 @@ class ForeignImport:
                     self._write(tables.beads, bead_values(row, record, origin, unexplained=row.bead_id in self.unexplained))
             elif kind in LOGS:
                 if origin not in self.events:
-                    event = event_values(event_row(kind, number, record), record, origin)
+                    event = event_values(kind, record, origin)
                     self.missing += self._judge(event, self.moves.pop(origin, None), record)
                     self._write(tables.bead_events, event)
             else:

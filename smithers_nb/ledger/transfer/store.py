@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from smithers_nb.ledger.transfer.foreign import ForeignImport
 from smithers_nb.ledger.transfer.own import import_export, is_export
 from smithers_nb.sources.base import Problems
-from smithers_nb.sources.beads.files import files_of
+from smithers_nb.sources.beads.files import files_of, without_collector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def import_store(ledger: Ledger, where: Path) -> Imported:
     """
     paths = files_of(where)
     problems = Problems()
-    with ledger.writing() as connection:
+    with without_collector(), ledger.writing() as connection:
         if is_export(paths[0]):
             return import_export(connection, paths[0], problems)
         return ForeignImport(connection, where, problems).run(paths)

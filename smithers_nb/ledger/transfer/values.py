@@ -8,12 +8,14 @@ from smithers_nb.engine.journal.records import as_json
 from smithers_nb.model.failure_codes import LIVE, PATHS
 from smithers_nb.model.failure_codes import reason as coded
 from smithers_nb.model.failure_reason import FailureReason
-from smithers_nb.sources.beads.steps import as_dict, instant_ms, text
+from smithers_nb.sources.beads.rows import subject_of, time_of, type_of
+from smithers_nb.sources.beads.steps import as_dict, read_step, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from smithers_nb.model.beads import BeadRow
+    from smithers_nb.sources.beads.shapes import Log
 
 
 def bead_values(row: BeadRow, record: Mapping[str, Any], origin: str, *, unexplained: bool = False) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def bead_values(row: BeadRow, record: Mapping[str, Any], origin: str, *, unexpla
         "failed_at_ms": row.closed_at if row.status == "failed" else None,
         "reason_json": as_json(why) if row.reason or unexplained else None,
         "origin": origin,
-        "source_json": as_json(dict(record)),
+        "source_json": as_json(record),
     }
 
 
@@ -57,23 +59,24 @@ def failure(reason: Mapping[str, Any], message: str = "") -> dict[str, Any]:
     }
 
 
-def event_values(event: Any, record: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def event_values(log: Log, record: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """Return the row of a foreign event, not judged yet."""
+    step = read_step(log, record)
     metadata = as_dict(record.get("metadata"))
     return {
-        "bead_id": event.bead_id,
+        "bead_id": step.bead_id if step else subject_of(record),
         "agent_id": text(record.get("agent_id")) or None,
-        "actor": event.actor,
-        "event_type": event.type,
-        "old_value": event.old_status,
-        "new_value": event.new_status,
-        "metadata_json": as_json(metadata),
-        "created_at_ms": event.at if event.at is not None else instant_ms(record.get("ts")),
+        "actor": (step.actor if step else text(record.get("actor"))) or None,
+        "event_type": type_of(record),
+        "old_value": step.old if step else None,
+        "new_value": step.new if step else None,
+        "metadata_json": as_json(metadata) if metadata else "{}",
+        "created_at_ms": time_of(record) if step is None or step.at is None else step.at // 1_000,
         "move": None,
         "flags": 0,
         "reason": None,
         "origin": origin,
-        "source_json": as_json(dict(record)),
+        "source_json": as_json(record),
     }
 
 

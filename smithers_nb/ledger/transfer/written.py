@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from smithers_nb.engine.journal.schema import Words, fit
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -30,6 +33,22 @@ class Imported(NamedTuple):
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Write rows, some thousand at a time."""
+    """Write rows, some thousand at a time, by the driver: SQLAlchemy takes longer over the values of a row than SQLite over its triggers.
+
+    Args:
+        connection: A transaction of `Ledger.writing`.
+        table: The table.
+        rows: Its rows, all with the columns of the first one.
+    """
+    if not rows:
+        return
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    statement = f"INSERT INTO {table.name} ({', '.join(rows[0])}) VALUES ({', '.join([mark] * len(rows[0]))})"
+    values = itemgetter(*rows[0])
+    texts = [name for name in rows[0] if isinstance(table.columns[name].type, Words)]
+    for row in rows:
+        for name in texts:
+            if row[name]:
+                row[name] = fit(row[name])
     for start in range(0, len(rows), BATCH):
-        connection.execute(table.insert(), rows[start : start + BATCH])
+        connection.exec_driver_sql(statement, list(map(values, rows[start : start + BATCH])))

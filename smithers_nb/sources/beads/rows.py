@@ -48,18 +48,16 @@ def bead_row(record: Mapping[str, Any]) -> BeadRow | None:
 def event_row(log: Log, number: int, record: Mapping[str, Any]) -> BeadEventRow:
     """Read one line of a log; one whose type nobody knows is kept as it is."""
     step = read_step(log, record)
-    what = next((str(record[name]) for name in ("event_type", "type", "op", "kind") if isinstance(record.get(name), str)), "unknown")
-    at = record.get("created_at") or record.get("ts")
+    what = type_of(record)
     body = as_dict(record.get("payload"))
     metadata = as_dict(record.get("metadata"))
     failure = reason_in(metadata)
     said = next((text(place.get(name)) for place in (body, metadata) for name in _SAID if text(place.get(name))), "")
-    subject = record.get("issue_id") or record.get("bead_id") or record.get("subject") or body.get("bead")
     live = LIVE.get(what)
     return BeadEventRow(
         number,
-        step.bead_id if step else text(subject),
-        instant_ms(at),
+        step.bead_id if step else subject_of(record),
+        time_of(record),
         what,
         (step.actor if step else text(record.get("actor"))) or None,
         step.old if step else None,
@@ -69,6 +67,26 @@ def event_row(log: Log, number: int, record: Mapping[str, Any]) -> BeadEventRow:
         text(failure.get("source")) or (live.source if live else None),
         dump(dict(record)),
     )
+
+
+def type_of(record: Mapping[str, Any]) -> str:
+    """Return the type of a line of any log as stored."""
+    for name in ("event_type", "type", "op", "kind"):
+        value = record.get(name)
+        if isinstance(value, str):
+            return value
+    return "unknown"
+
+
+def subject_of(record: Mapping[str, Any]) -> str:
+    """Return the bead that a line of any log is about, although it is no step of it; empty for none."""
+    named = record.get("issue_id") or record.get("bead_id") or record.get("subject")
+    return text(named or as_dict(record.get("payload")).get("bead"))
+
+
+def time_of(record: Mapping[str, Any]) -> int | None:
+    """Return the time of a line of any log, epoch milliseconds."""
+    return instant_ms(record.get("created_at") or record.get("ts"))
 
 
 def failure_row(event: BeadEventRow) -> BeadFailureRow | None:
