@@ -1,1 +1,1 @@
-"""How notebooks are executed."""
+"""The engine: executes notebooks as durable runs."""

@@ -1,6 +1,6 @@
-"""Where durable runs live: a project folder with `.smithers_nb/`, or a Postgres database by URL.
+"""Where durable runs are stored: a project folder with `.smithers_nb/`, or a Postgres database by URL.
 
-Everything that has to find the journal, the engine's own database, installed workflows or saved notebooks asks a `Location`.
+A `Location` knows the paths of the journal, the DBOS database, installed workflows and saved notebooks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Location:
 
     Attributes:
         root: The project's folder; notebooks run there.
-        url: `sqlite:////…/journal.db` or `postgresql://…`, with whatever password it has.
+        url: `sqlite:////…/journal.db` or `postgresql://…`, including any password.
     """
 
     root: Path
@@ -29,15 +29,15 @@ class Location:
 
     @classmethod
     def of(cls, where: str | Path | None = None, *, database: str | None = None) -> Location:
-        """Find the project that a folder belongs to.
+        """Return the location for a folder or URL.
 
         Args:
-            where: A folder, searched upwards for `.smithers_nb/`, then `.smithers/` or `smithers.db`; itself when none has one.
-                Also the URL of a journal. None is the current folder.
-            database: URL of a shared database; `SMITHERS_NB_DATABASE` by default.
+            where: A folder, searched upwards for `.smithers_nb/`, then `.smithers/` or `smithers.db`; used itself when none is found.
+                Or the URL of a journal. None is the current folder.
+            database: URL of a shared database; defaults to `SMITHERS_NB_DATABASE`.
 
         Raises:
-            ParameterError: The URL is of no database that can hold runs.
+            ParameterError: The URL is not of a supported database.
         """
         text = "." if where is None else os.fspath(where)
         if "://" in text:
@@ -61,12 +61,12 @@ class Location:
 
     @property
     def engine_url(self) -> str:
-        """URL of the durable engine's own database: a file beside the journal, or the same Postgres database."""
+        """URL of the DBOS database: a file next to the journal, or the same Postgres database."""
         return self.url if self.file is None else f"sqlite:///{self.file.with_name('dbos.db')}"
 
     @property
     def folder(self) -> Path:
-        """Folder of everything that we keep in the project: `.smithers_nb`."""
+        """Folder for everything we store in the project: `.smithers_nb`."""
         return self.root / FOLDER
 
     @property
@@ -82,9 +82,9 @@ class Location:
 
 def _project(folder: Path) -> Path:
     for marks in ((FOLDER,), (".smithers", "smithers.db")):
-        for location in (folder, *folder.parents):
-            if any((location / mark).exists() for mark in marks):
-                return location
+        for candidate in (folder, *folder.parents):
+            if any((candidate / mark).exists() for mark in marks):
+                return candidate
     return folder
 
 
@@ -92,11 +92,11 @@ def _checked(url: str) -> str:
     scheme = url.partition("://")[0]
     if scheme not in ("postgresql", "postgres", "sqlite"):
         raise ParameterError(
-            f"{scheme}: is no database that can hold runs", hint="give postgresql://USER@HOST/DATABASE, or leave it out for SQLite"
+            f"{scheme}: is not a supported database", hint="give postgresql://USER@HOST/DATABASE, or leave it out for SQLite"
         )
     try:
         _ = urlsplit(url).port
     except ValueError:  # its message would show a part of the password
         hint = "give postgresql://USER@HOST:PORT/DATABASE, with / @ : [ ] of a password written as %2F %40 %3A %5B %5D"
-        raise ParameterError("the URL of the database has no host and port that can be read", hint=hint) from None
+        raise ParameterError("the host and port in the URL of the database cannot be parsed", hint=hint) from None
     return url.replace("postgres://", "postgresql://", 1)

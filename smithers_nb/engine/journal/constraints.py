@@ -1,6 +1,6 @@
-"""What a CHECK cannot say: a failed node has a failed attempt or a denied gate behind it, and the log is never changed.
+"""Triggers for rules that a CHECK cannot express: a failed node has a failed attempt or a denied gate, and the log is never changed.
 
-The statements are part of the first migration; they are kept here as text because Alembic has no word for triggers.
+The statements are part of the first migration; they are kept here as text because Alembic has no API for triggers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What people are asked and what they say: approvals and questions, each decided once.
+"""Approvals and questions: what people are asked and what they decide, each decided once.
 
-Asking parks a run; deciding is compare-and-set with who, when and in what words. The second of two people who decide one gate at
-once is told what the first has decided. Nothing in here decides by itself, and neither does a timeout.
+Asking parks a run. A decision is a compare-and-set that records who, when and the comment; the second of two people who decide the same
+gate is told what the first decided. Nothing here decides by itself, and no timeout does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from smithers_nb.model.vocabulary import TERMINAL_STATUSES
 
 
 class Decision(NamedTuple):
-    """What a person decided at a gate.
+    """A person's decision at a gate.
 
     Attributes:
         decided_at: Epoch milliseconds.
@@ -35,7 +35,7 @@ class Decision(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a person answered; `value` is JSON."""
+    """A person's answer to a question; `value` is JSON."""
 
     value: Any
     answered_by: str
@@ -52,15 +52,15 @@ def request_approval(  # noqa: PLR0913  # a request is what it is
     volatile: Sequence[str] = (),
     on_deny: str | None = None,
 ) -> Decision | None:
-    """Return the decision that was made about exactly this, else ask for one.
+    """Return the decision on exactly this request; otherwise ask for one and return None.
 
-    Asking the same again changes nothing. A request that is still open gets its newest text; one that was decided in another version is
-    asked again, with the old decision kept beside it.
+    Repeating the same request changes nothing. An open request is updated to its newest text; if another version of it was decided, it is
+    asked again, and the old decision is kept as history.
     """
     request = Request.of({"title": title, "summary": summary, "details": dict(details or {})}, volatile)
     row = _approval(connection, node)
     decision = _decision(row)
-    before = None if row is None else requests.read(connection, node) or _as_kept_in(row)
+    before = None if row is None else requests.read(connection, node) or _request_from(row)
     if decision is not None and before is not None and before.digest == request.digest:
         return decision
     said = None if decision is None else ("approved" if decision.approved else "denied", *decision[2:], decision.note)
@@ -82,14 +82,14 @@ def request_approval(  # noqa: PLR0913  # a request is what it is
 
 
 def decision_of(connection: sa.Connection, node: Node) -> Decision | None:
-    """Read what was decided; None while nobody has."""
+    """Return the decision at a gate; None while it is undecided."""
     return _decision(_approval(connection, node))
 
 
 def decide(  # noqa: PLR0913  # all but two are options by name
     connection: sa.Connection, node: Node, *, approved: bool, by: str, note: str | None = None, seen: str | None = None
 ) -> Decision:
-    """Write what a person decided, in a transaction of `Journal.writing(run_id)`.
+    """Record a person's decision, in a transaction of `Journal.writing(run_id)`.
 
     Args:
         connection: The transaction.
@@ -97,11 +97,11 @@ def decide(  # noqa: PLR0913  # all but two are options by name
         approved: The decision.
         by: Who decides.
         note: Comment recorded with the decision.
-        seen: Digest of the version that the person was shown, when the caller knows it.
+        seen: Digest of the version that the person saw, if known.
 
     Raises:
-        ControlRefused: `NO_PENDING_APPROVALS` when nothing is asked there or the run is over, `ALREADY_DECIDED` when somebody was first,
-            `REQUEST_CHANGED` when something else is asked there by now.
+        ControlRefused: `NO_PENDING_APPROVALS` when nothing is asked there or the run has ended, `ALREADY_DECIDED` when somebody was
+            first, `REQUEST_CHANGED` when the request has changed since.
     """
     row = _approval(connection, node)
     if row is None:
@@ -128,15 +128,15 @@ def decide(  # noqa: PLR0913  # all but two are options by name
 def request_answer(  # noqa: PLR0913  # a question is what it is
     connection: sa.Connection, node: Node, *, prompt: str, kind: str, schema: Mapping[str, Any] | None, options: list[str] | None = None
 ) -> str:
-    """Ask a question and return its id, `human:RUN:NODE:ITERATION`; whether it was answered is for `answer_of` to say.
+    """Ask a question and return its id, `human:RUN:NODE:ITERATION`; `answer_of` returns the answer.
 
-    Asking the same again changes nothing. A question that is still open gets its newest text; one that was answered in another version is
-    asked again, with the old answer kept beside it.
+    Repeating the same question changes nothing. An open question is updated to its newest text; if another version of it was answered, it
+    is asked again, and the old answer is kept as history.
     """
     request_id = f"human:{node.run_id}:{node.node_id}:{node.iteration}"
     request = Request.of({"prompt": prompt, "schema": {} if options else dict(schema or {}), "options": options})
     row = _question(connection, request_id)
-    before = None if row is None else requests.read(connection, node) or _as_kept_in(row)
+    before = None if row is None else requests.read(connection, node) or _request_from(row)
     is_answered = row is not None and row.status == "answered"
     if row is not None and before is not None and before.digest == request.digest:
         if not is_answered:
@@ -165,7 +165,7 @@ def request_answer(  # noqa: PLR0913  # a question is what it is
 
 
 def answer_of(connection: sa.Connection, request_id: str) -> Answer | None:
-    """Read the answer to a question; None while there is none."""
+    """Return the answer to a question; None while there is none."""
     row = _question(connection, request_id)
     if row is None or row.status != "answered":
         return None
@@ -173,17 +173,17 @@ def answer_of(connection: sa.Connection, request_id: str) -> Answer | None:
 
 
 def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str, seen: str | None = None) -> Answer:
-    """Write what a person answered, in a transaction of `Journal.writing(run_id)`; the caller has checked it against the schema.
+    """Record a person's answer, in a transaction of `Journal.writing(run_id)`; the caller has validated it against the schema.
 
     Args:
         connection: The transaction.
         request_id: The question.
         value: The answer, as JSON.
         by: Who answers.
-        seen: Digest of the version that the person was shown, when the caller knows it.
+        seen: Digest of the version that the person saw, if known.
 
     Raises:
-        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, `REQUEST_CHANGED`, or the run is over.
+        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, `REQUEST_CHANGED`, or the run has ended.
     """
     row = _question(connection, request_id)
     if row is None:
@@ -203,7 +203,7 @@ def answer(connection: sa.Connection, request_id: str, value: Any, *, by: str, s
 
 
 def ask_again(connection: sa.Connection, request_id: str, *, prompt: str, why: str) -> str:
-    """Take back an answer that cannot be used, and give the prompt that says so; the run asks once more."""
+    """Withdraw an answer that cannot be used and ask again; return the new prompt, which says why."""
     row = connection.execute(sa.select(questions).where(questions.c.request_id == request_id)).one()
     told = f"{prompt}\n(The answer of {row.answered_by} could not be used: {why})"
     values = {"status": "pending", "response_json": None, "answered_at_ms": None, "answered_by": None, "prompt": told}
@@ -215,12 +215,12 @@ def ask_again(connection: sa.Connection, request_id: str, *, prompt: str, why: s
 
 
 def asks(connection: sa.Connection, run_id: str, node_id: str | None = None) -> str | None:
-    """Return what a run waits for: `waiting-approval` or `waiting-event`; None when nobody is asked.
+    """Return what a run waits for: `waiting-approval` or `waiting-event`; None when it asks nothing.
 
     Args:
         connection: A connection of the journal.
         run_id: The run.
-        node_id: Only what this node asks, and also when somebody has said meanwhile what was asked for.
+        node_id: Only requests of this node, including those decided meanwhile.
     """
     for table, open_one, status in ((approvals, "requested", "waiting-approval"), (questions, "pending", "waiting-event")):
         which = table.c.status == open_one if node_id is None else table.c.node_id == node_id
@@ -237,7 +237,7 @@ def waits(connection: sa.Connection, node: Node) -> bool:
 
 
 def close_requests(connection: sa.Connection, run_id: str) -> None:
-    """Let no node of a run that has ended wait for a person any more; a later execution that gets there asks again."""
+    """Cancel the waiting nodes of a run that has ended; a later execution asks again."""
     waiting = (nodes.c.run_id == run_id, nodes.c.state.in_(("waiting-approval", "waiting-event")))
     for row in connection.execute(sa.select(nodes.c.node_id, nodes.c.iteration).where(*waiting)).all():
         node = Node(run_id, row.node_id, row.iteration)
@@ -248,7 +248,7 @@ def close_requests(connection: sa.Connection, run_id: str) -> None:
 def _ask(  # noqa: PLR0913  # all but three are options by name
     connection: sa.Connection, node: Node, state: str, *, before: Request | None, request: Request, label: str | None = None
 ) -> None:
-    """Keep what is asked now, and let the node wait, whatever state an earlier execution has left it in."""
+    """Store what is asked now, and set the node to waiting, whatever state an earlier execution left it in."""
     if request != before:
         requests.write(connection, node, request)
     current = connection.execute(sa.select(nodes.c.state).where(*node.key(nodes))).scalar()
@@ -258,7 +258,7 @@ def _ask(  # noqa: PLR0913  # all but three are options by name
 
 
 def _versioned(before: Request | None, now: Request, said: tuple[Any, ...] | None) -> tuple[Request, dict[str, Any]]:
-    """Add to a request the versions before it; also the reason for asking again, for the log: empty when nothing bound has changed."""
+    """Return a request with its earlier versions, and the reason for asking again; empty when nothing bound has changed."""
     if before is None:
         return now, {}
     if before.digest == now.digest:
@@ -268,8 +268,8 @@ def _versioned(before: Request | None, now: Request, said: tuple[Any, ...] | Non
     return now._replace(earlier=(*before.earlier, *old)), why | ({"withdrawn": old[0]._asdict()} if old else {})
 
 
-def _as_kept_in(row: sa.Row[Any]) -> Request:
-    """Read what was asked by a version of this package that kept no request beside it."""
+def _request_from(row: sa.Row[Any]) -> Request:
+    """Rebuild the request from a row written by a version of this package without a requests table."""
     if "request_json" in row._fields:
         asked = orjson.loads(row.request_json or "{}")
         return Request.of({"title": asked.get("title"), "summary": asked.get("summary"), "details": asked.get("details") or {}})
@@ -283,7 +283,7 @@ def _refuse_when_changed(connection: sa.Connection, node: Node, seen: str | None
     now = requests.read(connection, node)
     if now is not None and now.digest != seen:
         raise ControlRefused(
-            f"{node.node_id!r} of run {node.run_id} asks something else by now, so nothing was decided",
+            f"{node.node_id!r} of run {node.run_id} asks something else now, so nothing was decided",
             code="REQUEST_CHANGED",
             hint=f"read it again: smithers-nb human inbox {node.run_id}",
         )

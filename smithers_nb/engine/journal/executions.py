@@ -22,43 +22,43 @@ class Execution(NamedTuple):
 
     @property
     def workflow_id(self) -> str:
-        """Its id in the durable engine."""
+        """Its workflow id in DBOS."""
         return f"{self.run_id}:{self.number}"
 
 
 def want(connection: sa.Connection, run_id: str, *, queued: bool = False, starter: str | None = None) -> Execution:
-    """Ask for another execution, in a transaction of `Journal.writing(run_id)`; one that is asked for and not begun serves again.
+    """Request another execution, in a transaction of `Journal.writing(run_id)`; a pending one that has not begun is reused.
 
     Args:
         connection: The transaction.
         run_id: The run.
-        queued: The caller starts it itself, so no worker shall.
-        starter: Owner id of the process that starts it itself, so that others see when it is dead.
+        queued: The caller starts it itself, so that no worker does.
+        starter: Owner id of that process, so that others can see when it has died.
     """
     waiting = sa.select(executions.c.number).where(executions.c.run_id == run_id, executions.c.starts == 0, executions.c.outcome.is_(None))
     number = connection.execute(waiting).scalar()
     if number is None:
         number = newest(connection, run_id) + 1
         connection.execute(executions.insert().values(run_id=run_id, number=number, wanted_at_ms=now_ms()))
-    # handing one to the queue twice does no harm, so whoever asks again makes sure that it is there
+    # queueing one twice is harmless, so a repeated request makes sure that it is queued
     queued_at = now_ms() if queued else None
     connection.execute(executions.update().where(*_is(Execution(run_id, number))).values(queued_at_ms=queued_at, owner=starter))
     return Execution(run_id, number)
 
 
 def pending(connection: sa.Connection) -> list[Execution]:
-    """List the executions that nobody has handed to the queue yet, oldest first."""
+    """Return the executions that have not been queued yet, oldest first."""
     query = sa.select(executions.c.run_id, executions.c.number).where(executions.c.queued_at_ms.is_(None), executions.c.outcome.is_(None))
     return [Execution(*row) for row in connection.execute(query.order_by(executions.c.wanted_at_ms, executions.c.run_id))]
 
 
 def mark_queued(connection: sa.Connection, execution: Execution) -> None:
-    """Remember that an execution is in the queue."""
+    """Record that an execution is queued."""
     connection.execute(executions.update().where(*_is(execution)).values(queued_at_ms=now_ms()))
 
 
 def begin(connection: sa.Connection, execution: Execution, owner: str) -> int:
-    """Write that a process executes it, and give how often it was begun."""
+    """Record that a process executes it; return how often it was begun."""
     values = {"owner": owner, "started_at_ms": now_ms(), "starts": executions.c.starts + 1}
     connection.execute(executions.update().where(*_is(execution)).values(values))
     starts: int = connection.execute(sa.select(executions.c.starts).where(*_is(execution))).scalar_one()
@@ -66,18 +66,18 @@ def begin(connection: sa.Connection, execution: Execution, owner: str) -> int:
 
 
 def end(connection: sa.Connection, execution: Execution, outcome: str, notebook: str | None = None) -> None:
-    """Write how it ended."""
+    """Record how it ended."""
     connection.execute(executions.update().where(*_is(execution)).values(finished_at_ms=now_ms(), outcome=outcome, notebook=notebook))
 
 
 def end_all(connection: sa.Connection, run_id: str, outcome: str) -> None:
-    """Write that whatever is wanted, queued or under way of a run has ended."""
+    """Record the end of every execution of a run that is pending, queued or running."""
     left = executions.update().where(executions.c.run_id == run_id, executions.c.outcome.is_(None))
     connection.execute(left.values(finished_at_ms=now_ms(), outcome=outcome))
 
 
 def is_over(connection: sa.Connection, execution: Execution) -> bool:
-    """Return whether it has ended, or was never asked for."""
+    """Return whether it has ended, or never existed."""
     row = connection.execute(sa.select(executions.c.outcome).where(*_is(execution))).first()
     return row is None or row.outcome is not None
 
@@ -116,21 +116,21 @@ def newest(connection: sa.Connection, run_id: str) -> int:
 
 
 class Unfinished(NamedTuple):
-    """An execution that has not ended; `owner` is who began it last, or is about to."""
+    """An execution that has not ended; `owner` began it last, or is about to."""
 
     execution: Execution
     owner: str | None
 
 
 def unfinished(connection: sa.Connection) -> list[Unfinished]:
-    """List the executions that are wanted, queued or under way."""
+    """Return the executions that are pending, queued or running."""
     columns = executions.c.run_id, executions.c.number, executions.c.owner
     rows = connection.execute(sa.select(*columns).where(executions.c.outcome.is_(None)).order_by(*columns[:2]))
     return [Unfinished(Execution(row.run_id, row.number), row.owner) for row in rows]
 
 
 def overdue(connection: sa.Connection, before_ms: int) -> list[Execution]:
-    """List the executions that were handed to the queue before an epoch millisecond and have not begun."""
+    """Return the executions that were queued before an epoch millisecond and have not begun."""
     query = sa.select(executions.c.run_id, executions.c.number).where(
         executions.c.outcome.is_(None), executions.c.starts == 0, executions.c.queued_at_ms < before_ms
     )

@@ -1,7 +1,7 @@
-"""What an execution writes as it goes: events, attempts of nodes, validated outputs.
+"""The records that an execution writes: events, attempts of nodes, validated outputs.
 
-Each function is one step inside a transaction of `Journal.writing`; the caller decides what belongs together. Events carry Smithers' type
-names and payload fields. A failed attempt always has its reason, and its node becomes failed in the same breath.
+Each function is one step in a transaction of `Journal.writing`; the caller decides what is atomic. Events have Smithers' type names and
+payload fields. A failed attempt always has a reason, and its node becomes failed in the same transaction.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from smithers_nb.model.failure_reason import FailureReason
 
 INPUT: Final = "input"
-"""Node id of a run's input among its outputs."""
+"""Node id under which a run's input is stored among its outputs."""
 
 
 _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-"""The escape of a NUL, which Postgres does not take and at which SQLite takes a text to end."""
+"""A JSON-escaped NUL, which Postgres rejects and at which SQLite ends a text."""
 
 QUEUED: Final = "waiting-worker"
-"""Status of a run that nobody has begun; Smithers has no word for it, and takes any `waiting-…` for parked."""
+"""Status of a run that has not begun. Smithers has no such status, but treats any `waiting-…` as parked."""
 
 
 class Node(NamedTuple):
@@ -39,19 +39,19 @@ class Node(NamedTuple):
     iteration: int = 0
 
     def key(self, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
-        """Name which rows of a table are this node's."""
+        """Return the conditions that select this node's rows in a table."""
         return table.c.run_id == self.run_id, table.c.node_id == self.node_id, table.c.iteration == self.iteration
 
     @property
     def about(self) -> dict[str, Any]:
-        """This node in the payload of an event."""
+        """The fields that identify this node in the payload of an event."""
         return {"nodeId": self.node_id, "iteration": self.iteration}
 
 
 _OPEN: Final = "in-progress"
 
-# Statements of every stage, built once: to build one costs as much as to execute it.
-_APPEND: Final = (
+# Statements used by every stage, built once: building one costs as much as executing it.
+_INSERT_EVENT: Final = (
     events.insert()
     .values(
         {name: sa.bindparam(name) for name in ("run_id", "timestamp_ms", "type", "payload_json")}
@@ -63,12 +63,12 @@ _APPEND: Final = (
     )
     .returning(events.c.seq)
 )
-_TRIES: Final = (
+_SELECT_ATTEMPTS: Final = (
     sa.select(attempts.c.attempt, attempts.c.state, attempts.c.meta_json, attempts.c.finished_at_ms)
     .where(*(attempts.c[name] == sa.bindparam(name) for name in Node._fields))
     .order_by(attempts.c.attempt)
 )
-_BEGIN: Final = attempts.insert().values(
+_INSERT_ATTEMPT: Final = attempts.insert().values(
     {name: sa.bindparam(name) for name in (*Node._fields, "attempt", "state", "started_at_ms", "meta_json")}
 )
 _THIS_ATTEMPT: Final = (
@@ -80,7 +80,7 @@ _THIS_ATTEMPT: Final = (
 
 
 class OpenAttempt(NamedTuple):
-    """A try of a node that is under way."""
+    """An attempt of a node that has not ended."""
 
     node: Node
     attempt: int
@@ -88,7 +88,7 @@ class OpenAttempt(NamedTuple):
 
 
 class NewRun(NamedTuple):
-    """What is known of a run before it starts.
+    """What is known about a run before it starts.
 
     Attributes:
         parameters: Input of the notebook, as JSON.
@@ -105,10 +105,10 @@ class NewRun(NamedTuple):
 
 
 def create_run(connection: sa.Connection, run: NewRun) -> None:
-    """Write a run that is about to start, and its input.
+    """Insert a run that is about to start, and its input.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: A run has this id already.
+        sqlalchemy.exc.IntegrityError: The run id is taken.
     """
     row = {
         "run_id": run.run_id,
@@ -127,20 +127,20 @@ def create_run(connection: sa.Connection, run: NewRun) -> None:
 
 
 def append_event(connection: sa.Connection, run_id: str, event_type: str, payload: Mapping[str, Any] | None = None) -> int:
-    """Write one line of a run's log and give its position."""
+    """Append an event to a run's log and return its sequence number."""
     at = now_ms()
     text = as_json({"type": event_type, "runId": run_id, "timestampMs": at, **(payload or {})})
     row = {"run_id": run_id, "of_run": run_id, "timestamp_ms": at, "type": event_type, "payload_json": text}
-    seq: int = connection.execute(_APPEND, row).scalar_one()
+    seq: int = connection.execute(_INSERT_EVENT, row).scalar_one()
     return seq
 
 
 class Attempt(NamedTuple):
-    """A try of a node.
+    """An attempt of a node.
 
     Attributes:
-        meta_json: What `start_attempt` was told of it, and the kind.
-        finished_at_ms: When it ended; None while it is under way.
+        meta_json: The kind and metadata given to `start_attempt`, as JSON.
+        finished_at_ms: When it ended; None until then.
     """
 
     attempt: int
@@ -150,13 +150,13 @@ class Attempt(NamedTuple):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What `start_attempt` was told of it, and the kind."""
+        """The kind and metadata given to `start_attempt`."""
         return dict(orjson.loads(self.meta_json or "{}"))
 
 
 def attempts_of(connection: sa.Connection, node: Node) -> list[Attempt]:
-    """List the tries of a node, oldest first."""
-    return [Attempt(*row) for row in connection.execute(_TRIES, node._asdict())]
+    """Return the attempts of a node, oldest first."""
+    return [Attempt(*row) for row in connection.execute(_SELECT_ATTEMPTS, node._asdict())]
 
 
 def start_attempt(  # noqa: PLR0913  # all but two are options by name
@@ -168,15 +168,15 @@ def start_attempt(  # noqa: PLR0913  # all but two are options by name
     meta: Mapping[str, Any] | None = None,
     known: list[Attempt] | None = None,
 ) -> int:
-    """Begin another try of a node and give its number, from 1; a try that a dead execution left open is closed as cancelled.
+    """Start an attempt of a node and return its number, from 1; one left open by a dead execution is closed as cancelled.
 
     Args:
         connection: The transaction.
         node: The node.
         kind: `stage` or `cell`.
-        label: What people read.
-        meta: What else is to be remembered of the try.
-        known: Its tries (`attempts_of`), when the caller has read them in this transaction.
+        label: Label for people.
+        meta: Further metadata to store.
+        known: Its attempts (`attempts_of`), if the caller has read them in this transaction.
     """
     at = now_ms()
     earlier = attempts_of(connection, node) if known is None else known
@@ -185,21 +185,21 @@ def start_attempt(  # noqa: PLR0913  # all but two are options by name
     number = earlier[-1].attempt + 1 if earlier else 1
     details = as_json({"kind": kind, **(meta or {})})
     row = {**node._asdict(), "attempt": number, "state": _OPEN, "started_at_ms": at, "meta_json": details}
-    connection.execute(_BEGIN, row)
+    connection.execute(_INSERT_ATTEMPT, row)
     set_node(connection, node, "in-progress", last_attempt=number, label=label)
     append_event(connection, node.run_id, "NodeStarted", {**node.about, "attempt": number})
     return number
 
 
 def finish_attempt(connection: sa.Connection, node: Node, attempt: int, *, response: str | None = None) -> None:
-    """End a try well."""
+    """End an attempt successfully."""
     _end(connection, node, attempt, state="finished", response_text=response)
     set_node(connection, node, "finished", last_attempt=attempt)
     append_event(connection, node.run_id, "NodeFinished", {**node.about, "attempt": attempt})
 
 
 def fail_attempt(connection: sa.Connection, node: Node, attempt: int, reason: FailureReason) -> None:
-    """End a try badly, and say why."""
+    """End an attempt as failed, with its reason."""
     error = reason.as_error()
     _end(connection, node, attempt, state="failed", error_json=as_json(error))
     set_node(connection, node, "failed", last_attempt=attempt)
@@ -207,20 +207,20 @@ def fail_attempt(connection: sa.Connection, node: Node, attempt: int, reason: Fa
 
 
 def cancel_attempt(connection: sa.Connection, node: Node, attempt: int, why: str) -> None:
-    """End a try that somebody stopped; its node may be tried again."""
+    """End an attempt that was cancelled; its node may be tried again."""
     _end(connection, node, attempt, state="cancelled")
     set_node(connection, node, "cancelled", last_attempt=attempt)
     append_event(connection, node.run_id, "NodeCancelled", {**node.about, "attempt": attempt, "reason": why})
 
 
 def park_attempt(connection: sa.Connection, node: Node, attempt: int, state: str) -> None:
-    """End a try that waits for a person: what it was about begins anew with the answer."""
+    """End an attempt that waits for a person; a new one begins after the answer."""
     _end(connection, node, attempt, state=state)
     set_node(connection, node, state)
 
 
 def open_attempts(connection: sa.Connection, run_id: str) -> list[OpenAttempt]:
-    """List the tries of a run that are under way, in the order in which they began."""
+    """Return the open attempts of a run, in the order in which they began."""
     columns = attempts.c.node_id, attempts.c.iteration, attempts.c.attempt, attempts.c.meta_json
     query = sa.select(*columns).where(attempts.c.run_id == run_id, attempts.c.state == _OPEN)
     rows = connection.execute(query.order_by(attempts.c.started_at_ms, attempts.c.node_id, attempts.c.iteration)).all()
@@ -230,7 +230,7 @@ def open_attempts(connection: sa.Connection, run_id: str) -> list[OpenAttempt]:
 def set_node(  # noqa: PLR0913  # all but two are options by name
     connection: sa.Connection, node: Node, state: str, *, last_attempt: int | None = None, label: str | None = None, table: str = ""
 ) -> None:
-    """Write the current state of a node; what is not given stays as it was."""
+    """Update the state of a node; columns that are not given keep their values."""
     given = {"state": state, "updated_at_ms": now_ms()} | {
         name: value for name, value in (("last_attempt", last_attempt), ("label", label), ("output_table", table)) if value
     }
@@ -238,25 +238,25 @@ def set_node(  # noqa: PLR0913  # all but two are options by name
 
 
 def write_output(connection: sa.Connection, node: Node, schema_name: str, row: Mapping[str, Any]) -> None:
-    """Keep what a node produced; an earlier row of the same node is replaced."""
+    """Store the output of a node, replacing an earlier one."""
     put(connection, outputs, node, {"schema_name": schema_name, "row_json": as_json(dict(row))})
 
 
 def read_output(connection: sa.Connection, node: Node) -> dict[str, Any] | None:
-    """Give what a node produced; None when it has produced nothing."""
+    """Return the output of a node; None when it has none."""
     text = connection.execute(sa.select(outputs.c.row_json).where(*node.key(outputs))).scalar()
     return None if text is None else dict(orjson.loads(text))
 
 
 def put(connection: sa.Connection, table: sa.Table, node: Node, values: Mapping[str, Any], new: Mapping[str, Any] | None = None) -> None:
-    """Insert the row of a node, or update the one that is there.
+    """Insert or update the row of a node.
 
     Args:
         connection: The transaction.
         table: A table with the key of a node.
         node: The node.
-        values: Columns that are written.
-        new: Columns that a new row has besides.
+        values: Columns to write.
+        new: Additional columns for a new row.
     """
     row = {**node._asdict(), **(new or {}), **values}
     connection.execute(_upsert(table, connection.dialect.name, tuple(row), tuple(values)), row)
@@ -273,7 +273,7 @@ def _upsert(table: sa.Table, dialect: str, columns: tuple[str, ...], changed: tu
 
 
 def not_before(start: sa.Column[Any], at: int) -> sa.ColumnElement[int]:
-    """Return the time at which something ends that began at `start`, for a clock that may have been set back."""
+    """Return `at`, or `start` if that is later: an end must not precede its start when the clock was set back."""
     return _not_before(start, sa.literal(at))
 
 
@@ -282,19 +282,19 @@ def _not_before(start: sa.Column[Any], at: sa.ColumnElement[int]) -> sa.ColumnEl
 
 
 def as_json(value: Any) -> str:
-    """Write JSON as both databases keep it: no half characters and no NUL, and the text of what is not valid JSON."""
+    """Serialise JSON so that both databases accept it: no lone surrogates, no NUL, and text for values that are not JSON."""
     try:
         text = orjson.dumps(value, default=_text_of, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # half characters, numbers beyond 64 bits
+    except TypeError:  # lone surrogates, or integers beyond 64 bits
         import json
 
-        plain = json.loads(json.dumps(value, default=_text_of), parse_constant=lambda _: None)  # no number is infinite in JSON
+        plain = json.loads(json.dumps(value, default=_text_of), parse_constant=lambda _: None)  # JSON has no infinity
         text = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace").decode()
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def _text_of(value: Any) -> Any:
-    return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)  # a set's own order differs in each process
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)  # the order of a set differs between processes
 
 
 def _kind(meta_json: str | None) -> str | None:

@@ -1,7 +1,7 @@
-"""Failures in stores of others, each looked into once: noticed by compare-and-set, then launched.
+"""Failures in other stores, each investigated once: claimed by compare-and-set, then launched.
 
-Between the two its noticer may die. Whoever finds that launches it again under the same id, which changes nothing when it was launched
-after all.
+The claiming process may die between the two steps. The next one to find the failure then launches it again under the same id, which changes
+nothing if it was launched after all.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgr
 
 
 class SeenFailure(NamedTuple):
-    """One failure of one run; a run that is retried and fails again has another time, so it is another failure.
+    """One failure of one run; a run that is retried and fails again has a new time, so it is another failure.
 
     Attributes:
-        store: What tells the store from others, also when it is moved.
+        store: Identity of the store, which stays the same when it is moved.
         failed_at_ms: When the run failed, epoch milliseconds.
     """
 
@@ -33,41 +33,41 @@ class SeenFailure(NamedTuple):
 
 
 def notice(connection: sa.Connection, failure: SeenFailure, autopsy_run_id: str) -> tuple[str, bool]:
-    """Take a failure, in a transaction of `Journal.writing`.
+    """Claim a failure, in a transaction of `Journal.writing`.
 
     Args:
         connection: The transaction.
-        failure: What has failed.
-        autopsy_run_id: Id for its autopsy, used when nobody has noticed it before.
+        failure: The failure.
+        autopsy_run_id: Id for its autopsy, used when it is claimed for the first time.
 
     Returns:
-        Id of its autopsy, and whether it is the caller who has to launch it; somebody else has done that or is about to otherwise.
+        The id of its autopsy, and whether the caller has to launch it.
     """
     mine = {"noticed_by": f"{host()} {os.getpid()} {process_start(os.getpid())}", "noticed_at_ms": now_ms()}
     insert = _INSERTS[connection.dialect.name](seen_failures).on_conflict_do_nothing().returning(seen_failures.c.run_id)
     if connection.execute(insert.values(**failure._asdict(), autopsy_run_id=autopsy_run_id, **mine)).first() is not None:
         return autopsy_run_id, True
     row = connection.execute(sa.select(seen_failures).where(*_is(failure)).with_for_update()).one()
-    if row.launched_at_ms is not None or _still_at_it(row):
+    if row.launched_at_ms is not None or _claimant_is_alive(row):
         return row.autopsy_run_id, False
     connection.execute(seen_failures.update().where(*_is(failure)).values(mine))
     return row.autopsy_run_id, True
 
 
 def mark_launched(connection: sa.Connection, failure: SeenFailure) -> None:
-    """Write that the autopsy of a failure is on its way."""
+    """Record that the autopsy of a failure was launched."""
     connection.execute(seen_failures.update().where(*_is(failure)).values(launched_at_ms=now_ms()))
 
 
 def unlaunched(connection: sa.Connection, store: str) -> list[SeenFailure]:
-    """List the failures of a store whose noticer has not launched anything yet."""
+    """Return the failures of a store that were claimed but not launched."""
     columns = (seen_failures.c[name] for name in SeenFailure._fields)
     query = sa.select(*columns).where(seen_failures.c.store == store, seen_failures.c.launched_at_ms.is_(None))
     return [SeenFailure(*row) for row in connection.execute(query)]
 
 
 def known(connection: sa.Connection, store: str, since_ms: int) -> set[SeenFailure]:
-    """List the failures of a store at or after a time that are dealt with."""
+    """Return the failures of a store since a time whose autopsies were launched."""
     columns = (seen_failures.c[name] for name in SeenFailure._fields)
     query = sa.select(*columns).where(
         seen_failures.c.store == store, seen_failures.c.failed_at_ms >= since_ms, seen_failures.c.launched_at_ms.is_not(None)
@@ -75,7 +75,7 @@ def known(connection: sa.Connection, store: str, since_ms: int) -> set[SeenFailu
     return {SeenFailure(*row) for row in connection.execute(query)}
 
 
-def _still_at_it(row: sa.Row[Any]) -> bool:
+def _claimant_is_alive(row: sa.Row[Any]) -> bool:
     where, pid, *start = str(row.noticed_by).split(" ")
     ticks = int(start[0]) if start and start[0].isdigit() else None
     return Worker(str(row.noticed_by), where, int(pid), int(row.noticed_at_ms), None, ticks).is_alive(now_ms())

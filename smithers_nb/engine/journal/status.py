@@ -1,7 +1,7 @@
-"""The one writer of a run's status.
+"""The only writer of a run's status.
 
-Every change of status goes through `set_status`: it writes the row and the event together, and a change to `failed` without a reason
-cannot be written, neither here (the type demands it) nor in the database (a CHECK refuses it).
+Every change of status goes through `set_status`, which writes the row and the event together. A change to `failed` without a reason is
+impossible, both here (by type) and in the database (by a CHECK).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def set_status(connection: sa.Connection, run_id: str, status: Settled, reason: 
 @overload
 def set_status(connection: sa.Connection, run_id: str, status: Literal["failed", "paused"], reason: FailureReason) -> None: ...
 def set_status(connection: sa.Connection, run_id: str, status: str, reason: FailureReason | None = None) -> None:
-    """Move a run to a status.
+    """Set the status of a run.
 
     Args:
         connection: A transaction of `Journal.writing(run_id)`.
         run_id: The run.
         status: The new status.
-        reason: Why it failed, or why it cannot go on and is paused; no other status has one.
+        reason: Why it failed or was paused; other statuses have none.
 
     Raises:
-        ValueError: A failure without a reason, or a reason that explains no failure.
+        ValueError: A failure without a reason, or a reason with a status that has none.
     """
     if status == "failed" and reason is None:
         raise ValueError("a failed run needs a failure reason")

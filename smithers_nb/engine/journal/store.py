@@ -1,7 +1,7 @@
-"""The journal as a place: where it is, how it is opened, brought to its newest schema, read and written.
+"""Opens the journal, migrates it to the current schema, and provides its transactions.
 
-`Journal.writing` is one transaction about one run: it locks the run, so that two processes cannot number the same event, and
-refuses an execution that has lost its lease. SQLite files are registered as our own, so nothing else opens them with another library.
+`Journal.writing` is a transaction about one run: it locks the run, so that two processes cannot assign the same event number, and refuses
+an execution that has lost its lease. SQLite files are registered as our own, so that no other SQLite library opens them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Journal:
     """Our own store of runs, open for reading and writing.
 
     Attributes:
-        location: Where it is.
-        engine: SQLAlchemy's engine, for the modules of this package.
+        location: The project and database.
+        engine: SQLAlchemy engine, for the modules of this package.
     """
 
     def __init__(self, location: Location) -> None:
@@ -39,21 +39,21 @@ class Journal:
 
     @classmethod
     def open(cls, where: Location | str | Path | None = None) -> Journal:
-        """Open the journal of a place, made when it is not there and brought to the newest schema when it is older.
+        """Open a journal; it is created if missing, and migrated if its schema is older.
 
         Args:
             where: A `Location`, or what `Location.of` takes: a folder, a journal's URL, None for the current folder.
 
         Raises:
-            JournalUnusable: It cannot be opened: locked, read-only, damaged, no room, no server.
+            JournalUnusable: It cannot be opened: locked, read-only, damaged, disk full, or no server.
         """
         location = where if isinstance(where, Location) else Location.of(where)
         try:
             journal = cls(location)
-        except OSError as error:  # its folder cannot be made
+        except OSError as error:  # its folder cannot be created
             raise unusable(f"the journal {location.shown}", error) from error
         try:
-            with journal._telling():
+            with journal._explaining_errors():
                 journal._bring_up_to_date()
         except BaseException:
             journal.close()
@@ -62,31 +62,31 @@ class Journal:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Return a connection whose reads are of one moment.
+        """Yield a connection whose reads see one consistent snapshot.
 
         Raises:
             JournalUnusable: The journal cannot be read.
         """
-        with self._telling(), self.engine.connect() as plain:
+        with self._explaining_errors(), self.engine.connect() as plain:
             connection = plain if self.location.file else plain.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
     @contextmanager
     def writing(self, run_id: str | None = None, owner: str | None = None, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """Return a connection whose writes happen together or not at all.
+        """Yield a connection for one write transaction.
 
         Args:
-            run_id: The run that is written about; it is locked until the end.
-            owner: The execution's lease; None for what anybody may write, such as a decision.
-            durable: Also a power cut must not take it back: what a person decided, how a run ended. SQLite syncs the disk for it.
+            run_id: The run to write about; it is locked until the end.
+            owner: Owner id of the execution's lease; None for writes that need no lease, such as a decision.
+            durable: Survive a power cut as well, for decisions and ends of runs; SQLite then syncs to disk.
 
         Raises:
-            LeaseLost: Another execution has taken the run over.
+            LeaseLost: Another execution has taken over the run.
             RunNotFound: There is no such run.
             JournalUnusable: The journal cannot be written.
         """
-        with self._telling(), self.engine.connect() as plain:
+        with self._explaining_errors(), self.engine.connect() as plain:
             connection = plain.execution_options(writes=True, durable=durable)
             with connection.begin():
                 if run_id is not None:
@@ -94,7 +94,7 @@ class Journal:
                 yield connection
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close all connections."""
         self.engine.dispose()
 
     def __enter__(self) -> Self:
@@ -123,18 +123,18 @@ class Journal:
             return version
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn what the database says into one line that a person can act on."""
+    def _explaining_errors(self) -> Iterator[None]:
+        """Convert database errors to `JournalUnusable`, with a hint that a person can act on."""
         try:
             yield
         except sa.exc.IntegrityError:
-            raise  # a broken promise of the caller, such as a failure without a reason
+            raise  # a mistake of the caller, such as a failure without a reason
         except (sa.exc.DBAPIError, OSError) as error:
             raise unusable(f"the journal {self.location.shown}", error) from error
 
 
 def unusable(what: str, error: Exception) -> JournalUnusable:
-    """Summarise in one line why a database cannot be used, and what can be done about it; `what` names it without secrets."""
+    """Return the error for a database that cannot be used, with a hint; `what` names it without secrets."""
     reason = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or error).strip().splitlines()
     text = reason[0] if reason else type(error).__name__
     hint = next((advice for sign, advice in _HINTS.items() if sign in text.lower()), "look at the file or the server it names")
@@ -152,7 +152,7 @@ def _lock(connection: sa.Connection, run_id: str, owner: str | None) -> None:
         raise RunNotFound(f"no run {run_id!r} in the journal", hint="list the runs that are there with `smithers-nb ps --all`")
     if owner is not None and row.runtime_owner_id != owner:
         now = "executed by another process now" if row.runtime_owner_id else f"{row.status} and no longer executed by this process"
-        raise LeaseLost(f"run {run_id} is {now}", hint="this execution writes nothing more")
+        raise LeaseLost(f"run {run_id} is {now}", hint="this execution stops writing")
 
 
 def _engine(location: Location) -> sa.Engine:
@@ -172,7 +172,7 @@ def _engine(location: Location) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, with the lock that they need
+        connection.isolation_level = None  # transactions are started in `_begin`, with the lock they need
         connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -183,7 +183,7 @@ def _engine(location: Location) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        if _identity(file) != connection.info["identity"]:  # SQLite goes on writing into a file that has no name any more
+        if _identity(file) != connection.info["identity"]:  # SQLite would go on writing to a deleted file
             raise _deleted(location)
         options = connection.get_execution_options()
         level = "FULL" if options.get("durable") else "NORMAL"
@@ -196,7 +196,7 @@ def _engine(location: Location) -> sa.Engine:
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
-    """Return which file a name stands for; None when it stands for none."""
+    """Return the device and inode of a file; None when it does not exist."""
     try:
         found = file.stat()
     except OSError:
@@ -207,7 +207,7 @@ def _identity(file: Path) -> tuple[int, int] | None:
 def _deleted(location: Location) -> JournalUnusable:
     return JournalUnusable(
         f"the journal {location.shown} was deleted or replaced while it was in use; what was written since is lost",
-        hint="put it back from a backup, or begin again with a new run",
+        hint="restore it from a backup, or start a new run",
     )
 
 
@@ -218,14 +218,14 @@ def _postgres_engine(location: Location) -> sa.Engine:
 
 
 _HINTS: Final = {
-    "permission": "give this user permission to write there",  # first: what follows it is a name that may hold any other word
+    "permission": "give this user permission to write there",  # first: the file name after it may contain any of the other words
     "authentication": "check user and password in the URL; `PGPASSWORD` or ~/.pgpass keep the password out of it",
-    "locked": "another process holds it for long; wait, or end that process",
+    "locked": "another process keeps it locked; wait, or end that process",
     "readonly": "give this user write permission on the file and its folder",
     "read-only": "give this user write permission on the file and its folder",
     "malformed": "it is damaged: move it aside and start a new one; `sqlite3 FILE .recover` saves what can be read",
-    "not a database": "it is no SQLite file: move it aside and start a new one",
+    "not a database": "it is not an SQLite file: move it aside and start a new one",
     "full": "free some space on the disk",
     "connect": "check that the server runs and that the URL is right",
 }
-"""Part of what a database says, in lower case, and what a person can do about it."""
+"""Hints by a lower-case part of the database's error message."""

@@ -1,1 +1,1 @@
-"""How cells are executed: papermill's engine, our kernel manager, and processes that become kernels in milliseconds."""
+"""Kernels: our kernel manager, and prewarmed processes that become kernels in milliseconds."""

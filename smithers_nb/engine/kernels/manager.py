@@ -1,8 +1,8 @@
-"""Kernels for notebook runs: lean, private, and gone afterwards.
+"""The kernel manager for notebook runs: fast to start, private, and cleaned up afterwards.
 
-`LeanKernelManager` is the kernel manager that papermill is told to use. It starts our own kernel spec, found in our own resources so
-that nothing is installed into anybody's Jupyter folders, and talks to it over sockets in a private folder instead of TCP ports. Where
-either is not possible it does what the plain `python3` kernel would do.
+papermill is configured to use `LeanKernelManager`. It starts our own kernel spec, which ships with the package so that nothing is installed
+into Jupyter's folders, and talks to it over sockets in a private folder instead of TCP ports. Where either is not possible it behaves like
+the plain `python3` kernel.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ from smithers_nb.resources import resource
 
 KERNEL_NAME: Final = "smithers-nb"
 OURS: Final = ("python3", "python", KERNEL_NAME)
-"""Kernel names that mean "some Python": they get our own spec; a notebook that names another kernel gets that one."""
+"""Kernel names that mean "any Python" and get our own spec; a notebook that names another kernel gets that one."""
 
 _SPEC: Final = f"templates/kernel/{KERNEL_NAME}"
 
 _ENVIRONMENT: Final = {"SMITHERS_POST_FAILURE": "0", "SMITHERS_NB_RUN_ID": "", KERNEL: ""}
-"""Whatever a notebook starts must not launch an autopsy of its own, nor take itself for a part of the run that starts it."""
+"""A process started by a notebook must neither launch an autopsy nor mistake itself for part of the run."""
 
 _STACK: Final = "(most recent call first):"
 _STACK_S: Final = 1.0
-"""How the list of frames begins that a kernel is asked for, and how long to wait for it."""
+"""First line of the stack dump requested from a kernel, and how long to wait for it."""
 
 _MAX_PARENT: Final = 56
-"""A Unix socket's whole path may have 107 bytes; what follows the parent folder takes about 40."""
+"""A Unix socket path may have 107 bytes; the part after the parent folder takes about 40."""
 
 _LISTENS_S: Final = 10.0
 _POLL_INTERVAL_S: Final = 0.005
-"""How long to wait for the sockets before asking all the same, and how often to look whether something has happened."""
+"""How long to wait for the sockets before connecting anyway, and how often to poll."""
 
 
 class LeanKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client has no types
-    """Is ready when the kernel has answered and its outputs arrive.
+    """A client that is ready as soon as the kernel has answered and its output channel works.
 
-    The client that it replaces then waits for a fifth of a second in which nothing arrives. nbclient looks at each message's parent, so
-    that what came before the first cell does no harm.
+    The stock client then waits for a fifth of a second without messages. That is unnecessary, since nbclient matches messages by their
+    parent and ignores those from before the first cell.
     """
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as its base is called
-        """Wait for the first answer; raises RuntimeError when the kernel dies first or takes longer than `timeout` seconds."""
+        """Wait for the first reply; raise RuntimeError when the kernel dies or takes longer than `timeout` seconds."""
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
             self.kernel_info()
@@ -76,20 +76,20 @@ class LeanKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_clie
 
 
 class PrewarmedProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_client has no types
-    """Has a kernel made by a pool, else starts it like any other; both look the same from then on."""
+    """Takes a kernel from a pool, else starts it normally; the two look the same afterwards."""
 
     pool: KernelPool | None = None
     exit_status: int | None = None
 
     async def poll(self) -> int | None:
-        """Look whether the process has ended, and remember how: nobody can ask once it was cleaned up."""
+        """Return the exit status, and remember it, since it is no longer available after clean-up."""
         code: int | None = await super().poll()
         if code is not None and self.process is not None and self.exit_status is None:
             self.exit_status = code
         return code
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
-        """Start the kernel; gives its connection info."""
+        """Start the kernel and return its connection info."""
         if self.pool is not None and cmd[1:3] == LAUNCHER:
             with suppress(NotPrewarmed):
                 log = options["stdout"].fileno()
@@ -101,15 +101,15 @@ class PrewarmedProvisioner(LocalProvisioner):  # type: ignore[misc]  # jupyter_c
 
 
 class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client has no types
-    """Starts our kernel spec over private sockets, else the kernel it was asked for over TCP.
+    """Starts our kernel spec over private sockets, else the requested kernel over TCP.
 
     Attributes:
         folder: Private folder of the sockets; None when TCP is used.
-        last_words: End of what the kernel's process wrote to its error stream, once it is over.
-        on_start: Called when the kernel's process has been started.
-        pool: Where the kernel comes from when it is to start fast.
-        cwd: Folder that it is started in; ours when None.
-        environment: Variables that it gets beside ours.
+        last_words: The end of the kernel process's standard error, available once it has ended.
+        on_start: Called when the kernel process has been started.
+        pool: Pool of prewarmed kernels; None to start each from scratch.
+        cwd: Its working directory; None for ours.
+        environment: Variables to add to its environment.
     """
 
     provisioner: Any
@@ -133,10 +133,10 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
             self.connection_file = str(self.folder / "kernel.json")
 
     async def start_kernel(self, **options: Any) -> None:
-        """Start it with our environment; nothing that its process prints reaches our own output."""
+        """Start it with our environment, and its output redirected to a log."""
         folder = {FOLDER: str(self.folder)} if self.folder and self.kernel_name == KERNEL_NAME else {}
         options["env"] = {**(options.get("env") or os.environ), **_ENVIRONMENT, **self.environment, **folder}
-        if PRELOAD in self.environment and self.kernel_spec is not None:  # what a spec says goes before what we say
+        if PRELOAD in self.environment and self.kernel_spec is not None:  # the spec's environment would override ours
             self.kernel_spec.env = {**self.kernel_spec.env, PRELOAD: self.environment[PRELOAD]}
         if self.cwd is not None:
             options["cwd"] = str(self.cwd)
@@ -145,12 +145,12 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
 
     @property
     def exit_status(self) -> int | None:
-        """How the process ended that was seen to be dead: its exit status, negative for a signal; None while it lives."""
+        """Exit status of the process, negative for a signal; None while it is not known to have ended."""
         status = getattr(self.provisioner, "exit_status", None)
         return status if isinstance(status, int) else None
 
     async def stack_now(self) -> str:
-        """Ask our kernel where it is; innermost frame first, empty when it does not say."""
+        """Ask the kernel for its current stack, innermost frame first; empty when it does not answer."""
         pid = getattr(self.provisioner, "pid", None)
         if self._private is None or self.kernel_name != KERNEL_NAME or not pid:
             return ""
@@ -166,14 +166,14 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
         return ""
 
     def kill_now(self) -> None:
-        """End the kernel and whatever it started, from any thread, at once."""
+        """Kill the kernel and everything it started; may be called from any thread."""
         pid = getattr(self.provisioner, "pid", None)
         if pid and self.provisioner.process is not None and self.provisioner.process.poll() is None:
             with suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
 
     async def cleanup_resources(self, restart: bool = False) -> None:
-        """Remove the sockets as well, and remember how the process's error stream ended."""
+        """Also remove the sockets, and remember the end of the process's standard error."""
         await super()._async_cleanup_resources(restart=restart)
         if self._private is not None and not restart:
             with suppress(OSError):
@@ -189,17 +189,17 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
 
     async def _async_post_start_kernel(self, **options: Any) -> None:
         self.on_start()
-        await self._until_it_listens()
+        await self._wait_for_sockets()
         await super()._async_post_start_kernel(**options)
 
-    async def _until_it_listens(self) -> None:
-        """Wait for the sockets: ZeroMQ tries one that is not there yet again only after a tenth of a second."""
+    async def _wait_for_sockets(self) -> None:
+        """Wait for the sockets to exist: ZeroMQ retries a missing one only after a tenth of a second."""
         if self.folder is None:
             return
         last = f"{self.ip}-{self.iopub_port}"
         until = time.monotonic() + _LISTENS_S
         while not os.path.exists(last) and time.monotonic() < until and await self.is_alive():  # noqa: ASYNC110, ASYNC240, PTH110
-            await asyncio.sleep(_POLL_INTERVAL_S)  # nobody tells
+            await asyncio.sleep(_POLL_INTERVAL_S)  # there is no event to wait for
 
     async def _async_finish_shutdown(
         self, waittime: float | None = None, pollinterval: float = _POLL_INTERVAL_S, restart: bool = False
@@ -215,7 +215,7 @@ class LeanKernelManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_cl
 
 
 def _folder_of_sockets() -> PrivateFolder | None:
-    """Make a folder whose path is short enough for sockets; None where that is not possible."""
+    """Create a folder whose path is short enough for sockets; None where that is not possible."""
     if sys.platform == "win32":
         return None
     parents = (tempfile.gettempdir(), "/tmp")  # noqa: S108  # the folder in it is private

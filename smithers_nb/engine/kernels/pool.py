@@ -1,8 +1,8 @@
-"""Kernels that start in milliseconds, because a process that has everything imported becomes them.
+"""Kernels that start in milliseconds, forked from a process that has everything imported.
 
-`prewarmed` starts that process, the zygote, and gives a pool to hand to `engine.notebook.executor.execute`. What a kernel of the pool
-does and what happens to it is as for any other one of ours: its own environment, folder, process group and log, gone when its owner is.
-Where there is no zygote, or no longer, the pool says why once and notebooks run on ordinary kernels.
+`prewarmed` starts that process, the zygote, and yields a pool for `engine.notebook.executor.execute`. A kernel of the pool behaves like any
+other of ours: it has its own environment, folder, process group and log, and exits with its owner. When there is no zygote, or it has died,
+the pool logs why once and notebooks run on ordinary kernels.
 """
 
 from __future__ import annotations
@@ -30,26 +30,25 @@ _log: Final = logging.getLogger("smithers_nb")
 _START_S: Final = 60.0
 _ANSWER_S: Final = 20.0
 _STATUS_S: Final = 2.0
-_OF_THE_INTERPRETER: Final = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_")
-"""Variables that are read when a process starts, and therefore cannot be given to one that is already there."""
+_INTERPRETER_PREFIXES: Final = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_")
+"""Prefixes of variables that are read at process start and so cannot be applied to a forked kernel."""
 _NOT_OURS: Final = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT")
-"""A pool may be used in a notebook; then these are about that notebook's kernel."""
+"""When a pool is used inside a notebook, these refer to that notebook's kernel."""
 
 
 class NotPrewarmed(Exception):
-    """A kernel has to be started the ordinary way; the message says why."""
+    """A kernel has to be started normally; the message says why."""
 
 
 @contextmanager
 def prewarmed(*, wait: bool = False, rehearse: Sequence[str] | None = None) -> Iterator[KernelPool]:
-    """Keep a process that kernels are made of for as long as the block lasts.
+    """Run a zygote for the duration of the block, and yield its pool.
+
+    The pool is for `execute(..., kernels=pool)`, and may be used by several threads.
 
     Args:
-        wait: Wait until it is prepared, which takes a second or two; otherwise the first kernel does.
-        rehearse: Functions, `module:name`, that it calls once; those that the kernel spec names by default.
-
-    Returns:
-        The pool, for `execute(..., kernels=pool)`. It may be used by several threads.
+        wait: Wait until the zygote is ready, which takes a second or two; otherwise the first kernel waits.
+        rehearse: Functions, `module:name`, that it calls once; defaults to those of the kernel spec.
     """
     pool = KernelPool(rehearse)
     try:
@@ -66,9 +65,9 @@ class KernelPool:
     """A zygote and the kernels made of it.
 
     Attributes:
-        problem: Why kernels are started the ordinary way; empty while all is well.
-        made: Number of kernels that it made.
-        threads: Number of Python threads that the zygote had when it was ready.
+        problem: Why kernels are started normally; empty while the pool works.
+        made: Number of kernels made so far.
+        threads: Number of Python threads in the zygote when it became ready.
     """
 
     def __init__(self, rehearse: Sequence[str] | None = None) -> None:
@@ -85,17 +84,17 @@ class KernelPool:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the zygote; None when there is none."""
+        """Pid of the zygote; None when there is none."""
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start the zygote; when that is not possible, `problem` says why."""
-        if not _possible():
+        """Start the zygote; on failure `problem` says why."""
+        if not _is_supported():
             self._give_up("this system cannot fork prepared kernels")
             return
         spec = json.loads((resource("templates/kernel/smithers-nb") / "kernel.json").read_text("utf-8"))
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-        self._fixed = _read_at_start(environment)
+        self._fixed = _interpreter_variables(environment)
         ours, its = socket.socketpair()
         try:
             self._process = subprocess.Popen(  # noqa: S603  # our own module
@@ -115,10 +114,10 @@ class KernelPool:
             its.close()
 
     def wait_until_ready(self) -> None:
-        """Wait until the zygote has prepared itself.
+        """Wait until the zygote is ready.
 
         Raises:
-            NotPrewarmed: It has not, and will not.
+            NotPrewarmed: It failed to start.
         """
         with self._lock:
             if self._ready:
@@ -140,13 +139,13 @@ class KernelPool:
         Args:
             argv: Arguments of the launcher.
             environment: Its whole environment.
-            cwd: Its folder; the current one by default.
-            log: Open file that its output and error streams go to.
+            cwd: Its working directory; defaults to the current one.
+            log: Open file for its standard output and error.
 
         Raises:
-            NotPrewarmed: There is no zygote any more, or this kernel needs an interpreter of its own.
+            NotPrewarmed: The zygote is gone, or this kernel needs its own interpreter.
         """
-        if _read_at_start(environment) != self._fixed:
+        if _interpreter_variables(environment) != self._fixed:
             raise NotPrewarmed("its environment changes how the interpreter itself starts")
         request = {"argv": list(argv), "env": dict(environment), "cwd": os.path.realpath(cwd or "."), "umask": _umask()}
         read, write = os.pipe()
@@ -163,7 +162,7 @@ class KernelPool:
         return WarmProcess(self, pid, handle, write)
 
     def code_of(self, pid: int) -> int | None:
-        """Return how a kernel that is over ended, as `Popen.returncode`; None when nobody knows."""
+        """Return the exit status of a kernel that has ended, as `Popen.returncode`; None when it is unknown."""
         until = time.monotonic() + _STATUS_S
         with self._lock, suppress(OSError, EOFError, ValueError):
             while pid not in self._codes and self._channel is not None:
@@ -173,7 +172,7 @@ class KernelPool:
         return self._codes.pop(pid, None)
 
     def close(self) -> None:
-        """End the zygote; kernels that are still at work go on until their owner ends them."""
+        """End the zygote; running kernels continue until their owner ends them."""
         with self._lock:
             if self._channel is not None:
                 self._channel.close()
@@ -205,7 +204,7 @@ class KernelPool:
         return self._channel
 
     def _give_up(self, reason: str) -> NotPrewarmed:
-        """Do without from now on, and say so once."""
+        """Stop using the zygote, and log why once."""
         if not self.problem:
             self.problem = f"kernels are not prewarmed: {reason}"
             _log.warning("%s; notebooks take longer", self.problem)
@@ -214,12 +213,12 @@ class KernelPool:
 
 
 class WarmProcess:
-    """A kernel that the zygote made, with the part of `subprocess.Popen` that kernel managers use.
+    """A kernel forked by the zygote, with the part of `subprocess.Popen` that kernel managers use.
 
     Attributes:
-        pid: Its process id, also the id of its process group.
-        returncode: How it ended, as in `Popen`; None while it runs.
-        stdin: The pipe whose closing ends it.
+        pid: Its pid, which is also its process group.
+        returncode: Exit status as in `Popen`; None while it runs.
+        stdin: The pipe that ends it when closed.
     """
 
     stdout = stderr = None
@@ -232,18 +231,18 @@ class WarmProcess:
         self._handle = handle
 
     def poll(self) -> int | None:
-        """Return how it ended; None while it runs."""
+        """Return the exit status; None while it runs."""
         if self.returncode is None and self._is_over(0):
             code = self._pool.code_of(self.pid)
-            self.returncode = -signal.SIGKILL if code is None else code  # its parent is gone, so it is as if it had been killed
+            self.returncode = -signal.SIGKILL if code is None else code  # its parent is gone and the status is lost: treat it as killed
             self._close()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end.
+        """Wait for it to end.
 
         Raises:
-            subprocess.TimeoutExpired: It takes longer than that.
+            subprocess.TimeoutExpired: It is still running after `timeout` seconds.
         """
         if self.returncode is None and not self._is_over(timeout):
             raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
@@ -251,7 +250,7 @@ class WarmProcess:
         return 0 if code is None else code
 
     def send_signal(self, signum: int) -> None:
-        """Send it a signal, unless it is over."""
+        """Send it a signal, unless it has ended."""
         if self.poll() is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signum)
@@ -279,19 +278,19 @@ class WarmProcess:
         self.stdin.close()
 
 
-def _possible() -> bool:
+def _is_supported() -> bool:
     return sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
 
 
-def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(_OF_THE_INTERPRETER)}
+def _interpreter_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_INTERPRETER_PREFIXES)}
 
 
 def _umask() -> int:
-    """Read the umask without changing it, which other threads would notice."""
+    """Read the umask without `os.umask`, which would change it for other threads."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), 0o022)
 
 
 LAUNCHER: Final = ["-m", launcher.__name__]
-"""How the kernel spec starts a kernel; other commands are not for the zygote."""
+"""The command of our kernel spec; the zygote can make no other kernels."""

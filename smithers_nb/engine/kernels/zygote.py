@@ -1,9 +1,9 @@
-"""A process that has everything imported which a notebook of ours needs, and becomes a kernel whenever it is asked to.
+"""The zygote: a process that has imported everything our notebooks need, and forks kernels on request.
 
-It is started by `prewarm.prewarmed` with one end of a socket pair and ends when the other end is closed, however that came about. A
-request brings arguments, environment and folder, the kernel's log and the pipe of its owner; the zygote forks, hands back the pid and a
-pidfd, and tells how each kernel ended. It has a single thread, no open database and no event loop, so that a fork is a whole
-copy; what a kernel changes stays in that kernel.
+`pool.KernelPool` starts it with one end of a socket pair; it exits when the other end is closed for any reason. A request brings arguments,
+environment and folder, the kernel's log and the pipe of its owner. The zygote forks, returns the pid and a pidfd, and reports how each
+kernel ended. It has a single thread, no open database and no event loop, so that a fork is a complete copy; what a kernel changes stays in
+that kernel.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from typing import Any, Final, NoReturn
 from smithers_nb.engine.kernels import launcher
 
 REHEARSE: Final = "SMITHERS_NB_REHEARSE"
-"""Environment variable with the functions, `module:name` separated by spaces, that do once what the first cells would do."""
+"""Environment variable with functions, `module:name` separated by spaces, that warm up what the first cells need."""
 
 _ALWAYS: Final = """
     ipykernel.kernelapp ipykernel.ipkernel ipykernel.zmqshell ipykernel.debugger matplotlib_inline.backend_inline faulthandler pdb code
     IPython.core.historyapp IPython.core.completerlib IPython.core.debugger IPython.core.oinspect IPython.extensions.storemagic
     tornado.platform.asyncio tornado.gen tornado.locks tornado.queues
 """
-"""What a kernel imports on its way to the first cell."""
+"""Modules that a kernel imports before its first cell."""
 
 _LOOK_FOR_PARENT_S: Final = 5.0
 _HEAD: Final = struct.Struct("!I")
@@ -43,10 +43,10 @@ _MAX_FDS: Final = 4
 
 
 def send(channel: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-    """Send one message, and open files with it.
+    """Send one message, optionally with open files.
 
     Raises:
-        OSError: Nobody is there to read it.
+        OSError: The other side is gone.
     """
     body = json.dumps(message).encode()
     whole = _HEAD.pack(len(body)) + body
@@ -55,18 +55,18 @@ def send(channel: socket.socket, message: Mapping[str, Any], fds: Sequence[int] 
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Wait for one message and the open files that came with it.
+    """Wait for one message and the open files sent with it.
 
     Raises:
         EOFError: The other side is gone.
-        OSError: The connection broke, or the time that the channel allows is up.
+        OSError: The connection broke or timed out.
     """
     head, fds, _, _ = socket.recv_fds(channel, _HEAD.size, _MAX_FDS)
-    head += _exactly(channel, _HEAD.size - len(head))
-    return json.loads(_exactly(channel, *_HEAD.unpack(head))), fds
+    head += _receive_exactly(channel, _HEAD.size - len(head))
+    return json.loads(_receive_exactly(channel, *_HEAD.unpack(head))), fds
 
 
-def _exactly(channel: socket.socket, size: int) -> bytes:
+def _receive_exactly(channel: socket.socket, size: int) -> bytes:
     parts = bytearray()
     while len(parts) < size:
         part = channel.recv(size - len(parts))
@@ -77,13 +77,13 @@ def _exactly(channel: socket.socket, size: int) -> bytes:
 
 
 def main() -> None:
-    """Prepare, say so, and serve the socket whose number is the only argument."""
+    """Import everything, report readiness, and serve the socket whose number is the only argument."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     parent = os.getppid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is for the owner, who then closes the socket
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the owner, which then closes the socket
     try:
         _prepare()
-    except BaseException as error:  # noqa: BLE001  # whatever it was, the owner is told and does without
+    except BaseException as error:  # noqa: BLE001  # any error is reported to the owner, which then works without a zygote
         send(channel, {"failed": f"{type(error).__name__}: {error}"})
         return
     with suppress(EOFError, OSError):

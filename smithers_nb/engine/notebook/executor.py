@@ -1,7 +1,7 @@
-"""Notebooks executed with parameters, within a time limit, saved whole.
+"""Executes notebooks with parameters and time limits, and saves them atomically.
 
-`execute` gets a notebook file, a validated pydantic model of its parameters and limits; it gives the executed notebook, saved at its
-place. When a cell fails, hangs or loses its kernel, the notebook as far as it got is saved all the same and the error names its file.
+`execute` takes a notebook file, its validated parameters and limits, and returns the executed notebook, saved to a file. When a cell fails,
+hangs or loses its kernel, the partially executed notebook is saved as well, and the error names its file.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 _IDS_SINCE: Final = (4, 5)
-"""The nbformat from which on cells have ids."""
+"""The first nbformat in which cells have ids."""
 
 _SAVE_EVERY_S: Final = 2.0
 _POLL_INTERVAL_S: Final = 0.2
 _GRACE_S: Final = 10.0
-"""How long an execution whose kernel was ended may take to notice."""
+"""How long an execution may take to notice that its kernel was killed."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ExecutedNotebook:
     duration_s: float
 
     def shown(self, mimetype: str) -> Any:
-        """Return the last thing of this type that a cell displayed; None when none did."""
+        """Return the last output of a MIME type; None when there is none."""
         found = (
             output.data[mimetype]
             for cell in reversed(self.node.cells)
@@ -63,23 +63,23 @@ class ExecutedNotebook:
 
 
 class Observer(Protocol):
-    """Whoever wants to know of every code cell; called in the thread that runs the cells."""
+    """Callbacks for every code cell, called in the thread that runs the cells."""
 
     def begun(self, cell: Any, index: int) -> None:
-        """A code cell is about to be sent to the kernel; its source may still be changed."""
+        """Called before a code cell is sent to the kernel; its source may still be changed."""
         ...
 
     def ended(self, cell: Any, index: int) -> None:
-        """The kernel has answered; the cell has its outputs, an error among them."""
+        """Called when the kernel has replied; the cell has its outputs, including any error."""
         ...
 
 
 @runtime_checkable
 class Editor(Observer, Protocol):
-    """An observer that may change, between two cells, those that have not begun."""
+    """An observer that may change cells that have not begun."""
 
     def opened(self, notebook: Any) -> None:
-        """The notebook that is about to be executed, an nbformat node."""
+        """Called with the notebook, an nbformat node, before it is executed."""
         ...
 
 
@@ -87,11 +87,11 @@ class Setting(NamedTuple):
     """Where and how a notebook is executed.
 
     Attributes:
-        cwd: Folder that its cells find themselves in; ours by default.
-        environment: Variables that its kernel gets beside ours.
-        observer: Told of every code cell.
-        cancelled: Ends the execution once it is set.
-        kernel: Name of a kernel spec, instead of the one that the notebook names.
+        cwd: Working directory of its cells; defaults to ours.
+        environment: Variables to add to its kernel's environment.
+        observer: Callbacks for every code cell.
+        cancelled: Stops the execution once it is set.
+        kernel: Name of a kernel spec, overriding the notebook's.
     """
 
     cwd: Path | None = None
@@ -105,12 +105,12 @@ def validated(model: type[M], values: Mapping[str, Any]) -> M:
     """Check a notebook's parameters before anything is started.
 
     Raises:
-        ParameterError: A name is unknown, a value missing or of the wrong kind; one line says which.
+        ParameterError: A name is unknown, or a value is missing or invalid; the message names each in one line.
     """
     try:
         return model(**values)
     except ValidationError as error:
-        problems = "; ".join(_in_words(problem) for problem in error.errors())
+        problems = "; ".join(_explain(problem) for problem in error.errors())
         raise ParameterError(problems, hint=f"the parameters are {', '.join(model.model_fields)}") from None
 
 
@@ -126,21 +126,21 @@ def execute(  # noqa: PLR0913  # all but three are options by name
     kernels: KernelPool | None = None,
     setting: Setting | None = None,
 ) -> ExecutedNotebook:
-    """Run a notebook on a kernel of its own.
+    """Execute a notebook on its own kernel.
 
     Args:
         notebook: The notebook, with a cell tagged `parameters`.
-        output: Where the executed notebook goes; replaced when it exists.
-        parameters: Its parameters; None for a notebook that takes none.
-        cell_timeout_s: Seconds that one cell may take.
-        total_timeout_s: Seconds that everything may take, the start of the kernel included.
-        progress: Told before each cell.
-        meanwhile: Called once the kernel is starting, to use the time that takes.
-        kernels: Prewarmed kernels (`engine.kernels.pool`); without them a kernel is started from nothing.
-        setting: What else a durable run wants.
+        output: File for the executed notebook; replaced if it exists.
+        parameters: Its parameters; None for a notebook without any.
+        cell_timeout_s: Time limit of one cell in seconds.
+        total_timeout_s: Time limit of the whole execution in seconds, including kernel start.
+        progress: Called before each cell.
+        meanwhile: Called while the kernel is starting, to use that time.
+        kernels: Prewarmed kernels (`engine.kernels.pool`); without them a kernel is started from scratch.
+        setting: Further options of a durable run.
 
     Raises:
-        NotebookError: A cell failed, the time was up, the kernel died, or the notebook could not be saved.
+        NotebookError: A cell failed, time ran out, the kernel died, or the notebook could not be saved.
     """
     begun = time.monotonic()
     job = Job(
@@ -161,7 +161,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
 
 
 class Job(NamedTuple):
-    """What is to be done."""
+    """One execution: the arguments of `execute`, with the deadline on the monotonic clock."""
 
     notebook: Path
     output: Path
@@ -175,29 +175,29 @@ class Job(NamedTuple):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The parameters as papermill wants them."""
+        """The parameters in papermill's format."""
         given = self.parameters
         return given.model_dump(mode="json") if isinstance(given, BaseModel) else dict(given or {})
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody has asked for an end."""
+        """Whether the execution was cancelled."""
         return self.setting.cancelled is not None and self.setting.cancelled.is_set()
 
 
 class _Execution:
-    """What the thread that runs the cells and the one that waits for it share."""
+    """State shared by the thread that runs the cells and the one that waits for it."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.started = threading.Event()
-        self.finished = threading.Event()  # not Thread.join: a Ctrl-C there makes Python 3.11 take the thread for ended
+        self.finished = threading.Event()  # not Thread.join: Ctrl-C during it makes Python 3.11 consider the thread ended
         self.error: BaseException | None = None
         self._session: Session | None = None
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
-        """Run the cells; what goes wrong is kept in `error`."""
+        """Run the cells; any exception is stored in `error`."""
         try:
             with without_slow_imports():
                 import nbformat
@@ -215,19 +215,19 @@ class _Execution:
             self.finished.set()
 
     def wait(self) -> None:
-        """Wait for the end, the deadline, or somebody who cancels."""
+        """Wait for the end, the deadline, or a cancellation."""
         poll_interval = None if self.job.setting.cancelled is None else _POLL_INTERVAL_S
         while not self.job.is_cancelled and (left := self.job.deadline - time.monotonic()) > 0:
             if self.finished.wait(min(left, poll_interval or left)):
                 return
 
     def stop(self) -> None:
-        """End the kernel."""
+        """Kill the kernel."""
         if self._session is not None:
             self._session.stop()
 
     def result(self, begun: float) -> ExecutedNotebook:
-        """Save the notebook and give it, or raise what happened to it."""
+        """Save the notebook and return it, or raise the error that stopped it."""
         session = self._session
         if session is None or session.node is None:
             reason = self.error or "no kernel within the time limit"
@@ -242,17 +242,17 @@ class _Execution:
 
         name, message = in_words(self.error or TimeoutError(), session, self.job)
         if self.job.is_cancelled:
-            name, message = "Cancelled", "somebody cancelled the run"
+            name, message = "Cancelled", "the run was cancelled"
         if not is_of_a_cell(self.error):
             session.mark(name, message)
         self._save(session.node)
         cells = session.node.cells
-        location = next((_heading(session.node, index) for index, cell in enumerate(cells) if cell is session.running), "")
+        heading = next((_heading(session.node, index) for index, cell in enumerate(cells) if cell is session.running), "")
         return NotebookError(
-            f"{self.job.notebook.name} stopped{f' at “{location}”' if location else ''}: {name}: {message}",
+            f"{self.job.notebook.name} stopped{f' at “{heading}”' if heading else ''}: {name}: {message}",
             notebook=self.job.output,
             stop=Stop(name, message, session.running, session.node, session.stack),
-            hint=f"the notebook as far as it got: {self.job.output}",
+            hint=f"the partially executed notebook: {self.job.output}",
         )
 
     def _save(self, node: Any) -> None:
@@ -265,16 +265,16 @@ class _Execution:
     def _on_cell(self, session: Session, index: int) -> None:
         if self.job.progress is not None:
             self.job.progress(index, len(session.node.cells), _heading(session.node, index))
-        if time.monotonic() - self._saved_at > _SAVE_EVERY_S:  # so that a killed process leaves something to look at
+        if time.monotonic() - self._saved_at > _SAVE_EVERY_S:  # so that a killed process leaves a partial notebook
             self._saved_at = time.monotonic()
             with suppress(OSError):
                 write_whole(self.job.output, as_bytes(session.node))
 
 
 def _with_ids(text: str) -> str:
-    """Give each cell an id of its own, the same ones in every execution; nbformat would warn and draw lots."""
+    """Give each cell a unique id that is the same in every execution; nbformat would warn and make random ones."""
     document = json.loads(text)
-    for cell in document.get("cells", ()):  # what other programs leave out, and papermill takes to be there
+    for cell in document.get("cells", ()):  # fields that other programs omit and papermill requires
         cell.setdefault("metadata", {})
         if cell.get("cell_type") == "code":
             cell |= {"outputs": cell.get("outputs", []), "execution_count": cell.get("execution_count")}
@@ -292,19 +292,19 @@ def _with_ids(text: str) -> str:
 
 
 def as_bytes(node: Any) -> bytes:
-    """Write a notebook as JSON; what is no valid Unicode becomes an escape."""
+    """Serialise a notebook as JSON; invalid Unicode is escaped."""
     import nbformat
 
     return str(nbformat.writes(node)).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _heading(node: Any, index: int) -> str:
-    """Find the heading that stands above a cell."""
+    """Return the heading above a cell."""
     titles = (cell.source for cell in reversed(node.cells[: index + 1]) if cell.cell_type == "markdown" and cell.source.startswith("#"))
     return next(titles, "").partition("\n")[0].lstrip("# ")
 
 
-def _in_words(problem: Any) -> str:
+def _explain(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "parameters"
     if problem["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}"

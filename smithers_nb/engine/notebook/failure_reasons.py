@@ -1,6 +1,6 @@
-"""Failure reasons for what ends a notebook: an error that a cell raised, and what befell it from outside.
+"""Failure reasons for a notebook that stopped: an error raised by a cell, or an external cause.
 
-`CODES` is the one table of our own codes; an exception of the user's is told by its class, as Smithers tells a thrown error.
+`CODES` is the table of our own codes; a user's exception uses its class name as the code, as Smithers does for thrown errors.
 """
 
 from __future__ import annotations
@@ -24,68 +24,68 @@ CODES: Final = {
     "Cancelled": "RUN_CANCELLED",
     "EndedEarly": "ENDED_EARLY",
 }
-"""Name of what stopped a notebook from outside to the code of its reason; Smithers' own code where it has one."""
+"""Failure codes of external causes, by their name; Smithers' own code where it has one."""
 
 PARKED: Final = "Parked"
-"""Name of the exception with which a gate or a question ends an execution; what parks is no failure."""
+"""Name of the exception with which a gate or question ends an execution; parking is not a failure."""
 
 NOT_STARTED: Final = "NOTEBOOK_NOT_STARTED"
 NOT_SAVED: Final = "NOTEBOOK_NOT_SAVED"
 GAVE_UP: Final = "AUTO_RESUME_GAVE_UP"
 
-_MESSAGE, _STACK = 20_000, 40_000
-"""Characters kept of an error; a message of megabytes helps nobody."""
+_MAX_MESSAGE, _MAX_STACK = 20_000, 40_000
+"""Maximum length of a stored message and stack, in characters."""
 
-_PRINTED: Final = 8_000
-_OF_A_PROGRAM: Final = frozenset({"CalledProcessError", "TimeoutExpired"})
+_MAX_PRINTED: Final = 8_000
+_PROGRAM_ERRORS: Final = frozenset({"CalledProcessError", "TimeoutExpired"})
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def reason_of_stop(error: NotebookError, source: str) -> FailureReason:
-    """Explain why a notebook stopped, from where it stopped.
+    """Return the failure reason of a notebook that stopped.
 
     Args:
-        error: What `notebooks.execute` raised.
+        error: The error raised by `executor.execute`.
         source: Reference of the row that failed, such as `node:load`.
     """
     stop = error.stop
     if stop is None:
         code = NOT_SAVED if error.unsaved else NOT_STARTED
-        return FailureReason(code=code, message=_cut(str(error), _MESSAGE), source="engine")
+        return FailureReason(code=code, message=_cut(str(error), _MAX_MESSAGE), source="engine")
     stack = stop.stack or "\n".join(_last_error(stop.cell).get("traceback", ()))
-    details: dict[str, Any] = {"name": stop.name, "notebook": str(error.notebook), **_printed(stop)}
+    details: dict[str, Any] = {"name": stop.name, "notebook": str(error.notebook), **_program_output(stop)}
     if stack:
-        details["stack"] = _cut(_COLOUR.sub("", stack), _STACK)
-    message = _cut(stop.message, _MESSAGE) or f"{stop.name} without a message"
+        details["stack"] = _cut(_COLOUR.sub("", stack), _MAX_STACK)
+    message = _cut(stop.message, _MAX_MESSAGE) or f"{stop.name} without a message"
     return FailureReason(code=CODES.get(stop.name, stop.name) or "Error", message=message, source=source, details=details)
 
 
 def reason_of(error: BaseException, source: str) -> FailureReason:
-    """Describe what an exception of this process means for the run it happened to."""
+    """Return the failure reason for an exception in this process."""
     code = getattr(error, "code", None)
     name = type(error).__name__
     stack = "".join(traceback.format_exception(error))
     return FailureReason(
         code=code if isinstance(code, str) and code else name,
-        message=_cut(str(error), _MESSAGE) or f"{name} without a message",
+        message=_cut(str(error), _MAX_MESSAGE) or f"{name} without a message",
         source=source,
-        details={"name": name, "stack": _cut(stack, _STACK), **({"stderr": printed} if (printed := captured(error)) else {})},
+        details={"name": name, "stack": _cut(stack, _MAX_STACK), **({"stderr": printed} if (printed := captured(error)) else {})},
     )
 
 
-def _printed(stop: Stop) -> dict[str, str]:
-    """Keep what programs said that the notebook ran: in the cell that failed because of one, and where one failed before it unnoticed."""
+def _program_output(stop: Stop) -> dict[str, str]:
+    """Return the output of a program that failed: in the failing cell, and of one that failed earlier without stopping the notebook."""
     found = {}
-    if stop.name in _OF_A_PROGRAM:
+    if stop.name in _PROGRAM_ERRORS:
         streams = {name: _stream(stop.cell, name) for name in ("stderr", "stdout")}
-        found = next(({name: text[-_PRINTED:]} for name, text in streams.items() if text), {})
+        found = next(({name: text[-_MAX_PRINTED:]} for name, text in streams.items() if text), {})
     return {**found, **_complaint_before(stop)}
 
 
 def _complaint_before(stop: Stop) -> dict[str, str]:
-    """Find the last program whose failure did not stop the notebook: `!pip install` raises nothing."""
+    """Find the last program whose failure did not stop the notebook, such as `!pip install`, which raises nothing."""
     for cell in reversed(stop.notebook.cells if stop.notebook is not None else ()):
-        if cell.get("cell_type") != "code" or (cell is stop.cell and stop.name in _OF_A_PROGRAM):
+        if cell.get("cell_type") != "code" or (cell is stop.cell and stop.name in _PROGRAM_ERRORS):
             continue
         printed = "\n".join(_stream(cell, name) for name in ("stdout", "stderr"))
         if found := failed_unnoticed(str(cell.get("source", "")), printed):
@@ -105,7 +105,7 @@ def _last_error(cell: Any) -> dict[str, Any]:
 
 
 def _cut(text: str, most: int) -> str:
-    """Keep both ends: a traceback says at its end what happened, a message at its beginning."""
+    """Shorten a text but keep both ends: a traceback ends with the error, a message begins with it."""
     if len(text) <= most:
         return text
     half = most // 2

@@ -41,7 +41,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class RunFile:
-    """What is known of a notebook without running it.
+    """What is known about a notebook without running it.
 
     Attributes:
         path: Its file, absolute.
@@ -57,16 +57,16 @@ class RunFile:
 
     @property
     def workflow(self) -> str:
-        """Name of the workflow: what its metadata says, or the file's name."""
+        """Name of the workflow, from the metadata or else the file name."""
         named = self.settings.get("workflow")
         return named if isinstance(named, str) and named.strip() else self.path.stem
 
 
 def read_notebook(path: str | Path) -> RunFile:
-    """Look at a notebook.
+    """Read and validate a notebook without running it.
 
     Raises:
-        ParameterError: It is not there, cannot be read, is no notebook of format 4, or has nothing to execute.
+        ParameterError: It does not exist, cannot be read, is not a notebook of nbformat 4, or has no code.
     """
     file = Path(path).expanduser().absolute()
     document = _document(file)
@@ -84,7 +84,7 @@ def code_cells(path: str | Path) -> dict[str, str]:
     """Read the code of a notebook: source by cell id, or by `cell-N` where cells have no ids.
 
     Raises:
-        ParameterError: It is not there, or no notebook.
+        ParameterError: It does not exist or is not a notebook.
     """
     cells = [cell for cell in _document(Path(path).expanduser().absolute())["cells"] if cell.get("cell_type") == "code"]
     return {str(cell.get("id") or f"cell-{number}"): _source(cell) for number, cell in enumerate(cells, 1)}
@@ -93,57 +93,57 @@ def code_cells(path: str | Path) -> dict[str, str]:
 def _document(file: Path) -> dict[str, Any]:
     try:
         if not file.is_file():
-            kind = "is a folder" if file.is_dir() else "is no file" if file.exists() else "does not exist"
+            kind = "is a folder" if file.is_dir() else "is not a regular file" if file.exists() else "does not exist"
             raise ParameterError(f"{file} {kind}", hint="give a notebook, such as notebooks/autopsy.ipynb")
         if file.stat().st_size > _MAX_BYTES:
             raise ParameterError(f"{file} is larger than {_MAX_BYTES // 1_000_000} MB", hint="clear its outputs")
         document = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise ParameterError(f"{file} is no notebook: not JSON ({error})", hint="give a file that Jupyter has saved") from None
+        raise ParameterError(f"{file} is not a notebook: not JSON ({error})", hint="give a file that Jupyter has saved") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ParameterError(f"{file} cannot be read: {reason}", hint="check its name and permissions") from None
     if not isinstance(document, dict) or "nbformat" not in document:
-        raise ParameterError(f"{file} is no notebook: it names no nbformat", hint="give a file that Jupyter has saved")
+        raise ParameterError(f"{file} is not a notebook: it has no nbformat", hint="give a file that Jupyter has saved")
     if document["nbformat"] != 4:  # noqa: PLR2004  # the format that papermill executes
         shown = str(document["nbformat"])[:20]
         raise ParameterError(
-            f"{file} is of nbformat {shown}; only 4 can be executed", hint="open it in Jupyter and save it: that converts it"
+            f"{file} has nbformat {shown}; only 4 can be executed", hint="open it in Jupyter and save it: that converts it"
         )
     cells = document.get("cells")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise ParameterError(f"{file} is no notebook: it has no list of cells", hint="give a file that Jupyter has saved")
+        raise ParameterError(f"{file} is not a notebook: it has no list of cells", hint="give a file that Jupyter has saved")
     for number, cell in enumerate(cells, 1):
         problem = _problem_of(cell)
         if problem:
             raise ParameterError(
-                f"{file} is no valid notebook: cell {number} {problem}", hint="open it in Jupyter and save it, or mend it by hand"
+                f"{file} is not a valid notebook: cell {number} {problem}", hint="open it in Jupyter and save it, or fix it by hand"
             )
     return document
 
 
 def _problem_of(cell: dict[str, Any]) -> str | None:
-    """Describe what keeps a cell from being executed; None when nothing does. What can be filled in is not wrong."""
+    """Return what prevents a cell from being executed; None when nothing does. Missing parts that can be filled in are accepted."""
     kind, source = cell.get("cell_type"), cell.get("source")
     if kind not in _CELL_TYPES:
-        return "has no type" if kind is None else f"is of type {str(kind)[:20]!r}, which is none of {', '.join(_CELL_TYPES)}"
+        return "has no type" if kind is None else f"is of type {str(kind)[:20]!r}, not one of {', '.join(_CELL_TYPES)}"
     if source is None:
         return "has no source"
     if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(line, str) for line in source)):
-        return "has a source that is no text"
+        return "has a source that is not text"
     if not isinstance(cell.get("metadata", {}), dict):
-        return "has metadata that are no object"
+        return "has metadata that is not an object"
     outputs = cell.get("outputs", [])
     if not isinstance(outputs, list) or not all(isinstance(output, dict) and "output_type" in output for output in outputs):
-        return "has outputs that are no list of outputs"
+        return "has outputs that are not a list of outputs"
     return None
 
 
 def _parameters(source: str) -> dict[str, Parameter]:
-    """Read the names of a `parameters` cell; what is no plain assignment is none."""
+    """Read the parameters of a `parameters` cell; only plain assignments count."""
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError):  # line magics, or a mistake that its execution will tell
+    except (SyntaxError, ValueError):  # line magics, or an error that its execution will report
         return {}
     comments = _comments(source)
     found = {}

@@ -1,7 +1,7 @@
-"""The seam to papermill: an engine that runs a notebook on a lean kernel and can be watched and stopped from another thread.
+"""A papermill engine that runs a notebook on our kernel and can be observed and stopped from another thread.
 
-A `Session` lives for one execution. It knows the notebook as it grows, the cell that is running and the kernel, so that whoever
-started the execution can save what there is, say which cell hung, and end a kernel that does not end by itself.
+A `Session` is one execution. It holds the notebook with its outputs so far, the running cell and the kernel, so that the caller can save a
+partial notebook, say which cell hung, and kill a kernel that does not end by itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from smithers_nb.engine.notebook.executor import Job, Setting
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with the number of cells done, the number of all cells, and the heading above the cell that runs next."""
+"""Called with the number of cells done, the total, and the heading above the cell that runs next."""
 
 _LIMIT: Final = "the {0} took longer than its limit of {1:g} s; {2} SECONDS raises it, also when the run is resumed"
 _INJECTED: Final = "injected-parameters"
@@ -42,19 +42,19 @@ _GOOD_EXITS: Final = ("", "0", "None")
 _ENGINE: Final = "smithers-nb"
 _START_TIMEOUT_S: Final = 60
 _CELL_FILE: Final = "/ipykernel_"
-"""In the name of the file that IPython compiles a cell as."""
+"""Part of the file name under which IPython compiles a cell."""
 
 
 class Session:
     """One execution of one notebook.
 
     Attributes:
-        running: The cell that was begun last.
-        node: The notebook with the outputs it has so far; None until the parameters are in.
-        started: Set when the kernel's process has been started.
-        stack: Where the kernel was when its time was up, as a Python traceback; empty otherwise.
-        pool: Where its kernel comes from when it is to start fast.
-        cell_timeout_s: Seconds that one cell may take.
+        running: The cell that was started last.
+        node: The notebook with its outputs so far; None until the parameters are injected.
+        started: Set when the kernel process has been started.
+        stack: The kernel's stack when it timed out, as a Python traceback; empty otherwise.
+        pool: Pool of prewarmed kernels; None to start one from scratch.
+        cell_timeout_s: Time limit of one cell in seconds.
     """
 
     def __init__(
@@ -124,30 +124,30 @@ class Session:
         return f"the notebook ended early at cell {number} of {len(cells)}"
 
     def stop(self) -> None:
-        """End the kernel at once, from any thread; the execution then fails by itself."""
+        """Kill the kernel, which makes the execution fail; may be called from any thread."""
         self._stopped = True
         if self._kernel is not None:
             self._kernel.kill_now()
 
     @property
     def kernel_log(self) -> str:
-        """What the kernel's process wrote to its error stream."""
+        """Standard error of the kernel process."""
         return self._kernel.last_words if self._kernel is not None else ""
 
     @property
     def kernel_ending(self) -> str:
-        """How the kernel ended that died by itself, in words; empty when nobody saw it."""
+        """How a kernel that died had ended, in words; empty when that is unknown."""
         status = self._kernel.exit_status if self._kernel is not None else None
         return "" if status is None else ending(status)
 
     def mark(self, name: str, message: str) -> None:
-        """Write an error into the cell that was running, where a reader will look for it."""
+        """Add an error output to the cell that was running, where a reader will look for it."""
         from nbformat.v4 import new_output
 
         cells = self.node.cells if self.node is not None else []
         cell = self.running if self.running is not None else next((c for c in cells if c.cell_type == "code"), None)
         if cell is not None:
-            # a kernel that is ended because its time is up says KeyboardInterrupt, which would mislead
+            # a kernel stopped by a timeout reports KeyboardInterrupt, which would mislead
             cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
             cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
             cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
@@ -162,20 +162,20 @@ class Session:
     def _answered(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         said = execute_reply["content"]
         parked = said.get("ename") == PARKED
-        if parked:  # what a cell has raised since then is a consequence of parking
+        if parked:  # any error raised after parking is a consequence of it
             cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
         self._note_exit(cell, said)
         if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
             cell.outputs.append(_error_of(said, cell))
         if self._setting.observer is not None:
             self._setting.observer.ended(cell, cell_index)
-        if parked:  # also in a cell that is tagged `raises-exception`, whose errors nbclient lets pass
+        if parked:  # also in a cell tagged `raises-exception`, whose errors nbclient ignores
             raise CellExecutionError.from_cell_and_msg(cell, said)
         if self._has_exited:
             raise CellExecutionError.from_cell_and_msg(cell, said)
 
     def _note_exit(self, cell: Any, said: dict[str, Any]) -> None:
-        """Remember a cell that ended the program: with `sys.exit(0)`, or with `quit()` where a kernel shuts down for it."""
+        """Record that a cell ended the program, with `sys.exit(0)`, or with `quit()` in a kernel that shuts down for it."""
         quits = any(payload.get("source") == "ask_exit" for payload in said.get("payload") or ())
         if quits and said.get("status") == "ok":
             said.update(status="error", ename=_EXIT, evalue="0", traceback=[])
@@ -193,7 +193,7 @@ class Session:
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
-    """Asks the kernel where it is before a cell is given up."""
+    """A client that asks the kernel for its stack before it gives up on a cell."""
 
     def __init__(self, manager: Any, *, on_timeout: Callable[[], Awaitable[None]], **options: Any) -> None:
         super().__init__(manager, **options)
@@ -205,16 +205,16 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
 
 
 class _Engine(NBClientEngine):  # type: ignore[misc]  # papermill has no types
-    """Hands the cells to the session that asked for them."""
+    """Delegates the execution to the session."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, session: Session, **_: Any) -> None:
-        """Do what papermill asks an engine to do."""
+        """Run the cells; the method that papermill calls."""
         session.run_cells(nb_man, kernel_name)
 
 
 def _error_of(reply: dict[str, Any], cell: Any) -> Any:
-    """Make the error output that a kernel owes: IPython prints an exception group as text and only its answer names it."""
+    """Build the error output missing from a cell: IPython prints an exception group as text, and only its reply names it."""
     from nbformat.v4 import new_output
 
     printed = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stderr"]
@@ -223,7 +223,7 @@ def _error_of(reply: dict[str, Any], cell: Any) -> Any:
 
 
 def _kernel_of(node: Any, wanted: str | None) -> tuple[str, str]:
-    """Name the kernel and the language of a notebook; one that names neither, or a Python that is not installed here, gets ours."""
+    """Return the kernel and language of a notebook; ours if it names none, or a Python kernel that is not installed."""
     if wanted is not None:
         return wanted, "python" if wanted in OURS else str(KernelSpecManager().get_kernel_spec(wanted).language)
     spec = node.metadata.get("kernelspec", {})
@@ -238,16 +238,16 @@ papermill_engines.register(_ENGINE, _Engine)
 
 
 class EndedEarly(Exception):
-    """A cell ended the program, so what comes after it has not run; its exit code says that this is well, which nobody else can know."""
+    """A cell ended the program with a success status, so the following cells did not run; whether that was intended is unknown."""
 
 
 def is_of_a_cell(error: BaseException | None) -> bool:
-    """Distinguish an error that a cell raised, and the notebook therefore shows, from one that ended the execution."""
+    """Return whether a cell raised the error, in which case the notebook already shows it."""
     return isinstance(error, PapermillExecutionError)
 
 
 def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str]:
-    """Return the name and the message of what ended an execution."""
+    """Return the name and message of what ended an execution."""
     if isinstance(error, PapermillExecutionError):
         ended = error.ename == _EXIT and session.running is not None
         return error.ename, f"{session.position}: it called sys.exit({error.evalue})" if ended else error.evalue
@@ -266,18 +266,18 @@ def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str
 
 
 def as_traceback(frames: str, source: str) -> str:
-    """Turn the frames that `faulthandler` writes, innermost first, into a traceback that ends in the cell's innermost call.
+    """Convert the frames written by `faulthandler`, innermost first, to a traceback from the cell to its innermost call.
 
     Args:
-        frames: What the kernel wrote.
-        source: Source of the cell, whose lines the traceback quotes; the kernel knows only their numbers.
+        frames: The kernel's output.
+        source: Source of the cell, quoted in the traceback; the kernel knows only line numbers.
     """
     lines = [line for line in frames.splitlines() if line.startswith("  File ")]
     outermost = max((at for at, line in enumerate(lines) if _CELL_FILE in line), default=-1)
     if outermost < 0:
         return ""
     own = lines[outermost].partition(", line ")[0]
-    quoted = source.lstrip("\n").splitlines()  # IPython numbers the lines from the first that is not empty
+    quoted = source.lstrip("\n").splitlines()  # IPython counts lines from the first non-empty one
     told = ["Traceback (most recent call last):"]
     for line in reversed(lines[: outermost + 1]):
         told.append(re.sub(r"(, line \d+) in ", r"\1, in ", line))
@@ -289,7 +289,7 @@ def as_traceback(frames: str, source: str) -> str:
 
 @contextmanager
 def _silenced(log: logging.Logger) -> Iterator[None]:
-    """Keep papermill from telling every step; what matters is raised. Notebooks that run at once share its log."""
+    """Silence papermill's logger, which concurrent executions share; errors are raised anyway."""
     with _quiet.lock:
         if _quiet.wanted == 0:
             _quiet.before = log.level
@@ -305,7 +305,7 @@ def _silenced(log: logging.Logger) -> Iterator[None]:
 
 
 class _Quiet:
-    """How many executions want papermill's log to be quiet, and how loud it was before the first of them."""
+    """How many executions want papermill's logger silent, and its level before the first of them."""
 
     lock = threading.Lock()
     wanted = 0
@@ -317,8 +317,8 @@ _quiet: Final = _Quiet()
 
 @contextmanager
 def _own_event_loop() -> Iterator[None]:
-    """Let nothing that nbclient leaves running when a cell is cut off outlive the execution."""
-    loop = ensure_event_loop()  # the one that nbclient will use in this thread
+    """Cancel the tasks that nbclient leaves on its event loop when a cell is cut off."""
+    loop = ensure_event_loop()  # the loop that nbclient uses in this thread
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""What of a notebook counts as its source, and whether it has changed.
+"""Hashes the source of a notebook, to detect whether it has changed.
 
-Its code cells in order, and the local modules that they import, as files. Outputs, metadata, execution counts, markdown and empty cells do
-not count, so running or saving a notebook is no edit. Modules are found by reading, never by importing: beside the notebook and in the
-folder that it runs in, from there transitively; our own package counts by its version. What a cell puts on `sys.path` is not followed.
+The source is its code cells in order, and the local modules that they import. Outputs, metadata, execution counts, markdown and empty cells
+do not count, so running or saving a notebook is not an edit. Modules are found by parsing, never by importing: next to the notebook and in
+its working directory, then transitively; our own package counts by its version. Changes to `sys.path` in a cell are not followed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from smithers_nb.errors import ParameterError
 ENTRY: Final = "workflow entry file changed"
 MODULES: Final = "workflow module graph changed"
 UNAVAILABLE: Final = "workflow entry hash unavailable"
-"""Smithers' labels of what does not match."""
+"""Smithers' labels for what does not match."""
 
 _OURS: Final = "smithers_nb"
 _MAGIC: Final = re.compile(r"^(\s*)[%!?].*$|^(\s*)\S.*\?$", re.MULTILINE)
@@ -45,7 +45,7 @@ class Source:
 
     @property
     def hash(self) -> str:
-        """One text for all of it: the digest of the cells, a dot, the digest of the modules; empty when it cannot be read."""
+        """The digest of the cells, a dot, and the digest of the modules; empty when the notebook cannot be read."""
         if self.cells is None:
             return ""
         return f"{_digest(*self.cells.values())}.{_digest(*(part for pair in sorted(self.modules.items()) for part in pair))}"
@@ -55,8 +55,8 @@ def source_of(notebook: Path, cwd: Path | None = None) -> Source:
     """Read the source of a notebook.
 
     Args:
-        notebook: Its file; one that is gone or damaged gives a source without cells.
-        cwd: Folder that it runs in, where modules are found as well.
+        notebook: Its file; a missing or damaged one gives a source without cells.
+        cwd: Its working directory, where modules are searched as well.
     """
     try:
         cells = {name: text for name, source in code_cells(notebook).items() if (text := source.replace("\r\n", "\n").rstrip())}
@@ -69,7 +69,7 @@ def source_of(notebook: Path, cwd: Path | None = None) -> Source:
 
 
 def mismatches(stored: str | None, current: Source) -> tuple[str, ...]:
-    """Describe what has changed since a hash was stored, in Smithers' words; nothing when nothing has."""
+    """Return Smithers' labels for what has changed since a hash was stored; empty when nothing has."""
     if not stored or not current.hash:
         return (UNAVAILABLE,)
     pairs = zip((ENTRY, MODULES), stored.partition(".")[::2], current.hash.partition(".")[::2], strict=True)
@@ -77,7 +77,7 @@ def mismatches(stored: str | None, current: Source) -> tuple[str, ...]:
 
 
 def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Name the cells or modules that were edited, added or removed, in the order of the newer source."""
+    """Return the cells or modules that were edited, added or removed, in the order of the newer source."""
     return [name for name in dict.fromkeys([*after, *before]) if before.get(name) != after.get(name)]
 
 
@@ -98,7 +98,7 @@ class _Modules:
         self.files: dict[Path, None] = {}
 
     def follow(self, imports: Iterable[_Import], package: Path | None = None, root: Path | None = None) -> None:
-        """Add what is imported by a cell, or by a module of `package` found below `root`."""
+        """Add the modules imported by a cell, or by a module of `package` below `root`."""
         for one in imports:
             if one.level == 0 and one.module.partition(".")[0] == _OURS:
                 self.digests[_OURS] = __version__
@@ -113,7 +113,7 @@ class _Modules:
                     self._walk(home, parts, one.names, home)
 
     def _walk(self, folder: Path, parts: list[str], names: tuple[str, ...], root: Path) -> None:
-        """Add a module, the packages that it is in, and the submodules that are imported from it."""
+        """Add a module, its parent packages, and the submodules imported from it."""
         for part in parts:
             self._add(folder / f"{part}.py", root)
             folder = folder / part
@@ -127,7 +127,7 @@ class _Modules:
             return
         try:
             content = file.read_bytes()
-        except OSError:  # no such module; whether that matters is for the import to say
+        except OSError:  # no such module; the import itself will fail if it matters
             return
         self.files[file] = None
         self.digests[file.relative_to(root).as_posix()] = _digest(content)
@@ -139,7 +139,7 @@ def _is_module(folder: Path, name: str) -> bool:
 
 
 def _imports(code: str) -> Iterator[_Import]:
-    """List what a piece of code imports, also within functions; of code that is no Python, what looks like an import."""
+    """Yield the imports of some code, including those in functions; in code that does not parse, lines that look like imports."""
     try:
         tree = ast.parse(_MAGIC.sub(r"\1\2pass", code))
     except (SyntaxError, ValueError, RecursionError):

@@ -57,7 +57,7 @@ REFUSED = [
     (("resume", "r1", "--cell-timeout", "0"), "--cell-timeout"),
     (("retry-task", "r1", "work", "--kernel", "nobody"), "no node"),
     (("up", "job.ipynb", "--run-id", "r1", "--resume", "-p", "n", "2"), "other parameters"),
-    (("up", "job.ipynb", "--database", "mysql://x/y"), "no database"),
+    (("up", "job.ipynb", "--database", "mysql://x/y"), "not a supported database"),
     (("workflow", "run", "nope"), "no workflow 'nope'"),
     (("workflow", "run", "../job"), "no workflow"),
     (("workflow", "nope"), "nope"),
@@ -99,7 +99,7 @@ def test_a_notebook_that_is_no_json(cli, project: Path) -> None:
     (project / "bad.ipynb").write_text('{"cells": [')
     answer = cli("up", "bad.ipynb")
     assert answer.code == 4
-    assert "bad.ipynb is no notebook" in answer.err
+    assert "bad.ipynb is not a notebook" in answer.err
 
 
 @pytest.mark.parametrize("command", [("up", "job.ipynb"), ("resume", "r1"), ("cancel", "r1"), ("logs", "r1"), ("human", "inbox")])
@@ -155,7 +155,7 @@ def test_a_locked_journal_is_one_line(cli, project: Path, monkeypatch: pytest.Mo
         holder.close()
     assert answer.code == 1
     assert "locked" in answer.err
-    assert "another process holds it" in answer.err
+    assert "another process keeps it locked" in answer.err
 
 
 @pytest.mark.usefixtures("project")

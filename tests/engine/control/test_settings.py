@@ -120,9 +120,9 @@ def test_a_run_whose_starter_is_dead_is_resumed_at_once(runs, location):
     ("broken", "said"),
     [
         ({"source": None}, "cell 2 has no source"),
-        ({"source": 7}, "cell 2 has a source that is no text"),
+        ({"source": 7}, "cell 2 has a source that is not text"),
         ({"cell_type": "kode"}, "cell 2 is of type 'kode'"),
-        ({"metadata": []}, "cell 2 has metadata that are no object"),
+        ({"metadata": []}, "cell 2 has metadata that is not an object"),
         ({"outputs": [{}]}, "cell 2 has outputs"),
     ],
 )

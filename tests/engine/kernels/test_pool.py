@@ -222,7 +222,7 @@ def test_a_dead_zygote_is_done_without(notebook, tmp_path, caplog):
 
 @pytest.mark.parametrize(
     ("broken", "words"),
-    [({"_MODULE": "no_such_module"}, "ended before it was ready"), ({"_possible": lambda: False}, "this system cannot fork")],
+    [({"_MODULE": "no_such_module"}, "ended before it was ready"), ({"_is_supported": lambda: False}, "this system cannot fork")],
 )
 def test_without_a_zygote(notebook, tmp_path, monkeypatch, broken, words):
     """Where no zygote can be started, notebooks run on ordinary kernels and the pool says why."""

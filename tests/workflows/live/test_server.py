@@ -170,7 +170,7 @@ def test_a_decision_is_bound_to_what_was_shown_and_made_once(runs: Runs, client:
     form = client.form()
     assert form["digest"] == pending(runs.location)[0].digest
     stale = json.loads(client.send(form | {"digest": "0" * 64, "decision": "approve"})[2])
-    assert "asks something else by now" in stale["message"]
+    assert "asks something else now" in stale["message"]
     assert runs.states()["publish"] == "waiting-approval"
     assert json.loads(client.send(form | {"decision": "maybe"})[2])["done"] is False
     assert json.loads(client.send(form | {"decision": "approve", "note": "checked"})[2])["message"] == "Approved."
