@@ -99,5 +99,5 @@ def logical_id(node_id: str) -> str:
 
 
 def sign_of(health: Health, state: str) -> str:
-    """Return the state whose sign stands beside a run: its health; of a record that stopped, with which nothing is wrong, that it did."""
-    return state if health == "healthy" and state in NOTEBOOK_ENDS | SESSION_ENDS else health
+    """Return the state whose sign stands beside a run: its health; of a record with which nothing is wrong how it ended."""
+    return state if health == "healthy" and state in NOTEBOOK_ENDS | SESSION_ENDS | {"finished"} else health

@@ -36,6 +36,23 @@ _OWN: Final[dict[str, tuple[FailureClass, str, Suggestion]]] = {
 }
 """Trouble to class, reason and suggestion, where the kind says more than the words."""
 
+_NOTES: Final = {
+    "error": "a turn failed",
+    "retry": "tried again",
+    "person": "a person interrupted",
+    "refused": "a person refused",
+    "permission": "denied",
+    "missing": "not found",
+    "mcp": "an MCP server failed",
+    "environment": "refused by the machine",
+    "killed": "ended, and resumed later",
+    "claim": "a person contradicts",
+    "subagent": "a subagent without a result",
+    "consequence": "failed with a call beside it",
+    "silent": "no word and no error",
+}
+"""Kind of a trouble to what its record is quoted for."""
+
 _RANK: Final = ("error", "retry", "claim", "permission", "subagent", "missing", "mcp")
 """Troubles that give a session its class although it went on, the gravest first."""
 
@@ -123,7 +140,7 @@ def _evidence(
     add(end["line"], end.get("text"), "how it ended")
     grave = {kind: place for place, kind in enumerate((*_RANK, "person", "killed", "refused", "environment"))}
     for one in sorted(troubles, key=lambda one: grave.get(one["kind"], len(grave))):
-        add(one["line"], one.get("text"), one["kind"])
+        add(one["line"], one.get("text"), _NOTES.get(one["kind"], one["kind"]))
     if (test := told.get("test")) is not None:
         add(test["line"], test.get("command"), "the last test run")
     compactions = told.get("compactions") or ()

@@ -67,9 +67,10 @@ def _first(end: dict[str, Any], deciding: dict[str, Any] | None, found: Classifi
         return f"The last turn failed{_because(found)}: {error} ({line}){_next_step(found)}."
     if reason == "retrying":
         tries = f"retry {deciding['count']}{_of(deciding)}" if deciding else "a retry"
-        return f"The log ends while the CLI waited for {tries}: {_of_error(end.get('text'), end.get('code'))} ({line})."
+        error = _of_error(end.get("text"), end.get("code"))
+        return f"The log ends while the CLI waited for {tries}{_because(found)}: {error} ({line}){_next_step(found)}."
     if end["state"] == "finished":
-        return f"It finished: {_its_class(deciding)}the last turn was answered ({line})."
+        return f"It finished: the last turn was answered ({line}).{_on_the_way(deciding)}"
     return {
         "person": f"A person interrupted the last turn ({line}), which is no fault; it can be resumed.",
         "refused": f"A person refused the last call ({line}), which is no fault; it can be resumed with what is to be done instead.",
@@ -99,8 +100,8 @@ def _next_step(found: Classification | None) -> str:
     return steps.get(found.suggestion, "")
 
 
-def _its_class(deciding: dict[str, Any] | None) -> str:
-    return f"{_clause(deciding)}, after which the work went on; " if deciding else ""
+def _on_the_way(deciding: dict[str, Any] | None) -> str:
+    return f" On the way {_clause(deciding)}, after which the work went on." if deciding else ""
 
 
 def _middle(end: dict[str, Any], deciding: dict[str, Any] | None, troubles: Sequence[dict[str, Any]]) -> Iterator[str]:

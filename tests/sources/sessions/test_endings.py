@@ -437,6 +437,12 @@ def test_the_first_sentence_says_whose_fault_it_is_and_what_comes_next(tmp_path)
     assert "Wait until the limit resets (Oct 9, 10am (Europe/Berlin))" in why.advice.detail
     old = explain(write_log(tmp_path / "b.jsonl", user("hi"), api_error("Claude AI usage limit reached|1760000000")))
     assert "(2025-10-09 08:53:20 UTC)" in old.advice.detail
+    went_on = explain(write_log(tmp_path / "c.jsonl", *CLAUDE["denied by a rule"][0]))
+    assert went_on.summary.startswith(
+        "It finished: the last turn was answered (line 4). On the way a permission rule or a hook denied a call"
+    )
+    waits = explain(write_log(tmp_path / "d.jsonl", *CLAUDE["stopped in a retry"][0]))
+    assert waits.summary.startswith("The log ends while the CLI waited for retry 1 of 10, because the provider refuses the account")
 
 
 def test_of_several_sessions_the_told_one_is_resumed(tmp_path):
