@@ -53,7 +53,7 @@ def _cells(each: Clause) -> tuple[Html | str, ...]:
         h("span", mark, class_=f"snb-{'good' if proved else 'bad'}"),
         h("code", one_line(each.command, 200)) if each.command else "none",
         Path(each.log).name if each.log else "none",
-        h("code", each.commit[:12]) if each.commit else "none",
+        each.commit[:12] or "none",
         one_line(each.because, 200),
     )
 
