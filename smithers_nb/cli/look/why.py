@@ -120,7 +120,8 @@ def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
         return
     suggested = why.advice.commands if why.advice else ()
     if blocker.kind in _GIVEN_UP and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
-        if not set(blocker.commands) <= set(suggested):
+        is_rewind = why.advice is not None and why.advice.suggestion == "rewind"  # which asks the task again by itself
+        if not is_rewind and not set(blocker.commands) <= set(suggested):
             sheet.blank()
             sheet.prose("New attempts", f"`retry-task` {why.reset_preview.summary}. A resume would only replay the recorded error.")
             sheet.commands("", blocker.commands)

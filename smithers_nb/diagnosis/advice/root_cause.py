@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from smithers_nb.diagnosis.failure.error_chain import is_group, is_wrapper, says_nothing
 from smithers_nb.diagnosis.failure.excerpt import abridged, quoting, telling, telling_line
 from smithers_nb.diagnosis.failure.naming import name_of
-from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
+from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED, EARLIER
 from smithers_nb.diagnosis.failure.stack import own_frame
 from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
 from smithers_nb.redact import redact
@@ -58,6 +58,7 @@ _PRINTED: Final = (
     ("responseBody", "The server answered"),
 )
 _AGENTS_WORDS: Final = frozenset({"answer", "lastWords"})
+_WENT_WRONG: Final = re.compile(r"denied|refus|not |n't|fail|error|permission|limit|expired|unable|cannot|missing|required", re.IGNORECASE)
 _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
 
 
@@ -86,6 +87,7 @@ def root_cause(  # noqa: PLR0913  # all but two are optional
         _begun(redact(origin.text)) if origin and not lies_outside else "",
         _what_happened(failure, classification.quote),
         *_place(failure),
+        *_earlier(failure),
         *_why(failure, classification),
         *_also_failed(failure, origin.producer if origin else ""),
         *_misrecorded(failure, defects),
@@ -179,6 +181,8 @@ def _error_words(failure: Failure, quote: str) -> str:
 
 
 def _one_error(link: Link, quote: str = "") -> str:
+    if link.name == "AggregateError" and not link.message:
+        return "AggregateError: several errors at once, of which the engine recorded none"
     name = link.code or (link.name if link.name not in {"Error", "SmithersError"} else None)
     message = quoting(link.message, quote) or "no message was recorded"
     return message if not name or name in message else f"{name}: {message}"
@@ -195,6 +199,13 @@ def _place(failure: Failure) -> Iterator[str]:
     if told and failure.kind != "denied":
         yield _capital(", ".join(told))
     yield from _printed(failure, said)
+
+
+def _earlier(failure: Failure) -> Iterator[str]:
+    """Tell what earlier attempts failed with, where it was something else."""
+    others = [f"attempt {e.ref.rpartition('/')[2]} {telling(e.quote, 100).rstrip('.')}" for e in failure.evidence if e.note == EARLIER]
+    if others:
+        yield f"Earlier it failed otherwise: {'; '.join(others)}"
 
 
 def _facts(details: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -219,10 +230,20 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
     for key, words in _PRINTED:
         text = str(failure.details.get(key) or "")
         answer = _ANSWER.search(text)  # an answer in JSON is told by its message
-        telling = telling_line(answer.group(1) if answer else text) or (text if key in _AGENTS_WORDS else "")
-        if telling and _letters(telling) not in _letters(said):
-            yield f"{words}: {abridged(' '.join(telling.split()), 200)}"
+        best = telling_line(answer.group(1) if answer else text)
+        if key in _AGENTS_WORDS:
+            best = _from_its_beginning(text, best)
+        if best and _letters(best) not in _letters(said):
+            yield f"{words}: {abridged(' '.join(best.split()), 200)}"
             return
+
+
+def _from_its_beginning(text: str, best: str) -> str:
+    """Quote what an agent said as it began, for what it is about; a line further down that tells more comes after it."""
+    whole = " ".join(text.split())
+    begun = abridged(whole, 120)
+    later = best if best and _letters(best) not in _letters(whole[:200]) and _WENT_WRONG.search(best) else ""
+    return f"{begun} … {abridged(' '.join(later.split()), 160)}" if later else whole
 
 
 def _unnoticed(details: Mapping[str, object]) -> Iterator[str]:

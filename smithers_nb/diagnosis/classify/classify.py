@@ -103,7 +103,7 @@ _COMMAND: Final = re.compile(
 )
 """What Python quotes of a command that failed: its arguments are the author's words, no part of what went wrong."""
 
-_ANSWER_DETAILS: Final = ("text", "response", "textPreview")
+_ANSWER_DETAILS: Final = ("text", "response", "textPreview", "answer")
 
 _AGENT_SPOKE: Final = "AGENT_SPOKE"
 _OF_THE_ANSWER: Final = frozenset({"answer-unparsable", "json-of-something-else", "timed-out", "bad-parameter", "something-invalid"})

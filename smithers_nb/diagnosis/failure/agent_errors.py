@@ -6,6 +6,7 @@ Agent CLIs report some failures as ordinary text (`API Error: 529 …` as an ass
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def last_words(snapshot: Snapshot, attempt: AttemptRow, code: str | None) -> tup
     if attempt.kind not in {None, "agent"}:
         return None
     ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
-    if code in _UNREADABLE and attempt.response and not attempt.response.lstrip().startswith(("{", "[", "```")):
+    if code in _UNREADABLE and attempt.response and not _is_whole(attempt.response.strip()):
         return "answer", quoted(ref, attempt.response.strip(), "what the agent answered", _LONG)
     if code not in _OUT_OF_TIME:
         return None
@@ -102,6 +103,19 @@ def last_words(snapshot: Snapshot, attempt: AttemptRow, code: str | None) -> tup
     said = [(e.seq, is_error, text) for e in events for is_error, text in _printed(e) if not _BENIGN.search(text)]
     found = next((one for one in reversed(said) if one[1]), said[-1] if said else None)
     return ("lastWords", quoted(f"event:{found[0]}", found[2], "the last that was printed", _LONG)) if found else None
+
+
+def _is_whole(answer: str) -> bool:
+    """Return whether an answer is JSON from its beginning to its end, or in a fence."""
+    if answer.startswith("```"):
+        return True
+    if not answer.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(answer)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _printed(event: EventRow) -> Iterator[tuple[bool, str]]:

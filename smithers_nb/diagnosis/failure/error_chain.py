@@ -133,7 +133,7 @@ def _link(error: Mapping[str, Any]) -> Link | None:
     if (nested := _nested_message(error)) and nested not in message:
         message = f"{message or _own_words(error)}: {nested}"
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
-    if not (message or name or code):
+    if not (message or name):
         message = _own_words(error)
     if not (message or name or code):
         return None

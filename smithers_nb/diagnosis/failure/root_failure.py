@@ -16,7 +16,7 @@ import orjson
 from smithers_nb.diagnosis.failure.agent_errors import hidden_error, last_words, printed_error
 from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, says_nothing
 from smithers_nb.diagnosis.failure.order import by_start
-from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, what_did_not_start
+from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, earlier, what_did_not_start
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.failure.stopped import stopped, stopped_cell
 from smithers_nb.diagnosis.text.quotes import excerpt
@@ -180,6 +180,7 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
     if not parsed.chain and (logged := _from_events(snapshot, parents)).kind != "none":
         return logged
     others = [other.node_id for other in failed if other != key]
+    signatures = tuple(attempt_signature(a) for a in attempts)
     details = {**parsed.details, **_asked_to_stop(snapshot.run, last)}
     return Failure(
         run_id=snapshot.run.run_id,
@@ -192,14 +193,14 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         details=details,
         attempts=len(attempts),
         max_attempts=None if last.retries is None else last.retries + 1,
-        signatures=tuple(attempt_signature(a) for a in attempts),
+        signatures=signatures,
         task_kind=last.kind,
         label=next((n.label for n in snapshot.nodes if last.kind in {"cell", "notebook-cell"} and (n.node_id, n.iteration) == key), None),
         agent=last.engine or last.agent,
         model=last.model,
         collateral=tuple(dict.fromkeys(others)),
         parents=parents,
-        evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *beside(failed, key)),
+        evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *earlier(attempts, signatures), *beside(failed, key)),
     )
 
 

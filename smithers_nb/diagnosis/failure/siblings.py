@@ -6,7 +6,7 @@ Gets the attempts that failed, by node, the cause being not yet known; says noth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from smithers_nb.diagnosis.failure.order import by_start
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ALSO_FAILED: Final = "also failed"
 """Note of the evidence for a failure beside the one that mattered."""
+
+EARLIER: Final = "an earlier attempt failed otherwise"
+"""Note of the evidence for a failure of the same task before the one that mattered."""
 
 _MAX_BESIDE: Final = 4
 _LOCAL: Final = re.compile(r"127\.0\.0\.1|localhost|\[::1\]|0\.0\.0\.0|/var/run/|\.sock\b|host\.docker\.internal", re.IGNORECASE)
@@ -56,6 +59,20 @@ def beside(failed: Mapping[K, list[AttemptRow]], root: K) -> Iterator[Evidence]:
     """Quote what else failed, so that nobody has to take its being a consequence on trust."""
     others = [max(attempts, key=by_start) for key, attempts in failed.items() if key != root]
     yield from (attempt_evidence(last, ALSO_FAILED) for last in others[:_MAX_BESIDE])
+
+
+def earlier(attempts: Sequence[AttemptRow], signatures: Sequence[str]) -> Iterator[Evidence]:
+    """Quote what attempts before the last failed with, where it was something else; each kind of error once.
+
+    Args:
+        attempts: Attempts of one task that failed, the oldest first.
+        signatures: The fingerprints of their errors.
+    """
+    kinds = {signatures[-1]}
+    for attempt, kind in zip(attempts[:-1], signatures, strict=False):
+        if kind not in kinds and len(kinds) < _MAX_BESIDE:
+            kinds.add(kind)
+            yield attempt_evidence(attempt, EARLIER)
 
 
 def attempt_evidence(attempt: AttemptRow, note: str = "") -> Evidence:

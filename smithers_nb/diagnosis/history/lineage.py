@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.failure.excerpt import telling
+from smithers_nb.diagnosis.failure.excerpt import abridged, telling
 from smithers_nb.diagnosis.failure.expression import Access, failing_access, paths_in
 from smithers_nb.diagnosis.failure.lacking import Lack, is_same, lacking, letters
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
-from smithers_nb.diagnosis.failure.task_source import needs_of, task_text
+from smithers_nb.diagnosis.failure.task_source import loop_condition, needs_of, task_text
 from smithers_nb.diagnosis.history.good_frame import good_frame
 from smithers_nb.diagnosis.history.known_values import known_values, runs_of
 from smithers_nb.diagnosis.history.last_good import readable
@@ -32,7 +32,13 @@ from smithers_nb.diagnosis.history.origins import (
     of_run,
 )
 from smithers_nb.diagnosis.history.since_good import compare_with_last_good
-from smithers_nb.diagnosis.history.value_origins import above, value_of_the_error, value_that_is_passed_on, value_that_is_read
+from smithers_nb.diagnosis.history.value_origins import (
+    above,
+    value_of_the_error,
+    value_that_is_passed_on,
+    value_that_is_read,
+    value_that_repeats,
+)
 from smithers_nb.diagnosis.state.stagnation import stagnant_nodes
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.model.vocabulary import logical_id
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
 
 _JUDGED_BY_CHANGES: Final = frozenset({"workflow-bug", "unknown"})
 _MAX_SAID: Final = 300
+_MAX_VALUE: Final = 60
+_LOOP: Final = re.compile(r"\bRalph (\S+) reached")
 _NAME: Final = re.compile(r"(?<![\w./-])[A-Za-z_]\w{2,59}(?![\w./-])")
 _MISSED: Final = re.compile(
     r"(?:no such file or directory|not found|cannot find|could not find)[^\n]{0,40}?[\"'`]([^\"'`\n]{3,300})[\"'`]", re.IGNORECASE
@@ -195,6 +203,30 @@ def _same_words(scene: Scene) -> Origin | None:
     return Origin(text, "upstream", (evidence,), said.node_id)
 
 
+def _until(scene: Scene) -> Origin | None:
+    """What the condition of a loop reads, where the loop used up its rounds: a field that its task does not give, or its last value."""
+    loop = _LOOP.search(scene.failure.message) if scene.failure.code == "RALPH_MAX_REACHED" else None
+    condition = loop_condition(scene.whole, loop[1]) if loop else ""
+    for names in map(scene.meant, paths_in(condition)):
+        rows = [o for o in scene.own.outputs if names and o.node_id != "input" and is_same(names[0], logical_id(o.node_id))]
+        if not rows or len(names) < len(("task", "field")):
+            continue
+        last = max(rows, key=lambda output: output.iteration)
+        begun = f"the loop goes on until `{condition}`"
+        ref = f"node:{last.node_id}/{last.iteration}"
+        if lack := lacking(as_object(last.row), names[1:]):
+            near = f"; it has `{lack.near}` instead" if lack.near else ""
+            text = f"{begun}, and reads `{lack.field}` of `{last.node_id}`, {lack.words}{near}"
+            return Origin(text, "upstream", (Evidence(ref=ref, quote=lack.field, note=lack.words),), last.node_id)
+        values = [k.value for k in scene.known if k.node == last.node_id and k.field == ".".join(names[1:])]
+        if values:
+            shown = abridged(readable(redact_value({names[-1]: values[-1]})[names[-1]]) or "", _MAX_VALUE)
+            same = f", as in each of its {len(values)} rounds" if len(values) > 1 and len(set(map(str, values))) == 1 else ""
+            text = f"{begun}; in its last round `{names[-1]}` of `{last.node_id}` was `{shown}`{same}"
+            return Origin(text, "upstream", (Evidence(ref=ref, quote=names[-1], note=f"is {shown}"),), last.node_id)
+    return None
+
+
 def _null_by_name(scene: Scene) -> Origin | None:
     """The one upstream field without a value whose name the error says."""
     if scene.access is not None:
@@ -274,6 +306,7 @@ def _nothing_changed(scene: Scene) -> Origin | None:
 _Finders = tuple[Callable[[Scene], Origin | None], ...]
 _OF_DATA: Final[_Finders] = (
     _same_words,
+    _until,
     _missing_field,
     _refused_by_schema,
     _tolerated,
@@ -281,6 +314,7 @@ _OF_DATA: Final[_Finders] = (
     value_of_the_error,
     value_that_is_read,
     value_that_is_passed_on,
+    value_that_repeats,
     _null_by_name,
     _child_input,
     _changed,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from smithers_nb.diagnosis.engines.workflow_edits import recorded_hash
 from smithers_nb.diagnosis.failure.aliases import resolved
 from smithers_nb.diagnosis.failure.lacking import is_same
-from smithers_nb.diagnosis.failure.root_failure import names_in
+from smithers_nb.diagnosis.failure.root_failure import names_in, upstream_of
 from smithers_nb.diagnosis.failure.task_source import is_declared
+from smithers_nb.diagnosis.history.known_values import runs_of
 from smithers_nb.diagnosis.history.run_profile import shape
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.model.vocabulary import logical_id
@@ -34,6 +35,9 @@ HASH: Final = "workflow hash"
 FEW: Final = 3
 _HEAD: Final = 3
 """Where in a path the name of a task's output stands: `deps.page.rows`, `page.rows`."""
+
+OVER_A_VALUE: Final = frozenset({"TypeError", "RangeError", "SyntaxError", "URIError", "ValueError", "JSONDecodeError"})
+"""Classes of errors that are thrown over a value."""
 
 _PARAMETERS: Final = frozenset({"d", "dep", "deps"})
 
@@ -179,7 +183,15 @@ def of_run(scene: Scene, quote: str) -> Evidence:
     return Evidence(ref=f"run:{scene.own.run.run_id}", quote=quote, note="its input")
 
 
-def in_hindsight(classification: Classification, origin: Origin | None) -> Classification:
+def is_unexplained(snapshot: Snapshot, failure: Failure, origin: Origin | None) -> bool:
+    """Return whether code failed over a value that it was given, and no row shows which: its text alone is not the cause."""
+    over_a_value = failure.code == "INVALID_OUTPUT" or not OVER_A_VALUE.isdisjoint(link.name or "" for link in failure.chain)
+    if origin is not None or not over_a_value or failure.task_kind != "compute" or not failure.node_id:
+        return False
+    return bool(upstream_of(runs_of(snapshot, failure)[-1])(failure.node_id))
+
+
+def in_hindsight(classification: Classification, origin: Origin | None, *, is_unexplained: bool = False) -> Classification:
     """Take into account that nothing recorded has changed since the workflow last worked.
 
     Code that worked on the same input is not surely at fault, nor is code that worked on every answer of an agent but the last; an error
@@ -195,6 +207,8 @@ def in_hindsight(classification: Classification, origin: Origin | None) -> Class
             suggestion="rewind",
             reason=reason,
         )
+    if is_unexplained and classification.confidence == "high":
+        return replace(classification, confidence="medium")
     if origin is None or origin.kind != "outside":
         return classification
     if classification.failure_class == "workflow-bug" and classification.confidence == "high":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.failure.excerpt import abridged
@@ -11,7 +12,7 @@ from smithers_nb.diagnosis.failure.lacking import is_same
 from smithers_nb.diagnosis.failure.root_failure import upstream_of
 from smithers_nb.diagnosis.failure.task_source import task_text
 from smithers_nb.diagnosis.history.last_good import readable
-from smithers_nb.diagnosis.history.origins import Origin, Scene, also_changed, good_input, was_good
+from smithers_nb.diagnosis.history.origins import OVER_A_VALUE, Origin, Scene, also_changed, good_input, was_good
 from smithers_nb.model.verdict import Evidence
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.redact import redact_value
@@ -29,9 +30,8 @@ _SHORTEST: Final = 4
 _MAX_SHOWN: Final = 60
 _MAX_SAID: Final = 300
 _FIELD: Final = re.compile(r"[A-Za-z_]\w{2,59}")
+_TWICE: Final = re.compile(r"\bunique\b|duplicate (?:key|entry)|already exists", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|", re.IGNORECASE)
-_OVER_A_VALUE: Final = frozenset({"TypeError", "RangeError", "SyntaxError", "URIError", "ValueError", "JSONDecodeError"})
-"""Classes of errors that are thrown over a value."""
 
 
 def value_of_the_error(scene: Scene) -> Origin | None:
@@ -51,7 +51,7 @@ def value_of_the_error(scene: Scene) -> Origin | None:
 
 def value_that_is_read(scene: Scene) -> Origin | None:
     """The one upstream value that the line which threw reads, where the error itself names no value."""
-    if _OVER_A_VALUE.isdisjoint(link.name or "" for link in scene.failure.chain):
+    if OVER_A_VALUE.isdisjoint(link.name or "" for link in scene.failure.chain):
         return None
     named = scene.access.paths if scene.access else ()
     return _only_read(scene, named or tuple(map(scene.meant, paths_in(scene.line))))
@@ -79,6 +79,28 @@ def _only_read(scene: Scene, paths: tuple[tuple[str, ...], ...]) -> Origin | Non
         return None
     (found,) = read.values()
     return _tells_value(scene, found[0])  # an answer comes before the output that repeats it
+
+
+def value_that_repeats(scene: Scene) -> Origin | None:
+    """The one upstream list whose values are not all different, where a database refuses to store one twice."""
+    said = " ".join(link.message[:_MAX_SAID] for link in scene.failure.chain)
+    above = upstream_of(scene.own)(scene.failure.node_id or "")
+    if not _TWICE.search(said) or not above:
+        return None
+    words = set(_FIELD.findall(said))
+    values: dict[tuple[str, str], list[Known]] = {}
+    for known in scene.known:
+        if known.node in above and known.field.rpartition(".")[2] in words:
+            values.setdefault((known.node, known.field), []).append(known)
+    twice = {key: found for key, found in values.items() if len({str(known.value) for known in found}) < len(found)}
+    if len(twice) != 1:
+        return None
+    (found,) = twice.values()
+    counted = Counter(str(known.value) for known in found)
+    first, times = counted.most_common(1)[0]
+    shown = abridged(readable(redact_value({found[0].field: first})[found[0].field]) or "", _MAX_SHOWN)
+    text = f"{found[0].place} has `{shown}` {times} times, and {scene.reader} may store it once"
+    return Origin(text, "upstream", (Evidence(ref=found[0].ref, quote=shown, note=f"{times} times"),), found[0].node)
 
 
 def _tells_value(scene: Scene, known: Known) -> Origin:

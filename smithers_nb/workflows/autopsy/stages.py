@@ -21,7 +21,7 @@ from smithers_nb.diagnosis.defects.detectors import find_defects
 from smithers_nb.diagnosis.failure.error_chain import clean_message
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.lineage import find_origin
-from smithers_nb.diagnosis.history.origins import in_hindsight
+from smithers_nb.diagnosis.history.origins import in_hindsight, is_unexplained
 from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.task_graph import task_graph
 from smithers_nb.engine.notebook.executor import validated
@@ -172,7 +172,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
     line = thrown_line(failure, snapshot.run, gathered.workflow_source, gathered.workflow_path)
     ran = text_that_ran(snapshot.run, gathered.workflow_source, gathered.workflow_path)
     origin = find_origin(snapshot, failure, classification, line=line, source=ran)
-    classification = in_hindsight(classification, origin)
+    classification = in_hindsight(classification, origin, is_unexplained=is_unexplained(snapshot, failure, origin))
     found = Investigation(
         target_run_id=gathered.target_run_id,
         workflow=gathered.workflow,

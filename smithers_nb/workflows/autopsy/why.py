@@ -19,7 +19,7 @@ from smithers_nb.diagnosis.engines.working_directory import commands_folder
 from smithers_nb.diagnosis.failure.root_failure import find_failure, without_echoes
 from smithers_nb.diagnosis.failure.stopped import INTERRUPTED
 from smithers_nb.diagnosis.history.lineage import find_origin
-from smithers_nb.diagnosis.history.origins import in_hindsight
+from smithers_nb.diagnosis.history.origins import in_hindsight, is_unexplained
 from smithers_nb.diagnosis.history.past_advice import tried_in_vain
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.conditions import run_state
@@ -102,7 +102,7 @@ def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...
         line=thrown_line(failure, snapshot.run, text, recorded),
         source=text_that_ran(snapshot.run, text, recorded),
     )
-    classification = in_hindsight(classification, origin)
+    classification = in_hindsight(classification, origin, is_unexplained=is_unexplained(snapshot, failure, origin))
     cause = root_cause(failure, classification, defects, origin=origin, around=surroundings(snapshot, classification))
     return {
         "summary": cause,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smithers_nb.diagnosis.failure.root_failure import find_failure
-from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED
+from smithers_nb.diagnosis.failure.siblings import ALSO_FAILED, EARLIER
 from smithers_nb.sources.snapshot import Snapshot
 from tests.diagnosis.conftest import LiteralSource
 
@@ -39,3 +39,11 @@ def test_what_else_failed_is_quoted(run, attempt):
     rows = [run(), attempt("a", error="boom", error_message="boom", finished_at=1), attempt("b", error="bang", error_message="bang")]
     found = find_failure(Snapshot(LiteralSource(rows), "r"))
     assert [(e.ref, e.quote) for e in found.evidence if e.note == ALSO_FAILED] == [("attempt:b/0/1", "bang")]
+
+
+def test_earlier_attempts_that_failed_otherwise_are_quoted(run, attempt):
+    """What a retried task failed with before is among the evidence, unless it was the same."""
+    said = ["read ECONNRESET", "HTTP 503 Service Unavailable", "no space left on device", "no space left on device"]
+    tries = [attempt("a", attempt=at, error=text, error_message=text, started_at=at, finished_at=at) for at, text in enumerate(said, 1)]
+    found = find_failure(Snapshot(LiteralSource([run(), *tries]), "r"))
+    assert [(e.ref, e.quote) for e in found.evidence if e.note == EARLIER] == [("attempt:a/0/1", said[0]), ("attempt:a/0/2", said[1])]

@@ -9,8 +9,9 @@ import pytest
 from smithers_nb.diagnosis.classify.classify import classify
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.lineage import find_origin
-from smithers_nb.diagnosis.history.origins import in_hindsight
+from smithers_nb.diagnosis.history.origins import in_hindsight, is_unexplained
 from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
+from smithers_nb.model.verdict import Classification
 from smithers_nb.sources.snapshot import Snapshot
 from tests.diagnosis.conftest import NOW, LiteralSource, make
 
@@ -398,3 +399,45 @@ def test_a_value_that_is_passed_on_into_a_stricter_schema():
     found = origin(a_run(), waits, output("load", {"items": [{"price": "12.5"}, {"price": "n/a"}]}), nan, source=source)
     assert found is not None
     assert "`items.price` of `load`, which is `n/a`" in found.text
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"score": 0.62}, "in its last round `score` of `grade` was `0.62`, as in each of its 2 rounds"),
+        ({"points": 3}, "reads `score` of `grade`, which it does not have in this run"),
+    ],
+)
+def test_a_loop_that_uses_up_its_rounds(row, told):
+    """What the condition of a loop reads is told with its last value, or that its task does not give it."""
+    source = (
+        'const last = ctx.latest("r", "grade");\n'
+        '<Loop id="polish" until={(last?.score ?? 0) >= 0.8} maxIterations={2}><Task id="grade">{f}</Task></Loop>'
+    )
+    error = json.dumps({"code": "RALPH_MAX_REACHED", "message": "Ralph polish reached maxIterations 2"})
+    rounds = [output("grade", row)._replace(iteration=at) for at in range(2)]
+    found = origin(a_run(error=error, error_message="Ralph polish reached maxIterations 2"), *rounds, source=source)
+    assert found is not None
+    assert "the loop goes on until `(last?.score ?? 0) >= 0.8`" in found.text
+    assert told in found.text
+
+
+def test_a_value_that_an_upstream_list_has_twice():
+    """Where a database refuses a row, the upstream value that stands in the list twice is told."""
+    waits = make(TaskRow, run_id="r", node_id="sum", depends_on='["load"]')
+    rows = {"rows": [{"email": "a@x.io"}, {"email": "b@x.io"}, {"email": "a@x.io"}]}
+    found = origin(a_run(), waits, output("load", rows), failed("UNIQUE constraint failed: users.email", "SQLiteError"))
+    assert found is not None
+    assert "`rows.email` of `load` has `a@x.io` 2 times" in found.text
+
+
+def test_code_that_fails_over_a_value_of_which_nothing_is_known():
+    """A verdict is not sure where code fails over a value that it got and no row shows which; without upstream it may be."""
+    waits = make(TaskRow, run_id="r", node_id="sum", depends_on='["load"]')
+    error = failed("undefined is not an object (evaluating 'cart.total.net')")
+    for rows, is_open in (((waits, output("load", {"n": 1})), True), ((), False)):
+        snapshot = Snapshot(LiteralSource([a_run(), *rows, error]), "r")
+        failure = find_failure(snapshot)
+        assert is_unexplained(snapshot, failure, None) is is_open
+    sure = Classification(failure_class="workflow-bug", confidence="high", rule="r", reason="", suggestion="edit-workflow-and-reset")
+    assert in_hindsight(sure, None, is_unexplained=True).confidence == "medium"
