@@ -244,7 +244,7 @@ def _who_denied(trouble: dict[str, Any]) -> str:
 
 
 def _stopped(trouble: dict[str, Any]) -> str:
-    return ", and a person interrupted the turn" if trouble.get("stopped") else ""
+    return ", and a person interrupted the turn later" if trouble.get("stopped") else ""
 
 
 def _sentence(trouble: dict[str, Any]) -> str:

@@ -23,6 +23,14 @@ _HEAD: Final = 400
 _FAILED: Final = re.compile(
     r"^(?:Script failed|apply_patch verification failed|execution error|failed to parse function arguments|exec_command failed)"
 )
+_SCRIPT_DONE: Final = "Script completed"
+_OF_THE_MACHINE: Final = re.compile(
+    r"^(?:error|fatal|warning|curl|ssh|(?:/\S+/)?(?:ba|z)?sh)\b[^\n]{0,200}?(?:Could not resolve host|Temporary failure in name resolution"
+    r"|Network is unreachable|Operation not permitted|command not found)",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""What a machine refuses, in the own words of a shell or a program: a script is completed, whatever the commands in it came to."""
+
 _REFUSED: Final = re.compile(r"rejected by user|^exec command rejected", re.IGNORECASE)
 _BLOCKED: Final = re.compile(r"approval policy is|blocked by policy|rejected: .{0,40}(?:policy|sandbox)", re.IGNORECASE)
 _ABORTED: Final = "aborted by user"
@@ -176,6 +184,7 @@ def _of_output(payload: Json) -> Iterator[Mark]:
     head = words[:_HEAD]
     code = _exit_code(words)
     failed = bool(_FAILED.match(head)) or (code not in {"", "0"}) or mapping(payload.get("output")).get("success") is False
+    failed = failed or (head.startswith(_SCRIPT_DONE) and bool(_OF_THE_MACHINE.search(head)))
     blocked = bool(_BLOCKED.search(head)) and not code
     refused = bool(_REFUSED.search(head)) and not code and not blocked
     stopped = head.startswith(_ABORTED)

@@ -207,6 +207,24 @@ CODEX = {
         "environment",
         6,
     ),
+    "a script without the network": (
+        [
+            BEGIN,
+            ASKED,
+            SHELL,
+            output("Script completed\nOutput:\n Updating index\nwarning: network error: Could not resolve host: a.b"),
+            SHELL,
+        ],
+        "cut",
+        "environment",
+        5,
+    ),
+    "a script that reads of it": (
+        [BEGIN, ASKED, SHELL, output("Script completed\nOutput:\n# When it says: Could not resolve host\n"), SHELL],
+        "cut",
+        None,
+        6,
+    ),
     "no end": ([BEGIN, ASKED, ANSWER], "cut", None, 4),
     "rolled back": (
         [BEGIN, ASKED, event("turn_aborted", reason="interrupted"), event("thread_rolled_back", num_turns=1), BEGIN, ASKED, ANSWER, DONE],
