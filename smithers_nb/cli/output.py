@@ -130,7 +130,9 @@ def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
     wide = {column: max(map(width, [column.title, *texts])) for column, texts in cells.items()}
     fitting = _that_fit(wide, room)
     left = room - sum(wide[column] + _GAP for column in fitting if not column.grow)
-    wide |= {column: min(wide[column], max(left, _LEAST)) for column in fitting if column.grow}
+    growing = [column for column in fitting if column.grow]
+    share = (left - _GAP * (len(growing) - 1)) // max(len(growing), 1)
+    wide |= {column: min(wide[column], max(share, _LEAST)) for column in growing}
     last = fitting[-1]
     click.echo(click.style(_GAP_TEXT.join(fit(column.title, wide[column]) for column in fitting).rstrip(), bold=True))
     for index, row in enumerate(rows):

@@ -104,7 +104,7 @@ DOCUMENTS: Final[dict[str, Document]] = {
         many=True,
         adds={
             "line": _COUNT,
-            **dict.fromkeys(("failureClass", "confidence", "rule", "signature", "reason", "suggestion", "error"), _MAYBE),
+            **dict.fromkeys(("failureClass", "confidence", "rule", "signature", "reason", "suggestion", "quote", "error"), _MAYBE),
         },
     ),
     "ps": Document("runs of a store", "model.rows:RunRow", many=True, adds={"autopsy": _OBJECT}, optional=("autopsy",)),

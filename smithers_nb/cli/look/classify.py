@@ -16,9 +16,9 @@ _COLUMNS = (
     Column("LINE", lambda row: row["line"]),
     Column("CLASS", lambda row: row["failureClass"] or "not readable"),
     Column("CONFIDENCE", lambda row: row["confidence"]),
-    Column("RULE", lambda row: row["rule"]),
-    Column("SIGNATURE", lambda row: row["signature"]),
-    Column("REASON", lambda row: row["reason"] or row["error"], grow=True),
+    Column("DO", lambda row: row["suggestion"]),
+    Column("BECAUSE", lambda row: row["reason"] or row["error"], grow=True),
+    Column("RECOGNISED BY", lambda row: row["quote"], grow=True, spare=1),
 )
 
 
@@ -58,8 +58,8 @@ def classified(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Classify lines one by one.
 
     Yields:
-        `line` (from 1), `failureClass`, `confidence`, `rule`, `signature`, `reason`, `suggestion`, and `error` for a line that could
-        not be read, whose other values are None.
+        `line` (from 1), `failureClass`, `confidence`, `rule`, `signature`, `reason`, `suggestion`, `quote` (the part of the
+        message that tells), and `error` for a line that could not be read, whose other values are None.
     """
     from smithers_nb.diagnosis.classify.classify import classify_message
     from smithers_nb.diagnosis.failure.signature import signature
@@ -70,7 +70,7 @@ def classified(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         try:
             message, code = _read(line)
         except ValueError as error:
-            yield dict.fromkeys(("failureClass", "confidence", "rule", "signature", "reason", "suggestion")) | {
+            yield dict.fromkeys(("failureClass", "confidence", "rule", "signature", "reason", "suggestion", "quote")) | {
                 "line": number,
                 "error": str(error),
             }
@@ -84,8 +84,18 @@ def classified(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             "signature": signature(message, code),
             "reason": found.reason,
             "suggestion": found.suggestion,
+            "quote": _quoted(message, found.rule),
             "error": None,
         }
+
+
+def _quoted(message: str, rule: str) -> str:
+    """Put a message in one line that has the part by which the rule recognised it."""
+    from smithers_nb.diagnosis.classify.recognised import recognised
+    from smithers_nb.diagnosis.failure.excerpt import quoting
+    from smithers_nb.model.verdict import Failure, Link
+
+    return quoting(message, recognised(rule, Failure(run_id="", kind="none", chain=(Link(message=message),))))
 
 
 def _read(line: bytes) -> tuple[str, str | None]:

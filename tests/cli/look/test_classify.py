@@ -74,9 +74,25 @@ def test_one_document(cli, stdin) -> None:
 
 
 def test_a_table_for_people(cli, stdin) -> None:
-    """`--format table` has the class and the rule."""
-    stdin(b"connect ECONNREFUSED 127.0.0.1:5432\n")
-    assert "environment" in cli("classify", "-f", "table").out
+    """`--format table` says whose fault it is, what to do, why, and by which words of the message."""
+    stdin(b"connect ECONNREFUSED 127.0.0.1:5432\n{}\n")
+    head, row, wrong = cli("classify", "-f", "table").out.splitlines()
+    assert head.split("  ")[0] == "LINE"
+    assert row.split()[1:4] == ["environment", "high", "fix-environment"]
+    assert row.endswith("connect ECONNREFUSED 127.0.0.1:5432")
+    assert "has no text `message`" in wrong
+
+
+def test_the_part_that_tells_is_quoted(cli, stdin) -> None:
+    """Of a long message `quote` has the line by which it was recognised, without its secrets."""
+    noise = "\n".join(f"step {n} of the build went well and took {n} seconds" for n in range(200))
+    key = "sk-ant-api03-" + "Zx9" * 20
+    told = f"{noise}\nnpm error code ERESOLVE for token={key}\n{noise}"
+    stdin(json.dumps({"message": told}).encode() + b"\n")
+    (row,) = cli("classify").lines
+    assert "npm error code ERESOLVE" in row["quote"]
+    assert len(row["quote"]) < 500
+    assert key not in row["quote"]
 
 
 @given(st.lists(st.binary(max_size=60).filter(lambda line: b"\n" not in line), max_size=5))
