@@ -16,7 +16,7 @@ from smithers_nb.redact.values import Value, Values, is_placeholder_at, is_spoke
 Span = tuple[int, int]
 
 _IDENTIFIER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
-_BEHIND_NAMES: Final = frozenset("\"'`]=: \t\r\n,>?")
+_BEHIND_NAMES: Final = frozenset("\"'`]=: \t\r\n,>?<(")
 _HEADERS: Final = ("auth", "cookie")
 _DOUBT: Final = ("unexpected", "invalid", "expected", "missing", "illegal", "unknown", "bad", "wrong", "empty", "incorrect")
 _SHORT: Final = 3
@@ -111,6 +111,13 @@ def _named(values: Values, name: _Name) -> Span | None:
         apart = _element_or_option(values, name)
         if apart or sign is None or not sign["quote"]:
             return apart
+    if sign["quote"] and text.startswith("{", sign.end()):
+        return _told(values, name)
+    if sign["sign"] != "," and (block := _block().match(text, sign.end())):
+        values.see(block.end())
+        found = Value(*block.span("value"), quoted=True)
+        placeholder = is_placeholder_at(text, found.start)
+        return None if placeholder or not _is_secret(name, found, values.written(found)) else found[:2]
     value = values.at(sign.end())
     return value[:2] if value and _belongs(values, name, sign, value) else None
 
@@ -122,6 +129,8 @@ def _element_or_option(values: Values, name: _Name) -> Span | None:
     quoted = before in {'"', "'"}
     option = name.name.startswith("-") and _option().match(text, name.end)
     joint = option or (quoted and _pair().match(text, name.end)) or _listed().match(text, name.end)
+    if not joint and (told := _told(values, name)):
+        return told
     if not joint:
         element = _element().match(text, name.end + quoted) if quoted or before == "<" else None
         values.see(element.end() if element else name.end)
@@ -131,6 +140,34 @@ def _element_or_option(values: Values, name: _Name) -> Span | None:
     if value is None or (option and value.end - value.start <= _SHORT):
         return None
     return value[:2] if _is_secret(name, value, values.written(value)) else None
+
+
+def _told(values: Values, name: _Name) -> Span | None:
+    """Find the value that markup, a table, a setter, a command of a shell or a sentence gives to a name; it must look like one."""
+    text, before = values.text, values.text[max(0, name.begin - 20) : name.begin]
+    setter = _setter().search(name.name) is not None
+    set_by_shell = _sets().search(before) is not None
+    joint = _told_by(text[name.end : name.end + 1]).match(text, name.end)
+    if joint is None or (joint["call"] and not setter):
+        return None
+    values.see(joint.end())
+    value = values.at(joint.end())
+    if value is None:
+        return None
+    written = values.written(value)
+    alone = joint["space"] and _is_whole_line(text, name.begin, value)
+    if joint["space"] and not (set_by_shell or (alone and is_password_name(name.name))):
+        return None
+    if joint["call"] or (joint["space"] and set_by_shell and name.name.isupper()) or joint["inner"]:
+        return value[:2] if len(written) > _SHORT and _is_secret(name, value, written) else None
+    spoken = (
+        not joint["row"]
+        and name.grade is Grade.SURELY
+        and is_password_name(name.name)
+        and is_spoken(written)
+        and not looks_like_code(written, "")
+    )
+    return value[:2] if spoken or looks_random(written) else None
 
 
 def _belongs(values: Values, name: _Name, sign: re.Match[str], value: Value) -> bool:
@@ -174,7 +211,8 @@ def _name_words() -> re.Pattern[str]:
 def _long_value() -> re.Pattern[str]:
     """What a value must be at least to look random, behind whatever stands between it and its name."""
     return re.compile(
-        r"\W{1,40}+(?:(?:[\w:-]{1,20}=[\"'][^\"'<>]{0,60}[\"'] {1,4}){0,3}(?i:value|content)\W{1,16}+)?[\w+/=.~!@#$%^&*|:;-]{12}"
+        r"\W{1,40}+(?:(?:is|was)\W{1,4}+)?"
+        r"(?:(?:[\w:-]{1,20}=[\"'][^\"'<>]{0,60}[\"'] {1,4}){0,3}(?i:value|content)\W{1,16}+)?[\w+/=.~!@#$%^&*|:;-]{12}"
     )
 
 
@@ -211,6 +249,39 @@ def _pair() -> re.Pattern[str]:
 @cache
 def _listed() -> re.Pattern[str]:
     return re.compile(r"[\"']?[ \t]{0,4}\r?\n[ \t]{0,24}value:[ \t]{1,4}")
+
+
+@cache
+def _block() -> re.Pattern[str]:
+    """A block of YAML: the lines that are indented alike."""
+    return re.compile(r"[|>][+-]?[0-9]?[+-]?[ \t]{0,8}\r?\n(?P<indent>[ \t]{1,40})(?P<value>[^\s][^\n]*(?:\n(?P=indent)[^\n]*)*+)")
+
+
+@cache
+def _told_by(first: str) -> re.Pattern[str]:
+    """What stands between a name and its value where no sign does; only the forms that begin with the character behind the name."""
+    tag = r"</?[A-Za-z][^<>]{0,80}>"
+    forms = {
+        "<": rf"(?:{tag}\s{{0,20}}){{1,4}}(?:[:=]\s{{0,2}}(?:{tag}\s{{0,20}}){{0,4}})?",
+        "(": r"(?P<call>\()\s{0,2}(?=[\"'])",
+    }
+    declared = r"(?:(?:type|description|sensitive)\s{0,20}=[^\n]{0,60}\n\s{0,20}){0,3}default\s{0,20}=\s{0,4}"
+    in_braces = r"[\"']\s{0,4}:\s{0,4}\{\s{0,40}[\"']value[\"']\s{0,4}:\s{0,4}"
+    inner = rf"(?P<inner>[\"']\s{{1,4}}\{{\s{{1,40}}{declared}|{in_braces})"
+    words = r"[ \t]{1,4}(?:->|\u2192|(?P<row>\|)|is:?|was:?)[ \t]{1,4}|(?P<space>[ \t]{1,16})(?![-<$|&])"
+    form = forms.get(first, inner if first in {'"', "'"} else words)
+    unused = "".join(f"(?P<{group}>(?!))?" for group in ("call", "inner", "row", "space") if f"(?P<{group}>" not in form)
+    return re.compile(f"(?:{form}){unused}")
+
+
+@cache
+def _setter() -> re.Pattern[str]:
+    return re.compile(r"(?:\A|[._a-z])(?:set|with)_?[A-Z][A-Za-z]*\Z|\A(?:set|with)")
+
+
+@cache
+def _sets() -> re.Pattern[str]:
+    return re.compile(r"(?:\A|[\s;&=\"'>])(?:setenv|setx|set -[a-zA-Z]{1,4}) {1,4}\Z")
 
 
 @cache

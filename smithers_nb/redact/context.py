@@ -57,6 +57,7 @@ _HINTS: Final = (
     ("securestring", r"(?i:securestring(?: -string)?) {1,4}['\"](?P<value>[^'\"\n]{3,})"),
     ("private-lines", r"(?i:private-lines): \d{1,3}\s{1,4}(?P<value>[\w+/=\s]{40,})"),
     ("sharedaccesssignature", r"(?i:sharedaccesssignature)=(?P<value>[^\s;\"']{8,})"),
+    ("jdbc:oracle|sqlplus", r"(?i:jdbc:oracle:\w{1,8}:|sqlplus {1,4}(?:-\w {1,4})?)[\w$#]{1,60}/(?P<value>[^\s/@\"']{3,})(?=@)"),
     ("sig=", r"(?<=[?&;]sig=)(?P<value>[\w%+/=-]{20,})"),
     (  # a line of .pgpass: host, port, database, user, password
         ":5432:|:5433:|:6432:|:6543:|:*:",
@@ -116,7 +117,7 @@ def _options(number: int) -> re.Pattern[str]:
     word = r"(?:\"[^\"\n]+|'[^'\n]+|(?!-)[^\s\"'<$]\S*?(?=[\"']?(?:\s|,\s|\Z)|[\"'])|(?!-)[^\s\"'<$]\S{3,})"
     forms = []
     for form, pattern in (
-        ("user", r"(?:[ =]{1,3}|[\"'], ?[\"'])[\"']?[^\s:\"'=/]{1,80}[:%](?P<user>[^\s\"'/<$]{3,})"),
+        ("user", r"(?:[ =]{1,3}|[\"'], ?[\"'])[\"']?[^\s:\"'=/]{1,80}[:%,](?P<user>[^\s\"'/<$]{3,})"),
         ("spaced", rf"(?:[ =]{{1,3}}|[\"'], ?[\"'])(?P<spaced>(?!\d{{1,5}}(?::\d{{1,5}})?(?:\s|\Z)){word})"),
         ("joined", r"(?P<joined>(?=[^\s\"']{0,99}[^\d\s:\"'])[^\s\"'=$<-][^\s\"']{3,})"),
     ):

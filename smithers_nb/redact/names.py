@@ -43,7 +43,7 @@ _SURE: Final = (
     "signingkey",
     "authorization",
 )
-_SURE_ALONE: Final = _words("pass pw psk dsn authtoken")
+_SURE_ALONE: Final = _words("pass pw psk dsn authtoken storepass keypass userpass dbpass rootpass adminpass")
 _UNSURE_ALONE: Final = _words("auth jwt bearer totp otp salt cookie sessionid csrf xsrf pat sas key")
 _KEYS: Final = _words(
     "access account admin api app application auth authentication client consumer decryption deploy encryption host jwt license master "
