@@ -148,10 +148,11 @@ def _failures(source: Source, runs: Sequence[RunRow], now: int, since_ms: int) -
     for place, ((_, signature), members) in enumerate(newest_first):
         members.sort(key=_ended, reverse=True)
         again = [run for run in members if last.get((run.workflow, inputs.get(run.run_id)), 0) > (run.started_at or 0)]
-        over = len({run.run_id for run in again} | {run.run_id for run in members if run.run_id in mended}) == len(members)
-        how = "the same workflow succeeded with the same input since" if len(again) == len(members) else "a fresh run of it succeeded since"
-        succeeded = how if over else ""
-        yield _failure(source, members, signature, told.get(members[0].run_id), now, explained=place < _EXPLAINED, succeeded=succeeded)
+        settled = [run for run in members if run in again or run.run_id in mended]
+        how = "the same workflow succeeded with the same input since" if settled == again else "a fresh run of it succeeded since"
+        for part, aside in (([run for run in members if run not in settled], ""), (settled, how)):
+            if part:
+                yield _failure(source, part, signature, told.get(part[0].run_id), now, explained=place < _EXPLAINED, succeeded=aside)
 
 
 def _failure(  # noqa: PLR0913  # what is known of a group
