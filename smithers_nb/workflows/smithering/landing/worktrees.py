@@ -86,10 +86,13 @@ class Worktrees:
     def tip(self) -> str:
         """Return the commit that the integration branch is at; one that somebody removed meanwhile is put back, so that nothing is lost."""
         reference = f"refs/heads/{self.integration}"
-        if commit_of(self.repo, reference) is None and self._known_tip:
-            move(self.repo, reference, self._known_tip, "")
-        self._known_tip = git(self.repo, "rev-parse", "--verify", f"{reference}^{{commit}}")
-        return self._known_tip
+        tip = commit_of(self.repo, reference)
+        if tip is None:
+            if self._known_tip:
+                move(self.repo, reference, self._known_tip, "")
+            tip = git(self.repo, "rev-parse", "--verify", f"{reference}^{{commit}}")
+        self._known_tip = tip
+        return tip
 
     def advance(self, new: str, old: str) -> bool:
         """Move the integration branch, if it still is where it was; return whether it was moved."""
