@@ -57,6 +57,9 @@ def audit(ask: CommandContext, limits: tuple[str, ...], rows: int | None, report
         click.echo(audit_card(found, 20 if rows is None else rows).text)
     else:
         write_json(found.as_json(rows), line=ask.fmt == "jsonl")
+    untold = [name for name in bounds if found.counts.get(name) is None]
+    if untold:
+        note(f"not checked, because this store cannot show it: {', '.join(untold)}")
     over = found.over(bounds)
     if over:
         note(f"over the limit: {', '.join(over)}")

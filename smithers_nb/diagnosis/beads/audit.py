@@ -145,7 +145,7 @@ def audit(contents: Contents, problems: Iterable[Problem] = ()) -> Audit:
     counted = _counted(found)
     issues = list(contents.issues.values())
     if counted is None:
-        counts, lost = _row_counts(issues)
+        counts, lost = _row_counts(issues) if issues else (dict.fromkeys(COUNTS), {})
         more: dict[str, Any] = _hints([issue.reason for issue in issues if issue.status == "closed"])
     else:
         counts, lost = _log_counts(counted, found[counted])

@@ -18,6 +18,7 @@ ROWS_CANNOT: Final = (
     "this export cannot show reopens: a reopen blanks the reason of the close",
     "this export cannot show second reasons: bd keeps one reason per row",
 )
+_DOLT_BESIDE: Final = "a Dolt database lies beside these files, which only bd can read: what is newer than they are is not in them"
 _CANNOT: Final[dict[Log, tuple[str, ...]]] = {
     "audit": ("audit events are local to a clone since bd schema 62: a clone or a push carries none",),
     "journal": ("a claim, unclaim, reclaim and reopen are all `update`: their reasons are only in a comment beside them",),
@@ -49,11 +50,15 @@ def coverage(contents: Contents, counted: Log | None) -> list[dict[str, Any]]:
     Returns:
         One object per log and one for the rows: `source`, `kind`, `records`, `from`, `to`, `counted`, `cannot_show`, `notes`.
     """
+    if not contents.logs and not contents.issues:
+        return [_nothing(contents), *_others(contents)]
     parts = [_of_log(contents, part, counted=part.log == counted) for part in contents.logs.values()]
     if contents.issues:
         files = sorted(file for file, shapes in contents.shapes.items() if shapes.get("issue") or shapes.get("bead"))
         newest = max((issue.updated_at or 0 for issue in contents.issues.values()), default=0)
         notes = ["rows show only what is left at the end; moves are counted from the log"] if counted else []
+        notes += [_DOLT_BESIDE] if contents.dolt and not contents.logs else []
+        notes += _custom(contents.config.get("status.custom", ""))
         last = contents.logs[counted].last_at if counted else None
         if last is not None and newest and newest < last:
             notes.append(f"the rows are older than the log: newest row {when(newest // 1_000)}, last entry {when(last // 1_000)}")
@@ -72,12 +77,37 @@ def coverage(contents: Contents, counted: Log | None) -> list[dict[str, Any]]:
     return parts + _others(contents)
 
 
+def _nothing(contents: Contents) -> dict[str, Any]:
+    source = ", ".join(sorted(contents.shapes))
+    cannot = ["no bead and no log of beads was found in it, so nothing can be told"]
+    return {
+        "source": source,
+        "kind": "nothing",
+        "records": 0,
+        "from": None,
+        "to": None,
+        "counted": False,
+        "cannot_show": cannot,
+        "notes": [],
+    }
+
+
+def _custom(statuses: str) -> list[str]:
+    """Name the statuses that the store's own configuration takes for closed (`name:category`)."""
+    done = [name for name, _, category in (one.strip().partition(":") for one in statuses.split(",")) if category.strip() == "done"]
+    return [f"the store's configuration takes {', '.join(done)} for closed; their reasons are not judged here"] if done else []
+
+
 def _of_log(contents: Contents, part: LogPart, *, counted: bool) -> dict[str, Any]:
     notes = [] if counted else ["not counted: another log of this store shows more; its own counts are under `other_logs`"]
     notes += _seq_notes(part)
+    if not part.steps:
+        notes.append(f"none of its {part.records} records changes a status: what happened is not in it")
+    if contents.dolt:
+        notes.append(_DOLT_BESIDE)
     if part.without_actor:
         notes.append(f"{part.without_actor} of {part.records} records name no actor")
-    if part.last_at is not None and not (contents.issues or contents.beside) and part.log not in ("journal", "gascity"):
+    if part.last_at is not None and not (contents.issues or contents.beside) and part.log not in SNAPSHOTS | NO_CLOSES:
         notes.append("no rows beside this log: what a row has kept of an earlier reason is not known, and counts as gone")
     partial = _begun_before(part)
     if partial:

@@ -6,6 +6,7 @@ import json
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.diagnosis.beads.audit import THRESHOLDS
 from smithers_nb.model.timestamps import when
 from smithers_nb.present.html.cards import banner, command_sheet, details, stack
 from smithers_nb.present.html.markup import Card, h, table, text_table
@@ -122,6 +123,10 @@ def audit_card(audit: Audit, rows: int = _ROWS) -> Card:
     text.append(
         "Coverage\n" + "\n".join(f"  {one[0]} ({one[1]}, {one[2]} records): {one[4] or 'complete as far as it shows'}" for one in parts)
     )
+    if audit.problems:
+        damaged = [(one.where, one.what) for one in audit.problems[:_ROWS]]
+        page.append(table("Could not be read", ("Where", "What"), damaged))
+        text.append("Could not be read\n" + "\n".join(f"  {one_line(where)}: {one_line(what)}" for where, what in damaged))
     shown = audit.evidence[:rows]
     if shown:
         heads = ("Finding", "Bead", "When (UTC)", "By", "Held by", "Reason", "Row")
@@ -140,9 +145,14 @@ def headline(audit: Audit) -> Card:
     }
     hidden = [name for name, value in audit.counts.items() if value is None]
     blind = f" {len(hidden)} of {len(audit.counts)} counts cannot be told from this store." if hidden else ""
+    blind += " Part of it could not be read." if audit.problems else ""
     closes = lost["closes_no_reason"] + lost["closes_default"]
+    if not any(audit.counts.get(name) for name in ("closes", "give_backs", "reopens")):
+        return note(f"Nothing to judge: no close, give-back or reopen was found.{blind}", state="info")
     if not any(lost.values()):
-        return note(f"Nothing that ought to have a reason was found without one.{blind}", state="info" if hidden else "succeeded")
+        less = " Some say little, or were lost later." if any(audit.counts.get(name) for name in THRESHOLDS) else ""
+        words = f"Nothing that ought to have a reason was found without one.{less}{blind}"
+        return note(words, state="info" if less or blind else "succeeded")
     said = [f"{closes} of {audit.counts['closes']} closes say no more than the default" if closes else ""]
     said.append(
         f"{lost['give_backs_no_reason']} of {audit.counts['give_backs']} give-backs have no reason" if lost["give_backs_no_reason"] else ""

@@ -122,6 +122,7 @@ class Contents:
         shapes: Lines per file and shape.
         config: Settings of the store (`config.jsonl`, table `config`).
         dependent: Beads that a table of dependencies says wait for another.
+        dolt: A Dolt database lies beside the files, which they may be older than.
         beside: Current rows beside a log that was named alone; they are not counted.
     """
 
@@ -133,6 +134,7 @@ class Contents:
         self.shapes: dict[str, dict[Shape, int]] = defaultdict(lambda: defaultdict(int))
         self.config: dict[str, str] = {}
         self.dependent: set[str] = set()
+        self.dolt = False
         self.beside: dict[str, RowReason] = {}
 
     def read(self, file: str, entries: Iterable[tuple[int, dict[str, Any], Shape]]) -> None:
@@ -179,6 +181,7 @@ class Contents:
         value = record.get
         bead_id = value("id") or value("bead_id")
         if not isinstance(bead_id, str):
+            self.shapes[ref.rpartition(":")[0]]["other"] += 1
             return
         updated = instant_us(value("updated_at"))
         known = self.issues.get(bead_id)

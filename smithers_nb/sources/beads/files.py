@@ -81,6 +81,7 @@ def gather(where: Path, problems: Problems) -> Contents:
         for path in files_of(where):
             name = path.name if path == where else path.relative_to(where).as_posix()
             contents.read(name, entries(path, problems))
+    contents.dolt = any((where / name).is_dir() for name in _DOLT)
     if where.is_file() and contents.logs:
         _take_neighbours(contents, where)
     return contents

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from smithers_nb.sources.base import Problems
 
 _ENVELOPE: Final = frozenset({"schema_version", "data"})
+_BOM: Final = b"\xef\xbb\xbf"
+_OPENS: Final = (b"[", b"{")
+_SHORT: Final = 100
+_LARGEST: Final = 64_000_000
+"""Bytes of a laid-out document that are read at once."""
 _NAMED: Final = 20
 """Unreadable lines of a file that are named one by one."""
 
@@ -34,32 +39,52 @@ def records(path: Path, problems: Problems, unreadable: Callable[[int, bytes], N
     Raises:
         SourceUnreadable: The file cannot be read.
     """
-    broken = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    value = orjson.loads(line)
-                except orjson.JSONDecodeError:
-                    value = None
-                if type(value) is dict and "data" not in value:  # nearly every line, so nothing else is asked of it
-                    yield number, value
-                    continue
-                found, what = _objects(line)
-                yield from ((number, value) for value in found)
-                if not what:
-                    continue
-                broken += 1
-                if broken <= _NAMED:
-                    problems.add(f"{path.name}:{number}", what)
-                if unreadable is not None:
-                    unreadable(number, line)
+            yield from _document(file) or _lines(path.name, file, problems, unreadable)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         problems.add(path.name, f"the archive ends in the middle or is damaged: {error}")
     except OSError as error:
         raise SourceUnreadable(f"{path}: {error.strerror or error}", hint="name a file of beads, or a folder with one") from error
-    if broken > _NAMED:
-        problems.add(path.name, f"{broken} lines are unreadable; the first {_NAMED} are named")
+
+
+def _lines(
+    name: str, file: BinaryIO | gzip.GzipFile, problems: Problems, unreadable: Callable[[int, bytes], None] | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    broken = 0
+    try:
+        for number, line in enumerate(file, 1):
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                value = None
+            if type(value) is dict and "data" not in value:  # nearly every line, so nothing else is asked of it
+                yield number, value
+                continue
+            found, what = _objects(line)
+            yield from ((number, value) for value in found)
+            if not what:
+                continue
+            broken += 1
+            if broken <= _NAMED:
+                problems.add(f"{name}:{number}", what)
+            if unreadable is not None:
+                unreadable(number, line)
+    finally:
+        if broken > _NAMED:
+            problems.add(name, f"{broken} lines are unreadable; the first {_NAMED} are named")
+
+
+def _document(file: BinaryIO | gzip.GzipFile) -> list[tuple[int, dict[str, Any]]]:
+    """Read a document that was laid out over many lines, as `bd … --json` prints it; none of any other file, which is rewound."""
+    first = file.readline(_SHORT)
+    if first.removeprefix(_BOM).strip() in _OPENS:
+        whole = first + file.read(_LARGEST)
+        found, what = ((), "too large") if file.read(1) else _objects(whole)
+        if found and not what:
+            return [(1, value) for value in found]
+    file.seek(0)
+    return []
 
 
 def _objects(line: bytes) -> tuple[Sequence[dict[str, Any]], str]:
