@@ -184,7 +184,7 @@ def test_a_blank_autopsy_lets_a_person_choose_the_run(browser, lab, tmp_path):
     page = opened(browser, lab, "autopsy")
     run_all(page)
     page.locator("label", has_text=EXAMPLE_RUN).click(timeout=60_000)
-    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("button", name="Look into it").click()
     page.get_by_role("group", name="Verdict").wait_for(timeout=60_000)
     assert page.locator(RED).count() == 0
     page.screenshot(path=tmp_path / "chosen.png")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from smithers_nb.engine.kernels.evidence import captured
 from smithers_nb.model.failure_reason import FailureReason
-from smithers_nb.sources.notebooks.streams import failed_unnoticed
+from smithers_nb.sources.notebooks.streams import failed_unnoticed, said_before_exit
 
 if TYPE_CHECKING:
     from smithers_nb.errors import NotebookError, Stop
@@ -38,6 +38,9 @@ _MAX_MESSAGE, _MAX_STACK = 20_000, 40_000
 
 _MAX_PRINTED: Final = 8_000
 _PROGRAM_ERRORS: Final = frozenset({"CalledProcessError", "TimeoutExpired"})
+_EXIT_STATUS: Final = re.compile(r"\bsys\.exit\([1-9]\d*\)$")
+"""An exit with a number, as that of `argparse`, says why on stderr; one with a text says it itself."""
+
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -76,7 +79,9 @@ def reason_of(error: BaseException, source: str) -> FailureReason:
 def _program_output(stop: Stop) -> dict[str, str]:
     """Return the output of a program that failed: in the failing cell, and of one that failed earlier without stopping the notebook."""
     found = {}
-    if stop.name in _PROGRAM_ERRORS:
+    if stop.name == "SystemExit" and _EXIT_STATUS.search(stop.message):
+        found = {"stderr": said[-_MAX_PRINTED:]} if (said := said_before_exit(_stream(stop.cell, "stderr"))) else {}
+    elif stop.name in _PROGRAM_ERRORS:
         streams = {name: _stream(stop.cell, name) for name in ("stderr", "stdout")}
         found = next(({name: text[-_MAX_PRINTED:]} for name, text in streams.items() if text), {})
     return {**found, **_complaint_before(stop)}

@@ -28,14 +28,14 @@ class Form(NamedTuple):
     hint: str = ""
 
 
-def form_of(schema: Mapping[str, Any], options: Sequence[str] | None = None) -> Form:
-    """Choose the control that fits a schema."""
+def form_of(schema: Mapping[str, Any], options: Sequence[str] | None = None, *, label: str = "Answer") -> Form:
+    """Choose the control that fits a schema; `label` stands beside it."""
     import ipywidgets as widgets
 
     field = field_of(schema, options)
     if field.choices:
-        control = widgets.RadioButtons(options=list(field.choices), value=None, description="Answer")
+        control = widgets.RadioButtons(options=list(field.choices), value=None, description=label, layout=_WIDE)
     else:
         kind = widgets.Textarea if field.is_long else widgets.Text
-        control = kind(description="Answer", placeholder=field.placeholder, layout=_WIDE, continuous_update=False)
+        control = kind(description=label, placeholder=field.placeholder, layout=_WIDE, continuous_update=False)
     return Form(control, lambda: field.read(control.value), field.hint)

@@ -132,21 +132,23 @@ class QuestionCallbacks(NamedTuple):
     after: str = ""
 
 
-def question_widget(request: QuestionRequest, callbacks: QuestionCallbacks, *, who: str) -> Live:
+def question_widget(request: QuestionRequest, callbacks: QuestionCallbacks, *, who: str | None, button: str = "Answer") -> Live:
     """Let a person answer, with a form made from the JSON schema of the answer.
 
     Args:
         request: What is asked.
         callbacks: What the button does.
-        who: In whose name the answer is written; shown before it is given.
+        who: In whose name the answer is written; shown before it is given. None for a choice that is written nowhere.
+        button: What the button says.
     """
     import ipywidgets as widgets
 
-    form = form_of(request.schema, request.options)
-    send = widgets.Button(description="Answer", button_style="primary", icon="check", tooltip="Send the answer")
+    form = form_of(request.schema, request.options, label="Answer" if who else "")
+    send = widgets.Button(description=button, button_style="primary", icon="check", tooltip="Send the answer" if who else button)
+    told = f"You answer as {who}. {form.hint}" if who else "Nothing is changed by looking."
     asked = _Asked(
         question_asked(request, commands=False),
-        [widgets.HTML(as_line(f"You answer as {who}. {form.hint}")), form.widget, send],
+        [widgets.HTML(as_line(told)), form.widget, send],
         lambda: None if (found := callbacks.look()) is None else question_answered(request.prompt, found[0], by=found[1]),
         callbacks.after,
     )

@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from smithers_nb.sources.notebooks.document import Cell, Json, plain, text_of
-from smithers_nb.sources.notebooks.streams import complaint, exception_group, is_one_command, python_error, shell_command
+from smithers_nb.sources.notebooks.streams import complaint, exception_group, is_one_command, python_error, said_before_exit, shell_command
 
 INTERRUPT: Final = "KeyboardInterrupt"
 _CRASH: Final = {"name": "KernelCrashed", "code": "KERNEL_DIED", "message": "the kernel crashed while it ran this cell or one before it"}
@@ -117,7 +117,7 @@ def _of_output(cell: Cell, error: Json) -> dict[str, Any]:
         return _without_words(cell, record, trace)
     if record["message"].endswith(_R_CONNECTION) and (why := complaint(cell.streams("stderr"))):
         return {**record, "message": f"{record['message']}: {_cut(why).strip(_QUOTES)}"}
-    if record["name"] == "SystemExit" and record["message"].isdecimal() and (why := complaint(cell.streams("stderr"))):
+    if record["name"] == "SystemExit" and record["message"].isdecimal() and (why := complaint(said_before_exit(cell.streams("stderr")))):
         return {**record, "message": f"{_cut(why)} (exit status {record['message']})"}  # as argparse ends: the words are on stderr
     command = shell_command(cell)
     status = _EXIT.search(record["message"])

@@ -15,6 +15,7 @@ _SPARK_SIGNS: Final = ("An error was encountered:", "The code failed because of 
 _SPARKMAGIC: Final = re.compile(rf"^(?:{'|'.join(_SPARK_SIGNS)})\s*\n(?P<text>(?s:.+))", re.MULTILINE)
 _GROUP_SIGN: Final = "Exception Group Traceback"
 _GROUP_RAIL: Final = re.compile(r"^ *(?:[|+][ -]?)+", re.MULTILINE)
+_EXIT_NOTICE: Final = "An exception has occurred, use %tb to see the full traceback."
 _GROUP: Final = re.compile(r"^ *\| (?P<name>[\w.]*ExceptionGroup): (?P<message>.* sub-exceptions\))$", re.MULTILINE)
 _SETTING: Final = re.compile(r"set\s+[-+]|#|(?:export|cd|source)\s")
 _SCRIPT_LINE: Final = re.compile(r"^\S+: line (\d+): ")
@@ -123,6 +124,11 @@ def exception_group(text: str) -> Printed | None:
     """Return a group of several exceptions whose traceback a text holds; one of a single exception says no more than that one."""
     found = _GROUP.search(text) if _GROUP_SIGN in text else None
     return Printed(found["name"].rpartition(".")[2], found["message"]) if found else None
+
+
+def said_before_exit(text: str) -> str:
+    """Return what a program wrote on stderr before it ended itself, without what IPython adds to that."""
+    return text.partition(_EXIT_NOTICE)[0].strip()
 
 
 def complaint(text: str) -> str:

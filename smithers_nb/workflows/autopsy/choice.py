@@ -29,14 +29,13 @@ def chosen_run(source: str | None) -> str:
 
 
 def _asked(labels: dict[str, str]) -> str:
-    from smithers_nb.engine.control import login
     from smithers_nb.present.html.decision_cards import QuestionRequest
     from smithers_nb.present.widgets.widgets import QuestionCallbacks, question_widget
     from smithers_nb.workflows.notebook.api import show
 
     said: list[Any] = []
-    callbacks = QuestionCallbacks(said.append, lambda: (said[-1], login()) if said else None)
-    form = question_widget(QuestionRequest(_PROMPT, {}, list(labels), (), ""), callbacks, who=login())
+    callbacks = QuestionCallbacks(said.append, lambda: (said[-1], "") if said else None)
+    form = question_widget(QuestionRequest(_PROMPT, {}, list(labels), (), ""), callbacks, who=None, button="Look into it")
     spot = waited(form)
     if spot is None or not said:
         return ""

@@ -191,6 +191,8 @@ def test_an_exit_with_a_number_is_known_by_what_was_printed():
     """`argparse` prints what is wrong and exits with 2."""
     found = error_of(cell(error("SystemExit", "2"), printed("usage: score [-h]\nscore: error: no --model is given\n", "stderr")))
     assert found["message"] == "score: error: no --model is given (exit status 2)"
+    added = "An exception has occurred, use %tb to see the full traceback.\nSystemExit: 3\n"
+    assert error_of(cell(error("SystemExit", "3"), printed(added, "stderr")))["message"] == "3"
 
 
 def test_sentences_of_an_editor_begin_with_what_is_wrong():
