@@ -43,7 +43,8 @@ def queue(case: Case) -> Iterator[Blocker]:
     named = ", ".join(f"{other.run_id} (last record {span(silent)} ago)" for other, silent in quiet[:_NAMED])
     more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
     stuck = [other for other, silent in quiet if silent > _QUIET_MS]
-    behind = f"behind {named}{more}" if holders else "and nothing runs in it: is an executor of this application version running?"
+    version = f"version {run.workflow_hash} of the application" if run.workflow_hash else "this application"
+    behind = f"behind {named}{more}" if holders else f"and nothing runs in it: is an executor of {version} running?"
     hint = "; if no process is running it any more, cancel it or restart its application, which recovers it" if stuck else ""
     waited = f", for {span(case.now - run.created_at)}" if run.created_at is not None else ""
     yield Blocker(

@@ -15,9 +15,10 @@ from smithers_nb.diagnosis.engines.base import FILL_IN
 from smithers_nb.diagnosis.engines.smithers import SmithersCommands
 from smithers_nb.diagnosis.state.blockers import blockers
 from smithers_nb.diagnosis.state.health import health
-from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, QuestionRow, TaskRow, ToolCallRow
+from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, QuestionRow, RunRow, TaskRow, ToolCallRow
 from smithers_nb.sources.smithers.source import SmithersSource
 from smithers_nb.sources.snapshot import Snapshot
+from tests.diagnosis.conftest import LiteralSource, make
 from tests.support.data import DATA
 
 smithers = SmithersCommands()
@@ -410,3 +411,13 @@ def test_gate_without_its_row_is_still_a_gate(snapshot: Make, run: Make, any_row
     waiting = any_row(NodeRow, run_id="r", node_id="g", logical_id="g", state="waiting-approval", iteration=2)
     found = only(blockers(snapshot(run(status="waiting-approval"), waiting), NOW))
     assert shlex.split(found.commands[0])[-2:] == ["--iteration", "2"]
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("2026.12", "of version 2026.12 of the application"), (None, "of this application running?")]
+)
+def test_a_queue_that_nothing_runs_in_asks_for_the_right_version(version, told):
+    """A workflow that was put into a queue for one version of the application says which; without one any executor may take it."""
+    waiting = make(RunRow, run_id="q", status="waiting-queue", created_at=NOW, workflow_hash=version, config='{"queue": "pick-lane"}')
+    (blocker,) = blockers(Snapshot(LiteralSource([waiting]), "q"), NOW + 1_000)
+    assert told in blocker.reason

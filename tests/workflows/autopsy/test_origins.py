@@ -40,6 +40,11 @@ NOW = 1_796_100_000_000
         ),
         ("address-label", "`print-label` reads `customer.address` of the input, which is null", "edit-workflow-and-reset"),
         ("page-harvest", "`add-up` reads `page` of `scout-pages`, which is null in this run; every earlier answer", "rewind"),
+        (
+            "draft-polish",
+            "The loop goes on until `(l?.score ?? 0) >= 0.8`; in its last round `score` of `grade-draft` was `0.62`",
+            "edit-workflow-and-reset",
+        ),
     ],
 )
 def test_the_origin_comes_first(store: Callable[[str], Path], tmp_path: Path, name: str, first: str, suggestion: str) -> None:
@@ -49,6 +54,20 @@ def test_the_origin_comes_first(store: Callable[[str], Path], tmp_path: Path, na
     assert why.root_cause.startswith(first)
     assert why.advice is not None
     assert why.advice.suggestion == suggestion
+
+
+def test_an_empty_list_that_the_task_knows_by_another_name(store: Callable[[str], Path], tmp_path: Path) -> None:
+    """The dependency is followed through `needs`, and told with what the list and the input were when the workflow last worked."""
+    workflow = shutil.copy(DATA / "release-branch.tsx", tmp_path)
+    run = Snapshot(open_source(store("release-branch")), "release-branch-2")
+    why = explain(run, now=NOW, workflow_path=Path(workflow))
+    assert why.root_cause.startswith(
+        "`pick-branch` reads `items` of `list-branches`, which is an empty list in this run; in the last good run (release-branch-1) it "
+        "was a list; the input changed from `team=core` to `team=zeta`."
+    )
+    assert why.classification is not None
+    assert why.classification.confidence == "high"
+    assert explain(run, now=NOW).root_cause.startswith("`pick-branch` reads `items` of `list-branches`, which is an empty list")
 
 
 def test_a_run_that_an_agent_spoiled_is_rewound_to_the_frame_before(store: Callable[[str], Path]) -> None:
