@@ -101,3 +101,14 @@ def test_a_failure_without_a_reason_is_unknown_and_never_invented(in_file, tmp_p
         assert json.loads(event.payload) == row
         assert connection.execute(sa.text("SELECT line FROM _smithers_nb_bead_lines")).scalar() == "{broken\n"
         assert queries.audit(connection, "here").more["failures_no_reason"] == 1
+
+
+def test_an_export_with_events_of_beads_without_a_row_is_imported_once(tmp_path):
+    """Beads that only a log knows have no row in a ledger, and their events are not doubled by a second import."""
+    log = tmp_path / "events.jsonl"
+    log.write_text('{"issue_id": "a", "event_type": "closed", "actor": "u", "new_value": "done", "created_at": "2026-01-01T00:00:00Z"}\n')
+    with Ledger.open(f"sqlite:///{tmp_path / 'journal.db'}") as ledger:
+        transfer.import_store(ledger, log)
+        with (tmp_path / "out.jsonl").open("w", encoding="utf-8") as out:
+            transfer.export(ledger, out)
+        assert transfer.import_store(ledger, tmp_path / "out.jsonl").events == 0

@@ -34,6 +34,7 @@ _TABLES: Final = (
     tables.bead_leases,
 )
 _BY_NAME: Final = {table.name.removeprefix("_smithers_nb_"): table for table in _TABLES}
+_SAME_EVENT: Final = ("origin", "bead_id", "event_type", "created_at_ms")
 _SEQUENCES: Final = {tables.bead_events.name: "seq", tables.bead_dispatches.name: "id"}
 
 
@@ -83,6 +84,10 @@ def _export_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str
 def _restore(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]], seqs: dict[int, int]) -> int:
     sequence = _SEQUENCES.get(table.name)
     if table is tables.bead_events:
+        events = {
+            tuple(row) for row in connection.execute(sa.select(*(table.c[name] for name in _SAME_EVENT)).where(table.c.origin.is_not(None)))
+        }
+        rows = [row for row in rows if tuple(row.get(name) for name in _SAME_EVENT) not in events]  # of beads that only a log knows
         newest = connection.execute(sa.select(sa.func.coalesce(sa.func.max(tables.bead_events.c.seq), 0))).scalar_one()
         shift = newest - (rows[0]["seq"] - 1) if rows and newest else 0
         for row in rows:
