@@ -1,8 +1,8 @@
 """Every failure of a whole store, with class and signature, in one pass.
 
-Gets a source and reads each table once, whatever the number of runs; gives one row per attempt that failed (those that a retry-task
-set aside included), per run that failed without one, and per gate whose denial failed a run. A classification is computed once per
-kind of failure, not once per failure, so that thousands of runs take a moment.
+Reads each table once, however many runs there are. Returns one row per failed attempt (including those that a retry-task set aside),
+per run that failed without one, and per gate whose denial failed a run. Each kind of failure is classified only once, so that even
+thousands of runs take a moment.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BLAMES = "Task failed: "
 
 
 def failure_rows(source: Source, run_id: str | None = None, *, now: int | None = None) -> list[FailureRow]:
-    """Read every failure, in the order of run, time, node and attempt.
+    """Return every failure, ordered by run, time, node and attempt.
 
     Args:
         source: Where the runs live.
@@ -43,16 +43,23 @@ def failure_rows(source: Source, run_id: str | None = None, *, now: int | None =
     Raises:
         SourceVanished: The store is gone.
     """
-    found = [*_of_attempts(source, run_id)]
-    found += _of_runs(source, run_id, found)
+    failures = [*_of_attempts(source, run_id)]
+    failures += _of_runs(source, run_id, failures)
     classified: dict[_KindOfFailure, Classification] = {}
-    rows = _explained_by_children([_row(failure, _classify(failure, classified)) for failure in found])
+    rows = _explained_by_children([_row(failure, _classify(failure, classified)) for failure in failures])
     past = (row for row in rows if now is None or (row.at or 0) <= now)
     return sorted(past, key=lambda row: (row.run_id, row.at or 0, row.node_id or "", row.attempt or 0))
 
 
-class _Found(NamedTuple):
-    """A failure before it has a class: what rules may look at, and what only the row says."""
+class _Unclassified(NamedTuple):
+    """A failure before it has a class: what the rules look at, and what only goes into its row.
+
+    Attributes:
+        failure: What the rules look at.
+        source: Reference of the row it was read from.
+        persistent: Every attempt of the node failed the same way; None when there was only one.
+        stands: The node did not finish in the end.
+    """
 
     failure: Failure
     source: str
@@ -60,11 +67,11 @@ class _Found(NamedTuple):
     stands: bool = True
 
 
-def _of_attempts(source: Source, run_id: str | None) -> Iterator[_Found]:
+def _of_attempts(source: Source, run_id: str | None) -> Iterator[_Unclassified]:
     attempts = error_bearing(source.rows(AttemptRow, run_id, only={"state": ["failed", "cancelled"]}))
     finished = {(n.run_id, n.node_id, n.iteration) for n in source.rows(NodeRow, run_id, only={"state": ["finished"]})}
     parsed = {_key(a): parse_error(a.error) for a in attempts}
-    said = _said_by_agents(source, run_id, attempts, parsed)
+    hidden = _hidden_errors(source, run_id, attempts, parsed)
     by_node: dict[_NodeKey, list[AttemptRow]] = {}
     for attempt in attempts:
         by_node.setdefault(_key(attempt)[:3], []).append(attempt)
@@ -72,10 +79,10 @@ def _of_attempts(source: Source, run_id: str | None) -> Iterator[_Found]:
         signatures = tuple(attempt_signature(a) for a in sorted(tries, key=by_start))
         same = len(set(signatures)) == 1 and key not in finished
         for attempt, own in zip(sorted(tries, key=by_start), signatures, strict=True):
-            failure = _failure(attempt, said.get(_key(attempt), parsed[_key(attempt)]), tries, own, signatures if same else (own,))
+            failure = _failure(attempt, hidden.get(_key(attempt), parsed[_key(attempt)]), tries, own, signatures if same else (own,))
             persistent = same if len(tries) > 1 or key in finished else None
             where = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
-            yield _Found(failure, where, persistent, stands=key not in finished)
+            yield _Unclassified(failure, where, persistent, stands=key not in finished)
 
 
 def _failure(attempt: AttemptRow, parsed: ParsedError, tries: list[AttemptRow], own: str, signatures: tuple[str, ...]) -> Failure:
@@ -98,31 +105,31 @@ def _failure(attempt: AttemptRow, parsed: ParsedError, tries: list[AttemptRow], 
     )
 
 
-def _said_by_agents(
+def _hidden_errors(
     source: Source, run_id: str | None, attempts: Iterable[AttemptRow], parsed: dict[tuple[str, str, int, int], ParsedError]
 ) -> dict[tuple[str, str, int, int], ParsedError]:
-    """Read, for attempts whose error says nothing, what only the agent's event stream kept; one query for all of them."""
+    """Return the errors that only the agent's event stream has, for attempts whose own error says nothing; one query for all of them."""
     mute = [a for a in attempts if a.kind in {None, "agent"} and is_generic(_head(parsed[_key(a)]))]
     if not mute:
         return {}
     events: dict[str, list[EventRow]] = {}
     for event in source.rows(EventRow, run_id, only={"type": ["AgentEvent"], "run_id": sorted({a.run_id for a in mute})}):
         events.setdefault(event.run_id, []).append(event)
-    said = {}
+    errors = {}
     for attempt in mute:
         record = parsed[_key(attempt)]
         if hidden := hidden_error(events.get(attempt.run_id, ()), attempt, _head(record)):
             code = record.chain[0].code if record.chain else None
-            said[_key(attempt)] = ParsedError((Link(code=code, message=hidden.quote), *record.chain), record.details)
-    return said
+            errors[_key(attempt)] = ParsedError((Link(code=code, message=hidden.quote), *record.chain), record.details)
+    return errors
 
 
-def _of_runs(source: Source, run_id: str | None, found: Iterable[_Found]) -> Iterator[_Found]:
-    """Describe runs that failed by themselves: a structural error, a denied gate, or nothing that is recorded."""
+def _of_runs(source: Source, run_id: str | None, of_attempts: Iterable[_Unclassified]) -> Iterator[_Unclassified]:
+    """Yield the failures of runs themselves: a structural error, a denied gate, or no recorded cause at all."""
     failing: dict[str, set[str]] = {}
-    for one in found:
-        if one.stands:
-            failing.setdefault(one.failure.run_id, set()).add(one.failure.node_id or "")
+    for failure, _, _, stands in of_attempts:
+        if stands:
+            failing.setdefault(failure.run_id, set()).add(failure.node_id or "")
     mute = []
     for run in source.rows(RunRow, run_id, only={"status": ["failed"]}):
         named = failing.get(run.run_id, set())
@@ -136,12 +143,12 @@ def _of_runs(source: Source, run_id: str | None, found: Iterable[_Found]) -> Ite
 
 
 def _is_explained(run: RunRow, failing: set[str]) -> bool:
-    """Return whether one of the failing nodes is the one that the run blames; a run that blames none takes any."""
+    """Return whether a failing node explains the run's error: the node that the run blames, or any when it blames none."""
     blamed = run.error_message or ""
     return any(f"{_BLAMES}{node_id}" in blamed for node_id in failing) if blamed.startswith(_BLAMES) else bool(failing)
 
 
-def _of_run(run: RunRow) -> _Found:
+def _of_run(run: RunRow) -> _Unclassified:
     parsed = parse_error(run.error)
     node = parsed.details.get("nodeId")
     chain = parsed.chain or (Link(code=run.error_code, message=run.error_message or ""),)
@@ -154,15 +161,15 @@ def _of_run(run: RunRow) -> _Found:
         details=parsed.details,
         signatures=(signature(chain[0].message, chain[0].code or chain[0].name),),
     )
-    return _Found(failure, f"run:{run.run_id}", persistent=None)
+    return _Unclassified(failure, f"run:{run.run_id}", persistent=None)
 
 
-def _of_denial(approval: ApprovalRow) -> _Found:
-    return _Found(denial(approval), f"approval:{approval.node_id}/{approval.iteration}", persistent=None)
+def _of_denial(approval: ApprovalRow) -> _Unclassified:
+    return _Unclassified(denial(approval), f"approval:{approval.node_id}/{approval.iteration}", persistent=None)
 
 
-def _classify(found: _Found, classified: dict[_KindOfFailure, Classification]) -> Classification:
-    failure = found.failure
+def _classify(unclassified: _Unclassified, classified: dict[_KindOfFailure, Classification]) -> Classification:
+    failure = unclassified.failure
     kind = (
         failure.kind,
         failure.signatures,
@@ -182,8 +189,8 @@ def _thrown_in(stack: str) -> tuple[tuple[bool, bool], ...]:
     return tuple((frame.is_own, frame.is_engine) for frame in stack_frames(stack))
 
 
-def _row(found: _Found, classification: Classification) -> FailureRow:
-    failure = found.failure
+def _row(unclassified: _Unclassified, classification: Classification) -> FailureRow:
+    failure = unclassified.failure
     on_node = failure.attempt is not None or failure.kind == "denied"
     return FailureRow(
         run_id=failure.run_id,
@@ -195,16 +202,16 @@ def _row(found: _Found, classification: Classification) -> FailureRow:
         failure_class=classification.failure_class,
         confidence=classification.confidence,
         message=failure.message or None,
-        source=found.source,
+        source=unclassified.source,
         signature=failure.signatures[0],
-        persistent=found.persistent,
+        persistent=unclassified.persistent,
         rule=classification.rule,
         details=dump(failure.details) if failure.details else None,
     )
 
 
 def _explained_by_children(rows: list[FailureRow]) -> list[FailureRow]:
-    """Give a failure that only says that a child run failed the class of what failed there."""
+    """Replace the class of each failure that only says that a child run failed by the class of what failed in that run."""
     inner: dict[str, FailureRow] = {}
     for row in sorted(rows, key=lambda row: row.at or 0):
         inner.setdefault(row.run_id, row)

@@ -1,8 +1,8 @@
-"""A look at this machine for what an error complains about: a command, a variable, a path, space, a port, a repository.
+"""Checks on this machine of what an error complains about: a command, a variable, a path, disk space, a port, a repository.
 
-Gets a failure and looks only at what its error names. Nothing is started, opened or sent: files are asked for their existence and
-permissions, never for their contents, and of a variable only whether it is set is told. What is found holds now and here, so each
-observation says whether the run's project folder is on this machine at all.
+Only what the error names is checked. Nothing is started, opened or sent: a file is checked for existence and permissions and never
+read, and a variable only for being set. The result is true here and now, so each observation says whether the run's project folder is
+on this machine at all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_COUNT: Final = 5
 _MAX_PATH: Final = 1024
-_TEXT: Final = 8_000
+_MAX_TEXT: Final = 8_000
 _COMMANDS: Final = (
     re.compile(r"(?:spawn|posix_spawn) '?(?P<found>[\w.+-]{1,64})'? ENOENT"),
     re.compile(r"(?P<found>[\w.+-]{1,64}): (?:command )?not found\b(?!:)"),
@@ -51,19 +51,19 @@ _PORTS: Final = (
     re.compile(r"ECONNREFUSED (?:127\.0\.0\.1|localhost|\[?::1\]?):(?P<found>\d{2,5})\b"),
 )
 _PATH_CODES: Final = frozenset({"ENOENT", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EROFS", "ENOSPC"})
-_FULL: Final = re.compile(r"\bENOSPC\b|\bEDQUOT\b|[Nn]o space left|disk is full|[Dd]isk quota exceeded")
+_NO_SPACE: Final = re.compile(r"\bENOSPC\b|\bEDQUOT\b|[Nn]o space left|disk is full|[Dd]isk quota exceeded")
 _NO_REPOSITORY: Final = re.compile(r"not a git repository|VCS_NOT_FOUND|WORKTREE_CREATE_FAILED|no (?:git|jj|VCS) repository", re.IGNORECASE)
 _REFUSED: Final = re.compile(r"\bECONNREFUSED\b")
 _LISTENING: Final = "0A"
 
 
 class Complaint(NamedTuple):
-    """What an error says, as far as a probe cares.
+    """The parts of an error that a probe needs.
 
     Attributes:
-        text: Every message of its chain.
+        text: All messages of its chain.
         code: Its code.
-        path: The path that it names apart from its message.
+        path: The path recorded next to its message.
         root: Project folder of the run, if it is on this machine.
     """
 
@@ -73,40 +73,41 @@ class Complaint(NamedTuple):
     root: Path | None
 
 
-Look = Callable[[Complaint], Iterator[tuple[str, str, bool | None]]]
+Check = Callable[[Complaint], Iterator[tuple[str, str, bool | None]]]
+"""Yields what was checked, the result in words, and whether it confirms the error."""
 
 
 def probe(failure: Failure, *, root: str | None = None, enabled: bool = True) -> tuple[Observation, ...]:
-    """Look at what a failure complains about.
+    """Check on this machine what a failure complains about.
 
     Args:
-        failure: The failure; only what its messages and details name is looked at.
-        root: Project folder of the run, as the store has it.
-        enabled: Look at all.
+        failure: The failure; only what its messages and details name is checked.
+        root: Project folder of the run, as recorded in the store.
+        enabled: Whether to check anything at all.
 
     Returns:
-        What was seen, at most a handful; nothing when the error names nothing that can be looked at.
+        At most five observations; none when the error names nothing that can be checked.
     """
     if not enabled:
         return ()
     here = _folder(root)
-    text = "\n".join(link.message for link in failure.chain)[:_TEXT]
+    text = "\n".join(link.message for link in failure.chain)[:_MAX_TEXT]
     named = failure.details.get("path")
     complaint = Complaint(text, failure.code or "", named if isinstance(named, str) else None, here)
-    seen: dict[tuple[str, str], Observation] = {}
-    for about, look in _LOOKS:
-        for subject, what, confirms in look(complaint):
-            found = Observation(
+    observations: dict[tuple[str, str], Observation] = {}
+    for about, check in _CHECKS:
+        for subject, what, confirms in check(complaint):
+            observation = Observation(
                 about=about, subject=subject, text=f"now, on this machine: {what}", confirms=confirms, meaningful=here is not None
             )
-            seen.setdefault((about, subject), found)
-    return tuple(seen.values())[:_MAX_COUNT]
+            observations.setdefault((about, subject), observation)
+    return tuple(observations.values())[:_MAX_COUNT]
 
 
 def _commands(complaint: Complaint) -> Iterator[tuple[str, str, bool | None]]:
     for name in _named(_COMMANDS, complaint.text):
-        found = shutil.which(name)
-        yield name, f"{name} is {f'at {found}' if found else 'not on PATH'}", found is None
+        program = shutil.which(name)
+        yield name, f"{name} is {f'at {program}' if program else 'not on PATH'}", program is None
 
 
 def _variables(complaint: Complaint) -> Iterator[tuple[str, str, bool | None]]:
@@ -124,24 +125,24 @@ def _paths(complaint: Complaint) -> Iterator[tuple[str, str, bool | None]]:
                 continue
             kind = "folder" if path.is_dir() else "file"
             rights = {"readable": os.R_OK, "writable": os.W_OK, "executable": os.X_OK}
-            may = [word if os.access(path, right) else f"not {word}" for word, right in rights.items()]
+            access = [word if os.access(path, right) else f"not {word}" for word, right in rights.items()]
         except (OSError, ValueError):
             continue
-        yield str(path), f"the {kind} {path} exists ({', '.join(may)})", any(m.startswith("not ") for m in may) if denied else False
+        yield str(path), f"the {kind} {path} exists ({', '.join(access)})", any(a.startswith("not ") for a in access) if denied else False
 
 
 def _space(complaint: Complaint) -> Iterator[tuple[str, str, bool | None]]:
-    if not _FULL.search(f"{complaint.code} {complaint.text}"):
+    if not _NO_SPACE.search(f"{complaint.code} {complaint.text}"):
         return
     for path in (*_paths_named(complaint), *([complaint.root] if complaint.root else [])):
-        place = next((p for p in (path, *path.parents) if _folder(str(p))), None)
-        if place is None:
+        folder = next((p for p in (path, *path.parents) if _folder(str(p))), None)
+        if folder is None:
             continue
         try:
-            use = shutil.disk_usage(place)
+            use = shutil.disk_usage(folder)
         except OSError:
             continue
-        yield str(place), f"{place} has {use.free / 2**30:.1f} of {use.total / 2**30:.1f} GiB free", None
+        yield str(folder), f"{folder} has {use.free / 2**30:.1f} of {use.total / 2**30:.1f} GiB free", None
         return
 
 
@@ -161,11 +162,11 @@ def _repository(complaint: Complaint) -> Iterator[tuple[str, str, bool | None]]:
         kinds = [kind for kind in (".git", ".jj") if any((p / kind).exists() for p in (complaint.root, *complaint.root.parents))]
     except OSError:
         return
-    found = f"is in a {' and '.join(kind[1:] for kind in kinds)} repository" if kinds else "is in no git or jj repository"
-    yield str(complaint.root), f"{complaint.root} {found}", not kinds
+    state = f"is in a {' and '.join(kind[1:] for kind in kinds)} repository" if kinds else "is in no git or jj repository"
+    yield str(complaint.root), f"{complaint.root} {state}", not kinds
 
 
-_LOOKS: Final[tuple[tuple[str, Look], ...]] = (
+_CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("command", _commands),
     ("variable", _variables),
     ("path", _paths),
@@ -176,17 +177,17 @@ _LOOKS: Final[tuple[tuple[str, Look], ...]] = (
 
 
 def _named(patterns: Iterable[re.Pattern[str]], text: str) -> list[str]:
-    """Collect what patterns find in a text, each once, in the order of the patterns."""
-    found = [match["found"] for pattern in patterns for match in pattern.finditer(text)]
-    return list(dict.fromkeys(found))[:_MAX_COUNT]
+    """Return what patterns find in a text, without duplicates and in the order of the patterns."""
+    names = [match["found"] for pattern in patterns for match in pattern.finditer(text)]
+    return list(dict.fromkeys(names))[:_MAX_COUNT]
 
 
 def _paths_named(complaint: Complaint) -> list[Path]:
-    """List the paths that an error names; a relative one counts from the run's own folder and may not leave it."""
+    """Return the paths that an error names; a relative one is resolved against the run's own folder and may not leave it."""
     names = _named(_PATHS, complaint.text)
     if complaint.path and (complaint.code in _PATH_CODES or any(code in complaint.text for code in _PATH_CODES)):
         names.append(complaint.path)
-    found: list[Path] = []
+    paths: list[Path] = []
     for name in dict.fromkeys(names):
         if "\0" in name or name.startswith("//") or len(name) > _MAX_PATH:
             continue
@@ -195,12 +196,12 @@ def _paths_named(complaint: Complaint) -> list[Path]:
             if complaint.root is None or ".." in path.parts or "/" not in name:
                 continue
             path = complaint.root / path
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def _is_listening(port: int) -> bool | None:
-    """Distinguish from the kernel's own table whether a port is listened on; None where there is no such table."""
+    """Return whether a process listens on a port, by the kernel's own table; None where there is no such table."""
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     try:
         lines = [line.split() for table in tables if table.exists() for line in table.read_text("ascii").splitlines()[1:]]

@@ -1,7 +1,7 @@
 """The part of a long error by which the deciding rule recognised it, so that the verdict can quote it.
 
-Gets the rule and everything the error says; gives one line or sentence as it was recorded, wherever it stands: in the middle of a build
-log, at the end of a paragraph, among hundreds of lines of an error stream.
+It is one line or sentence as it was recorded, wherever it stands: in the middle of a build log, at the end of a paragraph, among
+hundreds of lines of an error stream.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from smithers_nb.diagnosis.classify.rules import Rule, rule_named
 from smithers_nb.diagnosis.failure.excerpt import LIMIT, folded, telling_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from smithers_nb.model.verdict import Failure
 
 _STREAMS: Final = ("stderr", "stdout", "logTail", "responseBody")
@@ -25,26 +23,26 @@ _MARK: Final = re.compile(
     r"(?:exit\w*|status|code|return\w*|estado|c[oó]digo)\D{0,12}-?\d{1,3}\b|errno\W{1,3}-?\d+"
     r"|os error \d+|\b[45]\d\d\b|\bE[A-Z]{3,}\b|\w*Error\b"
 )
-"""What a rule without words recognises: a number or a code."""
+"""What a rule without phrases recognises: a number or a code."""
 
 
 def recognised(rule_name: str, failure: Failure) -> str:
-    """Find the part of a long error that a rule recognised.
+    """Return the part of a long error that a rule recognised.
 
     Args:
         rule_name: Name of the rule that decided.
-        failure: The failure, with what its program printed among its details.
+        failure: The failure; its details include what its program printed.
 
     Returns:
-        The part, at most a few hundred characters; empty when the error is short enough to be read whole, or no part stands out.
+        The part, at most a few hundred characters; empty when the error is short enough to read whole, or no part stands out.
     """
     rule = rule_named(rule_name)
     if rule is None or not (rule.phrases or rule.patterns or rule.exits or rule.errno or rule.codes):
         return ""
     for text in _long_texts(failure):
         parts = [part for line in folded(text).splitlines() for part in _parts(line)][:_MAX_PARTS]
-        if found := _chosen(rule, parts):
-            return found
+        if quote := _best_part(rule, parts):
+            return quote
     return ""
 
 
@@ -59,10 +57,9 @@ def _parts(line: str) -> list[str]:
     return [line] if len(line) <= LIMIT else [part[:_MAX_PART] for part in _SENTENCE.split(line)]
 
 
-def _chosen(rule: Rule, parts: list[str]) -> str:
-    plain: Mapping[str, str] = {part: " ".join(part.lower().split()) for part in parts if part}
-    said = set(rule.says_in(plain.values()))
-    hits = [part for part, lower in plain.items() if lower in said]
+def _best_part(rule: Rule, parts: list[str]) -> str:
+    plain = {part: " ".join(part.lower().split()) for part in parts if part}
+    hits = [part for part, lower in plain.items() if rule.has_words_in(lower)]
     if not hits and not rule.phrases:
         hits = [part for part in plain if _MARK.search(part) and _has_sign(rule, part)]
     if not hits:

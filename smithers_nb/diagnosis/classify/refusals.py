@@ -1,6 +1,7 @@
-"""What a provider refuses for good, and what it only fails at, by the words and the status that an agent CLI wrote into its log.
+"""Errors that end a turn of an agent CLI's session: what the provider refuses for good and what it only failed at for the moment.
 
-Words count for more than the status: gateways send a refused plan as a server error, and a full quota as a bad request.
+They are told apart by the words and the status in the CLI's log. Words count for more than the status, because gateways send a refused
+plan as a server error and a full quota as a bad request.
 """
 
 from __future__ import annotations
@@ -22,56 +23,56 @@ _FOR_GOOD: Final = re.compile(
     r"|organization has been disabled|does not have access|payment required",
     re.IGNORECASE,
 )
-_LIMIT: Final = re.compile(
+_USAGE_LIMIT: Final = re.compile(
     r"limit (?:reached|will reset)|hit your .{0,20}limit|(?:usage|session|weekly|hourly|spend\w*)[ _]limit|exhausted your capacity|quota",
     re.IGNORECASE,
 )
-_TURNS: Final = re.compile(
+_TURN_LIMIT: Final = re.compile(
     r"max(?:imum)?[ _-](?:session[ _-])?turns|turn.?limit|max_turns|max[ _]budget|budget[ _](?:exceeded|limited)", re.IGNORECASE
 )
 _CONTEXT: Final = re.compile(
     r"prompt is too long|context[ _](?:window|length)|maximum context|ContextWindowExceeded|ContextOverflow|conversation too long",
     re.IGNORECASE,
 )
-_OUTPUT: Final = re.compile(r"MessageOutputLength|output token maximum|output limit of the model", re.IGNORECASE)
-_SERVER: Final = re.compile(r"5\d\d|429|408")
-_OF_AN_ACCOUNT: Final = frozenset({"401", "402", "403", "404"})
-_OF_THE_REQUEST: Final = frozenset({"status-400", "bad-parameter", "prompt-too-long"})
-"""Rules for a request that was made wrongly; a session's is made by its CLI, whose part no workflow of anybody's has."""
+_OUTPUT_LIMIT: Final = re.compile(r"MessageOutputLength|output token maximum|output limit of the model", re.IGNORECASE)
+_SERVER_STATUS: Final = re.compile(r"5\d\d|429|408")
+_ACCOUNT_STATUSES: Final = frozenset({"401", "402", "403", "404"})
+_REQUEST_RULES: Final = frozenset({"status-400", "bad-parameter", "prompt-too-long"})
+"""Rules for a malformed request; in a session the CLI makes the request, so no workflow is to blame."""
 
 HOOK: Final = "hook"
-"""Code of a turn that a hook of the person's own set-up stopped."""
+"""Code of a turn that was stopped by a hook the person set up."""
 
 
 def is_limit(text: str, code: str) -> bool:
-    """Return whether a usage limit of the account is reached."""
-    return bool(_LIMIT.search(text) or _LIMIT.search(code))
+    """Return whether an error says that a usage limit of the account is reached."""
+    return bool(_USAGE_LIMIT.search(text) or _USAGE_LIMIT.search(code))
 
 
 def is_context(text: str, code: str) -> bool:
-    """Return whether a conversation has outgrown the model."""
+    """Return whether an error says that the conversation is too long for the model."""
     return bool(_CONTEXT.search(text) or _CONTEXT.search(code))
 
 
 def provider_error(text: str, code: str) -> Classification | None:
-    """Classify an error that ended a turn of a session; None when its words and its code say nothing of the kind.
+    """Return the class of an error that ended a turn of a session; None when neither its words nor its code show that.
 
     Args:
-        text: Its words; none at all when the network was lost.
+        text: Its message; empty when the network was lost.
         code: HTTP status or the CLI's own code.
     """
-    return next((found for holds, found in _KINDS if holds(text, code)), None)
+    return next((verdict for applies, verdict in _KINDS if applies(text, code)), None)
 
 
-def of_session(found: Classification) -> Classification:
-    """Return what the general rules say of an error, as it holds for a session: there is no workflow to edit and no engine to blame."""
-    if found.failure_class == "smithers-bug" or found.rule in _OF_THE_REQUEST:
+def of_session(verdict: Classification) -> Classification:
+    """Return a verdict of the general rules adapted to a session, which has no workflow to edit and no engine to blame."""
+    if verdict.failure_class == "smithers-bug" or verdict.rule in _REQUEST_RULES:
         return of_rule("agent-flake", "session-request", "the provider refuses the request as the CLI made it", "resume")
-    return replace(found, suggestion="escalate") if found.suggestion == "edit-workflow-and-reset" else found
+    return replace(verdict, suggestion="escalate") if verdict.suggestion == "edit-workflow-and-reset" else verdict
 
 
 def of_rule(failure_class: FailureClass, rule: str, reason: str, suggestion: Suggestion) -> Classification:
-    """Make a classification of a rule that is sure of its kind, but has one record only to go by."""
+    """Return a classification of medium confidence: the rule is unambiguous, but rests on a single record."""
     return Classification(failure_class=failure_class, confidence="medium", rule=rule, reason=reason, suggestion=suggestion)
 
 
@@ -83,21 +84,21 @@ _KINDS: Final[tuple[tuple[Callable[[str, str], bool], Classification], ...]] = (
     (lambda text, _: not text, of_rule("agent-flake", "session-network", "the connection to the provider was lost", "resume")),
     (is_limit, of_rule("environment", "session-limit", "a usage limit of the account is reached", "resume")),
     (
-        lambda text, code: bool(_TURNS.search(text) or _TURNS.search(code)),
+        lambda text, code: bool(_TURN_LIMIT.search(text) or _TURN_LIMIT.search(code)),
         of_rule("environment", "session-turns", "the limit of turns or cost that was set for it is reached", "resume"),
     ),
     (is_context, of_rule("agent-flake", "session-context", "the conversation has outgrown the context of the model", "resume")),
     (
-        lambda text, code: bool(_OUTPUT.search(text) or _OUTPUT.search(code)),
+        lambda text, code: bool(_OUTPUT_LIMIT.search(text) or _OUTPUT_LIMIT.search(code)),
         of_rule("agent-flake", "session-output", "the answer was longer than the model may write at once", "resume"),
     ),
     (
-        lambda text, code: bool(_FOR_GOOD.search(text)) or code in _OF_AN_ACCOUNT,
+        lambda text, code: bool(_FOR_GOOD.search(text)) or code in _ACCOUNT_STATUSES,
         of_rule("environment", "session-refused", "the provider refuses the account, the plan or the model", "fix-environment"),
     ),
     (
-        lambda _, code: bool(_SERVER.fullmatch(code)),
+        lambda _, code: bool(_SERVER_STATUS.fullmatch(code)),
         of_rule("agent-flake", "session-provider", "the provider failed or was overloaded", "resume"),
     ),
 )
-"""What an error is known by, and what it is; the first that holds counts."""
+"""How each kind of error is recognised, and its class; the first match counts."""

@@ -1,27 +1,27 @@
 """The rule packs: what an error looks like, whose fault that is, and what to do about it.
 
-A rule is data (`rules/*.toml`, one pack per theme); this module loads them once and tells which of them match a `Case`, that is
-everything known about one error. Nothing here weighs the matches against each other: that is `classify`.
+Rules are data (`rules/*.toml`, one pack per theme). This module loads them once and finds the ones that match a `Case`, which is
+everything known about one error. Weighing the matches against each other is the job of `classify`.
 
-In a pack, `any` is one text of phrases parted by bars; every other field is a list, a word or a number.
+In a pack, `any` is one string of phrases separated by bars; every other field is a list, a word or a number.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from smithers_nb.model.vocabulary import FailureClass, Suggestion
 
-PACKS: Final = Path(__file__).parent / "rules"
+if TYPE_CHECKING:
+    from smithers_nb.diagnosis.classify.case import Case
 
-Where = Literal["workflow", "engine", "library", ""]
-"""Whose code an error was thrown in, by the first frame of its stack that tells; empty without such a frame."""
+PACKS: Final = Path(__file__).parent / "rules"
 
 _FIELDS: Final = frozenset(
     {
@@ -46,33 +46,9 @@ _FIELDS: Final = frozenset(
 )
 
 
-class Case(NamedTuple):
-    """Everything known about one error, in the form rules ask for.
-
-    Attributes:
-        text: Its messages, cleaned and in lower case.
-        codes: Error codes and error class names, given or found in the text, as written.
-        thrown: Only those that were given, not what some text quotes.
-        status: HTTP statuses.
-        exits: Exit statuses of processes; negative where a signal ended one.
-        errno: Error numbers of the operating system.
-        where: Whose code threw it.
-        kind: Kind of the task: `agent`, `compute`, …; empty when unknown.
-    """
-
-    text: str
-    codes: frozenset[str] = frozenset()
-    thrown: frozenset[str] = frozenset()
-    status: frozenset[int] = frozenset()
-    exits: frozenset[int] = frozenset()
-    errno: frozenset[int] = frozenset()
-    where: Where = ""
-    kind: str = ""
-
-
 @dataclass(frozen=True)
 class Rule:
-    """One line of knowledge: any one of its signs is enough, all of its conditions must hold.
+    """One rule: it matches when at least one of its signs is present and all of its conditions are met.
 
     Signs are `codes`, `status`, `exits`, `errno`, `phrases` and `patterns`; conditions are `only_codes`, `thrown`, `where`, `kind`,
     `agent` and `unless`.
@@ -81,24 +57,24 @@ class Rule:
         name: Unique name, shown in the verdict.
         failure_class: Whose fault it is.
         suggestion: What to do about it.
-        weight: How much it says: 9 for words that have one meaning, 6 for a code, 1 to 3 for hints and fallbacks.
+        weight: How much it counts: 9 for words that have one meaning, 6 for a code, 1 to 3 for hints and fallbacks.
         reason: One sentence for the root cause.
-        codes: It has one of these codes or error classes.
+        codes: The error has one of these codes or error classes.
         status: It has one of these HTTP statuses.
         exits: A process ended with one of these exit statuses.
-        errno: The operating system gave one of these error numbers.
-        phrases: The message has one of these texts, lower case.
+        errno: The operating system reported one of these error numbers.
+        phrases: The message contains one of these texts, in lower case.
         patterns: The message, in lower case, matches one of these regular expressions.
-        only_codes: It has one of these codes, whatever else shows.
-        thrown: The error itself, not some text it quotes, has one of these codes or classes.
-        unless: The message matches none of these regular expressions.
-        where: It was thrown in the code of one of `workflow`, `engine`, `library`.
-        kind: Kind of the task.
-        agent: It is about an agent, so it says nothing of a task that is known to have none.
-        doubt: What it sees has more than one usual cause, so that no verdict on it is sure.
-        elsewhere: What to do when no model is involved: then it is some other server's fault, which is the environment's.
-        when_repeated: Class once the same failure came on every attempt; empty when repetition changes nothing.
-        wrapper: Says only that something inside failed.
+        only_codes: The error must have one of these codes, whichever sign matched.
+        thrown: The error itself, not a text it quotes, must have one of these codes or classes.
+        unless: The message must match none of these regular expressions.
+        where: The error must come from one of these: `workflow`, `engine`, `library`.
+        kind: Required kind of the task.
+        agent: It is about an agent, so it does not apply to a task that is known to have none.
+        doubt: What it recognises has more than one usual cause, so no verdict on it is sure.
+        elsewhere: Suggestion when no model is involved: then some other server failed, which is the environment's fault.
+        when_repeated: Class when the same failure came on every attempt; empty when repetition changes nothing.
+        wrapper: The error only says that something inside it failed.
         engine: The message itself names the engine's own code or tables.
         examples: Cases that it must match, as written in the pack.
         counterexamples: Cases that it must not match.
@@ -130,32 +106,29 @@ class Rule:
     counterexamples: tuple[object, ...] = ()
 
     def matches(self, case: Case) -> bool:
-        """Return whether every condition of this rule holds; the cheap ones are asked first."""
+        """Return whether this rule applies to a case; cheap conditions are checked first."""
         return (
             (not self.only_codes or not self.only_codes.isdisjoint(case.codes))
             and (not self.thrown or not self.thrown.isdisjoint(case.thrown))
             and (not self.where or case.where in self.where)
             and (not self.kind or case.kind == self.kind)
             and (not self.agent or case.kind in {"", "agent"})
-            and self._shows(case)
+            and self._has_sign(case)
             and not any(_compiled(pattern).search(case.text) for pattern in self.unless)
         )
 
-    def says_in(self, parts: Iterable[str]) -> list[str]:
-        """Choose the parts of a text, in lower case, by which this rule recognises it."""
-        return [part for part in parts if self._says(part)]
-
-    def _shows(self, case: Case) -> bool:
+    def _has_sign(self, case: Case) -> bool:
         if not (self.codes or self.status or self.exits or self.errno or self.phrases or self.patterns):
             return True
-        return self._is_numbered(case) or not self.codes.isdisjoint(case.codes) or self._says(case.text)
+        return self._has_number(case) or not self.codes.isdisjoint(case.codes) or self.has_words_in(case.text)
 
-    def _is_numbered(self, case: Case) -> bool:
+    def _has_number(self, case: Case) -> bool:
         return not (self.status.isdisjoint(case.status) and self.exits.isdisjoint(case.exits) and self.errno.isdisjoint(case.errno))
 
-    def _says(self, text: str) -> bool:
-        for phrase in self.phrases:  # a plain loop: this line is where nearly all the time of a classification goes
-            if phrase in text and _is_said(phrase, text):
+    def has_words_in(self, text: str) -> bool:
+        """Return whether a text, in lower case, has one of this rule's phrases or matches one of its patterns."""
+        for phrase in self.phrases:  # a plain loop, because nearly all the time of a classification is spent here
+            if phrase in text and _is_outside_names(phrase, text):
                 return True
         return any(literal in text and _compiled(pattern).search(text) for literal, pattern in self._guarded)
 
@@ -175,10 +148,10 @@ def matching_rules(case: Case) -> Iterator[Rule]:
 
 @lru_cache(maxsize=1)
 def load_rules() -> tuple[Rule, ...]:
-    """Read all packs, in the order of their file names.
+    """Return the rules of all packs, ordered by file name.
 
     Raises:
-        RulePackError: A rule has an unknown field or word, states no condition, or shares its name.
+        RulePackError: A rule has an unknown field or value, states no condition, or has the name of another rule.
     """
     packs = {pack.name: tomllib.loads(pack.read_text("utf-8")) for pack in sorted(PACKS.glob("*.toml"))}
     rules = tuple(_rule(table, pack) for pack, tables in packs.items() for table in tables["rule"])
@@ -188,20 +161,20 @@ def load_rules() -> tuple[Rule, ...]:
 
 
 def rule_named(name: str) -> Rule | None:
-    """Look a rule up by its name."""
+    """Return the rule with this name, if there is one."""
     return next((rule for rule in load_rules() if rule.name == name), None)
 
 
 @lru_cache(maxsize=1)
 def known_codes() -> frozenset[str]:
-    """Every code and error class that some rule asks for."""
+    """Return every code and error class that any rule refers to."""
     return frozenset[str]().union(*(rule.codes | rule.only_codes | rule.thrown for rule in load_rules()))
 
 
 def required_literal(pattern: str) -> str:
-    """Find the longest text that every match of a pattern must contain; empty when there is none to be sure of.
+    """Return the longest text that every match of a pattern must contain; empty when none is certain.
 
-    It lets a rule be dismissed without compiling its expression, which is what most of the time would go into.
+    A rule whose text is missing can be dismissed without compiling its expression, which would take most of the time.
     """
     best, run, depth, position = "", "", 0, 0
     while position < len(pattern):
@@ -215,16 +188,14 @@ def required_literal(pattern: str) -> str:
         depth += (char == "(") - (char == ")")
         if char == "|" and depth == 0:
             return ""
-        if depth or char in "()[].^$|":
+        if depth or char in "()[].^$|+":
             run, best = "", max(best, run, key=len)
         elif char in "?*{":
             run, best = "", max(best, run[:-1], key=len)
             if char == "{":
                 position = pattern.index("}", position) + 1
-        elif char != "+":
-            run += char
         else:
-            run, best = "", max(best, run, key=len)
+            run += char
     return max(best, run, key=len)
 
 
@@ -236,11 +207,11 @@ _LABEL: Final = re.compile(
     r"|banner|dialog|toast|alert|badge|chip|cell|card|modal|popup|notice|icon|header|footer|title|string|word|phrase)\b"
 )
 _SELECTOR: Final = re.compile(r"(?:text|name|label|title|placeholder|has_text|hasText|alt)\s?[=:]\s?['\"`]{1,2}$")
-"""What stands before words that a test looks for on a page."""
+"""What precedes the words that a browser test looks for on a page."""
 
 
-def _is_said(phrase: str, text: str) -> bool:
-    """Return whether a phrase occurs as words of the error, not only in the name of a file or in a quoted name of something."""
+def _is_outside_names(phrase: str, text: str) -> bool:
+    """Return whether a phrase occurs as words of the error, and not only in a file name or the quoted name of something."""
     at = text.find(phrase)
     while at >= 0:
         if not _is_in_a_name(phrase, text, at):
@@ -268,7 +239,7 @@ def _is_in_a_name(phrase: str, text: str, at: int) -> bool:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # The cache of `re` holds 512 expressions for the whole process and forgets all others
+    # The cache of `re` keeps only 512 expressions for the whole process
     return re.compile(pattern)
 
 
@@ -305,23 +276,14 @@ def _rule(table: Mapping[str, object], pack: str) -> Rule:
         examples=tuple(cast("list[object]", table.get("example", []))),
         counterexamples=tuple(cast("list[object]", table.get("counterexample", []))),
     )
-    if not (
-        rule.codes
-        or rule.only_codes
-        or rule.thrown
-        or rule.phrases
-        or rule.patterns
-        or rule.status
-        or rule.exits
-        or rule.errno
-        or rule.where
-    ):
+    signs = (rule.codes, rule.status, rule.exits, rule.errno, rule.phrases, rule.patterns)
+    if not any((*signs, rule.only_codes, rule.thrown, rule.where)):
         raise RulePackError(f"{pack}: rule {name} states no condition")
     return rule
 
 
 def _phrases(table: Mapping[str, object]) -> tuple[str, ...]:
-    # One text with bars between the phrases: reading a thousand strings of their own took twice as long
+    # One string with bars between the phrases, because parsing a thousand separate strings took twice as long
     return tuple(phrase for part in str(table.get("any", "")).split("|") if (phrase := part.strip()))
 
 

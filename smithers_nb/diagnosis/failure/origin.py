@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.diagnosis.failure.stack import stack_frames
 
 if TYPE_CHECKING:
-    from smithers_nb.diagnosis.classify.rules import Where
+    from smithers_nb.diagnosis.classify.case import Where
 
 _STACK_CHARS: Final = 20_000
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smithers_nb.diagnosis.classify import rules as rules_module
-from smithers_nb.diagnosis.classify.classify import classify_message, read_case
-from smithers_nb.diagnosis.classify.rules import Case, Rule, RulePackError, load_rules, required_literal
+from smithers_nb.diagnosis.classify.case import Case, read_case
+from smithers_nb.diagnosis.classify.classify import classify_message
+from smithers_nb.diagnosis.classify.rules import Rule, RulePackError, load_rules, required_literal
 
 RULES = load_rules()
 
