@@ -140,7 +140,7 @@ def test_a_run_ends_with_its_terminal_or_its_service(project, number):
 )
 def test_a_malformed_url_is_told_without_its_password(url):
     """Whoever mistypes the URL of a database reads what is wrong, in one line and without any part of the password."""
-    with pytest.raises(ParameterError, match="no host and port") as told:
+    with pytest.raises(ParameterError, match="the host and port") as told:
         Location.of(database=url)
     assert not any(part in f"{told.value} {told.value.hint}" for part in ("secret", "cret", "'se'"))
 

@@ -1,1 +1,1 @@
-"""Where notebooks and reports are kept: a folder or any fsspec URL."""
+"""The artifact store: notebooks and reports in a folder or at any fsspec URL."""

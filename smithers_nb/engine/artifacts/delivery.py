@@ -1,7 +1,7 @@
-"""The executed notebook of a durable run, brought to where its artifacts go, before the run's end is written.
+"""Copies the executed notebook of a durable run to its artifact store, before the run's end is recorded.
 
-So whoever sees a run ended finds its notebook there, and a process that dies between the two brings it again. What goes wrong with that
-never changes how a run ends: it is an event of the run and a line in the log of the process.
+So the notebook of an ended run is always there, and a process that dies between the two steps copies it again. A failure to copy never
+changes how a run ends: it becomes an event of the run and a line in the log of the process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log: Final = logging.getLogger("smithers_nb")
 
 
 def artifacts_of(config: Mapping[str, Any]) -> str | None:
-    """Return the folder or URL that a run was told to write to, as an absolute one; None when it was told none.
+    """Return the artifact folder or URL of a run, as an absolute one; None when it has none.
 
     Args:
         config: `config_json` of the run.
@@ -37,10 +37,10 @@ def artifacts_of(config: Mapping[str, Any]) -> str | None:
 
 
 class Delivery(NamedTuple):
-    """What is brought where.
+    """A notebook and where to put it.
 
     Attributes:
-        artifacts: What `artifacts_of` gives.
+        artifacts: The result of `artifacts_of`.
         kind: Name of the workflow.
         notebook: The file.
     """
@@ -54,10 +54,10 @@ def deliver(journal: Journal, run_id: str, owner: str, what: Delivery) -> str | 
     """Put an executed notebook at `ARTIFACTS/KIND/RUN.ipynb`.
 
     Args:
-        journal: Where the run is.
+        journal: The journal of the run.
         run_id: The run.
-        owner: Lease of the execution; one that has lost it brings nothing.
-        what: The notebook, and where it goes.
+        owner: Owner id of the execution's lease; without the lease nothing is written.
+        what: The notebook, and where to put it.
 
     Returns:
         Its path or URL; None when it could not be written.
@@ -67,7 +67,7 @@ def deliver(journal: Journal, run_id: str, owner: str, what: Delivery) -> str | 
         JournalUnusable: The journal cannot be written.
     """
     with journal.writing(run_id, owner):
-        pass  # an execution that was taken over must not put its notebook in place of a newer one
+        pass  # an execution that was taken over must not replace a newer notebook
     try:
         content = what.notebook.read_bytes()
         where = store.put(what.artifacts, what.kind, run_id, what.notebook.suffix, content)

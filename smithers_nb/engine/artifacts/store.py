@@ -1,8 +1,7 @@
-"""Artifacts in a folder, or at any URL that fsspec knows: `s3://…`, `gs://…`, `sftp://…`, `file:///…`, `memory://…`.
+"""Writes artifacts to a folder, or to any URL that fsspec knows: `s3://…`, `gs://…`, `sftp://…`, `file:///…`, `memory://…`.
 
-`put` gets where artifacts go, whose it is and all of its content; it gives its address. A name has either the old content or all
-of the new one: a file system that can rename gets a temporary file first, an object store takes an object whole or not at all.
-A folder is written to without fsspec.
+`put` takes the destination, the run and the content, and returns the artifact's address. Writes are atomic: a file system that can rename
+gets a temporary file first, an object store writes objects atomically anyway. A folder is written without fsspec.
 """
 
 from __future__ import annotations
@@ -25,37 +24,37 @@ if TYPE_CHECKING:
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:://|::)")
 _PACKAGE: Final = re.compile(r"""\b(?:[Ii]nstall|module named|requires) ['"]?([A-Za-z][\w.-]*)""")
 _ARCHIVES: Final = frozenset({"zip", "tar", "libarchive", "reference"})
-"""What one process at a time can write to at best."""
+"""Schemes of archives, which only one process at a time can write."""
 
 _WAITS_S: Final = (0.5, 2.0)
-"""Seconds before a second and a third try; stores on networks fail now and then."""
+"""Seconds before the second and third try; network stores fail occasionally."""
 
 _FINAL: Final = (NotImplementedError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, TypeError)
-"""What another try does not change."""
+"""Errors that another try does not change."""
 
 _MAX_LENGTH: Final = 300
 
 
 def is_url(artifacts: str | Path) -> bool:
-    """Distinguish a URL from a folder."""
+    """Return whether a destination is a URL rather than a folder."""
     return isinstance(artifacts, str) and _URL.match(artifacts) is not None
 
 
 def put(artifacts: str | Path, kind: str, run_id: str, suffix: str, content: bytes) -> str:
-    """Write one artifact of a run, in place of an earlier one.
+    """Write one artifact of a run, replacing an earlier one.
 
     Args:
         artifacts: Folder or URL.
         kind: Folder in it, such as `autopsy`.
-        run_id: Id as the store has it: hostile data.
-        suffix: Such as `.html`.
-        content: All of it.
+        run_id: Run id, which is untrusted.
+        suffix: File suffix, such as `.html`.
+        content: The whole content.
 
     Returns:
         Its path or URL, without secrets.
 
     Raises:
-        ParameterError: No file system belongs to the URL, or its package is not installed.
+        ParameterError: fsspec does not know the URL's scheme, or its package is not installed.
         ArtifactsNotWritten: It could not be written; an earlier one is untouched.
     """
     if not is_url(artifacts):
@@ -71,7 +70,7 @@ def put(artifacts: str | Path, kind: str, run_id: str, suffix: str, content: byt
 
 
 def discard(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> None:
-    """Take an artifact away that another has made needless; one that is not there, or cannot be reached, is no error."""
+    """Delete an artifact that another has replaced; a missing or unreachable one is ignored."""
     with suppress(Exception):
         if not is_url(artifacts):
             artifact_path(Path(artifacts), safe_name(kind), run_id, suffix).unlink(missing_ok=True)
@@ -81,14 +80,14 @@ def discard(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> None:
 
 
 def address(artifacts: str | Path, kind: str, run_id: str, suffix: str) -> str:
-    """Name the path or URL of an artifact, without secrets."""
+    """Return the path or URL of an artifact, without secrets."""
     if is_url(artifacts):
         return f"{folder_of(artifacts, kind)}/{safe_name(run_id)}{suffix}"
     return str(artifact_path(Path(artifacts), safe_name(kind), run_id, suffix))
 
 
 def folder_of(artifacts: str | Path, kind: str) -> str:
-    """Name the folder or URL that has all artifacts of a kind, without secrets."""
+    """Return the folder or URL of all artifacts of a kind, without secrets."""
     if not is_url(artifacts):
         return str(Path(artifacts) / safe_name(kind))
     begin = redact(without_secrets(str(artifacts)))
@@ -96,10 +95,10 @@ def folder_of(artifacts: str | Path, kind: str) -> str:
 
 
 def check(artifacts: str | Path) -> None:
-    """Find out before any work is done that artifacts cannot go there.
+    """Check, before any work is done, that artifacts can be written there.
 
     Raises:
-        ParameterError: No file system belongs to the URL, or its package is not installed.
+        ParameterError: fsspec does not know the URL's scheme, or its package is not installed.
         ArtifactsNotWritten: Its server cannot be reached.
     """
     if is_url(artifacts):
@@ -107,10 +106,10 @@ def check(artifacts: str | Path) -> None:
 
 
 def _file_system(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL and the path in it; fsspec is imported here and nowhere else."""
+    """Return the file system of a URL and the path in it; fsspec is imported only here."""
     scheme = re.split(r"://|::", url, maxsplit=1)[0].lower()
     if scheme in _ARCHIVES:
-        raise ParameterError(f"{scheme}: is an archive, which several runs cannot write to", hint="name a folder or an object store")
+        raise ParameterError(f"{scheme}: is an archive, which several runs cannot write", hint="name a folder or an object store")
     import fsspec
 
     try:
@@ -128,7 +127,7 @@ def _write(files: Any, root: str, name: str, content: bytes) -> None:
     from fsspec.spec import AbstractFileSystem
 
     path = f"{root.rstrip('/')}/{name}"
-    if type(files).mv is AbstractFileSystem.mv:  # it cannot rename, only copy and delete: an object store
+    if type(files).mv is AbstractFileSystem.mv:  # an object store: it cannot rename, only copy and delete
         files.pipe_file(path, content)
         return
     folder = path.rpartition("/")[0]
@@ -149,7 +148,7 @@ def _with_patience(step: Callable[[], object], location: str) -> None:
             step()
         except ParameterError:
             raise
-        except Exception as error:  # noqa: BLE001  # each file system has errors of its own
+        except Exception as error:  # noqa: BLE001  # each file system has its own errors
             if wait is None or isinstance(error, _FINAL):
                 raise _not_written(location, error) from None
             time.sleep(wait)

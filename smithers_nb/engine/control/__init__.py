@@ -1,7 +1,7 @@
-"""What people do to runs: submit, resume, retry, rewind, cancel, decide, answer.
+"""Operations on runs: submit, resume, retry, rewind, cancel, decide, answer.
 
 Functions over a `Location`: each checks first, refuses with a `ControlRefused` that has Smithers' own code, and changes the journal in one
-transaction. None of them executes a notebook; `engine.workers` does, afterwards.
+transaction. None executes a notebook; `engine.workers` does so afterwards.
 """
 
 from smithers_nb.engine.control.cancel import Cancellation, cancel

@@ -1,4 +1,4 @@
-"""Stopping a run: a live execution is asked to stop and does so within a second; anything else is over at once."""
+"""Cancels a run: a live execution is asked to stop and does so within a second; any other run ends at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What people say to runs: decisions at gates and answers to questions, each followed by the next execution.
+"""Decisions at gates and answers to questions, each followed by the next execution.
 
-What follows is asked for in the transaction of the decision, so neither exists without the other; whoever calls starts a worker.
+The execution is requested in the transaction of the decision, so neither exists without the other; the caller starts a worker.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
 
 QUESTION: Final = "human:"
-"""How the id of a question begins."""
+"""Prefix of the ids of questions."""
 
 _PROBLEMS: Final = 8
-"""How many fields of an answer that do not fit are named."""
+"""Maximum number of invalid fields named for an answer."""
 
 
 def login() -> str:
@@ -44,25 +44,25 @@ def login() -> str:
 
 
 def acting(by: str, on_behalf_of: str | None = None) -> str:
-    """Return who decides, as it is recorded: an agent that acts for a person is named with that person."""
+    """Return who decides, as recorded: an agent that acts for a person is named with that person."""
     return f"{by} on behalf of {on_behalf_of}" if on_behalf_of else by
 
 
 class Pending(NamedTuple):
-    """One thing that waits for a person.
+    """One request that waits for a person.
 
     Attributes:
         kind: `gate`, or the kind of a question: `ask`, `confirm`, `select`, `json`.
         request_id: Id of a question; None for a gate.
-        prompt: What is asked.
-        summary: Why, at a gate.
-        options: What can be chosen.
+        prompt: The question, or title of the gate.
+        summary: Reason given by a gate.
+        options: The choices.
         answer_schema: JSON Schema of the answer to a question.
         requested_at: Epoch milliseconds.
         details: What a gate is about, name to value.
-        digest: Fingerprint of what is asked, for `decide` and `answer`; None of a run of an older version.
-        earlier: The version before that somebody has decided or answered, when the run asks something else by now; it no longer counts.
-        changes: What is different from it.
+        digest: Digest of the request, for `decide` and `answer`; None for a run of an older version.
+        earlier: The previous decided version, when the request has changed since; it no longer counts.
+        changes: The differences from it.
         on_deny: What a denial does to the run: `continue` or `fail`.
     """
 
@@ -77,7 +77,7 @@ class Pending(NamedTuple):
     options: list[str] | None
     answer_schema: Any
     requested_at: int | None
-    details: dict[str, Any] = {}  # noqa: RUF012  # of a tuple, so nobody changes it
+    details: dict[str, Any] = {}  # noqa: RUF012  # a tuple field, never modified
     digest: str | None = None
     earlier: Earlier | None = None
     changes: tuple[Difference, ...] = ()
@@ -85,10 +85,10 @@ class Pending(NamedTuple):
 
 
 class DecisionResult(NamedTuple):
-    """What a person said, and what comes of it.
+    """A decision or answer that was recorded.
 
     Attributes:
-        continues: Whether the run is executed again for it.
+        continues: Whether the run is executed again because of it.
     """
 
     node: Node
@@ -111,15 +111,15 @@ def decide(  # noqa: PLR0913  # all but two are options by name
     """Decide a gate, once.
 
     Args:
-        location: Where the journal is.
+        location: The project and its journal.
         run_id: The run; a unique beginning is enough.
         node_id: The gate; not needed when only one waits.
         approved: The decision.
         by: Who decides.
         note: Comment recorded with the decision.
-        iteration: Round of a loop, when several are asked at once.
-        resume: Ask for the next execution as well.
-        seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
+        iteration: Loop iteration, when several wait at once.
+        resume: Request the next execution as well.
+        seen: Digest of the version that the person saw (`Pending.digest`), if known.
 
     Raises:
         RunNotFound: There is no such run.
@@ -139,15 +139,15 @@ def answer(  # noqa: PLR0913  # all but three are options by name
     """Answer a question, once.
 
     Args:
-        location: Where the journal is.
+        location: The project and its journal.
         request_id: Its id, as `pending` lists it.
         value: The answer, a JSON value that fits the question's schema and options.
         by: Who answers.
-        resume: Ask for the next execution as well.
-        seen: Digest of the version that the person was shown (`Pending.digest`), when the caller knows it.
+        resume: Request the next execution as well.
+        seen: Digest of the version that the person saw (`Pending.digest`), if known.
 
     Raises:
-        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, `REQUEST_CHANGED`, or the run is over.
+        ControlRefused: `NO_SUCH_QUESTION`, `ALREADY_ANSWERED`, `REQUEST_CHANGED`, or the run has ended.
         ParameterError: The answer does not fit; nothing was written.
     """
     with Journal.open(location) as journal:
@@ -167,7 +167,7 @@ def answer(  # noqa: PLR0913  # all but three are options by name
 
 
 def pending(location: Location, run_id: str | None = None) -> list[Pending]:
-    """List what waits for a person, oldest first; what belongs to a run that is over is left out."""
+    """Return the requests that wait for a person, oldest first, except those of runs that have ended."""
     with Journal.open(location) as journal:
         wanted = resolve(journal, run_id) if run_id else None
         with journal.reading() as connection:
@@ -176,14 +176,14 @@ def pending(location: Location, run_id: str | None = None) -> list[Pending]:
 
 
 def question_of(location: Location, named: str) -> Pending | None:
-    """Find the open question that is meant.
+    """Return an open question by its id or its run.
 
     Args:
-        location: Where the journal is.
+        location: The project and its journal.
         named: The question's id, or a run in which one question waits; a unique beginning of the run's id is enough.
 
     Returns:
-        The question; None when a question is named that is not open.
+        The question; None when the named question is not open.
 
     Raises:
         RunNotFound: There is no such run.
@@ -231,7 +231,7 @@ def _as_question(row: sa.Row[Any]) -> Pending:
 
 
 def _asked(table: sa.Table) -> sa.Select[Any]:
-    """Select the rows of a table of what people are asked, with their workflow and versions."""
+    """Return a query for approvals or questions, with their workflow and versions."""
     same = sa.and_(*(requests.c[name] == table.c[name] for name in Node._fields))
     columns = table, runs.c.workflow_name, requests.c.asked_json, requests.c.earlier_json
     return sa.select(*columns).join_from(table, runs, runs.c.run_id == table.c.run_id).join(requests, same, isouter=True)
@@ -250,7 +250,7 @@ def _open(run_id: str | None) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _gate(connection: sa.Connection, run_id: str, node_id: str | None, iteration: int | None) -> Node:
-    """Choose the gate that is meant."""
+    """Return the one gate that matches, preferring a waiting one."""
     query = sa.select(approvals.c.node_id, approvals.c.iteration, approvals.c.status).where(approvals.c.run_id == run_id)
     rows = connection.execute(query.order_by(approvals.c.requested_at_ms)).all()
     fitting = [row for row in rows if node_id in (None, row.node_id) and iteration in (None, row.iteration)]
@@ -280,7 +280,7 @@ def _what_instead(connection: sa.Connection, run_id: str) -> str:
 
 
 def _continue(connection: sa.Connection, run_id: str) -> bool:
-    """Ask for the next execution; a run of a person's own kernel has none: it lives and ends there."""
+    """Request the next execution; an interactive run has none, since it lives in the person's kernel."""
     if config_of(run_row(connection, run_id)).get("lab"):
         return False
     executions.want(connection, run_id)
@@ -290,7 +290,7 @@ def _continue(connection: sa.Connection, run_id: str) -> bool:
 def _check_answer(row: sa.Row[Any], value: Any) -> None:
     options = orjson.loads(row.options_json) if row.options_json else None
     if options and value not in options:
-        raise ParameterError(f"{str(value)[:60]!r} is none of the choices", hint=f"choose one of {', '.join(map(repr, options))[:400]}")
+        raise ParameterError(f"{str(value)[:60]!r} is not one of the choices", hint=f"choose one of {', '.join(map(repr, options))[:400]}")
     if not row.schema_json:
         return
     import jsonschema  # type: ignore[import-untyped]  # it ships no types
@@ -301,4 +301,4 @@ def _check_answer(row: sa.Row[Any], value: Any) -> None:
     )
     if found:
         lines = [f"{'.'.join(map(str, error.absolute_path)) or 'the answer'}: {error.message[:300]}" for error in found[:_PROBLEMS]]
-        raise ParameterError("\n".join(lines), hint=f"the answer has to fit {orjson.dumps(schema).decode()[:400]}")
+        raise ParameterError("\n".join(lines), hint=f"the answer must fit {orjson.dumps(schema).decode()[:400]}")

@@ -1,7 +1,7 @@
-"""Whether a run can go on with its notebook as it is now: hashes compared, changes named, and accepted on request.
+"""Checks whether a notebook was edited since its run began, names the changes, and accepts them on request.
 
-A finished stage was made by the code of its time. So a run whose notebook or modules were edited is not continued unless somebody
-says that this is meant.
+A finished stage was computed by the code of that time. So a run whose notebook or modules were edited is continued only if a person
+confirms that this is intended.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from smithers_nb.engine.control.reset import ResetItem
     from smithers_nb.engine.location import Location
 
-_SHOWN: Final = 5
+_MAX_NAMES: Final = 5
 
 
 def stamp(config: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Add to a run's configuration which parts its source has, so that a later change can be named."""
+    """Add the digests of cells and modules to a run's configuration, so that a later change can be named."""
     return config | {"cells": source.cells, "modules": source.modules}
 
 
 def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) -> None:
-    """Refuse to go on with other code than the run began with; with `accept`, take it over and write that down.
+    """Refuse to continue with code other than the run began with; with `accept`, adopt and log the change.
 
     Raises:
-        ControlRefused: `RESUME_METADATA_MISMATCH`; `RUN_NOT_RESUMABLE` of a run that a person made cell by cell in a kernel of their own.
+        ControlRefused: `RESUME_METADATA_MISMATCH`; `RUN_NOT_RESUMABLE` for an interactive run.
     """
     config = config_of(row)
     if config.get("lab"):
@@ -50,23 +50,23 @@ def check_sources(connection: sa.Connection, row: sa.Row[Any], *, accept: bool) 
     if not labels:
         return
     if UNAVAILABLE in labels:
-        raise _refused(row, labels, "it cannot be read", hint="put the notebook back, or start a new run")
+        raise _refused(row, labels, "it cannot be read", hint="restore the notebook, or start a new run")
     changed = [*changed_parts(config.get("cells") or {}, now.cells or {}), *changed_parts(config.get("modules") or {}, now.modules)]
     if not accept:
-        names = ", ".join(changed[:_SHOWN]) + (" …" if len(changed) > _SHOWN else "")
+        names = ", ".join(changed[:_MAX_NAMES]) + (" …" if len(changed) > _MAX_NAMES else "")
         raise _refused(
             row,
             labels,
             f"{_short(row.workflow_hash)} → {_short(now.hash)}; changed: {names}",
-            hint="undo the edit, or go on with it: add --accept-workflow-change (finished stages keep what they gave)",
+            hint="undo the edit, or accept it: add --accept-workflow-change (finished stages keep their outputs)",
         )
     restamp(connection, row.run_id, config, now)
-    told = {"mismatch": ", ".join(labels), "from": row.workflow_hash, "to": now.hash, "changed": changed}
-    append_event(connection, row.run_id, "RunWorkflowChangeAccepted", told)
+    change = {"mismatch": ", ".join(labels), "from": row.workflow_hash, "to": now.hash, "changed": changed}
+    append_event(connection, row.run_id, "RunWorkflowChangeAccepted", change)
 
 
 def is_edited(location: Location, run_id: str) -> bool:
-    """Return whether a run will be paused because its notebook was edited, as far as that can be seen from here."""
+    """Return whether a run will be paused because its notebook was edited, as far as this machine can see."""
     with Journal.open(location) as journal, journal.reading() as connection:
         row = run_row(connection, run_id)
     config = config_of(row)
@@ -75,15 +75,15 @@ def is_edited(location: Location, run_id: str) -> bool:
 
 
 def left_behind(location: Location, run_id: str, executed: Path) -> tuple[ResetItem, ...]:
-    """List what a run has finished or been told at stages, gates and questions that its edited notebook no longer has.
+    """Return the finished stages, decisions and answers of a run that its edited notebook no longer contains.
 
     Args:
-        location: Where the journal is.
+        location: The project and its journal.
         run_id: The run; a unique beginning is enough.
         executed: The run's executed notebook, which has the cells as they were.
 
     Returns:
-        What the edit gives up: a stage of another name is done anew, and a gate asked anew. Names that code puts together are not seen.
+        What the edit loses: a renamed stage runs again, a renamed gate asks again. Only literal ids are recognised, not computed ones.
     """
     from smithers_nb.engine.control.reset import items_of
 
@@ -102,7 +102,7 @@ def left_behind(location: Location, run_id: str, executed: Path) -> tuple[ResetI
 
 
 def _words(notebook: Path, *modules: Path) -> str | None:
-    """Read the code of a notebook and of modules; None when the notebook cannot be read."""
+    """Return the code of a notebook and of modules; None when the notebook cannot be read."""
     try:
         cells = code_cells(notebook).values()
     except ParameterError:
@@ -115,19 +115,19 @@ def _names(code: str, node_id: str) -> bool:
 
 
 def restamp(connection: sa.Connection, run_id: str, config: dict[str, Any], source: Source) -> None:
-    """Let a run be one of this source from now on."""
+    """Record the current source as that of the run."""
     values = {"workflow_hash": source.hash, "config_json": as_json(stamp(config, source))}
     connection.execute(runs.update().where(runs.c.run_id == run_id).values(values))
 
 
 def folder_of(config: dict[str, Any]) -> Path | None:
-    """Name the folder that a run's notebook runs in."""
+    """Return the working directory of a run's notebook."""
     folder = config.get("cwd") or config.get("rootDir")
     return Path(folder) if folder else None
 
 
 def _short(source_hash: str | None) -> str:
-    """Shorten a hash of cells and modules to what tells two of them apart."""
+    """Shorten a hash of cells and modules for display."""
     return ".".join(part[:8] for part in (source_hash or "none").split("."))
 
 

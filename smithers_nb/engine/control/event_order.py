@@ -1,6 +1,6 @@
-"""In which order things happened in a run, by its log: what began after what, and what was finished when.
+"""The order in which nodes of a run began and finished, from its log.
 
-Positions in the log order events of the same millisecond too, and do not mind a clock that was set back.
+Sequence numbers also order events of the same millisecond, and are unaffected by a clock that was set back.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Frame(NamedTuple):
     """The state of a run right after a node was finished.
 
     Attributes:
-        number: Counted from 1; 0 is the state before anything was finished.
-        node: What was finished.
-        seq: Position of its end in the log.
+        number: Starting at 1; 0 is the state before anything was finished.
+        node: The node that was finished.
+        seq: Sequence number of its end in the log.
     """
 
     number: int
@@ -36,12 +36,12 @@ class Frame(NamedTuple):
 
 
 def begun_last(connection: sa.Connection, run_id: str) -> dict[Node, int]:
-    """Give, for each node, the position at which its newest attempt began; for gates and questions, of the last thing that happened."""
+    """Return the sequence number at which each node last began; for gates and questions, of their last event."""
     return _latest(connection, run_id, (*_BEGINNINGS, *_PEOPLE))
 
 
 def frames(connection: sa.Connection, run_id: str) -> list[Frame]:
-    """List the nodes that are finished now, in the order in which they became so."""
+    """Return the frames of the nodes that are finished now, in the order in which they finished."""
     query = sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == run_id, nodes.c.state == "finished")
     finished = {Node(run_id, *row) for row in connection.execute(query)}
     ended = sorted((seq, node) for node, seq in _latest(connection, run_id, _ENDINGS).items() if node in finished)

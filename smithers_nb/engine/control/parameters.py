@@ -1,7 +1,7 @@
-"""What a run is given, checked against what its notebook takes before anything starts.
+"""Checks the parameters of a run against its notebook before anything starts.
 
-papermill only warns of a name that a notebook does not have, and runs with the default. Here an unknown name is an error that lists the
-known ones, and a value has to fit the annotation, or the kind of the default, or the pydantic model that the notebook's metadata names.
+papermill only warns about an unknown name, and runs with the default. Here an unknown name is an error that lists the known ones, and a
+value must fit the annotation, the type of the default, or the pydantic model named in the notebook's metadata.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ _TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "str": str, "bool":
 
 
 class Words(str):
-    """A value as it was typed on a command line; what it stands for depends on the parameter it is given to."""
+    """A value as typed on a command line; how it is parsed depends on its parameter."""
 
     __slots__ = ()
 
 
 def checked(notebook: RunFile, given: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Check what a run is given.
+    """Check and convert the parameters of a run.
 
     Args:
-        notebook: What it is given to.
+        notebook: The notebook.
         given: Values by name: JSON values, or `Words` of a command line.
         root: The project's folder, from which a notebook's own model is imported.
 
     Returns:
-        JSON values by name; what was not given is left to the notebook.
+        JSON values by name; parameters that were not given keep the notebook's defaults.
 
     Raises:
-        ParameterError: A name is unknown, or a value missing or of the wrong kind.
+        ParameterError: A name is unknown, or a value is missing or invalid.
     """
     model = notebook.settings.get("parameters")
     if model is not None:
         found = _model(str(model), root, notebook)
-        return _as_model(found, _spelled(given, found.model_fields))
+        return _as_model(found, _with_own_spelling(given, found.model_fields))
     if not given:
         return {}
     if notebook.parameters is None:
@@ -60,14 +60,14 @@ def checked(notebook: RunFile, given: Mapping[str, Any], root: Path) -> dict[str
             hint="tag the cell that sets them (in JupyterLab: property inspector, Cell Tags)",
         )
     if notebook.language != "python":
-        return {name: _plain(value) for name, value in _spelled(given, notebook.parameters).items()}
+        return {name: _plain(value) for name, value in _with_own_spelling(given, notebook.parameters).items()}
     known = notebook.parameters
-    given = _spelled(given, known)
-    return {name: _fitting(_known(name, known, notebook), value) for name, value in given.items()}
+    given = _with_own_spelling(given, known)
+    return {name: _fitting(_find(name, known, notebook), value) for name, value in given.items()}
 
 
 def plain_value(text: str) -> Any:
-    """Take a word of a command line for what papermill would: true, false, none, a number, otherwise text."""
+    """Parse a command-line value as papermill does: true, false, none, a number, otherwise text."""
     words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -78,27 +78,27 @@ def plain_value(text: str) -> Any:
     return number if isinstance(number, int) or abs(number) < float("inf") else str(text)
 
 
-def _spelled(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Return parameters the notebook's own spelling: Smithers' workflows write `targetRunId` for what is `target_run_id` here.
+def _with_own_spelling(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Rename parameters to the notebook's spelling: Smithers' workflows write `targetRunId` for `target_run_id`.
 
     Raises:
-        ParameterError: One is given in both spellings.
+        ParameterError: A parameter is given in both spellings.
     """
-    own = {_plainly(name): name for name in known}
+    own = {_snake_case(name): name for name in known}
     spelled: dict[str, Any] = {}
     for name, value in given.items():
-        found = name if name in known else own.get(_plainly(name), name)
+        found = name if name in known else own.get(_snake_case(name), name)
         if found in spelled:
             raise ParameterError(f"{found!r} is given twice, also as {name[:60]!r}", hint="leave one of them out")
         spelled[found] = value
     return spelled
 
 
-def _plainly(name: str) -> str:
+def _snake_case(name: str) -> str:
     return "_".join(word.lower() for word in _WORD.findall(name))
 
 
-def _known(name: str, known: Mapping[str, Parameter], notebook: RunFile) -> Parameter:
+def _find(name: str, known: Mapping[str, Parameter], notebook: RunFile) -> Parameter:
     if name in known:
         return known[name]
     close = get_close_matches(name, known, n=1)
@@ -113,7 +113,7 @@ def _fitting(parameter: Parameter, value: Any) -> Any:
     kind = _kind(parameter)
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     try:
-        return _json(_of_words(adapter, kind, value) if isinstance(value, Words) else adapter.validate_python(value))
+        return _json(_parse_words(adapter, kind, value) if isinstance(value, Words) else adapter.validate_python(value))
     except ValidationError as error:
         asked = ast.unparse(parameter.annotation) if parameter.annotation else f"a value like {parameter.default!r}"
         problem = error.errors()[0]["msg"]
@@ -122,8 +122,8 @@ def _fitting(parameter: Parameter, value: Any) -> Any:
         ) from None
 
 
-def _of_words(adapter: TypeAdapter[Any], kind: Any, text: Words) -> Any:
-    """Read a word of a command line as the type asks; JSON where a list or an object is asked for."""
+def _parse_words(adapter: TypeAdapter[Any], kind: Any, text: Words) -> Any:
+    """Parse a command-line value as a type; lists and objects are JSON."""
     if kind is Any:
         return _json_or_text(text)
     for reading in (_json_or_text(text), str(text)):
@@ -144,14 +144,14 @@ def _json_or_text(text: str) -> Any:
 
 
 def _kind(parameter: Parameter) -> Any:
-    """Name which type a parameter has: as annotated, or the kind of its default."""
-    kind = _type_of(parameter.annotation) if parameter.annotation is not None else _like(parameter.default)
+    """Return the type of a parameter, from its annotation or its default."""
+    kind = _type_of(parameter.annotation) if parameter.annotation is not None else _type_of_default(parameter.default)
     if kind is Any or not parameter.has_literal or parameter.default is not None:
         return kind
-    return kind | None  # `source: str = None` takes None as well
+    return kind | None  # `source: str = None` accepts None too
 
 
-def _like(default: Any) -> Any:
+def _type_of_default(default: Any) -> Any:
     kind = type(default)
     if kind is int:
         return int | float
@@ -159,7 +159,7 @@ def _like(default: Any) -> Any:
 
 
 def _type_of(node: ast.expr) -> Any:  # noqa: PLR0911  # one line for each spelling
-    """Read the annotations that papermill parameters have; any other takes any value."""
+    """Return the type of a common annotation; `Any` for any other."""
     match node:
         case ast.Constant(value=None):
             return type(None)
@@ -188,13 +188,13 @@ def _as_model(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _for_field(model: type[BaseModel], name: str, text: Words) -> Any:
-    """Read a word for a field of a model: as the value it looks like, unless the field takes only text."""
+    """Parse a command-line value for a field of a model; a text field takes it as it is."""
     found = model.model_fields.get(name) or next((field for field in model.model_fields.values() if field.alias == name), None)
     return str(text) if found is not None and found.annotation in (str, str | None) else _json_or_text(text)
 
 
 def _model(name: str, root: Path, notebook: RunFile) -> type[BaseModel]:
-    """Import the model that a notebook names, as its kernel would: from its project, then from what is installed."""
+    """Import the model named by a notebook as its kernel would: from its project first, then from installed packages."""
     module, _, attribute = name.partition(":")
     before = list(sys.path)
     sys.path[:0] = [str(root), str(notebook.path.parent)]
@@ -208,7 +208,7 @@ def _model(name: str, root: Path, notebook: RunFile) -> type[BaseModel]:
     finally:
         sys.path[:] = before
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
-        raise ParameterError(f"{name[:80]!r} is no pydantic model", hint="its metadata `smithers_nb.parameters` is MODULE:MODEL")
+        raise ParameterError(f"{name[:80]!r} is not a pydantic model", hint="its metadata `smithers_nb.parameters` is MODULE:MODEL")
     return found
 
 
@@ -217,7 +217,7 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    """Return a value as the journal keeps it."""
+    """Return a value as the journal stores it."""
     try:
         return orjson.loads(orjson.dumps(value))
     except (TypeError, orjson.JSONEncodeError) as error:

@@ -1,7 +1,7 @@
-"""Taking back what was done: a task that is to be tried again, with everything that began after it.
+"""Resets a task that is to be tried again, with everything that began after it.
 
-`reset_plan` says what would be reset and changes nothing; `retry_task` does exactly that in one transaction and asks for the next
-execution. What people decided after the target began is withdrawn and asked again: they decided about something that is gone.
+`reset_plan` returns what would be reset without changing anything; `retry_task` does exactly that in one transaction and requests the next
+execution. Decisions made after the target began are withdrawn and asked again, since they were about results that are gone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ResetItem(NamedTuple):
 
     Attributes:
         state: Its state before.
-        withdrawn: What a person said there and has to say again; empty for all but decided gates and answered questions.
-        is_cell: A cell, which every execution runs again anyway.
+        withdrawn: The decision or answer that a person has to repeat; empty for other nodes.
+        is_cell: Whether it is a cell, which every execution runs again anyway.
     """
 
     node: Node
@@ -47,21 +47,21 @@ class ResetItem(NamedTuple):
 
     @property
     def loss(self) -> str:
-        """What is gone with it, in words; empty when nothing is that somebody would miss."""
+        """What is lost with it, in words; empty when nothing of value is."""
         if self.withdrawn:
             return f"{self.withdrawn}: is asked again"
-        return "its output is dropped, and it is done again" if self.state == "finished" and not self.is_cell else ""
+        return "its output is dropped, and it runs again" if self.state == "finished" and not self.is_cell else ""
 
 
 class ResetPlan(NamedTuple):
-    """What a `retry-task` resets, the target first."""
+    """The nodes that a `retry-task` resets, the target first."""
 
     run_id: str
     items: tuple[ResetItem, ...]
 
 
 def reset_plan(location: Location, run_id: str, node_id: str, iteration: int = 0, *, deps: bool = True) -> ResetPlan:
-    """Describe what `retry_task` would reset, and change nothing.
+    """Return what `retry_task` would reset, without changing anything.
 
     Raises:
         RunNotFound: There is no such run.
@@ -85,18 +85,18 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
     here: bool = False,
     settings: Settings | None = None,
 ) -> ResetPlan:
-    """Reset a task and what began after it, and ask for the next execution.
+    """Reset a task and what began after it, and request the next execution.
 
     Args:
-        location: Where the journal is.
+        location: The project and its journal.
         run_id: The run; a unique beginning is enough.
         node_id: The target.
         iteration: Loop iteration, starting at 0.
-        deps: Also what began after it; without, only the target.
-        accept_workflow_change: Go on although the notebook or its modules were edited.
-        force: Also when the run waits for a person.
+        deps: Also reset what began after it, not only the target.
+        accept_workflow_change: Continue although the notebook or its modules were edited.
+        force: Reset even if the run waits for a person.
         here: The caller executes it itself, with `engine.workers.foreground.run_here`; otherwise a worker does.
-        settings: Limits and other start options that it goes on with.
+        settings: New limits and other start options.
 
     Returns:
         What was reset.
@@ -124,7 +124,7 @@ def retry_task(  # noqa: PLR0913  # all but three are options by name
 
 
 def reset(connection: sa.Connection, items: Iterable[ResetItem]) -> None:
-    """Take nodes back to where nothing has happened to them yet; their attempts stay, marked as cancelled by this."""
+    """Reset nodes to pending; their attempts stay, marked as cancelled by the reset."""
     for item in items:
         _mark_attempts(connection, item.node)
         connection.execute(outputs.delete().where(*item.node.key(outputs)))
@@ -135,16 +135,16 @@ def reset(connection: sa.Connection, items: Iterable[ResetItem]) -> None:
 
 
 def items_of(connection: sa.Connection, wanted: Iterable[Node]) -> tuple[ResetItem, ...]:
-    """Read what the nodes to reset are and hold."""
+    """Return the items for nodes to reset, with their states and decisions."""
     return tuple(_item(connection, node) for node in wanted)
 
 
 def as_payload(items: Iterable[ResetItem]) -> list[dict[str, Any]]:
-    """Write reset nodes for an event; decisions that are withdrawn stay readable there."""
+    """Return reset nodes as a payload for an event, where withdrawn decisions stay readable."""
     rows = []
     for item in items:
-        told = {"withdrawn": item.withdrawn} if item.withdrawn else {}
-        rows.append({**item.node.about, "state": item.state, **told})
+        withdrawn = {"withdrawn": item.withdrawn} if item.withdrawn else {}
+        rows.append({**item.node.about, "state": item.state, **withdrawn})
     return rows
 
 
@@ -168,7 +168,7 @@ def _plan(connection: sa.Connection, target: Node, *, deps: bool) -> ResetPlan:
 
 
 def _refuse_while_waiting(connection: sa.Connection, row: sa.Row[Any], *, force: bool) -> None:
-    """Let nobody take back by accident what somebody is about to decide."""
+    """Refuse to reset a run that waits for a person, unless forced."""
     gates = sa.select(approvals.c.node_id).where(approvals.c.run_id == row.run_id, approvals.c.status == "requested")
     asked = sa.select(questions.c.node_id).where(questions.c.run_id == row.run_id, questions.c.status == "pending")
     waiting = connection.execute(gates.union_all(asked)).scalars().all()
@@ -181,7 +181,7 @@ def _refuse_while_waiting(connection: sa.Connection, row: sa.Row[Any], *, force:
 
 
 def _mark_attempts(connection: sa.Connection, node: Node) -> None:
-    """Set aside what did not end well, as Smithers does; its error stays readable. A finished attempt stays what it is."""
+    """Mark unfinished and failed attempts as cancelled by the reset, as Smithers does; their errors stay readable."""
     undone = (*node.key(attempts), attempts.c.state.in_(_UNDONE))
     for number, finished_at, meta in connection.execute(
         sa.select(attempts.c.attempt, attempts.c.finished_at_ms, attempts.c.meta_json).where(*undone)

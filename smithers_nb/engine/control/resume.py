@@ -1,4 +1,4 @@
-"""Going on with a run: from its beginning, with everything that is finished skipped."""
+"""Resumes a run: from its beginning, skipping everything that is finished."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MOVED: Final = "continued"
 
 
 class Resumption(NamedTuple):
-    """What a resume came to.
+    """The result of a resume.
 
     Attributes:
         run_id: The run.
         status: Its status before.
-        continues: Whether another execution follows; False for a run that is finished.
+        continues: Whether another execution follows; False for a finished run.
     """
 
     run_id: str
@@ -51,17 +51,17 @@ def resume(  # noqa: PLR0913  # all but two are options by name
     here: bool = False,
     settings: Settings | None = None,
 ) -> Resumption:
-    """Ask for another execution of a run that failed, was cancelled, waits, is paused, or whose process died.
+    """Request another execution of a run that failed, was cancelled, waits, is paused, or whose process died.
 
     Args:
-        location: Where its journal is.
+        location: The project and its journal.
         run_id: Its id; a unique beginning is enough.
-        notebook: Its notebook, when the caller wants to be sure that it is this one.
-        parameters: Its parameters, when the caller wants to be sure that they are the same.
-        accept_workflow_change: Go on although the notebook or its modules were edited.
-        force: Take over from a process that has started it, but has not begun.
+        notebook: The notebook to expect; refused if the run has another one.
+        parameters: The parameters to expect; refused if the run has others.
+        accept_workflow_change: Continue although the notebook or its modules were edited.
+        force: Take over from a process that is about to execute it but has not begun.
         here: The caller executes it itself, with `engine.workers.foreground.run_here`; otherwise a worker does.
-        settings: Limits and other start options that it goes on with.
+        settings: New limits and other start options.
 
     Raises:
         RunNotFound: There is no such run.
@@ -76,7 +76,7 @@ def resume(  # noqa: PLR0913  # all but two are options by name
         with journal.writing(found) as connection:
             row = run_row(connection, found)
             if row.status == _MOVED:
-                raise ControlRefused(f"run {found} went on as another run", code="RUN_NOT_RESUMABLE", hint="resume that one")
+                raise ControlRefused(f"run {found} was continued as another run", code="RUN_NOT_RESUMABLE", hint="resume that one")
             _same_notebook(row, notebook)
             _same_input(connection, row, parameters, location)
             if row.status == _NOTHING_LEFT:
@@ -89,7 +89,7 @@ def resume(  # noqa: PLR0913  # all but two are options by name
 
 
 def request_execution(connection: sa.Connection, row: sa.Row[Any], *, here: bool) -> None:
-    """Ask for the next execution of a run, in the transaction that checked it."""
+    """Request the next execution of a run, in the transaction that checked it."""
     if row.cancel_requested_at_ms is not None:
         connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(cancel_requested_at_ms=None))
     execution = executions.want(connection, row.run_id, queued=here, starter=leases.introduce(connection) if here else None)
@@ -101,9 +101,9 @@ def _same_notebook(row: sa.Row[Any], notebook: str | Path | None) -> None:
     if notebook is None or Path(notebook).expanduser().absolute() == Path(row.workflow_path or ""):
         return
     raise ControlRefused(
-        f"run {row.run_id} is not of {notebook}: workflow path changed",
+        f"run {row.run_id} is not a run of {notebook}: workflow path changed",
         code="RESUME_METADATA_MISMATCH",
-        hint=f"it is of {row.workflow_path}; start a new run for another notebook",
+        hint=f"it is a run of {row.workflow_path}; start a new run for another notebook",
     )
 
 
@@ -117,7 +117,7 @@ def _same_input(connection: sa.Connection, row: sa.Row[Any], parameters: Mapping
         raise ControlRefused(
             f"run {row.run_id} began with other parameters: {', '.join(others)}",
             code="RESUME_INPUT_MISMATCH",
-            hint="leave them out to go on with those it has, or start a new run",
+            hint="leave them out to keep those it has, or start a new run",
         )
 
 

@@ -1,7 +1,7 @@
-"""Going back in a run: to the state right after one of its nodes was finished.
+"""Rewinds a run to the state right after one of its nodes was finished.
 
-A frame is that state; frame 0 is the beginning. What came later is taken out of the run (its log stays whole), and the run is paused
-until somebody resumes it.
+A frame is that state; frame 0 is the beginning. Everything later is removed from the run (its log stays complete), and the run is paused
+until a person resumes it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class RewindPlan(NamedTuple):
-    """What a rewind takes back.
+    """What a rewind removes.
 
     Attributes:
         came_from: Number of the last frame.
-        goes_to: Number of the frame that stays.
-        items: What is taken back, in the order in which it happened.
+        goes_to: Number of the frame to return to.
+        items: The nodes to remove, in the order in which they happened.
     """
 
     run_id: str
@@ -41,7 +41,7 @@ class RewindPlan(NamedTuple):
 
 
 def rewind_plan(location: Location, run_id: str, frame_or_node: int | str) -> RewindPlan:
-    """Describe what `rewind` would take back, and change nothing.
+    """Return what `rewind` would remove, without changing anything.
 
     Raises:
         RunNotFound: There is no such run.
@@ -55,7 +55,7 @@ def rewind_plan(location: Location, run_id: str, frame_or_node: int | str) -> Re
 
 
 def frames_of(location: Location, run_id: str) -> list[Frame]:
-    """List the frames of a run, oldest first."""
+    """Return the frames of a run, oldest first."""
     with Journal.open(location) as journal:
         found = resolve(journal, run_id)
         with journal.reading() as connection:
@@ -63,17 +63,17 @@ def frames_of(location: Location, run_id: str) -> list[Frame]:
 
 
 def rewind(location: Location, run_id: str, frame_or_node: int | str, *, caller: str = "cli", force: bool = False) -> RewindPlan:
-    """Go back to a frame, by its number or by the node that was finished with it.
+    """Rewind to a frame, by its number or by the node that was finished with it.
 
     Args:
-        location: Where the journal is.
+        location: The project and its journal.
         run_id: The run; a unique beginning is enough.
         frame_or_node: Number of the frame, or a node's id.
-        caller: Who does it, for the audit.
-        force: Take over from a process that has started the run, but has not begun.
+        caller: Who does it, for the audit log.
+        force: Take over from a process that is about to execute the run but has not begun.
 
     Returns:
-        What was taken back. The run is paused; `resume` continues it.
+        What was removed. The run is paused; `resume` continues it.
 
     Raises:
         RunNotFound: There is no such run.
@@ -89,7 +89,7 @@ def rewind(location: Location, run_id: str, frame_or_node: int | str, *, caller:
             for item in plan.items:
                 for table in (attempts, outputs, approvals, questions, requests, nodes):
                     connection.execute(table.delete().where(*item.node.key(table)))
-            # what was asked for belongs to the state that is gone
+            # requested executions belong to the state that was removed
             executions.end_all(connection, found, "superseded")
             jump = {"fromFrameNo": plan.came_from, "toFrameNo": plan.goes_to, "caller": caller, "removedNodes": as_payload(plan.items)}
             append_event(connection, found, "TimeTravelJumped", jump)

@@ -1,6 +1,6 @@
-"""How a run is executed: its limits, kernel, place of artifacts. Given when it is started, and changed when it is resumed.
+"""How a run is executed: limits, kernel, artifact folder. Set when it is started, and changeable when it is resumed.
 
-They stand in the run's `config_json`; a change is written into the log, so that nobody wonders why one execution differs from the next.
+The settings are part of the run's `config_json`; a change is logged, so that differences between executions can be explained.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from smithers_nb.errors import ParameterError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_SHOWN: Final = 20
+_MAX_NAMES: Final = 20
 
 
 class Settings(NamedTuple):
-    """Start options of a run; what is None stays as it is.
+    """Start options of a run; None keeps the current value.
 
     Attributes:
-        cell_timeout_s: Seconds that one cell may take.
-        total_timeout_s: Seconds that one execution may take, the start of the kernel included.
-        kernel: Name of a kernel spec, instead of the one that the notebook names.
+        cell_timeout_s: Time limit of one cell in seconds.
+        total_timeout_s: Time limit of one execution in seconds, including kernel start.
+        kernel: Name of a kernel spec, overriding the notebook's.
         hot: Whether edits of cells that have not run yet apply.
-        post_failure: Whether a failure is looked into by itself.
-        artifacts: Folder or URL that gets what the run writes.
+        post_failure: Whether a failure launches an autopsy.
+        artifacts: Folder or URL for artifacts.
     """
 
     cell_timeout_s: float | None = None
@@ -40,10 +40,10 @@ class Settings(NamedTuple):
     artifacts: str | None = None
 
     def checked(self) -> Settings:
-        """Return them, when they can be used.
+        """Return the settings after checking that they are valid.
 
         Raises:
-            ParameterError: A limit is no positive number, a kernel is not installed, or nothing can be written to that place.
+            ParameterError: A limit is not a positive number, the kernel is not installed, or artifacts cannot be written there.
         """
         for name, seconds in (("cell", self.cell_timeout_s), ("total", self.total_timeout_s)):
             if seconds is not None and not 0 < seconds < float("inf"):
@@ -54,11 +54,11 @@ class Settings(NamedTuple):
         return self
 
     def applied_to(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Return a configuration with these in it.
+        """Return a configuration with these settings applied.
 
         Args:
             config: A run's configuration; empty for a new run.
-            folder: What a relative folder of artifacts is relative to.
+            folder: Base of a relative artifact folder.
         """
         limits = {"cellTimeoutS": self.cell_timeout_s, "totalTimeoutS": self.total_timeout_s, "name": self.kernel}
         given: dict[str, Any] = {"hot": self.hot, "postFailure": self.post_failure}
@@ -69,7 +69,7 @@ class Settings(NamedTuple):
 
 
 def change(connection: sa.Connection, run_id: str, settings: Settings | None) -> None:
-    """Let a run be executed with other settings from now on, in the transaction that resumes it."""
+    """Change the settings of a run, in the transaction that resumes it, and log the change."""
     if settings is None:
         return
     before = config_of(run_row(connection, run_id))
@@ -88,5 +88,5 @@ def _check_kernel(name: str) -> None:
 
     there = {*KernelSpecManager().find_kernel_specs(), *OURS}
     if name not in there:
-        listed = ", ".join(sorted(there)[:_SHOWN])
+        listed = ", ".join(sorted(there)[:_MAX_NAMES])
         raise ParameterError(f"there is no kernel {name[:60]!r} here", hint=f"installed are {listed}; `jupyter kernelspec list` shows them")

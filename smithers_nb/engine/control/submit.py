@@ -1,4 +1,4 @@
-"""A new run: everything is checked first, then it is written down; whoever executes it comes later."""
+"""Submits a new run: everything is checked first, then the run is recorded; it is executed later."""
 
 from __future__ import annotations
 
@@ -51,29 +51,29 @@ def submit(  # noqa: PLR0913  # all but three are options by name
     hidden: bool = False,
     cwd: Path | None = None,
 ) -> str:
-    """Write down a run that is about to start; `engine.workers.foreground` or `engine.workers.client.enqueue` starts it.
+    """Record a new run; `engine.workers.foreground` or `engine.workers.client.enqueue` starts it.
 
     Args:
-        location: Where its journal is.
+        location: The project and its journal.
         notebook: The notebook's file.
         parameters: Its parameters by name: JSON values, or `Words` of a command line.
-        run_id: Its id; one that sorts by time by default.
+        run_id: Its id; defaults to a new one that sorts by time.
         hot: Whether edits of cells that have not run yet apply.
-        post_failure: Whether a failure is looked into by itself.
-        artifacts: Folder or URL that gets what the run writes.
-        cell_timeout_s: Seconds that one cell may take.
-        total_timeout_s: Seconds that one execution may take, the start of the kernel included.
-        kernel: Name of a kernel spec, instead of the one that the notebook names.
+        post_failure: Whether a failure launches an autopsy.
+        artifacts: Folder or URL for its artifacts.
+        cell_timeout_s: Time limit of one cell in seconds.
+        total_timeout_s: Time limit of one execution in seconds, including kernel start.
+        kernel: Name of a kernel spec, overriding the notebook's.
         parent_run_id: The run that it belongs to or is about.
-        hidden: Whether it is one of the system's own, left out of listings.
-        cwd: Folder that the notebook runs in; the current one by default.
+        hidden: Whether listings omit it, as one of our own.
+        cwd: Working directory of the notebook; defaults to the current one.
 
     Returns:
         The run's id.
 
     Raises:
-        ParameterError: The notebook, a parameter, a limit, the id or the place of artifacts is wrong; nothing was written.
-        ControlRefused: `RUN_EXISTS`, a run has this id already.
+        ParameterError: The notebook, a parameter, a limit, the id or the artifact folder is invalid; nothing was written.
+        ControlRefused: `RUN_EXISTS`, the run id is taken.
         JournalUnusable: The journal cannot be written.
     """
     found = read_notebook(notebook)
@@ -97,41 +97,41 @@ def submit(  # noqa: PLR0913  # all but three are options by name
 
 
 def _write(journal: Journal, run: NewRun) -> None:
-    there = ControlRefused(
-        f"there is a run {run.run_id} already",
+    taken = ControlRefused(
+        f"run {run.run_id} exists already",
         code="RUN_EXISTS",
-        hint=f"give another id, or go on with it: smithers-nb resume {run.run_id}",
+        hint=f"give another id, or resume it: smithers-nb resume {run.run_id}",
     )
     try:
         with journal.writing() as connection:
             if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run.run_id)).first():
-                raise there
+                raise taken
             create_run(connection, run)
-    except sa.exc.IntegrityError:  # somebody else wrote one in this very moment
-        raise there from None
+    except sa.exc.IntegrityError:  # another process created it at the same moment
+        raise taken from None
 
 
 def new_run_id(workflow: str) -> str:
-    """Make an id that tells the workflow and sorts by time: `nightly-mb2k9x1p-4f7a0c`."""
+    """Return an id that names the workflow and sorts by time: `nightly-mb2k9x1p-4f7a0c`."""
     name = re.sub(r"[^a-z0-9]+", "-", workflow.lower()).strip("-")[:_MAX_NAME].rstrip("-") or "run"
     return f"{name}-{base36(now_ms())}-{''.join(secrets.choice(_DIGITS) for _ in range(6))}"
 
 
 def checked_run_id(run_id: str) -> str:
-    """Refuse an id that could not be typed, printed or used in a file's name.
+    """Check that an id can be typed, printed and used in a file name.
 
     Raises:
-        ParameterError: It has other characters than letters, digits, `.`, `_`, `:` and `-`, or too many.
+        ParameterError: It has characters other than letters, digits, `.`, `_`, `:` and `-`, or is too long.
     """
     if not _RUN_ID.fullmatch(run_id):
         raise ParameterError(
-            f"{run_id[:60]!r} is no run id", hint="use up to 128 letters, digits and . _ : - , beginning with a letter or digit"
+            f"{run_id[:60]!r} is not a valid run id", hint="use up to 128 letters, digits and . _ : - , beginning with a letter or digit"
         )
     return run_id
 
 
 def base36(number: int) -> str:
-    """Write a number as ids have it: digits and small letters."""
+    """Return a number in base 36, as used in ids."""
     digits = ""
     while number:
         number, digit = divmod(number, 36)

@@ -1,1 +1,1 @@
-"""One execution of one run, from its lease to its outcome."""
+"""One execution of a run, from acquiring its lease to recording its outcome."""

@@ -1,8 +1,7 @@
-"""The cells of a notebook as nodes of its run.
+"""Records the cells of a notebook as nodes of its run.
 
-`CellRecorder` is told of every code cell and writes an attempt for it, so that any papermill notebook leaves a run that can be looked at.
-A notebook whose metadata says `smithers_nb.nodes: stages` speaks for itself through its stages; of its cells only one that fails outside
-of any stage is written.
+`CellRecorder` records an attempt for every code cell, so that any papermill notebook leaves a run that can be inspected. For a notebook
+with `smithers_nb.nodes: stages` in its metadata only stages are nodes, and a cell is recorded only if it fails outside of any stage.
 """
 
 from __future__ import annotations
@@ -30,27 +29,27 @@ if TYPE_CHECKING:
     from smithers_nb.model.failure_reason import FailureReason
 
 _KIND: Final = "cell"
-_TEXT: Final = 4_000
+_MAX_TEXT: Final = 4_000
 _INJECTED: Final = "injected-parameters"
 _NOTEBOOK: Final = "notebook"
-"""Node of a failure before the first cell."""
+"""Node id for a failure before the first cell."""
 
 
 class CellRecorder:
-    """Writes the cells of one execution; an observer of `notebooks.execute`."""
+    """Records the cells of one execution; an observer of `executor.execute`."""
 
     def __init__(self, journal: Journal, run_id: str, owner: str, since: int, limit_s: float) -> None:
         self._journal = journal
         self._run_id = run_id
         self._owner = owner
-        self._since = since  # position in the log: a clock may be set back, the log only grows
+        self._since = since  # a sequence number, since a clock may be set back
         self._meta = {"retries": 0, "timeoutMs": round(limit_s * 1000)}
         self._current: tuple[Node, int] | None = None
         self._count = 0
         self.silent = False
 
     def begun(self, cell: Any, index: int) -> None:
-        """Write that a cell is sent to the kernel."""
+        """Record that a cell is sent to the kernel."""
         del index
         if _INJECTED in cell.metadata.get("tags", []):
             return
@@ -61,7 +60,7 @@ class CellRecorder:
                 self._current = node, start_attempt(connection, node, kind=_KIND, label=_title(cell), meta=self._meta)
 
     def ended(self, cell: Any, index: int) -> None:
-        """Write that a cell went well; one that did not is written by whoever learns why."""
+        """Record that a cell succeeded; a failed one is recorded by `fail_open`, which knows why."""
         del index
         if self._current is None or any(output.get("output_type") == "error" for output in cell.outputs):
             return
@@ -74,7 +73,7 @@ class CellRecorder:
         self._current = None
 
     def fail_open(self, connection: sa.Connection, cell: Any, reason: FailureReason) -> None:
-        """Fail whatever was left open; when nothing was, and no stage has failed either, the cell that ran."""
+        """Fail the open attempts; when there are none and no stage has failed, fail the cell that ran."""
         before = self.first_failure(connection)
         left = self._open(connection)
         if not left and before is None:
@@ -85,48 +84,48 @@ class CellRecorder:
             fail_attempt(connection, node, attempt, own)
 
     def cancel_open(self, connection: sa.Connection, why: str) -> None:
-        """Cancel whatever was left open."""
+        """Cancel the open attempts."""
         for node, attempt in self._open(connection):
             cancel_attempt(connection, node, attempt, why)
 
     def park_open(self, connection: sa.Connection, state: str) -> None:
-        """Let the cell in which a gate waits wait as well; it is executed again from its beginning."""
+        """Park the cell in which a gate waits; it is executed again from its beginning."""
         for node, attempt in self._open(connection):
             park_attempt(connection, node, attempt, state)
 
     def first_failure(self, connection: sa.Connection) -> dict[str, Any] | None:
         """Return the payload of this execution's first NodeFailed event whose node is still failed; None when there is none.
 
-        A stage that was tried again and went well is no reason for anything.
+        A stage that succeeded on a later attempt is not a failure.
         """
         mine = (events.c.run_id == self._run_id, events.c.seq >= self._since, events.c.type == "NodeFailed")
         texts = connection.execute(sa.select(events.c.payload_json).where(*mine).order_by(events.c.seq)).scalars()
         failed = sa.select(nodes.c.node_id, nodes.c.iteration).where(nodes.c.run_id == self._run_id, nodes.c.state == "failed")
         still = {tuple(row) for row in connection.execute(failed)}
-        told = (dict(orjson.loads(text)) for text in texts.all())
-        return next((event for event in told if (event["nodeId"], event["iteration"]) in still), None)
+        payloads = (dict(orjson.loads(text)) for text in texts.all())
+        return next((event for event in payloads if (event["nodeId"], event["iteration"]) in still), None)
 
     def _open(self, connection: sa.Connection) -> list[tuple[Node, int]]:
-        """List the attempts under way, innermost first: a stage before the cell that it stands in."""
+        """Return the open attempts, innermost first: a stage before the cell that contains it."""
         ordered = sorted(open_attempts(connection, self._run_id), key=lambda one: one.kind == _KIND)
         return [(one.node, one.attempt) for one in ordered]
 
     def _node(self, cell: Any) -> Node:
         name = str(cell.get("id") or "")
-        if name in ("", INPUT):  # a cell called like the run's parameters would take their place
+        if name in ("", INPUT):  # a cell with the id of the run's parameters would overwrite them
             name = f"cell-{self._count}"
         return Node(self._run_id, name)
 
 
 def _title(cell: Any) -> str:
-    """Name a cell by its first line that says something."""
+    """Return the first non-empty line of a cell, as its label."""
     lines = (line.strip() for line in cell.source.splitlines())
     titles = (line.lstrip("#% ") if line.startswith("#") else line for line in lines)
     return next((title for title in titles if title), "")[:120]
 
 
 def _shown(cell: Any) -> str | None:
-    """Return the text of a cell's result, which is its output as a node."""
+    """Return the text of a cell's result, which is stored as the node's output."""
     results = (output for output in reversed(cell.outputs) if output.get("output_type") in ("execute_result", "display_data"))
     text = next((output["data"].get("text/plain") for output in results if "text/plain" in output.get("data", {})), None)
-    return None if text is None else str(text)[:_TEXT]
+    return None if text is None else str(text)[:_MAX_TEXT]

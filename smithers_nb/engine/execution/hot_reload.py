@@ -1,10 +1,9 @@
-"""Hot mode: edits of a notebook apply to the run that executes it, from the next cell on.
+"""Hot mode: edits of a notebook apply to the running execution, from the next cell on.
 
-After every code cell the notebook's file is looked at again. What has not run yet becomes what the file says now: edited, added,
-removed and moved cells. What has run stays as it ran; an edit of it applies when the run is executed again, and so does an edit of a
-module that the kernel has imported (a notebook that wants those at once begins with `%load_ext autoreload` and `%autoreload 2`). A
-file that is half written or no Python is not taken over. A finished stage whose schema was changed is refused where it is called
-(`engine.stages.cache`).
+After every code cell the notebook's file is checked for changes. Cells that have not run yet are edited, added, removed and moved as in the
+file. Cells that have run stay as they ran; an edit of one applies to the next execution, and so does an edit of an imported module (unless
+the notebook begins with `%load_ext autoreload` and `%autoreload 2`). A file that is half written or not valid Python is ignored. A finished
+stage whose schema was changed is refused when it is called (`engine.stages.cache`).
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ _PAPERMILL: Final = {"exception": None, "start_time": None, "end_time": None, "d
 
 
 class Rejected(Exception):
-    """The file as it is now cannot be taken over; the text says why."""
+    """The edited file cannot be used; the message says why."""
 
 
 class HotObserver:
-    """Tells another observer of every cell, and takes over edits between them."""
+    """Forwards every cell to another observer, and applies edits between cells."""
 
     def __init__(self, inner: Observer, journal: Journal, run_id: str, owner: str, path: Path) -> None:
         self._inner = inner
@@ -51,15 +50,15 @@ class HotObserver:
             self._take_over_edits_since()
 
     def opened(self, notebook: Any) -> None:
-        """Get the notebook that is about to be executed; its cells that have not begun may be changed."""
+        """Keep the notebook, so that cells which have not begun can be changed."""
         self._notebook = notebook
 
     def begun(self, cell: Any, index: int) -> None:
-        """Pass on that a cell begins."""
+        """Forward that a cell begins."""
         self._inner.begun(cell, index)
 
     def ended(self, cell: Any, index: int) -> None:
-        """Pass on that a cell has ended, and look whether what follows was edited meanwhile."""
+        """Forward that a cell has ended, and apply edits of the following cells."""
         self._inner.ended(cell, index)
         stamp = _stamp(self._path)
         if stamp == self._stamp or any(output.get("output_type") == "error" for output in cell.outputs):
@@ -67,19 +66,21 @@ class HotObserver:
         self._stamp = stamp
         now = source_of(self._path, folder_of(self._config))
         if now.cells is None:
-            self._tell({"WorkflowReloadDetected": {"changedFiles": [self._path.name]}, "WorkflowReloadFailed": _error("it is no notebook")})
+            self._log(
+                {"WorkflowReloadDetected": {"changedFiles": [self._path.name]}, "WorkflowReloadFailed": _error("it is not a notebook")}
+            )
         elif now.hash != self._source.hash:
             self._reload(now, index)
 
     def _reload(self, now: Source, index: int) -> None:
-        """Take over the file as it is now."""
+        """Apply the current file."""
         cells = changed_parts(self._source.cells or {}, now.cells or {})
         modules = changed_parts(self._source.modules, now.modules)
         detected: dict[str, Any] = {"changedFiles": [*([self._path.name] if cells else []), *modules]}
         try:
             rest = self._rest(index)
         except Rejected as error:
-            self._tell({"WorkflowReloadDetected": detected, "WorkflowReloadFailed": _error(str(error))})
+            self._log({"WorkflowReloadDetected": detected, "WorkflowReloadFailed": _error(str(error))})
             return
         over = {_id(cell) for cell in self._notebook.cells[: index + 1]}
         self._notebook.cells[index + 1 :] = rest
@@ -92,19 +93,19 @@ class HotObserver:
         if modules:
             reason = f"a kernel keeps what it has imported, unless the notebook uses %autoreload: {', '.join(modules)}"
             events["WorkflowReloadUnsafe"] = {"reason": reason}
-        self._tell(events, restamped=True)
+        self._log(events, restamped=True)
 
     def _rest(self, index: int) -> list[Any]:
-        """List the cells that are still to run, as the file has them now.
+        """Return the cells that are still to run, from the current file.
 
         Raises:
-            Rejected: The file is no notebook, its cells have no ids, or a cell that is to run is no Python.
+            Rejected: The file is not a notebook, its cells have no ids, or a cell that is to run is not valid Python.
         """
         edited = _read(self._path)
         before, after = self._notebook.cells[: index + 1], self._notebook.cells[index + 1 :]
         over, waiting = {_id(cell) for cell in before}, {_id(cell) for cell in after}
         if any(not _id(cell) for cell in edited.cells):
-            raise Rejected("its cells have no ids, so it cannot be told which have run; save it in a newer Jupyter")
+            raise Rejected("its cells have no ids, so it is unknown which have run; save it in a newer Jupyter")
         last = max((position for position, cell in enumerate(edited.cells) if _id(cell) == _id(before[-1])), default=-1)
         known = {_id(cell): cell for cell in after}
         rest = [cell for cell in after if _INJECTED in cell.metadata.get("tags", [])]
@@ -118,20 +119,20 @@ class HotObserver:
             _check_syntax([cell for cell in rest if cell.cell_type == "code" and known.get(_id(cell)) is not cell])
         return rest
 
-    def _tell(self, events: dict[str, dict[str, Any]], *, restamped: bool = False) -> None:
+    def _log(self, events: dict[str, dict[str, Any]], *, restamped: bool = False) -> None:
         with self._journal.writing(self._run_id, self._owner) as connection:
             for name, payload in events.items():
                 append_event(connection, self._run_id, name, payload)
-            if restamped:  # so that a later resume does not take the edit for one that nobody wanted
+            if restamped:  # so that a later resume does not refuse the edit
                 restamp(connection, self._run_id, self._config, self._source)
 
     def _take_over_edits_since(self) -> None:
-        """Return what was edited while the run did not run: all of it applies."""
+        """Apply edits made while the run was not executed."""
         cells = changed_parts(self._config.get("cells") or {}, self._source.cells or {})
         modules = changed_parts(self._config.get("modules") or {}, self._source.modules)
         detected = {"changedFiles": [*([self._path.name] if cells else []), *modules]}
         reloaded = detected | {"generation": self._generation, "cells": cells, "later": []}
-        self._tell({"WorkflowReloadDetected": detected, "WorkflowReloaded": reloaded}, restamped=True)
+        self._log({"WorkflowReloadDetected": detected, "WorkflowReloaded": reloaded}, restamped=True)
 
     def _read_run(self) -> tuple[dict[str, Any], str | None]:
         query = sa.select(runs.c.config_json, runs.c.workflow_hash).where(runs.c.run_id == self._run_id)
@@ -141,7 +142,7 @@ class HotObserver:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Distinguish one state of a file from another, without reading it."""
+    """Return the modification time and size of a file; None when it does not exist."""
     with suppress(OSError):
         found = path.stat()
         return found.st_mtime_ns, found.st_size
@@ -153,12 +154,12 @@ def _read(path: Path) -> Any:
 
     try:
         return nbformat.read(path, as_version=4)
-    except Exception as error:  # noqa: BLE001  # half written, gone, or damaged in any other way
-        raise Rejected(f"it is no notebook: {error}") from None
+    except Exception as error:  # noqa: BLE001  # half written, missing or damaged
+        raise Rejected(f"it is not a notebook: {error}") from None
 
 
 def _fresh(cell: Any) -> Any:
-    """Take a cell of a file as one that has not run, with the notes that papermill expects to find."""
+    """Return a copy of a cell as not yet run, with the metadata that papermill expects."""
     from nbformat import from_dict
 
     made = copy.deepcopy(cell)
@@ -176,7 +177,7 @@ def _check_syntax(cells: list[Any]) -> None:
             code = TransformerManager().transform_cell(cell.source)
             compile(code, f"cell {_id(cell)}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
         except (SyntaxError, ValueError) as error:
-            raise Rejected(f"cell {_id(cell)} is no Python: {error}") from None
+            raise Rejected(f"cell {_id(cell)} is not valid Python: {error}") from None
 
 
 def _is_python(notebook: Any) -> bool:

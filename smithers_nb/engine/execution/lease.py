@@ -1,4 +1,4 @@
-"""Acquire the lease of a run: one process executes it, and every later write of that execution is refused once another one has it."""
+"""Acquires the lease of a run: one process executes it, and its writes are refused once another process has the lease."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.executions import Execution
 
 MAX_STARTS: Final = 4
-"""How often an execution may be begun: one that took its process down each time is given up."""
+"""How often an execution may be started; one that killed its process each time is given up."""
 
 
 def acquire(journal: Journal, execution: Execution, owner: str) -> Lease | Outcome:
-    """Lease the run for this process and begin the execution.
+    """Acquire the run for this process and start the execution.
 
     Returns:
-        The lease, or an outcome where there is nothing to do: the execution is over, the run is cancelled or given up, or a living process
-        has it.
+        The lease, or an outcome when there is nothing to do: the execution has ended, the run is cancelled or given up, or a live process
+        holds it.
 
     Raises:
         JournalUnusable: The journal cannot be written.
@@ -49,7 +49,7 @@ def acquire(journal: Journal, execution: Execution, owner: str) -> Lease | Outco
         if run.cancel_requested_at_ms is not None:
             return settle(connection, execution, Outcome(run_id, "cancelled"))
         if starts > MAX_STARTS:
-            message = f"the process that executed it died {starts - 1} times in a row, so it is not begun again"
+            message = f"the process that executed it died {starts - 1} times in a row, so it is not started again"
             return settle(
                 connection, execution, Outcome(run_id, "failed", None, FailureReason(code=GAVE_UP, message=message, source="engine"))
             )

@@ -1,6 +1,6 @@
-"""How an execution ends: its outcome, and the transaction that writes it with the run's status.
+"""The outcome of an execution, and the transaction that records it with the run's status.
 
-Whatever stopped the notebook becomes one of finished, failed, parked at a gate, cancelled or paused, and a failure always has a reason.
+The outcome is finished, failed, parked at a gate, cancelled or paused, and a failure always has a reason.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         status: Status of the run now: `finished`, `failed`, `cancelled`, `waiting-approval`, `waiting-event`, `paused`; `running` when
-            another process has the run.
-        notebook: The executed notebook, as far as it got.
+            another process holds the run.
+        notebook: The executed notebook, possibly partial.
         reason: Why it failed or is paused.
     """
 
@@ -48,12 +48,12 @@ class Outcome(NamedTuple):
 
 
 def notebook_of(location: Location, run_id: str) -> Path:
-    """Where the executed notebook of a run is, as far as it got: `.smithers_nb/runs/RUN/notebook.ipynb`."""
+    """Return the path of a run's executed notebook: `.smithers_nb/runs/RUN/notebook.ipynb`."""
     return location.folder / "runs" / safe_name(run_id) / "notebook.ipynb"
 
 
 def outcome_of(location: Location, run_id: str) -> Outcome:
-    """Return how a run stands, whoever executed it.
+    """Return the current outcome of a run, whichever process executed it.
 
     Raises:
         JournalUnusable: The journal cannot be read.
@@ -70,7 +70,7 @@ def outcome_of(location: Location, run_id: str) -> Outcome:
 
 
 def settle(connection: sa.Connection, execution: Execution, outcome: Outcome) -> Outcome:
-    """Write the end of an execution and of the run's status with it."""
+    """Record the end of an execution together with the run's status."""
     notebook = str(outcome.notebook) if outcome.notebook else None
     executions.end(connection, execution, "parked" if outcome.status.startswith("waiting-") else outcome.status, notebook)
     set_status(connection, execution.run_id, outcome.status, outcome.reason)  # type: ignore[call-overload]  # a pair of the two is checked there
@@ -81,8 +81,8 @@ class Lease(NamedTuple):
     """A run as it was when this process acquired it for one execution.
 
     Attributes:
-        owner: Id of this process; every write of the execution is refused once the run has another one.
-        since: Number of the event `ExecutionStarted`.
+        owner: Owner id of this process; writes are refused once the run has another owner.
+        since: Sequence number of the event `ExecutionStarted`.
         again: Whether an earlier execution, or an earlier start of this one, may have left finished stages.
     """
 
@@ -98,30 +98,30 @@ class Lease(NamedTuple):
 
     @property
     def cwd(self) -> Path | None:
-        """Folder the kernel is started in; None for the folder of the notebook."""
+        """Working directory of the kernel; None for the folder of the notebook."""
         folder = self.config.get("cwd") or self.config.get("rootDir")
         return Path(folder) if folder and Path(folder).is_dir() else None
 
     @property
     def kernel(self) -> str | None:
-        """Kernel spec that the run is executed with; None for the one that its notebook names."""
+        """Kernel spec of the run; None for the notebook's."""
         name = self.config.get("kernel", {}).get("name")
         return str(name) if name else None
 
     def limit(self, name: str, default: float) -> float:
-        """Seconds of one of the time limits."""
+        """Return one of the time limits in seconds."""
         return float(self.config.get("kernel", {}).get(name) or default)
 
 
 class Ending:
-    """Writes the end of one execution, each way it can end."""
+    """Records the end of one execution, for each way it can end."""
 
     def __init__(self, journal: Journal, lease: Lease, recorder: CellRecorder) -> None:
         self._journal, self._lease, self._recorder = journal, lease, recorder
         self._run_id = lease.execution.run_id
 
     def stopped(self, error: NotebookError) -> Outcome:
-        """Park at a gate, cancel or fail, as the notebook's last exception says."""
+        """Park, cancel or fail, depending on the notebook's last exception."""
         stop = error.stop
         if stop is not None and stop.name == PARKED and (status := self._waits(stop)):
             return self._parked(error, stop, status)
@@ -133,7 +133,7 @@ class Ending:
         return self.failed(reason_of_stop(error, "notebook"), error)
 
     def failed(self, reason: FailureReason, error: NotebookError | None) -> Outcome:
-        """Fail what was under way; the run fails with the reason of what failed first."""
+        """Fail the open attempts; the run fails with the reason of the first failure."""
         cell = error.stop.cell if error is not None and error.stop is not None else None
         notebook = error.notebook if error is not None else None
         with self._ending(notebook) as connection:
@@ -150,7 +150,7 @@ class Ending:
             return self._settle(connection, "failed", notebook, cause)
 
     def finished(self) -> Outcome:
-        """End the run well, unless a stage has failed, or it asks for something still: in a thread, or at a gate that a notebook caught."""
+        """Finish the run, unless a stage has failed or a request is still open, from a thread or a gate that the notebook caught."""
         notebook = self._notebook()
         with self._ending(notebook) as connection:
             self._recorder.cancel_open(connection, "the notebook ended before it did")
@@ -161,13 +161,13 @@ class Ending:
             return self._settle(connection, status or "finished", notebook)
 
     def paused(self, reason: FailureReason) -> Outcome:
-        """Leave the run for a person to resume."""
+        """Pause the run until a person resumes it."""
         notebook = self._notebook()
         with self._ending(notebook) as connection:
             return self._settle(connection, "paused", notebook, reason)
 
     def _waits(self, stop: Stop) -> str | None:
-        """Return the status of waiting; None when the exception only looks like that of a gate."""
+        """Return the waiting status; None when the exception only looks like that of a gate."""
         node_id = json_object(stop.message).get("node_id")
         if not isinstance(node_id, str):
             return None
@@ -175,7 +175,7 @@ class Ending:
             return decisions.asks(connection, self._run_id, node_id)
 
     def _parked(self, error: NotebookError, stop: Stop, status: str) -> Outcome:
-        """Let the run wait, with a notebook that reads as if it had ended there."""
+        """Park the run, with a notebook that reads as if it had ended there."""
         if error.notebook is not None:
             clean_of_parking(stop.notebook)
             with suppress(OSError):
@@ -193,7 +193,7 @@ class Ending:
 
     @contextmanager
     def _ending(self, notebook: Path | None) -> Iterator[sa.Connection]:
-        """Open the transaction in which the execution ends, once its notebook is where artifacts go."""
+        """Yield the transaction in which the execution ends, after copying its notebook to the artifact store."""
         artifacts = artifacts_of(self._lease.config)
         if artifacts is not None and notebook is not None:
             deliver(self._journal, self._run_id, self._lease.owner, Delivery(artifacts, self._lease.workflow, notebook))
@@ -202,16 +202,16 @@ class Ending:
 
 
 def _unnoticed(event: dict[str, Any]) -> FailureReason:
-    """Return the reason of a run whose notebook went on after a stage had failed."""
+    """Return the failure reason of a run whose notebook continued after a stage had failed."""
     error, node_id = event["error"], event["nodeId"]
-    message = f"{error['message']} (the notebook went on after this; an error that is to be passed over is caught within the stage)"
+    message = f"{error['message']} (the notebook continued after this; to ignore an error, catch it inside the stage)"
     return FailureReason(
         code=error["code"], message=message, source=f"node:{node_id}", details={"name": error.get("name") or error["code"]}
     )
 
 
 def clean_of_parking(notebook: Any) -> None:
-    """Take out of an executed notebook what only tells that it stopped: papermill's marks and the exception of the gate."""
+    """Remove from a parked notebook what only shows that it stopped: papermill's marks and the gate's exception."""
     notebook.cells = [cell for cell in notebook.cells if _MARK not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -1,8 +1,7 @@
-"""One execution of one run's notebook: lease the run, execute the cells, write how it ended.
+"""One execution of a run's notebook: acquire the lease, execute the cells, record the outcome.
 
-The notebook's stages write their own rows from inside the kernel; this side, in the process that started the kernel, writes the cells,
-notices when somebody cancels or takes the run over (`watchdog`), and turns the end into a status (`outcome`). Whatever goes wrong ends in
-a failure reason.
+Stages write their own rows from inside the kernel. This side, in the process that started the kernel, records the cells, detects a
+cancellation or takeover (`watchdog`), and converts the end to a status (`outcome`). Every failure ends with a failure reason.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _CELL_S, _TOTAL_S = 600.0, 1800.0
 
 _IMPORTS: Final = re.compile(rb"(?:from|import) (smithers_nb\b[\w.]*)(?: import (\w+(?:, *\w+)*))?")
 _FIRST_STAGE: Final = "smithers_nb.engine.stages.cache"
-"""What the first stage of a notebook imports besides."""
+"""A module that the first stage of a notebook imports as well."""
 
 
 def execute_run(
@@ -48,17 +47,17 @@ def execute_run(
     """Execute a run's notebook once, from its beginning; finished stages return their stored output.
 
     Args:
-        journal: Where the run is.
-        execution: Which one.
-        owner: Id of this process, registered with `leases.register`.
+        journal: The journal of the run.
+        execution: The execution.
+        owner: Owner id of this process, registered with `leases.register`.
         kernels: Prewarmed kernels.
         progress: Called before each cell.
 
     Returns:
-        How it ended. An execution that is over, or whose run another process has, does nothing.
+        The outcome. Nothing is done when the execution has ended, or another process holds the run.
 
     Raises:
-        JournalUnusable: The journal cannot be written any more; the execution is begun again by whoever finds it.
+        JournalUnusable: The journal can no longer be written; recovery starts the execution again.
     """
     try:
         lease = acquire(journal, execution, owner)
@@ -68,7 +67,7 @@ def execute_run(
 
 
 def abandon(journal: Journal, execution: Execution) -> None:
-    """End an execution that DBOS does not know and whose process is dead; request another one, unless a person executed it by hand."""
+    """End an execution that DBOS does not know and whose process is dead; request another one, unless it was interactive."""
     with journal.writing(execution.run_id) as connection:
         if executions.is_over(connection, execution):
             return  # it has ended meanwhile
@@ -83,7 +82,7 @@ def abandon(journal: Journal, execution: Execution) -> None:
 
 
 class _Running:
-    """An execution that has begun."""
+    """An execution that has started."""
 
     def __init__(self, journal: Journal, lease: Lease) -> None:
         self._journal, self._lease = journal, lease
@@ -93,7 +92,7 @@ class _Running:
         self._recorder.silent = _settings(lease.path).get("nodes") == "stages"  # its stages are its nodes, rather than its cells
 
     def run(self, kernels: KernelPool | None, progress: Progress | None) -> Outcome:
-        """Execute the cells and write how that ended."""
+        """Execute the cells and record the outcome."""
         ending = Ending(self._journal, self._lease, self._recorder)
         try:
             changed = self._changed_source()
@@ -139,7 +138,7 @@ class _Running:
         return ours if preload is None else {**ours, PRELOAD: preload}
 
     def _changed_source(self) -> FailureReason | None:
-        """Return how the notebook differs from the one that was begun; None when it does not, or when it may."""
+        """Return the reason to pause when the notebook was edited since the run began; None if it was not, or may be."""
         if not self._lease.again or self._lease.config.get("hot"):
             return None
         from smithers_nb.engine.notebook.source_hash import mismatches, source_of
@@ -156,7 +155,7 @@ class _Running:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """Read what a notebook's metadata says about how we execute it; empty when it says nothing or cannot be read."""
+    """Return the `smithers_nb` metadata of a notebook; empty when it has none or cannot be read."""
     with suppress(OSError):
         settings = json_object(path.read_bytes()).get("metadata", {}).get("smithers_nb", {})
         return settings if isinstance(settings, dict) else {}
@@ -164,7 +163,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _preload(path: Path) -> str | None:
-    """Name what the kernel imports before its first cell: what the notebook imports from us; None leaves it to the kernel spec."""
+    """Return what the kernel should import before its first cell: the notebook's imports from us; None for the kernel spec's list."""
     if _settings(path).get("preload") == "kernel":
         return None
     with suppress(OSError):

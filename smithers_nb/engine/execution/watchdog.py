@@ -1,4 +1,4 @@
-"""Looks, while a notebook is executed, whether somebody cancels the run or another process has taken it over."""
+"""Watches, while a notebook is executed, for a cancellation or a takeover by another process."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Watchdog:
     """A thread that polls the run's row.
 
     Attributes:
-        stop: Set when the execution shall end.
-        lost: Whether another process has the run now.
+        stop: Set when the execution should end.
+        lost: Whether another process holds the run now.
     """
 
     def __init__(self, journal: Journal, run_id: str, owner: str) -> None:

@@ -1,7 +1,7 @@
-"""What a kernel tells of a cell that failed or hangs, beyond the traceback that IPython prints.
+"""Evidence from inside a kernel about a cell that failed or hangs, beyond the traceback that IPython prints.
 
-Runs inside the kernel. A program whose output was captured says why it failed only in an attribute of the exception, which is printed
-below the cell's traceback; a cell that hangs says nothing at all, so its stack goes to the kernel's log when its owner asks with a signal.
+A program whose output was captured explains its failure only in an attribute of the exception, so that is printed below the cell's
+traceback. A cell that hangs prints nothing, so its stack is written to the kernel's log when the owner sends a signal.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from contextlib import suppress
 from typing import Any, Final
 
 STACK_SIGNAL: Final = signal.SIGUSR1
-"""Makes the kernel write the stack of its main thread to its log; a cell may take the signal for itself."""
+"""Signal on which the kernel writes the stack of its main thread to its log; a cell may install its own handler."""
 
 _MAX_TEXT: Final = 4_000
 _MAX_DEPTH: Final = 8
 
 
 def install(log: int) -> None:
-    """Write stacks to a file descriptor when asked; call it before anything takes the error stream away."""
+    """Install the signal handler; call this before standard error is redirected."""
     if hasattr(faulthandler, "register"):
         faulthandler.register(STACK_SIGNAL, file=os.dup(log), all_threads=False)
 
 
 def watch(shell: Any) -> None:
-    """Print what an exception knows besides its message, once a cell has failed."""
+    """Print the captured output of an exception after a cell has failed."""
     shell.events.register("post_run_cell", _after_a_cell)
-    # ipykernel 7 reads this after every error; an exception group, which is printed as text, never sets it, and the answer is never sent
+    # ipykernel 7 reads this after every error; an exception group never sets it, and then no reply is sent
     shell._last_traceback = None  # noqa: SLF001
 
 
 def _after_a_cell(result: Any) -> None:
     error = getattr(result, "error_in_exec", None)
     if isinstance(error, BaseException):
-        with suppress(Exception):  # the cell has failed already; nothing here may add to that
+        with suppress(Exception):  # the cell has failed already; an error here must not replace its own
             for text in _known(error):
                 sys.stderr.write(f"{text}\n")
 
@@ -53,7 +53,7 @@ def _known(error: BaseException) -> Iterator[str]:
 
 
 def captured(error: BaseException) -> str:
-    """Return what a program printed that was run with its output captured; empty for any other error."""
+    """Return the captured output of a failed program; empty for any other error."""
     if type(error).__module__ != "subprocess":
         return ""
     streams = (getattr(error, "stderr", None), getattr(error, "stdout", None))
@@ -62,7 +62,7 @@ def captured(error: BaseException) -> str:
 
 
 def ending(code: int) -> str:
-    """Describe how a process ended, by its exit status; negative where a signal ended it."""
+    """Return how a process ended, in words; a negative status is a signal."""
     if code >= 0:
         return f"exited with status {code}"
     with suppress(ValueError):

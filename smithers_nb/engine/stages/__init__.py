@@ -1,4 +1,4 @@
-"""What makes a notebook durable from inside its kernel: stages that run once, gates and questions that wait for a person."""
+"""The calls that make a notebook durable, inside its kernel: stages that run once, gates and questions that wait for a person."""
 
 from smithers_nb.engine.stages.api import ask, gate, stage
 from smithers_nb.engine.stages.context import current, lab_run

@@ -1,8 +1,8 @@
 """`stage`, `gate` and `ask`: the three calls that make a notebook durable.
 
-A stage that has finished once is not run again: its kept row is its result in every later execution of the run. What it does is done
-at least once: a kernel that dies after the function and before the commit runs the function again. A gate or a question that nobody
-has decided raises `Parked`, which ends the execution and leaves the run waiting; only a person's decision lets it pass.
+A finished stage is not run again: its stored output is its result in every later execution of the run. Its function runs at least once: if
+the kernel dies after the function returned and before the commit, it runs again. An undecided gate or question raises `Parked`, which ends
+the execution and leaves the run waiting; only a person's decision lets it pass.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Parked", "ask", "current", "gate", "lab_run", "stage"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_TAKEN: Final = frozenset({"input"})  # where a run's parameters are kept
+_TAKEN: Final = frozenset({"input"})  # the id under which a run's parameters are stored
 _MAX_WAIT_S: Final = 10.0
-_QUESTIONS: Final = {"str": "ask", "bool": "confirm"}  # Smithers' kinds of questions by type; of any other type it is `json`
+_QUESTIONS: Final = {"str": "ask", "bool": "confirm"}  # Smithers' kind of question by type; `json` for any other
 
 
 def stage(  # noqa: PLR0913  # all but two are options by name
@@ -46,26 +46,26 @@ def stage(  # noqa: PLR0913  # all but two are options by name
     wait_s: float = 1.0,
     **kwargs: Any,
 ) -> Any:
-    """Run a step once per run and keep its output.
+    """Run a step once per run and store its output.
 
     Args:
         node_id: Name of the step, unique in the notebook: letters, digits, `. _ : -`.
-        fn: The step; called with `args` and `kwargs`.
-        args: What it is called with.
-        schema: Pydantic model (or type) of the output; by default the model that `fn` says it returns, else plain JSON.
-        iteration: Which round of a loop this is, from 0.
-        label: What people read; the id by default.
+        fn: The function to call.
+        args: Its positional arguments.
+        schema: Pydantic model (or type) of the output; defaults to the model that `fn` is annotated to return, else plain JSON.
+        iteration: Loop iteration, starting at 0.
+        label: Label for people; defaults to the id.
         retries: How often to try again after a failure.
         wait_s: Seconds before the first retry, doubled for each further one, at most 10.
-        kwargs: What it is called with by name.
+        kwargs: Its keyword arguments.
 
     Returns:
-        The output, as it was kept: from this call or from an earlier execution of the run.
+        The stored output, from this call or an earlier execution of the run.
 
     Raises:
-        StageError: `INVALID_OUTPUT`, what the function returned does not fit.
-        ControlRefused: `SCHEMA_CHANGE_HOT` or `INVALID_OUTPUT`, the kept output is of another schema than the one asked for now.
-        ParameterError: The id cannot be used, the function is asynchronous, or there is none (`stage` is no decorator).
+        StageError: `INVALID_OUTPUT`, the return value does not fit the schema.
+        ControlRefused: `SCHEMA_CHANGE_HOT` or `INVALID_OUTPUT`, the stored output does not fit the current schema.
+        ParameterError: The id is invalid, the function is asynchronous, or missing (`stage` is not a decorator).
         LeaseLost: Another process executes the run now.
     """
     if not isinstance(node_id, str) or not callable(fn):
@@ -83,8 +83,8 @@ def stage(  # noqa: PLR0913  # all but two are options by name
             return call.once(lambda: fn(*args, **kwargs))
         except (LeaseLost, JournalUnusable, ControlRefused, ParameterError):
             raise
-        except Exception:  # noqa: BLE001  # it is kept as a failed attempt
-            run.used &= before  # the stages within it are called again
+        except Exception:  # noqa: BLE001  # it is recorded as a failed attempt
+            run.used &= before  # stages inside the function will be called again
             time.sleep(min(wait_s * 2 ** (retries - left), _MAX_WAIT_S))
     return call.once(lambda: fn(*args, **kwargs))
 
@@ -99,22 +99,22 @@ def gate(  # noqa: PLR0913  # a request is what it is
     on_deny: Literal["continue", "fail"] = "continue",
     volatile: Sequence[str] = (),
 ) -> Decision:
-    """Let a person decide; nothing passes a gate by itself.
+    """Ask a person for approval; nothing passes a gate by itself.
 
     Args:
         node_id: Name of the gate, unique in the notebook.
-        title: What is asked, in a few words.
+        title: The request, in a few words.
         summary: Why it is asked and what follows.
         details: What the decision is about, name to value.
-        iteration: Which round of a loop this is, from 0.
-        on_deny: `continue` gives the denial to the caller, `fail` ends the run with it.
-        volatile: Names of details that differ in each execution, such as a time: shown, but no part of what is decided.
+        iteration: Loop iteration, starting at 0.
+        on_deny: `continue` returns the denial to the caller, `fail` fails the run.
+        volatile: Names of details that differ in each execution, such as a time: shown, but not part of what is decided.
 
     Returns:
         The decision: `approved`, `note`, `decided_by`, `decided_at`.
 
     Raises:
-        Parked: Nobody has decided yet, or what they decided was something else: a decision counts for title, summary and details.
+        Parked: There is no decision yet, or only one on another title, summary or details.
         StageError: `APPROVAL_DENIED`, with `on_deny="fail"`.
     """
     from smithers_nb.engine.journal import requests
@@ -142,17 +142,17 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     Args:
         node_id: Name of the question, unique in the notebook.
         prompt: The question.
-        schema: Type of the answer: a pydantic model or any type pydantic knows (`bool`, `int`, `list[str]`); text by default.
-        options: Choose one of these instead.
-        iteration: Which round of a loop this is, from 0.
+        schema: Type of the answer: a pydantic model or any type pydantic knows (`bool`, `int`, `list[str]`); defaults to text.
+        options: Choices, instead of a schema.
+        iteration: Loop iteration, starting at 0.
 
     Returns:
-        The answer, of the type asked for.
+        The answer, of the requested type.
 
     Raises:
-        Parked: Nobody has answered yet, or they answered another question: an answer counts for prompt, schema and options. Also when the
-            answer does not fit the type: then the question is asked again and says why.
-        ParameterError: Both a schema and options are given, or no options.
+        Parked: There is no answer yet, or only one to another prompt, schema or options. Also when the answer does not fit the type: then
+            the question is asked again, with the reason.
+        ParameterError: Both a schema and options are given, or the options are empty.
     """
     from smithers_nb.engine.journal import decisions, requests
 
@@ -176,16 +176,16 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
 
 
 def _run_of(node_id: str, iteration: int) -> ThisRun:
-    """Return the run that this call belongs to, and refuse a name that cannot be used or is used twice."""
+    """Return the run that this call belongs to; refuse an invalid or duplicate id."""
     if not isinstance(node_id, str) or not _ID.fullmatch(node_id) or node_id in _TAKEN:
         raise ParameterError(
             f"{str(node_id)[:60]!r} cannot be the id of a stage", hint="use up to 128 letters, digits and . _ : - (not `input`)"
         )
     if not isinstance(iteration, int) or iteration < 0:
-        raise ParameterError(f"{node_id!r}: iteration is {iteration!r}", hint="count rounds from 0")
+        raise ParameterError(f"{node_id!r}: iteration is {iteration!r}", hint="count iterations from 0")
     run = current() or lab_run()
     run.refuse_when_parked()
-    if not run.by_hand:  # a person may run a cell as often as they like
+    if not run.by_hand:  # a person may run a cell repeatedly
         if (node_id, iteration) in run.used:
             raise ParameterError(f"{node_id!r} is used twice in this notebook", hint="name it differently, or count `iteration` in a loop")
         run.used.add((node_id, iteration))
@@ -193,7 +193,7 @@ def _run_of(node_id: str, iteration: int) -> ThisRun:
 
 
 def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageError:
-    """Write that a denial ends the run."""
+    """Record the failure of a denied gate, and return the error to raise."""
     from smithers_nb.engine.journal.records import append_event, set_node
     from smithers_nb.model.failure_reason import FailureReason
 
@@ -203,9 +203,12 @@ def _denied(connection: sa.Connection, node: Node, decision: Decision) -> StageE
         code="APPROVAL_DENIED",
         hint=f"to be asked again: smithers-nb retry-task {shlex.quote(node.run_id)} {shlex.quote(node.node_id)}",
     )
-    told = FailureReason(code=denial.code, message=str(denial), source=f"node:{node.node_id}", details={"note": decision.note})
+    reason = FailureReason(code=denial.code, message=str(denial), source=f"node:{node.node_id}", details={"note": decision.note})
     set_node(connection, node, "failed")
     append_event(
-        connection, node.run_id, "NodeFailed", {"nodeId": node.node_id, "iteration": node.iteration, "attempt": 0, "error": told.as_error()}
+        connection,
+        node.run_id,
+        "NodeFailed",
+        {"nodeId": node.node_id, "iteration": node.iteration, "attempt": 0, "error": reason.as_error()},
     )
     return denial

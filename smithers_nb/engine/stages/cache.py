@@ -1,7 +1,7 @@
-"""What an earlier execution of a run has kept of a stage, and whether it can still be used.
+"""The stored output of a stage from an earlier execution, and whether it can still be used.
 
-A kept output that is of another schema than the one asked for now is refused, never silently made again: somebody has to say which
-of the two is meant. The refusal is a failed attempt of the stage, so the run says why it failed; the output stays.
+A stored output with a schema other than the current one is refused, never silently recomputed: a person has to say which one is meant. The
+refusal is a failed attempt of the stage, so that the run says why it failed; the output stays.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from smithers_nb.engine.stages.codec import Shape
 
 
-class Kept(NamedTuple):
-    """The output that an earlier execution kept.
+class Stored(NamedTuple):
+    """The output stored by an earlier execution.
 
     Attributes:
         schema_name: Name of its schema.
-        digest: Fingerprint of its schema; None when that is not known.
-        state: State of its node now.
-        made_at: When it was made, epoch milliseconds; None when that is not known.
+        digest: Digest of its schema; None when it is not known.
+        state: Current state of its node.
+        made_at: When it was made, epoch milliseconds; None when it is not known.
     """
 
     row: dict[str, Any]
@@ -39,8 +39,8 @@ class Kept(NamedTuple):
     made_at: int | None
 
 
-def kept_of(connection: sa.Connection, node: Node, tries: list[Attempt]) -> Kept | None:
-    """Read what was kept; None when the stage has never finished, or was reset. `tries` are its attempts, oldest first."""
+def stored_output(connection: sa.Connection, node: Node, tries: list[Attempt]) -> Stored | None:
+    """Return the stored output; None when the stage has never finished, or was reset. `tries` are its attempts, oldest first."""
     made = next((one for one in reversed(tries) if one.state == "finished"), None)
     if not tries:
         return None
@@ -53,11 +53,11 @@ def kept_of(connection: sa.Connection, node: Node, tries: list[Attempt]) -> Kept
     if found is None:
         return None
     digest, at = (made.meta.get("schemaDigest"), made.finished_at_ms) if made else (None, None)
-    return Kept(orjson.loads(found.row_json), found.schema_name, digest, found.state, at)
+    return Stored(orjson.loads(found.row_json), found.schema_name, digest, found.state, at)
 
 
-def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any | ControlRefused:
-    """Return the kept output as a value, or the refusal that the caller has to raise after this transaction."""
+def use(connection: sa.Connection, node: Node, kept: Stored, shape: Shape) -> Any | ControlRefused:
+    """Return the stored output as a value, or the refusal that the caller must raise after this transaction."""
     refusal = None
     if kept.digest not in (None, shape.digest) and _is_hot(connection, node.run_id):
         refusal = _refusal(node, kept, shape, "SCHEMA_CHANGE_HOT", "the schema of a finished stage was changed while the run is hot")
@@ -68,7 +68,7 @@ def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any 
         except ValueError as error:
             refusal = _refusal(node, kept, shape, "INVALID_OUTPUT", str(error))
     if refusal is None:
-        if kept.state != "finished":  # it was refused before, and somebody has put the schema back
+        if kept.state != "finished":  # it was refused before, and the schema has been restored
             set_node(connection, node, "finished")
         return value
     reason = FailureReason(code=refusal.code, message=str(refusal), source=f"node:{node.node_id}", details={"name": "ControlRefused"})
@@ -76,13 +76,13 @@ def use(connection: sa.Connection, node: Node, kept: Kept, shape: Shape) -> Any 
     return refusal
 
 
-def _refusal(node: Node, kept: Kept, shape: Shape, code: str, why: str) -> ControlRefused:
+def _refusal(node: Node, kept: Stored, shape: Shape, code: str, why: str) -> ControlRefused:
     reset = f"smithers-nb retry-task {shlex.quote(node.run_id)} {shlex.quote(node.node_id)}"
     reset += f" --iteration {node.iteration}" if node.iteration else ""
     return ControlRefused(
-        f"the kept output of stage {node.node_id!r} ({kept.schema_name}) is not what it shall give now ({shape.name}): {why}",
+        f"the stored output of stage {node.node_id!r} ({kept.schema_name}) does not fit its schema now ({shape.name}): {why}",
         code=code,
-        hint=f"undo the change, or make the output again: {reset}",
+        hint=f"undo the change, or compute the output again: {reset}",
     )
 
 

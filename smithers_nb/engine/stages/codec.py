@@ -1,8 +1,8 @@
-"""How what a stage returns, or a person answers, becomes a row of JSON and the same value again.
+"""Converts stage outputs and answers to rows of JSON and back.
 
-A `Shape` is made from a pydantic model, from any type pydantic knows, or from nothing (`tagged`: JSON with Python's types). `keep`
-gives the row that is kept and the value made of it, which a stage returns, so its first run and every later one return the same thing.
-Values without a schema need no pydantic, which takes as long to import as a stage takes to be kept.
+A `Shape` is built from a pydantic model, any type pydantic knows, or nothing (`tagged`: JSON with Python's types). `keep` returns the row
+to store and the value read back from it, which is what the stage returns, so that its first run and every later one return the same
+thing. Values without a schema do not need pydantic, which takes as long to import as it takes to store a stage.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 PLAIN: Final = "json"
 """Name of the shape of a value without a schema."""
 
-_VALUE: Final = "value"  # field of a row that holds what is no object of named fields
-_PROSE: Final = ("title", "description", "examples")  # parts of a JSON schema that change nothing about what fits it
+_VALUE: Final = "value"  # field for a value that is not an object with named fields
+_PROSE: Final = ("title", "description", "examples")  # parts of a JSON schema that do not affect validation
 _PROBLEMS: Final = 8
-_INSTEAD: Final = "annotate the field with the type that it holds, and give None instead of NaN or infinity"
+_HINT: Final = "annotate the field with the type of its value, and use None instead of NaN or infinity"
 
 
 class Shape:
-    """The form of a stage's output or of an answer.
+    """The type of a stage's output or of an answer.
 
     Attributes:
-        name: The model's name, `json` without a schema.
-        schema: The type it was made from; None for plain JSON.
+        name: Name of the model; `json` without a schema.
+        schema: The type it was built from; None for plain JSON.
     """
 
     def __init__(self, schema: Any = None) -> None:
@@ -48,7 +48,7 @@ class Shape:
 
     @classmethod
     def of(cls, function: Callable[..., Any], schema: Any = None) -> Shape:
-        """Take the schema that is given, or the pydantic model that a function says it returns."""
+        """Build a shape from a schema, or from the pydantic model that a function is annotated to return."""
         if schema is None:
             returned = _returned(function)
             schema = returned if _is_model(returned) else None
@@ -56,12 +56,12 @@ class Shape:
 
     @property
     def described(self) -> str:
-        """The shape in words."""
+        """The shape as a phrase for messages."""
         return "JSON" if self._adapter is None else f"a {self.name}"
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:
-        """The shape as JSON schema; empty when anything fits or JSON schema has no word for it."""
+        """The shape as a JSON schema; empty when anything fits, or JSON schema cannot express it."""
         if self._adapter is None:
             return {}
         from pydantic.errors import PydanticUserError
@@ -73,15 +73,15 @@ class Shape:
 
     @cached_property
     def digest(self) -> str:
-        """Fingerprint of the shape; wording of titles and descriptions does not count."""
+        """Digest of the shape, without titles and descriptions."""
         canonical = orjson.dumps([self.name, _without_prose(self.json_schema)], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(canonical).hexdigest()[:16]
 
     def keep(self, value: Any) -> tuple[dict[str, Any], Any]:
-        """Turn a value into its row, and the row into the value that every later execution gets.
+        """Return the row of a value, and the value read back from it, which every later execution gets.
 
         Raises:
-            ValueError: It does not fit, or would come back as something else; one line per field says where, and what to do.
+            ValueError: The value does not fit, or would be read back as something else; one line per field says where, and what to do.
         """
         if self._adapter is None:
             row = {_VALUE: to_json(value)}
@@ -94,10 +94,10 @@ class Shape:
             text = self._adapter.dump_json(fitting, by_alias=True, round_trip=True)
         except ValidationError as error:
             raise ValueError(in_words(error)) from None
-        except (TypeError, ValueError, PydanticUserError) as error:  # ValueError: pydantic's own, of what it cannot write
+        except (TypeError, ValueError, PydanticUserError) as error:  # ValueError: what pydantic raises when it cannot serialise
             raise ValueError(str(error)) from None
         if b"\\u0000" in text:
-            raise ValueError("it: a text in it has a NUL character, which databases do not keep; take it out")
+            raise ValueError("it: a text in it has a NUL character, which databases cannot store; remove it")
         packed = orjson.loads(text)
         row = packed if self._is_object else {_VALUE: packed}
         try:
@@ -108,17 +108,17 @@ class Shape:
         return row, again
 
     def unpack(self, row: Mapping[str, Any]) -> Any:
-        """Turn a row into its value.
+        """Return the value of a row.
 
         Raises:
-            ValueError: It does not fit; one line per field says where.
+            ValueError: The row does not fit; one line per field says where.
         """
         if self._adapter is None:
             return from_json(row.get(_VALUE))
         return self.read(dict(row) if self._is_object else row.get(_VALUE))
 
     def read(self, value: Any) -> Any:
-        """Turn plain JSON, such as a person's answer, into a value of this shape.
+        """Convert plain JSON, such as a person's answer, to a value of this shape.
 
         Raises:
             ValueError: It does not fit; one line per field says where.
@@ -133,19 +133,19 @@ class Shape:
             raise ValueError(in_words(error)) from None
 
     def _refuse_another(self, value: Any, again: Any) -> None:
-        """Refuse a value that would not come back as it is; fields that a model leaves out of its JSON on purpose do not count."""
+        """Refuse a value that would be read back differently; fields that a model excludes from its JSON do not count."""
         if same(value, again):
             return
         if type(value) is not type(again) and self._is_object:
             given = type(value).__name__
             raise ValueError(f"it: a {given} would come back as a {type(again).__name__}; give `schema={given}`")
-        assert self._adapter is not None  # for mypy: plain values are compared where they are packed
+        assert self._adapter is not None  # for mypy: plain values are compared in `tagged`
         old, new = (self._adapter.dump_python(one, serialize_as_any=True, warnings=False) for one in (value, again))
         if same(old, new):
             return
         both = isinstance(old, dict) and isinstance(new, dict)
         names = [str(name) for name in old if name not in new or not same(old[name], new[name])] if both else ["it"]
-        raise ValueError("\n".join(f"{name}: it would come back as something else; {_INSTEAD}" for name in names[:_PROBLEMS]))
+        raise ValueError("\n".join(f"{name}: it would come back as something else; {_HINT}" for name in names[:_PROBLEMS]))
 
     @property
     def _is_object(self) -> bool:
@@ -159,28 +159,28 @@ def _adapter_of(schema: Any) -> TypeAdapter[Any]:
 
 
 def _returned(function: Callable[..., Any]) -> Any:
-    """Return the type that a function says it returns; what it says of its parameters need not even be imported."""
+    """Return the annotated return type of a function, without resolving the annotations of its parameters."""
     try:
         alone = types.SimpleNamespace(__annotations__={"return": getattr(function, "__annotations__", {}).get("return")})
         return typing.get_type_hints(alone, getattr(inspect.unwrap(function), "__globals__", {}))["return"]
-    except (NameError, TypeError, AttributeError, SyntaxError, ValueError):  # it says nothing that can be resolved
+    except (NameError, TypeError, AttributeError, SyntaxError, ValueError):  # the annotation cannot be resolved
         return None
 
 
 def _is_model(schema: Any) -> bool:
-    """Return whether it is a finding or a pydantic model; until pydantic is imported to its end, nothing is a model."""
+    """Return whether a type is a finding or a pydantic model; if pydantic is not fully imported, nothing is a model."""
     models = (Finding, getattr(sys.modules.get("pydantic"), "BaseModel", Finding))
     return inspect.isclass(schema) and issubclass(schema, models)
 
 
 def in_words(error: ValidationError) -> str:
-    """Describe what does not fit, one line per field."""
+    """Return what does not fit, one line per field."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in problem['loc']) or 'it'}: {problem['msg']}" for problem in problems[:_PROBLEMS]]
     return "\n".join([*lines, *([f"and {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else [])])
 
 
 def _without_prose(schema: Any) -> Any:
-    if isinstance(schema, dict):  # a field may be called `title`; what describes is text, what is a field is an object
+    if isinstance(schema, dict):  # a field may be called `title`: a description is text, a field is an object
         return {key: _without_prose(part) for key, part in schema.items() if not (key in _PROSE and not isinstance(part, dict))}
     return [_without_prose(part) for part in schema] if isinstance(schema, list) else schema

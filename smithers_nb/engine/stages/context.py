@@ -1,8 +1,8 @@
-"""Which run the code in this kernel belongs to.
+"""The run that the code in this kernel belongs to.
 
-Whoever executes a notebook durably tells its kernel by environment variables; `current` reads them. A notebook that a person runs cell
-by cell, or that plain papermill runs, gets a run of its own on first use, one per kernel, from `lab_run`: its stages and gates are kept
-in the journal of the folder's project like any others, and it ends with the kernel.
+A durable execution passes its run to the kernel in environment variables, which `current` reads. A notebook that a person runs cell by
+cell, or that plain papermill runs, gets its own run on first use, one per kernel, from `lab_run`: its stages and gates are stored in the
+journal of the current project like any others, and it ends with the kernel.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ OWNER: Final = "SMITHERS_NB_OWNER"
 ROOT: Final = "SMITHERS_NB_ROOT"
 
 _BEAT_S: Final = 10.0
-"""Time between signs of life of a person's kernel, which may live for days."""
+"""Seconds between heartbeats of an interactive kernel, which may live for days."""
 
 
 @dataclass
 class ThisRun:
-    """A run as its kernel sees it, in one of its executions.
+    """A run as seen from its kernel, during one execution.
 
     Attributes:
         run_id: Its id.
-        owner: Lease that every write is conditional on.
-        by_hand: Nobody executes it durably: a person runs cells, or plain papermill does.
-        used: Node and iteration of what was called so far.
-        reused: Stages whose kept output was given, and when that was made, epoch milliseconds.
-        parked: Gates and questions that wait and were reached in this execution; the first one ends it.
+        owner: Owner id of the lease that every write requires.
+        by_hand: It is not executed durably: a person runs cells, or plain papermill does.
+        used: Node id and iteration of every call so far.
+        reused: Stages whose stored output was returned, and when that was made, epoch milliseconds.
+        parked: Undecided gates and questions reached in this execution; the first one ends it.
         over: Set when the run has ended with its kernel.
     """
 
@@ -62,36 +62,36 @@ class ThisRun:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Write about this run, all or nothing, while this kernel's execution owns it.
+        """Yield a write transaction about this run, as long as this execution holds its lease.
 
         Raises:
-            LeaseLost: Another execution has taken the run over.
+            LeaseLost: Another execution has taken over the run.
             JournalUnusable: The journal cannot be written.
         """
         with self.journal.writing(self.run_id, self.owner) as connection:
             yield connection
 
     def park(self, parked: Parked) -> Parked:
-        """Let nothing more begin in this execution, in whatever thread or task; returns what the caller has to raise."""
+        """Stop any further call in this execution, in every thread and task; return the exception to raise."""
         if not self.parked and not self.by_hand:
             end_cell(parked)
         self.parked.append(parked)
         return parked
 
     def refuse_when_parked(self) -> None:
-        """Let nothing begin behind a gate that nobody has decided.
+        """Refuse every call after an undecided gate.
 
         Raises:
-            Parked: This execution has parked. It ends there, so even a decision made meanwhile counts for the next one only.
+            Parked: This execution has parked. It ends there; a decision made meanwhile counts only for the next one.
         """
         if self.parked and not self.by_hand:
             raise self.parked[0].again()
 
     def refuse_behind_gate(self, connection: sa.Connection) -> None:
-        """The same, where a stage is about to begin: by hand, a person's kernel goes on as soon as they have decided.
+        """Refuse to start a stage after an undecided gate; an interactive kernel may go on once the person has decided.
 
         Raises:
-            Parked: A gate or a question that was reached before still waits.
+            Parked: A gate or question reached before is still undecided.
         """
         self.refuse_when_parked()
         if not self.parked:
@@ -104,24 +104,23 @@ class ThisRun:
 
 
 _known: dict[tuple[int, str, str, str], ThisRun] = {}
-_by_hand: dict[int, ThisRun] = {}  # by process, because a forked kernel is another one
+_by_hand: dict[int, ThisRun] = {}  # by pid, because a forked kernel is another process
 
 
 def current() -> ThisRun | None:
-    """Return the run that this kernel executes; None when nobody executes it durably.
+    """Return the run that this kernel executes; None when it is not executed durably.
 
     Raises:
-        ParameterError: The environment names a run but not its journal or its owner, or this is not its kernel but a process that the
-            kernel has started.
+        ParameterError: The environment names a run without its journal or owner, or this is not the kernel but a process it started.
     """
     _refuse_fork()
     run_id = os.environ.get(RUN)
     if not run_id:
         return None
     if os.environ.get(KERNEL, "") not in {"", str(os.getpid())}:
-        if _kernel() is None:  # nothing here could stop the cells behind it
-            raise _refused("a process that the notebook has started")
-        return None  # the kernel of a notebook that a cell executes, which is a run of its own
+        if _kernel() is None:  # nothing here could stop the following cells
+            raise _refused("a process started by the notebook")
+        return None  # the kernel of a notebook executed by a cell, which is a separate run
     url, owner = os.environ.get(JOURNAL, ""), os.environ.get(OWNER, "")
     if not url or not owner:
         raise ParameterError(f"{RUN} is set, but {JOURNAL} or {OWNER} is not", hint="these are set by `smithers-nb up`, not by hand")
@@ -132,7 +131,7 @@ def current() -> ThisRun | None:
 
 
 def lab_run() -> ThisRun:
-    """Return the run of a kernel that nobody executes durably, made on first use: `lab-<time>-<process>`.
+    """Return the run of an interactive kernel, created on first use: `lab-<time>-<process>`.
 
     Raises:
         JournalUnusable: The journal of the current folder's project cannot be written.
@@ -146,7 +145,7 @@ def lab_run() -> ThisRun:
 
 
 def _refuse_fork() -> None:
-    """Refuse to work in a fork of the kernel: it has the locks of threads that it does not have, and may wait for them for ever."""
+    """Refuse to work in a fork of the kernel: it inherits locks of threads it does not have, and may wait for them for ever."""
     kernel = _kernel()
     if kernel is not None and kernel.session.pid != os.getpid():
         raise _refused("a forked process")
@@ -155,20 +154,20 @@ def _refuse_fork() -> None:
 def _refused(where: str) -> ParameterError:
     return ParameterError(
         f"stage, gate and ask cannot be called in {where}",
-        hint="call them in the notebook, and start processes inside of a stage's function",
+        hint="call them in the notebook, and start processes inside a stage's function",
     )
 
 
 def _kernel() -> Any:
-    """Return the kernel that this process is or was forked from; None when it is none."""
+    """Return the kernel that this process is, or was forked from; None when it is not a kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None)
 
 
 def end_with_kernel(connection: sa.Connection, run_id: str) -> None:
-    """End a run that nobody executes durably with its kernel, however that ended; a run that is over stays as it is.
+    """End an interactive run with its kernel; a run that has ended already stays as it is.
 
-    It fails when the kernel ended in the middle of a stage, is finished when nothing in it failed or waits, and cancelled otherwise.
+    It fails when the kernel ended in the middle of a stage, finishes when nothing in it failed or waits, and is cancelled otherwise.
     """
     import sqlalchemy as sa
 
@@ -186,7 +185,7 @@ def end_with_kernel(connection: sa.Connection, run_id: str) -> None:
 
 
 def _fail_open(connection: sa.Connection, run_id: str) -> FailureReason | None:
-    """Fail the stages that the kernel ended in the middle of, and give the reason of the innermost."""
+    """Fail the stages that were running when the kernel ended; return the reason of the innermost."""
     from smithers_nb.engine.journal.records import fail_attempt, open_attempts
     from smithers_nb.engine.notebook.failure_reasons import KERNEL_DIED
     from smithers_nb.model.failure_reason import FailureReason
@@ -205,7 +204,7 @@ def _location(url: str) -> Location:
 
 
 def _opened(location: Location) -> Journal:
-    """Return the journal that whoever executes this run has opened and brought up to date."""
+    """Return the journal, which the executing process has already migrated."""
     from smithers_nb.engine.journal.store import Journal
 
     return Journal(location)
@@ -238,20 +237,20 @@ def _begin(journal: Journal) -> ThisRun:
 
 
 def _end(run: ThisRun, pid: int) -> None:
-    """Close a run with its kernel."""
+    """End the run when its kernel exits."""
     if os.getpid() != pid:
         return
     from smithers_nb.engine.journal import leases
 
     run.over.set()
-    with suppress(SmithersNbError):  # at the end of a process nobody listens any more
+    with suppress(SmithersNbError):  # at process exit there is nobody to report to
         with run.writing() as connection:
             end_with_kernel(connection, run.run_id)
         leases.deregister(run.journal, run.owner)
 
 
 def _notebook() -> Path | None:
-    """Find the notebook that a Jupyter server has opened this kernel for; papermill does not say."""
+    """Return the notebook for which a Jupyter server started this kernel; None under papermill, which does not say."""
     name = os.environ.get("JPY_SESSION_NAME", "")
     file = Path(name).absolute()
     return file if name.endswith(".ipynb") and file.is_file() else None

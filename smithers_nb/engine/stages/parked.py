@@ -1,4 +1,4 @@
-"""How an execution ends at a gate or a question: with an exception that nobody but the engine catches."""
+"""The exception with which an execution ends at a gate or question; only the engine catches it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Parked(BaseException):  # not an Exception: the `except Exception` of a no
         node_id: The gate or question.
         iteration: Its round of a loop.
         status: What the run waits for: `waiting-approval` or `waiting-event`.
-        run: The run that waits.
-        request: What is asked: `title`, `summary` and `details` of a gate; `prompt`, `schema`, `options`, `request_id` of a question; of
+        run: The waiting run.
+        request: What is asked: `title`, `summary` and `details` of a gate; `prompt`, `schema`, `options`, `request_id` of a question; for
             both `request`, with earlier versions (`journal.requests.Request`).
     """
 
@@ -36,19 +36,19 @@ class Parked(BaseException):  # not an Exception: the `except Exception` of a no
         self.request = dict(request)
 
     def again(self) -> Parked:
-        """Return the same for another caller; one exception object raised in several threads would collect all their stacks."""
+        """Return a copy for another caller; one exception raised in several threads would collect all their stacks."""
         return Parked(self.node, self.status, self.run, self.request)
 
     def _render_traceback_(self, *_: object) -> list[str]:
-        """Show a person one line instead of a stack."""
+        """Show one line instead of a stack trace."""
         what = "decision" if self.status == "waiting-approval" else "answer"
         return [f"“{self.node_id}” waits for a person's {what}."]
 
 
 def end_cell(parked: Parked) -> None:
-    """Let the cell that runs now end as parked, whatever it does with the exception, so that whoever executes the notebook begins no other.
+    """Make the current cell end as parked whatever it does with the exception, so that no further cell is started.
 
-    A cell may catch it with a bare `except`, or wait for it in a thread or a task. What it raises instead is a consequence of parking.
+    A cell may catch it with a bare `except`, or wait for it in a thread or task. Anything it raises instead is a consequence of parking.
     """
     from IPython.core.getipython import get_ipython
 

@@ -1,6 +1,6 @@
-"""One call of a stage: what was kept is used, else an attempt begins, and ends in one transaction with what it gave.
+"""One call of a stage: return the stored output, or start an attempt and store its output in the transaction that ends it.
 
-A crash between the end of the function and that transaction leaves an open attempt and no output; so the function runs again.
+A crash between the end of the function and that transaction leaves an open attempt and no output, so the function runs again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ KIND: Final = "stage"
 """Kind of the attempts of stages."""
 
 EXITED: Final = "STAGE_EXITED"
-"""Code of a stage that ended the program it runs in."""
+"""Failure code of a stage that called `sys.exit`."""
 
-_MESSAGE, _STACK = 10_000, 20_000  # characters that are kept of an error
+_MAX_MESSAGE, _MAX_STACK = 10_000, 20_000  # stored characters of an error
 _STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
 
@@ -42,14 +42,14 @@ class StageCall:
         self.label = label
 
     def once(self, step: Callable[[], Any]) -> Any:
-        """Return the kept output, or take the step."""
+        """Return the stored output, or run the step."""
         from smithers_nb.engine.journal.records import start_attempt
-        from smithers_nb.engine.stages.cache import kept_of, use
+        from smithers_nb.engine.stages.cache import stored_output, use
 
         meta = {"schema": self.shape.name, "schemaDigest": self.shape.digest}
         with self.run.writing() as connection:
             node, tries = node_of(connection, self.run, self.node_id, self.iteration)
-            kept = kept_of(connection, node, tries)
+            kept = stored_output(connection, node, tries)
             if kept is None:
                 self.run.refuse_behind_gate(connection)
                 attempt = start_attempt(connection, node, kind=KIND, label=self.label, meta=meta, known=tries)
@@ -66,7 +66,7 @@ class StageCall:
         from smithers_nb.engine.journal.records import cancel_attempt, fail_attempt, finish_attempt, write_output
 
         try:
-            row, value = self._kept(self._taken(step))
+            row, value = self._encode(self._run_step(step))
         except (*_STOPPED, Parked) as stop:
             with self.run.writing() as connection:
                 cancel_attempt(connection, node, attempt, f"parked at {stop.node_id}" if isinstance(stop, Parked) else "interrupted")
@@ -80,8 +80,8 @@ class StageCall:
             finish_attempt(connection, node, attempt)
         return value
 
-    def _taken(self, step: Callable[[], Any]) -> Any:
-        """Take the step; a program that ends itself in the middle of it gives no output, whatever its exit code says."""
+    def _run_step(self, step: Callable[[], Any]) -> Any:
+        """Run the step; one that exits the program has no output, whatever its exit code."""
         try:
             return step()
         except SystemExit as stop:
@@ -91,14 +91,14 @@ class StageCall:
                 hint="return from the function instead; a click command takes `standalone_mode=False`, argparse `exit_on_error=False`",
             ) from stop
 
-    def _kept(self, value: Any) -> tuple[dict[str, Any], Any]:
+    def _encode(self, value: Any) -> tuple[dict[str, Any], Any]:
         try:
             return self.shape.keep(value)
         except ValueError as error:
             raise self._invalid(str(error)) from None
 
     def _invalid(self, why: str) -> StageError:
-        what = f"is not {self.shape.described}" if self.shape.schema is not None else "cannot be kept"
+        what = f"is not {self.shape.described}" if self.shape.schema is not None else "cannot be stored"
         return StageError(
             f"what stage {self.node_id!r} returned {what}: {why}",
             code="INVALID_OUTPUT",
@@ -107,7 +107,7 @@ class StageCall:
 
 
 def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> tuple[Node, list[Attempt]]:
-    """Return the key of a node and its attempts; a stage must not be called like the cell that it stands in, which is a node of its own."""
+    """Return the key of a node and its attempts; refuse an id that is the id of a cell, which is a node too."""
     from smithers_nb.engine.journal.records import Node, attempts_of
 
     node = Node(run.run_id, node_id, iteration)
@@ -118,28 +118,28 @@ def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: in
 
 
 def _reason(error: BaseException, node: Node) -> FailureReason:
-    """Explain why a stage failed."""
+    """Return the failure reason of a stage."""
     from smithers_nb.model.failure_reason import FailureReason
 
     name, code = type(error).__name__, getattr(error, "code", None)
     stack = "".join(traceback.format_exception(error))
     return FailureReason(
         code=code if isinstance(code, str) and code else name,
-        message=_text(error)[:_MESSAGE] or f"{name} without a message",
+        message=_text(error)[:_MAX_MESSAGE] or f"{name} without a message",
         source=f"node:{node.node_id}",
-        details={"name": name, "stack": stack[-_STACK:], **_cell()},
+        details={"name": name, "stack": stack[-_MAX_STACK:], **_cell()},
     )
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # whatever the `__str__` of somebody's exception does
+    except Exception:  # noqa: BLE001  # the `__str__` of a user's exception may do anything
         return ""
 
 
 def _cell() -> dict[str, str]:
-    """Name the cell that runs, where the front-end says which one it is."""
+    """Return the id of the running cell, if the front-end provides it."""
     try:
         from IPython.core.getipython import get_ipython
 

@@ -1,9 +1,9 @@
-"""Python values as JSON and back, so that what a stage returns is what every later execution gets.
+"""Converts Python values to JSON and back, so that every later execution gets exactly what a stage returned.
 
-Plain JSON values are kept as they are. What JSON has no word for (a tuple, a number that is not finite, a key that is no text, a time, a
-dataclass, a pydantic model) is an object with the key `$type`, and is made again of the same class. Anything else is refused with a
-sentence that says what to return instead. Nothing of a row is executed: a class is looked up by its name, and only dataclasses, models,
-enumerations and named tuples are made.
+Plain JSON values are stored as they are. Values that JSON cannot express (tuples, numbers that are not finite, keys that are not text,
+times, dataclasses, pydantic models) become an object with the key `$type`, and are rebuilt with the same class. Anything else is refused,
+with a hint on what to return instead. Nothing in a row is executed: a class is looked up by name, and only dataclasses, models,
+enumerations and named tuples are built.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 TYPE: Final = "$type"
-"""Key of an object that stands for a value JSON has no word for."""
+"""Key of an object that represents a value JSON cannot express."""
 
 _INSTEAD: Final = "return plain values, or a dataclass or pydantic model of them"
 _OF: Final = "of"
@@ -38,14 +38,14 @@ _STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATET
 
 
 class Unfit(ValueError):
-    """A value that cannot be kept; its text says where it is, what it is and what to return instead."""
+    """A value that cannot be stored; the message says where it is, what it is and what to return instead."""
 
 
 def to_json(value: Any) -> Any:
-    """Turn a value into JSON that `from_json` turns into an equal value of the same type.
+    """Convert a value to JSON that `from_json` converts to an equal value of the same type.
 
     Raises:
-        Unfit: It cannot be kept.
+        Unfit: It cannot be stored.
     """
     if _is_plain(value):
         return value
@@ -56,37 +56,37 @@ def to_json(value: Any) -> Any:
         raise
     except RecursionError:
         raise Unfit("it: it contains itself, or is nested too deeply; return plain values") from None
-    except Exception as error:  # whatever somebody's class does when it is taken apart or made again
-        raise Unfit(f"it: a {_name(type(value))} cannot be made again ({type(error).__name__}: {error}); {_INSTEAD}") from error
+    except Exception as error:  # a user's class may raise anything here
+        raise Unfit(f"it: a {_name(type(value))} cannot be rebuilt ({type(error).__name__}: {error}); {_INSTEAD}") from error
     if not same(value, again):
-        raise Unfit(f"it: a {_name(type(value))} would not come back as it is; {_INSTEAD}")
+        raise Unfit(f"it: a {_name(type(value))} would be read back differently; {_INSTEAD}")
     return packed
 
 
 def from_json(packed: Any) -> Any:
-    """Turn JSON of `to_json` into the value.
+    """Convert JSON from `to_json` to the value.
 
     Raises:
-        ValueError: Its class is gone, or no longer takes it.
+        ValueError: Its class is gone, or no longer accepts it.
     """
     text = orjson.dumps(packed)
     return _made(packed) if TYPE.encode() in text else orjson.loads(text)
 
 
 def same(value: Any, other: Any) -> bool:
-    """Return whether two values are equal and look alike; what is never equal to anything, such as NaN, has to look alike."""
+    """Return whether two values of one type are equal; values that never compare equal, such as NaN, are compared by repr."""
     if type(value) is not type(other):
         return False
     try:
         if bool(value == other):
             return True
-    except Exception:  # noqa: BLE001  # a comparison of somebody's class, or of arrays, may do anything
+    except Exception:  # noqa: BLE001  # comparing arrays or a user's class may do anything
         return repr(value) == repr(other)
     return repr(value) == repr(other)
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether JSON keeps a value just as it is; `marshal` takes exact built-in types only, no subclasses such as enumerations."""
+    """Return whether JSON stores a value unchanged; `marshal` accepts only exact built-in types, not subclasses such as enumerations."""
     try:
         marshal.dumps(value)
         text = orjson.dumps(value, option=_STRICT)
@@ -104,12 +104,12 @@ def _made(packed: Any) -> Any:
     if kind is None:
         return {name: _made(part) for name, part in packed.items()}
     if kind not in _KINDS:
-        raise ValueError(f"it was kept as {str(kind)[:60]!r}, which this version does not know")
+        raise ValueError(f"it was stored as {str(kind)[:60]!r}, which this version does not know")
     return _KINDS[kind].made(packed)
 
 
 def _packed(value: Any, at: str) -> Any:
-    """Pack one value; `at` says where it is, for a refusal."""
+    """Pack one value; `at` is its path, for error messages."""
     plain = _plain_part(value, at)
     if plain is not _NOT_PLAIN:
         return plain
@@ -123,7 +123,7 @@ _NOT_PLAIN: Final = object()
 
 
 def _plain_part(value: Any, at: str) -> Any:  # noqa: PLR0911  # one line for each type
-    """Pack what JSON has a word for, with whatever is in it."""
+    """Pack a value that JSON can express, including its parts; `_NOT_PLAIN` for any other."""
     if value is None or type(value) is bool:
         return value
     if type(value) is int:
@@ -140,12 +140,12 @@ def _plain_part(value: Any, at: str) -> Any:  # noqa: PLR0911  # one line for ea
 
 
 def _is_text(text: str) -> bool:
-    """Return whether both databases keep a text: no NUL, and no half of a surrogate pair."""
+    """Return whether both databases can store a text: no NUL, and no lone surrogate."""
     return ("\0" not in text and text.isascii()) or not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 class _Kind(NamedTuple):
-    """One kind of value: which it is, how it is packed, and how it is made again."""
+    """One kind of value: how it is recognised, packed and rebuilt."""
 
     fits: Callable[[Any], bool]
     pack: Callable[[Any, str], dict[str, Any]]
@@ -189,14 +189,14 @@ def _write_time(at: dt.datetime) -> str:
 def _of_class(
     fits: Callable[[Any], bool], name: str, take: Callable[[Any, str], Any], give: Callable[[type, Any], Any]
 ) -> dict[str, _Kind]:
-    """A kind whose class is written beside the value."""
+    """Return a kind whose class is stored with the value."""
 
     def pack(value: Any, at: str) -> dict[str, Any]:
         cls = type(value)
         path = f"{cls.__module__}:{cls.__qualname__}"
         if _class(path, strict=False) is not cls:
             raise Unfit(
-                f"{at}: the class {cls.__qualname__} cannot be found by its name; define it in a module, or in a cell outside of functions"
+                f"{at}: the class {cls.__qualname__} cannot be found by its name; define it in a module, or in a cell outside any function"
             )
         return {TYPE: name, _CLASS: path, _OF: take(value, at)}
 
@@ -218,7 +218,7 @@ def _class(path: str, *, strict: bool = True) -> Any:
     ):
         return found
     if strict:
-        raise ValueError(f"its class {path[:200]} is not defined before the stage any more; define it, or make the output again")
+        raise ValueError(f"its class {path[:200]} is no longer defined before the stage; define it, or compute the output again")
     return None
 
 
@@ -226,12 +226,12 @@ def _fields(value: Any, at: str) -> dict[str, Any]:
     named = {field.name for field in dataclasses.fields(value)}
     others = sorted(set(getattr(value, "__dict__", {})) - named)
     if others:
-        raise Unfit(f"{at}: {_name(type(value))}.{others[0]} is no field of the dataclass and would be lost; declare it as a field")
+        raise Unfit(f"{at}: {_name(type(value))}.{others[0]} is not a field of the dataclass and would be lost; declare it as a field")
     return {name: _packed(getattr(value, name), f"{at}.{name}") for name in named if hasattr(value, name)}
 
 
 def _dataclass(cls: type, packed: Mapping[str, Any]) -> Any:
-    """Make a dataclass with these fields; its `__init__` has run when it was made first."""
+    """Build a dataclass with these fields, without `__init__`, which ran when it was first made."""
     made: Any = object.__new__(cls)
     for name, part in packed.items():
         object.__setattr__(made, name, _made(part))
@@ -249,7 +249,9 @@ def _dumped(model: Any, at: str) -> Any:
     except (ValueError, TypeError) as error:
         raise Unfit(f"{at}: a {_name(type(model))} could not be read back from its JSON ({str(error)[:300]})") from None
     if not same(model, again):
-        raise Unfit(f"{at}: a {_name(type(model))} comes back from its JSON as something else; annotate its fields with what they hold")
+        raise Unfit(
+            f"{at}: a {_name(type(model))} is read back from its JSON as something else; annotate its fields with the types of their values"
+        )
     return orjson.loads(text)
 
 
@@ -356,12 +358,12 @@ _WAYS_OUT: Final = {
     "function": "return what it computes",
     "coroutine": "give `stage` a function that calls `asyncio.run`",
 }
-"""Class that cannot be kept to what to return instead."""
+"""What to return instead, by name of a class that cannot be stored."""
 
 
 def _why(value: Any) -> str:
     way = _WAYS_OUT.get(type(value).__name__, _INSTEAD)
-    return f"a {_name(type(value))} cannot be kept; {way}"
+    return f"a {_name(type(value))} cannot be stored; {way}"
 
 
 def _name(cls: type) -> str:

@@ -1,4 +1,4 @@
-"""For whoever wants a run executed and does not execute it: request an execution, and see to it that a worker is there."""
+"""For processes that do not execute runs themselves: request an execution, and make sure that a worker exists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def enqueue(location: Location, run_id: str) -> Execution:
-    """Request the next execution of a run; a worker takes it.
+    """Request the next execution of a run by a worker.
 
     Raises:
         JournalUnusable: The journal cannot be written.
@@ -31,11 +31,11 @@ def enqueue(location: Location, run_id: str) -> Execution:
 
 
 def ensure_worker(location: Location, program: Sequence[str]) -> bool:
-    """Start a worker in the background, unless one is alive already; return whether one was started.
+    """Start a background worker unless one is alive; return whether one was started.
 
     Args:
-        location: Project and database; the worker finds them in its environment (`stages.context.ROOT` and `JOURNAL`).
-        program: What to start: a worker that ends when it has nothing to do. What follows a run's end is not for the engine to know.
+        location: Project and database, passed to the worker in its environment (`stages.context.ROOT` and `JOURNAL`).
+        program: Command of a worker that exits when idle; a parameter, since the engine does not know what follows a run's end.
     """
     with Journal.open(location) as journal:
         owner = announce(journal, QUEUE)
@@ -43,7 +43,7 @@ def ensure_worker(location: Location, program: Sequence[str]) -> bool:
             return False
         process = _start(location, program, owner)
         started_as(journal, owner, process.pid)
-    # whoever lives longer than the worker, such as a notebook's kernel, has to take note of its end
+    # a process that outlives the worker, such as a kernel, has to reap it
     threading.Thread(target=process.wait, name="worker", daemon=True).start()
     return True
 

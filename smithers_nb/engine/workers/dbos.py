@@ -1,7 +1,7 @@
 """DBOS behind one class: no other module imports it.
 
-An execution is one DBOS workflow, `RUN:N`, on the queue `notebooks`, deduplicated by run id. DBOS lets its driver's exceptions out and
-logs their tracebacks, with every statement and its values, which may be secrets; here each becomes one line that a person can act on.
+An execution is one DBOS workflow, `RUN:N`, on the queue `notebooks`, deduplicated by run id. DBOS raises its driver's exceptions and logs
+their tracebacks, with every statement and its values, which may be secrets; here each becomes one line that a person can act on.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ POLL_INTERVAL_S: Final = 0.2
 
 _APPLICATION: Final = "smithers-nb"
 _VERSION: Final = "1"
-"""DBOS lets a worker take only workflows of its own version; ours changes when an execution comes to mean something else."""
+"""DBOS gives a worker only workflows of its own version; raise this when the meaning of an execution changes."""
 
 _OVER: Final = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
-"""Statuses in which DBOS does nothing more about a workflow."""
+"""Statuses of workflows that have ended for DBOS."""
 
 _LOG: Final = "dbos"
 _MAX_LENGTH: Final = 300
 
 
 class Workflow(NamedTuple):
-    """What DBOS has of an execution.
+    """An execution as DBOS knows it.
 
     Attributes:
-        executor: Owner id of the process that holds it; None before one took it.
+        executor: Owner id of the process that holds it; None before one has taken it.
     """
 
     id: str
@@ -57,17 +57,17 @@ class Workflow(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether DBOS does nothing more about it."""
+        """Whether it has ended for DBOS."""
         return self.status in _OVER
 
 
 class Schedule(NamedTuple):
-    """A notebook that is started again and again.
+    """A notebook that is started on a schedule.
 
     Attributes:
-        name: Identifies it in its project; a second one of that name replaces it.
-        cron: When, in UTC: five fields, or six that begin with seconds.
-        start: What `engine.control.submit` takes besides the run's id, as JSON.
+        name: Unique in its project; a second schedule of that name replaces it.
+        cron: Cron expression in UTC: five fields, or six that begin with seconds.
+        start: Arguments of `engine.control.submit` except the run's id, as JSON.
     """
 
     name: str
@@ -78,13 +78,14 @@ class Schedule(NamedTuple):
 class Dbos:
     """DBOS in this process.
 
-    Every operation raises `JournalUnusable` when DBOS's database cannot be used: locked, read-only, damaged, no room, no server, no rights.
+    Every operation raises `JournalUnusable` when DBOS's database cannot be used: locked, read-only, damaged, disk full, no server, no
+    rights.
 
     Args:
         location: Project and database.
-        owner: Id of this process, for DBOS its executor id.
-        execute: Called by DBOS with an execution, in a thread of its own; again in another process when this one has died.
-        begin: Called by DBOS at each time of a schedule with the id of the run to start and `Schedule.start`, likewise.
+        owner: Owner id of this process, which is its executor id in DBOS.
+        execute: Called by DBOS with an execution, in its own thread; again in another process if this one dies.
+        begin: Called by DBOS at each scheduled time with the id of the run to start and `Schedule.start`; likewise repeated.
     """
 
     _launched: ClassVar[Dbos | None] = None  # one per process, as DBOS is
@@ -99,7 +100,7 @@ class Dbos:
         self._location, self._owner, self._execute, self._begin = location, owner, execute, begin
 
     def launch(self, slots: int) -> None:
-        """Start DBOS; `slots` is how many notebooks of the queue this process may execute at once, 0 for none."""
+        """Start DBOS; `slots` is how many queued notebooks this process may execute at once, 0 for none."""
         from dbos import DBOS, DBOSConfig
 
         if self._location.file is not None:
@@ -123,14 +124,14 @@ class Dbos:
                 DBOS.register_queue(QUEUE, worker_concurrency=slots, polling_interval_sec=POLL_INTERVAL_S, on_conflict="always_update")
 
     def destroy(self) -> None:
-        """Stop DBOS; what it executes is left to the process's end."""
+        """Stop DBOS; running executions end with the process."""
         from dbos import DBOS
 
         DBOS.destroy()
         Dbos._launched = None
 
     def start(self, execution: Execution) -> WorkflowHandle[dict[str, Any]]:
-        """Start an execution in this process; one that DBOS has already is only waited for."""
+        """Start an execution in this process; one that DBOS knows already is not started again."""
         from dbos import DBOS, SetWorkflowID
 
         with self._usable(), SetWorkflowID(execution.workflow_id):
@@ -142,10 +143,10 @@ class Dbos:
             return _outcome(handle.get_result(polling_interval_sec=POLL_INTERVAL_S))
 
     def enqueue(self, execution: Execution) -> bool:
-        """Put an execution on the queue; the same one twice is one workflow.
+        """Put an execution on the queue; queueing the same one twice makes one workflow.
 
         Returns:
-            False when another execution of the run is not over in DBOS yet, so this one has to wait outside.
+            False when another execution of the run has not ended in DBOS yet, so this one has to wait.
         """
         from dbos import DBOS, SetEnqueueOptions, SetWorkflowID, error
 
@@ -157,15 +158,15 @@ class Dbos:
         return True
 
     def workflows(self, executions: Iterable[Execution]) -> dict[str, Workflow]:
-        """Look executions up, by workflow id; those that DBOS does not know are missing."""
+        """Return the workflows of executions, by workflow id; those unknown to DBOS are missing."""
         ids = [execution.workflow_id for execution in executions]
         return {workflow.id: workflow for workflow in self._list(workflow_ids=ids)} if ids else {}
 
     def schedule(self, wanted: Schedule) -> None:
-        """Let any worker of this database start a notebook at the times of a schedule.
+        """Schedule a notebook to be started by any worker of this database.
 
         Raises:
-            ParameterError: The times are none that DBOS understands.
+            ParameterError: DBOS rejects the cron expression.
         """
         from dbos import DBOS, error
 
@@ -178,10 +179,12 @@ class Dbos:
                     schedule_name=wanted.name, workflow_fn=_scheduled(), schedule=wanted.cron, context=about, queue_name=QUEUE
                 )
         except error.DBOSException as problem:
-            raise ParameterError(f"{wanted.cron!r} is no schedule: {problem}", hint="five fields of cron, such as '*/10 * * * *'") from None
+            raise ParameterError(
+                f"{wanted.cron!r} is not a valid schedule: {problem}", hint="five fields of cron, such as '*/10 * * * *'"
+            ) from None
 
     def unschedule(self, name: str) -> bool:
-        """Take a schedule away; False when there is none of this name."""
+        """Remove a schedule; return False when there is none of this name."""
         from dbos import DBOS
 
         with self._usable():
@@ -191,7 +194,7 @@ class Dbos:
             return True
 
     def held_by(self, owner: str) -> list[str]:
-        """List the ids of the workflows that a process has begun and not ended."""
+        """Return the ids of the workflows that a process has begun and not ended."""
         return [workflow.id for workflow in self._list(status="PENDING", executor_id=owner)]
 
     def resume(self, workflow_id: str) -> None:
@@ -210,7 +213,7 @@ class Dbos:
 
     @contextmanager
     def _usable(self, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-        """Turn what DBOS and its driver raise into an error of ours; what the caller understands is left to it."""
+        """Convert exceptions of DBOS and its driver to `JournalUnusable`, except those the caller handles."""
         import sqlalchemy as sa
         from dbos import error as dbos_error
 
@@ -226,7 +229,7 @@ class Dbos:
 
 @functools.cache
 def _workflow() -> Callable[[str, int], dict[str, Any]]:
-    """Register what DBOS executes, once per process."""
+    """Register the workflow that executes a notebook, once per process."""
     from dbos import DBOS
 
     @DBOS.workflow(name="execute_notebook")
@@ -240,7 +243,7 @@ def _workflow() -> Callable[[str, int], dict[str, Any]]:
 
 @functools.cache
 def _scheduled() -> Callable[[datetime, Any], None]:
-    """Register what DBOS starts at the times of a schedule, once per process; the time is part of the run's id, so one time is one run."""
+    """Register the workflow that starts a scheduled run, once per process; the time is part of the run id, so each time is one run."""
     from dbos import DBOS
 
     @DBOS.workflow(name="start_notebook")
@@ -253,33 +256,33 @@ def _scheduled() -> Callable[[datetime, Any], None]:
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    """Write an outcome as DBOS stores it."""
+    """Convert an outcome to the row that DBOS stores."""
     reason = outcome.reason.model_dump() if outcome.reason else None
     return {"run_id": outcome.run_id, "status": outcome.status, "notebook": outcome.notebook and str(outcome.notebook), "reason": reason}
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:
-    """Read an outcome that DBOS has stored."""
+    """Convert a row stored by DBOS to an outcome."""
     notebook, reason = row["notebook"], row["reason"]
     return Outcome(row["run_id"], row["status"], Path(notebook) if notebook else None, FailureReason(**reason) if reason else None)
 
 
 def _log_in_lines(*, silent: bool) -> None:
-    """Let DBOS log an error as one line, or not at all where an exception says it; called before DBOS is made."""
+    """Make DBOS log errors as one line, or not at all when an exception reports them; call this before DBOS is created."""
     log = logging.getLogger(_LOG)
     log.handlers = [handler for handler in log.handlers if not isinstance(handler, _Lines)]
-    log.addHandler(_Lines(logging.CRITICAL + 1 if silent else logging.ERROR))  # DBOS adds none where there is one
+    log.addHandler(_Lines(logging.CRITICAL + 1 if silent else logging.ERROR))  # DBOS adds a handler only if there is none
     log.propagate = False
 
 
 class _Lines(logging.Handler):
-    """Writes time, what happened, and the exception's own message, without secrets."""
+    """Logs the time, the message and the exception's text on one line, redacted."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one record as a line."""
         error = record.exc_info[1] if record.exc_info else None
         reason = getattr(error, "orig", None) or error
         text = record.getMessage().partition("\n")[0].rstrip(": ") + (f": {reason}" if reason else "")
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-        with suppress(OSError, ValueError):  # nobody reads it any more
+        with suppress(OSError, ValueError):  # standard error is closed
             sys.stderr.write(f"smithers-nb: {at} {' '.join(redact(text).split())[:_MAX_LENGTH]}\n")

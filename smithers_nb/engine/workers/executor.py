@@ -1,7 +1,7 @@
-"""This process as one that executes notebooks: announced in the journal, with a heartbeat, and with DBOS launched.
+"""Makes this process an executor of notebooks: registered in the journal, with a heartbeat, and with DBOS launched.
 
-DBOS cannot know by itself that a process on another machine is dead. Every process that executes has a row in `workers` and keeps its
-heartbeat fresh; what such a row says decides whether somebody else may take a run over.
+DBOS cannot know that a process on another machine is dead. Every executing process has a row in `workers` and keeps its heartbeat fresh;
+that row decides whether another process may take over a run.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from smithers_nb.engine.notebook.papermill_engine import Progress
 
 ANNOUNCED: Final = "SMITHERS_NB_ANNOUNCED_AS"
-"""Environment variable with the owner id under which whoever started this process has announced it."""
+"""Environment variable with the owner id under which the starter announced this process."""
 
 _log: Final = logging.getLogger("smithers_nb")
 
 
 class Executor:
-    """What this process executes.
+    """Executes notebooks in this process.
 
     Attributes:
-        owner: Id of this process, for DBOS and in the journal.
-        at_work: Executions under way here.
-        ended: The last one that ended here, and its outcome.
+        owner: Id of this process, in DBOS and the journal.
+        at_work: Executions running here.
+        ended: The last execution that ended here, and its outcome.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Executor:
         return outcome
 
     def begin(self, run_id: str, start: dict[str, Any]) -> None:
-        """Start a run at a time of a schedule; called by DBOS, and again by another process when this one died in between."""
+        """Start a scheduled run; called by DBOS, and again in another process if this one dies in between."""
         about = {**start, "cwd": Path(start["cwd"])}
         try:
             submit(self.journal.location, run_id=run_id, **about)
@@ -90,11 +90,11 @@ class Executor:
             return
         try:
             self._on_outcome(outcome)
-        except Exception:  # noqa: BLE001  # the execution is over and its end is recorded; what follows it cannot undo that
-            _log.exception("what follows the end of run %s failed", outcome.run_id)
+        except Exception:  # noqa: BLE001  # the outcome is recorded; a failing callback must not undo that
+            _log.exception("the callback after run %s failed", outcome.run_id)
 
     def is_executing(self) -> bool:
-        """Return whether this process is at work on a run, or has one leased."""
+        """Return whether this process executes a run or holds a lease."""
         if self.at_work:
             return True
         with self.journal.reading() as connection:
@@ -103,11 +103,11 @@ class Executor:
 
 @contextmanager
 def executing(executor: Executor, *, slots: int = 0) -> Iterator[None]:
-    """Announce this process and launch DBOS; deregister at the end.
+    """Register this process and launch DBOS; deregister at the end.
 
     Args:
-        executor: What this process executes.
-        slots: How many notebooks of the queue it may execute at once, 0 for none.
+        executor: The executor of this process.
+        slots: How many queued notebooks it may execute at once; 0 for none.
 
     Raises:
         JournalUnusable: The journal or DBOS's database cannot be used.
@@ -124,5 +124,5 @@ def executing(executor: Executor, *, slots: int = 0) -> Iterator[None]:
         heartbeat.join()
         executor.dbos.destroy()
         with suppress(JournalUnusable):
-            if not executor.is_executing():  # else the next worker takes it over, because this process is dead then
+            if not executor.is_executing():  # otherwise the next worker takes over once this process is dead
                 deregister(journal, executor.owner)

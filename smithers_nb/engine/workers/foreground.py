@@ -1,4 +1,4 @@
-"""Execute one run in this process, to its end or to its next gate."""
+"""Executes one run in this process, to its end or its next gate."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def run_here(location: Location, run_id: str, *, progress: Progress | None = None) -> Outcome:
-    """Execute a run in this process, from its beginning to its end or to the next gate; Ctrl-C cancels it.
+    """Execute a run in this process, to its end or its next gate; Ctrl-C cancels it.
 
     Args:
         location: Project and database of the run.
-        run_id: A run that `control.submit` or `control.resume` has made ready.
+        run_id: A run prepared by `control.submit` or `control.resume`.
         progress: Called before each cell.
 
     Raises:
@@ -33,7 +33,7 @@ def run_here(location: Location, run_id: str, *, progress: Progress | None = Non
     """
     if not _in_a_loop():
         return _run_here(location, run_id, progress)
-    with ThreadPoolExecutor(1, "run") as beside:  # DBOS does not block a loop that runs, such as that of a notebook's kernel
+    with ThreadPoolExecutor(1, "run") as beside:  # DBOS refuses to block a running event loop, such as a kernel's
         return beside.submit(_run_here, location, run_id, progress).result()
 
 
@@ -55,7 +55,7 @@ def _run_here(location: Location, run_id: str, progress: Progress | None) -> Out
 
 
 def _introduced(journal: Journal, run_id: str) -> str | None:
-    """Return the owner id under which this process has asked for the execution (`control.resume`); None when it has not."""
+    """Return the owner id under which this process requested the execution (`control.resume`); None if it did not."""
     with journal.reading() as connection:
         queued = executions.queued(connection, run_id)
         workers = known_workers(connection)
@@ -77,13 +77,13 @@ def _run(executor: Executor, execution: Execution) -> Outcome:
             with executor.journal.writing(execution.run_id) as connection:
                 connection.execute(runs.update().where(runs.c.run_id == execution.run_id).values(cancel_requested_at_ms=now_ms()))
         except Exception:
-            if execution in executor.ended:  # DBOS could not write down what the journal has
+            if execution in executor.ended:  # DBOS could not record what the journal already has
                 return executor.ended[execution]
             raise
 
 
 def _unknown_to_dbos(executor: Executor, execution: Execution) -> Execution:
-    """Number an execution anew that DBOS has already: it would start nothing, but wait for a worker or return an earlier journal's end."""
+    """Replace an execution that DBOS knows already: starting it would only wait for a worker, or return an older journal's result."""
     while executor.dbos.workflows([execution]):
         with executor.journal.writing(execution.run_id) as connection:
             if executions.is_begun(connection, execution):

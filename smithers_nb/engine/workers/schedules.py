@@ -1,4 +1,4 @@
-"""Notebooks that workers start again and again: a schedule is a row of DBOS's database, so it outlives whoever made it."""
+"""Schedules of notebooks, stored in DBOS's database, so that they outlive the process that made them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def schedule(location: Location, wanted: Schedule) -> None:
-    """Let the workers of a project start a notebook at the times of a schedule; one of the same name is replaced.
+    """Schedule a notebook to be started by the workers of a project; a schedule of the same name is replaced.
 
     Raises:
-        ParameterError: The times are none.
+        ParameterError: The cron expression is invalid.
         JournalUnusable: The journal or DBOS's database cannot be used.
     """
     with Journal.open(location) as journal:
@@ -26,7 +26,7 @@ def schedule(location: Location, wanted: Schedule) -> None:
 
 
 def unschedule(location: Location, name: str) -> bool:
-    """Take a schedule away; False when there is none of this name.
+    """Remove a schedule; return False when there is none of this name.
 
     Raises:
         JournalUnusable: The journal or DBOS's database cannot be used.

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from smithers_nb.engine.location import Location
 
 _IDLE_S: Final = 5.0
-"""How long a worker that ends when idle waits for more."""
+"""How long a worker that exits when idle waits for more work."""
 
 _AWAY_S: Final = 120.0
-"""How long such a worker, which nobody looks after, waits for a database that is away."""
+"""How long such an unattended worker waits for an unavailable database."""
 
 
 def work(
@@ -39,10 +39,10 @@ def work(
 
     Args:
         location: Project and database.
-        concurrency: Notebooks at once, for every worker of this database; the number of cores by default.
-        until_idle: End when there has been nothing to do for some seconds.
-        on_outcome: Called with the outcome of each execution, in the thread that ran it; its errors are logged and go no further.
-        stop: Set by the caller to end; what is under way is taken over by the next worker.
+        concurrency: Notebooks at once, per worker; defaults to the number of cores.
+        until_idle: Return after some seconds without work.
+        on_outcome: Called with the outcome of each execution, in the thread that ran it; its errors are only logged.
+        stop: Set by the caller to stop; running executions are taken over by the next worker.
 
     Raises:
         JournalUnusable: The journal cannot be opened.
@@ -57,7 +57,7 @@ def work(
 
 
 class Worker:
-    """The loop of a worker; DBOS executes in threads of its own meanwhile."""
+    """The main loop of a worker; DBOS executes notebooks in its own threads."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -81,25 +81,25 @@ class Worker:
                         return
                     busy_at = time.monotonic()
                 reached_at = time.monotonic()
-            except JournalUnusable:  # a database that is away for a moment comes back
+            except JournalUnusable:  # the database may be unavailable for a moment
                 if until_idle and time.monotonic() - reached_at > _AWAY_S:
                     raise
 
     def drain(self) -> bool:
-        """Take no more work, and return whether this worker may leave: not when some came in at this very moment.
+        """Stop taking work, and return whether this worker may exit, which it may not if work has just arrived.
 
-        Whoever requests work looks for a worker afterwards; a worker that leaves deregisters from the queue first and looks for work
-        afterwards. So one of the two sees the other.
+        A requester looks for a worker after it has requested work; a worker that exits leaves the queue first and then looks for work. So
+        one of the two sees the other.
         """
         take_from(self._journal, self._executor.owner, None)
         if not self._has_work():
-            sweep()  # what kernels of a killed worker were made of can outlive it, and its recovery, for a moment
+            sweep()  # the zygote of a killed worker can outlive it, and its recovery, for a moment
             return True
         take_from(self._journal, self._executor.owner, QUEUE)
         return False
 
     def relay_outbox(self) -> None:
-        """Put on DBOS's queue what the journal says is pending; twice does no harm."""
+        """Put the journal's pending executions on DBOS's queue; doing so twice is harmless."""
         with self._journal.reading() as connection:
             pending = executions.pending(connection)
         for execution in pending:

@@ -65,7 +65,7 @@ def test_another_engine_decides_by_its_own_commands(cli, line: str) -> None:
 
 def test_a_question_is_answered_by_its_run_in_plain_words(cli, both: Location) -> None:
     """One question waits, so its run names it, and a choice needs no quotes of JSON."""
-    assert "none of the choices" in cli("human", "answer", "r1", "--value", "mars", "--no-continue").err
+    assert "not one of the choices" in cli("human", "answer", "r1", "--value", "mars", "--no-continue").err
     assert cli("human", "answer", "r1", "--value", "eu", "--no-continue").code == 0
     with Journal.open(both) as journal, journal.reading() as connection:
         answer = decisions.answer_of(connection, "human:r1:region:0")

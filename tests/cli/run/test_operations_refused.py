@@ -45,7 +45,7 @@ REFUSED = [
     (("up", "job.ipynb", "-p", "n", "x"), "valid integer"),
     (("up", "job.ipynb", "--input", "{"), "--input is not valid JSON"),
     (("up", "job.ipynb", "--input", "[1]"), "no object"),
-    (("up", "job.ipynb", "--run-id", "../x"), "is no run id"),
+    (("up", "job.ipynb", "--run-id", "../x"), "is not a valid run id"),
     (("up", "job.ipynb", "--run-id", "r1"), "already"),
     (("up", "job.ipynb", "--resume"), "--resume needs the run"),
     (("up", "job.ipynb", "--timeout", "0"), "--timeout"),

@@ -46,7 +46,7 @@ def test_ids_sort_by_time_and_name_their_workflow() -> None:
 @pytest.mark.parametrize("run_id", ["", "../../etc", "a b", "-x", "a\nb", "ü", "x" * 129, "$(reboot)", "a;b", "\x00", "\ud800"])
 def test_hostile_run_ids_are_refused(location: Location, notebook: Path, run_id: str) -> None:
     """An id that is no plain word is refused, and no journal comes of it."""
-    with pytest.raises(ParameterError, match="is no run id"):
+    with pytest.raises(ParameterError, match="is not a valid run id"):
         submit(location, notebook, {}, run_id=run_id)
     assert not location.file.exists()
 
@@ -62,7 +62,7 @@ def test_an_id_is_used_once(location: Location, notebook: Path, refused) -> None
     [
         (b"{", "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),
-        (b"[]", "names no nbformat"),
+        (b"[]", "has no nbformat"),
         (b'{"nbformat": 3, "worksheets": []}', "only 4"),
         (b'{"nbformat": 4}', "no list of cells"),
         (b'{"nbformat": 4, "cells": [3]}', "no list of cells"),
@@ -82,7 +82,7 @@ def test_what_is_no_notebook_is_refused(location: Location, tmp_path: Path, cont
 
 def test_a_missing_notebook_and_a_folder_are_refused(location: Location, tmp_path: Path) -> None:
     """A path without a file is told apart from a folder."""
-    for path, said in ((tmp_path / "no.ipynb", "does not exist"), (tmp_path, "is a folder"), (Path("/dev/null"), "is no file")):
+    for path, said in ((tmp_path / "no.ipynb", "does not exist"), (tmp_path, "is a folder"), (Path("/dev/null"), "is not a regular file")):
         with pytest.raises(ParameterError, match=said):
             submit(location, path, {})
 

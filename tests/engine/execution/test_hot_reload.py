@@ -93,7 +93,7 @@ def test_a_cell_that_is_no_python_is_not_taken_over(project):
     assert (outcome.status, project.lines()) == ("finished", ["old"])
     kind, failed = reloads(project, run_id)[1]
     assert kind == "Failed"
-    assert failed["error"]["message"].startswith("cell step-2 is no Python")
+    assert failed["error"]["message"].startswith("cell step-2 is not valid Python")
     run_id, outcome = run(project, 'saved(lambda cells: cells[2].update(source=\'%time open("effects", "a").write("magic ")\'))', "1")
     assert (outcome.status, project.lines()) == ("finished", ["old", "magic"])
 

@@ -163,7 +163,7 @@ def test_an_output_that_does_not_fit_fails_the_stage(run, given, said):
 
 def test_what_cannot_be_kept_is_refused_with_the_way_out(run):
     """A stage that returns what no row can hold is told what to return instead."""
-    with pytest.raises(StageError, match=r"what stage 'count' returned cannot be kept: it: a object cannot be kept; return plain values"):
+    with pytest.raises(StageError, match=r"what stage 'count' returned cannot be stored: it: a object cannot be stored; return"):
         stage("count", object)
     assert run.state("count") == "failed"
 

@@ -145,19 +145,19 @@ class WithDict:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (pd.DataFrame({"n": [1]}), "it: a pandas.* cannot be kept; return `frame.to_dict"),
+        (pd.DataFrame({"n": [1]}), "it: a pandas.* cannot be stored; return `frame.to_dict"),
         ({"frames": [pd.DataFrame()]}, r"it\['frames'\]\[0\]: a pandas.*to_parquet"),
         (pd.Series([1]), "return `series.to_list"),
-        ([Bare()], r"it\[0\]: a .*Bare cannot be kept; return plain values, or a dataclass or pydantic model"),
+        ([Bare()], r"it\[0\]: a .*Bare cannot be stored; return plain values, or a dataclass or pydantic model"),
         (defaultdict(list, a=[1]), "return `dict"),
         ((n for n in "ab"), "return `list"),
         (range(3), "return `list"),
-        (Modes.READ | Modes.WRITE, "a .*Modes cannot be made again"),
-        (len, "cannot be kept"),
+        (Modes.READ | Modes.WRITE, "a .*Modes cannot be rebuilt"),
+        (len, "cannot be stored"),
         (locally_defined(), "Local cannot be found by its name; define it in a module"),
-        (with_attribute(), "extra is no field of the dataclass and would be lost"),
-        (Loose(anything=(1, 2)), "comes back from its JSON as something else; annotate its fields"),
-        (np.array([object()]), "a numpy.ndarray cannot be kept; return `array.tolist"),
+        (with_attribute(), "extra is not a field of the dataclass and would be lost"),
+        (Loose(anything=(1, 2)), "is read back from its JSON as something else; annotate its fields"),
+        (np.array([object()]), "a numpy.ndarray cannot be stored; return `array.tolist"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -208,5 +208,5 @@ def test_what_older_versions_kept_is_read():
 )
 def test_a_row_makes_nothing_but_values(kept):
     """A class that is gone is named, and what is no class of values is not called."""
-    with pytest.raises(ValueError, match="is not defined before the stage any more"):
+    with pytest.raises(ValueError, match="is no longer defined before the stage"):
         from_json(kept)
