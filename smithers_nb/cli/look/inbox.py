@@ -130,9 +130,9 @@ def _notified(url: str, found: list[Need], location: Location, by: str | None) -
     from smithers_nb.engine.control import login
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.attention import add_mark
-    from smithers_nb.workflows.monitor.notify import marks_for, send, unsaid
+    from smithers_nb.workflows.monitor.notify import marks_for, send, unannounced
 
-    fresh = unsaid(found, _marks(location, {need.store for need in found}))
+    fresh = unannounced(found, _marks(location, {need.store for need in found}))
     if not fresh:
         return True
     if not send(url, fresh):

@@ -1,4 +1,5 @@
-"""The monitor: how one run is doing, whatever its engine, and on request the smallest repair that is safe.
+"""The monitor: how one run of any engine is doing and, on request, the smallest safe repair.
 
-Stages: gather → diagnose → approve-fix → fix → report → artifact → output. `stages` are what the notebook calls; each row is in `results`.
+Stages: gather → diagnose → approve-fix → fix → report → artifact → output. The notebook calls the functions in `stages`; their rows are
+in `results`.
 """

@@ -1,7 +1,7 @@
-"""One repair carried out: with the real CLI for a run of Smithers, with the engine for one of ours, and then looked at again.
+"""Carries out one repair, with the Smithers CLI for a run of Smithers and with the engine for one of ours, and checks its effect.
 
-A repair is made only if the run still needs it at that moment, and counts only when the store shows that the run went on. Nothing else
-than the three kinds of `repairs` can be done from here.
+A repair is made only if the run still needs it at that moment, and counts only if the store shows that the run continued. Only the three
+kinds of repairs in `repairs` can be made from here.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Health
     from smithers_nb.sources.snapshot import Snapshot
 
-_LOOK_S: Final = 0.5
-_BEGIN_S: Final = 60.0
-"""How long a run may take to begin again before the repair counts as one without effect."""
+_POLL_S: Final = 0.5
+_START_TIMEOUT_S: Final = 60.0
+"""Seconds a run may take to start again before the repair counts as having no effect."""
 
-_END_S: Final = 30.0
-"""How long its end is waited for once it goes on; a run that takes longer goes on by itself."""
+_WATCH_S: Final = 30.0
+"""Seconds to wait for the end of a run that has started again; after that it continues unwatched."""
 
-_LEAVE_S: Final = 3.0
-"""How long a CLI may take to leave after the run has ended."""
+_EXIT_TIMEOUT_S: Final = 3.0
+"""Seconds the CLI may take to exit after the run has ended."""
 
-_LOG_TAIL: Final = 400
+_MAX_LOG_LINE: Final = 400
 _NAMES: Final = {"resume": "resume", "retry-task": "retry-task of {node}", "fresh-run": "fresh run {new} with the corrected input"}
-_WENT_ON: Final = frozenset({"NodeStarted", "NodeFinished", "RunFinished", "ExecutionStarted"})
+_PROGRESS: Final = frozenset({"NodeStarted", "NodeFinished", "RunFinished", "ExecutionStarted"})
 
 
-class _Seen(NamedTuple):
-    """What a look at the run showed: its state and health, and whether anything has been done since a moment."""
+class _Observation(NamedTuple):
+    """The state and health of a run, and whether it has made progress since the repair."""
 
     status: str
     state: str
@@ -59,44 +59,44 @@ class _Seen(NamedTuple):
     went_on: bool
 
 
-class _NotDone(Exception):
-    """A repair that could not even be started, with the reason."""
+class _NotStarted(Exception):
+    """The repair could not be started; the message says why."""
 
 
 def apply(repair: Repair, gathered: MonitorSnapshot, source: str | None) -> FixRow:
-    """Carry out a repair and look whether the run goes on.
+    """Carry out a repair and watch whether the run continues.
 
     Args:
-        repair: What a person approved, or did not have to.
-        gathered: Which run it is about.
-        source: Where the run lives, as the monitor was told.
+        repair: The repair, approved if it needed approval.
+        gathered: The run.
+        source: Store of the run, as given to the monitor.
     """
     nothing = FixRow(target_run_id=gathered.target_run_id, applied=False, action=action_of(repair), summary="")
     try:
         with opened(gathered, source) as snapshot:
             case = Case(snapshot, now_ms())
-            again = repair_of(case, explain(snapshot, now=case.now))
-            if again is None or action_of(again) != action_of(repair):
-                return replace(nothing, action="", summary=f"nothing was done: the run has moved since and is {case.state} now")
+            needed = repair_of(case, explain(snapshot, now=case.now))
+            if needed is None or action_of(needed) != action_of(repair):
+                return replace(nothing, action="", summary=f"nothing was done: the run has changed since and is now {case.state}")
             since = now_ms()
-            with _started(again, snapshot) as started:
-                target = replace(gathered, target_run_id=again.new_run_id or gathered.target_run_id)
-                seen = _watch(lambda: _look(target, source, since, is_fresh=again.kind == "fresh-run"), started)
+            with _started(needed, snapshot) as started:
+                target = replace(gathered, target_run_id=needed.new_run_id or gathered.target_run_id)
+                seen = _watch(lambda: _observe(target, source, since, is_fresh=needed.kind == "fresh-run"), started)
                 result = started.result()
-    except (_NotDone, SmithersNbError, OSError) as error:
+    except (_NotStarted, SmithersNbError, OSError) as error:
         why = redact(str(error))
         return replace(nothing, summary=f"nothing was done: {why}", still_needs_human=repair.command)
-    told = _NAMES[repair.kind].format(node=repair.node_id or "the run", new=repair.new_run_id)
-    begun = "it has begun" if repair.kind == "fresh-run" else "the run went on"
-    outcome = f"{begun} and is {seen.state}" if seen.went_on else f"without effect: the run is still {seen.state}"
+    name = _NAMES[repair.kind].format(node=repair.node_id or "the run", new=repair.new_run_id)
+    effect = "it started" if repair.kind == "fresh-run" else "the run went on"
+    outcome = f"{effect} and is {seen.state}" if seen.went_on else f"without effect: the run is still {seen.state}"
     done = seen.went_on and seen.health in {"healthy", "blocked"}
     return replace(
         nothing,
         applied=True,
         actions_taken=(Taken(command=repair.command, result=result),),
         resumed=seen.went_on,
-        still_needs_human=None if done else f"it is {seen.health} after the {told}; look at the log: {result}",
-        summary=f"{told}: {outcome}",
+        still_needs_human=None if done else f"it is {seen.health} after the {name}; see the log: {result}",
+        summary=f"{name}: {outcome}",
         state_after=seen.state,
         health_after=seen.health,
         new_run_id=repair.new_run_id if seen.went_on else "",
@@ -104,39 +104,41 @@ def apply(repair: Repair, gathered: MonitorSnapshot, source: str | None) -> FixR
 
 
 class _Started:
-    """Something that was started and may have ended: the process of a CLI, or nothing at all when a worker does it."""
+    """A repair that was started: the process of the CLI, or no process when a worker carries it out."""
 
     def __init__(self, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
         self.process, self.log = process, log
 
     @property
     def ended(self) -> bool:
-        """It ended, and nobody works on it any more."""
+        """Whether the process has ended; never true for a repair handed to a worker."""
         return self.process is not None and self.process.poll() is not None
 
     def result(self) -> str:
-        """Describe how it ended or that it goes on, with the end of what it printed."""
+        """Return how the process ended, or that it still runs, with the last line it printed."""
         if self.process is None:
             return "handed to a worker"
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_LEAVE_S)
+            self.process.wait(_EXIT_TIMEOUT_S)
         code = self.process.poll()
-        said = ""
+        if code is None:
+            return f"still running (process {self.process.pid})"
+        last = ""
         if self.log is not None:
             with suppress(OSError):
-                said = _last_line(self.log.read_text("utf-8", "replace"))
-        return f"still at work (process {self.process.pid})" if code is None else f"exit {code}{f': {said}' if said else ''}"
+                last = _last_line(self.log.read_text("utf-8", "replace"))
+        return f"exit {code}{f': {last}' if last else ''}"
 
 
 def _last_line(log: str) -> str:
-    """Return the last line that a CLI printed before the commands which it suggests after every run."""
-    return short_line(log.partition("\ncta:\n")[0].strip().rpartition("\n")[2], _LOG_TAIL)
+    """Return the last line that the CLI printed before the commands it suggests after every run."""
+    return short_line(log.partition("\ncta:\n")[0].strip().rpartition("\n")[2], _MAX_LOG_LINE)
 
 
 @contextmanager
 def _started(repair: Repair, snapshot: Snapshot) -> Iterator[_Started]:
     if snapshot.source.kind == "journal":
-        _with_engine(repair, snapshot)
+        _use_engine(repair, snapshot)
         yield _Started()
         return
     words, folder = _command(repair, snapshot)
@@ -147,38 +149,38 @@ def _started(repair: Repair, snapshot: Snapshot) -> Iterator[_Started]:
 
 
 def _command(repair: Repair, snapshot: Snapshot) -> tuple[list[str], Path]:
-    """Return the exact command of the Smithers CLI, and the folder in which it meets the very store that was read."""
+    """Return the Smithers command line and the folder in which it uses the same store that was read."""
     path = Path(snapshot.run.workflow_path or "")
     if not snapshot.run.workflow_path or not path.is_file():
-        raise _NotDone(f"the workflow's file {snapshot.run.workflow_path} is not on this machine")
+        raise _NotStarted(f"the workflow's file {snapshot.run.workflow_path} is not on this machine")
     folder = commands_folder(snapshot)
     store = Path(snapshot.source.location)
     here = Path(folder.path) if folder else path.parent
-    if not any(place.is_file() and place.samefile(store) for place in (here / store.name, here / ".smithers" / store.name)):
-        raise _NotDone(f"the CLI would work on another store than {store}")
+    if not any(file.is_file() and file.samefile(store) for file in (here / store.name, here / ".smithers" / store.name)):
+        raise _NotStarted(f"the CLI would use a different store than {store}")
     cli = smithers_cli(path)
     if cli is None:
-        raise _NotDone("there is no Smithers CLI here; install it in the project: npm install smithers-orchestrator")
+        raise _NotStarted("no Smithers CLI was found; install it in the project: npm install smithers-orchestrator")
     return [*cli, *arguments(repair, run_id=snapshot.run.run_id, workflow_path=str(path))], here
 
 
 def _process(words: list[str], folder: Path, stream: IO[bytes]) -> subprocess.Popen[bytes]:
-    kept = {name: value for name, value in os.environ.items() if name not in (RUN, OWNER, ROOT, JOURNAL)}
+    env = {name: value for name, value in os.environ.items() if name not in (RUN, OWNER, ROOT, JOURNAL)}
     return subprocess.Popen(  # noqa: S603  # an argument list from the allow-list in `repairs`
-        words, cwd=folder, env=kept, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+        words, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
     )
 
 
-def _with_engine(repair: Repair, snapshot: Snapshot) -> None:
-    """Ask for the next execution of one of our runs, and see to it that a worker is there."""
+def _use_engine(repair: Repair, snapshot: Snapshot) -> None:
+    """Request the next execution of one of our runs and make sure that a worker is running."""
     from smithers_nb.engine import control
     from smithers_nb.engine.location import Location
     from smithers_nb.workflows.triggers.background import ensure_worker
 
-    place = Path(snapshot.source.location)
-    location = Location.of(f"sqlite:///{place.absolute()}") if place.exists() else Location.of()
-    if not place.exists() and location.shown != snapshot.source.location:
-        raise _NotDone("its journal is in a database that SMITHERS_NB_DATABASE does not name")
+    file = Path(snapshot.source.location)
+    location = Location.of(f"sqlite:///{file.absolute()}") if file.exists() else Location.of()
+    if not file.exists() and location.shown != snapshot.source.location:
+        raise _NotStarted("its journal is not in the database that SMITHERS_NB_DATABASE names")
     if repair.kind == "resume":
         control.resume(location, snapshot.run_id)
     elif repair.kind == "fresh-run":
@@ -189,45 +191,45 @@ def _with_engine(repair: Repair, snapshot: Snapshot) -> None:
 
 
 def _submit(repair: Repair, snapshot: Snapshot, location: Location) -> None:
-    """Hand a fresh run of the same notebook to a worker, with the failed one as its parent."""
+    """Submit a fresh run of the same notebook, with the failed run as its parent, and enqueue it for a worker."""
     from smithers_nb.engine import control
     from smithers_nb.engine.workers.client import enqueue
 
     run = snapshot.run
     if not run.workflow_path or not Path(run.workflow_path).is_file():
-        raise _NotDone(f"the notebook {run.workflow_path} is not on this machine")
+        raise _NotStarted(f"the notebook {run.workflow_path} is not on this machine")
     cwd = as_object(run.config).get("cwd")
     folder = Path(cwd) if isinstance(cwd, str) and Path(cwd).is_dir() else None
     control.submit(location, run.workflow_path, repair.input or {}, run_id=repair.new_run_id, parent_run_id=run.run_id, cwd=folder)
     enqueue(location, repair.new_run_id)
 
 
-def _watch(look: Callable[[], _Seen], started: _Started) -> _Seen:
-    """Look again and again until the run has ended or parked, went on for a while, or did not begin."""
-    begun = time.monotonic()
+def _watch(observe: Callable[[], _Observation], started: _Started) -> _Observation:
+    """Poll the run until it has ended or parked, has continued for a while, or has failed to start in time."""
+    begin = time.monotonic()
     went_on_at: float | None = None
     while True:
-        ended = started.ended  # asked before the look, so that what it wrote last is seen
-        seen, now = look(), time.monotonic()
+        ended = started.ended  # read first, so that the observation includes everything the process wrote
+        seen, now = observe(), time.monotonic()
         went_on_at = now if seen.went_on and went_on_at is None else went_on_at
         settled = seen.went_on and (is_terminal(seen.status) or seen.status.startswith("waiting-") or seen.status == "paused")
-        late = now - (went_on_at or begun) > (_END_S if went_on_at else _BEGIN_S)
+        late = now - (went_on_at or begin) > (_WATCH_S if went_on_at else _START_TIMEOUT_S)
         if settled or ended or late:
             return seen
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
-def _look(gathered: MonitorSnapshot, source: str | None, since: int, *, is_fresh: bool) -> _Seen:
+def _observe(gathered: MonitorSnapshot, source: str | None, since: int, *, is_fresh: bool) -> _Observation:
     try:
         with opened(gathered, source) as snapshot:
-            return _seen(snapshot, since, is_fresh=is_fresh)
-    except RunNotFound:  # a fresh run that is not there yet
-        return _Seen("", "not started", "stuck", went_on=False)
+            return _observation(snapshot, since, is_fresh=is_fresh)
+    except RunNotFound:  # the fresh run is not in the store yet
+        return _Observation("", "not started", "stuck", went_on=False)
 
 
-def _seen(snapshot: Snapshot, since: int, *, is_fresh: bool) -> _Seen:
-    """Look at a run; a fresh one has begun once it was started, also when the first that it meets is a gate."""
+def _observation(snapshot: Snapshot, since: int, *, is_fresh: bool) -> _Observation:
+    """Observe a run; a fresh run counts as started as soon as it has started, even if it meets a gate first."""
     case = Case(snapshot, now_ms())
-    signs = _WENT_ON | {"RunStarted"} if is_fresh else _WENT_ON
+    signs = _PROGRESS | {"RunStarted"} if is_fresh else _PROGRESS
     went_on = any((event.at or 0) >= since and event.type in signs for event in snapshot.events)
-    return _Seen(case.run.status, case.state, health(snapshot, case.now)[0], went_on)
+    return _Observation(case.run.status, case.state, health(snapshot, case.now)[0], went_on)

@@ -1,7 +1,7 @@
-"""What the store says about a run, before anybody judges it: one row that a later stage, or another process, can start from.
+"""What the store records about a run, before it is judged: one row that a later stage or another process can start from.
 
-Nothing here raises for what a store holds or lacks: a run that is not there, a store that is damaged or gone gives a thin snapshot
-that says so. Whoever takes a snapshot further opens the store again with `opened`.
+Missing data raises nothing: for a missing run, or a store that is damaged or gone, the result is a nearly empty snapshot with the reason.
+Later stages open the store again with `opened`.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import EventRow, NodeRow
     from smithers_nb.sources.base import Source
 
-_OWN: Final = frozenset({"monitor", "monitor-smithers"})
+_MONITORS: Final = frozenset({"monitor", "monitor-smithers"})
 _WATCHES: Final = "smithersMonitorFor"
 _MINUTE_MS: Final = 60_000
-_NODES, _RECENT, _LINE = 60, 60, 400
-_WHY, _SCORES, _INBOX, _RAW = 8_000, 6_000, 8_000, 60_000
+_MAX_NODES, _MAX_EVENTS, _MAX_LINE = 60, 60, 400
+_MAX_WHY, _MAX_SCORES, _MAX_INBOX, _MAX_RAW = 8_000, 6_000, 8_000, 60_000
 _BROKEN_FIRST: Final = ("failed", "stalled", "in-progress", "waiting", "bound", "pending")
 _HUMAN: Final = ("Human", "Ask", "Signal")
 
 
 def gather(target_run_id: str | None, source: str | Path | None = None, *, now: int) -> MonitorSnapshot:
-    """Read what the store says about a run.
+    """Read what the store records about a run.
 
     Args:
-        target_run_id: The run; a unique beginning is enough. None takes the most recent active run that is no monitor.
-        source: Store, project folder or URL; the current folder by default.
+        target_run_id: The run; a unique prefix is enough. None takes the most recent active run that is not a monitor.
+        source: Store, project folder or URL; defaults to the current folder.
         now: Epoch milliseconds.
 
     Returns:
-        The snapshot; with `ok` false and a reason in `summary` when there is no such run or it cannot be read.
+        The snapshot. If the run does not exist or cannot be read, `ok` is false and `summary` gives the reason.
     """
     opened: Source | None = None
     try:
@@ -75,14 +75,14 @@ def gather(target_run_id: str | None, source: str | Path | None = None, *, now: 
 
 @contextmanager
 def opened(snapshot: MonitorSnapshot, source: str | Path | None) -> Iterator[Snapshot]:
-    """Open the run of a snapshot once more.
+    """Open the run of a snapshot again.
 
     Args:
-        snapshot: What `gather` gave.
-        source: What `gather` was given; the location in a snapshot has no password.
+        snapshot: What `gather` returned.
+        source: The source that `gather` read; the location in a snapshot has no password.
 
     Raises:
-        SourceError: The store cannot be read any more.
+        SourceError: The store can no longer be read.
         RunNotFound: The run is gone.
     """
     store = open_source(source)
@@ -93,10 +93,10 @@ def opened(snapshot: MonitorSnapshot, source: str | Path | None) -> Iterator[Sna
 
 
 def active_first(runs: Iterable[RunRow]) -> list[RunRow]:
-    """Order runs that could be monitored: active ones first, then the newest first; monitors and their like are left out."""
-    known = [run for run in runs if not is_monitor(run)]
-    known.sort(key=lambda run: (run.started_at or run.created_at or 0, run.run_id), reverse=True)
-    return sorted(known, key=lambda run: is_terminal(run.status))
+    """Sort the runs that could be monitored: active runs first, newest first within each group, without monitors."""
+    listed = [run for run in runs if not is_monitor(run)]
+    listed.sort(key=lambda run: (run.started_at or run.created_at or 0, run.run_id), reverse=True)
+    return sorted(listed, key=lambda run: is_terminal(run.status))
 
 
 def _pick(source: Source, now: int) -> str | None:
@@ -105,11 +105,11 @@ def _pick(source: Source, now: int) -> str | None:
 
 
 def is_monitor(run: RunRow) -> bool:
-    """Return whether a run only looks at others: a monitor, a sibling that watches a run, or one of the system's own."""
+    """Return whether a run only observes others: a monitor, a sibling that watches a run, or a hidden system run."""
     config = as_object(run.config)
     annotations = config.get("annotations")
     marked = config if not isinstance(annotations, dict) else config | annotations
-    return run.workflow in _OWN or _WATCHES in marked or config.get("hidden") is True
+    return run.workflow in _MONITORS or _WATCHES in marked or config.get("hidden") is True
 
 
 def _of_run(snapshot: Snapshot, now: int) -> MonitorSnapshot:
@@ -124,12 +124,12 @@ def _of_run(snapshot: Snapshot, now: int) -> MonitorSnapshot:
         age_minutes=None if started is None else round((now - started) / _MINUTE_MS, 2),
         quiet_minutes=None if not quiet else round((now - quiet) / _MINUTE_MS, 2),
         nodes=_nodes(snapshot),
-        why=_lines(blockers(snapshot, now), _WHY),
+        why=_lines(blockers(snapshot, now), _MAX_WHY),
         events=_events(snapshot.events),
-        scores_raw=_lines(snapshot.scores, _SCORES),
-        human_inbox_raw=_lines((*case.open_questions, *(gate for gate in case.open_gates if not gate.for_question)), _INBOX),
-        signals_raw=_lines(snapshot.signals, _SCORES),
-        raw=_lines((run,), _RAW),
+        scores_raw=_lines(snapshot.scores, _MAX_SCORES),
+        human_inbox_raw=_lines((*case.open_questions, *(gate for gate in case.open_gates if not gate.for_question)), _MAX_INBOX),
+        signals_raw=_lines(snapshot.signals, _MAX_SCORES),
+        raw=_lines((run,), _MAX_RAW),
         source=snapshot.source.location,
         workflow=run.workflow,
         status=run.status,
@@ -145,26 +145,26 @@ def _nodes(snapshot: Snapshot) -> tuple[NodeLine, ...]:
     def line(node: NodeRow) -> NodeLine:
         key = (node.node_id, node.iteration)
         attempt = newest.get(key)
-        said = clean_message(attempt.error_message) if attempt and attempt.error_message else node.label or ""
+        summary = clean_message(attempt.error_message) if attempt and attempt.error_message else node.label or ""
         kind = kinds.get(key) or (attempt.kind if attempt else None) or ""
-        return NodeLine(id=node.node_id, type=kind, status=node.state, summary=short_line(said, _LINE))
+        return NodeLine(id=node.node_id, type=kind, status=node.state, summary=short_line(summary, _MAX_LINE))
 
     def urgency(node: NodeRow) -> int:
-        return next((place for place, state in enumerate(_BROKEN_FIRST) if node.state.startswith(state)), len(_BROKEN_FIRST))
+        return next((rank for rank, state in enumerate(_BROKEN_FIRST) if node.state.startswith(state)), len(_BROKEN_FIRST))
 
-    return tuple(line(node) for node in sorted(snapshot.nodes, key=urgency)[:_NODES])
+    return tuple(line(node) for node in sorted(snapshot.nodes, key=urgency)[:_MAX_NODES])
 
 
 def _events(events: Sequence[EventRow]) -> EventGroups:
-    def those(wanted: Callable[[str], bool]) -> tuple[str, ...]:
-        return tuple(_event(event) for event in [event for event in events if wanted(event.type)][-_RECENT:])
+    def newest(wanted: Callable[[str], bool]) -> tuple[str, ...]:
+        return tuple(map(_event, [event for event in events if wanted(event.type)][-_MAX_EVENTS:]))
 
     return EventGroups(
         count=len(events),
-        approval=those(lambda kind: kind.startswith("Approval")),
-        human=those(lambda kind: kind.startswith(_HUMAN)),
-        failed=those(lambda kind: kind.endswith(("Failed", "Error", "Timeout"))),
-        recent=tuple(_event(event) for event in events[-_RECENT:]),
+        approval=newest(lambda kind: kind.startswith("Approval")),
+        human=newest(lambda kind: kind.startswith(_HUMAN)),
+        failed=newest(lambda kind: kind.endswith(("Failed", "Error", "Timeout"))),
+        recent=newest(lambda _: True),
     )
 
 
@@ -174,13 +174,13 @@ def _event(event: EventRow) -> str:
 
 
 def _lines(rows: Iterable[Any], limit: int) -> str:
-    """Write rows as JSON lines, as many as fit."""
-    kept, room = [], limit
+    """Render rows as JSON lines, as many as fit into a number of characters."""
+    lines, room = [], limit
     for row in rows:
         plain = row.as_json() if hasattr(row, "as_json") else row._asdict()
         line = orjson.dumps(redact_value(plain)).decode()
         room -= len(line) + 1
         if room < 0:
             break
-        kept.append(line)
-    return "\n".join(kept)
+        lines.append(line)
+    return "\n".join(lines)

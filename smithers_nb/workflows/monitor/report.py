@@ -1,4 +1,4 @@
-"""The monitor's report: the headline that can be read in a minute, then one section per topic, as one HTML file."""
+"""The monitor's report as one HTML file: a headline that takes a minute to read, then one section per topic."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def compose(gathered: MonitorSnapshot, found: Diagnosis, fix: FixRow | None = None, title: str | None = None) -> ReportRow:
-    """Write the page.
+    """Render the report of a run.
 
     Args:
-        gathered: What was gathered.
-        found: What was found.
-        fix: What was done about it, if anything was.
-        title: Its title; `Monitor: run ID` by default.
+        gathered: What the store records about the run.
+        found: The diagnosis.
+        fix: What the monitor did about it, if anything.
+        title: Title of the report; defaults to `Monitor: run ID`.
     """
     heading = title or (f"Monitor: run {found.target_run_id}" if found.target_run_id else "Monitor")
     topics = found.topics(fix)
@@ -29,7 +29,7 @@ def compose(gathered: MonitorSnapshot, found: Diagnosis, fix: FixRow | None = No
 
 
 def page_of(topics: list[tuple[str, Card]], *, title: str, subtitle: str, lead: Card, as_of: int | None = None) -> str:
-    """Write cards, each under its heading, as one page that needs nothing else; its footer says the time that it tells about."""
+    """Render cards, each under its heading, as one self-contained page; the footer shows the time that it describes."""
     from smithers_nb.present.report.exporter import ReportExporter
     from smithers_nb.present.report.report import redact_notebook
 
@@ -37,7 +37,7 @@ def page_of(topics: list[tuple[str, Card]], *, title: str, subtitle: str, lead: 
 
 
 def _notebook(topics: list[tuple[str, Card]]) -> Any:
-    """Put cards into cells, each under its heading, as the exporter takes them."""
+    """Return a notebook with each card in a cell under its heading, which is what the exporter reads."""
     import nbformat
 
     cells = []

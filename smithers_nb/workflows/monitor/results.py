@@ -1,4 +1,4 @@
-"""The rows that the monitor's stages give each other, with the field names of Smithers' own monitor, and how each shows itself."""
+"""The rows that the monitor's stages pass on, with the field names of Smithers' own monitor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from smithers_nb.model.finding import Finding, described
 from smithers_nb.model.verdict import Authors, Defect, Evidence
-from smithers_nb.model.vocabulary import Confidence, Health  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.model.vocabulary import Confidence, Health  # noqa: TC001  # needed at run time to validate rows that are read back
 from smithers_nb.workflows.autopsy import results
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ class Shown(results.Shown):
     """A row of the monitor that displays itself."""
 
     def card(self) -> Card:
-        """Lay it out for a person."""
+        """Return the card that displays the row."""
         from smithers_nb.workflows.monitor.views import view_of
 
         return view_of(self)
@@ -29,13 +29,13 @@ class NodeLine(Finding):
     id: str
     type: str = ""
     status: str
-    summary: str = described("what it says, at most 400 characters", default="")
+    summary: str = described("its error or label, at most 400 characters", default="")
 
 
 class EventGroups(Finding):
-    """The end of the log, grouped by what an operator looks for; heartbeats are left out."""
+    """The end of the log, grouped by what an operator looks for, without heartbeats."""
 
-    count: int = described("events that tell something", default=0)
+    count: int = described("number of events in the log", default=0)
     approval: tuple[str, ...] = ()
     human: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
@@ -43,22 +43,22 @@ class EventGroups(Finding):
 
 
 class MonitorSnapshot(Shown):
-    """What the store says about the run; whatever cannot be read is listed, and nothing is raised."""
+    """What the store records about the run; unreadable parts are listed in `problems` instead of raising."""
 
     target_run_id: str | None
     ok: bool = described("the run was found and its row could be read")
     state: str = "unknown"
     summary: str
-    age_minutes: float | None = described("since it was started", default=None)
-    quiet_minutes: float | None = described("since the last sign of life of any kind", default=None)
-    nodes: tuple[NodeLine, ...] = described("at most sixty, those that failed or wait first", default=())
-    why: str = described("what keeps the run from going on, JSON, at most 8,000 characters", default="")
+    age_minutes: float | None = described("minutes since the start", default=None)
+    quiet_minutes: float | None = described("minutes since the last sign of life of any kind", default=None)
+    nodes: tuple[NodeLine, ...] = described("at most sixty nodes, failed and waiting ones first", default=())
+    why: str = described("what keeps the run from continuing, JSON, at most 8,000 characters", default="")
     events: EventGroups = EventGroups()
     scores_raw: str = described("its scores, JSON lines, at most 6,000 characters", default="")
     human_inbox_raw: str = described("what waits for a person, JSON lines, at most 8,000 characters", default="")
     signals_raw: str = described("delivered signals, JSON lines, at most 6,000 characters", default="")
-    raw: str = described("the run's own row, JSON, at most 60,000 characters", default="")
-    source: str = described("where it was read: path or URL", default="")
+    raw: str = described("the row of the run, JSON, at most 60,000 characters", default="")
+    source: str = described("store it was read from: path or URL", default="")
     workflow: str | None = None
     status: str = "unknown"
     now: int = described("time to judge at, epoch milliseconds")
@@ -66,11 +66,11 @@ class MonitorSnapshot(Shown):
 
 
 class Answered(Finding):
-    """A question of the run, or a signal that it waits for, and the answer."""
+    """A question that the run asked, or a signal it waits for, and the answer."""
 
     node_id: str
     iteration: int = 0
-    kind: str = described("ask, confirm, select, json of a question to a person; signal", default="ask")
+    kind: str = described("ask, confirm, select or json for a question to a person; signal", default="ask")
     prompt: str
     answer: Any = None
     answered_by: str | None = None
@@ -83,7 +83,7 @@ class Answered(Finding):
 
 
 class Gate(Finding):
-    """A gate and what was decided."""
+    """An approval gate and its decision."""
 
     node_id: str
     iteration: int = 0
@@ -97,7 +97,7 @@ class Gate(Finding):
 
 
 class KeyOutput(Finding):
-    """What a task produced; of a loop the newest iteration."""
+    """What a task produced; in a loop, in the newest iteration."""
 
     node_id: str
     iteration: int = 0
@@ -112,12 +112,12 @@ class CodeChange(Finding):
     iteration: int = 0
     summary: str
     files: tuple[str, ...] = ()
-    excerpt: str = described("unified diff, cut", default="")
+    excerpt: str = described("unified diff, shortened", default="")
     origin: str = described("`stored`, `git` (read from the worktree on this machine), or `none`")
 
 
 class Score(Finding):
-    """A scorer's result."""
+    """The result of one scorer."""
 
     node_id: str
     name: str
@@ -129,7 +129,7 @@ class Action(Finding):
     """Something to do about the run, with the command that does it."""
 
     problem: str
-    command: str = described("to paste into a shell; empty when there is nothing to type", default="")
+    command: str = described("command to paste into a shell; empty when there is nothing to run", default="")
     needs_human: bool = True
     self_fixable: bool = False
 
@@ -138,24 +138,24 @@ class Repair(Finding):
     """The smallest safe repair of a run."""
 
     kind: Literal["resume", "retry-task", "fresh-run"]
-    node_id: str | None = described("task that gets a new attempt, or whose interruption the resume ends", default=None)
+    node_id: str | None = described("task that gets a new attempt, or that was interrupted", default=None)
     iteration: int = 0
     reason: str
-    command: str = described("the same as a person would type it")
-    new_run_id: str = described("of a fresh run: the id that it gets", default="")
-    input: dict[str, Any] | None = described("of a fresh run: its whole input", default=None)
-    before: dict[str, Any] = described("of a fresh run: the fields that change, as they were", default_factory=dict)
-    after: dict[str, Any] = described("of a fresh run: the same fields as corrected", default_factory=dict)
-    basis: str = described("of a fresh run: where the corrected values are from", default="")
+    command: str = described("the command that a person would type")
+    new_run_id: str = described("fresh run only: its id", default="")
+    input: dict[str, Any] | None = described("fresh run only: its whole input", default=None)
+    before: dict[str, Any] = described("fresh run only: the changed fields with their old values", default_factory=dict)
+    after: dict[str, Any] = described("fresh run only: the changed fields with their new values", default_factory=dict)
+    basis: str = described("fresh run only: where the new values come from", default="")
 
     @property
     def always_asks(self) -> bool:
-        """Whether a person has to agree, whatever was allowed before: what a run is given is theirs to decide."""
+        """Whether a person must approve it in any case: only people decide the input of a run."""
         return self.kind == "fresh-run"
 
 
 class Diagnosis(Shown):
-    """How the run is doing, and the answers to what an operator always asks."""
+    """How the run is doing, with the answers to an operator's standing questions."""
 
     target_run_id: str | None
     health: Health
@@ -176,36 +176,36 @@ class Diagnosis(Shown):
     concerns: tuple[Defect, ...] = described("what makes a success doubtful, or the record wrong", default=())
     failure_class: str | None = None
     evidence: tuple[Evidence, ...] = ()
-    folder: str = described("where the commands have to be run, as a sentence", default="")
+    folder: str = described("a sentence that says where to run the commands", default="")
     workflow: str | None = None
     workflow_path: str | None = None
     refuses_edits: bool = described("a resume after an edit of the workflow is refused until the edit is accepted", default=False)
     authors: Authors = Authors()
     provider_notes: tuple[str, ...] = ()
-    cheat_sheet: tuple[tuple[str, str], ...] = described("commands to look and act by hand, each with what it does", default=())
-    is_record: bool = described("a log or an executed notebook: what is recorded is all that there is", default=False)
+    cheat_sheet: tuple[tuple[str, str], ...] = described("commands to inspect and act by hand, each with its purpose", default=())
+    is_record: bool = described("the run is a log or an executed notebook, with no engine behind it", default=False)
 
     def topics(self, fix: FixRow | None = None) -> list[tuple[str, Card]]:
-        """Lay out the report's topics in their order, each with its heading; those without data are left out, the standing ones never."""
+        """Return the topics of the report in order, each with its heading; only the standing questions appear without data."""
         from smithers_nb.workflows.monitor.views import topics_of
 
         return topics_of(self, fix)
 
     def topic(self, key: str) -> Card:
-        """Show one topic: questions, approvals, outputs, diffs, scores, actions."""
+        """Return the card of one topic: questions, approvals, outputs, diffs, scores or actions."""
         from smithers_nb.workflows.monitor.views import TOPICS
 
         return TOPICS[key](self)
 
     def left_to_do(self, fix: FixRow | None) -> tuple[Action, ...]:
-        """Return what is recommended after a repair: one that did its work is not to be made a second time."""
+        """Return the actions still recommended after a repair, without the repair itself if it worked."""
         if fix is None or not fix.resumed or fix.still_needs_human:
             return self.recommended_actions
         return tuple(action for action in self.recommended_actions if not action.self_fixable)
 
     @property
     def wants_fix(self) -> bool:
-        """Unhealthy, and something safe can be done about it."""
+        """Whether the run is unhealthy and has a safe repair."""
         return self.health != "healthy" and self.any_self_fixable
 
 
@@ -222,13 +222,13 @@ class FixRow(Shown):
     target_run_id: str | None = None
     applied: bool
     actions_taken: tuple[Taken, ...] = ()
-    resumed: bool = described("the run has been seen going on, or its end", default=False)
+    resumed: bool = described("the run was seen to continue or to end", default=False)
     still_needs_human: str | None = None
     summary: str
-    action: str = described("the repair: kind and node; empty when none was tried", default="")
+    action: str = described("the repair, its kind and node; empty when none was tried", default="")
     state_after: str = ""
     health_after: Health | None = None
-    new_run_id: str = described("the fresh run that was started for it, if one was", default="")
+    new_run_id: str = described("id of the fresh run, if one was started", default="")
 
 
 class ReportRow(Shown):
@@ -276,20 +276,20 @@ class MonitorRow(Shown):
 
 
 class TriageRow(Shown):
-    """The output row of a triage: one recommendation for one run, with what it rests on."""
+    """The output row of a triage: one recommendation for one run, with its evidence."""
 
     target_run_id: str | None
     state: str
-    failing_nodes: int = described("nodes that failed or are stuck", default=0)
-    pending_approvals: int = described("gates that nobody has decided", default=0)
-    root_cause: str = described("what is wrong, as a hypothesis; empty when nothing is", default="")
+    failing_nodes: int = described("number of nodes that failed or are stuck", default=0)
+    pending_approvals: int = described("number of undecided gates", default=0)
+    root_cause: str = described("hypothesis about what is wrong; empty when nothing is", default="")
     confidence: Confidence
     recommended_action: Literal["fix", "rewind", "retry", "escalate"]
-    command: str = described("carries it out, or only looks when the confidence is low")
+    command: str = described("command that carries it out, or only inspects when the confidence is low")
     summary: str
     rationale: str = described("which rule decided, and why", default="")
     failure_class: str | None = None
-    evidence: tuple[Evidence, ...] = described("quotes of rows that the hypothesis rests on", default=())
+    evidence: tuple[Evidence, ...] = described("quotes of rows that support the hypothesis", default=())
     last_events: tuple[str, ...] = described("the end of the log, at most sixty lines", default=())
-    run_error: str = described("what the run's own row says; a person reads it first", default="")
+    run_error: str = described("error in the row of the run", default="")
     problems: tuple[str, ...] = described("what could not be read", default=())

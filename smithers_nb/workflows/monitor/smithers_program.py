@@ -1,4 +1,4 @@
-"""The Smithers program of a project: on PATH, in its `node_modules`, or through `bunx`; `smithers ui` opens a run's own page."""
+"""Finds the Smithers CLI of a project (on PATH, in `node_modules`, or through `bunx`) and opens a run's page with `smithers ui`."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ def smithers_cli(file: Path) -> list[str] | None:
     """Find the Smithers CLI for a workflow's file.
 
     Returns:
-        The words that start it; None when there is none.
+        The words of the command; None if it is not installed.
     """
     on_path = shutil.which("smithers")
     folders = [folder / "node_modules" / ".bin" for folder in file.absolute().parents]
     local = next((folder / "smithers" for folder in folders if (folder / "smithers").is_file()), None)
     bun = shutil.which("bun") or next((str(folder / "bun") for folder in folders if (folder / "bun").is_file()), None)
-    found = on_path or (str(local) if local else None)
-    if found:
-        return [bun, found] if bun else [found]
+    program = on_path or (str(local) if local else None)
+    if program:
+        return [bun, program] if bun else [program]
     bunx = shutil.which("bunx")
     return [bunx, "smithers-orchestrator"] if bunx else None
 
 
 def open_page(run_id: str, source: str | None) -> bool:
-    """Open the run's own page in the background; return whether it has one."""
-    found: tuple[list[str], Path] | None = None
+    """Open the page of a run in the background and return whether the run has one."""
+    command: tuple[list[str], Path] | None = None
     with suppress(SmithersNbError, OSError):
-        found = command_of(run_id, source)
-        if found is not None:
-            words, folder = found
+        command = command_of(run_id, source)
+        if command is not None:
+            words, folder = command
             quiet = subprocess.DEVNULL
             subprocess.Popen(words, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)  # noqa: S603  # no shell
-    return found is not None
+    return command is not None
 
 
 def command_of(run_id: str, source: str | None) -> tuple[list[str], Path] | None:
-    """Return the command that opens a run's own page and the folder to run it in; None when its workflow has no page here.
+    """Return the command that opens the page of a run and the folder to run it in; None when its workflow has no page.
 
     Raises:
         SmithersNbError: The store or the run cannot be read.

@@ -1,7 +1,7 @@
-"""The monitor's stages as the notebook calls them, each kept once per run of the journal.
+"""The monitor's stages as the notebook calls them; in a run of the journal each executes once and its row is stored.
 
-In a run of the journal the monitor waits at `approve-fix` for a person, when it was allowed to fix and there is something to fix;
-anywhere else, under plain papermill or by hand, nobody can be asked, and a fix that needs approval is not made.
+In such a run the monitor waits at `approve-fix` for a person if fixing is allowed and there is something to fix. Anywhere else, such as
+under plain papermill, nobody can be asked, and a fix that needs approval is not made.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from smithers_nb.engine.journal.decisions import Decision
 
 GATHER, DIAGNOSE, APPROVE, FIX, REPORT, ARTIFACT, OUTPUT = "gather", "diagnose", "approve-fix", "fix", "report", "artifact", "output"
-"""Node ids, those of Smithers' own monitor."""
+"""Node ids, the same as in Smithers' own monitor."""
 
 TRIAGE: Final = "triage-run"
-"""Node id of a triage, which a notebook may take as a stage of its own."""
+"""Node id of a triage that a notebook runs as a stage."""
 
 WORKFLOW: Final = "monitor"
 KIND: Final = "monitor"
-"""Folder of reports among the artifacts."""
+"""Folder of the reports within the artifacts."""
 
-_EARLIER: Final = 20
+_MAX_EARLIER: Final = 20
 
 
 def gather(target_run_id: str | None, source: str | None = None, now: int | None = None) -> MonitorSnapshot:
-    """Read what the store says about a run; see `monitor.gather`."""
+    """Read what the store records about a run; see `monitor.gather`."""
     moment = now_ms() if now is None else now
     return kept(GATHER, MonitorSnapshot, "What the store says", lambda: gathering.gather(target_run_id, source, now=moment))
 
@@ -63,7 +63,7 @@ def triage(target_run_id: str, source: str | None = None, now: int | None = None
 
 
 def approve_fix(found: Diagnosis, *, autofix: bool, require_approval: bool = True) -> Decision | None:
-    """Wait for a person's decision about the repair; None when nobody has to be asked, or nobody can be.
+    """Return a person's decision about the repair; None when no decision is needed or nobody can be asked.
 
     Raises:
         Parked: Nobody has decided yet.
@@ -79,7 +79,7 @@ def approve_fix(found: Diagnosis, *, autofix: bool, require_approval: bool = Tru
     return gate(APPROVE, f"Auto-fix run {found.target_run_id}?", found.summary, about)
 
 
-def fix(  # noqa: PLR0913  # all but two are options by name
+def fix(  # noqa: PLR0913  # mostly keyword-only options
     found: Diagnosis,
     gathered: MonitorSnapshot,
     decision: Decision | None = None,
@@ -88,41 +88,41 @@ def fix(  # noqa: PLR0913  # all but two are options by name
     autofix: bool,
     require_approval: bool = True,
 ) -> FixRow | None:
-    """Carry out the repair and look again; None when no fix was asked for or there is none to make."""
+    """Carry out the repair and check its effect; None when fixing is not allowed or there is nothing to fix."""
     if not (autofix and found.wants_fix and found.repair):
         return None
     return kept(FIX, FixRow, "The repair", lambda: _fixed(found, gathered, decision, source, require_approval=require_approval))
 
 
 def report(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = None, title: str | None = None) -> ReportRow:
-    """Write the report as one HTML page."""
+    """Render the report as one HTML page."""
     return kept(REPORT, ReportRow, "The report", lambda: compose(gathered, found, fixed, title))
 
 
 def artifact(page: ReportRow, found: Diagnosis) -> ArtifactRow:
-    """Put the report where artifacts go, named by the run it is about, so that the next one replaces it.
+    """Store the report as an artifact named after the monitored run; the next report of that run replaces it.
 
     Raises:
-        ArtifactsNotWritten: It could not be written.
+        ArtifactsNotWritten: The report could not be written.
     """
     return kept(ARTIFACT, ArtifactRow, "Where the report is", lambda: _written(page, found))
 
 
 def output(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = None, written: ArtifactRow | None = None) -> MonitorRow:
-    """Write the monitor's stable output row."""
+    """Return the monitor's stable output row."""
     return kept(OUTPUT, MonitorRow, "How it is doing, in one row", lambda: row_of(gathered, found, fixed, written))
 
 
 def row_of(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = None, written: ArtifactRow | None = None) -> MonitorRow:
-    """Put the output row together."""
+    """Build the output row."""
     actions = found.left_to_do(fixed)
     first = actions[0] if actions else None
-    repaired = fixed if fixed and not fixed.new_run_id else None  # a fresh run leaves its target as it was
+    repaired = fixed if fixed and not fixed.new_run_id else None  # a fresh run does not change its target
     return MonitorRow(
         target_run_id=found.target_run_id,
         state=(repaired.state_after if repaired else "") or found.state,
         health=(repaired.health_after if repaired else None) or found.health,
-        summary=f"{fixed.summary[:1].upper()}{fixed.summary[1:]}. Before: {found.summary}" if fixed and fixed.applied else found.summary,
+        summary=f"{diagnosing.capitalised(fixed.summary)}. Before: {found.summary}" if fixed and fixed.applied else found.summary,
         waiting_on=found.waiting_on,
         root_cause=found.root_cause,
         recommended_action_count=len(actions),
@@ -147,19 +147,18 @@ def row_of(gathered: MonitorSnapshot, found: Diagnosis, fixed: FixRow | None = N
 def look(
     target_run_id: str | None, source: str | Path | None = None, *, now: int, stale_minutes: float = 15
 ) -> tuple[MonitorSnapshot, Diagnosis]:
-    """Gather and diagnose a run in this process: no notebook, nothing kept, nothing written."""
+    """Gather and diagnose a run in this process, without a notebook and without storing anything."""
     gathered = gathering.gather(target_run_id, source, now=now)
-    place = None if source is None else str(source)
-    return gathered, _diagnosed(gathered, place, stale_minutes, None)
+    return gathered, _diagnosed(gathered, None if source is None else str(source), stale_minutes, None)
 
 
 def write_report(
     target_run_id: str, source: str | Path | None = None, *, artifacts: str | Path = "artifacts", now: int, title: str | None = None
 ) -> str:
-    """Write the report of a run in whatever state it is, without a notebook.
+    """Write the report of a run in any state, without a notebook.
 
     Returns:
-        Its path or URL, `monitor/RUN.html` below `artifacts`.
+        Path or URL of the report, `monitor/RUN.html` below `artifacts`.
     """
     gathered, found = look(target_run_id, source, now=now)
     page = compose(gathered, found, title=title)
@@ -183,17 +182,17 @@ def _fixed(found: Diagnosis, gathered: MonitorSnapshot, decision: Decision | Non
     command = found.repair.command if found.repair else None
     if decision is not None and not decision.approved:
         why = f": {decision.note}" if decision.note else ""
-        said = f"{decision.decided_by} decided against it{why}"
-        return FixRow(target_run_id=found.target_run_id, applied=False, summary=said, still_needs_human=command)
+        summary = f"{decision.decided_by} decided against it{why}"
+        return FixRow(target_run_id=found.target_run_id, applied=False, summary=summary, still_needs_human=command)
     if decision is None and (require_approval or (found.repair is not None and found.repair.always_asks)):
-        said = "nothing was done: a repair needs a person's approval, and nobody can be asked outside of a durable run"
-        return FixRow(target_run_id=found.target_run_id, applied=False, summary=said, still_needs_human=command)
+        summary = "nothing was done: a repair needs a person's approval, and nobody can be asked outside a durable run"
+        return FixRow(target_run_id=found.target_run_id, applied=False, summary=summary, still_needs_human=command)
     assert found.repair is not None
     return apply(found.repair, gathered, source)
 
 
 def _as_text(fields: dict[str, Any]) -> str:
-    """Write fields of an input as one line, which every place that shows a gate shows."""
+    """Render input fields as one line, which every view of a gate can show."""
     return ", ".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in fields.items())
 
 
@@ -219,8 +218,8 @@ def _earlier_fixes(target_run_id: str) -> list[FixRow]:
         .join(runs, runs.c.run_id == outputs.c.run_id)
         .where(outputs.c.node_id == FIX, runs.c.workflow_name == WORKFLOW)
         .order_by(runs.c.created_at_ms.desc())
-        .limit(_EARLIER)
+        .limit(_MAX_EARLIER)
     )
     with run.journal.reading() as connection:
-        found = [as_object(text) for text in connection.execute(query).scalars()]
-    return [FixRow.read(row) for row in found if row.get("targetRunId") == target_run_id]
+        rows = [as_object(text) for text in connection.execute(query).scalars()]
+    return [FixRow.read(row) for row in rows if row.get("targetRunId") == target_run_id]

@@ -1,7 +1,7 @@
-"""One recommendation for one run: fix, rewind, retry or escalate, as Smithers' own `triage-run` gives it.
+"""One recommendation for one run, of any source: fix, rewind, retry or escalate, as in Smithers' own `triage-run`.
 
-Gets a run of any source; gives one row. The first rule that fits decides; with low confidence only a look is recommended. Nothing is
-changed, and nothing raises for what a store holds or lacks.
+The first rule that matches decides; with low confidence the recommendation is only to inspect the run. Nothing is changed, and missing or
+damaged data raises nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from smithers_nb.model.finding import with_texts
 from smithers_nb.redact import redact, redact_value, short_line
 from smithers_nb.workflows.autopsy.why import explain
 from smithers_nb.workflows.monitor import gather as gathering
-from smithers_nb.workflows.monitor.diagnose import joined
+from smithers_nb.workflows.monitor.diagnose import one_command_line
 from smithers_nb.workflows.monitor.repairs import repair_of
 from smithers_nb.workflows.monitor.results import MonitorSnapshot, TriageRow
 
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
 Nature: TypeAlias = Literal["persistent", "transient", "unclear"]
 _Answer: TypeAlias = "tuple[str, str] | None"
-"""Command and rationale of a rule that fits."""
+"""Command and rationale of a rule that matches."""
 
 _BROKEN: Final = frozenset({"failed", "error", "stuck", "stalled"})
 _NOT_BY_CHANCE: Final = frozenset({"workflow-bug", "environment"})
-_SAID: Final = 600
+_MAX_SUMMARY: Final = 600
 
 
 class Facts(NamedTuple):
-    """What the rules look at.
+    """What the rules are applied to.
 
     Attributes:
         why: The explanation of the run.
-        bucket: Its health.
-        nature: Whether the same failure is to be expected again.
-        gates: Gates that nobody has decided.
-        repair: What could be done without a person.
-        effects: Nodes that a new attempt would have do something outside of the run a second time.
-        look: A command that only looks.
+        bucket: Health of the run.
+        nature: Whether a new attempt would fail in the same way.
+        gates: Number of undecided gates.
+        repair: The repair that a monitor could make without a person.
+        effects: Nodes whose external effects a new attempt would repeat.
+        look: A command that only inspects the run.
     """
 
     why: Explanation
@@ -66,13 +66,13 @@ def triage(target_run_id: str, source: str | Path | None = None, *, now: int, st
     """Recommend one thing to do about a run.
 
     Args:
-        target_run_id: The run; a unique beginning is enough.
-        source: Store, project folder or URL; the current folder by default.
+        target_run_id: The run; a unique prefix is enough.
+        source: Store, project folder or URL; defaults to the current folder.
         now: Epoch milliseconds.
         stale_minutes: A task without activity for longer than this counts as stuck.
 
     Returns:
-        The row; of a run that is not there or cannot be read one with low confidence that says so.
+        The row. If the run does not exist or cannot be read, the row says so, with low confidence.
     """
     gathered = gathering.gather(target_run_id, source, now=now)
     if not gathered.ok:
@@ -85,11 +85,11 @@ def triage(target_run_id: str, source: str | Path | None = None, *, now: int, st
 
 
 def recommend(facts: Facts, confidence: Confidence) -> tuple[str, str, str]:
-    """Return the action, its command and why; the first rule that fits decides.
+    """Return the action, its command and the rationale; the first rule that matches decides.
 
     Args:
-        facts: What is known of the run.
-        confidence: How sure its cause is.
+        facts: What is known about the run.
+        confidence: How certain the cause is.
     """
     for action, rule in _RULES.items():
         answer = rule(facts)
@@ -100,21 +100,21 @@ def recommend(facts: Facts, confidence: Confidence) -> tuple[str, str, str]:
             break
         return action, command or facts.look, rationale
     if facts.bucket == "healthy":
-        return "escalate", facts.look, "Nothing is wrong with the run, so there is nothing to do but look."
-    return "escalate", facts.look, "What is wrong is not sure enough to act on; look first."
+        return "escalate", facts.look, "Nothing is wrong with the run, so there is nothing to do but watch it."
+    return "escalate", facts.look, "The cause is not certain enough to act on; inspect the run first."
 
 
 def _escalate(facts: Facts) -> _Answer:
-    waits = next((item for item in facts.why.blockers if item.choices or item.alternatives), None)
     if facts.gates or facts.bucket == "blocked":
-        first = waits or next(iter(facts.why.blockers), None)
+        decidable = (item for item in facts.why.blockers if item.choices or item.alternatives)
+        first = next(decidable, next(iter(facts.why.blockers), None))
         reason = first.reason if first else "it waits for a person"
-        return joined((*first.choices[:1], *first.commands)) if first else "", f"A person decides: {reason}"
+        return one_command_line((*first.choices[:1], *first.commands)) if first else "", f"A person decides: {reason}"
     advice, failure = facts.why.advice, facts.why.failure
     if facts.bucket == "overBudget":
-        return facts.look, "Whether it may cost more is for a person to decide."
+        return facts.look, "A person decides whether it may cost more."
     if advice is not None and (advice.suggestion == "escalate" or (failure is not None and failure.kind == "denied")):
-        return joined(advice.commands), f"A person judges: {advice.detail}"
+        return one_command_line(advice.commands), f"A person judges: {advice.detail}"
     return None
 
 
@@ -122,20 +122,22 @@ def _fix(facts: Facts) -> _Answer:
     if facts.nature != "persistent" or facts.why.advice is None:
         return None
     failure = facts.why.failure
-    often = failure is not None and failure.persistent
-    again = f"the same failure on every one of {len(failure.signatures)} attempts" if failure and often else "a new attempt meets it again"
-    return joined(facts.why.advice.commands), f"Persistent, {again}: {facts.why.advice.detail}"
+    if failure is not None and failure.persistent:
+        basis = f"all {len(failure.signatures)} attempts failed in the same way"
+    else:
+        basis = "a new attempt would fail in the same way"
+    return one_command_line(facts.why.advice.commands), f"Persistent, {basis}: {facts.why.advice.detail}"
 
 
 def _retry(facts: Facts) -> _Answer:
     if facts.nature != "transient" or facts.effects:
         return None
     if facts.repair is not None:
-        return facts.repair.command, f"Transient, and nothing outside of the run is repeated: {facts.repair.reason}."
+        return facts.repair.command, f"Transient, and nothing outside the run is repeated: {facts.repair.reason}."
     advice = facts.why.advice
     if advice is None or advice.suggestion not in {"retry", "resume"}:
         return None
-    return joined(advice.commands), f"Transient, and nothing outside of the run is repeated: {advice.detail}"
+    return one_command_line(advice.commands), f"Transient, and nothing outside the run is repeated: {advice.detail}"
 
 
 def _rewind(facts: Facts) -> _Answer:
@@ -143,11 +145,11 @@ def _rewind(facts: Facts) -> _Answer:
     named = any("frame" in f"{item.ref} {item.quote}".lower() for item in facts.why.evidence)
     if advice is None or advice.suggestion != "rewind" or not named:
         return None
-    return joined(advice.commands), f"The evidence names the frame after which the state is bad: {advice.detail}"
+    return one_command_line(advice.commands), f"The evidence names the frame after which the state is bad: {advice.detail}"
 
 
 _RULES: Final[dict[str, Callable[[Facts], _Answer]]] = {"escalate": _escalate, "fix": _fix, "retry": _retry, "rewind": _rewind}
-"""Recommended action to its rule, in the order in which they are asked."""
+"""Rule of each recommended action, in the order in which they are tried."""
 
 
 def _row(gathered: MonitorSnapshot, snapshot: Snapshot, stale_minutes: float) -> TriageRow:
@@ -155,7 +157,7 @@ def _row(gathered: MonitorSnapshot, snapshot: Snapshot, stale_minutes: float) ->
     bucket, reason = health(snapshot, gathered.now, stale_minutes)
     why = explain(snapshot, now=gathered.now)
     repair = repair_of(case, why) if bucket != "healthy" else None
-    nature, confidence = _judged(why, bucket, repair)
+    nature, confidence = _assess(why, bucket, repair)
     gates = [gate for gate in case.open_gates if not gate.for_question]
     look = case.engine.line("why", snapshot.run_id)
     facts = Facts(why, bucket, nature, len(gates), repair, _effects(snapshot, why), look)
@@ -170,7 +172,7 @@ def _row(gathered: MonitorSnapshot, snapshot: Snapshot, stale_minutes: float) ->
         confidence=confidence,
         recommended_action=action,  # type: ignore[arg-type]  # a key of the rules
         command=command,
-        summary=f"{action}: {short_line(cause or reason, _SAID)}",
+        summary=f"{action}: {short_line(cause or reason, _MAX_SUMMARY)}",
         rationale=rationale,
         failure_class=why.classification.failure_class if why.classification else None,
         evidence=_evidence(why),
@@ -180,19 +182,19 @@ def _row(gathered: MonitorSnapshot, snapshot: Snapshot, stale_minutes: float) ->
     )
 
 
-def _judged(why: Explanation, bucket: Health, repair: Repair | None) -> tuple[Nature, Confidence]:
-    """Return whether the failure is to be expected again, and how sure that is.
+def _assess(why: Explanation, bucket: Health, repair: Repair | None) -> tuple[Nature, Confidence]:
+    """Return whether the failure would happen again, and how certain that is.
 
-    The class goes before the count: attempts a second apart meet the same outage, and a bug that was met once is met again. Where the
-    class leaves it open, the same failure on every attempt is persistent. A flake that was seen once, without a second attempt that
-    would tell, is transient with medium confidence only.
+    The class outweighs the count: attempts a second apart meet the same outage, and a bug that occurred once occurs again. Where the class
+    leaves it open, the same failure on every attempt is persistent. A flake with no second attempt to confirm it is transient with at
+    most medium confidence.
     """
     failure, kind = why.failure, why.classification
     if failure is None or kind is None:
-        sure: Confidence = "high" if bucket in {"healthy", "blocked"} else "medium" if repair or why.blockers else "low"
-        return ("transient" if repair else "unclear"), sure
+        confidence: Confidence = "high" if bucket in {"healthy", "blocked"} else "medium" if repair or why.blockers else "low"
+        return ("transient" if repair else "unclear"), confidence
     if kind.failure_class == "agent-flake":
-        once = len(failure.signatures) < 2  # noqa: PLR2004  # a second attempt would tell
+        once = len(failure.signatures) < 2  # noqa: PLR2004  # a second attempt would confirm it
         return "transient", "medium" if once and kind.confidence == "high" else kind.confidence
     persistent = failure.persistent or kind.failure_class in _NOT_BY_CHANCE
     return ("persistent" if persistent else "unclear"), kind.confidence
@@ -204,7 +206,7 @@ def _effects(snapshot: Snapshot, why: Explanation) -> tuple[str, ...]:
 
 
 def _evidence(why: Explanation) -> tuple[Evidence, ...]:
-    """Take the quotes of the failure, else of what keeps the run from going on."""
+    """Return the quotes of the failure or, if there is none, of what blocks the run."""
     return why.evidence or tuple(item for blocker in why.blockers for item in blocker.evidence)
 
 

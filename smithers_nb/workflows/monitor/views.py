@@ -1,4 +1,4 @@
-"""How the monitor's rows look: the headline, one card per topic, and the topics in the order of the report."""
+"""Renders the monitor's rows: the headline, one card per topic, and the topics in the order of the report."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from smithers_nb.model.vocabulary import Health
     from smithers_nb.workflows.monitor.results import Action, CodeChange, Diagnosis, FixRow, MonitorSnapshot
 
-_WORDS: Final[dict[Health, str]] = {
+_HEALTH_PHRASES: Final[dict[Health, str]] = {
     "healthy": "is healthy",
     "blocked": "waits for a person",
     "stuck": "is stuck",
     "failed": "failed",
     "overBudget": "is over its budget",
 }
-_ENDED: Final = {
+_ENDED_PHRASES: Final = {
     "cancelled": "was cancelled",
     "interrupted": "was interrupted",
     "partial": "was run in part",
     "cut": "has no end in its log",
 }
-"""State of a run that nothing is wrong with any more, and how it is told."""
+"""How the headline describes an ended run by its state."""
 
 _MINUTE_MS: Final = 60_000
-_FEW: Final = 3
+_MAX_NAMED: Final = 3
 
 
 def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSnapshot | None = None) -> Card:
-    """Summarise in one banner how the run is doing, why, and what to do first."""
+    """Return a banner that says how the run is doing and why, with the first thing to do."""
     repaired = fix is not None and fix.resumed
     reason = (found.waiting_on if found.health == "blocked" else found.root_cause) or found.summary
     first = _first_action(found, fix)
@@ -54,33 +54,34 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
         "autofix": fix.summary if fix else "",
     }
     if fix is not None and repaired:
-        title = f"Run {found.target_run_id} was {found.health}; the monitor repaired it, and it is {fix.state_after} now"
+        title = f"Run {found.target_run_id} was {found.health}; the monitor repaired it, and it is now {fix.state_after}"
         if fix.new_run_id:
             title = f"Run {found.target_run_id} stays {found.state}; fresh run {fix.new_run_id} is {fix.state_after}"
-        return cards.banner(title, _begun(reason), state=fix.health_after or found.health, facts=facts)
+        return cards.banner(title, _capitalised(reason), state=fix.health_after or found.health, facts=facts)
     title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
-    told = cards.banner(title, _begun(reason), state=sign_of(found.health, found.state), facts=facts, hint=found.folder if first else "")
+    hint = found.folder if first else ""
+    banner = cards.banner(title, _capitalised(reason), state=sign_of(found.health, found.state), facts=facts, hint=hint)
     if first is None:
-        return told
+        return banner
     known = first.problem.rstrip(".").lower() in reason.lower()
     fixing = shlex.join(("smithers-nb", "monitor", found.target_run_id or "", "--autofix"))
-    who = f"The monitor can do it, after it has asked you: {fixing}" if first.self_fixable else ""
-    what = who if known else f"{_begun(first.problem).rstrip('.')}. {who}".strip()
-    return cards.stack(told, cards.command_sheet([(first.command, what)], title="Do this first"))
+    who = f"The monitor can do it after asking you: {fixing}" if first.self_fixable else ""
+    what = who if known else f"{_capitalised(first.problem).rstrip('.')}. {who}".strip()
+    return cards.stack(banner, cards.command_sheet([(first.command, what)], title="Do this first"))
 
 
 def _first_action(found: Diagnosis, fix: FixRow | None) -> Action | None:
-    """Return the action whose command stands below the headline, so that it is said nowhere else."""
+    """Return the action that the headline shows, which the list of actions then omits."""
     first = next(iter(found.recommended_actions), None)
     return None if first is None or not first.command or (fix is not None and fix.resumed) else first
 
 
-def _begun(text: str) -> str:
+def _capitalised(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
 def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Card]]:
-    """Lay the topics out in the order of the report; the standing questions and scores are never left out."""
+    """Return the topics in the order of the report, each with its heading; those without data are left out, except standing questions."""
     first = _first_action(found, fix)
     left = tuple(action for action in found.left_to_do(fix) if action != first)
     found = replace(found, recommended_actions=left)
@@ -98,7 +99,7 @@ def topics_of(found: Diagnosis, fix: FixRow | None = None) -> list[tuple[str, Ca
 
 
 def _standing(found: Diagnosis) -> list[tuple[str, Card | None]]:
-    """Lay out what is always asked of a run; a record says nothing by not having any."""
+    """Return the standing questions; for a record only those with data, since a record may omit the rest."""
     listed = (
         ("Questions and answers", "questions", found.questions),
         ("Approval gates", "approvals", found.approvals),
@@ -110,20 +111,20 @@ def _standing(found: Diagnosis) -> list[tuple[str, Card | None]]:
 
 
 def view_of(row: Any) -> Card:
-    """Lay a row out for a person."""
+    """Return the card that displays a row."""
     view = next(_VIEWS[kind] for kind in type(row).__mro__ if kind in _VIEWS)
     card: Card = view(row)
     return card
 
 
 def _headline_word(found: Diagnosis) -> str:
-    if found.health != "healthy" and not (found.is_record and found.state in _ENDED):
-        return _WORDS[found.health]
+    if found.health != "healthy" and not (found.is_record and found.state in _ENDED_PHRASES):
+        return _HEALTH_PHRASES[found.health]
     if found.state in {"succeeded", "finished"}:
-        return "finished, but look at what is said below" if found.concerns else "finished"
-    if found.state in _ENDED:
-        return _ENDED[found.state]
-    return f"is in trouble: {', '.join(found.in_trouble[:_FEW])} failed at least twice in a row" if found.in_trouble else "is healthy"
+        return "finished, but see the doubts below" if found.concerns else "finished"
+    if found.state in _ENDED_PHRASES:
+        return _ENDED_PHRASES[found.state]
+    return f"is in trouble: {', '.join(found.in_trouble[:_MAX_NAMED])} failed at least twice in a row" if found.in_trouble else "is healthy"
 
 
 def _quiet(gathered: MonitorSnapshot | None) -> str:
@@ -133,7 +134,7 @@ def _quiet(gathered: MonitorSnapshot | None) -> str:
 
 
 def _where(found: Diagnosis) -> Card:
-    """Show what the root cause, which stands in the headline, rests on."""
+    """Return the evidence for the root cause that the headline states."""
     return cards.stack(
         *provider_cards(found.authors, found.provider_notes),
         cards.evidence_list(found.evidence) if found.evidence else None,
@@ -142,25 +143,25 @@ def _where(found: Diagnosis) -> Card:
 
 def _questions(found: Diagnosis) -> Card:
     if not found.questions:
-        return cards.note("None asked: no question to a person and no signal.")
+        return cards.note("None: the run asked no question and waited for no signal.")
     columns = ("Node", "State", "Question", "Answer", "By", "Answered")
     cells = [
         (
             _node(row.node_id, row.iteration),
             "pending" if row.pending else row.status,
             shown(row.prompt, 400),
-            "" if row.answer is None else shown(_written(row.answer), 600),
+            "" if row.answer is None else shown(_as_text(row.answer), 600),
             row.answered_by or "",
             when(row.answered_at),
         )
         for row in found.questions
     ]
-    return _stated(f"Questions, signals and answers ({len(cells)})", columns, cells)
+    return _state_table(f"Questions, signals and answers ({len(cells)})", columns, cells)
 
 
 def _approvals(found: Diagnosis) -> Card:
     if not found.approvals:
-        return cards.note("None asked: this run has no gate.")
+        return cards.note("None: this run has no approval gate.")
     words = {True: "approved", False: "denied", None: "pending"}
     columns = ("Node", "Decision", "Gate", "By", "Note", "Decided")
     cells = [
@@ -174,7 +175,7 @@ def _approvals(found: Diagnosis) -> Card:
         )
         for gate in found.approvals
     ]
-    return _stated(f"Gates ({len(cells)})", columns, cells)
+    return _state_table(f"Gates ({len(cells)})", columns, cells)
 
 
 def _outputs(found: Diagnosis) -> Card:
@@ -182,7 +183,7 @@ def _outputs(found: Diagnosis) -> Card:
         return cards.note("No task has produced anything yet.")
     return cards.stack(
         *(
-            cards.details(f"{_node(row.node_id, row.iteration)}: {row.summary}", _written(row.value, indent=True))
+            cards.details(f"{_node(row.node_id, row.iteration)}: {row.summary}", _as_text(row.value, indent=True))
             for row in found.key_outputs
         )
     )
@@ -190,16 +191,16 @@ def _outputs(found: Diagnosis) -> Card:
 
 def _diffs(found: Diagnosis) -> Card:
     if not found.diffs:
-        return cards.note("None known: no diff is stored, and no agent worked in a folder of its own.")
+        return cards.note("None known: no diff is stored, and no agent had its own working folder.")
     return cards.stack(*map(_diff, found.diffs))
 
 
 def _diff(change: CodeChange) -> Card:
-    about = cards.note(f"{_node(change.node_id, change.iteration)}: {change.summary}")
+    summary = cards.note(f"{_node(change.node_id, change.iteration)}: {change.summary}")
     if not change.excerpt.strip():
-        return about
+        return summary
     listed = ", ".join(change.files[:10]) + (f" and {len(change.files) - 10} more" if len(change.files) > 10 else "")  # noqa: PLR2004
-    return cards.stack(about, cards.diff(change.excerpt, path=listed))
+    return cards.stack(summary, cards.diff(change.excerpt, path=listed))
 
 
 def _scores(found: Diagnosis) -> Card:
@@ -221,36 +222,33 @@ def _actions(found: Diagnosis) -> Card:
         aria_label="Recommended actions",
     )
     lines = [
-        f"{number}. {shown(row.problem, 1_000)} [{_who(row)}]\n   {row.command}" for number, row in _numbered(found.recommended_actions)
+        f"{number}. {shown(row.problem, 1_000)} [{_actor(row)}]\n   {row.command}"
+        for number, row in enumerate(found.recommended_actions, start=1)
     ]
     return Card(page, "\n".join([*lines, *([found.folder] if found.folder else [])]))
 
 
 def _action(row: Action) -> Html:
     command = h("code", shown(row.command, 4_000), class_="snb-command") if row.command else None
-    return h("li", h("span", h("span", _who(row), class_="snb-chip"), " ", shown(row.problem, 1_000), class_="snb-muted"), command)
+    return h("li", h("span", h("span", _actor(row), class_="snb-chip"), " ", shown(row.problem, 1_000), class_="snb-muted"), command)
 
 
-def _who(row: Action) -> str:
+def _actor(row: Action) -> str:
     return "autofix can" if row.self_fixable else "needs a person" if row.needs_human else "ends by itself"
 
 
-def _numbered(actions: Sequence[Action]) -> list[tuple[int, Action]]:
-    return list(enumerate(actions, start=1))
-
-
 def _fix(row: FixRow) -> Card:
-    told = cards.note(row.summary, state="succeeded" if row.applied and row.resumed else "problem" if row.applied else "info")
+    summary = cards.note(row.summary, state="succeeded" if row.applied and row.resumed else "problem" if row.applied else "info")
     taken = [(action.command, action.result) for action in row.actions_taken]
     left = cards.note(f"Still for a person: {row.still_needs_human}", state="problem") if row.still_needs_human else None
-    return cards.stack(told, cards.command_sheet(taken, title="What was done") if taken else None, left)
+    return cards.stack(summary, cards.command_sheet(taken, title="What was done") if taken else None, left)
 
 
 def _editing(found: Diagnosis) -> Card:
     return cards.note(
-        f"{found.workflow_path} was fixed when the run started. An edit does nothing to a run that is parked or stopped, and a resume then "
-        "refuses with RESUME_METADATA_MISMATCH unless the change is accepted. Only a run that was started with --hot and is alive takes "
-        "edits of what has not begun yet; changed output schemas and task ids need a fresh run."
+        f"The run uses {found.workflow_path} as it was when the run started. Editing the file does not affect a run that is parked or "
+        "stopped, and resuming it is then refused with RESUME_METADATA_MISMATCH unless the change is accepted. Only a live run that was "
+        "started with --hot picks up edits, and only for tasks that have not started; changed output schemas and task ids need a fresh run."
     )
 
 
@@ -283,11 +281,12 @@ def _output_row(row: rows.MonitorRow) -> Card:
 
 def _triage(row: rows.TriageRow) -> Card:
     facts = {"state": row.state, "class": row.failure_class or "", "confidence": row.confidence}
-    told = cards.banner(f"Run {row.target_run_id}: {row.recommended_action}", row.root_cause or row.summary, state=row.state, facts=facts)
-    return cards.stack(told, cards.command_sheet([(row.command, row.rationale)], title="Do this first"))
+    title = f"Run {row.target_run_id}: {row.recommended_action}"
+    banner = cards.banner(title, row.root_cause or row.summary, state=row.state, facts=facts)
+    return cards.stack(banner, cards.command_sheet([(row.command, row.rationale)], title="Do this first"))
 
 
-def _stated(caption: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Card:
+def _state_table(caption: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Card:
     body = (
         h("tr", h("td", h("code", node)), h("td", state_mark(state), class_="snb-nowrap"), *(h("td", cell) for cell in rest))
         for node, state, *rest in cells
@@ -299,7 +298,7 @@ def _node(node_id: str, iteration: int) -> str:
     return one_line(f"{node_id} #{iteration}" if iteration else node_id or "-", 120)
 
 
-def _written(value: Any, *, indent: bool = False) -> str:
+def _as_text(value: Any, *, indent: bool = False) -> str:
     if isinstance(value, str):
         return value
     import json
@@ -315,7 +314,7 @@ TOPICS: Final[dict[str, Callable[[Any], Card]]] = {
     "scores": _scores,
     "actions": _actions,
 }
-"""Cards of a diagnosis by topic."""
+"""Functions that render the cards of a diagnosis, by topic."""
 
 _VIEWS: Final[dict[type, Callable[[Any], Card]]] = {
     rows.MonitorSnapshot: _gathered,

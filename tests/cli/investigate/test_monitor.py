@@ -113,7 +113,7 @@ def test_autofix_starts_a_fresh_run_with_the_input_of_the_last_good_one(tmp_path
         time.sleep(0.3)
     row = output_of(project.location, monitor_id, "output")
     assert (row["fix"]["resumed"], row["fix"]["stateAfter"]) == (True, "waiting-approval")
-    assert "it has begun and is waiting-approval" in row["fix"]["summary"]
+    assert "it started and is waiting-approval" in row["fix"]["summary"]
     assert (row["state"], row["health"]) == ("failed", "failed")
     assert not [action for action in row["recommendedActions"] if action["selfFixable"]]
     assert row["recommendedActionCount"] == len(row["recommendedActions"])

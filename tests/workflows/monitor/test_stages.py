@@ -103,7 +103,7 @@ def test_success_that_is_not_is_said(corpus_store, corpus):
     gathered, found = look(label["run_id"], corpus_store("d61"), now=label["as_of_ms"])
     assert found.health == "healthy"
     assert [concern.kind for concern in found.concerns] == ["finished-with-failed-children"]
-    assert "finished, but look at what is said below" in compose(gathered, found).html
+    assert "finished, but see the doubts below" in compose(gathered, found).html
 
 
 def test_the_report_has_its_topics_in_order(corpus_store, corpus):
