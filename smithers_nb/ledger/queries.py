@@ -78,10 +78,13 @@ def causes_of(connection: sa.Connection, bead_id: str) -> list[tuple[str, Failur
 
 
 def summary_of(connection: sa.Connection, bead_id: str) -> str:
-    """Return the newest failure of a bead in plain language; empty when there is no summary."""
+    """Return the newest failure of a bead in plain language, signed when a provider wrote it; empty when there is no summary."""
     query = sa.select(bead_events.c.seq).where(bead_events.c.bead_id == bead_id, bead_events.c.move == "fail")
     newest = query.order_by(bead_events.c.seq.desc()).limit(1).scalar_subquery()
-    return connection.execute(sa.select(bead_summaries.c.text).where(bead_summaries.c.event_seq == newest)).scalar() or ""
+    row = connection.execute(sa.select(bead_summaries.c.text, bead_summaries.c.model).where(bead_summaries.c.event_seq == newest)).first()
+    if row is None:
+        return ""
+    return str(row.text) if row.model == "deterministic" else f"{row.model} says: {row.text}"
 
 
 def audit(connection: sa.Connection, location: str, evidence: int = _EVIDENCE) -> Audit:

@@ -1,14 +1,14 @@
-"""Failures in plain language, beside the raw reason and only where it is long or differs: never for a code that says all by itself.
+"""Failures in plain language, next to the raw reason: only for long output and for errors that differ, never for simple codes.
 
-Deterministic without a provider: the most telling line of the output, and a known pattern's hint. The text is redacted first.
+The summary written when a bead fails is deterministic: the most telling line of the output, and the hint of a known pattern. A provider's
+summary may replace it (`workflows.bead_summary`). Either way the text is redacted first.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from smithers_nb.ledger.store import Ledger
     from smithers_nb.model.failure_reason import FailureReason
 
-Writer = Callable[[str], str]
-"""Takes the redacted facts and gives one or two sentences; what it raises leaves the deterministic summary in place."""
+DETERMINISTIC: Final = "deterministic"
+"""The author of summaries that no provider wrote."""
 
 LONG: Final = 400
 _ELIGIBLE: Final = frozenset({"agent_crashed", "container_start_failed", "dispatch_exhausted", "refinery_dispatch_exhausted"})
@@ -38,6 +38,25 @@ _HINTS: Final = (
 )
 
 
+class Subject(NamedTuple):
+    """The failure that a summary is about.
+
+    Attributes:
+        event_seq: Event that recorded it.
+        facts: Its output or errors, redacted.
+        why_eligible: Why its message alone is not enough.
+    """
+
+    event_seq: int
+    facts: str
+    why_eligible: str
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the facts."""
+        return hashlib.sha256(self.facts.encode()).hexdigest()[:16]
+
+
 def why_eligible(reason: FailureReason) -> str | None:
     """Return why a failure deserves plain words; None when its message says all."""
     if reason.code not in _ELIGIBLE:
@@ -51,39 +70,34 @@ def why_eligible(reason: FailureReason) -> str | None:
     return None
 
 
-def summarise(ledger: Ledger, connection: sa.Connection, bead_id: str, write: Writer | None = None) -> str | None:
-    """Write the summary of a bead's newest failure, once, and return it; a provider's replaces the deterministic one. None for no need.
-
-    Args:
-        ledger: Gives the time.
-        connection: A transaction of `Ledger.writing`.
-        bead_id: A bead that failed.
-        write: A provider; without one, or when it fails, the words are the deterministic ones.
-    """
+def subject_of(connection: sa.Connection, bead_id: str) -> Subject | None:
+    """Return the newest failure of a bead; None when there is none, or when its message says everything."""
     reason = failure_of(connection, bead_id)
     eligible = None if reason is None else why_eligible(reason)
     if reason is None or eligible is None:
         return None
     query = sa.select(sa.func.max(bead_events.c.seq)).where(bead_events.c.bead_id == bead_id, bead_events.c.move == "fail")
-    seq = connection.execute(query).scalar_one()
-    mine = bead_summaries.c.event_seq == seq
-    known = connection.execute(sa.select(bead_summaries.c.text, bead_summaries.c.model).where(mine)).first()
-    if known is not None and (write is None or known.model == "provider"):
-        return str(known.text)
-    facts = redact(_facts(reason))
-    text, model = plain_words(facts), "deterministic"
-    if write is not None:
-        try:
-            text, model = redact(write(facts)).strip() or text, "provider"
-        except Exception:  # noqa: BLE001  # whatever a provider does, the deterministic words are there
-            model = "deterministic"
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    row = {"text": text, "model": model, "prompt_hash": digest, "at_ms": ledger.now(), "why_eligible": eligible}
-    if known is None:
-        connection.execute(bead_summaries.insert().values(event_seq=seq, **row))
-    else:
-        connection.execute(bead_summaries.update().where(mine).values(row))
-    return text
+    return Subject(connection.execute(query).scalar_one(), redact(_facts(reason)), eligible)
+
+
+def summarise(ledger: Ledger, connection: sa.Connection, bead_id: str) -> None:
+    """Write the deterministic summary of a bead's newest failure, if it needs one and has none."""
+    subject = subject_of(connection, bead_id)
+    if subject is not None and author_of(connection, subject) is None:
+        store(ledger, connection, subject, plain_words(subject.facts), DETERMINISTIC)
+
+
+def author_of(connection: sa.Connection, subject: Subject) -> str | None:
+    """Return who wrote the summary of a failure; None when it has none."""
+    query = sa.select(bead_summaries.c.model).where(bead_summaries.c.event_seq == subject.event_seq)
+    return connection.execute(query).scalar()
+
+
+def store(ledger: Ledger, connection: sa.Connection, subject: Subject, text: str, author: str) -> None:
+    """Store the summary of a failure in place of an earlier one."""
+    connection.execute(bead_summaries.delete().where(bead_summaries.c.event_seq == subject.event_seq))
+    row = {"text": text, "model": author, "prompt_hash": subject.digest, "why_eligible": subject.why_eligible}
+    connection.execute(bead_summaries.insert().values(event_seq=subject.event_seq, at_ms=ledger.now(), **row))
 
 
 def plain_words(facts: str) -> str:

@@ -1,4 +1,4 @@
-"""What a provider is given and what it gives back.
+"""What a provider is given and what it returns.
 
 A `Dossier` is everything about one failed run that may leave this process: facts, quotes with the references of their rows, and what
 the deterministic investigation found, all without secrets. A `Proposal` is the answer. None of it is trusted until
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_QUOTES: Final = 40
 _MAX_COMMANDS: Final = 20
 _MAX_TEXT: Final = 6_000
+_MAX_SUMMARY: Final = 1_000
 
 
 def _normalise_case(value: Any) -> Any:
@@ -99,6 +100,14 @@ class Proposal(BaseModel):
     error_summary: str = Field(default="", max_length=_MAX_TEXT, description="the error in plain words, when `wantsErrorSummary` is true")
 
 
+class Summary(BaseModel):
+    """A provider's answer when it only has to put a failure into plain words."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    summary: str = Field(min_length=1, max_length=_MAX_SUMMARY, description="what happened, one to three plain sentences")
+
+
 class Provider(Protocol):
     """A model or an agent CLI that can be asked about a failure.
 
@@ -122,7 +131,13 @@ class Provider(Protocol):
         """
         ...
 
+    def summarise(self, facts: str) -> str:
+        """Put a recorded failure into plain words.
 
-def answer_schema() -> dict[str, Any]:
-    """Return the JSON schema of an answer."""
-    return Proposal.model_json_schema(by_alias=True)
+        Args:
+            facts: What was recorded, redacted.
+
+        Raises:
+            ProviderError: No answer, as for `propose`.
+        """
+        ...

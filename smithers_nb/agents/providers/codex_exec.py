@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from smithers_nb.agents.providers.base import Dossier, Proposal, answer_schema
+from smithers_nb.agents.providers.base import Dossier, Proposal, Summary
 from smithers_nb.agents.providers.limited_process import Ended, run_bounded
 from smithers_nb.agents.providers.prompts import instructions
 from smithers_nb.errors import ProviderError
@@ -24,6 +24,8 @@ from smithers_nb.redact import redact
 if TYPE_CHECKING:
     from smithers_nb.agents.providers.settings import CommandSettings
     from smithers_nb.agents.verification.evidence_index import Record
+
+_Answer = TypeVar("_Answer", Proposal, Summary)
 
 _MALFORMED: Final = "failed to return valid structured JSON"
 _MAX_OBJECTS: Final = 2_000
@@ -46,27 +48,39 @@ class CodexExec:
             ProviderError: The CLI could not be started, failed, took too long, wrote too much, or gave a malformed answer.
         """
         del record  # a CLI has no tools of ours to read rows with
+        return answer(self._run(_document("investigate", Proposal, dossier=dossier.model_dump(by_alias=True))), Proposal)
+
+    def summarise(self, facts: str) -> str:
+        """Ask the CLI to put a recorded failure into plain words.
+
+        Raises:
+            ProviderError: As for `propose`.
+        """
+        return answer(self._run(_document("summarise", Summary, failure=facts)), Summary).summary
+
+    def _run(self, document: bytes) -> str:
+        """Return what the CLI prints about a document."""
         with PrivateFolder() as scratch:
             folder = scratch / "empty"
             folder.mkdir()
             try:
-                ended = run_bounded(self._settings.words, question(dossier), folder, self._settings.environment, self._settings.timeout_s)
+                ended = run_bounded(self._settings.words, document, folder, self._settings.environment, self._settings.timeout_s)
             except OSError as error:
                 raise ProviderError(f"it could not be started: {error.strerror}", hint=_HINT) from error
         if ended.why:
             raise ProviderError(f"it {ended.why}", hint=_HINT)
         if ended.code != 0:
             raise ProviderError(f"it {_MALFORMED}: it ended with exit code {ended.code}{_last_words(ended)}", hint=_HINT)
-        return answer(ended.output)
+        return ended.output
 
 
-def question(dossier: Dossier) -> bytes:
+def _document(task: str, expected: type[_Answer], **data: Any) -> bytes:
     """Return the JSON document that an agent CLI reads."""
-    document = {"instructions": instructions("codex_exec"), "answerSchema": answer_schema(), "dossier": dossier.model_dump(by_alias=True)}
+    document = {"instructions": instructions(task, "codex_exec"), "answerSchema": expected.model_json_schema(by_alias=True), **data}
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def answer(output: str) -> Proposal:
+def answer(output: str, expected: type[_Answer]) -> _Answer:
     """Parse the answer from what a CLI printed: the last JSON object that validates, ignoring the text around it.
 
     Raises:
@@ -75,7 +89,7 @@ def answer(output: str) -> Proposal:
     problem = "no JSON object in its output"
     for value in objects_in(output):
         try:
-            return Proposal.model_validate(value)
+            return expected.model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
             problem = f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}"

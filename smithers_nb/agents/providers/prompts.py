@@ -8,7 +8,7 @@ from smithers_nb.resources import resource
 
 
 @cache
-def instructions(provider: str) -> str:
-    """Return the instructions for a provider: the common part, then its own."""
+def instructions(*names: str) -> str:
+    """Return the instructions of these names, one after the other: the task, then what is particular to a provider."""
     folder = resource("templates/prompts")
-    return "\n".join((folder / name).read_text(encoding="utf-8").strip() for name in ("investigate.md", f"{provider}.md"))
+    return "\n".join((folder / f"{name}.md").read_text(encoding="utf-8").strip() for name in names)

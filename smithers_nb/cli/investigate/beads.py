@@ -120,13 +120,23 @@ def activity(ask: CommandContext, since: int | None, only_failures: bool, limit:
 @command(
     "show",
     _BEAD,
+    click.option(
+        "--provider",
+        type=Utf8(),
+        help="Have the failure put into plain words, where it is long or its errors differ: remote_llm asks a model, codex_exec runs an"
+        " agent CLI. The words are stored in the ledger next to the reason.",
+    ),
     _REPORT,
-    example="smithers-nb beads show gt-1 --source beads:.beads\nsmithers-nb beads show gt-1 --source beads:.beads --report gt-1.html",
+    example="""smithers-nb beads show gt-1 --source beads:.beads
+smithers-nb beads show gt-1 --source beads:.beads --report gt-1.html
+smithers-nb beads show sb-1 --provider codex_exec""",
 )
-def show(ask: CommandContext, bead: str, report: str | None) -> None:
+def show(ask: CommandContext, bead: str, provider: str | None, report: str | None) -> None:
     """Show one work item: why it failed, and all that happened to it."""
     from smithers_nb.workflows.beads import found_bead, show_bead
 
+    if provider is not None:
+        _summarise(ask, bead, provider)
     with _store(ask) as store:
         card = show_bead(store, bead)
         if report is not None:
@@ -216,6 +226,19 @@ def export(ask: CommandContext, path: str) -> None:
     with _ledger(ask) as ledger, Path(path).open("w", encoding="utf-8") as out:
         count = write(ledger, out)
     note(f"{count} rows written to {path}")
+
+
+def _summarise(ask: CommandContext, bead: str, provider: str) -> None:
+    from smithers_nb.workflows.bead_summary import summarise_failure
+
+    if (ask.source or "").startswith("beads:"):
+        raise ParameterError(
+            "--provider stores its summary in a ledger, and this is another system's store",
+            hint="import it first: `smithers-nb beads import`",
+        )
+    with _ledger(ask) as ledger:
+        if missing := summarise_failure(ledger, bead, provider):
+            note(missing)
 
 
 def _store(ask: CommandContext) -> BeadStore:
