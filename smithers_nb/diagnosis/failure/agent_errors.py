@@ -1,7 +1,7 @@
-"""Errors that only an agent's event stream kept.
+"""Errors that are recorded only in an agent's event stream.
 
-Agent CLIs report some failures as ordinary text (`API Error: 529 …` as an assistant message); the engine then stores only
-`Claude run failed`. This module gets the agent events of an attempt and gives back the text that says what happened.
+Agent CLIs report some failures as ordinary text (`API Error: 529 …` as an assistant message), and the engine then stores only
+`Claude run failed`. This module finds the text that says what happened among the agent's events.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _LOOKS_LIKE_ERROR = re.compile(
     re.IGNORECASE,
 )
 _BENIGN = re.compile(r"state db missing rollout path|^warn(?:ing)?\b|deprecat|experimental", re.IGNORECASE)
-"""Lines that agent CLIs print on every run; never the cause (reported against Smithers as noise in failures)."""
+"""Lines that agent CLIs print in every run and that are never the cause (reported against Smithers as noise in failures)."""
 
 _UNREADABLE = frozenset({"INVALID_OUTPUT", "AI_NoObjectGeneratedError", "AI_JSONParseError"})
 _OUT_OF_TIME = frozenset({"TASK_TIMEOUT", "PROCESS_TIMEOUT", "PROCESS_IDLE_TIMEOUT", "AGENT_RUN_TIMEOUT", "TASK_HEARTBEAT_TIMEOUT"})
-_LONG = 2_000
-_LAST_WORDS = 200
-"""An agent that fails says why in a line; a longer last text is its work, not its error. Characters."""
+_MAX_QUOTE = 2_000
+_MAX_LAST_WORDS = 200
+"""Maximum length in characters: an agent that fails gives the reason in one line, and a longer last text is its work."""
 
 
 def is_generic(message: str) -> bool:
-    """Return whether a stored message only says that the agent did not succeed."""
+    """Return whether a stored message says no more than that the agent did not succeed."""
     return says_nothing(message) or bool(_GENERIC.fullmatch(message.strip()))
 
 
 def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: str) -> Evidence | None:
-    """Find what an agent said when it failed, if the stored message does not say it.
+    """Return what an agent reported when it failed, if the stored message does not say it.
 
     Args:
         agent_events: `AgentEvent` rows of the run, or `NodeOutput` rows of its task.
@@ -56,22 +56,24 @@ def hidden_error(agent_events: Iterable[EventRow], attempt: AttemptRow, stored: 
         stored: Its stored error message.
 
     Returns:
-        The telling text with a reference to its event, or None when the stored message says enough or no text says more.
+        The text with a reference to its event; None when the stored message says enough or no text says more.
     """
     if not is_generic(stored):
         return None
-    own = [e for e in agent_events if (e.node_id, e.iteration or 0, e.attempt) == (attempt.node_id, attempt.iteration, attempt.attempt)]
-    said = [
-        (event.seq, text) for event in reversed(own) for text in _texts(event.payload) if not is_generic(text) and not _BENIGN.search(text)
+    texts = [
+        (event.seq, text)
+        for event in reversed(_events_of(attempt, agent_events))
+        for text in _texts(event.payload)
+        if not is_generic(text) and not _BENIGN.search(text)
     ]
-    telling = next(((seq, text) for seq, text in said if _LOOKS_LIKE_ERROR.search(text)), None)
-    last_words = said[0] if said and len(said[0][1]) <= _LAST_WORDS else None
-    found = telling or last_words
-    return quoted(f"event:{found[0]}", found[1], "said by the agent, not kept in the attempt's error", _LONG) if found else None
+    error = next(((seq, text) for seq, text in texts if _LOOKS_LIKE_ERROR.search(text)), None)
+    last = texts[0] if texts and len(texts[0][1]) <= _MAX_LAST_WORDS else None
+    chosen = error or last
+    return quoted(f"event:{chosen[0]}", chosen[1], "said by the agent, not kept in the attempt's error", _MAX_QUOTE) if chosen else None
 
 
 def printed_error(snapshot: Snapshot, attempt: AttemptRow, stored: str) -> Evidence | None:
-    """Find what an agent printed when it failed and neither its error nor its events say why, see `hidden_error`."""
+    """Return what an agent printed when it failed, where neither its error nor its events say why; see `hidden_error`."""
     if not is_generic(stored):
         return None
     only = {"type": ["NodeOutput"], "node_id": [attempt.node_id]}
@@ -79,7 +81,7 @@ def printed_error(snapshot: Snapshot, attempt: AttemptRow, stored: str) -> Evide
 
 
 def last_words(snapshot: Snapshot, attempt: AttemptRow, code: str | None) -> tuple[str, Evidence] | None:
-    """Find what an agent answered instead of JSON, or printed last before its time was up.
+    """Return what an agent answered instead of JSON, or printed last before its time was up.
 
     Args:
         snapshot: The run.
@@ -87,26 +89,31 @@ def last_words(snapshot: Snapshot, attempt: AttemptRow, code: str | None) -> tup
         code: Code of its error.
 
     Returns:
-        The detail of the failure that it belongs to, `answer` or `lastWords`, with the text; None when the error is of another kind or
-        there are no words.
+        The key for the failure's details, `answer` or `lastWords`, and the quote; None when the error is of another kind or there is no
+        text.
     """
     if attempt.kind not in {None, "agent"}:
         return None
     ref = f"attempt:{attempt.node_id}/{attempt.iteration}/{attempt.attempt}"
     if code in _UNREADABLE and attempt.response and not _is_whole(attempt.response.strip()):
-        return "answer", quoted(ref, attempt.response.strip(), "what the agent answered", _LONG)
+        return "answer", quoted(ref, attempt.response.strip(), "what the agent answered", _MAX_QUOTE)
     if code not in _OUT_OF_TIME:
         return None
-    own = (attempt.node_id, attempt.iteration, attempt.attempt)
-    printed = snapshot.source.rows(EventRow, snapshot.run.run_id, only={"type": ["NodeOutput", "AgentEvent"], "node_id": [attempt.node_id]})
-    events = [e for e in printed if (e.node_id, e.iteration or 0, e.attempt) == own]
-    said = [(e.seq, is_error, text) for e in events for is_error, text in _printed(e) if not _BENIGN.search(text)]
-    found = next((one for one in reversed(said) if one[1]), said[-1] if said else None)
-    return ("lastWords", quoted(f"event:{found[0]}", found[2], "the last that was printed", _LONG)) if found else None
+    rows = snapshot.source.rows(EventRow, snapshot.run.run_id, only={"type": ["NodeOutput", "AgentEvent"], "node_id": [attempt.node_id]})
+    texts = [(e.seq, is_error, text) for e in _events_of(attempt, rows) for is_error, text in _printed(e) if not _BENIGN.search(text)]
+    if not texts:
+        return None
+    seq, _, text = next((printed for printed in reversed(texts) if printed[1]), texts[-1])
+    return "lastWords", quoted(f"event:{seq}", text, "the last that was printed", _MAX_QUOTE)
+
+
+def _events_of(attempt: AttemptRow, events: Iterable[EventRow]) -> list[EventRow]:
+    key = (attempt.node_id, attempt.iteration, attempt.attempt)
+    return [event for event in events if (event.node_id, event.iteration or 0, event.attempt) == key]
 
 
 def _is_whole(answer: str) -> bool:
-    """Return whether an answer is JSON from its beginning to its end, or in a fence."""
+    """Return whether an answer is nothing but JSON, or starts with a code fence."""
     if answer.startswith("```"):
         return True
     if not answer.startswith(("{", "[")):
@@ -119,7 +126,7 @@ def _is_whole(answer: str) -> bool:
 
 
 def _printed(event: EventRow) -> Iterator[tuple[bool, str]]:
-    """Yield what an event says, and whether it was written to the error stream."""
+    """Yield the texts of an event, each with whether it was written to the error stream."""
     payload = as_object(event.payload)
     if event.type == "AgentEvent":
         yield from ((False, text) for text in _texts(event.payload))
@@ -132,5 +139,5 @@ def _texts(payload: str | None) -> list[str]:
     event = whole.get("event", whole)
     if not isinstance(event, dict):
         return []
-    found = [event.get("error"), event.get("message"), event.get("answer"), event.get("text")]
-    return [text.strip() for text in found if isinstance(text, str) and text.strip()]
+    values = [event.get("error"), event.get("message"), event.get("answer"), event.get("text")]
+    return [text.strip() for text in values if isinstance(text, str) and text.strip()]

@@ -1,6 +1,6 @@
-"""What a name in a workflow's source stands for: `const rows = d["load"].rows` makes `rows` a way to write `load.rows`.
+"""What a name in a workflow's source stands for: after `const rows = d["load"].rows`, `rows` means `load.rows`.
 
-Gets names as an expression has them and the text of the file; gives the names that lead to a task or to the input. Nothing is run.
+Resolves the names in an expression to names that lead to a task or to the input, by reading the source. Nothing is run.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_SOURCE: Final = 200_000
-_STEPS: Final = 4
-"""How many names may stand for each other in a row."""
+_MAX_STEPS: Final = 4
+"""Maximum number of declarations to follow in a row."""
 
 _DECLARED: Final = re.compile(r"\b(?:const|let|var)\s+([\w$]{1,60})(?:\s*:[^=;\n]{1,80})?\s*=\s*(?:await\s+)?([^;\n]{1,300})")
-_TAKEN_APART: Final = re.compile(r"\b(?:const|let|var)\s+\{([^{}=;]{1,200})\}(?:\s*:[^=;\n]{1,80})?\s*=\s*(?:await\s+)?([^;\n]{1,300})")
+_DESTRUCTURED: Final = re.compile(r"\b(?:const|let|var)\s+\{([^{}=;]{1,200})\}(?:\s*:[^=;\n]{1,80})?\s*=\s*(?:await\s+)?([^;\n]{1,300})")
 _OUTPUT: Final = re.compile(r"ctx\.(?:output|outputMaybe|latest)\([^()]*?[\"'`]([\w:.-]{1,120})[\"'`]\s*,?\s*\}?\s*\)!?")
 _WHOLE: Final = re.compile(rf"({PATH})\s*(?:as\b|\?\?|\|\||$|[,)}}])")
 
 
 def resolved(names: tuple[str, ...], source: str) -> tuple[str, ...]:
-    """Replace the first of some names by what it was declared as, as long as that is a path.
+    """Return a path with its first name replaced by the path that it was declared as.
 
     Args:
         names: Names such as `("rows", "length")`.
-        source: Text of the file up to and with the line that uses them; of several declarations of one name the last counts.
+        source: Text of the file up to and including the line that uses them; the last of several declarations of a name counts.
     """
     declared = dict(_declarations(uncast(source[-_MAX_SOURCE:]))) if names and source else {}
-    for _ in range(_STEPS):
-        meant = declared.get(names[0]) if names else None
-        if meant is None or meant[0] == names[0]:
+    for _ in range(_MAX_STEPS):
+        target = declared.get(names[0]) if names else None
+        if target is None or target[0] == names[0]:
             break
-        names = (*meant, *names[1:])
+        names = (*target, *names[1:])
     return names
 
 
 def _declarations(source: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for match in _DECLARED.finditer(source):
-        if meant := _meant(match[2]):
-            yield match[1], meant
-    for match in _TAKEN_APART.finditer(source):
-        if meant := _meant(match[2]):
-            yield from ((name.partition(":")[2].strip() or name, (*meant, name.partition(":")[0].strip())) for name in _split(match[1]))
+        if target := _target(match[2]):
+            yield match[1], target
+    for match in _DESTRUCTURED.finditer(source):
+        if target := _target(match[2]):
+            yield from ((name.partition(":")[2].strip() or name, (*target, name.partition(":")[0].strip())) for name in _split(match[1]))
 
 
-def _meant(expression: str) -> tuple[str, ...]:
-    """Read what a name is declared as: the output of a task, or a path; empty for anything that is worked out."""
+def _target(expression: str) -> tuple[str, ...]:
+    """Return the path that a name is declared as, which may be the output of a task; empty for a computed value."""
     if output := _OUTPUT.match(expression):
         return (output[1],)
     path = _WHOLE.match(expression)

@@ -1,8 +1,8 @@
-"""What an error record says, as a chain of causes.
+"""An error record parsed into a chain of causes.
 
 Stores keep errors as JSON of a JavaScript error with `cause`, `lastError` or `errors` inside, sometimes as a bare string and
-sometimes as garbage. The chain starts at the outermost error that says something: wrappers such as `Task failed: X` are
-left out, because every failed task has the same one.
+sometimes as garbage. The chain starts at the outermost error that says something. Wrappers such as `Task failed: X` are left out,
+because every failed task has the same one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ WRAPPER_CODES = frozenset({"SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED"})
 _WRAPPER_MESSAGE = re.compile(r"Task failed: |Subflow \S+ failed because child run |child run \S+ ended with status ")
 _SAYS_NOTHING = frozenset({"", "undefined", "null", "[object Object]", "Error", "unknown error", "Unknown error"})
 _SCRIPT = re.compile(r"^Command 'b(?P<quote>['\"]).*(?P=quote)' (?P<how>returned non-zero exit status -?\d+|died with <.*>)", re.DOTALL)
-"""What Python says of a script that it fed to a shell: all of the script, which is no part of what went wrong."""
+"""How Python reports a script that it fed to a shell: with the whole script, which says nothing about what went wrong."""
 
 _DOCS_SUFFIX = re.compile(r"\s*See https://smithers\.sh/\S+\s*$")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _MAX_DEPTH = 8
 _MAX_TEXT = 20_000
-_DETAIL_TEXT = 2_000
-_OWN_WORDS = 400
+_MAX_DETAIL = 2_000
+_MAX_OWN_TEXT = 400
 _ANSWER_KEYS = ("body", "response", "data", "error", "result", "payload", "json")
 _MESSAGE_KEYS = ("message", "detail", "error_description", "reason", "msg", "title", "error")
 _NOT_DETAILS = frozenset(
@@ -44,9 +44,11 @@ _NOT_DETAILS = frozenset(
 
 
 class ParsedError(NamedTuple):
-    """An error record: its chain of causes and what else it says.
+    """A parsed error record.
 
-    `details` holds scalars of every link, the outermost winning: `statusCode`, `path`, `errno`, `childRunId`, …
+    Attributes:
+        chain: Its causes, outermost first.
+        details: Scalar fields of all links, the outermost winning: `statusCode`, `path`, `errno`, `childRunId`, ….
     """
 
     chain: tuple[Link, ...]
@@ -55,9 +57,9 @@ class ParsedError(NamedTuple):
 
 @lru_cache(maxsize=64)
 def parse_error(record: str | None) -> ParsedError:
-    """Read an error record of a store; text that is not JSON is its own message.
+    """Parse an error record of a store; text that is not JSON is its own message.
 
-    The attempts of a task mostly fail with the same record, so the last few are remembered; nobody changes what is returned.
+    The attempts of a task mostly fail with the same record, so recent results are cached. Callers must not change them.
     """
     if not record:
         return ParsedError((), {})
@@ -76,19 +78,19 @@ def parse_error(record: str | None) -> ParsedError:
 
 
 def _python_causes(link: Link) -> Iterator[Link]:
-    """Yield the exceptions that a Python error came of, which only its traceback tells; stacks inside of a library say nothing more."""
+    """Yield the exceptions that caused a Python error, which only its traceback shows; a stack without author's code is dropped."""
     for thrown in (*causes(link.stack), *group_members(link.stack)):
         stack = thrown.stack if any(frame.is_own for frame in stack_frames(thrown.stack)) else ""
         yield Link(name=thrown.name, code=None, message=clean_message(thrown.message), stack=stack)
 
 
 def is_group(link: Link) -> bool:
-    """Return whether an error holds others that happened side by side."""
+    """Return whether an error is a group of others that happened side by side."""
     return (link.name or "").endswith("ExceptionGroup")
 
 
 def is_wrapper(link: Link) -> bool:
-    """Return whether an error only says that another one happened."""
+    """Return whether an error only says that another error happened."""
     return link.code in WRAPPER_CODES and bool(_WRAPPER_MESSAGE.match(link.message))
 
 
@@ -98,12 +100,12 @@ def says_nothing(message: str) -> bool:
 
 
 def clean_message(message: object) -> str:
-    """Take out secrets and the pointer to Smithers' error reference that its messages end with; cut what nobody will read."""
+    """Return a message without secrets and without the link to Smithers' error reference at its end, cut to a maximum length."""
     return _DOCS_SUFFIX.sub("", excerpt(str(message), _MAX_TEXT)).strip()
 
 
 def _unfold(value: object) -> Iterator[Mapping[str, Any]]:
-    """Yield an error and its causes from the outside in."""
+    """Yield an error and its causes, outermost first."""
     for _ in range(_MAX_DEPTH):
         if isinstance(value, str):
             yield {"message": value}
@@ -118,8 +120,8 @@ def _unfold(value: object) -> Iterator[Mapping[str, Any]]:
             return
 
 
-def _both_ends(stack: str) -> str:
-    """Shorten a stack in its middle: JavaScript has what threw at its beginning, Python at its end."""
+def _shorten_stack(stack: str) -> str:
+    """Cut the middle out of a long stack: the frame that threw is first in JavaScript and last in Python."""
     return stack if len(stack) <= _MAX_TEXT else f"{stack[: _MAX_TEXT // 2]}\n…\n{stack[-_MAX_TEXT // 2 :]}"
 
 
@@ -131,63 +133,59 @@ def _link(error: Mapping[str, Any]) -> Link | None:
     message = _SCRIPT.sub(r"the script \g<how>", clean_message(error.get("message") or error.get("summary") or ""))
     message = f"{message}: {issues}" if (issues := _issues(error)) and issues not in message else message
     if (nested := _nested_message(error)) and nested not in message:
-        message = f"{message or _own_words(error)}: {nested}"
+        message = f"{message or _own_fields(error)}: {nested}"
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
     if not (message or name):
-        message = _own_words(error)
+        message = _own_fields(error)
     if not (message or name or code):
         return None
-    stack = _both_ends(redact(_ANSI.sub("", str(error.get("stack") or ""))))
+    stack = _shorten_stack(redact(_ANSI.sub("", str(error.get("stack") or ""))))
     return Link(name=name, code=code, message=message, stack=stack)
 
 
 def _nested_message(error: Mapping[str, Any], depth: int = 3) -> str:
-    """Find what a server answered, which HTTP clients keep within the error: `response.data.message`, `body.error.message`."""
+    """Return what a server answered, which HTTP clients keep inside the error: `response.data.message`, `body.error.message`."""
     for key in _ANSWER_KEYS:
         inner = error.get(key)
         inner = as_object(inner) if isinstance(inner, str) and inner.startswith("{") and key != "responseBody" else inner
         if not isinstance(inner, Mapping):
             continue
         words = next((inner[name] for name in _MESSAGE_KEYS if isinstance(inner.get(name), str) and inner[name]), "")
-        if found := clean_message(words) if words else _nested_message(inner, depth - 1) if depth else "":
-            return excerpt(found, _OWN_WORDS)
+        if message := clean_message(words) if words else _nested_message(inner, depth - 1) if depth else "":
+            return excerpt(message, _MAX_OWN_TEXT)
     return ""
 
 
-def _own_words(error: Mapping[str, Any]) -> str:
-    """Describe what a thrown object that is no Error holds; its own keys are all there is."""
+def _own_fields(error: Mapping[str, Any]) -> str:
+    """Return the fields of a thrown object that is not an Error, as JSON."""
     own = {key: value for key, value in error.items() if key not in _NOT_DETAILS and isinstance(value, str | int | float)}
-    return excerpt(orjson.dumps(redact_value(own)).decode("utf-8", "replace"), _OWN_WORDS) if own else ""
+    return excerpt(orjson.dumps(redact_value(own)).decode("utf-8", "replace"), _MAX_OWN_TEXT) if own else ""
 
 
 def _issues(error: Mapping[str, Any]) -> str:
-    """Name which fields a schema rejected, when only the details know (`issues` of a Zod error)."""
+    """Return the fields that a schema rejected, which are recorded only in the details (`issues` of a Zod error)."""
     inner = error.get("details")
     issues = inner.get("issues") if isinstance(inner, dict) else None
-    told = (
-        [f"{'.'.join(map(str, issue.get('path') or []))}: {issue.get('message')}" for issue in issues or [] if isinstance(issue, dict)]
-        if isinstance(issues, list)
-        else []
-    )
-    return "; ".join(told[:5])
+    listed = [issue for issue in issues if isinstance(issue, dict)] if isinstance(issues, list) else []
+    return "; ".join(f"{'.'.join(map(str, issue.get('path') or []))}: {issue.get('message')}" for issue in listed[:5])
 
 
 def _details(error: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the scalars of an error, those of its `details` object included, and what a child process printed."""
+    """Return the scalar fields of an error and of its `details` object, and what a child process printed."""
     inner = error.get("details")
-    found = {**error, **inner} if isinstance(inner, dict) else error
+    fields = {**error, **inner} if isinstance(inner, dict) else error
     scalars = {
-        key: excerpt(value, _DETAIL_TEXT) if isinstance(value, str) else value
-        for key, value in redact_value({key: value for key, value in found.items() if not isinstance(value, dict | list)}).items()
+        key: excerpt(value, _MAX_DETAIL) if isinstance(value, str) else value
+        for key, value in redact_value({key: value for key, value in fields.items() if not isinstance(value, dict | list)}).items()
         if key not in _NOT_DETAILS and isinstance(value, str | int | float | bool) and value != ""
     }
     for stream in ("stderr", "stdout"):
-        printed = found.get(stream)
-        if isinstance(printed, str) and len(printed) > _DETAIL_TEXT:
-            scalars[stream] = shortened(redact(printed), head=_DETAIL_TEXT // 4, tail=_DETAIL_TEXT // 2, middle=_DETAIL_TEXT)
+        printed = fields.get(stream)
+        if isinstance(printed, str) and len(printed) > _MAX_DETAIL:
+            scalars[stream] = shortened(redact(printed), head=_MAX_DETAIL // 4, tail=_MAX_DETAIL // 2, middle=_MAX_DETAIL)
         elif text := _buffer_text(printed):
-            scalars[stream] = redact(text)[-_DETAIL_TEXT:]
-    return {**scalars, **_log_tail(found)}
+            scalars[stream] = redact(text)[-_MAX_DETAIL:]
+    return {**scalars, **_log_tail(fields)}
 
 
 def _buffer_text(value: object) -> str:
@@ -200,6 +198,6 @@ def _buffer_text(value: object) -> str:
     return bytes(numbers).decode("utf-8", "replace").strip()
 
 
-def _log_tail(found: Mapping[str, Any]) -> dict[str, str]:
-    tail = found.get("logTail")
-    return {"logTail": redact(tail)[-_DETAIL_TEXT:]} if isinstance(tail, str) and tail else {}
+def _log_tail(fields: Mapping[str, Any]) -> dict[str, str]:
+    tail = fields.get("logTail")
+    return {"logTail": redact(tail)[-_MAX_DETAIL:]} if isinstance(tail, str) and tail else {}

@@ -1,7 +1,7 @@
-"""The most telling words of an error message, short enough to be read.
+"""The most telling part of an error message, short enough to read.
 
-Gets a message as it was recorded: one line or a whole log, a Python traceback, the JSON of a schema library, a web page. Gives one
-line that keeps what a reader needs (file, name, code, exception) and leaves out what every such message has.
+Takes a message as it was recorded: one line or a whole log, a Python traceback, the JSON of a schema library, a web page. Returns one
+line with what a reader needs (file, name, code, exception) and without what every such message has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from smithers_nb.sources.stores.json_text import is_deep
 
 LIMIT: Final = 300
 _MAX_LENGTH: Final = 20_000
-_RECOGNISED: Final = 60
+_MAX_COMPARED: Final = 60
+"""Maximum number of letters of a quote to look for in a line."""
+
 _MAX_INNER: Final = 200_000
 _RUN: Final = re.compile(r"([^\s\d])\1{19,}")
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*(?:[ -/]*[@-~]|$)")
@@ -30,7 +32,7 @@ _LOCATED: Final = re.compile(
     r"[\w/\\.-]+\.\w{1,5}[:(]\d+|\berror ?\[?[A-Z]{0,2}\d{2,5}|^(?:\w*Error|\w+Exception): \S|^E\s+\w|^peer \S+ from"
     r"|^Expected\b|^Received\b"
 )
-"""A line that says where, or which error of a numbered list."""
+"""A line that names a location or a numbered error."""
 
 _CONCLUSION: Final = re.compile(
     r"due to \d+ previous|did not complete successfully|^Found \d+ errors?|^Test Suites:|^Tests:|exit(?:ed)?(?: with)? (?:code|status)"
@@ -49,41 +51,41 @@ _HTML: Final = re.compile(r"^\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECA
 _TITLE: Final = re.compile(r"<(title|h1)[^>]*>\s*([^<]+?)\s*</\1>", re.IGNORECASE)
 _TAGS: Final = re.compile(r"<[^>]{0,500}>")
 _END: Final = re.compile(r"[.!?;](?=\s+[A-Z\"'(])|;(?=\s)")
-_SHORTEST: Final = 60
+_MIN_SENTENCE: Final = 60
 _COMMAND: Final = re.compile(r"\A(Command failed: [^\n]{40})[^\n]{20,}(?=\n\s*\S)")
-"""What Node says first of a program that failed: its whole command line, which a script makes long."""
+"""How Node begins to report a program that failed: with its whole command line, which is long for a script."""
 
 _STRONGEST, _LAST = 4, 2
 
 
 def telling(message: str, limit: int = LIMIT) -> str:
-    """Put an error message in one line of at most about `limit` characters."""
+    """Return an error message as one line of at most about `limit` characters."""
     text = _plain(folded(_COLOURS.sub("", message[:_MAX_LENGTH])).replace("\r", "\n"))
     text = _COMMAND.sub(r"\1…", text)
-    lines = [" ".join(line.split()) for line in text.splitlines() if _letters(line)] or [text.strip()]  # a ruler tells nothing
+    lines = [" ".join(line.split()) for line in text.splitlines() if _letters(line)] or [text.strip()]  # a ruler says nothing
     if exception := python_exception(text):
         return _around_traceback(lines, " ".join(exception.split()), limit)
     whole = " ".join(lines)
     if len(whole) <= limit:
         return whole
     if any(_weight(lines, at) for at in range(1, len(lines) - 1)):
-        return _chosen(lines, limit)
+        return _strongest_lines(lines, limit)
     return abridged(whole, limit)
 
 
 def quoting(message: str, quote: str, limit: int = LIMIT) -> str:
-    """Put an error message in one line that has the part by which it was recognised."""
+    """Return an error message as one line that includes the part by which it was recognised."""
     line = telling(message, limit)
-    return abridged(" ".join(folded(quote).split()), limit) if quote and _letters(quote)[:_RECOGNISED] not in _letters(line) else line
+    return abridged(" ".join(folded(quote).split()), limit) if quote and _letters(quote)[:_MAX_COMPARED] not in _letters(line) else line
 
 
 def folded(text: str) -> str:
-    """Shorten runs of one character, which progress bars and rulers are made of."""
+    """Return a text with runs of one character shortened, such as progress bars and rulers."""
     return _RUN.sub(lambda match: f"{match[1] * 3}…", text)
 
 
 def shortened(text: str, head: int = 6_000, tail: int = 2_000, middle: int = 4_000) -> str:
-    """Keep the beginning and the end of a long text, and of what is between them the lines that tell most."""
+    """Return the beginning and the end of a long text, with the most telling lines between them."""
     text = folded(text)
     inner = text[head : -tail if len(text) > head + tail else None]
     lines = [line[:LIMIT] for line in dict.fromkeys(inner[:_MAX_INNER].splitlines()) if _STRONG.search(line[:LIMIT])]
@@ -95,55 +97,52 @@ def _letters(text: str) -> str:
 
 
 def abridged(line: str, limit: int) -> str:
-    """Shorten one line: advice goes first, then what comes after a whole sentence, then what comes after the limit."""
+    """Return one line shortened: first without advice, then cut after a whole sentence, and at the limit as a last resort."""
     if len(line) <= limit:
         return line
     ends = [0, *(match.end() for match in _END.finditer(line)), len(line)]
     sentences = [line[start:end].strip() for start, end in pairwise(ends)]
-    told = " ".join(words for words in sentences if not _ADVICE.match(words))
-    if not told or len(told) > limit:
-        told = told or line
-        ends = [match.end() for match in _END.finditer(told, 0, limit) if match.end() >= _SHORTEST]
-        told = told[: ends[-1]] if ends else f"{told[: limit - 1]}…"
-    return told.rstrip(";")
+    text = " ".join(words for words in sentences if not _ADVICE.match(words)) or line
+    if len(text) > limit:
+        ends = [match.end() for match in _END.finditer(text, 0, limit) if match.end() >= _MIN_SENTENCE]
+        text = text[: ends[-1]] if ends else f"{text[: limit - 1]}…"
+    return text.rstrip(";")
 
 
 def telling_line(text: str) -> str:
-    """Choose the one line of a log or an answer that tells most; empty when none does."""
+    """Return the one most telling line of a log or an answer; empty when none stands out.
+
+    A line with a location is taken from the beginning of the text and any other from the end, because a log ends with what ended it.
+    """
     plain = _plain(folded(_COLOURS.sub("", text[:_MAX_LENGTH])))
     if exception := python_exception(plain):
         return exception
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    return _best(lines)
-
-
-def _best(lines: list[str]) -> str:
-    """Take the strongest line: of those that say where the first, else the last, as a log ends with what ended it."""
     weights = [_weight(lines, at, log=True) for at in range(len(lines))]
     best = max(weights, default=0)
-    chosen = [line for line, weight in zip(lines, weights, strict=True) if weight == best]
-    return _DECORATION.sub("", chosen[0 if best == _STRONGEST else -1]) if chosen else ""
+    strongest = [line for line, weight in zip(lines, weights, strict=True) if weight == best]
+    return _DECORATION.sub("", strongest[0 if best == _STRONGEST else -1]) if strongest else ""
 
 
 def _plain(text: str) -> str:
-    """Take the words out of what a program wrote for programs: a web page, or JSON with or without words before it."""
+    """Return the words in a text that was written for programs: a web page, or JSON with or without words before it."""
     if _HTML.match(text):
         titles = [words for _, words in _TITLE.findall(text)]
         return titles[0] if titles else " ".join(_TAGS.sub(" ", text).split())
-    found = _JSON.search(text)
-    if found is None:
+    document = _JSON.search(text)
+    if document is None:
         return text
     try:
-        value, end = json.JSONDecoder().raw_decode(text, found.start())
+        value, end = json.JSONDecoder().raw_decode(text, document.start())
     except (ValueError, RecursionError):
         return text
     words = "" if is_deep(value) else "; ".join(dict.fromkeys(_issues(value)))
-    return f"{text[: found.start()]}{words}{text[end:]}" if words else text
+    return f"{text[: document.start()]}{words}{text[end:]}" if words else text
 
 
 def _issues(value: object) -> list[str]:
     if isinstance(value, list):
-        return [told for one in value for told in _issues(one)]
+        return [issue for item in value for issue in _issues(item)]
     if not isinstance(value, dict):
         return []
     message = value.get("message")
@@ -162,24 +161,24 @@ def _around_traceback(lines: list[str], exception: str, limit: int) -> str:
     return f"{abridged(head.rstrip(':'), limit // 2)}: {abridged(exception, limit)}"
 
 
-def _chosen(lines: list[str], limit: int) -> str:
-    """Keep the first line and those that tell most, in their order, with a mark where something is left out."""
+def _strongest_lines(lines: list[str], limit: int) -> str:
+    """Return the first line and the most telling ones in their order, with a mark where lines are left out."""
     ranked = sorted(range(len(lines)), key=lambda at: (-_weight(lines, at), at))
-    kept: list[int] = []
+    chosen: list[int] = []
     room = limit
     for at in ranked:
         size = min(len(lines[at]), limit // 2) + 3
         if size <= room and _weight(lines, at) > 0:
-            kept.append(at)
+            chosen.append(at)
             room -= size
     parts: list[str] = []
-    for before, at in zip([-1, *sorted(kept)], sorted(kept), strict=False):
+    for before, at in zip([-1, *sorted(chosen)], sorted(chosen), strict=False):
         parts.append(("… " if at > before + 1 else "") + abridged(lines[at], limit // 2))
     return " ".join(parts) or abridged(lines[0], limit)
 
 
 def _weight(lines: list[str], at: int, *, log: bool = False) -> int:
-    """Return how much a line says; the first and the last of a message say something by where they stand."""
+    """Return how much a line says; in a message, not a log, the first and the last line count by their position."""
     line = lines[at]
     bare = _DECORATION.sub("", line)
     weight = 0

@@ -1,7 +1,7 @@
-"""The expression that failed: which value was missing, and what was read of it.
+"""The expression that failed: which value was missing, and what was read from it.
 
-Gets the messages of JavaScript engines and of Python, which each say it in their own way, and where they do not, the line of source
-that threw; gives the names that lead to the missing value.
+JavaScript engines and Python each word this in their own way. Where a message does not say it, the line of source that threw is read
+instead. The result is the names that lead to the missing value.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Link
 
 _MAX_TEXT: Final = 600
-"""Where a message names an expression, it does so at its beginning; longer texts are data."""
+"""A message names an expression at its beginning; what comes after this many characters is data."""
 
 PATH: Final = r"\b[\w$]{1,60}(?:[?!]?\.[\w$]{1,60}|[?!]?\.?\[[^\]]{1,80}\]|\(\)){0,12}!?"
-"""A value and what is read of it, with the marks of TypeScript for what may be missing."""
+"""A value and what is read from it, with TypeScript's marks for what may be missing."""
 
 _CAST: Final = re.compile(rf"\(\s*({PATH})\s+as\s+[\w$.]{{1,60}}\s*\)")
 _EVALUATED: Final = re.compile(rf"(?:undefined|null) is not an object \(evaluating '\(?({PATH})")
@@ -33,7 +33,7 @@ _NO_ITEM: Final = re.compile(r"'NoneType' object is not (?:subscriptable|iterabl
 _KEY: Final = re.compile(r"^'([^']{1,80})'$")
 _NAME: Final = re.compile(r"\[\s*[\"'`]([^\"'`]+)[\"'`]\s*\]|\[\s*\d+\s*\]|([A-Za-z_$][\w$]*)")
 _KEYS: Final = re.compile(r"\[\s*([A-Za-z_$][^\]\"'`]*)\]")
-"""What a value is looked up by, where that is worked out."""
+"""The key by which a value is looked up, where it is an expression."""
 
 _NULLISH: Final = frozenset({"", "undefined", "null"})
 
@@ -42,9 +42,9 @@ class Access(NamedTuple):
     """A value that was not there.
 
     Attributes:
-        names: Names that lead to it, outermost first; empty when nothing tells.
-        wanted: What was read of it; empty when the value itself was what was asked for.
-        keys: Names of the values by which it was looked up: of `status` in `WEIGHT[d.status].points`.
+        names: Names that lead to it, outermost first; empty when unknown.
+        wanted: What was read from it; empty when the value itself was wanted.
+        keys: Paths of the values by which it was looked up, such as `d.status` in `WEIGHT[d.status].points`.
     """
 
     names: tuple[str, ...]
@@ -52,12 +52,12 @@ class Access(NamedTuple):
     keys: tuple[tuple[str, ...], ...] = ()
 
     def as_meant(self, meant: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Access:
-        """Write its paths as something else reads them."""
+        """Return the same access with each of its paths replaced by what it stands for."""
         return Access(meant(self.names), self.wanted, tuple(map(meant, self.keys)))
 
     @property
     def paths(self) -> tuple[tuple[str, ...], ...]:
-        """All that was read: the value itself and what it was looked up by; none when no names lead to it."""
+        """Everything that was read: the value itself and the keys it was looked up by; none when no names lead to it."""
         return tuple(path for path in (self.all_names, *self.keys) if path)
 
     @property
@@ -67,43 +67,42 @@ class Access(NamedTuple):
 
 
 def failing_access(chain: Iterable[Link], line: str = "") -> Access | None:
-    """Find out what a chain of errors tried to read.
+    """Return what the code tried to read when it threw, or None when the errors do not show it.
 
     Args:
         chain: The errors, outermost first.
-        line: The line of source that threw, where it is known.
+        line: The line of source that threw, if known.
     """
     links = list(chain)
     frame = own_frame(links)
     text = (line or (frame.text if frame else ""))[:_MAX_TEXT]
-    found = (access for link in reversed(links) if (access := _of_message(link, text)))
-    return next(found, None)
+    return next((access for link in reversed(links) if (access := _access(link, text))), None)
 
 
-def _of_message(link: Link, line: str) -> Access | None:
+def _access(link: Link, line: str) -> Access | None:
     message = link.message[:_MAX_TEXT]
     if match := _EVALUATED.search(message) or _CALLED.search(message):
-        return _in_message(match[1])
+        return _access_in_path(match[1])
     if match := _DESTRUCTURED.search(message):
         return Access(names_in(match[2]), match[1], keys_in(match[2]))
     if match := _READING.search(message):
-        return _in_line(match[1] or match[2] or "", line)
+        return _access_in_line(match[1] or match[2] or "", line)
     if (match := _NO_ATTRIBUTE.search(message)) and (match[1] == "NoneType" or line):
-        return _in_line(match[2], line)
+        return _access_in_line(match[2], line)
     if link.name == "KeyError" and (match := _KEY.match(message)):
-        return _in_line(match[1], line)
-    return _in_line("", line) if _NO_ITEM.search(message) else None
+        return _access_in_line(match[1], line)
+    return _access_in_line("", line) if _NO_ITEM.search(message) else None
 
 
-def _in_message(path: str) -> Access | None:
+def _access_in_path(path: str) -> Access | None:
     *names, last = names_in(path) or ("",)
     if names:
         return Access(tuple(names), last, keys_in(path))
     return Access((last,), "", keys_in(path)) if last not in _NULLISH else None
 
 
-def _in_line(wanted: str, line: str) -> Access:
-    """Find the path in a line of source whose last name is the one that was read; any path with an index where none is known."""
+def _access_in_line(wanted: str, line: str) -> Access:
+    """Return the access in a line of source that reads the wanted name; without names when no path in the line does."""
     for path in _paths(line, _MAX_TEXT):
         names = names_in(path)
         if wanted and wanted in names[1:]:
@@ -112,7 +111,7 @@ def _in_line(wanted: str, line: str) -> Access:
 
 
 def paths_in(line: str, limit: int = _MAX_TEXT) -> list[tuple[str, ...]]:
-    """List the paths that a line of source reads, each as its names."""
+    """Return the paths that a line of source reads, each as its names."""
     return [names for path in _paths(line, limit) for names in (names_in(path), *keys_in(path))]
 
 
@@ -121,15 +120,15 @@ def _paths(line: str, limit: int) -> list[str]:
 
 
 def uncast(source: str) -> str:
-    """Leave out what TypeScript is only told about a type: `(d.load as any).rows` reads `d.load.rows`."""
+    """Return source without TypeScript's casts: `(d.load as any).rows` reads `d.load.rows`."""
     return _CAST.sub(r"\1", source)
 
 
 def names_in(path: str) -> tuple[str, ...]:
-    """Take the names out of a path such as `d["fetch-orders"].lines`."""
+    """Return the names in a path such as `d["fetch-orders"].lines`."""
     return tuple(quoted or name for quoted, name in _NAME.findall(_KEYS.sub("", path)) if quoted or name)
 
 
 def keys_in(path: str) -> tuple[tuple[str, ...], ...]:
-    """Take the paths out of the brackets of another: `d.status` of `WEIGHT[d.status].points`."""
+    """Return the paths in the brackets of another one: `d.status` in `WEIGHT[d.status].points`."""
     return tuple(names_in(inner) for key in _KEYS.findall(path) for inner in re.findall(PATH, key))

@@ -1,6 +1,6 @@
-"""What a task, a stage or a cell is called in a sentence.
+"""How a sentence names a task, a stage or a cell.
 
-A cell has an id that a machine made up and nobody knows; it is called by the line that failed, else by its first line.
+The id of a cell is generated and means nothing to a reader, so a cell is named by the line that failed, or else by its first line.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from smithers_nb.redact import redact
 if TYPE_CHECKING:
     from smithers_nb.model.verdict import Failure
 
-_MADE_UP: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f-]{27})?|cell-\d+|[0-9a-f]{12,}|(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9_-]{12}")
-"""Ids that nbformat, editors and we give to cells."""
+_GENERATED_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f-]{27})?|cell-\d+|[0-9a-f]{12,}|(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9_-]{12}")
+"""Ids that nbformat, editors and this package generate for cells."""
 
 _PROMPT: Final = re.compile(r":\s*(?=['\"])")
-"""The end of a prompt, which reads like an assignment: what follows `Password:` in our own sentence would be taken for a secret."""
+"""The end of a prompt, which reads like an assignment: in our sentence, what follows `Password:` would be taken for a secret."""
 
 _MAGIC: Final = re.compile(
     r"get_ipython\(\)\.(?:run_(?P<kind>cell|line)_magic\('(?P<name>\w+)', '(?P<line>[^']*)'"
     r"|(?P<run>system|getoutput)\(['\"](?P<command>.*)['\"]\))"
 )
-"""What IPython makes of a magic or of a `!command` before it is run."""
+"""What IPython turns a magic or a `!command` into before it runs it."""
 
-_MAX: Final = 60
+_MAX_NAME: Final = 60
 
 
 def name_of(failure: Failure) -> str:
-    """Name the cell, stage or task that failed, without the word for what it is; empty when it is the run itself."""
+    """Return the name of the cell, stage or task that failed, without the word for its kind; empty when the run itself failed."""
     if failure.task_kind == "notebook-cell" and failure.label:
-        return f"“{abridged(redact(failure.label), _MAX)}”"
+        return f"“{abridged(redact(failure.label), _MAX_NAME)}”"
     if failure.task_kind != "cell" or failure.node_id is None:
         return failure.node_id or ""
     frame = own_frame(failure.chain)
     written = _as_written((frame.text if frame and frame.is_cell else "") or failure.label or "")
     line = " ".join(_PROMPT.sub("", written).split())
-    own = "" if line and _MADE_UP.fullmatch(failure.node_id) else failure.node_id
-    return " ".join(filter(None, (own, f"“{abridged(line, _MAX)}”" if line else "")))
+    own = "" if line and _GENERATED_ID.fullmatch(failure.node_id) else failure.node_id
+    return " ".join(filter(None, (own, f"“{abridged(line, _MAX_NAME)}”" if line else "")))
 
 
 def _as_written(line: str) -> str:
-    """Return a line of a cell back the form in which its author wrote it, without secrets."""
-    found = _MAGIC.match(line)
-    if found is None:
+    """Return a line of a cell as its author wrote it, without secrets."""
+    magic = _MAGIC.match(line)
+    if magic is None:
         return redact(line)
-    if found["run"]:
-        return redact(f"!{found['command']}")
-    return redact(f"{'%%' if found['kind'] == 'cell' else '%'}{found['name']} {found['line']}".strip())
+    if magic["run"]:
+        return redact(f"!{magic['command']}")
+    return redact(f"{'%%' if magic['kind'] == 'cell' else '%'}{magic['name']} {magic['line']}".strip())

@@ -1,4 +1,4 @@
-"""Whose code threw an error, or what it waited for: read off the first frames of its stack that tell."""
+"""Whose code threw an error, or what the code was waiting for, as the first frames of its stack show."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from smithers_nb.diagnosis.failure.stack import stack_frames
 if TYPE_CHECKING:
     from smithers_nb.diagnosis.classify.case import Where
 
-_STACK_CHARS: Final = 20_000
+_MAX_STACK: Final = 20_000
 
 
 def where_thrown(stack: str) -> Where:
-    """Distinguish whose code threw; `workflow` also when a library was called by it, empty without a frame that tells."""
-    found: Where = ""
-    for frame in stack_frames(stack[:_STACK_CHARS]):
+    """Return whose code threw an error; `workflow` also when it called the library that threw, empty when no frame shows it."""
+    thrower: Where = ""
+    for frame in stack_frames(stack[:_MAX_STACK]):
         if "/effect/" in frame.file:
-            continue  # every task runs inside this library, whoever threw
+            continue  # every task runs inside this library, so its frames say nothing
         if frame.is_engine:
-            return found or "engine"
+            return thrower or "engine"
         if frame.is_own:
             return "workflow"
-        found = "library"
-    return found
+        thrower = "library"
+    return thrower
 
 
 _WAITS: Final = (
@@ -35,13 +35,13 @@ _WAITS: Final = (
     ),
     ("WAITS_FOR_PROCESS", r"/(?:subprocess\.py|pexpect/|multiprocessing/|concurrent/futures/)"),
 )
-"""What code waits for, by the files of the libraries that it waits in."""
+"""The rule code for what code waits for, and the files of the libraries in which it waits."""
 
 
 def waits_for(stack: str) -> str:
-    """Return what code waited for whose time was up, in a word that rules ask for; empty when it was at work itself, or nothing tells."""
+    """Return the rule code for what timed-out code was waiting for; empty when it was working itself or the stack does not show it."""
     files = []
-    for frame in stack_frames(stack[:_STACK_CHARS]):
+    for frame in stack_frames(stack[:_MAX_STACK]):
         if frame.is_own:
             break
         files.append(frame.file)

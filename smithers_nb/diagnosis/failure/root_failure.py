@@ -1,8 +1,7 @@
 """The failure that mattered.
 
-A run that failed has many errors: a wrapper on the run, the same error once per attempt, siblings that died of it, probes
-that failed after the abort. `find_failure` gets everything one run left behind and gives back the one failure that no other
-explains, with its cause chain and the rows that prove it.
+A failed run has many errors: a wrapper on the run, the same error once per attempt, siblings that failed because of it, probes that
+failed after the abort. `find_failure` returns the one failure that no other explains, with its cause chain and the rows that prove it.
 """
 
 from __future__ import annotations
@@ -19,34 +18,35 @@ from smithers_nb.diagnosis.failure.order import by_start
 from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, earlier, what_did_not_start
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.failure.stopped import stopped, stopped_cell
-from smithers_nb.diagnosis.text.quotes import excerpt
-from smithers_nb.model.verdict import Evidence, Failure, Link
+from smithers_nb.diagnosis.text.quotes import in_run, of_run, quoted
+from smithers_nb.model.verdict import Failure, Link
 from smithers_nb.model.vocabulary import SESSION_TURN
 from smithers_nb.sources.stores.json_text import as_object
 
 if TYPE_CHECKING:
     from smithers_nb.model.rows import ApprovalRow, AttemptRow, RunRow
+    from smithers_nb.model.verdict import Evidence
     from smithers_nb.sources.snapshot import Snapshot
 
 _DEFERS_TO_ATTEMPTS = frozenset({None, "SESSION_ERROR", "WORKFLOW_EXECUTION_FAILED", "SCHEDULER_ERROR"})
-"""Run-level codes that a failed attempt explains better; every other code is a structural error of the run itself."""
+"""Codes of a run's error that a failed attempt explains better; every other code is a structural error of the run itself."""
 
-_FOLLOW_DEPTH = 8
-_STOPS_MS = 60_000
-"""Within this time after a person's request a process that ends was ended by it."""
+_MAX_DEPTH = 8
+_MAX_STOPPING_MS = 60_000
+"""A process that ends within this time after a person asked it to stop was ended by that request."""
 
 K = TypeVar("K")
 
 
 class NodeKey(NamedTuple):
-    """A node in one loop iteration."""
+    """A node in one iteration of its loop."""
 
     node_id: str
     iteration: int
 
 
 def find_failure(snapshot: Snapshot) -> Failure:
-    """Find the failure that mattered in a run, following it into child runs.
+    """Return the failure that mattered in a run, following it into child runs.
 
     Args:
         snapshot: Everything the run left behind.
@@ -58,34 +58,34 @@ def find_failure(snapshot: Snapshot) -> Failure:
 
 
 def attempt_signature(attempt: AttemptRow) -> str:
-    """Fingerprint the error of one attempt, the same for every reader of the store."""
+    """Return the fingerprint of one attempt's error, which is the same wherever the store is read."""
     parsed = parse_error(attempt.error)
     head = parsed.chain[0] if parsed.chain else Link(name=attempt.error_name, code=attempt.error_code, message=attempt.error_message or "")
     return signature(head.message, head.code or head.name)
 
 
 def error_bearing(attempts: Iterable[AttemptRow]) -> list[AttemptRow]:
-    """Keep attempts that failed, those included which a retry-task set aside or the engine filed as cancelled."""
+    """Return the attempts that failed, including those that a retry-task set aside or the engine recorded as cancelled."""
     return [a for a in attempts if a.state == "failed" or (a.state == "cancelled" and a.error is not None)]
 
 
 def without_echoes(snapshot: Snapshot, nodes: Mapping[K, list[AttemptRow]]) -> dict[K, list[AttemptRow]]:
-    """Leave out the cells of a notebook that failed only because a stage in them did, with its very error, or a gate that was denied."""
+    """Return the nodes without notebook cells that only repeat the error of a stage or a denied gate inside them."""
     stages = {attempts[-1].error_message for attempts in nodes.values() if attempts[-1].kind == "stage"}
     denied = [f"denied {gate.node_id!r}" for gate in snapshot.approvals if gate.status == "denied"]
 
     def echoes(last: AttemptRow) -> bool:
-        said = last.error_message or ""
-        return last.kind == "cell" and (said in stages or any(words in said for words in denied))
+        message = last.error_message or ""
+        return last.kind == "cell" and (message in stages or any(words in message for words in denied))
 
     return {key: attempts for key, attempts in nodes.items() if not echoes(attempts[-1])}
 
 
 def was_masked(attempt: AttemptRow, cancel_requested_at: int | None = None) -> bool:
-    """Distinguish a failure that the engine recorded as a cancellation from a person's Ctrl-C.
+    """Return whether a cancelled attempt is in fact a failure, which the engine recorded as a cancellation.
 
-    Source: Smithers 0.32 takes every message that matches `abort` for an abort. A cancel on request leaves no error on the
-    attempt, and Ctrl-C leaves the CLI's signal handler in its stack. What ended after a cancel was asked for was ended by it.
+    Source: Smithers 0.32 takes every message that matches `abort` for an abort. A cancel on request leaves no error on the attempt, and
+    Ctrl-C leaves the CLI's signal handler in its stack. An attempt that ended after a cancel was requested was ended by it.
     """
     if cancel_requested_at is not None and (attempt.finished_at or cancel_requested_at) >= cancel_requested_at:
         return False
@@ -93,7 +93,7 @@ def was_masked(attempt: AttemptRow, cancel_requested_at: int | None = None) -> b
 
 
 def is_of_the_run_itself(run: RunRow, failing: Iterable[str]) -> bool:
-    """Return whether a run's own error is the failure, as with a deadlock, rather than the one of a failing node."""
+    """Return whether a run's own error is the failure, as with a deadlock, rather than the error of a failing node."""
     if run.status == "cancelled" or not run.error or str(as_object(run.error).get("source")).startswith("node:"):
         return False
     if run.error_code == "DEPENDENCY_DEADLOCK":
@@ -102,9 +102,10 @@ def is_of_the_run_itself(run: RunRow, failing: Iterable[str]) -> bool:
 
 
 def denial(approval: ApprovalRow) -> Failure:
-    """Describe a person's no: a decision, not a fault."""
-    who = approval.decided_by or "somebody"
-    message = f"approval {approval.node_id} was denied by {who}" + (f": {approval.note}" if approval.note else "")
+    """Return the failure for a gate that a person denied, which is a decision and not a fault."""
+    message = f"approval {approval.node_id} was denied by {approval.decided_by or 'somebody'}" + (
+        f": {approval.note}" if approval.note else ""
+    )
     return Failure(
         run_id=approval.run_id,
         node_id=approval.node_id,
@@ -137,19 +138,19 @@ def _find(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
 
 
 def _fatal_denials(snapshot: Snapshot) -> list[ApprovalRow]:
-    """List the denied gates that failed their task; with `onDeny="continue"` a no is an answer like any other."""
-    went_on = {(n.node_id, n.iteration) for n in snapshot.nodes if n.state in {"finished", "skipped"}}
-    return [a for a in snapshot.approvals if a.status == "denied" and (a.node_id, a.iteration) not in went_on]
+    """Return the denied gates that failed their task; with `onDeny="continue"` a denial is an answer like any other."""
+    continued = {(n.node_id, n.iteration) for n in snapshot.nodes if n.state in {"finished", "skipped"}}
+    return [a for a in snapshot.approvals if a.status == "denied" and (a.node_id, a.iteration) not in continued]
 
 
 def _blamed_node(snapshot: Snapshot, failed: Mapping[NodeKey, list[AttemptRow]]) -> NodeKey | None:
-    """Return the last turn of a session, which alone decides: after those that failed before it the person asked again."""
+    """Return the turn that a session's error names; earlier turns that failed do not count, because the person asked again."""
     named = str(as_object(snapshot.run.error).get("source") or "").removeprefix("node:")
     return next((key for key in failed if key.node_id == named and failed[key][-1].kind == SESSION_TURN), None)
 
 
 def _failed_nodes(snapshot: Snapshot) -> dict[NodeKey, list[AttemptRow]]:
-    """Group error-bearing attempts by node, keeping nodes whose failure still stands, in order of first failure."""
+    """Return the failed attempts of each node whose failure still stands, ordered by the node's first failure."""
     states = {NodeKey(n.node_id, n.iteration): n.state for n in snapshot.nodes}
     grouped: dict[NodeKey, list[AttemptRow]] = {}
     for attempt in sorted(error_bearing(snapshot.attempts), key=lambda a: a.finished_at or a.started_at or 0):
@@ -179,18 +180,16 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
     parsed, evidence = _with_hidden_error(snapshot, last, parsed)
     if not parsed.chain and (logged := _from_events(snapshot, parents)).kind != "none":
         return logged
-    others = [other.node_id for other in failed if other != key]
     signatures = tuple(attempt_signature(a) for a in attempts)
-    details = {**parsed.details, **_asked_to_stop(snapshot.run, last)}
     return Failure(
         run_id=snapshot.run.run_id,
         node_id=key.node_id,
         iteration=key.iteration,
         attempt=last.attempt,
         at=last.finished_at or last.started_at,
-        kind=_kind(last, parsed, told_by_agent=bool(evidence) and parsed.details.keys().isdisjoint({"answer", "lastWords"})),
+        kind=_kind(last, parsed, from_agent=bool(evidence) and parsed.details.keys().isdisjoint({"answer", "lastWords"})),
         chain=parsed.chain,
-        details=details,
+        details={**parsed.details, **_stop_request(snapshot.run, last)},
         attempts=len(attempts),
         max_attempts=None if last.retries is None else last.retries + 1,
         signatures=signatures,
@@ -198,31 +197,31 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         label=next((n.label for n in snapshot.nodes if last.kind in {"cell", "notebook-cell"} and (n.node_id, n.iteration) == key), None),
         agent=last.engine or last.agent,
         model=last.model,
-        collateral=tuple(dict.fromkeys(others)),
+        collateral=tuple(dict.fromkeys(other.node_id for other in failed if other != key)),
         parents=parents,
         evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *earlier(attempts, signatures), *beside(failed, key)),
     )
 
 
-def _asked_to_stop(run: RunRow, last: AttemptRow) -> dict[str, str]:
-    """Name what a person had asked of the run when a task ended: a process that is ended for it reports an exit status like any other."""
-    asked = {"cancel": run.cancel_requested_at, "pause": run.pause_requested_at, "hijack": run.hijack_requested_at}
+def _stop_request(run: RunRow, last: AttemptRow) -> dict[str, str]:
+    """Return a person's request to stop that came just before a task ended; its exit status alone would not show that."""
+    requested = {"cancel": run.cancel_requested_at, "pause": run.pause_requested_at, "hijack": run.hijack_requested_at}
     ended = last.finished_at or 0
-    return next(({"stopRequested": what} for what, at in asked.items() if at is not None and 0 <= ended - at <= _STOPS_MS), {})
+    return next(({"stopRequested": what} for what, at in requested.items() if at is not None and 0 <= ended - at <= _MAX_STOPPING_MS), {})
 
 
-def _kind(attempt: AttemptRow, parsed: ParsedError, *, told_by_agent: bool) -> str:
+def _kind(attempt: AttemptRow, parsed: ParsedError, *, from_agent: bool) -> str:
     if was_masked(attempt):
         return "masked-cancel"
-    if told_by_agent:
+    if from_agent:
         return "agent-event"
     return "attempt" if parsed.chain else "none"
 
 
 def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> NodeKey:
-    """Choose the first failing node in time that does not depend on another one; one the run names wins a tie.
+    """Return the first node to fail that does not depend on another failed one; in a tie, the one that the run's error names.
 
-    A task that may fail (`continueOnFail`) did not fail the run, nor did it hold up what came after it, unless nothing else failed.
+    A task that may fail (`continueOnFail`) neither failed the run nor held up what came after it, unless nothing else failed.
     """
     killing = {key: attempts for key, attempts in failed.items() if not snapshot.may_fail(*key)} or failed
     upstream = upstream_of(snapshot)
@@ -234,7 +233,7 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
 
 
 def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
-    """Return a function that names everything a node waits for, directly or not."""
+    """Return a function that returns everything a node waits for, directly or indirectly."""
     direct: dict[str, set[str]] = {}
     for task in snapshot.tasks:
         direct.setdefault(task.node_id, set()).update(names_in(task.depends_on))
@@ -252,48 +251,41 @@ def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
 
 
 def names_in(depends_on: str | None) -> list[str]:
-    """Read the list of node ids in `TaskRow.depends_on`."""
+    """Parse the list of node ids in `TaskRow.depends_on`."""
     return list(orjson.loads(depends_on)) if depends_on else []
 
 
 def _follow_child(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...]) -> Failure | None:
-    """Go down to the child run when a failure only says that one failed."""
+    """Return the failure inside a child run, when an error only says that the child failed."""
     child_id = parsed.details.get("childRunId")
-    if not child_id or len(parents) >= _FOLLOW_DEPTH:
+    if not child_id or len(parents) >= _MAX_DEPTH:
         return None
     child = next((c for c in snapshot.children if c.run.run_id == child_id and c.run.status != "finished"), None)
     if child is None:
         return None
-    found = _find(child, (*parents, snapshot.run.run_id))
-    wrapper = _run_evidence(snapshot)
-    return replace(found, evidence=(*_prefixed(found), *wrapper)) if found.kind != "none" else None
-
-
-def _prefixed(failure: Failure) -> tuple[Evidence, ...]:
-    """Name in each reference the run it belongs to, once the failure was followed out of the target."""
-
-    def prefixed(e: Evidence) -> Evidence:
-        follows = e.ref.startswith("run:") or "/" in e.ref.partition(":")[0]
-        return e if follows else replace(e, ref=f"{failure.run_id}/{e.ref}")
-
-    return tuple(prefixed(e) for e in failure.evidence)
+    inner = _find(child, (*parents, snapshot.run.run_id))
+    if inner.kind == "none":
+        return None
+    return replace(inner, evidence=(*in_run(inner.evidence, inner.run_id), *_run_evidence(snapshot)))
 
 
 def _with_hidden_error(snapshot: Snapshot, attempt: AttemptRow, parsed: ParsedError) -> tuple[ParsedError, tuple[Evidence, ...]]:
-    """Put the text that only the agent's event stream kept in front of a message that says nothing."""
+    """Return the error with what the agent itself reported, where the recorded message says nothing, and the rows that show it."""
     head = parsed.chain[0].message if parsed.chain else ""
-    found = None
+    code = parsed.chain[0].code if parsed.chain else None
+    hidden = None
     if attempt.kind in {None, "agent"}:
-        found = hidden_error(snapshot.agent_events, attempt, head) or printed_error(snapshot, attempt, head)
-    if found is None:
-        said = last_words(snapshot, attempt, parsed.chain[0].code if parsed.chain else None)
-        return (ParsedError(parsed.chain, {**parsed.details, said[0]: said[1].quote}), (said[1],)) if said else (parsed, ())
-    link = Link(name=None, code=parsed.chain[0].code if parsed.chain else None, message=found.quote)
-    return ParsedError((link, *parsed.chain), parsed.details), (found,)
+        hidden = hidden_error(snapshot.agent_events, attempt, head) or printed_error(snapshot, attempt, head)
+    if hidden is not None:
+        return ParsedError((Link(name=None, code=code, message=hidden.quote), *parsed.chain), parsed.details), (hidden,)
+    if words := last_words(snapshot, attempt, code):
+        key, quote = words
+        return ParsedError(parsed.chain, {**parsed.details, key: quote.quote}), (quote,)
+    return parsed, ()
 
 
 def _from_run(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...], collateral: list[str]) -> Failure:
-    """Describe an error of the run itself: a deadlock, a duplicate id, a render that threw, a damaged store."""
+    """Return the failure for an error of the run itself: a deadlock, a duplicate id, a render that threw, a damaged store."""
     head = parsed.chain[0] if parsed.chain else Link(message=snapshot.run.error_message or "")
     node = parsed.details.get("nodeId")
     return Failure(
@@ -311,13 +303,13 @@ def _from_run(snapshot: Snapshot, parsed: ParsedError, parents: tuple[str, ...],
 
 
 def _from_denial(snapshot: Snapshot, denied: ApprovalRow, parents: tuple[str, ...]) -> Failure:
-    ref = f"approval:{denied.node_id}/{denied.iteration}"
-    refused = Evidence(ref=ref, quote=excerpt(denied.note or denied.status), note=f"denied by {denied.decided_by or 'somebody'}")
-    return replace(denial(denied), parents=parents, evidence=(refused, *_run_evidence(snapshot)))
+    note = f"denied by {denied.decided_by or 'somebody'}"
+    decision = quoted(f"approval:{denied.node_id}/{denied.iteration}", denied.note or denied.status, note)
+    return replace(denial(denied), parents=parents, evidence=(decision, *_run_evidence(snapshot)))
 
 
 def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
-    """Fall back to the event log, which may have kept what the rows lost."""
+    """Return the failure that the event log recorded and the rows lost; one of kind `none` when it has none either."""
     for event in reversed(snapshot.events):
         if event.type not in {"NodeFailed", "RunFailed"}:
             continue
@@ -336,7 +328,7 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
                 details=parsed.details,
                 signatures=(signature(head.message, head.code or head.name),),
                 parents=parents,
-                evidence=(Evidence(ref=f"event:{event.seq}", quote=excerpt(head.message)),),
+                evidence=(quoted(f"event:{event.seq}", head.message),),
             )
     node = next((n for n in snapshot.nodes if n.state == "failed"), None)
     return Failure(
@@ -346,10 +338,10 @@ def _from_events(snapshot: Snapshot, parents: tuple[str, ...]) -> Failure:
         at=snapshot.run.finished_at,
         kind="none",
         parents=parents,
-        evidence=(Evidence(ref=f"run:{snapshot.run.run_id}", quote=snapshot.run.status, note="no error is recorded"),),
+        evidence=(of_run(snapshot.run, note="no error is recorded"),),
     )
 
 
 def _run_evidence(snapshot: Snapshot) -> tuple[Evidence, ...]:
     run = snapshot.run
-    return (Evidence(ref=f"run:{run.run_id}", quote=excerpt(run.error_message), note=f"status {run.status}"),) if run.error_message else ()
+    return (of_run(run, run.error_message, f"status {run.status}"),) if run.error_message else ()

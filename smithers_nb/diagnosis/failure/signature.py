@@ -1,7 +1,7 @@
-"""The fingerprint of an error message: equal for "the same failure", different for different ones.
+"""The fingerprint of an error message: equal for the same failure, different for different ones.
 
-What varies from run to run (ids, paths, hosts, numbers, times) becomes a placeholder; what names the error (property, module and
-field names, HTTP statuses, exit codes) stays. One pass of one expression does it, over at most `LIMIT` characters.
+What varies from run to run (ids, paths, hosts, numbers, times) becomes a placeholder. What names the error (property, module and
+field names, HTTP statuses, exit codes) stays. One pass of one expression does this, over at most `LIMIT` characters.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from hashlib import blake2b
 from typing import Final
 
 LIMIT: Final = 4000
-"""Longer messages are cut here before anything else; what tells failures apart stands at the beginning."""
+"""Maximum length in characters; longer messages are cut first, because what tells failures apart is at the beginning."""
 
-_FINGERPRINT_CHARS: Final = 1200
+_MAX_NORMALISED: Final = 1200
 
 _NOISE: Final = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\s?See https?://smithers\.sh/reference/errors\S*"
 )
 
-# The order is the meaning: the first branch that matches at a place wins, so what must stay (`keep`) comes before what would replace it.
+# Order matters: the first branch that matches at a position wins, so what must stay (`keep`) comes before what would replace it.
 _VOLATILE: Final = re.compile(
     r"""
     (?<![0-9A-Za-z_>])(?:
@@ -63,18 +63,18 @@ _CONSTANT: Final = {
 
 
 def normalise(text: str) -> str:
-    """Replace what varies between two occurrences of the same failure by placeholders; applying it twice changes nothing more."""
+    """Return a text with placeholders for what varies between occurrences of the same failure; applying it twice changes nothing."""
     return _VOLATILE.sub(_placeholder, _NOISE.sub("", text[:LIMIT])).strip()
 
 
 def signature(message: str, code: str | None = None) -> str:
-    """Fingerprint a failure by its message and code: 12 lower-case hexadecimal characters."""
+    """Return the fingerprint of a message and a code: 12 lower-case hexadecimal characters."""
     return _digest(message[:LIMIT], code or "")
 
 
 @lru_cache(maxsize=4096)
 def _digest(message: str, code: str) -> str:
-    text = f"{code}:{normalise(message)[:_FINGERPRINT_CHARS]}"
+    text = f"{code}:{normalise(message)[:_MAX_NORMALISED]}"
     return blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
@@ -83,7 +83,7 @@ def _placeholder(match: re.Match[str]) -> str:
     if kind == "keep":
         return match[0]
     if kind in {"path", "drive"}:
-        # a missing module and a missing data file differ by their extension, not by the folder of the day
+        # a missing module and a missing data file differ in their extension, while the folder changes from run to run
         extension = _EXTENSION.search(match[0])
         return f"<path>{extension[0] if extension else ''}"
     return _CONSTANT[kind]

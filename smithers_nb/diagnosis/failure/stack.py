@@ -1,7 +1,7 @@
-"""Where in whose code an error was thrown.
+"""Where an error was thrown, and in whose code.
 
-Reads JavaScript stacks and Python's, plain or as a notebook's kernel prints them, and tells the author's own frames from those of
-Smithers, of installed packages and of the runtime. Paths that Smithers' overlay adds for hot reloads are left as they are recorded.
+Parses JavaScript and Python stacks, plain or as a notebook's kernel prints them, and tells the author's own frames from those of
+Smithers, of installed packages and of the runtime. Paths that Smithers' overlay adds for hot reloads are left as recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FRAME = re.compile(
     r"(?P<file>(?:file://)?(?:/|[A-Za-z]:[\\/]|\.{0,2}/)[^():\n]*?):(?P<line>\d+)(?::\d+)?\)?[ \t]*$",
     re.MULTILINE,
 )
-# Python's are compiled when there is one: most runs of Smithers have none, and `why` has to answer at once
+# The expressions for Python are compiled on first use: most runs of Smithers have no such stack, and `why` has to answer at once
 _PYTHON_FRAME: Final = (
     r'(?m)^[ \t]*File "(?P<py_file>[^"\n]+)", line (?P<py_line>\d+)(?:, in (?P<py_function>\S+))?'
     r"|^[ \t]*(?P<cell>Cell In\[\d+\]), line (?P<cell_line>\d+)(?:, in (?P<cell_function>[^\s(]+))?"
@@ -45,7 +45,7 @@ _GROUP_RULE: Final = r"(?m)^[ |]*\+-(?:\+-)?-{8,}(?: (?:\d+|\.\.\.) -+)?$"
 """The line between the exceptions of a group."""
 
 TRACEBACK: Final = "Traceback (most recent call last)"
-"""What a Python stack begins with."""
+"""How a Python stack begins."""
 
 _EXCEPTION = re.compile(r"^(?:[ \t]*(?:\|[ \t]*)+)?((?:\w+\.)*[A-Za-z_]\w*(?:: .*)?)[ \t]*$", re.MULTILINE)
 
@@ -64,34 +64,34 @@ class Frame(NamedTuple):
 
     @property
     def is_cell(self) -> bool:
-        """Code of a notebook's cell."""
+        """Whether this is the code of a notebook's cell."""
         return bool(re.search(_CELL, self.file))
 
     @property
     def name(self) -> str:
-        """File name without its folders; of a cell the number that its kernel gave it."""
-        if found := re.search(_CELL, self.file):
-            return f"cell {found['number']}" if found["number"] else "a cell"
+        """File name without its folders; for a cell, the number that its kernel gave it."""
+        if cell := re.search(_CELL, self.file):
+            return f"cell {cell['number']}" if cell["number"] else "a cell"
         return self.file.replace("\\", "/").rpartition("/")[2]
 
     @property
     def place(self) -> str:
-        """Where it is, in words for people: `rollup.tsx:15`, `cell [3], line 2`."""
+        """Position for people to read: `rollup.tsx:15`, `cell [3], line 2`."""
         return f"{self.name}, line {self.line}" if self.is_cell else f"{self.name}:{self.line}"
 
     @property
     def is_engine(self) -> bool:
-        """Smithers' own code, or the runtime library it is built on."""
+        """Whether this is Smithers' own code, or the runtime library it is built on."""
         return bool(_ENGINE.search(self.file))
 
     @property
     def is_own(self) -> bool:
-        """Code of the workflow's author."""
+        """Whether this is code of the workflow's author."""
         return not _FOREIGN.search(self.file)
 
 
 def stack_frames(stack: str) -> Iterator[Frame]:
-    """Yield the frames of a stack that name a file, innermost first: Python prints them last, JavaScript first."""
+    """Yield the frames of a stack that name a file, innermost first; Python prints the innermost last, JavaScript first."""
     python = _python_frames(stack)
     ends = [*(match.start() for match in python), len(stack)][1:]
     yield from reversed([_python_frame(match, stack[match.end() : end]) for match, end in zip(python, ends, strict=False)])
@@ -100,9 +100,9 @@ def stack_frames(stack: str) -> Iterator[Frame]:
 
 
 def python_exception(text: str) -> str:
-    """Find the line that a Python traceback ends with, which names the exception; empty without one."""
-    found = _last_line(text)
-    return found[1] if found else ""
+    """Return the line that ends a Python traceback and names the exception; empty without a traceback."""
+    line = _last_line(text)
+    return line[1] if line else ""
 
 
 class Thrown(NamedTuple):
@@ -114,25 +114,25 @@ class Thrown(NamedTuple):
 
 
 def causes(stack: str) -> Iterator[Thrown]:
-    """Yield the exceptions that led to the one a Python traceback ends with, the nearest first."""
+    """Yield the exceptions that led to the one at the end of a Python traceback, nearest first."""
     for part in reversed(re.split(_CHAINED, stack)[:-1] if _CHAIN_SIGN in stack else ()):
-        if found := _last_line(part):
-            name, _, message = part[found.start(1) :].strip().partition(": ")
+        if line := _last_line(part):
+            name, _, message = part[line.start(1) :].strip().partition(": ")
             yield Thrown(name.rpartition(".")[2], message, part)
 
 
 def group_members(stack: str) -> tuple[Thrown, ...]:
-    """List the exceptions of an exception group, those of groups within it included, each kind once and in the order they are printed."""
+    """Return the exceptions of an exception group and of groups inside it, without duplicates, in the order they are printed."""
     if _GROUP_SIGN not in stack:
         return ()
     parts = (re.sub(r"(?m)^[ ]*(?:\|[ ]?)+", "", part) for part in re.split(_GROUP_RULE, stack)[1:])
-    found: dict[tuple[str, str], Thrown] = {}
+    members: dict[tuple[str, str], Thrown] = {}
     for part in parts:
-        said = python_exception(part) or next((line for line in reversed(part.splitlines()) if _EXCEPTION.fullmatch(line)), "")
-        name, _, message = said.strip().partition(": ")
-        if said and not name.endswith("ExceptionGroup"):
-            found.setdefault((name, message), Thrown(name.rpartition(".")[2], message, part))
-    return tuple(found.values())
+        line = python_exception(part) or next((text for text in reversed(part.splitlines()) if _EXCEPTION.fullmatch(text)), "")
+        name, _, message = line.strip().partition(": ")
+        if line and not name.endswith("ExceptionGroup"):
+            members.setdefault((name, message), Thrown(name.rpartition(".")[2], message, part))
+    return tuple(members.values())
 
 
 def _python_frames(text: str) -> list[re.Match[str]]:
@@ -153,14 +153,14 @@ def _last_line(text: str) -> re.Match[str] | None:
 
 
 def reads_environment(stack: str) -> bool:
-    """Distinguish a missing environment variable, which Python says only as `KeyError: 'NAME'`, by the place that threw it."""
+    """Return whether a stack ends where Python looks up environment variables; `KeyError: 'NAME'` itself does not say so."""
     innermost = next(stack_frames(stack), None)
     return innermost is not None and innermost.name in {"os.py", "<frozen os>"} and innermost.function.endswith("__getitem__")
 
 
 def own_frame(chain: Iterable[Link]) -> Frame | None:
-    """Find the place in the author's code that an error chain leads to: the innermost cause that names one."""
-    found = None
+    """Return the frame in the author's code that an error chain leads to: that of the innermost cause with one."""
+    innermost = None
     for link in chain:
-        found = next((frame for frame in stack_frames(link.stack) if frame.is_own), found)
-    return found
+        innermost = next((frame for frame in stack_frames(link.stack) if frame.is_own), innermost)
+    return innermost

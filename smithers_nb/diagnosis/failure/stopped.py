@@ -1,7 +1,6 @@
-"""A cell of an executed notebook that was stopped before it ended: what is known of it, and what the file cannot tell.
+"""The cell of an executed notebook that was interrupted before it ended, also described as a failure.
 
-Gets a snapshot; gives the stopped cell, and it as a failure. An interrupt is no error of the code, but somebody who asks why the notebook
-has no result is told where it stood.
+An interrupt is not an error of the code, but a person who asks why the notebook has no result needs to know where it stopped.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ INTERRUPTED: Final = "interrupted"
 
 
 def stopped_cell(snapshot: Snapshot) -> AttemptRow | None:
-    """Find the cell in which the run of an executed notebook was interrupted; none in a run that ended otherwise."""
+    """Return the cell in which an executed notebook was interrupted; None when the run ended in another way."""
     if snapshot.run.status != INTERRUPTED:
         return None
-    told = as_object(snapshot.run.config).get("executed")
-    cell = told.get("cell") if isinstance(told, dict) else None
+    executed = as_object(snapshot.run.config).get("executed")
+    cell = executed.get("cell") if isinstance(executed, dict) else None
     return next((attempt for attempt in snapshot.attempts if attempt.node_id == cell), None)
 
 
 def stopped(snapshot: Snapshot, cell: AttemptRow) -> Failure:
-    """Describe a cell that was stopped; who did it, a person or a time limit, no row tells."""
+    """Return the failure for an interrupted cell; no row shows whether a person or a time limit interrupted it."""
     return Failure(
         run_id=snapshot.run.run_id,
         node_id=cell.node_id,

@@ -1,6 +1,6 @@
-"""The part of a workflow's text that belongs to one task, and what the task calls the outputs it gets.
+"""The part of a workflow's text that belongs to one task, and the names that the task gives to its dependencies.
 
-Gets the text that ran and the id of a task; a task whose id is made up at run time has no part of its own. Nothing is run.
+A task whose id is made at run time has no such part. Nothing is run.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ _NEED: Final = re.compile(r"[\"'`]?([\w$-]{1,60})[\"'`]?\s*:\s*[\"'`]([^\"'`\n]{
 
 
 def task_text(source: str, node_id: str | None) -> str:
-    """Cut the element of a task out of the workflow's text, up to the next element; empty when no element has its id."""
+    """Return the element of a task in the workflow's text, up to the next element; empty when no element has its id."""
     if not source or not node_id:
         return ""
-    found = re.search(rf"\bid=[\"'{{`]+{re.escape(logical_id(node_id))}[\"'}}`]+", source)
-    if found is None:
+    named = re.search(rf"\bid=[\"'{{`]+{re.escape(logical_id(node_id))}[\"'}}`]+", source)
+    if named is None:
         return ""
-    end = _ELEMENT.search(source, found.end())
-    return source[max(source.rfind("<", 0, found.start()), 0) : end.start() if end else None]
+    end = _ELEMENT.search(source, named.end())
+    return source[max(source.rfind("<", 0, named.start()), 0) : end.start() if end else None]
 
 
 def needs_of(text: str) -> dict[str, str]:
-    """Read `needs={{ page: "load-page" }}` off a task's element: the names of its dependencies to the tasks that they are."""
+    """Return the tasks that an element depends on by the names it gives them, from `needs={{ page: "load-page" }}`."""
     return {name: node for needs in _NEEDS.findall(text) for name, node in _NEED.findall(needs)}
 
 
 def loop_condition(source: str, loop_id: str) -> str:
-    """Read `until={…}` off the element of a loop; empty when no element has its id."""
-    found = re.search(r"\buntil=\{", text := task_text(source, loop_id))
-    if found is None:
+    """Return the condition in `until={…}` of a loop's element; empty when no element has its id."""
+    until = re.search(r"\buntil=\{", text := task_text(source, loop_id))
+    if until is None:
         return ""
-    depth, start = 1, found.end()
+    depth, start = 1, until.end()
     for at in range(start, min(len(text), start + _MAX_CONDITION)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)
         if depth == 0:
@@ -46,5 +46,5 @@ def loop_condition(source: str, loop_id: str) -> str:
 
 
 def is_declared(name: str, source: str) -> bool:
-    """Return whether a workflow's text itself declares a name, so that it is no parameter of a task's function."""
+    """Return whether a workflow's text declares a name itself, so that it is not a parameter of a task's function."""
     return bool(re.search(rf"\b(?:const|let|var|function|class|import)\b[^=;()\n]{{0,200}}(?<![\w$.]){re.escape(name)}(?![\w$])", source))

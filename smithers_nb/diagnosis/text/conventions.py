@@ -1,4 +1,4 @@
-"""The conventions of `conventions.toml`: how people name repeated work, and how tasks report a gate."""
+"""The word lists of `conventions.toml`: how people name repeated work, and how tasks report a gate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import cast
 
 @lru_cache(maxsize=32)
 def words(table: str, key: str) -> tuple[str, ...]:
-    """Read one list of words."""
+    """Return one list of words."""
     return tuple(cast("list[str]", _tables()[table][key]))
 
 
