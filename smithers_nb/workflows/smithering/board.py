@@ -1,7 +1,7 @@
-"""The stage board: where a run is, what waits for a person, how its tickets stand and what is queued to land.
+"""The stage board: which stage a run has reached, what waits for a person, the state of each ticket and the merge queue.
 
-Read from the journal's rows and the index of the build, so it shows the same in a notebook, a terminal and a report, while the run goes on
-and long after.
+It is read from the journal and the index of the build, so it shows the same in a notebook, a terminal and a report, during the run and
+long after.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "Review": ("review:", "polish"),
     "Delivery": ("report:", "gate:delivery", "delivery", "output"),
 }
-"""Stages in their order, each with its node ids; one that ends in `:` or `-` is the beginning of ids. The first that fits counts."""
+"""Stages in order, each with its node ids; one that ends in `:` or `-` is a prefix. A node belongs to the first stage that matches."""
 
-_ENDED: Final = "cancelled:"
+_CANCELLED: Final = "cancelled:"
 _STATES: Final = {
     "landed": "landed",
     "blocked": "failed",
@@ -54,13 +54,13 @@ _STATES: Final = {
     "ready-to-land": "requested",
     "waiting-deps": "pending",
 }
-_OVER: Final = frozenset({"finished", "skipped"})
-_BOARD: Final = ("Stage", "State", "Nodes")
-_TICKETS: Final = ("Ticket", "State", "Attempt", "Detail")
+_DONE: Final = frozenset({"finished", "skipped"})
+_STAGE_COLUMNS: Final = ("Stage", "State", "Nodes")
+_TICKET_COLUMNS: Final = ("Ticket", "State", "Attempt", "Detail")
 
 
 class Stage(NamedTuple):
-    """One line of the board: a stage, its state, and the nodes that it has got to."""
+    """One line of the board: a stage, its state, and those of its nodes that have a state."""
 
     stage: str
     state: str
@@ -68,16 +68,16 @@ class Stage(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A run at one moment.
+    """The state of a run at one moment.
 
     Attributes:
-        run_id: The run.
-        status: Its status.
-        stages: Every stage, also those that are still to come.
-        waiting: What a person is asked, a sentence each.
-        tickets: How the tickets stand.
-        queue: Tickets that are ready to land, in their order.
-        at: When it was read, epoch milliseconds.
+        run_id: Run ID.
+        status: Status of the run.
+        stages: All stages, including those still to come.
+        waiting: Gates and questions waiting for a person, one sentence each.
+        tickets: State of each ticket.
+        queue: Tickets that are ready to land, in order.
+        at: When the board was read, epoch milliseconds.
     """
 
     run_id: str
@@ -95,24 +95,24 @@ class Board(NamedTuple):
         return pd.DataFrame(self.stages, columns=list(Stage._fields)).astype("string")
 
     def card(self) -> Card:
-        """Lay the board out for a person."""
+        """Return the board as a card."""
         head = f"run {self.run_id}: {look(self.status).word}, as of {when(self.at)}"
-        lines = join(h("tr", h("td", each.stage), _marked(each.state), h("td", each.nodes)) for each in self.stages)
+        lines = join(h("tr", h("td", each.stage), _state_cell(each.state), h("td", each.nodes)) for each in self.stages)
         rows = [(each.stage, look(each.state).word, each.nodes) for each in self.stages]
         asks = [note(one_line(each, 400), state="requested") for each in self.waiting]
         queue = note(f"Merge queue: {', '.join(self.queue) or 'empty'}.")
         tickets = tickets_card(self.tickets)
-        page = h("div", h("p", head, class_="snb-muted"), *asks, table("Stages", _BOARD, [lines]), queue, tickets, class_="snb")
-        return Card(page, "\n".join([head, *(each.text for each in asks), text_table(_BOARD, rows), queue.text, tickets.text]))
+        page = h("div", h("p", head, class_="snb-muted"), *asks, table("Stages", _STAGE_COLUMNS, [lines]), queue, tickets, class_="snb")
+        return Card(page, "\n".join([head, *(each.text for each in asks), text_table(_STAGE_COLUMNS, rows), queue.text, tickets.text]))
 
 
 def read_board(location: Location, run_id: str, artifacts: Path) -> Board:
-    """Read how a run stands.
+    """Read the board of a run.
 
     Args:
         location: The project with the journal.
-        run_id: The run.
-        artifacts: Folder of artifacts, with the index of the build.
+        run_id: Run ID.
+        artifacts: Folder of artifacts, which holds the index of the build.
 
     Raises:
         JournalUnusable: The journal cannot be read.
@@ -123,62 +123,63 @@ def read_board(location: Location, run_id: str, artifacts: Path) -> Board:
     state = state_of(location, run_id)
     tickets = read_index(artifacts, run_id)
     asks = [f"{each.node_id}: {each.prompt}" for each in state.asks]
-    over = is_terminal(state.status)
-    stages = [each._replace(state="skipped") if over and each.state == "pending" else each for each in stages_of(state.nodes)]
+    ended = is_terminal(state.status)
+    stages = [each._replace(state="skipped") if ended and each.state == "pending" else each for each in stages_of(state.nodes)]
     queue = [each.ticket_id for each in tickets if each.state == "ready-to-land"]
     return Board(run_id, state.status, stages, asks, tickets, queue, now_ms())
 
 
 def watch_board(location: Location, run_id: str, artifacts: Path) -> Live:
-    """Show the board as the run goes on, with its gates and questions to be decided below it."""
+    """Return a board that follows the run, with its gates and questions to decide below."""
     from smithers_nb.present.widgets.watch import Watched
     from smithers_nb.workflows.notebook.widget_callbacks import watch
 
-    def seen() -> Watched:
+    def read() -> Watched:
         board = read_board(location, run_id, artifacts)
         return Watched(board.card(), (), board.at, is_terminal(board.status))
 
-    return watch(location, seen, run_id)
+    return watch(location, read, run_id)
 
 
 def stages_of(nodes: Iterable[dict[str, Any]]) -> list[Stage]:
-    """Put nodes under the stage that they belong to; `nodeId` is an id, `state` its state, and later rounds of a loop count."""
-    found: dict[str, dict[str, str]] = {name: {} for name in STAGES}
-    ended: dict[str, str] = {}
+    """Group nodes by stage; each has `nodeId` and `state`, and of a loop the last iteration counts."""
+    reached: dict[str, dict[str, str]] = {name: {} for name in STAGES}
+    cancelled: dict[str, str] = {}
     for each in nodes:
         name, state = str(each["nodeId"]), str(each["state"])
-        stage = next((stage for stage, ids in STAGES.items() if any(_belongs(name, wanted) for wanted in ids)), None)
-        if name.startswith(_ENDED):
-            ended[name] = state
+        stage = next((stage for stage, ids in STAGES.items() if any(_matches(name, node_id) for node_id in ids)), None)
+        if name.startswith(_CANCELLED):
+            cancelled[name] = state
         elif stage is not None:
-            found[stage][name] = state
-    rows = [Stage(stage, _state(list(states.values())), ", ".join(states)) for stage, states in found.items()]
-    return rows + [Stage("Ended", "cancelled", ", ".join(ended))] * bool(ended)
+            reached[stage][name] = state
+    rows = [Stage(stage, _state(list(states.values())), ", ".join(states)) for stage, states in reached.items()]
+    return rows + [Stage("Ended", "cancelled", ", ".join(cancelled))] * bool(cancelled)
 
 
 def tickets_card(tickets: list[TicketState]) -> Card:
-    """Show how each ticket stands."""
+    """Return a table of the tickets and their states."""
     if not tickets:
-        return note("No ticket has begun.")
+        return note("No ticket has been started.")
     cells = [(each.ticket_id, _STATES.get(each.state, each.state), str(each.attempt), one_line(each.detail, 300)) for each in tickets]
-    lines = join(h("tr", h("td", name), _marked(state), h("td", tried), h("td", detail)) for name, state, tried, detail in cells)
+    lines = join(h("tr", h("td", name), _state_cell(state), h("td", tried), h("td", detail)) for name, state, tried, detail in cells)
     rows = [(each.ticket_id, each.state, str(each.attempt), each.detail) for each in tickets]
-    return Card(h("div", table(f"Tickets ({len(rows)})", _TICKETS, [lines]), class_="snb"), text_table(_TICKETS, rows))
+    return Card(h("div", table(f"Tickets ({len(rows)})", _TICKET_COLUMNS, [lines]), class_="snb"), text_table(_TICKET_COLUMNS, rows))
 
 
-def _marked(state: str) -> Html:
+def _state_cell(state: str) -> Html:
     return h("td", h("span", state_mark(state), class_=f"snb-{look(state).tone}"))
 
 
-def _belongs(name: str, wanted: str) -> bool:
-    return name.startswith(wanted) if wanted.endswith((":", "-")) else name == wanted or name.startswith(f"{wanted}:")
+def _matches(name: str, node_id: str) -> bool:
+    return name.startswith(node_id) if node_id.endswith((":", "-")) else name == node_id or name.startswith(f"{node_id}:")
 
 
 def _state(states: list[str]) -> str:
-    """Return the state of a stage: what needs attention first, and finished only when everything in it is."""
-    waiting = next((state for state in states if state.startswith("waiting-")), None)
+    """Return the state of a stage: the one that most needs attention; finished only when all its nodes are."""
     if not states:
         return "pending"
     if "failed" in states:
         return "failed"
-    return waiting or ("finished" if set(states) <= _OVER else next(state for state in states if state not in _OVER))
+    unfinished = [state for state in states if state not in _DONE]
+    waiting = [state for state in unfinished if state.startswith("waiting-")]
+    return next(iter(waiting + unfinished), "finished")

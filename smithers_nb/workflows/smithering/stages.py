@@ -1,4 +1,4 @@
-"""The stages in their order, as `notebooks/smithering.ipynb` calls them."""
+"""The stages that `notebooks/smithering.ipynb` calls."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def board(work: Work) -> Card | Live:
-    """Show where the request is: a board that follows it before a person in JupyterLab, a card of this moment anywhere else."""
+    """Return the stage board: a live one in JupyterLab, a card of this moment when a worker executes the notebook."""
     from smithers_nb.engine import stages
     from smithers_nb.workflows.smithering.board import read_board, watch_board
 

@@ -1,7 +1,7 @@
-"""Tickets, and the graph that their dependencies make.
+"""Tickets and the graph of their dependencies.
 
-Gets tickets as a planner wrote them; gives a graph that is known to be workable, or says which ticket is wrong. An id becomes a branch, a
-folder and a trailer of a commit, so it is a kebab-case word and nothing else.
+`TicketGraph` takes tickets as a planner wrote them and refuses those that cannot be worked through, with the reason. An id becomes a
+branch, a folder and a commit trailer, so it must be a kebab-case word.
 """
 
 from __future__ import annotations
@@ -14,60 +14,60 @@ from typing import Final, Literal
 from smithers_nb.errors import TicketsRefused
 from smithers_nb.model.finding import Finding, described
 
-_ID: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+KEBAB_CASE: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MAX_ID: Final = 60
-_TAKEN: Final = {"integration"}
-"""Beside the branches of the tickets there is one of this name."""
+_RESERVED: Final = {"integration"}
+"""The integration branch is in the same namespace as the branches of the tickets."""
 _HINT: Final = "ids are kebab-case words such as add-login; dependsOn names ids of other tickets in the same list"
 
 
 class Verification(Finding):
-    """One way to tell that a ticket is done."""
+    """One check that a ticket is done."""
 
-    kind: Literal["command", "e2e", "agent-review"] = described("a command, an end-to-end command, or what a reviewer looks at")
-    details: str = described("the command line, run by a shell in a checkout; for a review, what is to be looked at")
-    criterion_id: str = described("criterion that it decides; empty when it is the ticket's own", default="")
+    kind: Literal["command", "e2e", "agent-review"] = described("a command, an end-to-end command, or something a reviewer looks at")
+    details: str = described("the command line, run by a shell in a checkout; for a review, what to look at")
+    criterion_id: str = described("criterion it decides; empty for one of the ticket itself", default="")
 
 
 class Ticket(Finding):
-    """A piece of work that lands as one commit."""
+    """A unit of work that lands as one commit."""
 
     id: str = described("kebab-case word; names branch, folder and land commit")
     title: str = described("one line")
-    instructions: str = described("what is to be done, for whoever does it", default="")
-    requirement_ids: tuple[str, ...] = described("requirements of the PRD that it serves", default=())
-    verification: tuple[Verification, ...] = described("how its end is told", default=())
-    depends_on: tuple[str, ...] = described("ids of the tickets that must have landed before it begins", default=())
-    complexity: Literal["trivial", "small", "medium", "large"] = described("its size", default="small")
-    safety: bool = described("lands only after an adversarial challenge was passed", default=False)
-    files: tuple[str, ...] = described("files that it is expected to touch", default=())
+    instructions: str = described("what to do, for the worker", default="")
+    requirement_ids: tuple[str, ...] = described("requirements of the PRD it serves", default=())
+    verification: tuple[Verification, ...] = described("how we know that it is done", default=())
+    depends_on: tuple[str, ...] = described("ids of tickets that must have landed before this one starts", default=())
+    complexity: Literal["trivial", "small", "medium", "large"] = described("size of the ticket", default="small")
+    safety: bool = described("lands only after passing an adversarial challenge", default=False)
+    files: tuple[str, ...] = described("files it is expected to touch", default=())
 
     def commands(self) -> Iterator[tuple[str, str]]:
-        """Return the commands that decide about it, each with the id of its criterion."""
+        """Yield each criterion id with the command that decides it; commands without a criterion are numbered."""
         for number, check in enumerate(self.verification, 1):
             if check.kind != "agent-review":
                 yield check.criterion_id or f"{self.id}-{number}", check.details
 
 
 class TicketGraph:
-    """Tickets in an order in which they can be done.
+    """Tickets in dependency order.
 
     Attributes:
-        tickets: Tickets by id, every one after those that it depends on; ties are as in the list that was given.
+        tickets: Tickets by id, each after its dependencies; ties keep the order of the original list.
 
     Raises:
-        TicketsRefused: An id is malformed or given twice, a dependency is not among the tickets, or tickets wait for each other.
+        TicketsRefused: An id is malformed or used twice, a dependency is not among the tickets, or there is a cycle.
     """
 
     def __init__(self, tickets: Iterable[Ticket]) -> None:
-        given: dict[str, Ticket] = {}
+        by_id: dict[str, Ticket] = {}
         for ticket in tickets:
-            _check(ticket, given)
-            given[ticket.id] = ticket
-        dangling = [f"{ticket.id} needs {other}" for ticket in given.values() for other in ticket.depends_on if other not in given]
+            _check_id(ticket.id, by_id)
+            by_id[ticket.id] = ticket
+        dangling = [f"{ticket.id} needs {other}" for ticket in by_id.values() for other in ticket.depends_on if other not in by_id]
         if dangling:
-            raise TicketsRefused(f"dependencies that no ticket has as its id: {', '.join(dangling)}", hint=_HINT)
-        self.tickets = {name: given[name] for name in _ordered(given)}
+            raise TicketsRefused(f"unknown dependencies: {', '.join(dangling)}", hint=_HINT)
+        self.tickets = {name: by_id[name] for name in _ordered(by_id)}
         self._dependents: dict[str, list[str]] = {name: [] for name in self.tickets}
         for name, ticket in self.tickets.items():
             for other in dict.fromkeys(ticket.depends_on):
@@ -83,21 +83,21 @@ class TicketGraph:
         return self.tickets[ticket_id]
 
     def direct_dependents(self, ticket_id: str) -> list[str]:
-        """Return the tickets that name a ticket as a dependency."""
+        """Return the ids of the tickets that name this one as a dependency."""
         return self._dependents[ticket_id]
 
 
-def _check(ticket: Ticket, given: Collection[str]) -> None:
-    if not _ID.fullmatch(ticket.id) or len(ticket.id) > _MAX_ID or ticket.id in _TAKEN:
-        raise TicketsRefused(f"{ticket.id[:80]!r} is not an id for a ticket", hint=_HINT)
-    if ticket.id in given:
-        raise TicketsRefused(f"two tickets have the id {ticket.id}", hint=_HINT)
+def _check_id(name: str, used: Collection[str]) -> None:
+    if not KEBAB_CASE.fullmatch(name) or len(name) > _MAX_ID or name in _RESERVED:
+        raise TicketsRefused(f"{name[:80]!r} is not an id for a ticket", hint=_HINT)
+    if name in used:
+        raise TicketsRefused(f"two tickets have the id {name}", hint=_HINT)
 
 
-def _ordered(given: dict[str, Ticket]) -> list[str]:
-    """Return ids in layers of what can be done at once, each layer as it was given."""
-    rank = {name: number for number, name in enumerate(given)}
-    sorter = TopologicalSorter({name: ticket.depends_on for name, ticket in given.items()})
+def _ordered(tickets: dict[str, Ticket]) -> list[str]:
+    """Return ids in layers that can be worked on in parallel, each layer in the original order."""
+    rank = {name: number for number, name in enumerate(tickets)}
+    sorter = TopologicalSorter({name: ticket.depends_on for name, ticket in tickets.items()})
     try:
         sorter.prepare()
     except CycleError as error:

@@ -33,7 +33,7 @@ class InMemory(Work):
     log: list[str]
     shown: dict[str, dict[str, Any]]
 
-    def kept(self, node_id: str, kind: type[Any], step: Callable[[], Any], *, iteration: int = 0) -> Any:
+    def stage(self, node_id: str, kind: type[Any], step: Callable[[], Any], *, iteration: int = 0) -> Any:
         del kind, iteration
         self.log.append(node_id)
         self.rows[node_id] = step()

@@ -40,7 +40,7 @@ def review(work: Work) -> ReviewSynthesis:
     with _checkout(work, built.tip, "review") as folder:
         about: dict[str, object] = {"base": built.base, "tip": built.tip, "landed": built.landed, "failed": built.failed}
         found = reviews(work, folder, about)
-    return work.kept("review:synthesis", ReviewSynthesis, lambda: synthesis(found))
+    return work.stage("review:synthesis", ReviewSynthesis, lambda: synthesis(found))
 
 
 @step
@@ -49,13 +49,13 @@ def polish(work: Work) -> Polish | None:
     found = work.row("review:synthesis", ReviewSynthesis)
     if not found.must_fix:
         return None
-    return work.kept("polish", Polish, partial(_polished, work, found))
+    return work.stage("polish", Polish, partial(_polished, work, found))
 
 
 @step
 def deliver(work: Work) -> FinalReport:
     """Prove what was built, write the report, wait at `gate:delivery`, and hand over the branch."""
-    proof = work.kept("report:gather", Proof, partial(_proved, work))
+    proof = work.stage("report:gather", Proof, partial(_proved, work))
     path = work.folder / "report.html"
     built = work.row("build:result", BuildSummary)
     left_out = {name: one_line(why, _WHY) for name, why in built.failed.items()}
@@ -79,7 +79,7 @@ def deliver(work: Work) -> FinalReport:
     if not work.gate("gate:delivery", "Hand this over?", proof.summary, details):
         denied = f"the delivery was denied at gate:delivery; the work is on {built.branch}"
         return _final(work, FinalReport(status="incomplete", summary=denied, artifact_path=str(path)), proof)
-    delivery = work.kept("delivery", Delivery, partial(hand_over, work, built.branch))
+    delivery = work.stage("delivery", Delivery, partial(hand_over, work, built.branch))
     done = FinalReport(
         status="delivered" if delivery.as_asked and not built.failed else "incomplete",
         summary=f"{delivery.summary}; {proof.summary}",
@@ -90,7 +90,7 @@ def deliver(work: Work) -> FinalReport:
 
 def output(work: Work) -> SmitheringRow:
     """Write the stable output row."""
-    return work.kept("output", SmitheringRow, partial(_row, work))
+    return work.stage("output", SmitheringRow, partial(_row, work))
 
 
 def _final(work: Work, row: FinalReport, proof: Proof) -> FinalReport:
@@ -98,7 +98,7 @@ def _final(work: Work, row: FinalReport, proof: Proof) -> FinalReport:
         write_report(work, proof, Path(row.artifact_path), row)
         return replace(row, bundle_path=write_bundle(work, Path(row.artifact_path)))
 
-    work.ended = work.kept("report:final", FinalReport, written)
+    work.ended = work.stage("report:final", FinalReport, written)
     return work.ended
 
 

@@ -74,7 +74,7 @@ def synthesis(found: Sequence[ReviewFinding]) -> ReviewSynthesis:
 
 
 def _asked(work: Work, name: str, family: str, checkout: Path, about: dict[str, object]) -> ReviewFinding | None:
-    found = work.asked(
+    found = work.ask(
         f"review:{name}",
         ReviewFinding,
         "prd",

@@ -31,11 +31,11 @@ def launching(work: Work) -> Launch | None:
     details = {"workflow": scaffold.path, "sha256": scaffold.digest, **commands, **checks}
     summary = f"{len(tickets)} tickets; these commands will run in worktrees of {work.repo}, each with a time limit and few variables."
     if not work.gate("gate:launch", "Launch the implementation?", summary, details):
-        work.cancel("cancelled:launch", "the launch was denied at gate:launch")
+        work.end("cancelled:launch", "the launch was denied at gate:launch")
         return None
-    row = work.kept("launch", Launch, partial(_launched, work, scaffold))
+    row = work.stage("launch", Launch, partial(_launched, work, scaffold))
     if not row.launched:
-        work.cancel("cancelled:launch-failed", row.detail, "incomplete")
+        work.end("cancelled:launch-failed", row.detail, "incomplete")
     return row
 
 
@@ -46,13 +46,13 @@ def monitor(work: Work) -> BuildSummary | None:
     cycles = max(_LEAST, math.ceil(work.parameters.max_monitor_hours * 60 / work.parameters.monitor_minutes))
     resumed, taken = False, set[str]()
     for number in range(cycles):
-        poll = work.kept("monitor:poll", MonitorPoll, partial(_polled, work, child, resumed=resumed), iteration=number)
+        poll = work.stage("monitor:poll", MonitorPoll, partial(_polled, work, child, resumed=resumed), iteration=number)
         resumed = resumed or poll.resumed
-        work.kept("monitor:report", MonitorReport, partial(write_progress, work, poll, number), iteration=number)
+        work.stage("monitor:report", MonitorReport, partial(write_progress, work, poll, number), iteration=number)
         if poll.terminal and poll.status != "failed":
             break
         if poll.needs_attention:
-            found = work.kept("monitor:triage", MonitorTriage, partial(triage, work, child, poll, frozenset(taken)), iteration=number)
+            found = work.stage("monitor:triage", MonitorTriage, partial(triage, work, child, poll, frozenset(taken)), iteration=number)
             taken |= set(found.actions_taken)
             if found.escalate:
                 break
@@ -84,7 +84,7 @@ def _polled(work: Work, child: str, *, resumed: bool) -> MonitorPoll:
 
 def _ended(work: Work, child: str) -> BuildSummary | None:
     """Take what the child made; a build that is not complete is decided at `gate:incomplete`."""
-    summary = work.kept("build:result", BuildSummary, partial(_result, work, child))
+    summary = work.stage("build:result", BuildSummary, partial(_result, work, child))
     if summary.complete:
         return summary
     state = state_of(work.location, child)
@@ -93,7 +93,7 @@ def _ended(work: Work, child: str) -> BuildSummary | None:
     total = len(summary.landed) + len(summary.failed)
     said = f"{len(summary.landed)} of {total} tickets landed"
     if not work.gate("gate:incomplete", "Go on with what has landed?", said, details):
-        work.cancel("cancelled:incomplete", f"{said}; it was decided not to go on with that", "incomplete")
+        work.end("cancelled:incomplete", f"{said}; it was decided not to go on with that", "incomplete")
         return None
     return summary
 

@@ -49,8 +49,8 @@ def poc(work: Work) -> None:
 @step
 def orchestrate(work: Work) -> Scaffold:
     """Design how the tickets are built, and generate the implementation workflow from them."""
-    work.asked("orch:design", OrchDesign, "prd", "eng:doc", "tickets", artifact="orchestration.json")
-    return work.kept("wf:scaffold", Scaffold, partial(_generated, work, "tickets"))
+    work.ask("orch:design", OrchDesign, "prd", "eng:doc", "tickets", artifact="orchestration.json")
+    return work.stage("wf:scaffold", Scaffold, partial(_generated, work, "tickets"))
 
 
 @step
@@ -59,13 +59,13 @@ def validate(work: Work) -> Scaffold | None:
     scaffold = _verified(work, work.row("wf:scaffold", Scaffold))
     if scaffold is None:
         return None
-    review = work.asked("wf:review", WfReview, "prd", "backpressure", "tickets", "orch:design")
+    review = work.ask("wf:review", WfReview, "prd", "backpressure", "tickets", "orch:design")
     if not review.approved or review.blocking_issues:
         ask_tickets(work, "wf:fix-blocking", "tickets", "wf:review")
-        scaffold = work.kept("wf:scaffold", Scaffold, partial(_generated, work, "wf:fix-blocking"), iteration=1)
-        again = work.kept("wf:reverify", Verify, lambda: workflow_file.verify(scaffold, planned(work).tickets))
+        scaffold = work.stage("wf:scaffold", Scaffold, partial(_generated, work, "wf:fix-blocking"), iteration=1)
+        again = work.stage("wf:reverify", Verify, lambda: workflow_file.verify(scaffold, planned(work).tickets))
         if not again.passed:
-            work.cancel("cancelled:wf", "; ".join(again.errors))
+            work.end("cancelled:wf", "; ".join(again.errors))
             return None
     if work.parameters.smoke_test:
         _smoked(work, scaffold)
@@ -106,23 +106,23 @@ def _generated(work: Work, node_id: str) -> Scaffold:
 def _verified(work: Work, scaffold: Scaffold) -> Scaffold | None:
     """Check the file; one that does not stand up is generated anew, at most three times."""
     for number in range(VERIFIES):
-        found = work.kept("wf:verify", Verify, partial(workflow_file.verify, scaffold, planned(work).tickets), iteration=number)
+        found = work.stage("wf:verify", Verify, partial(workflow_file.verify, scaffold, planned(work).tickets), iteration=number)
         if found.passed:
             return scaffold
-        scaffold = work.kept("wf:fix", Scaffold, partial(_generated, work, "tickets"), iteration=number)
-    work.cancel("cancelled:wf", "; ".join(found.errors))
+        scaffold = work.stage("wf:fix", Scaffold, partial(_generated, work, "tickets"), iteration=number)
+    work.end("cancelled:wf", "; ".join(found.errors))
     return None
 
 
 def _smoked(work: Work, scaffold: Scaffold) -> None:
     """Run the generated workflow as a child that rehearses: no command of a ticket runs before `gate:launch` has shown it."""
     for number in range(SMOKES):
-        found = work.kept("wf:smoke", Smoke, partial(_smoke, work, scaffold, f"smoke-{work.run_id}-{number + 1}"), iteration=number)
+        found = work.stage("wf:smoke", Smoke, partial(_smoke, work, scaffold, f"smoke-{work.run_id}-{number + 1}"), iteration=number)
         if found.passed:
             return
         if number + 1 < SMOKES:
-            scaffold = work.kept("wf:smoke-fix", Scaffold, partial(_generated, work, _source(work)), iteration=number)
-    work.cancel("cancelled:smoke", found.summary, "incomplete")
+            scaffold = work.stage("wf:smoke-fix", Scaffold, partial(_generated, work, _source(work)), iteration=number)
+    work.end("cancelled:smoke", found.summary, "incomplete")
 
 
 def _smoke(work: Work, scaffold: Scaffold, child: str) -> Smoke:

@@ -1,1 +1,1 @@
-"""The rows that the stages give each other, with the field names of Smithers' own."""
+"""The rows that stages return and later stages read; the field names are Smithers' own."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from smithers_nb.model.finding import described
-from smithers_nb.workflows.smithering.results.plan import Issue  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.workflows.smithering.results.plan import Issue  # noqa: TC001  # validation resolves the annotation at run time
 from smithers_nb.workflows.smithering.results.shown import Shown
-from smithers_nb.workflows.smithering.results.spec import Tier  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.workflows.smithering.results.spec import Tier  # noqa: TC001  # validation resolves the annotation at run time
 
 Status = Literal["delivered", "cancelled", "incomplete"]
 
 
 class ReviewFinding(Shown):
-    """What one reviewer says about the result."""
+    """The opinion of one reviewer on the result."""
 
     reviewer: str = ""
     approved: bool
@@ -22,17 +22,17 @@ class ReviewFinding(Shown):
 
 
 class ReviewSynthesis(Shown):
-    """What the reviews say together."""
+    """The reviews taken together."""
 
     approved: bool
     summary: str = ""
     must_fix: tuple[Issue, ...] = ()
     nice_to_have: tuple[Issue, ...] = ()
-    reviewers: tuple[str, ...] = described("who answered", default=())
+    reviewers: tuple[str, ...] = described("reviewers that answered", default=())
 
 
 class Polish(Shown):
-    """What was put right after the reviews."""
+    """What was fixed after the reviews."""
 
     passed: bool
     summary: str
@@ -41,7 +41,7 @@ class Polish(Shown):
 
 
 class FinalReport(Shown):
-    """How it ended, and where that is written down: exactly one per run."""
+    """How the run ended and where its report is: exactly one per run."""
 
     status: Status
     artifact_path: str = ""
@@ -50,18 +50,18 @@ class FinalReport(Shown):
 
 
 class Delivery(Shown):
-    """What was handed over."""
+    """What was delivered."""
 
     summary: str
     branch: str = ""
     commit: str = ""
     pr_url: str | None = None
     merged_to_main: bool = False
-    as_asked: bool = described("pushed and offered as a pull request, as far as that was asked for", default=True)
+    as_asked: bool = described("the push and the pull request that were asked for were made", default=True)
 
 
 class SmitheringRow(Shown):
-    """The stable output row."""
+    """The stable output row of a run."""
 
     route: Tier | None = None
     status: Status
@@ -73,4 +73,4 @@ class SmitheringRow(Shown):
     ticket_count: int = 0
     must_fix_count: int = 0
     impl_run_id: str | None = None
-    details: dict[str, Any] = described("what else is worth keeping", default_factory=dict)
+    details: dict[str, Any] = described("further facts worth keeping", default_factory=dict)

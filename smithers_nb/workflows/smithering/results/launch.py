@@ -7,25 +7,24 @@ from smithers_nb.workflows.smithering.results.shown import Shown
 
 
 class OrchDesign(Shown):
-    """How the tickets are to be built."""
+    """How the tickets will be built."""
 
     summary: str
-    parallel: int = described("tickets worked on at a time", default=2)
     attempts: int = described("attempts per ticket", default=4)
-    mechanical_gates: tuple[str, ...] = described("gates of the child run that triage may pass", default=())
+    mechanical_gates: tuple[str, ...] = described("gates of the child run that triage may approve", default=())
     artifact_path: str = ""
 
 
 class Scaffold(Shown):
     """The generated implementation workflow."""
 
-    path: str = described("the notebook")
-    digest: str = described("SHA-256 of its file")
+    path: str = described("path of the notebook")
+    digest: str = described("SHA-256 of the notebook file")
     ticket_count: int = 0
 
 
 class Verify(Shown):
-    """Whether something stands up to a check."""
+    """Result of a check."""
 
     passed: bool
     command: str = ""
@@ -34,14 +33,14 @@ class Verify(Shown):
 
 
 class BlockingIssue(Shown):
-    """Something that must be put right."""
+    """Something that must be fixed."""
 
     title: str
     detail: str = ""
 
 
 class WfReview(Shown):
-    """What a review says about the generated workflow."""
+    """Review of the generated workflow."""
 
     approved: bool
     blocking_issues: tuple[BlockingIssue, ...] = ()
@@ -49,7 +48,7 @@ class WfReview(Shown):
 
 
 class Smoke(Shown):
-    """How the trial run of the generated workflow ended."""
+    """How the rehearsal of the generated workflow ended."""
 
     passed: bool
     child_run_id: str
@@ -66,24 +65,24 @@ class Launch(Shown):
 
 
 class MonitorPoll(Shown):
-    """How the child run stands."""
+    """State of the child run at one poll."""
 
     status: str
     terminal: bool
     needs_attention: bool = False
-    resumed: bool = described("it had no process and was resumed", default=False)
+    resumed: bool = described("the child had no process and was resumed", default=False)
     detail: str = ""
 
 
 class MonitorReport(Shown):
-    """Where the progress was written."""
+    """The progress page of the child run."""
 
     artifact_path: str
     summary: str = ""
 
 
 class MonitorTriage(Shown):
-    """What was done about a child run in trouble."""
+    """What was done about a child run that needs attention."""
 
     summary: str
     actions_taken: tuple[str, ...] = ()
@@ -92,13 +91,13 @@ class MonitorTriage(Shown):
 
 
 class BuildSummary(Shown):
-    """What the implementation workflow made, as its own last stage says."""
+    """What the implementation workflow built, as reported by its last stage."""
 
     branch: str
     tip: str
     base: str = ""
-    landed: dict[str, str] = described("ticket to land commit", default_factory=dict)
-    failed: dict[str, str] = described("ticket to why it did not land", default_factory=dict)
+    landed: dict[str, str] = described("land commit of each landed ticket", default_factory=dict)
+    failed: dict[str, str] = described("reason for each ticket that did not land", default_factory=dict)
     seconds: float = 0
 
     @property

@@ -1,4 +1,4 @@
-"""Rows from the spec to tickets: reviews, engineering plan, verifications, probes."""
+"""Rows from the spec to the tickets: reviews, engineering plan, verifications, probes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from smithers_nb.model.finding import described
 from smithers_nb.workflows.smithering.results.shown import Shown
-from smithers_nb.workflows.smithering.tickets import Ticket  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.workflows.smithering.tickets import Ticket  # noqa: TC001  # validation resolves the annotation at run time
 
 Severity = Literal["critical", "major", "minor", "nit"]
 GateType = Literal["blocking", "warning", "informational"]
@@ -14,7 +14,7 @@ Method = Literal["schema", "unit_test", "integration_test", "e2e_test", "eval", 
 
 
 class Issue(Shown):
-    """Something that a review found."""
+    """A finding of a review."""
 
     severity: Severity
     title: str
@@ -23,7 +23,7 @@ class Issue(Shown):
 
 
 class Document(Shown):
-    """A document as Markdown."""
+    """A document in Markdown."""
 
     summary: str
     document: str
@@ -31,7 +31,7 @@ class Document(Shown):
 
 
 class DocReview(Shown):
-    """What a review says about a document."""
+    """Review of a document."""
 
     approved: bool
     feedback: str = ""
@@ -39,7 +39,7 @@ class DocReview(Shown):
 
 
 class Dependency(Shown):
-    """Something that somebody else made and that the plan relies on."""
+    """A third-party component that the plan relies on."""
 
     name: str
     purpose: str = ""
@@ -47,16 +47,16 @@ class Dependency(Shown):
 
 
 class Assumption(Shown):
-    """Something that the plan takes for granted about what others made, and the command that tries it."""
+    """Something the plan takes for granted about third-party components, and the command that tests it."""
 
     id: str = described("kebab-case word")
     assumption: str
-    probe: str = described("command line that succeeds if it holds")
+    probe: str = described("command line that succeeds only if the assumption holds")
     blocking: bool = True
 
 
 class Traced(Shown):
-    """Where the plan serves a requirement."""
+    """The part of the plan that serves a requirement."""
 
     requirement_id: str
     where: str
@@ -81,20 +81,20 @@ class BackpressureGate(Shown):
     criterion: str
     verification_method: Method = "unit_test"
     gate_type: GateType = "blocking"
-    checked_by: str = described("the command line, or who looks", default="")
+    checked_by: str = described("the command line, or who checks it", default="")
     failure_action: str = ""
     evidence_required: tuple[str, ...] = ()
 
 
 class Backpressure(Shown):
-    """Every criterion with its verification."""
+    """The verification of every criterion."""
 
     gates: tuple[BackpressureGate, ...]
     artifact_path: str = ""
 
 
 class Probe(Shown):
-    """What became of one assumption when it was tried."""
+    """Result of probing one assumption."""
 
     assumption_id: str
     passed: bool
@@ -116,7 +116,7 @@ class ProbeSynthesis(Shown):
 
 
 class Tickets(Shown):
-    """The work in pieces."""
+    """The tickets of the work."""
 
     tickets: tuple[Ticket, ...]
     artifact_path: str = ""

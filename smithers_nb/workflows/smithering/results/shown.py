@@ -1,4 +1,4 @@
-"""What every row of smithering can do: be shown."""
+"""The base class of the rows of smithering: a row that displays itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class Shown(results.Shown):
-    """A row that displays itself. What an answer has beside its fields is not kept."""
+    """A row that displays itself; unknown fields of an answer are dropped."""
 
     __pydantic_config__ = {"extra": "ignore", "alias_generator": camel, "populate_by_name": True}  # noqa: RUF012  # as of the base
 
     def card(self) -> Card:
-        """Lay it out for a person."""
+        """Return the card of this row."""
         from smithers_nb.workflows.smithering.views import view_of
 
         return view_of(self)

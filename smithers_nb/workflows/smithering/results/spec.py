@@ -11,34 +11,34 @@ Tier = Literal["trivial", "complex", "full-build"]
 
 
 class Setup(Shown):
-    """What was asked for, with every default filled in: the only place where later stages look it up."""
+    """The request with every default filled in; later stages read it only from here."""
 
     prompt: str
-    repo: str = described("folder of the repository that is built in")
+    repo: str = described("folder of the repository the work is done in")
     route: Literal["auto", "trivial", "complex", "full-build"] = "auto"
     review: bool = described("gates wait for a person", default=True)
     poc: bool = described("build a proof of concept first", default=False)
-    smoke_test: bool = described("try the generated workflow before its launch", default=True)
+    smoke_test: bool = described("rehearse the generated workflow before its launch", default=True)
     base_branch: str = "main"
     max_monitor_hours: float = 24
-    started_by: str = described("person who asked for it", default="")
+    started_by: str = described("person who made the request", default="")
     on_behalf_of: str = described("person that an operating agent acts for", default="")
 
 
 class Route(Shown):
-    """How much process the request deserves, and why."""
+    """How much process the request gets, and why."""
 
     tier: Tier
-    reasoning: tuple[str, ...] = described("what decided, one reason each", default=())
+    reasoning: tuple[str, ...] = described("reasons for the tier", default=())
     summary: str = ""
 
 
 class DirectResult(Shown):
-    """What was done without a pipeline."""
+    """Result of work without a pipeline."""
 
     summary: str
     files_changed: tuple[str, ...] = ()
-    verification_evidence: tuple[str, ...] = described("commands that we ran and how they ended", default=())
+    verification_evidence: tuple[str, ...] = described("commands we ran and the commit they ran on", default=())
     artifact_path: str = ""
     passed: bool = described("every command was green", default=False)
     branch: str = ""
@@ -46,16 +46,16 @@ class DirectResult(Shown):
 
 
 class Preflight(Shown):
-    """Whether the repository can be built in."""
+    """Whether the repository is fit for the work."""
 
     ok: bool
-    problems: tuple[str, ...] = described("what is wrong and what to do, a sentence each", default=())
+    problems: tuple[str, ...] = described("problems with what to do about them, one sentence each", default=())
     base_commit: str = ""
     artifacts: str = described("folder of the artifacts", default="")
 
 
 class Intake(Shown):
-    """The request as a problem."""
+    """The request stated as a problem."""
 
     summary: str
     classification: Literal["greenfield", "existing-codebase"] = "existing-codebase"
@@ -66,7 +66,7 @@ class Intake(Shown):
 
 
 class Question(Shown):
-    """A product question with the answer that the planner recommends."""
+    """A product question with the answer the planner recommends."""
 
     id: str
     question: str
@@ -75,7 +75,7 @@ class Question(Shown):
 
 
 class Brainstorm(Shown):
-    """Ways to go about it, before one is chosen."""
+    """Possible approaches, before one is chosen."""
 
     summary: str
     options: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class Brainstorm(Shown):
 
 
 class Research(Shown):
-    """What one look at a subject found."""
+    """Findings on one topic."""
 
     topic: str = ""
     summary: str
@@ -108,7 +108,7 @@ class Answer(Shown):
 
 
 class HumanAnswers(Shown):
-    """What was answered, and whether anybody did."""
+    """The answers, and whether a person gave them."""
 
     answers: tuple[Answer, ...] = ()
     additional_context: str = ""
@@ -116,7 +116,7 @@ class HumanAnswers(Shown):
 
 
 class Requirement(Shown):
-    """A requirement and how its fulfilment is told."""
+    """A requirement and its acceptance criteria."""
 
     id: str = described("REQ-n")
     title: str
@@ -124,7 +124,7 @@ class Requirement(Shown):
 
     @property
     def criteria(self) -> tuple[tuple[str, str], ...]:
-        """Its criteria, each with its id: `REQ-1.1` is the first one of `REQ-1`."""
+        """Ids and texts of the acceptance criteria; `REQ-1.1` is the first one of `REQ-1`."""
         return tuple((f"{self.id}.{number}", text) for number, text in enumerate(self.acceptance_criteria, 1))
 
 

@@ -1,1 +1,1 @@
-"""Who does the work."""
+"""Who does the work: an agent CLI or an answer book."""

@@ -1,7 +1,7 @@
-"""`codex_exec`: any agent CLI as the workforce. One JSON document on its standard input, one JSON object at the end of its output.
+"""`codex_exec`: any agent CLI as the workforce. It reads one JSON document from standard input and ends its output with one JSON object.
 
-It runs without a shell, in the worktree it is to change or the checkout it may read, sees only an allow-list of our environment, and is
-ended with everything it started when its time is up. A budget of calls bounds what one run may spend.
+The CLI runs without a shell, in the worktree it changes or the checkout it reads, and sees only an allow-list of our environment. When
+its time is up it is killed together with everything it started. A budget of calls limits what one run may spend.
 
 | variable | meaning |
 | --- | --- |
@@ -31,8 +31,8 @@ from smithers_nb.workflows.smithering.workforce.base import WorkDone, WorkOrder,
 if TYPE_CHECKING:
     from smithers_nb.workflows.smithering.workforce.budget import Budget
 
-_TAIL: Final = 2_000_000
-"""Bytes that are kept of what an agent prints: its answer is the last thing, whatever it said on the way."""
+_OUTPUT_TAIL: Final = 2_000_000
+"""Number of bytes kept from the end of the output, where the answer is."""
 
 _COMMAND: Final = "codex exec --skip-git-repo-check --sandbox workspace-write -"
 _RULES: Final = (
@@ -58,10 +58,10 @@ class AgentCli:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], *, timeout_s: float, budget: Budget) -> AgentCli:
-        """Read which CLIs there are.
+        """Read the commands of the CLIs from environment variables.
 
         Raises:
-            ParameterError: A command is malformed, or there is no such program.
+            ParameterError: A command is malformed, or its program does not exist.
         """
         first = command_settings({**env, "CODING_AGENT_CMD": env.get("CODING_AGENT_CMD", "").strip() or _COMMAND})
         commands = {Path(first.words[0]).stem: first}
@@ -73,13 +73,14 @@ class AgentCli:
             program = shutil.which(words[0], path=env.get("PATH")) if words else None
             if not name.strip() or program is None:
                 raise ParameterError(
-                    f"CODING_AGENT_FAMILIES: {redact(entry.strip())[:80]!r} names no program", hint="write name=command line; separate by ;"
+                    f"CODING_AGENT_FAMILIES: {redact(entry.strip())[:80]!r} names no program",
+                    hint="write name=command line, separated by ;",
                 )
             commands[name.strip()] = replace(first, words=(str(Path(program).absolute()), *words[1:]))
         return cls({name: replace(each, timeout_s=timeout_s) for name, each in commands.items()}, budget)
 
     def answer(self, request: WorkRequest) -> dict[str, Any]:
-        """Ask the CLI of the family that is wanted."""
+        """Ask the CLI of the requested family."""
         document = {
             "stage": request.stage,
             "round": request.round,
@@ -94,7 +95,7 @@ class AgentCli:
             return self._call(request.stage, request.family, document, folder)
 
     def implement(self, order: WorkOrder) -> WorkDone:
-        """Have the CLI work in the ticket's worktree."""
+        """Let the CLI work in the ticket's worktree."""
         document = {
             "stage": f"implement:{order.ticket.id}",
             "instructions": f"{order.ticket.instructions or order.ticket.title}\n\n{_WORK_RULES}\n{_RULES}",
@@ -104,8 +105,8 @@ class AgentCli:
             "context": redact_value(order.context),
             "answerSchema": schema_of(WorkDone),
         }
-        given = self._call(order.ticket.id, "", document, order.folder, order.trace)
-        known = {key: value for key, value in given.items() if key in schema_of(WorkDone)["properties"]}
+        answer = self._call(order.ticket.id, "", document, order.folder, order.trace)
+        known = {key: value for key, value in answer.items() if key in schema_of(WorkDone)["properties"]}
         try:
             return WorkDone.read(redact_value(known))
         except ValueError as error:
@@ -114,19 +115,19 @@ class AgentCli:
     def _call(self, what: str, family: str, document: dict[str, Any], folder: Path, trace: Path | None = None) -> dict[str, Any]:
         self._budget.spend(what)
         settings = self._commands.get(family) or next(iter(self._commands.values()))
-        given = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        question = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
         environment = {**settings.environment, **({VARIABLE: str(trace)} if trace else {})}
         try:
-            ended = run_bounded(settings.words, given, folder, environment, settings.timeout_s, tail=_TAIL)
+            ended = run_bounded(settings.words, question, folder, environment, settings.timeout_s, tail=_OUTPUT_TAIL)
         except OSError as error:
-            raise SmitheringError(f"{what}: the agent could not be started: {error.strerror}", hint="look at CODING_AGENT_CMD") from error
+            raise SmitheringError(f"{what}: the agent could not be started: {error.strerror}", hint="check CODING_AGENT_CMD") from error
         return _answer_of(what, ended)
 
 
 def _answer_of(what: str, ended: Ended) -> dict[str, Any]:
     if ended.why:
-        raise SmitheringError(f"{what}: the agent {ended.why}", hint="raise agent_timeout_minutes, or look at what it does")
+        raise SmitheringError(f"{what}: the agent {ended.why}", hint="raise agent_timeout_minutes, or check what the agent does")
     if ended.code != 0:
-        said = " ".join(redact(ended.errors).split())[-200:]
-        raise SmitheringError(f"{what}: the agent ended with exit code {ended.code}{f' ({said})' if said else ''}")
+        stderr = " ".join(redact(ended.errors).split())[-200:]
+        raise SmitheringError(f"{what}: the agent ended with exit code {ended.code}{f' ({stderr})' if stderr else ''}")
     return next(objects_in(ended.output), {})

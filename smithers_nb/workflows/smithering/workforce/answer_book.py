@@ -1,14 +1,14 @@
-"""`scripted`: a workforce whose answers are written down beforehand, for tests, the demo and whoever rehearses a pipeline.
+"""`scripted`: a workforce whose answers are written beforehand, for tests, the demo and rehearsals of a pipeline.
 
-A book is a YAML or JSON file. Nothing in it is executed: a ticket's entry says which files are written, appended to or removed.
+An answer book is a YAML or JSON file. Nothing in it is executed: the entry of a ticket lists the files to write, append to, edit or remove.
 
 ```yaml
 families: [north, south, east]
 answers:
-  prd: {summary: …, requirements: […]}      # one answer, or a list: one per round, the last one again
-  review@south: {approved: false, …}        # of one family only
+  prd: {summary: …, requirements: […]}      # one answer, or a list: one per round, the last one repeated
+  review@south: {approved: false, …}        # only for this family
 tickets:
-  add-login:                                # one entry per attempt, the last one again
+  add-login:                                # one entry per attempt, the last one repeated
     - files: {src/login.py: "…"}
       append: {README.md: "…"}
       replace: {src/app.py: {old: new}}
@@ -32,10 +32,10 @@ _CHANGES: Final = ("files", "append", "replace", "remove")
 
 
 class AnswerBook:
-    """A workforce that answers from a book.
+    """A workforce that answers from a file.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
     """
 
     name = "scripted"
@@ -48,10 +48,10 @@ class AnswerBook:
 
     @classmethod
     def open(cls, path: Path) -> AnswerBook:
-        """Read a book.
+        """Read an answer book.
 
         Raises:
-            ParameterError: There is no such file, or it is no book.
+            ParameterError: The file does not exist or is not an answer book.
         """
         import yaml  # type: ignore[import-untyped]  # it ships no types
 
@@ -61,22 +61,22 @@ class AnswerBook:
             raise ParameterError(f"book: {path}: {error.strerror}", hint="name the file of an answer book") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ParameterError(f"book: {path} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
-        return cls(path, _checked(path, content))
+        return cls(path, _check(path, content))
 
     def answer(self, request: WorkRequest) -> dict[str, Any]:
-        """Give the answer that is written for a stage, its round and its family."""
+        """Return the answer written for a stage, its round and its family."""
         kind = request.stage.partition(":")[0]
         names = [f"{request.stage}@{request.family}", request.stage, f"{kind}@{request.family}", kind]
-        found = next((self._answers[name] for name in names if name in self._answers), None)
-        if isinstance(found, list):
-            found = found[min(request.round, len(found) - 1)] if found else None
-        if not isinstance(found, dict):
-            lacks = "has no answer" if found is None else "has something that is not a mapping as its answer"
-            raise SmitheringError(f"the answer book {self.path.name} {lacks} for {request.stage}", hint=f"write it in {self.path}")
-        return found
+        answer = next((self._answers[name] for name in names if name in self._answers), None)
+        if isinstance(answer, list):
+            answer = answer[min(request.round, len(answer) - 1)] if answer else None
+        if not isinstance(answer, dict):
+            fault = "has no answer" if answer is None else "has an answer that is not a mapping"
+            raise SmitheringError(f"the answer book {self.path.name} {fault} for {request.stage}", hint=f"write it in {self.path}")
+        return answer
 
     def implement(self, order: WorkOrder) -> WorkDone:
-        """Make the changes that are written for an attempt."""
+        """Make the changes written for an attempt."""
         attempts = self._tickets.get(order.ticket.id)
         if not attempts:
             raise SmitheringError(
@@ -84,11 +84,11 @@ class AnswerBook:
             )
         entry = attempts[min(order.attempt, len(attempts)) - 1]
         _apply(entry, order.folder)
-        told = {key: value for key, value in entry.items() if key not in _CHANGES}
-        return WorkDone.read({"summary": order.ticket.title, **told})
+        report = {key: value for key, value in entry.items() if key not in _CHANGES}
+        return WorkDone.read({"summary": order.ticket.title, **report})
 
 
-def _checked(path: Path, content: Any) -> dict[str, Any]:
+def _check(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict) or not set(content) <= _KEYS:
         raise ParameterError(f"book: {path} is not an answer book", hint=f"its keys are {', '.join(sorted(_KEYS))}")
     for name, attempts in (content.get("tickets") or {}).items():
@@ -100,7 +100,7 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
 
 
 def _apply(entry: dict[str, Any], folder: Path) -> None:
-    """Write files as an agent would: whatever path the book names, also one that it must not touch; who gave the order looks after it."""
+    """Write files as an agent would, to any path the book names, even one it must not touch: the caller guards the worktree."""
     for name, text in (entry.get("files") or {}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")

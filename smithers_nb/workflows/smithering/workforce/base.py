@@ -1,8 +1,8 @@
-"""Who does the work: what is asked of them, and how far an answer is believed.
+"""The interface of a workforce: questions, orders, and how far an answer is believed.
 
-A stage asks for a structured answer, a ticket for work in a folder. An answer is a JSON object of the form the stage declares; one that
-does not fit is sent back once with what is wrong with it, and then refused. What somebody says about their own work is kept as a claim
-and proves nothing.
+A stage asks a question and gets a structured answer; a ticket orders work in a folder. An answer is a JSON object of the type that the
+stage declares; one that does not fit is sent back once with the problem, and then refused. What a worker says about its own work is
+recorded as a claim and proves nothing.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Finding)
 
-_PROBLEMS: Final = 8
-_HINT: Final = "look at what it answered, then run `smithers-nb resume` to ask again"
+_MAX_PROBLEMS: Final = 8
+_HINT: Final = "check what it answered, then run `smithers-nb resume` to ask again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkRequest:
-    """A question to one member of the workforce.
+    """A question of a stage to the workforce.
 
     Attributes:
         stage: Node id of the stage that asks, such as `prd` or `review:login`.
-        instructions: What is to be answered, in plain words.
-        context: What is known already, as JSON; without secrets.
+        instructions: What to answer, in plain words.
+        context: What is known so far, as JSON without secrets.
         schema: JSON schema of the answer.
-        folder: Checkout that it may read; None when there is nothing to read.
-        round: Round of a loop, from 0.
-        family: Which model family is asked; empty for the workforce's own choice.
-        problem: What was wrong with the answer before; empty the first time.
+        folder: Checkout the workforce may read; None when there is nothing to read.
+        round: Loop iteration, starting at 0.
+        family: Model family to ask; empty leaves the choice to the workforce.
+        problem: What was wrong with the previous answer; empty the first time.
     """
 
     stage: str
@@ -52,16 +52,16 @@ class WorkRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOrder:
-    """Work on one ticket, in a worktree that belongs to it.
+    """An order to work on one ticket in its own worktree.
 
     Attributes:
-        ticket: What is to be done.
-        folder: The worktree; nothing outside of it may be changed.
-        run_id: Run that it is done for.
-        attempt: Which attempt this is, from 1.
-        feedback: Why the attempt before did not land; empty the first time.
-        context: What is known already, as JSON; without secrets.
-        trace: File in which git writes down what the worker's process has it do; None when nobody reads it.
+        ticket: The ticket to work on.
+        folder: The worktree; nothing outside it may be changed.
+        run_id: ID of the run the work is for.
+        attempt: Number of the attempt, starting at 1.
+        feedback: Why the previous attempt did not land; empty the first time.
+        context: What is known so far, as JSON without secrets.
+        trace: File to which git logs what the worker's processes do with it; None when nothing reads it.
     """
 
     ticket: Ticket
@@ -74,30 +74,30 @@ class WorkOrder:
 
 
 class WorkDone(Finding):
-    """What a worker says about its work. These are claims: commands decide."""
+    """A worker's account of its work. These are claims; commands decide."""
 
     summary: str = described("what was done, in a sentence")
-    claims: tuple[str, ...] = described("what it says holds now", default=())
+    claims: tuple[str, ...] = described("what it says is true now", default=())
     known_issues: tuple[str, ...] = described("what it says does not work", default=())
-    decisions: tuple[str, ...] = described("what it decided, and why", default=())
-    plan: str = described("how it went about it", default="")
-    missing_credentials: tuple[str, ...] = described("names of credentials that it cannot go on without; never a credential", default=())
-    needs_person: str = described("what a person has to decide or do before it can go on", default="")
+    decisions: tuple[str, ...] = described("what it decided and why", default=())
+    plan: str = described("the approach it took", default="")
+    missing_credentials: tuple[str, ...] = described("names of credentials it cannot continue without; never their values", default=())
+    needs_person: str = described("what a person has to decide or do before it can continue", default="")
 
 
 class Workforce(Protocol):
-    """Somebody who answers and builds.
+    """Answers questions and works on tickets.
 
     Attributes:
-        name: `internal`, `scripted`, `codex_exec`.
-        families: Model families that can be asked for independent opinions, at least one.
+        name: Name of the provider: `scripted` or `codex_exec`.
+        families: Model families that can give independent opinions, at least one.
     """
 
     name: str
     families: tuple[str, ...]
 
     def answer(self, request: WorkRequest) -> dict[str, Any]:
-        """Answer a question.
+        """Return the answer to a question.
 
         Raises:
             SmitheringError: There is no answer.
@@ -105,37 +105,37 @@ class Workforce(Protocol):
         ...
 
     def implement(self, order: WorkOrder) -> WorkDone:
-        """Work on a ticket in its folder; commit there or leave the changes uncommitted.
+        """Work on a ticket in its folder and return the worker's account; changes may be left uncommitted.
 
         Raises:
-            SmitheringError: The work could not be begun or ended.
+            SmitheringError: The work could not be started or did not end properly.
         """
         ...
 
 
 def answer_as(workforce: Workforce, kind: type[T], request: WorkRequest, check: Callable[[T], None] = lambda _: None) -> T:
-    """Ask, and read the answer as a finding; one that does not fit is sent back once with what is wrong with it.
+    """Ask a question and return the answer as a finding; one that does not fit is sent back once with the problem.
 
     Args:
-        workforce: Who is asked.
-        kind: What the answer must be.
-        request: The question; its schema is filled in here, and its context redacted.
-        check: Raises ValueError when an answer of the right form is still not usable.
+        workforce: The workforce to ask.
+        kind: Type of the answer.
+        request: The question; its schema is filled in and its context redacted here.
+        check: Raises ValueError when a well-formed answer is not usable.
 
     Raises:
         SmitheringError: There is no answer, or neither of the two fits.
     """
-    asked = replace(request, schema=schema_of(kind), context=redact_value(request.context))
+    question = replace(request, schema=schema_of(kind), context=redact_value(request.context))
     for _ in range(2):
-        given = workforce.answer(asked)
+        reply = workforce.answer(question)
         try:
-            found = kind.read(redact_value(given))
-            check(found)
+            answer = kind.read(redact_value(reply))
+            check(answer)
         except (ValueError, TicketsRefused) as error:
-            asked = replace(asked, problem=_in_words(error))
+            question = replace(question, problem=_explain(error))
         else:
-            return found
-    raise SmitheringError(f"{request.stage}: {workforce.name} gave no usable answer, twice: {redact(asked.problem)}", hint=_HINT)
+            return answer
+    raise SmitheringError(f"{request.stage}: {workforce.name} gave no usable answer, twice: {redact(question.problem)}", hint=_HINT)
 
 
 def schema_of(kind: type[Finding]) -> dict[str, Any]:
@@ -145,10 +145,10 @@ def schema_of(kind: type[Finding]) -> dict[str, Any]:
     return TypeAdapter(kind).json_schema()
 
 
-def _in_words(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):
         return str(error)[:500]
-    problems = error.errors(include_url=False, include_input=False, include_context=False)[:_PROBLEMS]
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in problems)
+    problems = error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_PROBLEMS]
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'answer'}: {each['msg']}" for each in problems)

@@ -23,7 +23,7 @@ def test_the_budget_is_that_of_the_run(tmp_path: Path) -> None:
         return workforce_of(given, tmp_path / run, {"CODING_AGENT_CMD": str(agent), "PATH": "/usr/bin:/bin"}).answer(request)
 
     assert [ask("r1"), ask("r1")] == [{"summary": "fine"}] * 2
-    with pytest.raises(BudgetSpent, match="budget of 2 calls of agents is used up") as refused:
+    with pytest.raises(BudgetSpent, match="budget of 2 agent calls is used up") as refused:
         ask("r1")
     assert str(tmp_path / "r1" / "agent-calls-allowed") in refused.value.hint
     assert ask("r2") == {"summary": "fine"}
