@@ -21,6 +21,8 @@ SECRETS = [
     ("Authorization: Basic {}", "YWRtaW46aHVudGVyMg=="),
     ("key {} rejected", "sk-" + "ant-api03-abcDEF123456"),
     ("key {} rejected", "sk-" + "abcdefgh12345678"),
+    ("key {} rejected", "sk-" + "proj-" + "aBcDeFgHiJ" * 4 + "1234"),  # the first digit comes late
+    ("key {} rejected", "pa-" + "aBcDeFgHiJ" * 4 + "1234"),
     ("{}", "ghp_" + "a1B2" * 9),
     ("{}", "github_pat_" + "11AAAA" * 6),
     ("id={}", "AKIA" + "IOSFODNN7EXAMPLE"),
@@ -104,6 +106,7 @@ HARMLESS = [
     "set ANTHROPIC_API_KEY=<your key> or OPENAI_API_KEY=$KEY, TOKEN=${TOKEN}",
     "const token = getToken()",
     "the --token option and --max-tokens 4096, pre-token exchange",
+    "login --password '--user=bob' and ['--token', '--region=eu-central-1']",
     "http://localhost:8080/a@b and mailto:someone",
     "key 'api_key' is missing",
     "password is required, secret not found, basic auth failed",

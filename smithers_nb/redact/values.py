@@ -104,6 +104,7 @@ def is_spoken(value: str) -> bool:
 @cache
 def _placeholder() -> re.Pattern[str]:
     return re.compile(
+        r"--[A-Za-z][\w-]{0,60}=|"  # the next option of a command, as in `--password --user=bob`
         r"\[REDACTED|<[A-Za-z]|\$[A-Z_{(]|\.\.\.|…|\*{3}|%[A-Z_]+%|%\(|\{\{|(?:process|import\.meta)\.env|os\.(?:environ|getenv)|getenv"
         r"|(?:self|this|args|settings|config|secrets|var|local)\.[A-Za-z_]|(?:null|None|undefined|true|false|True|False)\b"
     )

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,19 @@ ATTACKS: list[Attack] = [_values, _bytes, _views, _pages, _columns, _cut]
 
 
 def _on_tables(path: Path, draw: random.Random, change: Callable[[sqlite3.Connection, str], None], *, share: float) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+    """Change some tables through SQL; a store that SQLite cannot change, because it was recorded damaged, stays as it is."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        try:
+            _change_tables(connection, draw, change, share)
+        except sqlite3.DatabaseError as error:
+            if "malformed" not in str(error):
+                raise
+            connection.rollback()
+
+
+def _change_tables(
+    connection: sqlite3.Connection, draw: random.Random, change: Callable[[sqlite3.Connection, str], None], share: float
+) -> None:
     connection.execute("BEGIN")
     for kind, name in connection.execute(
         "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
@@ -100,7 +113,6 @@ def _on_tables(path: Path, draw: random.Random, change: Callable[[sqlite3.Connec
         if draw.random() < share:
             change(connection, table)
     connection.execute("COMMIT")
-    connection.close()
 
 
 def _read(path: Path) -> None:

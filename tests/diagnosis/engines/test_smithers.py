@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smithers_nb.diagnosis.engines.base import FILL_IN
@@ -74,6 +74,9 @@ dashed = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"
 
 
 @given(dashed, dashed)
+@example("-Dsn", "-*")  # a name that speaks of a secret, before an option in quotes
+@example("-BEARER", "-")
+@example("-SECURESTRING", "-*")
 def test_ids_like_flags_are_values(run_id: str, node_id: str) -> None:
     """An id that starts with a dash is joined to its flag, so that it is never taken for one."""
     arguments = shlex.split(smithers.retry_task("w.tsx", run_id, node_id))
