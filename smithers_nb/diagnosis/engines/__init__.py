@@ -1,1 +1,1 @@
-"""Each engine's own commands, and what they would do to a run."""
+"""The commands of each engine, and what they would do to a run."""

@@ -1,7 +1,7 @@
-"""What a diagnosis has to know of the engine that owns a run: its commands, and how it goes on after a failure or a decision.
+"""What a diagnosis needs to know about the engine that owns a run: its commands, and how a run continues after a failure or a decision.
 
 `engine_of(snapshot)` returns one object with both: commands as lines that run as printed, and the few facts that an explanation depends
-on. So no finder tells engines apart by name. What the engines' commands have in common stands here; a subclass has the rest.
+on. The rest of the diagnosis therefore never asks which engine it is. What all engines have in common is here; the rest is in subclasses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from smithers_nb.redact import MARK, redact, redact_value
 
@@ -19,25 +20,28 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 FILL_IN: Final = "…"
-"""Stands where a person must write something. It is not valid JSON, and our own commands refuse it as text, so a line in which it still
-stands starts nothing."""
+"""Marks a place that a person must fill in. It is not valid JSON, and our own commands refuse it as text, so a line that still contains
+it starts nothing."""
 
 
 class EngineCommands(ABC):
-    """An engine and its commands. Every id and path is data, so each argument is quoted for a shell.
+    """An engine and its commands.
+
+    Each method that names a command returns it as a line for a shell; its docstring says what that command does. Every id and path is
+    data, so each argument is quoted.
 
     Attributes:
         program: How its command line starts.
-        no_path: Stands where the store does not name the file that a run came from.
+        no_path: Placeholder for the file that a run came from, where the store does not name it.
         replays: A resume of a failed run only returns the recorded error; only `retry-task` tries again.
-        waits_for_resume: After a decision or an answer somebody must resume the run.
+        waits_for_resume: After a decision or an answer, a person must resume the run.
         is_watched: Its store is searched for what the engine itself recorded wrongly or let happen.
-        idles: A live engine that records no work is broken; where work may go on between two records, it is not.
-        wakes_itself: The process that executes a run also ends its waits for a time or a message; nobody has to resume it.
-        is_record: A run is a record of what was executed; no process of it goes on and nothing of it can be continued.
+        idles: A live engine that records no work is broken; false where work may go on between two records.
+        wakes_itself: The process that executes a run also ends its waits for a time or a message, so nobody has to resume it.
+        is_record: A run is only a record of what was executed: no process is behind it, and it cannot be continued.
         continues: What resuming a failed run does.
         tries_again: What tries a failed task again.
-        after_a_fix: What has to be done once the cause of a failure is put right.
+        after_a_fix: What to do once the cause of a failure is fixed.
         has_workflow: There is a file whose author could have prevented a failure.
         is_repairable: A monitor may resume its runs, or give a task new attempts, by itself.
     """
@@ -63,7 +67,7 @@ class EngineCommands(ABC):
         return cls()
 
     def line(self, *arguments: str) -> str:
-        """Print one command so that a shell hands these exact arguments to the program; one with a secret in it is left to fill in."""
+        """Return a command line that passes exactly these arguments to the program; one with a secret in it is left to fill in."""
         return shlex.join((*self.program, *without_secrets(arguments)))
 
     @abstractmethod
@@ -80,14 +84,14 @@ class EngineCommands(ABC):
 
     @abstractmethod
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Show a node's attempts; of the run, when the program would take the node's id for a flag."""
+        """Show a node's attempts, or the whole run when the program would take the node's id for a flag."""
 
     @abstractmethod
     def events(self, run_id: str) -> str:
         """Show all of a run's events."""
 
     def accepting_change(self, command: str) -> str:
-        """Make a resume or a retry-task go through although the workflow was edited; any other command is returned unchanged."""
+        """Return a resume or a retry-task with the option that accepts an edited workflow, and any other command unchanged."""
         return command
 
     def approve(self, run_id: str, node_id: str, iteration: int = 0) -> str:
@@ -129,16 +133,16 @@ class EngineCommands(ABC):
 
 
 def without_secrets(arguments: Iterable[str]) -> list[str]:
-    """Put `FILL_IN` in the place of every argument with a secret in it.
+    """Return the arguments with `FILL_IN` in place of each one that has a secret in it.
 
-    This is done before anything is quoted: a secret in pieces of a shell's quotes is not recognised any more, and one that is replaced
-    afterwards leaves a line that runs with the replacement as its input.
+    This comes before quoting: a secret split up by a shell's quotes is no longer recognised, and one that is replaced after quoting
+    leaves a line that runs with the replacement as its input.
     """
     words = [FILL_IN if redact(word) != word else word for word in arguments]
     whole = shlex.join(words)
     if redact(whole) == whole:
         return words
-    for position in range(1, len(words)):  # what stands before an argument may make a secret of it
+    for position in range(1, len(words)):  # what precedes an argument may make it a secret
         before, line = shlex.join(words[:position]), shlex.join(words[: position + 1])
         if redact(line) != f"{redact(before)}{line[len(before) :]}":
             words[position] = FILL_IN
@@ -146,17 +150,17 @@ def without_secrets(arguments: Iterable[str]) -> list[str]:
 
 
 def fillable(value: Any) -> Any:
-    """Return a JSON value with `FILL_IN` in the place of each part that is a secret, or was replaced because it was one."""
+    """Return a JSON value with `FILL_IN` in place of each part that is a secret or was already replaced as one."""
     return _fillable(value, redact_value(value))
 
 
 def secret_fields(given: dict[str, Any]) -> list[str]:
-    """Name the fields of a run's input in which something has to be filled in."""
+    """Return the fields of a run's input in which something has to be filled in."""
     return [name for name, value in fillable(given).items() if name not in given or value != given[name]]
 
 
 def as_fillable_json(value: Any) -> str:
-    """Write a value as JSON that is refused as long as a place to fill in is left."""
+    """Return a value as JSON that cannot be parsed until everything is filled in."""
     return json.dumps(fillable(value), ensure_ascii=False).replace(f'"{FILL_IN}"', FILL_IN)
 
 
@@ -175,39 +179,30 @@ def option(flag: str, value: str) -> tuple[str, ...]:
 
 
 def iteration_option(iteration: int) -> tuple[str, ...]:
-    """Return the option that names a later iteration of a loop."""
+    """Return the option for an iteration of a loop; none for the first."""
     return ("--iteration", str(iteration)) if iteration > 0 else ()
 
 
 def engine_of(snapshot: Snapshot) -> EngineCommands:
-    """Return the engine that owns a run, with the commands for this run."""
+    """Return the engine that owns a run, set up for that run."""
     return engine_of_store(snapshot.source).of(snapshot)
 
 
 def engine_of_store(source: Source) -> type[EngineCommands]:
-    """Return the engine that owns the runs of a store; only its own module is imported."""
-    if source.kind == "journal":
-        from smithers_nb.diagnosis.engines.notebooks import NotebookCommands
+    """Return the engine that owns the runs of a store; only the module of that engine is imported."""
+    module, name = _ENGINES.get(source.kind, ("smithers", "SmithersCommands"))
+    if module == "smithers":
+        from smithers_nb.sources.smithers.source import SmithersSource
 
-        return NotebookCommands
-    if source.kind == "dbos":
-        from smithers_nb.diagnosis.engines.dbos import DbosCommands
+        if isinstance(source, SmithersSource) and source.is_early:
+            module, name = "smithers_early", "EarlySmithersCommands"
+    return cast("type[EngineCommands]", getattr(import_module(f"smithers_nb.diagnosis.engines.{module}"), name))
 
-        return DbosCommands
-    if source.kind == "notebooks":
-        from smithers_nb.diagnosis.engines.papermill import PapermillCommands
 
-        return PapermillCommands
-    if source.kind == "sessions":
-        from smithers_nb.diagnosis.engines.sessions import SessionCommands
-
-        return SessionCommands
-    from smithers_nb.sources.smithers.source import SmithersSource
-
-    if isinstance(source, SmithersSource) and source.is_early:
-        from smithers_nb.diagnosis.engines.smithers_early import EarlySmithersCommands
-
-        return EarlySmithersCommands
-    from smithers_nb.diagnosis.engines.smithers import SmithersCommands
-
-    return SmithersCommands
+_ENGINES: Final = {
+    "journal": ("notebooks", "NotebookCommands"),
+    "dbos": ("dbos", "DbosCommands"),
+    "notebooks": ("papermill", "PapermillCommands"),
+    "sessions": ("sessions", "SessionCommands"),
+}
+"""Kind of a store to the module and class of its engine; every other kind belongs to Smithers."""

@@ -1,8 +1,8 @@
 """Commands of the `dbos` program for one workflow.
 
 DBOS (3.4) resumes a workflow that was cancelled, given up or left pending; one that ended with an error only returns that error again.
-Such a workflow is tried again as a fork, from the step that failed. The program has no gates and sends no messages, so what would ask
-for one shows the workflow instead.
+Such a workflow is tried again as a fork, from the step that failed. The program has no gates and sends no messages, so commands for
+these show the workflow instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 VARIABLE: Final = "DBOS_SYSTEM_DATABASE_URL"
-"""Where the program looks for the database; in Postgres it may hold a password, so it is named and not printed."""
+"""Environment variable with the database's URL; for Postgres it may hold a password, so its name is printed instead of its value."""
 
 
 class DbosCommands(EngineCommands):
@@ -41,7 +41,7 @@ class DbosCommands(EngineCommands):
         return cls(snapshot)
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
-        """Go on: with the workflow itself, or with a fork of it from the step that failed when it ended with an error."""
+        """Continue the workflow, or a fork of it from the step that failed when it ended with an error."""
         del workflow_path, force
         run = self._snapshot.run
         if run.status in {"failed", "finished"} and run.error_code != GIVEN_UP:
@@ -60,7 +60,7 @@ class DbosCommands(EngineCommands):
         return self._fork(self._snapshot.run.run_id, 1)
 
     def rewind(self, run_id: str, frame: int) -> str:
-        """Run again from a step."""
+        """Run the workflow again from a step."""
         return self._fork(run_id, max(1, frame))
 
     def cancel(self, run_id: str) -> str:
@@ -105,9 +105,9 @@ class DbosCommands(EngineCommands):
 
 
 def fork_step(snapshot: Snapshot) -> int:
-    """Find the step that a fork has to begin with so that a failed workflow is tried again; what ran before it is kept.
+    """Return the step at which a fork must start to try a failed workflow again; the results of earlier steps are kept.
 
-    A child workflow is begun again by the step that started it, not by the one that waited for it.
+    A child workflow is started again by the step that started it, not by the step that waited for it.
     """
     tasks = sorted(snapshot.tasks, key=lambda task: task.ordinal)
     failed = {(node.node_id, node.iteration) for node in snapshot.nodes if node.state == "failed"}

@@ -1,4 +1,4 @@
-"""What the commands for runs that are files have in common: looking at one is our own command line, named by the file."""
+"""Common base of the commands for runs that are files, which are shown with our own command line by the name of the file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class FileCommands(EngineCommands):
-    """Commands for one run that is a file; nothing of it goes on, so what would stop or continue it shows it."""
+    """Commands for one run that is a file; no process is behind it, so commands that would stop it show it instead."""
 
     is_record = True
-    told_under: ClassVar[str]
-    """Key of the run's configuration under which its source says what only it knows."""
+    config_key: ClassVar[str]
+    """Key of the run's configuration with the facts that are specific to this kind of file."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._told: dict[str, Any] = as_object(snapshot.run.config).get(self.told_under) or {}
+        self._facts: dict[str, Any] = as_object(snapshot.run.config).get(self.config_key) or {}
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> EngineCommands:
@@ -39,16 +39,16 @@ class FileCommands(EngineCommands):
         return self._look("node", run_id, node_id)
 
     def events(self, run_id: str) -> str:
-        """Show the course of the run."""
+        """Show the events of the run."""
         return self._look("events", run_id)
 
     def cancel(self, run_id: str) -> str:
-        """Show the run: nothing of it can be ended from here."""
+        """Show the run, which cannot be cancelled from here."""
         return self.inspect(run_id)
 
     def _look(self, verb: str, run_id: str, *more: str) -> str:
         location = self._snapshot.source.location
         if scheme_of(location) is not None and "://" in location:
             return shlex.join(("smithers-nb", verb, run_id, *more, "--source", location))
-        file = str(self._told.get("file") or run_id)
+        file = str(self._facts.get("file") or run_id)
         return shlex.join(("smithers-nb", verb, f"./{file}" if file.startswith("-") else file, *more))

@@ -1,6 +1,6 @@
 """Commands of our own command line for runs of our journal.
 
-`resume` goes on with what is not finished, a failed stage included; after a decision or an answer a run goes on by itself.
+`resume` continues with what is not finished, including a failed stage. After a decision or an answer a run continues by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 WORKER: Final = "smithers-nb worker --until-idle"
-"""Executes what is queued."""
+"""The command that executes what is queued."""
 
 _ACCEPT: Final = "--accept-workflow-change"
 _CONTINUES: Final = ("resume", "retry-task")
@@ -36,18 +36,18 @@ class NotebookCommands(EngineCommands):
         return HandMadeCommands() if as_object(snapshot.run.config).get("lab") else cls()
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Take back a node and what began after it, and execute the run again."""
+        """Reset a node and what started after it, and execute the run again."""
         del workflow_path
         target = ("--", run_id, node_id) if node_id.startswith("-") else (run_id, node_id)
         return self.line("retry-task", *iteration_option(iteration), *target)
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
-        """Execute a run again; what is finished is not done again."""
-        del workflow_path, force  # whether somebody executes it is known here, so there is nothing to force
+        """Execute a run again, without what is finished."""
+        del workflow_path, force  # the journal knows whether a worker executes the run, so there is nothing to force
         return self.line("resume", run_id)
 
     def accepting_change(self, command: str) -> str:
-        """Make a resume or a retry-task go through although the notebook was edited; any other command is returned unchanged."""
+        """Return a resume or a retry-task with the option that accepts an edited notebook, and any other command unchanged."""
         words = shlex.split(command)
         return f"{command} {_ACCEPT}" if words[1:2] and words[1] in _CONTINUES and _ACCEPT not in words else command
 
@@ -57,7 +57,7 @@ class NotebookCommands(EngineCommands):
         return self.line("up", workflow_path or self.no_path, *given)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Show a node's attempts; of the run, when the node's id would be taken for a flag."""
+        """Show a node's attempts, or the whole run when the node's id would be taken for a flag."""
         if node_id.startswith("-"):
             return self.inspect(run_id)
         return self.line("node", run_id, node_id, *iteration_option(iteration))
@@ -68,7 +68,7 @@ class NotebookCommands(EngineCommands):
 
 
 class HandMadeCommands(NotebookCommands):
-    """Commands for a run that a person made by hand: it ended with its kernel, so what goes on is a new, durable run."""
+    """Commands for a run that a person executed by hand: it ended with its kernel, so only a new, durable run can continue it."""
 
     continues = "What was run by hand ended with its kernel; this starts a durable run of the notebook."
 
@@ -84,5 +84,5 @@ class HandMadeCommands(NotebookCommands):
 
 
 def _word(value: Any) -> str:
-    """Write a parameter as `-p` takes it: text as it is, anything else as JSON."""
+    """Return a parameter in the form that `-p` takes: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else as_fillable_json(value)

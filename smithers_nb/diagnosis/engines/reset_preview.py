@@ -1,8 +1,8 @@
-"""What `retry-task` would reset, before anybody runs it, and which side effects would be done again by that.
+"""What a `retry-task` would reset, and which side effects it would repeat.
 
-Source: Smithers 0.32, `retry-task` with its default `--deps`: besides the target it resets every node whose last attempt
-started after the target's, every node of a later loop iteration, and the child runs of whatever it resets. Siblings that
-merely started later are hit as well, which is why people are surprised by it.
+Source: Smithers 0.32, `retry-task` with its default `--deps`: besides the target it resets every node whose last attempt started after
+the target's, every node of a later loop iteration, and the child runs of everything it resets. This includes siblings that merely
+started later, which surprises people.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _Key = tuple[str, int]
 
 _PARKED: Final = frozenset({"waiting-approval", "waiting-event", "waiting-timer", "waiting-quota", "waiting-bound", "bound-stale"})
 _CHILD_TARGETS: Final = _PARKED | {"failed", "cancelled", "in-progress"}
-_OVER: Final = frozenset({"finished", "continued"})
-_RESETTABLE: Final = _PARKED | _OVER | {"failed", "cancelled", "canceled", "paused"}
+_ENDED: Final = frozenset({"finished", "continued"})
+_RESETTABLE: Final = _PARKED | _ENDED | {"failed", "cancelled", "canceled", "paused"}
 _MAX_DEPTH: Final = 8
 
 
 def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> ResetPreview:
-    """Work out which nodes `retry-task --node-id NODE --iteration I` sets back to pending.
+    """Return the nodes that `retry-task --node-id NODE --iteration I` sets back to pending.
 
     Args:
         snapshot: The run that owns the node.
@@ -36,31 +36,30 @@ def reset_preview(snapshot: Snapshot, node_id: str, iteration: int = 0) -> Reset
         iteration: Its loop iteration.
 
     Returns:
-        The target and everything that goes with it, in the order in which the engine started them.
+        The target and everything that is reset with it, in the order in which the engine started them.
     """
-    hit = _reset_with(snapshot, (node_id, iteration))
-    hit.sort(key=lambda n: n.why != "target")
-    nodes = (*hit, *_of_children(snapshot, hit, _MAX_DEPTH))
+    own = sorted(_reset_with(snapshot, (node_id, iteration)), key=lambda node: node.why != "target")
+    nodes = (*own, *_of_children(snapshot, own, _MAX_DEPTH))
     return ResetPreview(run_id=snapshot.run.run_id, node_id=node_id, iteration=iteration, nodes=nodes)
 
 
 def repeated_effects(snapshot: Snapshot, preview: ResetPreview) -> tuple[str, ...]:
-    """Return the nodes of a preview that began something outside the run which would be done a second time.
+    """Return the nodes of a preview whose effects outside the run would be repeated.
 
-    The engine keeps a journal of side effects and tools; an idempotent one does not count.
+    The engine records the side effects of tool calls; idempotent ones do not count.
     """
     runs = {run.run_id: run for run in _family(snapshot, _MAX_DEPTH)}
-    begun = {
+    with_effects = {
         (call.run_id, call.node_id, call.iteration)
         for run_id in {node.run_id for node in preview.nodes}
         for call in (runs[run_id].tool_calls if run_id in runs else ())
         if call.side_effect and not call.idempotent
     }
-    return tuple(dict.fromkeys(node.node_id for node in preview.nodes if (node.run_id, node.node_id, node.iteration) in begun))
+    return tuple(dict.fromkeys(node.node_id for node in preview.nodes if (node.run_id, node.node_id, node.iteration) in with_effects))
 
 
 def _reset_with(snapshot: Snapshot, target: _Key) -> list[ResetNode]:
-    """List the nodes of one run that go with a target, itself included."""
+    """Return the nodes of one run that are reset with a target, including the target."""
     started = sorted(snapshot.attempts, key=lambda a: (a.started_at or 0, a.node_id, a.iteration, a.attempt))
     order = {(a.node_id, a.iteration): position for position, a in enumerate(started)}
     changed_at = next((n.updated_at or 0 for n in snapshot.nodes if (n.node_id, n.iteration) == target), 0)
@@ -79,23 +78,23 @@ def _why(node: NodeRow, target: _Key, order: dict[_Key, int], target_updated_at:
     return "changed after the target" if (node.updated_at or 0) > target_updated_at else ""
 
 
-def _of_children(snapshot: Snapshot, hit: Iterable[ResetNode], depth: int) -> Iterator[ResetNode]:
-    """List the nodes of child runs that go with their owner, and of those runs' own children."""
-    owners = {(node.node_id, node.iteration) for node in hit}
+def _of_children(snapshot: Snapshot, reset: Iterable[ResetNode], depth: int) -> Iterator[ResetNode]:
+    """Yield the nodes of child runs that are reset with the node that launched them, and of those runs' own children."""
+    owners = {(node.node_id, node.iteration) for node in reset}
     for child in snapshot.children if depth else ():
         owner = launching_node(child.run.run_id, snapshot.run.run_id)
         named = as_object(child.run.config).get("subflowWorkspaceParentRunId") == snapshot.run.run_id
         if child.run.status not in _RESETTABLE or not (owner in owners if owner else named):
             continue
         why = f"child run of {owner[0]}" if owner else f"child run {child.run.run_id}"
-        gone = [_reset(node, why) for node in _in_child(child)]
-        yield from gone
-        yield from _of_children(child, gone, depth - 1)
+        nodes = [_reset(node, why) for node in _in_child(child)]
+        yield from nodes
+        yield from _of_children(child, nodes, depth - 1)
 
 
 def _in_child(child: Snapshot) -> list[NodeRow]:
-    """Choose what is reset in a child: all of a finished one; of another what failed or is parked, with what started later."""
-    if child.run.status in _OVER:
+    """Return the nodes that are reset in a child run: all if it has ended, else those that failed or wait, with what started later."""
+    if child.run.status in _ENDED:
         return child.nodes
     keys = {(n.node_id, n.iteration) for node in child.nodes if node.state in _CHILD_TARGETS for n in _reset_with(child, _key(node))}
     if not keys and child.run.status in _PARKED | {"paused"}:

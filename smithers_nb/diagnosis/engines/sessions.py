@@ -1,7 +1,7 @@
-"""Commands for a session of an agent CLI: its own command resumes it; what only looks at it is our own command line.
+"""Commands for a session of an agent CLI: its own command resumes it, and our own command line shows it.
 
-Names and options are those of Claude Code 2 (`claude --resume ID`, found by the folder it is called in), of Codex (`codex resume ID`),
-of Gemini CLI (`gemini --resume ID`) and of OpenCode (`opencode --session ID`).
+Names and options are those of Claude Code 2 (`claude --resume ID`, which finds the session by the current folder), of Codex
+(`codex resume ID`), of Gemini CLI (`gemini --resume ID`) and of OpenCode (`opencode --session ID`).
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ class SessionCommands(FileCommands):
 
     program = ("claude",)
     no_path = "SESSION.jsonl"
-    told_under = "session"
-    continues = "The session goes on with all that was said in it; type what is to be done next."
+    config_key = "session"
+    continues = "The session continues with everything said in it so far; type what to do next."
     after_a_fix = "resume the session"
     has_workflow = False
     tries_again = "asking again in the resumed session tries it again"
 
     def resume(self, workflow_path: str | None, run_id: str, *, force: bool = False) -> str:
-        """Resume the session with its own CLI; a subagent, which cannot be resumed, is shown."""
+        """Resume the session with its own CLI, or show a subagent, which cannot be resumed."""
         del workflow_path, force
-        session = str(self._told.get("id") or "")
-        if not session or session.startswith("-") or (self._told.get("subagent") and self._told.get("cli") != "Codex"):
+        session = str(self._facts.get("id") or "")
+        if not session or session.startswith("-") or (self._facts.get("subagent") and self._facts.get("cli") != "Codex"):
             return self.inspect(run_id)
-        return shlex.join((*_RESUME.get(str(self._told.get("cli")), ("claude", "--resume")), session))
+        return shlex.join((*_RESUME.get(str(self._facts.get("cli")), ("claude", "--resume")), session))
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Resume the session: a turn cannot be tried again by itself."""
+        """Resume the session, because a single turn cannot be tried again."""
         del node_id, iteration
         return self.resume(workflow_path, run_id)
 
     def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
-        """Resume the session: what was said in it is its input."""
+        """Resume the session, because what was said in it is its input."""
         del run_input
         return self.resume(workflow_path, self._snapshot.run.run_id)
 

@@ -1,7 +1,7 @@
 """Commands of the real Smithers CLI.
 
-Source of verbs and flags: the help of Smithers 0.32; `tests/diagnosis/engines/test_smithers.py` names them all. Its `approve` cannot
-carry a choice and takes no id that starts with `-` as an argument; its MCP server takes both, one JSON line for one call.
+Source of verbs and flags: the help of Smithers 0.32; `tests/diagnosis/engines/test_smithers.py` lists them all. Its `approve` cannot
+pass a choice and takes no id that starts with `-` as an argument. Its MCP server accepts both, with one JSON line per call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ACCEPT: Final = "--accept-workflow-change"
 
 
 class SmithersCommands(EngineCommands):
-    """The CLI started as in a project, whether it is installed globally or not."""
+    """The CLI as started inside a project, which works whether or not it is installed globally."""
 
     program = ("bunx", "smithers-orchestrator")
     no_path = "WORKFLOW.tsx"
@@ -35,7 +35,7 @@ class SmithersCommands(EngineCommands):
         return self.line("up", workflow_path or self.no_path, *option("--run-id", run_id), "--resume", "true", *extra)
 
     def accepting_change(self, command: str) -> str:
-        """Make a resume or a retry-task go through although the workflow was edited; any other command is returned unchanged."""
+        """Return a resume or a retry-task with the option that accepts an edited workflow, and any other command unchanged."""
         arguments = shlex.split(command)
         continues = arguments[2:3] == ["retry-task"] or (arguments[2:3] == ["up"] and "--resume" in arguments)
         return self.line(*arguments[2:], _ACCEPT) if continues and _ACCEPT not in arguments else command
@@ -55,7 +55,7 @@ class SmithersCommands(EngineCommands):
         return self.line("up", workflow_path or self.no_path, *given)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Show a node's attempts and tool calls; of the run, when the CLI would take the node's id for a flag."""
+        """Show a node's attempts and tool calls, or the whole run when the CLI would take the node's id for a flag."""
         if node_id.startswith("-"):
             return self.inspect(run_id)
         return self.line("node", node_id, *option("--run-id", run_id), "--attempts", "--tools", *iteration_option(iteration))
@@ -70,7 +70,7 @@ class SmithersCommands(EngineCommands):
         return super()._decide(verb, run_id, node_id, iteration)
 
     def _resolve(self, action: str, run_id: str, node_id: str, iteration: int, **choice: Any) -> str:
-        """Print one call of the CLI's MCP server that decides a gate."""
+        """Return the line that decides a gate by a call to the CLI's MCP server."""
         # a second gate of the same task has a negative iteration, which the CLI does not accept and finds by itself
         gate = {"runId": run_id, "nodeId": node_id} | ({"iteration": iteration} if iteration >= 0 else {})
         parameters = {"name": "resolve_approval", "arguments": {"action": action, **gate, **choice}}

@@ -1,8 +1,8 @@
-"""Commands of Smithers before it kept a record of its migrations.
+"""Commands of Smithers before it recorded its migrations.
 
-Source of verbs and flags: the help of Smithers 0.5, which takes no `--flag=value`. Each command names the workflow's file. None shows a
-node or the events, so our own command line does; none grants new attempts: a resume tries a failed task again once its `retries` allow
-it, and goes through although the file was edited.
+Source of verbs and flags: the help of Smithers 0.5, which takes no `--flag=value`. Each command names the workflow's file. No command
+shows a node or the events, so our own command line does. No command grants new attempts: a resume tries a failed task again once its
+`retries` allow it, even if the file was edited.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EarlySmithersCommands(EngineCommands):
-    """The CLI of an early version, started as in a project."""
+    """The CLI of an early version, as started inside a project."""
 
     program = ("bunx", "smithers-orchestrator")
     no_path = "WORKFLOW.tsx"
@@ -37,7 +37,7 @@ class EarlySmithersCommands(EngineCommands):
         return cls(snapshot.run.workflow_path)
 
     def retry_task(self, workflow_path: str | None, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Resume the run, which tries a failed task again when it has retries left."""
+        """Resume the run, which tries a failed task again if it has retries left."""
         del node_id, iteration
         return self.resume(workflow_path, run_id)
 
@@ -55,28 +55,28 @@ class EarlySmithersCommands(EngineCommands):
         return self._about("cancel", run_id)
 
     def rewind(self, run_id: str, frame: int) -> str:
-        """Show the frames of the run: this version cannot go back to one."""
+        """Show the frames of the run, because this version cannot go back to one."""
         del frame
         return self._about("frames", run_id)
 
     def answer(self, request_id: str, value: str) -> str:
-        """Show where the run stands: this version has no questions."""
+        """Show the status of the run, because this version has no questions."""
         run_id = request_id.removeprefix("human:").partition(":")[0]
         del value
         return self.inspect(run_id)
 
     def inspect(self, run_id: str) -> str:
-        """Show where a run stands."""
+        """Show the status of a run."""
         return self._about("status", run_id)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
-        """Show a node's attempts; of the run, when the program would take the node's id for a flag."""
+        """Show a node's attempts, or the status of the run when the program would take an id for a flag."""
         if node_id.startswith("-") or run_id.startswith("-"):
             return self.inspect(run_id)
         return shlex.join(("smithers-nb", "node", run_id, node_id, *iteration_option(iteration)))
 
     def events(self, run_id: str) -> str:
-        """Show all of a run's events."""
+        """Show all of a run's events, or its status when the program would take its id for a flag."""
         return self.inspect(run_id) if run_id.startswith("-") else shlex.join(("smithers-nb", "events", run_id))
 
     def _decide(self, verb: str, run_id: str, node_id: str, iteration: int) -> str:

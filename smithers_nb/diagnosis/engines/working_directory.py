@@ -1,8 +1,8 @@
 """Where the printed commands have to be run.
 
-The CLI looks for its store from the current folder upward, and `bunx` finds the CLI only where the project has it installed, so
-the folder is that of the very store that was read; our own command line looks for its journal in the same way. A store that somebody
-brought here from elsewhere is told from one that lies in its project by the paths it recorded.
+The CLI looks for its store from the current folder upward, and `bunx` finds the CLI only where the project has installed it, so the
+folder is that of the very store that was read. Our own command line looks for its journal in the same way. The paths that a store
+recorded show whether it lies in its project or was copied from elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Folder(NamedTuple):
 
     Attributes:
         path: The folder.
-        note: What has to be known about it; mostly nothing.
+        note: What a person has to know about it; usually empty.
     """
 
     path: str
@@ -36,18 +36,18 @@ class Folder(NamedTuple):
 
 
 def commands_folder(snapshot: Snapshot) -> Folder | None:
-    """Find the folder in which the CLI meets the store that was read; None when nothing says which it could be."""
+    """Return the folder in which the CLI finds the store that was read; None when it is unknown."""
     recorded, own = _recorded(snapshot), _own(snapshot.source.location)
     if own is None:
         return Folder(recorded) if recorded else None
     if recorded is None or _lies_in_its_project(snapshot, own):
         return Folder(str(own))
-    away = "" if os.path.isdir(recorded) else ", on another machine"  # noqa: PTH112 - a text too long for a path raises nothing here
+    away = "" if os.path.isdir(recorded) else ", on another machine"  # noqa: PTH112 - does not raise for a text too long for a path
     return Folder(recorded, f"the store in {own} was copied from there{away}")
 
 
 def _own(location: str) -> Path | None:
-    """Return the folder of a store that is a file under the name that the CLI looks for."""
+    """Return the folder in which the CLI finds a store; None for one that is not a file with the name it looks for."""
     try:
         path = Path(location).absolute()
         if not path.is_file():
@@ -61,35 +61,35 @@ def _own(location: str) -> Path | None:
 
 
 def _recorded(snapshot: Snapshot) -> str | None:
-    """Return the folder a run was started in.
+    """Return the folder in which a run was started, as far as the store shows it.
 
-    A `retry-task` (Smithers 0.32) puts the folder of the workflow's file in its place; then the one with a store is meant, where that
-    can be seen, and the repository is the better guess where not.
+    A `retry-task` (Smithers 0.32) overwrites it with the folder of the workflow's file. The nearest folder with a store is then the
+    right one; where none is on this machine, the repository is the better guess.
     """
     run = snapshot.run
     if snapshot.source.kind == journal.KIND:
         return run.root
     if snapshot.source.kind == NOTEBOOKS:
-        return _where_input_is(as_object(run.config).get("executed") or {})
+        return _input_folder(as_object(run.config).get("executed") or {})
     if not run.root or not run.workflow_path or Path(run.workflow_path).parent != Path(run.root):
         return run.root
-    if with_store := next((place for place in (Path(run.root), *Path(run.root).parents) if _has_store(place)), None):
+    if with_store := next((folder for folder in (Path(run.root), *Path(run.root).parents) if _has_store(folder)), None):
         return str(with_store)
     return run.repository if run.repository and any(attempt.reset for attempt in snapshot.attempts) else run.root
 
 
-def _where_input_is(told: dict[str, Any]) -> str | None:
-    """Return the nearest folder, from that of an executed notebook upward, in which papermill's relative path names its input."""
-    given, file = Path(str(told.get("inputPath") or "/")), Path(str(told.get("file")))
+def _input_folder(executed: dict[str, Any]) -> str | None:
+    """Return the nearest folder above an executed notebook in which papermill's relative path leads to its input."""
+    relative, file = Path(str(executed.get("inputPath") or "/")), Path(str(executed.get("file")))
     try:
-        return None if given.is_absolute() else next((str(place) for place in file.parents if (place / given).is_file()), None)
+        return None if relative.is_absolute() else next((str(folder) for folder in file.parents if (folder / relative).is_file()), None)
     except (OSError, ValueError):
         return None
 
 
-def _has_store(place: Path) -> bool:
+def _has_store(folder: Path) -> bool:
     try:
-        return (place / STORE).is_file()
+        return (folder / STORE).is_file()
     except (OSError, ValueError):
         return False
 
@@ -100,7 +100,7 @@ def _lies_in_its_project(snapshot: Snapshot, own: Path) -> bool:
     try:
         if any(own.resolve() in (path.resolve(), *path.resolve().parents) for path in paths):
             return True
-        here = any(path.exists() for path in paths)
+        is_here = any(path.exists() for path in paths)
     except (OSError, ValueError):
         return False
-    return here and not any(_has_store(place) for path in paths for place in (path, *path.parents))
+    return is_here and not any(_has_store(folder) for path in paths for folder in (path, *path.parents))
