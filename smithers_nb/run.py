@@ -212,7 +212,7 @@ class Run(Frames):
         from smithers_nb.present.timeline.plotly_figure import timeline_figure
 
         seen = self.snapshot
-        return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, now=self.project.now)
+        return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, nodes=seen.nodes, now=self.project.now)
 
     def _standings(self) -> Tasks:
         """Return how each of its tasks stands, which waits for which where the engine recorded it, and a card about each."""

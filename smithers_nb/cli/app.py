@@ -29,7 +29,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "autopsy": ("investigate.autopsy", "Find out why a run failed: notebook, report and verdict row."),
         "report": ("investigate.report", "Write the HTML report of a run and print its path."),
         "failures": ("look.failures", "List kinds of failure with class and signature, of a run or the whole store."),
-        "classify": ("look.classify", "Classify error messages read from standard input."),
+        "classify": ("look.classify", "Classify error messages: arguments, or lines of standard input."),
         "bug": ("investigate.bug", "Report a bug of Smithers, after showing what would be sent."),
         "incident": ("investigate.incident", "Follow an orchestrator's runbook: triage, classify, recover, escalate, close."),
         "verify": ("investigate.verify", "Check that a bundle of an incident or a delivery is what its manifest says."),

@@ -7,6 +7,7 @@ Tables show a chosen part of the same rows; whatever a run wrote into them is ne
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -35,8 +36,11 @@ Format = Literal["table", "json", "jsonl", "markdown"]
 TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy": "cyan", "quiet": "bright_black"}
 """Colour of a tone in a terminal."""
 
+_LINK = " See https://smithers.sh/reference/"
 _TABLE_CELL = 2_000
+_MAX_MESSAGE = 200
 _ENDLESS = 1_000_000
+_READABLE = 32
 _LEAST = 16
 _GAP = 2
 _GAP_TEXT = " " * _GAP
@@ -124,8 +128,8 @@ def _written(value: Any, options: int) -> bytes:
 
 
 def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
-    """Print a table: fitted to a terminal, and whole cells on one line each when it is piped."""
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
+    """Print a table, fitted to the screen; piped output has whole cells, one row per line."""
+    room = screen_width() or _ENDLESS
     cells = {column: [_plain(column, row) for row in rows] for column in columns}
     wide = {column: max(map(width, [column.title, *texts])) for column, texts in cells.items()}
     fitting = _that_fit(wide, room)
@@ -138,6 +142,12 @@ def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
     for index, row in enumerate(rows):
         line = [_styled(fit(cells[column][index], wide[column], fill=column is not last), column, row) for column in fitting]
         click.echo(_GAP_TEXT.join(line))
+
+
+def screen_width() -> int | None:
+    """Return the number of columns to fit output to: the terminal's, or `COLUMNS` when it is set; None for other piped output."""
+    fitted = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return shutil.get_terminal_size().columns if fitted else None
 
 
 def width(text: str) -> int:
@@ -160,7 +170,7 @@ def _that_fit(wide: dict[Column, int], room: int) -> list[Column]:
     """Leave out spare columns until the others fit."""
     left_out = iter(sorted((column for column in wide if column.spare), key=lambda column: -column.spare))
     kept = list(wide)
-    while sum((min(wide[column], _LEAST) if column.grow else wide[column]) + _GAP for column in kept) > room + _GAP:
+    while sum((min(wide[column], _READABLE) if column.grow else wide[column]) + _GAP for column in kept) > room + _GAP:
         column = next(left_out, None)
         if column is None:
             break
@@ -168,21 +178,31 @@ def _that_fit(wide: dict[Column, int], room: int) -> list[Column]:
     return kept
 
 
-def run_or_newest(project: Project, run: str | None, *, failed: bool = False) -> Run:
-    """Find the run that was named; without a name the newest one with a problem, and say which that is.
+def run_or_newest(project: Project, run: str | None, *, failed: bool = False, healthy: bool = False) -> Run:
+    """Find the named run; without a name, the newest one with a problem, whose id goes to standard error.
+
+    Args:
+        project: Where to look.
+        run: Its id or the beginning of it.
+        failed: Only accept a run that failed.
+        healthy: Take the newest run when none has a problem.
 
     Raises:
-        RunNotFound: None was named, and none has a problem.
+        RunNotFound: No run was named, and none qualifies.
     """
     if run is not None:
         return project.run(run)
-    found = project.newest_problem(failed=failed)
-    if found is None:
-        raise RunNotFound(
-            f"no run {'failed' if failed else 'has a problem'} in {project.source.location}", hint="name a run; `smithers-nb ps` lists them"
-        )
-    note(f"the newest {'failed run' if failed else 'run with a problem'} is {found.id}")
-    return found
+    if found := project.newest_problem(failed=failed):
+        note(f"the newest {'failed run' if failed else 'run with a problem'} is {found.id}")
+        return found
+    from smithers_nb.diagnosis.failure.order import is_own_run
+
+    newest = next((row.run_id for row in project.run_rows() if is_own_run(row)), None) if healthy else None
+    if newest is None:
+        missing = "there are no runs" if healthy else f"no run {'failed' if failed else 'has a problem'}"
+        raise RunNotFound(f"{missing} in {project.source.location}", hint="name a run; `smithers-nb ps` lists them")
+    note(f"no run has a problem; the newest run is {newest}")
+    return project.run(newest)
 
 
 def tell_address(address: str) -> None:
@@ -201,11 +221,12 @@ def styled_state(state: str) -> str:
     return click.style(f"{seen.icon} {one_line(seen.word)}", fg=TONES[seen.tone])
 
 
-def message(text: str | None) -> str:
-    """Write an error message for a table: the line of it that tells most, without the link that the engine adds to every message."""
-    from smithers_nb.diagnosis.failure.excerpt import telling  # not before there is a table
+def message(text: str | None, limit: int = _MAX_MESSAGE) -> str:
+    """Return the most telling line of an error message, without the link that the engine adds to every message."""
+    from smithers_nb.diagnosis.failure.excerpt import telling  # not needed for JSON
 
-    return one_line(telling(text or "", _TABLE_CELL), _TABLE_CELL).partition(" See https://smithers.sh/reference/")[0]
+    line = one_line(telling((text or "").partition(_LINK)[0], limit), _TABLE_CELL)
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def moment(ms: int | None) -> str:
@@ -230,8 +251,8 @@ def node_name(row: Any) -> str:
 
 
 def short_ids(ids: Iterable[str], least: int = 8) -> dict[str, str]:
-    """Shorten each id to the beginning that no other id shares, which commands accept; ids of child runs stay whole."""
-    ordered = sorted({run_id for run_id in ids if CHILD_MARK not in run_id})
+    """Shorten each id to the beginning that no other id shares, which commands accept; child runs and notebooks keep theirs."""
+    ordered = sorted({run_id for run_id in ids if CHILD_MARK not in run_id and not run_id.endswith(".ipynb")})
     shared = [0, *(_common(a, b) for a, b in pairwise(ordered)), 0]
     enough = [max(least, shared[i] + 1, shared[i + 1] + 1) for i in range(len(ordered))]
     return {

@@ -59,6 +59,7 @@ class Document(NamedTuple):
 
 _OF_A_NOTEBOOK: Final[dict[str, dict[str, Any] | Part]] = {"monitorRunId": _TEXT, "notebook": _TEXT}
 _RUN: Final[dict[str, dict[str, Any] | Part]] = {"runId": _TEXT, "status": _TEXT}
+_MOVED: Final[dict[str, dict[str, Any] | Part]] = {"beadId": _TEXT, "status": _TEXT, "detail": _TEXT}
 _NODE_TABLES: Final = {
     "states": "NodeRow",
     "attempts": "AttemptRow",
@@ -201,6 +202,8 @@ DOCUMENTS: Final[dict[str, Document]] = {
         adds={"coverage": _LIST, "other_logs": _OBJECT, "problems": _LIST, "evidence": _OBJECT},
         further={},
     ),
+    **{f"beads-{name}": Document(f"a work item after `beads {name}`", adds=_MOVED) for name in ("fail", "reopen")},
+    "beads-export": Document("where an export of work items was written", adds={"file": _TEXT, "rows": _COUNT}),
     "beads-import": Document(
         "what an import of work items wrote",
         adds={**dict.fromkeys(("beads", "events", "lines", "withoutReason"), _COUNT), "problems": _LIST},

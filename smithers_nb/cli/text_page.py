@@ -6,8 +6,6 @@ are never wrapped, so that they can be copied. Everything that a run wrote is ne
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import click
 import orjson
 
-from smithers_nb.cli.output import TONES, fit, styled_state, width
+from smithers_nb.cli.output import TONES, fit, screen_width, styled_state, width
 from smithers_nb.present.html.states import look
 from smithers_nb.present.html.text import one_line, shown
 from smithers_nb.redact import redact_value
@@ -30,8 +28,8 @@ class Sheet:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self._cut = sys.stdout.isatty()
-        self._width = max(min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST), 40)
+        self._cut = screen_width() is not None
+        self._width = max(min(screen_width() or _WIDEST, _WIDEST), 40)
 
     def headline(self, state: str, *parts: str | None) -> None:
         """Open the page: a state, then what it is the state of."""

@@ -34,7 +34,7 @@ def explanation_card(why: Explanation) -> str:
     return _card(
         _heading(why.state, why.workflow, why.run_id),
         lines,
-        f"**{kind.failure_class}**, confidence {kind.confidence}" if kind else "",
+        f"Class: **{kind.failure_class}**, confidence {kind.confidence}" if kind else "",
         (why.advice.detail if why.advice else why.folder, why.commands),
         (),
     )
@@ -48,7 +48,7 @@ def verdict_card(row: Verdict, report: str = "") -> str:
     return _card(
         _heading("failed", "", row.target_run_id),
         [row.root_cause],
-        f"**{row.failure_class}**, confidence {row.confidence}",
+        f"Class: **{row.failure_class}**, confidence {row.confidence}",
         (row.suggestion_detail, row.commands),
         [*_changes(row.changed_since), " ".join(part for part in (seen, good) if part), report],
     )

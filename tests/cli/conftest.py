@@ -35,8 +35,9 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Run a command in this process."""
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """Run a command in this process, piped: whatever screen the tests run on."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*args: object) -> Answer:
         capsys.readouterr()

@@ -240,6 +240,16 @@ def test_the_newest_problem_is_taken(cli, example: Path, command: str, state: st
     assert listed[0]["runId"] == named
 
 
+def test_a_report_without_run_is_of_the_newest_run_where_none_has_a_problem(cli, store, tmp_path: Path) -> None:
+    """Every state has a report, so a healthy store gets one of its newest run, which is named."""
+    source = store("ad-copy")
+    newest = cli("ps", "-s", source, "-f", "jsonl").lines[0]["runId"]
+    answer = cli("report", "-s", source, "--artifacts", tmp_path)
+    assert (answer.code, Path(answer.out.strip()).is_file()) == (0, True)
+    assert answer.err == f"no run has a problem; the newest run is {newest}\n"
+    assert cli("why", "-s", source).code == 4
+
+
 def test_failures_of_a_run_and_of_the_store(cli, example: Path) -> None:
     """`failures` has class and signature of every failed attempt; equal failures have equal signatures."""
     rows = cli("failures", "-s", example, "-f", "jsonl").lines

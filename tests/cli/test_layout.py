@@ -85,10 +85,21 @@ def test_commands_are_never_wrapped(example: Path) -> None:
     assert any(line.strip().startswith("bunx smithers-orchestrator") and len(line) > 60 for line in out.splitlines())
 
 
-def test_piped_cells_are_whole(cli, example: Path) -> None:
-    """Piped, a long message is on one line and whole."""
-    out = cli("failures", "pr-review-033", "--source", example).out
-    assert "prompt-based JSON extraction." in out
+def test_a_long_message_is_whole_in_json_and_its_telling_line_in_a_table(cli, example: Path) -> None:
+    """A piped table has the words that tell what failed, in at most 200 characters; JSON has the whole message."""
+    whole, *_ = cli("failures", "pr-review-033", "--source", example, "-f", "json").json
+    assert "prompt-based JSON extraction." in whole["message"]
+    heading, line, *_ = cli("failures", "pr-review-033", "--source", example).out.splitlines()
+    message = line[heading.index("MESSAGE") :]
+    assert "did not return valid JSON" in message
+    assert len(message) <= 200 < len(whole["message"])
+
+
+@pytest.mark.parametrize("command", ["ps", "failures", "failures --by attempt", "events order-sync-013"])
+def test_piped_output_fits_the_columns_that_are_set(cli, example: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """With COLUMNS set, piped tables fit it as they fit a terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(width, cli(*command.split(), "--source", example).out.splitlines())) <= 80
 
 
 @given(st.text(), st.integers(min_value=1, max_value=40))

@@ -76,7 +76,7 @@ def test_a_verdict_has_before_and_after() -> None:
         changed_since=changes,
     )
     card = verdict_card(row, "artifacts/autopsy/run-1.html")
-    assert card.startswith("### ✖ failed: `run-1`\n\nThe input changed.\n\n**environment**, confidence high\n")
+    assert card.startswith("### ✖ failed: `run-1`\n\nThe input changed.\n\nClass: **environment**, confidence high\n")
     assert "| input.field0 | 0 | `x` \\| y |" in card
     assert "2 more changes are in the report." in card
     assert "Seen in 2 runs. Last good run: run-0." in card

@@ -181,7 +181,7 @@ def fail(ask: CommandContext, bead: str, reason: str, actor: str | None) -> None
 
     with _ledger(ask) as ledger, ledger.writing() as connection:
         changed = force_fail(ledger, connection, bead, actor=actor or login(), note=reason)
-    note(f"{bead} failed" if changed else f"{bead} was over already; the reason was added to its log")
+    _print_move(ask, bead, "failed", f"{bead} failed" if changed else f"{bead} had already ended; the reason was added to its log")
 
 
 @command(
@@ -194,7 +194,7 @@ def reopen(ask: CommandContext, bead: str, reason: str, actor: str | None) -> No
 
     with _ledger(ask) as ledger, ledger.writing() as connection:
         admin.reopen(ledger, connection, bead, actor=actor or login(), note=reason)
-    note(f"{bead} is open again")
+    _print_move(ask, bead, "open", f"{bead} is open again")
 
 
 @command("import", click.argument("path", type=click.Path()), example="smithers-nb beads import .beads")
@@ -225,7 +225,17 @@ def export(ask: CommandContext, path: str) -> None:
 
     with _ledger(ask) as ledger, Path(path).open("w", encoding="utf-8") as out:
         count = write(ledger, out)
-    note(f"{count} rows written to {path}")
+    if ask.fmt == "table":
+        note(f"{count} rows written to {path}")
+    else:
+        write_json({"file": path, "rows": count}, line=ask.fmt == "jsonl")
+
+
+def _print_move(ask: CommandContext, bead: str, status: str, message: str) -> None:
+    if ask.fmt == "table":
+        note(message)
+    else:
+        write_json({"beadId": bead, "status": status, "detail": message}, line=ask.fmt == "jsonl")
 
 
 def _summarise(ask: CommandContext, bead: str, provider: str) -> None:

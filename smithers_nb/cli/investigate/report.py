@@ -21,13 +21,13 @@ _OPEN = click.option("--open", "opened", is_flag=True, help="Also open it in the
     "report", maybe_run_argument, *autopsy_options, _OPEN, now_option, example="smithers-nb report 49315\nsmithers-nb report 49315 --open"
 )
 def report(ask: CommandContext, run: str | None, *, opened: bool, artifacts: str, **options: Any) -> None:
-    """Write the HTML report of a run and print its path; without RUN, of the newest run with a problem.
+    """Write the HTML report of a run and print its path; without RUN, of the newest run with a problem, else of the newest run.
 
     One file that needs no network. Of a failed run it is the autopsy: what failed and why, the timeline, what changed, how often this
     happened, and the evidence. Of any other run: how it stands, what it waits for, questions and answers, gates, outputs, changes.
     """
     with ask.project() as project, notebook_progress() as progress:
-        found = run_or_newest(project, run)
+        found = run_or_newest(project, run, healthy=True)
         try:
             record = found.write_autopsy(artifacts, progress=progress, **options)
         except RunNotFailed:

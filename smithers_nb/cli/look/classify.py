@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import click
 import orjson
 
-from smithers_nb.cli.options import CommandContext, command
+from smithers_nb.cli.options import CommandContext, Utf8, command
 from smithers_nb.cli.output import Column, note, print_table, write_json
 
 _USER_ERROR = 4
@@ -24,22 +25,23 @@ _COLUMNS = (
 
 @command(
     "classify",
-    example="""echo "connect ECONNREFUSED 127.0.0.1:5432" | smithers-nb classify
+    click.argument("messages", type=Utf8(), nargs=-1, metavar="[MESSAGE]..."),
+    example="""smithers-nb classify "connect ECONNREFUSED 127.0.0.1:5432"
 smithers-nb classify < messages.jsonl
 smithers-nb failures --format jsonl | jq -c '{message, code}' | smithers-nb classify --format table""",
     store=False,
     default_format="jsonl",
 )
-def classify(ask: CommandContext) -> int:
-    """Classify error messages from standard input, one per line, and print one row each, in order.
+def classify(ask: CommandContext, messages: tuple[str, ...]) -> int:
+    """Classify error messages: the arguments, or the lines of standard input when there are none. Print one row for each, in order.
 
-    A line is a JSON object with `message` and, if there is one, `code`; or just the text of a message. A line that starts like a
-    JSON object but is none is answered by a row that says so, and the exit code is 4. Empty lines are passed over.
+    A line is the text of a message, or a JSON object with `message` and optionally `code`. A line that starts like a JSON object but
+    cannot be read gets a row with the error, and the exit code is 4. Empty lines are skipped.
     """
-    if sys.stdin.isatty():
+    if not messages and sys.stdin.isatty():
         note("reading messages, one per line; Ctrl-D ends them")
     wrong: list[int] = []
-    rows = _remember_wrong(classified(sys.stdin.buffer), wrong)
+    rows = _remember_wrong(classified([text.encode() for text in messages] or sys.stdin.buffer), wrong)
     if ask.fmt == "jsonl":
         for row in rows:
             write_json(row, line=True)

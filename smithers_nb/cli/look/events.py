@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, run_argument
-from smithers_nb.cli.output import TONES, fit, message, node_name, note, print_rows
+from smithers_nb.cli.output import TONES, fit, message, node_name, note, print_rows, screen_width
 from smithers_nb.present.html.text import one_line
 from smithers_nb.sources.stores.json_text import loads
 
@@ -63,7 +61,7 @@ def _print_lines(found: list[EventRow]) -> None:
     if not found:
         note("no such events")
         return
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = screen_width()
     dated = room is None or room >= _ROOMY
     click.echo(click.style(_line(room, "SEQ", "TIME (UTC)".ljust(23 if dated else 12), "TYPE", "NODE", "WHAT"), bold=True))
     for event in found:
@@ -72,7 +70,7 @@ def _print_lines(found: list[EventRow]) -> None:
 
 def line_of(event: EventRow) -> str:
     """Write an event as one line of the log, fitted to a terminal."""
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = screen_width()
     return _event_line(event, room, dated=room is None or room >= _ROOMY)
 
 

@@ -8,11 +8,12 @@ import click
 
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, maybe_run_argument
 from smithers_nb.cli.output import Column, message, moment, node_name, note, print_rows, short_ids
+from smithers_nb.model.counts import plural
 from smithers_nb.model.rows import RunRow
 from smithers_nb.model.vocabulary import FailureClass
 
 if TYPE_CHECKING:
-    from smithers_nb.model.rows import FailureRow
+    from smithers_nb.model.rows import FailureRow, SignatureRow
     from smithers_nb.project import Project
 
 _OPTIONS = (
@@ -65,6 +66,12 @@ def failures(  # noqa: PLR0913  # one per option of the command
             _print_attempts(ask, project, found, with_run=run is None)
 
 
+def _message(row: FailureRow | SignatureRow) -> str:
+    """Return the message of an error, after the name of its class where the message needs it, such as `KeyError: 'count'`."""
+    code, text = row.code or "", message(row.message)
+    return f"{code}: {text}" if code != "Error" and code.endswith(("Error", "Exception")) and code not in text else text
+
+
 def _print_kinds(ask: CommandContext, project: Project, found: list[FailureRow]) -> None:
     from smithers_nb.diagnosis.history.recurrence import signatures_table
 
@@ -79,11 +86,11 @@ def _print_kinds(ask: CommandContext, project: Project, found: list[FailureRow])
         Column("LAST (UTC)", lambda kind: moment(kind.last_at), spare=2),
         *((Column("VERSIONS", lambda kind: kind.versions or "", spare=3),) if any(kind.versions for kind in kinds) else ()),
         Column("SIGNATURE", lambda kind: kind.signature, spare=1),
-        Column("MESSAGE", lambda kind: message(kind.message), grow=True),
+        Column("MESSAGE", _message, grow=True),
     )
     print_rows(kinds, ask.fmt, columns, nothing="no failures")
     if ask.fmt == "table" and kinds:
-        note(f"{len(found):,} failed attempts of {len(kinds):,} kinds; --by attempt lists each of them")
+        note(f"{plural(len(found), 'failed attempt')} of {plural(len(kinds), 'kind')}; --by attempt lists each of them")
 
 
 def _print_attempts(ask: CommandContext, project: Project, found: list[FailureRow], *, with_run: bool) -> None:
@@ -96,6 +103,6 @@ def _print_attempts(ask: CommandContext, project: Project, found: list[FailureRo
         Column("CLASS", lambda row: row.failure_class),
         Column("CONFIDENCE", lambda row: row.confidence, spare=3),
         Column("SIGNATURE", lambda row: row.signature, spare=1),
-        Column("MESSAGE", lambda row: message(row.message), grow=True),
+        Column("MESSAGE", _message, grow=True),
     )
     print_rows(found, ask.fmt, columns, nothing="no failures")

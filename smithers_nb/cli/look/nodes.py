@@ -134,6 +134,8 @@ def _node_page(node: Node) -> Iterable[str]:
     newest = node.states[-1] if node.states else None
     sheet.headline(newest.state if newest else "unknown", node.id, node.snapshot.run.run_id)
     sheet.blank()
+    sheet.prose("Title", newest.label if newest and newest.label != node.id else "")
+    sheet.prose("Attempts", "" if node.attempts else "none")
     sheet.states("Iterations", [(row.state, node_name(row), row.label or "", "") for row in node.states] if len(node.states) > 1 else [])
     for attempt in node.attempts:
         by = " ".join(part for part in (attempt.kind, attempt.engine or attempt.agent, attempt.model) if part)

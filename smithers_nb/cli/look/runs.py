@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from smithers_nb.cli.output import (
     print_finding,
     print_rows,
     record,
+    screen_width,
     short_ids,
     took,
 )
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _WENT_WELL = frozenset({"succeeded", "finished", "continued"})
 _FEW = 20
 _MANY = 60
+_MAX_ERROR = 2_000
 _OPTIONS = (
     click.option("--all", "-a", "everything", is_flag=True, help="Every run, not only the newest."),
     click.option("--status", "-S", type=Utf8(), multiple=True, help="Only runs of this status or state; may be given several times."),
@@ -54,7 +55,7 @@ def ps(ask: CommandContext, *, everything: bool, status: tuple[str, ...], limit:
     with ask.project() as project:
         rows = project.run_rows(status=status)
         shown = rows if everything else rows[:limit]
-        short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and sys.stdout.isatty() else {}
+        short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and screen_width() else {}
         reasons = project.reasons(rows) if ask.fmt == "table" else {}
         others = _others(reasons)
         autopsies = newest_autopsies(project.source, shown)
@@ -122,7 +123,7 @@ def _page(found: dict[str, Any], source: str | None) -> Iterable[str]:
     sheet.prose("Took", took(run.duration_s) if run.duration_s is not None else "")
     sheet.verbatim("File", [run.workflow_path] if run.workflow_path else [])
     sheet.verbatim("Parent", [run.parent_run_id] if run.parent_run_id else [])
-    sheet.prose("Error", ": ".join(part for part in (run.error_code, message(run.error_message)) if part))
+    sheet.prose("Error", ": ".join(part for part in (run.error_code, message(run.error_message, _MAX_ERROR)) if part))
     _nodes(sheet, found["nodes"], found["attempts"], found["tokens"])
     _people(sheet, found)
     sheet.verbatim("Child runs", [f"{child.run_id}  {child.status}" for child in found["children"]])

@@ -5,11 +5,12 @@ Gets attempts, events, approvals and questions of one run; gives a `Timeline` th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, QuestionRow
 from smithers_nb.model.timestamps import duration, when
 from smithers_nb.model.vocabulary import logical_id
 from smithers_nb.present.html.row_input import Rows, rows_of
@@ -29,6 +30,8 @@ _EVENT_MARKS: Final = {
 _ENDINGS: Final = frozenset({"RunFinished", "RunFailed", "RunCancelled", "RunContinuedAsNew"})
 _BEGINNINGS: Final = frozenset({"RunStarted", "RunAutoResumed", "RunHijacked", "RetryTaskStarted", "ReplayStarted"})
 _MANY_ITERATIONS: Final = 8
+_CELL: Final = re.compile(r"cell:\d+")
+"""Id of a node that is a cell: a number, so its lane also has the label."""
 
 
 class _Beginning(NamedTuple):
@@ -43,6 +46,7 @@ def timeline(  # noqa: PLR0913  # one parameter per table
     approvals: Rows[ApprovalRow] = (),
     questions: Rows[QuestionRow] = (),
     *,
+    nodes: Rows[NodeRow] = (),
     now: int | None = None,
     collateral: Collection[str] = (),
 ) -> Timeline:
@@ -53,6 +57,7 @@ def timeline(  # noqa: PLR0913  # one parameter per table
         events: Rows or frame of events; noise may be in it.
         approvals: Rows or frame of gates.
         questions: Rows or frame of questions to people.
+        nodes: Rows or frame of nodes; the lane of a notebook's cell shows its label.
         now: Where what is still open ends, epoch milliseconds; without it, and once the run is over, at the last moment recorded.
         collateral: Node ids whose failure is a consequence of another.
     """
@@ -61,7 +66,9 @@ def timeline(  # noqa: PLR0913  # one parameter per table
     gates, asked = rows_of(ApprovalRow, approvals), rows_of(QuestionRow, questions)
     recorded = max(_moments(tries, log, gates, asked), default=0)
     end = max(recorded, now or 0) if _still_open(tries, gates, asked) and not _over(rows_of(EventRow, events)) else recorded
-    lanes = _Lanes([*(_Beginning(row.started_at or 0, row.node_id, row.iteration) for row in tries), *_asked(gates, asked)])
+    lanes = _Lanes(
+        [*(_Beginning(row.started_at or 0, row.node_id, row.iteration) for row in tries), *_asked(gates, asked)], rows_of(NodeRow, nodes)
+    )
     marks = [
         *_event_marks(log, lanes),
         *_gate_marks(gates, lanes),
@@ -79,7 +86,8 @@ def timeline(  # noqa: PLR0913  # one parameter per table
 class _Lanes:
     """Names of lanes, one per node and iteration; a node with many iterations has a single lane for all of them."""
 
-    def __init__(self, beginnings: list[_Beginning]) -> None:
+    def __init__(self, beginnings: list[_Beginning], nodes: list[NodeRow]) -> None:
+        self._labels = {node.node_id: node.label for node in nodes if node.label and _CELL.fullmatch(node.node_id)}
         self._beginnings = sorted(set(beginnings))
         turns = Counter(logical_id(node_id) for node_id, _ in {(begun.node_id, begun.iteration) for begun in beginnings})
         self._crowded = {task: number for task, number in turns.items() if number > _MANY_ITERATIONS}
@@ -88,7 +96,8 @@ class _Lanes:
         task = logical_id(node_id)
         if task in self._crowded:
             return one_line(f"{task} ({self._crowded[task]} iterations)", 80)
-        return one_line(f"{node_id} #{iteration}" if iteration else node_id, 80)
+        label = self._labels.get(node_id)
+        return one_line(f"{node_id} #{iteration}" if iteration else f"{node_id} {label}" if label else node_id, 80)
 
     def turn(self, node_id: str, iteration: int | None) -> str:
         """Name which iteration it is where the lane does not."""

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, QuestionRow
 from smithers_nb.present.html.cards import details, timeline_table
 from smithers_nb.present.html.markup import Card, h, join
 from smithers_nb.present.html.row_input import Rows, rows_of
@@ -79,6 +79,7 @@ def timeline_figure(  # noqa: PLR0913  # one parameter per table
     approvals: Rows[ApprovalRow] = (),
     questions: Rows[QuestionRow] = (),
     *,
+    nodes: Rows[NodeRow] = (),
     now: int | None = None,
     collateral: Collection[str] = (),
     title: str = "Timeline of attempts",
@@ -90,6 +91,7 @@ def timeline_figure(  # noqa: PLR0913  # one parameter per table
         events: Rows or frame of events.
         approvals: Rows or frame of gates.
         questions: Rows or frame of questions to people.
+        nodes: Rows or frame of nodes; the lane of a notebook's cell shows its label.
         now: Where what is still open ends, epoch milliseconds.
         collateral: Node ids whose failure is a consequence of another.
         title: Name of the figure.
@@ -98,7 +100,7 @@ def timeline_figure(  # noqa: PLR0913  # one parameter per table
         The chart; an empty card when nothing was recorded.
     """
     tries = rows_of(AttemptRow, attempts)
-    drawn = timeline(tries, events, approvals, questions, now=now, collateral=collateral)
+    drawn = timeline(tries, events, approvals, questions, nodes=nodes, now=now, collateral=collateral)
     if not drawn.lanes:
         return timeline_table(())
     table = details("The same as a table", timeline_table(tries, collateral=tuple(collateral), limit=_TABLE_ROWS))

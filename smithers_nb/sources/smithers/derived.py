@@ -122,8 +122,12 @@ def _output(table: str, cells: dict[str, Any], kinds: dict[tuple[str, str], str]
 
 
 def _kind_of_input(table: str, value: Any) -> str:
-    """Tell lists and objects of an input by their text: the engine declares the kinds of outputs only."""
-    return "json" if table == "input" and isinstance(value, str) and value[:1] in {"{", "["} else ""
+    """Infer the kind of an input field from its value: the engine declares the kinds of outputs only."""
+    if table != "input":
+        return ""
+    if isinstance(value, float):
+        return "number"
+    return "json" if isinstance(value, str) and value[:1] in {"{", "["} else ""
 
 
 def _value(value: Any, kind: str) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from smithers_nb.model.bug_report import BugOutcome
 from smithers_nb.model.explanation import Explanation
 from smithers_nb.model.finding import Finding, described
-from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, QuestionRow
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, QuestionRow
 from smithers_nb.model.verdict import (
     Advice,
     Authors,
@@ -135,6 +135,7 @@ class Investigation(Shown):
     recent_runs: tuple[PastRun, ...] = described("newest runs of this workflow, oldest first", default=())
     seen_here: tuple[Observation, ...] = described("what a look at this machine showed", default=())
     attempts: tuple[AttemptRow, ...] = described("every attempt of the run, and of the child run that failed", default=())
+    nodes: tuple[NodeRow, ...] = described("nodes that have a title", default=())
     approvals: tuple[ApprovalRow, ...] = described("gates of the run", default=())
     questions: tuple[QuestionRow, ...] = described("questions to people", default=())
     milestones: tuple[EventRow, ...] = described("starts, restarts, resets and rewinds, without their payload", default=())

@@ -193,6 +193,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         recent_runs=past.recent,
         seen_here=seen_here,
         attempts=compact_attempts(snapshot, failure),
+        nodes=with_texts(tuple(node for node in snapshot.nodes if node.label), redact_value),
         approvals=with_texts(tuple(snapshot.approvals), redact_value),
         questions=with_texts(tuple(snapshot.questions), redact_value),
         milestones=milestones(snapshot),

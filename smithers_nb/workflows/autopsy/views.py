@@ -38,7 +38,8 @@ def timeline_of(found: Investigation) -> Any:
     """Draw every attempt of an investigated run as a bar of its own, with the gates, questions and restarts between them."""
     from smithers_nb.present.timeline.plotly_figure import timeline_figure
 
-    return timeline_figure(found.attempts, found.milestones, found.approvals, found.questions, collateral=found.failure.collateral)
+    seen = (found.attempts, found.milestones, found.approvals, found.questions)
+    return timeline_figure(*seen, nodes=found.nodes, collateral=found.failure.collateral)
 
 
 def headline_of(row: VerdictRow) -> Card:

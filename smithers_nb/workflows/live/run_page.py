@@ -80,7 +80,7 @@ class RunPage:
         """Render why it stands where it stands, and its timeline."""
         with self._runs.open() as source:
             seen, now = Snapshot(source, self._run_id), now_ms()
-            drawn = timeline(seen.attempts, seen.events, seen.approvals, seen.questions, now=now)
+            drawn = timeline(seen.attempts, seen.events, seen.approvals, seen.questions, nodes=seen.nodes, now=now)
             figure = _drawing(drawn) if drawn.lanes else Html("")
             found = {
                 "timeline": join((figure, details("Every attempt", timeline_table(seen.attempts)) if drawn.lanes else None)),

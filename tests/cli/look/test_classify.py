@@ -34,6 +34,12 @@ def test_one_row_per_line_in_order(cli, stdin) -> None:
     assert all({"failureClass", "confidence", "rule", "signature"} <= set(row) for row in answer.lines)
 
 
+def test_messages_may_be_arguments(cli) -> None:
+    """Each argument is one message; standard input is not read."""
+    rows = cli("classify", "connect ECONNREFUSED 127.0.0.1:5432", "TypeError: x is not a function").lines
+    assert [(row["line"], row["failureClass"]) for row in rows] == [(1, "environment"), (2, "workflow-bug")]
+
+
 def test_equal_failures_have_equal_signatures(cli, stdin) -> None:
     """Ports and numbers do not tell failures apart."""
     stdin(b"connect ECONNREFUSED 10.0.0.1:5432\nconnect ECONNREFUSED 10.0.0.7:6000\n")

@@ -55,8 +55,8 @@ NAMED_OTHERWISE = {
 }
 """Commands that print a document of another name."""
 
-NO_DOCUMENT = {"beads export", "beads fail", "beads reopen", "ui", "mcp"}
-"""Commands that print no JSON: they say on standard error what they did, or serve something."""
+NO_DOCUMENT = {"ui", "mcp"}
+"""Commands that print no JSON: they serve something."""
 
 
 def fits(name, value):
@@ -174,15 +174,18 @@ def _leaves(command, *words):
 
 
 def test_what_commands_of_work_items_print_fits_its_schema(cli, tmp_path, monkeypatch):
-    """A ledger's beads, their log, convoys, an audit, an import and its repetition are what their schemas say."""
+    """A ledger's beads, their log, convoys, an audit, an import, its repetition, an export and changes are what their schemas say."""
     monkeypatch.chdir(tmp_path)
     issue = {"id": "gt-1", "title": "Fix it", "status": "closed", "issue_type": "task", "priority": 1, "close_reason": "done"}
     times = {"created_at": "2026-11-19T10:00:00Z", "updated_at": "2026-11-19T11:00:00Z", "closed_at": "2026-11-19T11:00:00Z"}
     (tmp_path / "issues.jsonl").write_text(json.dumps(issue | times) + "\n")
     fits("beads-import", cli("beads", "import", "issues.jsonl", "--format", "json").json)
     with open_ledger(None) as ledger, ledger.writing() as connection:
-        create(ledger, connection, "Ship", type="convoy")
-    for words in (("list",), ("activity",), ("audit",), ("convoys",), ("show", "gt-1")):
+        convoy = create(ledger, connection, "Ship", type="convoy")
+    for words in (
+        *(("list",), ("activity",), ("audit",), ("convoys",), ("show", "gt-1"), ("export", "ledger.jsonl")),
+        *(("fail", convoy, "--reason", "dropped"), ("reopen", convoy, "--reason", "wanted again")),
+    ):
         answer = cli("beads", *words, "--format", "json").json
         assert answer
         fits(f"beads-{words[0]}", answer)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smithers_nb.model.rows import AttemptRow
+from smithers_nb.model.rows import AttemptRow, NodeRow
 from smithers_nb.present.timeline.layout import timeline
 from smithers_nb.present.timeline.model import MAX_LANES
 from smithers_nb.present.timeline.plotly_figure import PLOTLY_MIMETYPE, Chart, timeline_figure
@@ -56,6 +56,13 @@ def test_marks_tell_what_else_happened(drawn) -> None:
     kinds = {mark.kind for mark in drawn.marks}
     assert kinds == {"restart", "failed", "gate", "approved", "question", "answered", "collateral"}
     assert sum(mark.kind == "restart" for mark in drawn.marks) == 1
+
+
+def test_lanes_of_cells_show_their_labels(sample: SimpleNamespace) -> None:
+    """A cell's id is only a number, so its lane also has its first line; a named node's lane stays as it is."""
+    nodes = [NodeRow("r", name, 0, name, "finished", "In [1]: x = 1", 1, None, None) for name in ("cell:0", "load")]
+    drawn = timeline([sample.attempt(row.node_id, 1, "finished", 0, 1) for row in nodes], nodes=nodes)
+    assert drawn.lanes == ("cell:0 In [1]: x = 1", "load")
 
 
 def test_iterations_stay_together(sample: SimpleNamespace) -> None:

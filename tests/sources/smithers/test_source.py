@@ -164,6 +164,15 @@ def test_outputs(store):
     assert json.loads(outputs["fetch"].row)["rows"][0] == {"id": "INV-1000", "cents": 1250}
 
 
+def test_whole_numbers_of_an_input(store, change):
+    """An input's whole number has no fraction, though the engine stores every number as REAL and declares no kinds for inputs."""
+    path = store("invoice-rollup")
+    change(path, "ALTER TABLE input ADD COLUMN row_limit REAL")
+    change(path, "UPDATE input SET row_limit = 12.0")
+    (row,) = (row for row in open_source(path).rows(OutputRow) if row.node_id == "input")
+    assert '"row_limit":12}' in row.row
+
+
 def test_output_types(store, change):
     """Flags come back as true and false, whole numbers without a fraction, broken JSON as its text, bytes as text."""
     path = store("invoice-rollup")
