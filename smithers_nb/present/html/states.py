@@ -51,7 +51,7 @@ _LOOKS: dict[str, Look] = {
     "reset": Look("↺", "set aside", "quiet"),
     "gate": Look("◆", "gate", "warn"),
     "question": Look("?", "question", "warn"),
-    "restart": Look("⟳", "engine restart", "busy"),
+    "restart": Look("⟳", "restart", "busy"),
     "delivered": Look("✔", "delivered", "good"),
     "proved": Look("✔", "proved", "good"),
     "incomplete": Look("!", "incomplete", "warn"),

@@ -20,6 +20,7 @@ from smithers_nb.present.timeline.model import RUN_LANE, Bar, Mark, Timeline, th
 _OPEN_STATES: Final = frozenset({"in-progress", "running"})
 _EVENT_MARKS: Final = {
     "RunAutoResumed": ("restart", "engine restarted the run by itself"),
+    "SessionResumed": ("restart", "session resumed"),
     "RunHijacked": ("restart", "a person took the run over"),
     "RunStarted": ("restart", "engine started the run again"),
     "ReplayStarted": ("restart", "replay started"),

@@ -84,7 +84,7 @@ def timeline_figure(  # noqa: PLR0913  # one parameter per table
     collateral: Collection[str] = (),
     title: str = "Timeline of attempts",
 ) -> Chart | Card:
-    """Draw the timeline of one run: every attempt its own bar, waits, gates, questions, failures and engine restarts.
+    """Draw the timeline of one run: every attempt its own bar, waits, gates, questions, failures and restarts.
 
     Args:
         attempts: Rows or frame of attempts.

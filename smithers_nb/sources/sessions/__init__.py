@@ -1,1 +1,1 @@
-"""Session logs of agent CLIs as runs: what the log of Claude Code, Codex or Gemini CLI says about how its work ended."""
+"""Session logs of agent CLIs as runs: how the work of Claude Code, Codex, Gemini CLI or OpenCode ended, according to its log."""

@@ -1,6 +1,6 @@
-"""What a call that failed shows: something that is not there, a server or a machine that refused, or only a call beside it that failed.
+"""What a failed call shows: something is missing, a server or the machine refused, or a call next to it failed.
 
-Most failed calls are work, such as a test that fails, and show nothing of the kind.
+Most failed calls are ordinary work, such as a failing test, and show none of these.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ _MACHINE: Final = re.compile(
     re.IGNORECASE,
 )
 _CONSEQUENCE: Final = re.compile(r"(?:<tool_use_error>)?Sibling tool call errored")
-"""What Claude Code answers for the calls that were made in one message with one that failed."""
+"""What Claude Code returns for the other calls of a message in which one call failed."""
 
 _HEAD: Final = 400
 
 
 def is_consequence(words: str) -> bool:
-    """Return whether a call failed only because another call of its message did."""
+    """Return whether a call failed only because another call in its message did."""
     return bool(_CONSEQUENCE.match(words))
 
 
 def trouble_of(line: int, mark: Mark, turn: Turn, name: str) -> Trouble | None:
-    """Describe what a failed call shows; None when it shows nothing but that the work is not done.
+    """Return the trouble that a failed call shows; None for ordinary failures such as a failing test.
 
     Args:
-        line: Record of its result.
+        line: Record of the result.
         mark: The result.
-        turn: Its turn.
-        name: Tool that was called.
+        turn: The turn of the call.
+        name: The tool that was called.
     """
     if missing := _MISSING.search(mark.text[:_HEAD]):
         wanted = next(group for group in missing.groups() if group)
         listed = _AVAILABLE.search(mark.text)
-        there = listed is not None and any(one.strip().endswith(f":{wanted}") for one in listed[1].split(","))
-        return Trouble("missing", line, line, turn.number, mark.text, name=wanted, own=there and not turn.by_command)
+        exists = listed is not None and any(agent.strip().endswith(f":{wanted}") for agent in listed[1].split(","))
+        return Trouble("missing", line, line, turn.number, mark.text, name=wanted, own=exists and not turn.by_command)
     if _MCP.search(mark.text):
         return Trouble("mcp", line, line, turn.number, mark.text, name=name)
     if _MACHINE.search(mark.text):

@@ -1,13 +1,13 @@
-"""What a record of a session means, the same for every CLI: a `Mark` per fact, which the adapters make and the fold reads.
+"""The common form of session records of every CLI: one `Mark` per fact, written by the adapters and read by the fold.
 
-A record may be ten megabytes long, so of its text only the beginning is kept. Keys lie in logs: `clean` takes them out before a text is
-cut to what may be shown, and is applied to what is kept of a session only, because it costs more than all of the reading.
+A record can be ten megabytes long, so only the beginning of its text is kept. Logs contain secrets: `clean` redacts a text before cutting
+it to the length that is shown. It runs only on what a session keeps, because it costs more than all the reading.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -20,31 +20,32 @@ Kind = Literal[
     "begin", "prompt", "command", "say", "reply", "call", "result", "retry", "error", "interrupt", "denied", "done", "compact", "rollback",
     "resumed", "bye", "usage",
 ]  # fmt: skip
-"""`begin` opens a turn where the log says so, `prompt` is what the person wrote, `command` a slash command; `say` goes before more work,
-`reply` may be the answer; `retry` is an error that the CLI tries again by itself, `error` one that ended the turn."""
+"""`begin` opens a turn if the log records that; `prompt` is what the person wrote and `command` a slash command; more work follows a `say`,
+while a `reply` may be the answer; the CLI recovers from a `retry` by itself, while an `error` ended the turn."""
 
 Json = Mapping[str, Any]
 
-_READ: Final = 8_000
-_KEPT: Final = 1_000
-_OF_A_CALL: Final = 600
+_MAX_READ: Final = 8_000
+_MAX_SHOWN: Final = 1_000
+_MAX_CALL: Final = 600
+_MAX_RESULT: Final = 300
 _PATCHED: Final = re.compile(r"\*\*\* (?:Update|Add|Delete) File: (.{1,300}?)(?=\\n|\n|$)")
 _MAX_NESTED: Final = 3
 _MAX_TIME: Final = 10**14
-"""Epoch milliseconds, in the year 5138; what is more is no time."""
+"""Epoch milliseconds, in the year 5138; larger numbers are not times."""
 
 
 @dataclass(slots=True)
 class Mark:
-    """One fact.
+    """One fact in a log.
 
     Attributes:
-        kind: What it is.
-        text: Beginning of the words of the record, as they are; see `clean`.
-        key: Id of the call or the message it belongs to.
-        ok: A result that reports no failure.
+        kind: Kind of fact.
+        text: Beginning of the record's text, not yet redacted; see `clean`.
+        key: Id of the call or message it belongs to.
+        ok: False for a result that reports a failure.
         code: Exit code, HTTP status or the CLI's own code.
-        more: What only some kinds have: `person` (who denied), `attempt` and `limit` of a retry, `name` of a tool, counts of tokens.
+        more: Fields of some kinds only: `person` (a person denied it), `attempt` and `limit` of a retry, `name` of a tool, token counts.
     """
 
     kind: Kind
@@ -57,19 +58,19 @@ class Mark:
 
 @dataclass
 class About:
-    """What a log says of itself; the newest value wins.
+    """Metadata of a log; the newest value wins.
 
     Attributes:
         ids: Ids of the sessions in the file, in order.
         cli: Name of the CLI.
-        version: Its version.
-        cwd: Folder it worked in.
-        branch: Branch of the repository there.
+        version: Version of the CLI.
+        cwd: Its working directory.
+        branch: Git branch there.
         model: Model that answered last.
         parent: Id of the session that started this one.
-        document: The log is one JSON document: a record's number is its place among the messages, from 0.
-        several: Sessions may follow each other in its file, each with an end of its own.
-        unknown: Records of a type that this version does not know, by type.
+        document: The log is one JSON document, so a record's number is its index among the messages, starting at 0.
+        several: The file may contain several sessions, each with its own end.
+        unknown: Number of records of each unknown type.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -83,6 +84,11 @@ class About:
     several: bool = False
     unknown: dict[str, int] = field(default_factory=dict)
 
+    def add_id(self, session_id: str) -> None:
+        """Add the id of a session, unless it is empty or known."""
+        if session_id and session_id not in self.ids:
+            self.ids.append(session_id)
+
     def count_unknown(self, name: str) -> None:
         """Count a record of an unknown type."""
         self.unknown[name] = self.unknown.get(name, 0) + 1
@@ -94,7 +100,7 @@ class Adapter(Protocol):
     about: About
 
     def marks(self, record: Json) -> Iterator[Mark]:
-        """Describe what a record means; nothing for one that does not matter or is not known."""
+        """Yield the marks of a record; none for one that is irrelevant or unknown."""
         ...
 
 
@@ -102,34 +108,49 @@ AdapterMaker = Callable[[], Adapter]
 
 
 def raw(value: object) -> str:
-    """Return the beginning of a text, without NUL characters: UTF-16 that was read as bytes has one after each letter."""
-    return value[:_READ].replace("\x00", "") if isinstance(value, str) else ""
+    """Return the beginning of a text without NUL characters, which UTF-16 read as bytes has after each letter."""
+    return value[:_MAX_READ].replace("\x00", "") if isinstance(value, str) else ""
 
 
-def of_call(value: object) -> str:
-    """Return of what a tool was called with as much as tells what it does."""
-    return raw(value)[:_OF_A_CALL]
+def call_text(value: object) -> str:
+    """Return as much of a tool's input as is needed to see what the call does."""
+    return raw(value)[:_MAX_CALL]
 
 
-def patched(patch: object) -> list[str]:
-    """Return the files that a patch in the form of `apply_patch` changes."""
-    return list(dict.fromkeys(found.strip() for found in _PATCHED.findall(raw(patch))))
+def input_text(given: Json, keys: Iterable[str]) -> str:
+    """Return the most telling field of a tool's input: the first of some keys that has a value."""
+    return call_text(next((given[key] for key in keys if given.get(key)), ""))
+
+
+def result_text(words: str, *, ok: bool) -> str:
+    """Return the text of a call's result; of a success only the beginning, because it is rarely needed."""
+    return raw(words)[:_MAX_RESULT] if ok else raw(words)
+
+
+def token_counts(usage: Json, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return token counts under our names, given the names that a CLI uses for them."""
+    return {ours: usage[theirs] for ours, theirs in names.items() if isinstance(usage.get(theirs), int)}
+
+
+def patched_files(patch: object) -> list[str]:
+    """Return the files that a patch in `apply_patch` format changes."""
+    return list(dict.fromkeys(file.strip() for file in _PATCHED.findall(raw(patch))))
 
 
 def clean(words: str) -> str:
-    """Return a text without its secrets, and then no more of it than can be shown."""
-    return redact(words[:_READ]).strip()[:_KEPT]
+    """Redact the secrets in a text, then cut it to the length that is shown."""
+    return redact(words[:_MAX_READ]).strip()[:_MAX_SHOWN]
 
 
-def provider_words(words: str) -> tuple[str, str]:
-    """Take a provider's message and its code out of the JSON that it is told in, which may hold JSON again.
+def provider_error(words: str) -> tuple[str, str]:
+    """Return a provider's error message and code from the JSON around them, which may be nested.
 
-    A request's id in it would make each error one of its own.
+    The JSON also contains a request id, which would make every error unique.
     """
     head, message, code = words.partition("{")[0].strip(" [:"), words, ""
     for _ in range(_MAX_NESTED):
-        said = _object_in(message)
-        inner = mapping(said.get("error")) or said
+        answer = _object_in(message)
+        inner = mapping(answer.get("error")) or answer
         if not text(inner.get("message")):
             break
         message, code = inner["message"].strip(), str(inner.get("code") or code)
@@ -139,7 +160,7 @@ def provider_words(words: str) -> tuple[str, str]:
 
 
 def _object_in(words: str) -> Json:
-    """Return the JSON object that stands in a text, an empty one when there is none."""
+    """Return the JSON object contained in a text, or an empty one."""
     first, last = words.find("{"), words.rfind("}")
     try:
         return mapping(orjson.loads(words[first : last + 1])) if 0 <= first < last else {}
@@ -148,24 +169,29 @@ def _object_in(words: str) -> Json:
 
 
 def mapping(value: object) -> Json:
-    """Return a JSON object, an empty one for anything else."""
+    """Return the value if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
+def objects(value: object) -> list[Json]:
+    """Return the JSON objects in a list; empty for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def text(value: object) -> str:
-    """Return a string, an empty one for anything else."""
+    """Return the value if it is a string, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def joined(content: object) -> str:
     """Return the text of a message's content, which is a string or a list of blocks."""
     if isinstance(content, list):
-        return "\n".join(text(block.get("text")) for block in content if isinstance(block, dict) and block.get("text"))
+        return "\n".join(text(block.get("text")) for block in objects(content) if block.get("text"))
     return text(content)
 
 
 def time_of(record: Json) -> int | None:
-    """Return when a record was written, epoch milliseconds."""
+    """Return when a record was written, in epoch milliseconds."""
     stamp = record.get("timestamp")
     if isinstance(stamp, str):
         return epoch_ms(stamp)

@@ -1,7 +1,7 @@
-"""Reading a log line by line, whole or only its two ends, without keeping it; one that is a JSON document is read at once.
+"""Read a log line by line, in whole or only its two ends, without keeping it; a JSON document is read at once.
 
-A line that is not valid JSON is counted; when it is the last one, it is being written. Two ends are enough to list a session: what it
-says of itself stands in front, how it ended at the back.
+Lines that are not valid JSON are counted; if the last line is one, it is still being written. The two ends are enough to list a session:
+its metadata is at the beginning, how it ended at the end.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from smithers_nb.sources.sessions.opencode import OpenCode
 if TYPE_CHECKING:
     from smithers_nb.sources.sessions.session import Session
 
-_HEAD: Final = 16_384
-_TAIL: Final = 32_768
-_ENDED: Final = (b'"type":"result"', b'"type": "result"')
-_TRIED: Final = 200
+_HEAD_BYTES: Final = 16_384
+_TAIL_BYTES: Final = 32_768
+_END_RECORDS: Final = (b'"type":"result"', b'"type": "result"')
+_MAX_PROBED_LINES: Final = 200
 _MAX_TORN: Final = 100
 _DOCUMENT: Final = ".json"
 Line = tuple[int, bytes]
@@ -41,46 +41,46 @@ _ADAPTERS: Final[tuple[tuple[Callable[[Json], bool], AdapterMaker], ...]] = (
     (gemini_chat.is_gemini_chat, GeminiChat),
     (opencode.is_opencode, OpenCode),
 )
-"""What a CLI's record is known by, and what reads it; a new CLI adds one line."""
+"""Per CLI: the test for its records and their adapter. A new CLI adds one line."""
 
 
 class NotASession(ValueError):
-    """The file is no session log; the message says what it is instead."""
+    """The file is not a session log; the message says what it contains instead."""
 
 
 def read_session(path: str) -> Session:
     """Read a whole log.
 
     Raises:
-        NotASession: It is something else.
-        OSError: It cannot be read.
+        NotASession: The file is something else.
+        OSError: The file cannot be read.
     """
     if path.endswith(_DOCUMENT):
-        return _of_document(path)
-    with _opened(path) as file:
-        return _folded(enumerate(file, 1))
+        return _read_document(path)
+    with _open_log(path) as file:
+        return _read_lines(enumerate(file, 1))
 
 
 def read_ends(path: str) -> Session:
-    """Read the beginning and the end of a log: enough for how it ended, not for its turns; line numbers mean nothing.
+    """Read the beginning and end of a log: enough to see how it ended, but turns and line numbers mean nothing.
 
-    Where sessions follow each other in a log and the last one stops, the newest recorded end is looked for.
+    If a log has several sessions and the last one stops without an end, the newest recorded end is used.
 
     Raises:
-        NotASession: It is something else.
-        OSError: It cannot be read.
+        NotASession: The file is something else.
+        OSError: The file cannot be read.
     """
     size = os.stat(path).st_size  # noqa: PTH116 - a folder may hold thousands
-    if size <= _HEAD + 2 * _TAIL or path.endswith((".gz", _DOCUMENT)):
+    if size <= _HEAD_BYTES + 2 * _TAIL_BYTES or path.endswith((".gz", _DOCUMENT)):
         return read_session(path)
     with open(path, "rb") as file:  # noqa: PTH123 - a folder may hold thousands
-        head = file.read(_HEAD).split(b"\n")[:-1] or [file.readline()]
-        back = _TAIL
+        head = file.read(_HEAD_BYTES).split(b"\n")[:-1] or [file.readline()]
+        back = _TAIL_BYTES
         while True:
             file.seek(max(0, size - back))
             tail = file.read(size - max(0, size - back)).split(b"\n")
             tail = [line for line in (tail[1:] if back < size else tail) if line.strip()]
-            session = _of_ends(head, tail) if tail or back >= size else None
+            session = _join_ends(head, tail) if tail or back >= size else None
             if session is not None and session.about.several and session.end.state == "cut":
                 session = _with_recorded_end(file, head, session)
             if session is not None and (session.turns or back >= size):
@@ -89,20 +89,20 @@ def read_ends(path: str) -> Session:
 
 
 def is_log(path: str) -> bool:
-    """Return whether a file begins as a log of a CLI that is known."""
+    """Return whether a file begins like the log of a known CLI."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a folder may hold thousands
-            first = [record for line in file.read(_HEAD).split(b"\n") if (record := _json(line)) is not None]
+            first = [record for line in file.read(_HEAD_BYTES).split(b"\n") if (record := _json_object(line)) is not None]
     except OSError:
         return False
     return any(adapter_of(record) for record in first)
 
 
 def events_of(path: str) -> Iterator[tuple[int, int | None, Mark]]:
-    """Yield the marks of a log with line and time.
+    """Yield the marks of a log with their lines and times.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     adapter: Adapter | None = None
     for number, record in _records(path):
@@ -112,21 +112,21 @@ def events_of(path: str) -> Iterator[tuple[int, int | None, Mark]]:
 
 
 def adapter_of(record: Json) -> Adapter | None:
-    """Return what reads records like this one; None when nothing does."""
-    return next((adapter() for is_its_own, adapter in _ADAPTERS if is_its_own(record)), None)
+    """Return a new adapter for the CLI that wrote a record; None if it is unknown."""
+    return next((adapter() for matches, adapter in _ADAPTERS if matches(record)), None)
 
 
 def _records(path: str) -> Iterator[tuple[int, Json]]:
     if path.endswith(_DOCUMENT):
         yield from _messages(path)
         return
-    with _opened(path) as file:
+    with _open_log(path) as file:
         for number, line in enumerate(file, 1):
-            if (record := _json(line)) is not None:
+            if (record := _json_object(line)) is not None:
                 yield number, record
 
 
-def _of_document(path: str) -> Session:
+def _read_document(path: str) -> Session:
     reader = _Reader()
     for number, record in _messages(path):
         reader.take_record(number, record)
@@ -136,14 +136,14 @@ def _of_document(path: str) -> Session:
 
 
 def _messages(path: str) -> Iterator[tuple[int, Json]]:
-    """Yield the head of a document and its messages, each with its place among them from 0, and with a time where it has one.
+    """Yield the head of a document, then its messages with their indexes and, if recorded, their times.
 
     Raises:
-        NotASession: It is not one JSON object with a list of messages.
+        NotASession: The file is not one JSON object with a list of messages.
     """
-    document = _json(Path(path).read_bytes())
+    document = _json_object(Path(path).read_bytes())
     if document is None:
-        raise NotASession("it is no JSON object")
+        raise NotASession("it is not a JSON object")
     messages = document.get("messages")
     if not isinstance(messages, list):
         raise NotASession(_shape(document))
@@ -155,21 +155,21 @@ def _messages(path: str) -> Iterator[tuple[int, Json]]:
 
 
 def _with_recorded_end(file: IO[bytes], head: list[bytes], stops: Session) -> Session:
-    """Return what a log says up to the newest end that is recorded in it, or what was read of a log without any."""
+    """Return the session up to the newest recorded end of a log, or the session as read if there is none."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        at = max(whole.rfind(mark) for mark in _ENDED)
+        at = max(whole.rfind(mark) for mark in _END_RECORDS)
         if at < 0:
             return stops
         stop = whole.find(b"\n", at)
-        lines = whole[max(0, at - _TAIL) : stop if stop > 0 else len(whole)].split(b"\n")
-    ended = _of_ends(head, [line for line in (lines[1:] if at > _TAIL else lines) if line.strip()])
+        lines = whole[max(0, at - _TAIL_BYTES) : stop if stop > 0 else len(whole)].split(b"\n")
+    ended = _join_ends(head, [line for line in (lines[1:] if at > _TAIL_BYTES else lines) if line.strip()])
     ended.ended = stops.ended
     return ended if ended.turns else stops
 
 
-def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
-    first = _folded(((0, line) for line in head), whole=False)
-    last = _folded(((0, line) for line in tail), like=first, whole=False)
+def _join_ends(head: list[bytes], tail: list[bytes]) -> Session:
+    first = _read_lines(((0, line) for line in head), whole=False)
+    last = _read_lines(((0, line) for line in tail), like=first, whole=False)
     last.started = first.started if first.started is not None else last.started
     last.about.ids = list(dict.fromkeys((*first.about.ids, *last.about.ids)))
     for name in ("version", "cwd", "branch", "model", "parent"):
@@ -180,7 +180,7 @@ def _of_ends(head: list[bytes], tail: list[bytes]) -> Session:
 
 
 class _Reader:
-    """Takes lines or records one by one; what is not JSON is counted."""
+    """Reads lines or records one at a time and counts those that are not JSON."""
 
     def __init__(self, like: Session | None = None) -> None:
         self.adapter: Adapter | None = None
@@ -196,8 +196,8 @@ class _Reader:
         self.shape = ""
 
     def take(self, number: int, line: bytes) -> None:
-        """Take one line."""
-        record = _json(line)
+        """Read one line."""
+        record = _json_object(line)
         self.count, self.tail = number, record is None
         if record is not None:
             self.take_record(number, record)
@@ -205,7 +205,7 @@ class _Reader:
             self.torn.append(number)
 
     def take_record(self, number: int, record: Json) -> None:
-        """Take one record; the first that a CLI is known by chooses the adapter."""
+        """Read one record; the first that a CLI is recognised by selects the adapter."""
         self.count = number
         if self.adapter is None or self.fold is None:
             self.shape = self.shape or _shape(record)
@@ -221,25 +221,25 @@ class _Reader:
             self.fold.add(number, at, mark)
 
     def session(self, *, whole: bool) -> Session:
-        """Return what was read.
+        """Return the session that was read.
 
         Raises:
-            NotASession: No line was a record of a CLI that is known.
+            NotASession: No line was a record of a known CLI.
         """
         if self.fold is None:
-            raise NotASession(self.shape or ("its lines are no JSON objects" if self.count else "it is empty"))
+            raise NotASession(self.shape or ("its lines are not JSON objects" if self.count else "it is empty"))
         session = self.fold.finish(whole=whole)
         session.started, session.ended = time_of(self.first or {}), time_of(self.last)
         session.lines, session.torn, session.tail = self.count, self.torn, self.tail
         return session
 
 
-def _folded(lines: Iterable[Line], *, like: Session | None = None, whole: bool = True) -> Session:
+def _read_lines(lines: Iterable[Line], *, like: Session | None = None, whole: bool = True) -> Session:
     reader = _Reader(like)
     for number, line in lines:
         if not line.isspace() and line:
             reader.take(number, line)
-        if reader.adapter is None and number > _TRIED:
+        if reader.adapter is None and number > _MAX_PROBED_LINES:
             break
     return reader.session(whole=whole)
 
@@ -248,10 +248,10 @@ def _shape(record: Json | None) -> str:
     if not record:
         return ""
     keys = ", ".join(sorted(record)[:5])
-    return f"its records have the keys {keys}, which is no record of Claude Code, Codex, Gemini CLI or OpenCode"
+    return f"its records have the keys {keys}, unlike those of Claude Code, Codex, Gemini CLI or OpenCode"
 
 
-def _json(line: bytes) -> dict[str, Any] | None:
+def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -259,7 +259,7 @@ def _json(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _opened(path: str) -> IO[bytes]:
+def _open_log(path: str) -> IO[bytes]:
     if path.endswith(".gz"):
         return cast("IO[bytes]", gzip.open(path, "rb"))
     return Path(path).open("rb")

@@ -1,13 +1,14 @@
-"""A session as rows of runs, nodes, attempts, events, tokens and gates: pure functions, no reading.
+"""Convert a session to rows of runs, nodes, attempts, events, tokens and gates: pure functions without I/O.
 
-A turn is a node, `turn:N` from 1, and its attempt; an event is a record, and its number is the line. What only a log knows stands in the
-run's configuration under `session`.
+A turn is a node `turn:N`, starting at 1, with one attempt. An event is a record, numbered by its line. Facts that no table has a column for
+are in the run's configuration under `session`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,28 +23,28 @@ if TYPE_CHECKING:
     from smithers_nb.sources.sessions.calls import Loop, TestRun
     from smithers_nb.sources.sessions.session import End, Session, Trouble, Turn
 
-_LABEL: Final = 80
-_TOLD: Final = 60
+_MAX_LABEL: Final = 80
+_MAX_TROUBLES: Final = 60
 _STATES: Final = {"finished": "finished", "failed": "failed", "interrupted": "cancelled", "waiting": "in-progress", "cut": "in-progress"}
 _EVENTS: Final = {
     "begin": "TurnStarted", "prompt": "PromptSent", "command": "CommandSent", "say": "AgentSaid", "reply": "AgentReplied",
     "call": "ToolCallStarted", "result": "ToolCallFinished", "retry": "AgentRetried", "error": "NodeFailed", "interrupt": "NodeCancelled",
     "denied": "ApprovalDenied", "done": "NodeFinished", "compact": "AgentCompacted", "rollback": "RevertFinished",
-    "resumed": "RunAutoResumed", "bye": "RunExited",
+    "resumed": "SessionResumed", "bye": "RunExited",
 }  # fmt: skip
-_CATEGORIES: Final = {"TurnStarted": "node", "PromptSent": "node", "CommandSent": "node"}
+_CATEGORIES: Final = {"TurnStarted": "node", "PromptSent": "node", "CommandSent": "node", "SessionResumed": "run"}
 _AGENT_FILE: Final = re.compile(r"(?:^|/)agent-[\w-]+\.jsonl$")
 _SUBAGENTS: Final = re.compile(r"^(.+?)/subagents/.*agent-[\w-]+\.jsonl$")
 
 
 def run_row(file: RunFile, session: Session, location: str, names: Iterable[str] = ()) -> RunRow:
-    """Describe a session; its status is the state, in the words that this source has for it.
+    """Return the row of a session; its status is the session's own state.
 
     Args:
         file: Its log.
-        session: What the log says.
-        location: The place it was read from.
-        names: Run ids of that place, among which the session that started this one is looked for.
+        session: The session as read from the log.
+        location: The source it was read from.
+        names: Run ids of that source, searched for the parent session.
     """
     end, about = session.end, session.about
     failed = end.state == "failed"
@@ -67,7 +68,7 @@ def run_row(file: RunFile, session: Session, location: str, names: Iterable[str]
         error_code=end.code or None if failed else None,
         error_message=_message(end),
         error=dump(error) if error else None,
-        config=dump({"session": _told(file, session)}),
+        config=dump({"session": _session_facts(file, session)}),
         owner=None,
         cancel_requested_at=None,
         root=about.cwd or None,
@@ -75,25 +76,26 @@ def run_row(file: RunFile, session: Session, location: str, names: Iterable[str]
 
 
 def _message(end: End) -> str | None:
-    """Summarise in a few words what the session failed on or stopped at."""
+    """Summarise what the session failed on or where it stopped; None if it finished."""
     if end.state == "finished":
         return None
     if end.state == "failed" or end.reason == "retrying":
         return end.text or "an error without words"
-    said = {
+    stops = {
         "person": "interrupted by a person",
         "refused": "a call was refused by a person",
         "exit": "left by a person",
         "asks": f"{end.code} asks a person",
+        "open-call": f"the log ends in a call of {end.code or 'a tool'}",
+        "no-answer": "the log ends before an answer",
     }
-    ends = {"open-call": f"the log ends in a call of {end.code or 'a tool'}", "no-answer": "the log ends before an answer"}
-    return (said | ends).get(end.reason, "the log ends in the middle of a turn")
+    return stops.get(end.reason, "the log ends in the middle of a turn")
 
 
-def _told(file: RunFile, session: Session) -> dict[str, Any]:
-    """What only this source knows of a session, for whoever puts it into words."""
+def _session_facts(file: RunFile, session: Session) -> dict[str, Any]:
+    """Return the facts of a session that no table has a column for; `diagnosis.state.session_words` puts them into words."""
     end, about = session.end, session.about
-    told = {
+    facts = {
         "file": file.path,
         "cli": about.cli,
         "version": about.version,
@@ -108,12 +110,12 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "askedAgain": session.asked_again,
         "subagent": _AGENT_FILE.search(file.run_id) is not None,
         "compactions": session.compactions,
-        "troubles": [_trouble(trouble) for trouble in session.counting()[:_TOLD]],
+        "troubles": [_trouble(trouble) for trouble in session.counting()[:_MAX_TROUBLES]],
         "test": _test(session.test) if session.test else None,
         "edits": session.edits,
         "loops": [_loop(loop) for loop in session.loops],
         "subagents": _subagents(session),
-        **_left(session),
+        **_left_behind(session),
         "failedCalls": sum(turn.failed_calls for turn in session.turns if not turn.dead),
         "rolledBack": sum(turn.dead for turn in session.turns),
         "lines": session.lines,
@@ -122,47 +124,46 @@ def _told(file: RunFile, session: Session) -> dict[str, Any]:
         "tornTail": session.tail,
         "unknown": about.unknown,
     }
-    return {key: value for key, value in told.items() if value not in (None, "", [], {}, False)}
+    return {key: value for key, value in facts.items() if value not in (None, "", [], {}, False)}
 
 
 def _stops(session: Session) -> dict[str, Any]:
-    """Of several sessions in one file, say where the newest begins and stops, when another one is told."""
+    """Return where the newest session of a file begins and stops, if an earlier one with a recorded end is shown instead."""
     newest = session.newest
     return {} if newest is None or newest is session.last else {"from": newest.line, **_end(newest.end)}
 
 
 def _loop(loop: Loop) -> dict[str, Any]:
-    told = {"call": clean(loop.call), "line": loop.line, "last": loop.last, "count": loop.count, "ms": loop.ms, "tokens": loop.tokens}
-    return {key: value for key, value in told.items() if value not in (None, 0)}
+    facts = {"call": clean(loop.call), "line": loop.line, "last": loop.last, "count": loop.count, "ms": loop.ms, "tokens": loop.tokens}
+    return {key: value for key, value in facts.items() if value not in (None, 0)}
 
 
 def _subagents(session: Session) -> dict[str, int]:
-    found = session.subagents
-    return {"called": found.called, "delivered": found.delivered, "line": found.line} if found and found.called else {}
+    subagents = session.subagents
+    return asdict(subagents) if subagents and subagents.called else {}
 
 
-def _left(session: Session) -> dict[str, Any]:
-    """What it left behind: changed files with their records, and processes in the background."""
+def _left_behind(session: Session) -> dict[str, Any]:
+    """Return what a session left behind: changed files with their records, and background processes."""
     if session.left is None:
         return {}
     changed = [{"file": clean(file), "line": line} for file, line in session.left.files.items()]
-    running = [{"command": clean(one.command), "line": one.line} for one in session.left.processes if not one.slow]
+    running = [{"command": clean(run.command), "line": run.line} for run in session.left.processes if not run.slow]
     half = session.end.reason in {"open-call", "killed"} and session.end.code in EDITS
     return {"changed": changed, "running": running, "half": half}
 
 
 def _end(end: End) -> dict[str, Any]:
-    return {"state": end.state, "reason": end.reason, "line": end.line, "text": end.text, "code": end.code}
+    return asdict(end)
 
 
 def _test(test: TestRun) -> dict[str, Any]:
-    told = {"line": test.line, "command": clean(test.command), "outcome": test.outcome, "code": test.code, "edits": test.edits}
-    return {key: value for key, value in told.items() if value not in ("", [])}
+    facts = asdict(test) | {"command": clean(test.command)}
+    return {key: value for key, value in facts.items() if value not in ("", [])}
 
 
 def _trouble(trouble: Trouble) -> dict[str, Any]:
-    names = ("kind", "line", "last", "turn", "text", "code", "count", "limit", "name", "recovered", "own", "stopped")
-    return {name: value for name in names if (value := getattr(trouble, name)) not in (None, "", False)}
+    return {name: value for name, value in asdict(trouble).items() if value not in (None, "", False)}
 
 
 def _error(end: End) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _project(cwd: str) -> str:
 
 
 def _parent(run_id: str, session: Session, names: Iterable[str]) -> str | None:
-    """Return the run id of the session that started this one, where its log is in the same place."""
+    """Return the run id of the parent session, if its log is in the same source."""
     below = _SUBAGENTS.match(run_id)
     wanted = f"{below[1]}.jsonl" if below else f"{session.about.parent}.jsonl"
     if not below and (not session.about.parent or run_id.endswith(wanted)):
@@ -185,18 +186,18 @@ def _parent(run_id: str, session: Session, names: Iterable[str]) -> str | None:
 
 
 def node_rows(file: RunFile, session: Session) -> Iterator[NodeRow]:
-    """Describe each turn."""
+    """Yield a node per turn."""
     for turn in session.turns:
-        yield NodeRow(file.run_id, _id(turn), 0, _id(turn), _state(turn), _label(turn), 1, turn.ended or turn.at, None)
+        yield NodeRow(file.run_id, _node_id(turn), 0, _node_id(turn), _state(turn), _label(turn), 1, turn.ended or turn.at, None)
 
 
 def attempt_rows(file: RunFile, session: Session) -> Iterator[AttemptRow]:
-    """Describe how each turn went."""
+    """Yield the one attempt of each turn."""
     for turn in session.turns:
         failed = turn.end.state == "failed" and not turn.dead
         yield AttemptRow(
             run_id=file.run_id,
-            node_id=_id(turn),
+            node_id=_node_id(turn),
             iteration=0,
             attempt=1,
             state=_state(turn),
@@ -223,26 +224,26 @@ def attempt_rows(file: RunFile, session: Session) -> Iterator[AttemptRow]:
 
 
 def task_rows(file: RunFile, session: Session) -> Iterator[TaskRow]:
-    """Return each turn its place."""
+    """Yield a task per turn, in order."""
     for turn in session.turns:
-        yield TaskRow(file.run_id, _id(turn), 0, turn.number - 1, SESSION_TURN, 1, None, None, None)
+        yield TaskRow(file.run_id, _node_id(turn), 0, turn.number - 1, SESSION_TURN, 1, None, None, None)
 
 
 def token_rows(file: RunFile, session: Session) -> Iterator[TokenRow]:
-    """Count the tokens of each turn: of a message the last count, of a rolled back turn as well, since it was paid for."""
+    """Yield the tokens of each turn, including rolled back ones, because they were paid for."""
     for turn in session.turns:
         if turn.tokens:
             counts = (turn.tokens.get(name) for name in ("input", "output", "read", "write", "reasoning"))
-            yield TokenRow(file.run_id, _id(turn), 0, 1, session.about.cli, turn.model or None, *counts)
+            yield TokenRow(file.run_id, _node_id(turn), 0, 1, session.about.cli, turn.model or None, *counts)
 
 
 def approval_rows(file: RunFile, session: Session) -> Iterator[ApprovalRow]:
-    """Describe what was denied; what was allowed, and what is asked right now, leaves no record."""
-    for place, trouble in enumerate(one for one in session.troubles if one.kind in {"refused", "permission"}):
+    """Yield a gate per denied call; allowed calls and open questions leave no record."""
+    for index, trouble in enumerate(trouble for trouble in session.troubles if trouble.kind in {"refused", "permission"}):
         yield ApprovalRow(
             run_id=file.run_id,
             node_id=f"turn:{trouble.turn}",
-            iteration=place,
+            iteration=index,
             status="denied",
             title=f"line:{trouble.line}",
             summary=None,
@@ -258,18 +259,18 @@ def approval_rows(file: RunFile, session: Session) -> Iterator[ApprovalRow]:
 
 
 def event_rows(file: RunFile, session: Session, marks: Iterable[tuple[int, int | None, Mark]]) -> Iterator[EventRow]:
-    """Distinguish the course of a session: one event for each record that says something, with the number of its line."""
+    """Yield an event per record that has a mark, numbered by its line."""
     starts = iter(session.turns)
     upcoming, node, before = next(starts, None), None, 0
     for line, at, mark in marks:
         if mark.kind == "usage" or line == before:
             continue
         while upcoming is not None and line >= upcoming.line:
-            node, upcoming = _id(upcoming), next(starts, None)
+            node, upcoming = _node_id(upcoming), next(starts, None)
         before, kind = line, _EVENTS[mark.kind]
         failed = {} if mark.ok else {"failed": True}
-        told = {"type": kind, "line": line, "tool": mark.more.get("name"), "code": mark.code, "text": clean(mark.text), **failed}
-        payload = dump({key: value for key, value in told.items() if value not in (None, "")})
+        facts = {"type": kind, "line": line, "tool": mark.more.get("name"), "code": mark.code, "text": clean(mark.text), **failed}
+        payload = dump({key: value for key, value in facts.items() if value not in (None, "")})
         yield EventRow(file.run_id, line, at, kind, _category(kind), node, 0 if node else None, 1 if node else None, payload)
 
 
@@ -277,7 +278,7 @@ def _category(kind: str) -> str:
     return _CATEGORIES.get(kind) or event_category(kind)
 
 
-def _id(turn: Turn) -> str:
+def _node_id(turn: Turn) -> str:
     return f"turn:{turn.number}"
 
 
@@ -289,4 +290,4 @@ def _state(turn: Turn) -> str:
 
 def _label(turn: Turn) -> str | None:
     line = next((line.strip() for line in turn.label.splitlines() if line.strip()), "")
-    return (line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…") or None
+    return (line if len(line) <= _MAX_LABEL else f"{line[: _MAX_LABEL - 1]}…") or None

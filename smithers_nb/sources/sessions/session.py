@@ -1,6 +1,6 @@
-"""What is kept of a log: its turns, how each ended, what went wrong on the way. The last turn that counts is the state of the session.
+"""What is kept of a log: its turns, how each ended and what went wrong. The last turn that counts decides the state of the session.
 
-A turn that was rolled back counts for nothing but its tokens.
+Only the tokens of a rolled back turn count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TroubleKind = Literal[
 ]  # fmt: skip
 
 NOTIFICATION: Final = "<task-notification>"
-"""How a prompt begins that no person wrote: a subagent in the background has ended."""
+"""Beginning of a prompt from the CLI, not from a person: a background task has ended."""
 
 
 @dataclass(slots=True)
@@ -33,11 +33,11 @@ class End:
     """How a turn ended.
 
     Attributes:
-        state: In one word.
-        reason: Why that is known.
-        line: The record that shows it, from 1.
-        text: Its words.
-        code: Status or code of an error.
+        state: How it ended, in one word.
+        reason: What shows that.
+        line: The record that shows it, starting at 1.
+        text: Text of that record.
+        code: Status or code of an error; name of the tool for an open call.
     """
 
     state: State
@@ -52,18 +52,18 @@ class Trouble:
     """One thing that went wrong.
 
     Attributes:
-        kind: What it is; a `retry` is a row of them.
+        kind: Kind of trouble; a `retry` is a series of retries.
         line: Its first record.
         last: Its last record.
         turn: Number of its turn.
-        text: Words of the record.
+        text: Text of the record.
         code: Status, exit code or the CLI's own code.
-        count: Records that it stands for.
-        limit: Tries that were allowed.
+        count: Number of records that it stands for.
+        limit: Number of tries that were allowed.
         name: Tool that it is about.
         recovered: The same turn went on after it.
-        own: Of something missing: the agent named it by itself, and something of that name is there.
-        stopped: A person interrupted its turn, so the agent did not get over it.
+        own: For something missing: the agent chose the name itself, and an agent of that name exists under a prefix.
+        stopped: A person interrupted its turn, so the agent did not recover.
     """
 
     kind: TroubleKind
@@ -82,22 +82,22 @@ class Trouble:
 
 @dataclass(slots=True)
 class Turn:
-    """From one prompt to the next.
+    """The part of a session from one prompt to the next.
 
     Attributes:
-        number: From 1.
+        number: Its number, starting at 1.
         line: Its first record.
-        at: When, epoch milliseconds.
-        label: What was asked.
+        at: When it started, in epoch milliseconds.
+        label: The prompt.
         end: How it ended.
-        ended: When its last record was written, epoch milliseconds.
+        ended: Time of its last record in epoch milliseconds.
         model: Model that answered.
-        calls: Tool calls in it.
-        failed_calls: Of these, reported as failed.
+        calls: Number of tool calls.
+        failed_calls: Number of failed tool calls.
         dead: It was rolled back.
-        by_command: A slash command began it.
-        opens_session: Id of the session that the log says begins with it.
-        tokens: Counts of its messages.
+        by_command: A slash command started it.
+        opens_session: Id of the session that starts with it, if the log records that.
+        tokens: Token counts of its messages.
     """
 
     number: int
@@ -120,21 +120,21 @@ class Session:
     """What is kept of a log.
 
     Attributes:
-        about: What it says of itself.
+        about: Metadata of the log.
         turns: Its turns.
-        troubles: What went wrong, in the order of the file, at most some hundreds.
+        troubles: What went wrong, in file order, up to a limit.
         compactions: Records at which the context was summarised.
-        started: Time of the first record, epoch milliseconds.
-        ended: Time of the last record, epoch milliseconds.
-        lines: Records read.
-        torn: Lines that are no JSON, by number.
-        tail: The last line is torn: it is being written, or was when the process ended.
-        explicit: The log has a record for the beginning and the end of each turn, so that an answer alone ends none.
-        test: The last run of tests; None without any.
-        edits: Records that changed files, at most some dozens.
-        loops: Calls that failed again and again.
-        subagents: How many were called, and how many delivered; None before all is read.
-        left: Changes of files and processes that were left; None before all is read.
+        started: Time of the first record in epoch milliseconds.
+        ended: Time of the last record in epoch milliseconds.
+        lines: Number of records read.
+        torn: Numbers of the lines that are not JSON.
+        tail: The last line is torn: it is still being written, or was when the process ended.
+        explicit: The log records the start and end of each turn, so an answer alone does not end a turn.
+        test: The last test run; None if there is none.
+        edits: Records that changed files, up to a limit.
+        loops: Calls that failed repeatedly.
+        subagents: How many subagents were called and delivered; None before the log is read to its end.
+        left: Changed files and processes left behind; None before the log is read to its end.
     """
 
     about: About
@@ -155,15 +155,15 @@ class Session:
 
     @property
     def last(self) -> Turn | None:
-        """The last turn that counts; of several sessions in one file, that of the newest whose end is recorded.
+        """The last turn that counts; in a file of several sessions, the last turn of the newest one with a recorded end.
 
-        An end that is recorded says more than a log that stops, and the session that stops is another one.
+        A recorded end says more than a log that just stops.
         """
         newest = self.newest
         if newest is None or not newest.opens_session or newest.end.state != "cut":
             return newest
-        ended = (turn for turn in reversed(self.turns) if not turn.dead and turn.end.reason in {"done", "error"})
-        return next(ended, newest)
+        recorded = (turn for turn in reversed(self.turns) if not turn.dead and turn.end.reason in {"done", "error"})
+        return next(recorded, newest)
 
     @property
     def newest(self) -> Turn | None:
@@ -172,16 +172,16 @@ class Session:
 
     @property
     def asked_again(self) -> list[int]:
-        """Records at which a person had to ask again, because the turn before had failed or died without a word."""
+        """Records at which a person had to ask again because the turn before failed or ended without output."""
         alive = [turn for turn in self.turns if not turn.dead and not turn.label.startswith(NOTIFICATION)]
         return [turn.line for before, turn in pairwise(alive) if before.end.state == "failed" or before.end.reason == "silent"]
 
     @property
     def end(self) -> End:
-        """How it ended."""
+        """How the session ended."""
         return self.last.end if self.last else End("cut", "nothing", max(self.lines, 1))
 
     def counting(self) -> list[Trouble]:
-        """List the troubles of turns that were not rolled back."""
+        """Return the troubles of turns that were not rolled back."""
         dead = {turn.number for turn in self.turns if turn.dead}
         return [trouble for trouble in self.troubles if trouble.turn not in dead]

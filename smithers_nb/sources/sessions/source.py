@@ -1,6 +1,6 @@
 """Session logs of agent CLIs as a source of runs: each log is a run, each turn a node. Nothing is written.
 
-Runs are listed from the two ends of each log, which takes the same time for any size; whatever needs the turns reads the log as a stream.
+Runs are listed from the two ends of each log, so the size does not matter; anything that needs the turns streams the whole log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KIND: Final = "sessions"
 
 
 class _Read(NamedTuple):
-    """What was read of a log: all of it, or its two ends."""
+    """A session as read from its whole log or only its two ends."""
 
     file: RunFile
     session: Session
@@ -37,11 +37,10 @@ class SessionSource(FileSource[_Read]):
     meant = "a session log of Claude Code, Codex, Gemini CLI or OpenCode"
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
-        """List run ids that start with a prefix, or whose file's name or session id does, sorted, at most `limit`."""
+        """List run ids that start with a prefix, else those whose file name or session id does; sorted, at most `limit`."""
         names = [file.run_id for file in self.files.listed()]
-        found = [name for name in names if name.startswith(prefix)]
-        found = found or [name for name in names if _is_named(name, prefix)]
-        return found[:limit]
+        matches = [name for name in names if name.startswith(prefix)] or [name for name in names if _is_named(name, prefix)]
+        return matches[:limit]
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
         """Read one table as typed rows, in the order of its key."""
@@ -49,10 +48,10 @@ class SessionSource(FileSource[_Read]):
             return []
         make, time = _TABLES[row]
         sessions = self._sessions(self._chosen(run_id, only), whole=row is not RunRow or run_id is not None)
-        return since([one for file, session in sessions for one in make(self, file, session) if fits(one, only)], time, since_ms)
+        return since([made for file, session in sessions for made in make(self, file, session) if fits(made, only)], time, since_ms)
 
     def _sessions(self, files: Iterable[RunFile], *, whole: bool) -> Iterator[tuple[RunFile, Session]]:
-        """Yield each log with what it says, read from its two ends unless the whole of it is wanted."""
+        """Yield each log with its session, read from its two ends unless `whole`."""
         for file in files:
             known = self._known.get(file.run_id)
             if known is None or known.file != file or (whole and not known.is_whole):
@@ -75,7 +74,7 @@ class SessionSource(FileSource[_Read]):
         yield to.run_row(file, session, self.location, self._names(session, file.run_id))
 
     def _names(self, session: Session, run_id: str) -> list[str]:
-        """List the runs among which that of a parent may be; mostly none has to be looked for."""
+        """Return the run ids to search for the parent; empty if the session has none."""
         return [file.run_id for file in self.files.listed()] if session.about.parent or "/subagents/" in run_id else []
 
     def _events(self, file: RunFile, session: Session) -> Iterator[EventRow]:
@@ -91,7 +90,7 @@ _TABLES: Final[dict[type, tuple[Callable[[SessionSource, RunFile, Session], Iter
     ApprovalRow: (lambda _, file, session: to.approval_rows(file, session), None),
     TaskRow: (lambda _, file, session: to.task_rows(file, session), None),
 }
-"""Table to what makes its rows, and the column that `since_ms` is compared with; a log has nothing for the other tables."""
+"""Per table: the function that makes its rows, and the column that `since_ms` filters. Other tables are empty."""
 
 
 def _is_named(run_id: str, prefix: str) -> bool:

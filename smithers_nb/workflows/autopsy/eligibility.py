@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from smithers_nb.diagnosis.failure.stopped import stopped_cell
@@ -10,6 +11,7 @@ from smithers_nb.errors import RunNotFailed
 from smithers_nb.model.vocabulary import TERMINAL_STATUSES, is_suspended
 
 if TYPE_CHECKING:
+    from smithers_nb.model.rows import RunRow
     from smithers_nb.sources.snapshot import Snapshot
 
 _KNOWN: Final = TERMINAL_STATUSES | {"running"}
@@ -36,8 +38,14 @@ def refuse_unless_failed(snapshot: Snapshot, now: int) -> None:
     shown = state if state == run.status else f"{run.status} ({state})"
     raise RunNotFailed(
         f"run {run.run_id} did not fail: it is {shown}",
-        hint=f"ask `smithers-nb why {run.run_id}` what it waits for, or which of its tasks failed on the way",
+        hint=f"`smithers-nb why {shlex.quote(_name_of(run))}` shows what it waits for, or which of its tasks failed on the way",
     )
+
+
+def _name_of(run: RunRow) -> str:
+    """Return how a command line names a run: by the path of its file if the id is only the end of that, else by its id."""
+    path = run.workflow_path or ""
+    return path if path.endswith(f"/{run.run_id}") else run.run_id
 
 
 def _is_masked(snapshot: Snapshot) -> bool:

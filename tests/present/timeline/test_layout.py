@@ -52,7 +52,7 @@ def test_a_run_that_is_over_is_drawn_to_its_end(sample: SimpleNamespace) -> None
 
 
 def test_marks_tell_what_else_happened(drawn) -> None:
-    """Gates, decisions, questions, failures, collateral and engine restarts are marked; the first start and heartbeats are not."""
+    """Gates, decisions, questions, failures, collateral and restarts are marked; the first start and heartbeats are not."""
     kinds = {mark.kind for mark in drawn.marks}
     assert kinds == {"restart", "failed", "gate", "approved", "question", "answered", "collateral"}
     assert sum(mark.kind == "restart" for mark in drawn.marks) == 1

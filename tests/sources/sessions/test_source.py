@@ -8,8 +8,9 @@ import json
 import pytest
 
 from smithers_nb import connect
-from smithers_nb.errors import SourceNotFound, SourceUnreadable
-from smithers_nb.model.rows import ApprovalRow, EventRow, NodeRow, RunRow, TokenRow
+from smithers_nb.errors import RunNotFailed, SourceNotFound, SourceUnreadable
+from smithers_nb.model.rows import ApprovalRow, AttemptRow, EventRow, NodeRow, RunRow, TokenRow
+from smithers_nb.present.timeline.layout import timeline
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.sessions.records import read_ends, read_session
 from tests.support.sessions import SESSION, api_error, call, codex, event, log, result, said, user, write_document, write_log
@@ -59,7 +60,7 @@ def test_a_document_counts_where_it_was_named(tmp_path):
 def test_a_json_file_that_is_no_session_is_told(tmp_path):
     """It says what the file holds instead."""
     write_document(tmp_path / "package.json", [1], name="shop")
-    with pytest.raises(SourceUnreadable, match=r"keys name.* no record of"):
+    with pytest.raises(SourceUnreadable, match=r"keys name, unlike those of"):
         connect(tmp_path / "package.json").runs()
 
 
@@ -201,11 +202,29 @@ def test_a_compressed_log(tmp_path):
     assert open_source(path).rows(RunRow)[0].state == "interrupted"
 
 
+def test_a_resumed_session_is_not_a_restart_of_the_engine(tmp_path):
+    """A session that its CLI resumed has an event of its own type, which the timeline shows as that."""
+    killed = [user("hi"), call("a", "Bash"), user("Continue from where you left off.", isMeta=True), said("done", message="m2")]
+    source = open_source(write_log(tmp_path / "s.jsonl", *killed))
+    events = source.rows(EventRow)
+    assert [(event.seq, event.type, event.category) for event in events if "Resumed" in event.type] == [(3, "SessionResumed", "run")]
+    marks = timeline(source.rows(AttemptRow), events).marks
+    assert [mark.tip.split(" · ")[0] for mark in marks if mark.kind == "restart"] == ["session resumed"]
+
+
+def test_a_refused_autopsy_names_the_file(tmp_path):
+    """The id of a session is only a file name, so the command that is offered has the whole path."""
+    path = write_log(tmp_path / "my logs" / "s.jsonl", user("hi"), said("done"))
+    with connect(path) as project, pytest.raises(RunNotFailed) as caught:
+        project.run("s.jsonl").autopsy()
+    assert f"`smithers-nb why '{path}'`" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"", "it is empty"),
-        (b"\x00\xff\n\n", "its lines are no JSON objects"),
+        (b"\x00\xff\n\n", "its lines are not JSON objects"),
         (json.dumps({"question": "q", "answer": "a"}).encode(), "its records have the keys answer, question"),
     ],
 )
