@@ -1,6 +1,6 @@
-"""What the files and tables of a store hold, sorted into logs, issue rows and comments as they are read, line by line.
+"""Sort the lines of a store's files and tables into logs, issue rows and comments as they are read.
 
-Only what an audit needs is kept of each line, so that a large export is never in memory as a whole.
+Only what an audit needs is kept of each line, so a large export is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from smithers_nb.sources.beads.moves import Placed, RowReason
 from smithers_nb.sources.beads.shapes import LOGS, NUMBERED, Log, Shape
 from smithers_nb.sources.beads.steps import CREATED, READERS, Step, as_dict, instant_us, reason_in, text
 
-_CLOCKS_APART_US = 14 * 3_600_000_000
+_MAX_CLOCK_SKEW_US = 14 * 3_600_000_000
 
 
 class Issue(NamedTuple):
-    """A current row, as far as an audit asks; times in epoch microseconds.
+    """The fields of a current row that an audit needs; times in epoch microseconds.
 
     Attributes:
-        reason: Reason of the close or of the failure, stripped; empty for none.
+        reason: Reason of the close or failure, stripped; empty for none.
         outcome: `gc.work_outcome` or `gc.outcome`; empty for none.
-        blocked_why: A reason in its metadata or a dependency in its row explains that it is blocked.
+        blocked_why: A reason in its metadata or a dependency in its row explains why it is blocked.
     """
 
     bead_id: str
@@ -43,14 +43,15 @@ class Issue(NamedTuple):
 
 
 class LogPart:
-    """One kind of log of a store.
+    """All lines of one kind of log in a store.
 
     Attributes:
-        files: Files and tables it came from.
-        records: Lines of this kind, those that are no step of a bead included.
-        steps: Its steps, in the order in which they were read.
-        begun: Beads whose beginning it shows.
-        seqs: Numbers that the log itself gives its lines, in order.
+        files: Files and tables they came from.
+        records: Number of lines, including those that are not a step of a bead.
+        steps: Steps in reading order.
+        without_actor: Number of lines that name no actor.
+        begun: Beads whose creation the log shows.
+        seqs: The log's own line numbers, in order.
     """
 
     def __init__(self, log: Log) -> None:
@@ -62,17 +63,17 @@ class LogPart:
         self.begun: set[str] = set()
         self.seqs: list[int] = []
         self._file = ""
-        self._known: set[tuple[object, ...]] = set()  # steps of the files before, of which a file may be a copy
+        self._known: set[tuple[object, ...]] = set()  # steps of earlier files, because a file may be a copy of another
 
     def begin(self, file: str) -> None:
-        """Say that what comes next is of another file."""
+        """Start reading a file."""
         self._file = file
         if file not in self.files:
             self.files.append(file)
             self._known = {_identity(placed[-1]) for placed in self.steps}
 
-    def take(self, entries: Iterable[tuple[int, Mapping[str, Any], Shape]]) -> None:
-        """Take lines of the file that was begun; most are no step, so little is asked of each."""
+    def add(self, entries: Iterable[tuple[int, Mapping[str, Any], Shape]]) -> None:
+        """Add lines of the current file; most are not steps, so this does little work per line."""
         read, steps, file, by_seq = READERS[self.log], self.steps, self._file, self.log == "journal"
         key, created = CREATED.get(self.log, ("", ""))
         taken = without_actor = 0
@@ -97,12 +98,12 @@ class LogPart:
 
     @property
     def first_at(self) -> int | None:
-        """Time of its first step, epoch microseconds."""
+        """Time of the first step in epoch microseconds."""
         return self._ends[0]
 
     @property
     def last_at(self) -> int | None:
-        """Time of its last step, epoch microseconds."""
+        """Time of the last step in epoch microseconds."""
         return self._ends[1]
 
     @cached_property
@@ -112,18 +113,18 @@ class LogPart:
 
 
 class Contents:
-    """Everything that a store of beads holds, read once.
+    """Everything an audit needs from a store of beads, read once.
 
     Attributes:
         logs: Its logs by kind.
-        issues: Its current rows by id; of two rows of one bead, the newer one.
-        comments: Times of comments per bead, epoch microseconds.
-        row_comments: The same of comments that stand inside issue rows.
-        shapes: Lines per file and shape.
+        issues: Its current rows by id, the newest per bead.
+        comments: Times of comments per bead in epoch microseconds.
+        row_comments: Times of the comments inside issue rows, likewise.
+        shapes: Number of lines per file and shape.
         config: Settings of the store (`config.jsonl`, table `config`).
-        dependent: Beads that a table of dependencies says wait for another.
-        dolt: A Dolt database lies beside the files, which they may be older than.
-        beside: Current rows beside a log that was named alone; they are not counted.
+        dependent: Beads that wait for another according to a dependency table.
+        dolt: There is a Dolt database next to the files, which may be newer than they are.
+        beside: Current rows next to a log that was named by itself; they are not counted.
     """
 
     def __init__(self) -> None:
@@ -138,38 +139,38 @@ class Contents:
         self.beside: dict[str, RowReason] = {}
 
     def read(self, file: str, entries: Iterable[tuple[int, dict[str, Any], Shape]]) -> None:
-        """Sort in the lines of a file, or the rows of its tables."""
+        """Add the lines of a file, or the rows of its tables."""
         counted = self.shapes[file]
         for shape, group in groupby(entries, key=itemgetter(2)):
             if shape in LOGS:
                 part = self.logs.setdefault(shape, LogPart(shape))
                 part.begin(file)
                 before = part.records
-                part.take(group)
+                part.add(group)
                 counted[shape] += part.records - before
                 continue
             for number, record, _ in group:
                 counted[shape] += 1
-                self._take(shape, f"{file}:{number}", record)
+                self._add(shape, f"{file}:{number}", record)
 
-    def _take(self, shape: Shape, ref: str, record: Mapping[str, Any]) -> None:
+    def _add(self, shape: Shape, ref: str, record: Mapping[str, Any]) -> None:
         if shape in ("issue", "bead"):
-            self._take_issue(ref, record)
+            self._add_issue(ref, record)
         elif shape == "comment":
-            _note_time(self.comments, record.get("issue_id"), record.get("created_at"))
+            _add_comment(self.comments, record.get("issue_id"), record.get("created_at"))
         elif shape == "dependency":
             self.dependent.add(str(record.get("issue_id")))
         elif shape == "config" and isinstance(record.get("value"), str):
             self.config[str(record.get("key"))] = record["value"]
 
     def rows(self, log: LogPart) -> Callable[[str], RowReason | None]:
-        """Return a look-up of what the current row of a bead, or the one beside a single log, has as the reason of its close.
+        """Return a function that looks up the close reason in the current row of a bead, or in the row next to a single log.
 
-        Rows and logs of one store were met with clocks hours apart (local time that claims to be UTC), so rows whose newest is within
-        `_CLOCKS_APART_US` of the log's end count as current; of older ones each is as good as its own time.
+        In real stores the clocks of rows and logs can be hours apart (local time written as UTC). If the newest row is within
+        `_MAX_CLOCK_SKEW_US` of the log's end, all rows count as current; otherwise each is only as current as its own time.
         """
-        newest = max((row.updated_at or 0 for place in (self.beside, self.issues) for row in place.values()), default=0)
-        current = log.last_at is None or newest >= log.last_at - _CLOCKS_APART_US
+        newest = max((row.updated_at or 0 for found in (self.beside, self.issues) for row in found.values()), default=0)
+        current = log.last_at is None or newest >= log.last_at - _MAX_CLOCK_SKEW_US
 
         def row_of(bead_id: str) -> RowReason | None:
             row = self.issues.get(bead_id) or self.beside.get(bead_id)
@@ -177,7 +178,7 @@ class Contents:
 
         return row_of
 
-    def _take_issue(self, ref: str, record: Mapping[str, Any]) -> None:
+    def _add_issue(self, ref: str, record: Mapping[str, Any]) -> None:
         value = record.get
         bead_id = value("id") or value("bead_id")
         if not isinstance(bead_id, str):
@@ -190,7 +191,7 @@ class Contents:
         comments = value("comments")
         for comment in comments if isinstance(comments, list) else ():
             if isinstance(comment, dict):
-                _note_time(self.row_comments, bead_id, comment.get("created_at"))
+                _add_comment(self.row_comments, bead_id, comment.get("created_at"))
         metadata = as_dict(value("metadata"))
         reason = text(value("close_reason"))
         if metadata and not reason:
@@ -211,12 +212,12 @@ class Contents:
         )
 
 
-def _note_time(comments: dict[str, list[int]], bead_id: object, at: object) -> None:
+def _add_comment(comments: dict[str, list[int]], bead_id: object, at: object) -> None:
     moment = instant_us(at)
     if isinstance(bead_id, str) and moment is not None:
         comments[bead_id].append(moment)
 
 
 def _identity(step: Step) -> tuple[object, ...]:
-    """What tells an entry from the same one in a copy of its log."""
+    """Return what a step has in common with the same step in a copy of its log."""
     return step[:7]

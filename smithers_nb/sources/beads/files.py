@@ -1,4 +1,4 @@
-"""The files of a store of beads: one file by name, or those that a folder of bd, gascity, gt or an export is known to hold."""
+"""Find and read the files of a store of beads: one named file, or the known files in a folder of bd, gascity, gt or an export."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _FOLDERS: Final = ("", ".beads", ".beads/backup", "backup", ".gc", ".smithers_nb
 _SUFFIXES: Final = (".jsonl", ".gz", ".db", ".sqlite", ".sqlite3")
 _SQLITE: Final = b"SQLite format 3\0"
 _DOLT: Final = (".beads/embeddeddolt", ".beads/dolt", "embeddeddolt")
-_SIDE: Final = ("issues.jsonl", "beads.jsonl", "comments.jsonl")
-"""Files that a log beside them is understood by: the current rows, and the comments that may hold a reason."""
+_NEIGHBOURS: Final = ("issues.jsonl", "beads.jsonl", "comments.jsonl")
+"""Files that explain a log next to them: current rows, and comments that may contain a reason."""
 
 _TABLES: Final[tuple[tuple[str, Shape], ...]] = (
     ("issues", "issue"),
@@ -44,37 +44,37 @@ _TABLES: Final[tuple[tuple[str, Shape], ...]] = (
 
 
 def files_of(where: Path) -> list[Path]:
-    """Name the files of a store, in the order in which they are read.
+    """Return the files of a store in reading order.
 
     Raises:
-        SourceNotFound: There is nothing that could hold beads.
+        SourceNotFound: Nothing there could contain beads.
         SourceUnreadable: The store is a Dolt database, which only `bd` can read.
     """
     if where.is_file():
         return [where]
     if not where.is_dir():
-        raise SourceNotFound(f"there is no {where}", searched=(str(where),), hint="name a file or a folder: beads:PATH")
-    found = [path for name in _FOLDERS for path in _listed(where / name)]
-    if not found and any((where / name).is_dir() for name in _DOLT):
+        raise SourceNotFound(f"{where} does not exist", searched=(str(where),), hint="name a file or a folder: beads:PATH")
+    files = [path for name in _FOLDERS for path in _files_in(where / name)]
+    if not files and any((where / name).is_dir() for name in _DOLT):
         hint = "export it first: `bd export -o issues.jsonl` and `bd events export > events.jsonl`, and name their folder"
         raise SourceUnreadable(f"{where} keeps its beads in a Dolt database, which only bd can read", hint=hint)
-    if not found:
-        looked = tuple(str(where / name) for name in _FOLDERS)
+    if not files:
+        searched = tuple(str(where / name) for name in _FOLDERS)
         raise SourceNotFound(
-            f"no beads in {where}", searched=looked, hint="name a folder with issues.jsonl, events.jsonl, .beads or .gc, or one file"
+            f"no beads in {where}", searched=searched, hint="name a folder with issues.jsonl, events.jsonl, .beads or .gc, or one file"
         )
-    return found
+    return files
 
 
 def gather(where: Path, problems: Problems) -> Contents:
-    """Read everything that a store holds, once.
+    """Read everything an audit needs from a store, once.
 
     Args:
         where: A file or a folder.
-        problems: Gets what could not be read.
+        problems: Receives what could not be read.
 
     Raises:
-        SourceError: It cannot be read at all.
+        SourceError: The store cannot be read at all.
     """
     contents = Contents()
     with without_collector():
@@ -83,12 +83,12 @@ def gather(where: Path, problems: Problems) -> Contents:
             contents.read(name, entries(path, problems))
     contents.dolt = any((where / name).is_dir() for name in _DOLT)
     if where.is_file() and contents.logs:
-        _take_neighbours(contents, where)
+        _read_neighbours(contents, where)
     return contents
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file is an SQLite database, by its first bytes."""
+    """Return whether a file is an SQLite database, judging by its first bytes."""
     try:
         with path.open("rb") as file:
             return file.read(len(_SQLITE)) == _SQLITE
@@ -98,7 +98,7 @@ def is_sqlite(path: Path) -> bool:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Pause the garbage collector: of a million lines nothing is a cycle, and looking for one takes a third of the time."""
+    """Pause the garbage collector: a million lines contain no cycles, and searching for them takes a third of the time."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -108,10 +108,10 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _take_neighbours(contents: Contents, where: Path) -> None:
-    """Look at the rows and comments beside one log that was named; they explain its moves and are not counted."""
+def _read_neighbours(contents: Contents, where: Path) -> None:
+    """Read the rows and comments next to a log that was named by itself; they explain its moves but are not counted."""
     beside = Contents()
-    for path in (where.with_name(name) for name in _SIDE):
+    for path in (where.with_name(name) for name in _NEIGHBOURS):
         if path != where and path.is_file():
             beside.read(path.name, entries(path, Problems()))
     contents.beside = {bead_id: RowReason(issue.reason, issue.updated_at) for bead_id, issue in beside.issues.items()}
@@ -124,7 +124,7 @@ def _take_neighbours(contents: Contents, where: Path) -> None:
 def entries(
     path: Path, problems: Problems, unreadable: Callable[[int, bytes], None] | None = None
 ) -> Iterator[tuple[int, dict[str, Any], Shape]]:
-    """Read one file: the lines of a JSONL file, whose shape is judged by their keys, or the rows of an SQLite database's tables."""
+    """Yield number, record and shape of each line of a JSONL file, or of each row of an SQLite database."""
     if is_sqlite(path):
         yield from _table_rows(path, problems)
         return
@@ -137,44 +137,44 @@ def entries(
             yield number, record, shape
             continue
         last = None
-        yield number, (_plain(record) if str(record.get("_type")) in OURS else record), shape_of(record)
+        yield number, (_as_cloud_row(record) if str(record.get("_type")) in OURS else record), shape_of(record)
 
 
 def _table_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any], Shape]]:
-    """Read the tables of an SQLite store; which there are and what columns they have decides, not a version."""
+    """Yield the rows of an SQLite store, going by the tables and columns it has rather than by a version."""
     from smithers_nb.sources.stores.sqlite_file import SqliteFile
 
     file = SqliteFile(path)
     try:
         file.check()
         names = {str(row[0]) for row in file.fetch("SELECT name FROM sqlite_master WHERE type = 'table'").rows}
-        number = 0  # of a row, over all tables in their order here
+        number = 0  # counts on across the tables
         for table, shape in _TABLES:
             if table in names:
                 columns = [str(row[1]) for row in file.fetch(f"PRAGMA table_info({table})").rows]
                 for values in file.fetch(f"SELECT * FROM {table} ORDER BY rowid").rows:
                     number += 1
                     record = dict(zip(columns, values, strict=True))
-                    yield number, (_plain(record) if table.startswith("_") else record), shape
+                    yield number, (_as_cloud_row(record) if table.startswith("_") else record), shape
         if not names & {table for table, _ in _TABLES}:
             problems.add(path.name, "no table of beads in this database")
     finally:
         file.close()
 
 
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Give a row of our ledger the column names of cloud Gastown, after which it is read like one."""
+def _as_cloud_row(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of our ledger under the column names of cloud Gastown, so that it is read like one of its rows."""
     row = {name.removesuffix("_ms").removesuffix("_json"): value for name, value in record.items() if value is not None}
-    why = parse(record.get("reason_json"))
-    if isinstance(why, dict) and why.get("code"):
+    reason = parse(record.get("reason_json"))
+    if isinstance(reason, dict) and reason.get("code"):
         metadata = parse(record.get("metadata_json"))
-        row["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "failure_reason": why}
-    elif isinstance(why, dict):
-        row["close_reason"] = why.get("message")
+        row["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "failure_reason": reason}
+    elif isinstance(reason, dict):
+        row["close_reason"] = reason.get("message")
     return row
 
 
-def _listed(folder: Path) -> list[Path]:
+def _files_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(

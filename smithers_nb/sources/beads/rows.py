@@ -1,4 +1,4 @@
-"""From the lines of a store to the rows of its frames: beads as they stand, and its log as it is written."""
+"""Convert lines of a store to typed rows: current beads, events of its log, and failures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
     from smithers_nb.sources.beads.shapes import Log
 
-_OVER: Final = frozenset({"closed", "failed"})
-_SAID: Final = ("reason", "error", "error_msg", "message", "close_reason", "failureMessage", "resolution_notes", "notes")
+_MESSAGE_KEYS: Final = ("reason", "error", "error_msg", "message", "close_reason", "failureMessage", "resolution_notes", "notes")
 
 
 def bead_row(record: Mapping[str, Any]) -> BeadRow | None:
-    """Read an issue of bd or a bead of cloud Gastown or of our ledger; None for a line without an id."""
+    """Return the row of an issue of bd, or of a bead of cloud Gastown or our ledger; None for a line without an id."""
     bead_id = record.get("id") or record.get("bead_id")
     if not isinstance(bead_id, str):
         return None
@@ -46,13 +45,13 @@ def bead_row(record: Mapping[str, Any]) -> BeadRow | None:
 
 
 def event_row(log: Log, number: int, record: Mapping[str, Any]) -> BeadEventRow:
-    """Read one line of a log; one whose type nobody knows is kept as it is."""
+    """Return the row of a log line; a line of unknown type is kept as it is."""
     step = read_step(log, record)
     what = type_of(record)
     body = as_dict(record.get("payload"))
     metadata = as_dict(record.get("metadata"))
     failure = reason_in(metadata)
-    said = next((text(place.get(name)) for place in (body, metadata) for name in _SAID if text(place.get(name))), "")
+    message = next((text(part.get(name)) for part in (body, metadata) for name in _MESSAGE_KEYS if text(part.get(name))), "")
     live = LIVE.get(what)
     return BeadEventRow(
         number,
@@ -63,14 +62,14 @@ def event_row(log: Log, number: int, record: Mapping[str, Any]) -> BeadEventRow:
         step.old if step else None,
         step.new if step else None,
         text(failure.get("code")) or (live.code if live else None),
-        text(failure.get("message")) or (step.reason if step else "") or said or None,
+        text(failure.get("message")) or (step.reason if step else "") or message or None,
         text(failure.get("source")) or (live.source if live else None),
         dump(dict(record)),
     )
 
 
 def type_of(record: Mapping[str, Any]) -> str:
-    """Return the type of a line of any log as stored."""
+    """Return the stored type of a line of any log, or `unknown`."""
     for name in ("event_type", "type", "op", "kind"):
         value = record.get(name)
         if isinstance(value, str):
@@ -79,18 +78,18 @@ def type_of(record: Mapping[str, Any]) -> str:
 
 
 def subject_of(record: Mapping[str, Any]) -> str:
-    """Return the bead that a line of any log is about, although it is no step of it; empty for none."""
+    """Return the bead that a log line is about, even if the line is not a step; empty if none."""
     named = record.get("issue_id") or record.get("bead_id") or record.get("subject")
     return text(named or as_dict(record.get("payload")).get("bead"))
 
 
 def time_of(record: Mapping[str, Any]) -> int | None:
-    """Return the time of a line of any log, epoch milliseconds."""
+    """Return the time of a line of any log in epoch milliseconds."""
     return instant_ms(record.get("created_at") or record.get("ts"))
 
 
 def failure_row(event: BeadEventRow) -> BeadFailureRow | None:
-    """Read a failure off an event: a change to failed, or an event that is one of the paths to failure; None for any other."""
+    """Return the failure that an event records: a change to failed or one of the live failure events; None for any other."""
     failed = event.new_status == "failed"
     if not failed and event.type not in LIVE:
         return None

@@ -1,4 +1,4 @@
-"""What a line is, judged by its keys and not by a file name or version: an issue, an entry of one of six kinds of log, or a side table."""
+"""Classify a line by its keys, not by file name or version: an issue, an entry of one of six kinds of log, or a side table."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _KEYS: Final[tuple[tuple[Shape, frozenset[str]], ...]] = (
     ("label", frozenset({"issue_id", "label"})),
     ("config", frozenset({"key", "value"})),
 )
-"""Keys that a line of a shape has at least; the first that fits decides."""
+"""Minimum keys of each shape; the first match wins."""
 
 LOGS: Final[tuple[Log, ...]] = ("audit", "cloud", "journal", "interactions", "gascity", "gt")
-"""Kinds of log, the most complete first: of two that show as many changes, the first is counted."""
+"""Kinds of log, the most complete first; of two that show the same number of changes, the first counts."""
 
 NUMBERED: Final[frozenset[Log]] = frozenset({"journal", "gascity"})
-"""Kinds of log that number their lines, by `seq`."""
+"""Kinds of log that number their lines in `seq`."""
 
 NAMES: Final[Mapping[str, str]] = {
     "audit": "bd audit events",
@@ -48,13 +48,18 @@ NAMES: Final[Mapping[str, str]] = {
 }
 
 OURS: Final[Mapping[str, Shape]] = {"ledger:beads": "bead", "ledger:bead_events": "cloud"}
-"""Lines of a ledger's own export that are beads and their log."""
+"""Types of the lines in our ledger's export that are beads and their log."""
 
 _TYPES: Final[Mapping[str, Shape]] = {"issue": "issue", "bead": "bead", "bead_event": "cloud", **OURS}
 
 
+_MAX_SEEN: Final = 10_000
+SEEN: Final[dict[tuple[str, ...], Shape]] = {}
+"""Cache of shapes by keys (without `_type`): lines of one writer have the same keys, so most are known already."""
+
+
 def shape_of(record: Mapping[str, Any]) -> Shape:
-    """Return what a line is; `other` for a memory, a schema line, or what nobody knows."""
+    """Return the shape of a line; `other` for a memory, a schema line or anything unknown."""
     named = record.get("_type")
     if named is not None:
         return _TYPES.get(named, "other") if isinstance(named, str) else "other"
@@ -66,8 +71,3 @@ def shape_of(record: Mapping[str, Any]) -> Shape:
     if len(SEEN) < _MAX_SEEN and "_type" not in keys:
         SEEN[keys] = shape
     return shape
-
-
-_MAX_SEEN: Final = 10_000
-SEEN: Final[dict[tuple[str, ...], Shape]] = {}
-"""Shapes by keys, none of them `_type`: lines of one writer have the same keys, so most are judged already."""

@@ -1,4 +1,4 @@
-"""A store of beads as a source: it holds work items instead of runs, so the tables of runs are empty and those of beads are not."""
+"""A store of beads as a source: it contains work items instead of runs, so only the tables of beads have rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ R = TypeVar("R", bound=tuple[object, ...])
 
 
 class BeadsSource:
-    """The exports, logs and databases of a fleet, at a file or a folder; nothing there is ever written."""
+    """A read-only view of the exports, logs and databases of a fleet in a file or folder."""
 
     kind = "beads"
 
@@ -38,7 +38,7 @@ class BeadsSource:
         """Open `beads:PATH`.
 
         Raises:
-            SourceError: Nothing there can hold beads.
+            SourceError: Nothing there can contain beads.
         """
         return cls(Path(unquote(url.partition(":")[2]).removeprefix("//") or ".").expanduser())
 
@@ -48,7 +48,7 @@ class BeadsSource:
         return str(self.where)
 
     def run_ids(self, prefix: str = "", limit: int = 20) -> list[str]:
-        """List no runs: there are none."""
+        """Return an empty list, because a store of beads has no runs."""
         del prefix, limit
         return []
 
@@ -57,13 +57,13 @@ class BeadsSource:
         return gather(self.where, self.problems)
 
     def rows(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> list[R]:
-        """Read beads, their log, or their failures as typed rows; every other table is empty."""
+        """Read beads, their log or their failures as typed rows; every other table is empty."""
         del run_id
         reader: Any = {BeadRow: self._beads, BeadEventRow: self._events, BeadFailureRow: self._failures}.get(cast("Any", row))
-        found = [] if reader is None else [one for one in reader() if fits(one, only)]
+        rows = [] if reader is None else [made for made in reader() if fits(made, only)]
         if since_ms is not None:
-            found = [one for one in found if (getattr(one, "at", None) or getattr(one, "updated_at", None) or 0) >= since_ms]
-        return found
+            rows = [made for made in rows if (getattr(made, "at", None) or getattr(made, "updated_at", None) or 0) >= since_ms]
+        return rows
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
         """Read the same as `rows` as a frame."""
@@ -72,15 +72,15 @@ class BeadsSource:
         return frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
 
     def close(self) -> None:
-        """Let go of nothing: no file is kept open."""
+        """Do nothing, because no file is kept open."""
 
     def _beads(self) -> list[BeadRow]:
-        found: dict[str, BeadRow] = {}
+        newest: dict[str, BeadRow] = {}
         for _, record, shape in self._lines():
             row = bead_row(record) if shape in ("issue", "bead") else None
-            if row is not None and (row.updated_at or 0) >= (found[row.bead_id].updated_at or 0 if row.bead_id in found else 0):
-                found[row.bead_id] = row
-        return list(found.values())
+            if row is not None and (row.updated_at or 0) >= (newest.get(row.bead_id, row).updated_at or 0):
+                newest[row.bead_id] = row
+        return list(newest.values())
 
     def _events(self) -> list[BeadEventRow]:
         return [event_row(shape, number, record) for number, record, shape in self._lines() if shape in LOGS]

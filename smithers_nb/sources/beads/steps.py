@@ -1,6 +1,6 @@
-"""One line of any log as a step of one bead: who did it, the status before and after, and the reason it gives.
+"""Read one line of any log as a step of one bead: who did it, the status before and after, and its reason.
 
-A table of readers, one per kind of log (`shapes.LOGS`); each takes the parsed line and gives a `Step`, or None when it is about no bead.
+`READERS` has one reader per kind of log (`shapes.LOGS`). Each takes a parsed line and returns a `Step`, or None if the line is not one.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ class Step(NamedTuple):
     """One entry of a bead's log.
 
     Attributes:
-        at: Epoch microseconds.
-        what: Event type as stored; `comment` for any comment.
-        old: Status before, when the entry says; the one before it in the log counts otherwise.
-        new: Status after, when the entry says.
+        at: Time in epoch microseconds.
+        what: Stored event type; `comment` for any comment.
+        actor: Who did it.
+        old: Status before, if the entry has it; otherwise the status after the previous step applies.
+        new: Status after, if the entry has it.
         reason: Reason in the entry; empty for none.
         beside: The same update also wrote notes, a description or a reason.
-        closing: The entry is a close, whatever the status was.
-        old_reason: Reason of the close before, when the entry says.
-        holder: Who had the work before the entry, when it says.
-        assignee: Who has it after the entry; empty for nobody, None when the entry does not say.
-        row_reason: Reason that the row has after the entry; None when the entry does not show the row.
-        metadata: The bead's own metadata, when the entry shows it.
+        closing: The entry is a close, regardless of the status before.
+        old_reason: Reason of the previous close, if the entry has it.
+        holder: Who had the work before, if the entry has that.
+        assignee: Who has the work afterwards; empty if no one, None if the entry does not have that.
+        row_reason: Close reason in the row afterwards; None if the entry does not contain the row.
+        metadata: The bead's metadata, if the entry contains it.
     """
 
     bead_id: str
@@ -53,12 +54,12 @@ class Step(NamedTuple):
 
 
 def read_step(log: Log, record: Mapping[str, Any]) -> Step | None:
-    """Read one line of a log; None for one that is about no bead."""
+    """Return the step that a line of a log records; None if it records none."""
     return READERS[log](record)
 
 
 def instant_us(value: Any) -> int | None:
-    """Read a time as stores write it, ISO 8601 (UTC when it names no zone) or epoch seconds or milliseconds, as epoch microseconds."""
+    """Convert a stored time to epoch microseconds: ISO 8601 (UTC without a zone), epoch seconds or epoch milliseconds."""
     if value is None:
         return None
     try:
@@ -74,18 +75,18 @@ def instant_us(value: Any) -> int | None:
 
 
 def instant_ms(value: Any) -> int | None:
-    """Read a time as epoch milliseconds."""
+    """Convert a stored time to epoch milliseconds; see `instant_us`."""
     us = instant_us(value)
     return None if us is None else us // 1_000
 
 
 def text(value: Any) -> str:
-    """Return a stripped text; empty for whatever is none."""
+    """Return a stripped string; empty for anything else."""
     return value.strip() if isinstance(value, str) else ""
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """Return an object, parsed when it is kept as JSON text; empty for anything else."""
+    """Return a JSON object, parsing it if it is stored as text; empty for anything else."""
     if isinstance(value, str):
         if value[:1] != "{":
             return {}
@@ -94,21 +95,23 @@ def as_dict(value: Any) -> dict[str, Any]:
 
 
 def reason_in(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the failure reason that an event of the cloud or of our ledger carries; upstream kept it in three places."""
+    """Return the failure reason in an event of cloud Gastown or our ledger, which is stored in one of three places."""
     reason = as_dict(metadata.get("failure_reason"))
     if reason:
         return reason
-    given = metadata.get("reason")
-    if isinstance(given, dict) and given.get("message"):  # our ledger's reason for giving work back
-        return given
+    given_back = metadata.get("reason")  # our ledger's reason for giving work back
+    if isinstance(given_back, dict) and given_back.get("message"):
+        return given_back
     loose = {"code": metadata.get("failureKind") or metadata.get("failureReason"), "message": metadata.get("failureMessage")}
     return loose if any(loose.values()) else {}
 
 
 def _audit(record: Mapping[str, Any]) -> Step | None:
-    """A row of bd's table `events`: `new_value` is a change set as JSON, or the plain reason of a close or a reopen."""
+    """Read a row of bd's table `events`: `new_value` is a change set as JSON, or the plain reason of a close or reopen."""
     what, change = record.get("event_type"), record.get("new_value")
-    if type(what) is not str or (what not in _SAID and (not change or '"status"' not in (change if type(change) is str else str(change)))):
+    if type(what) is not str or (
+        what not in _ALWAYS_STEPS and (not change or '"status"' not in (change if type(change) is str else str(change)))
+    ):
         return None
     bead_id = record.get("issue_id")
     if not isinstance(bead_id, str):
@@ -137,7 +140,7 @@ def _audit(record: Mapping[str, Any]) -> Step | None:
 
 
 def _interactions(record: Mapping[str, Any]) -> Step | None:
-    """A line of `interactions.jsonl`: changes of the fields `status` and `assignee`."""
+    """Read a line of `interactions.jsonl`: a change of `status` or `assignee`."""
     extra, bead_id = record.get("extra"), record.get("issue_id")
     if record.get("kind") != "field_change" or not isinstance(extra, dict) or not isinstance(bead_id, str):
         return None
@@ -151,7 +154,7 @@ def _interactions(record: Mapping[str, Any]) -> Step | None:
 
 
 def _gascity(record: Mapping[str, Any]) -> Step | None:
-    """A line of gascity's log; the payload of `bead.*` is the bead itself, or has it under `bead`."""
+    """Read a line of gascity's log; the payload of `bead.*` is the bead or contains it under `bead`."""
     what, payload = record.get("type"), record.get("payload")
     if not isinstance(what, str):
         return None
@@ -169,7 +172,7 @@ def _gascity(record: Mapping[str, Any]) -> Step | None:
 
 
 def _journal(record: Mapping[str, Any]) -> Step | None:
-    """A record of `bd events export`: what was done, and the issue after it."""
+    """Read a record of `bd events export`: the operation, and the issue after it."""
     bead_id, what, issue = record.get("issue_id"), record.get("op"), record.get("issue")
     if not isinstance(bead_id, str) or not isinstance(what, str):
         return None
@@ -195,7 +198,7 @@ def _snapshot(step: Step, issue: Mapping[str, Any]) -> Step:
 
 
 def _cloud(record: Mapping[str, Any]) -> Step | None:
-    """A row of `bead_events` of cloud Gastown or of our ledger: statuses as plain text, the reason in `metadata`."""
+    """Read a row of `bead_events` of cloud Gastown or our ledger: statuses are plain text, the reason is in `metadata`."""
     bead_id, what = record.get("bead_id"), record.get("event_type")
     if not isinstance(bead_id, str) or not isinstance(what, str):
         return None
@@ -211,7 +214,7 @@ def _cloud(record: Mapping[str, Any]) -> Step | None:
 
 
 def _gt(record: Mapping[str, Any]) -> Step | None:
-    """A line of gt's own log: a bead is slung or hooked, and unhooked without a word."""
+    """Read a line of gt's own log: a bead is slung or hooked, and unhooked without a reason."""
     what, body = record.get("type"), as_dict(record.get("payload"))
     bead_id, status = text(body.get("bead")), _GT.get(str(what))
     if not bead_id or status is None:
@@ -237,18 +240,19 @@ _STATUS_EVENTS: Final = {
     "lease_reclaimed": "open",
     "restored": None,
 }
-"""Audit events that may change a status, and the one they mean when their change set does not say."""
-_SAID: Final = {"commented"} | {name for name, status in _STATUS_EVENTS.items() if status is not None}
-"""Audit events that mean something whatever their change set says."""
+"""Audit events that may change a status, with the status they imply if their change set has none."""
+_ALWAYS_STEPS: Final = {"commented"} | {name for name, status in _STATUS_EVENTS.items() if status is not None}
+"""Audit events that matter regardless of their change set."""
 _BESIDE: Final = frozenset({"notes", "description", "close_reason"})
-"""Fields that, written in the update that changes a status, may say why."""
+"""Fields that may contain the reason when the update that changes a status also writes them."""
+
 CREATED: Final[Mapping[Log, tuple[str, str]]] = {
     "audit": ("event_type", "created"),
     "cloud": ("event_type", "created"),
     "journal": ("op", "create"),
     "gascity": ("type", "bead.created"),
 }
-"""Key and value of the lines with which a bead begins; the other kinds of log never show a beginning."""
+"""Key and value of the lines that create a bead; the other kinds of log never show a creation."""
 
 _GIVEN_BACK: Final = frozenset({"bead.dead_assignee_reopened", "hook.claim.reclaimed_stale", "bead.lease_reclaimed", "bead.unclaimed"})
 _GT: Final = {"sling": "hooked", "hook": "hooked", "unhook": "open"}
