@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from smithers_nb.engine.journal.work_items import bead_agents, bead_leases, bead_texts
+from smithers_nb.engine.journal.work_items import bead_agents, bead_leases, bead_texts, beads
 from smithers_nb.errors import RunNotFound
 from smithers_nb.ledger import breaker, summaries
 from smithers_nb.ledger.items import set_agent
@@ -50,7 +50,10 @@ def agent_completed(  # noqa: PLR0913  # what a container reports
     """
     agent = find_agent(connection, agent_id)
     bead_id, at = agent.hook_bead_id, ledger.now()
-    set_agent(connection, agent_id, status="idle", hook_bead_id=None, last_activity_at_ms=at)
+    held = connection.execute(sa.select(beads.c.status).where(beads.c.bead_id == bead_id)).scalar()
+    unfinished = status == "completed" and held == "in_progress"
+    hook = bead_id if unfinished else None  # it ended without handing its work in, so the patrol takes the work back
+    set_agent(connection, agent_id, status="idle", hook_bead_id=hook, last_activity_at_ms=at)
     if bead_id is None:
         return
     end_lease(connection, bead_id)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from smithers_nb.ledger.store import Ledger
 
 MAX_ATTEMPTS: Final = 5
+DISPATCHED: Final = ("issue", "molecule", "merge_request")
+"""Types of beads that agents work on."""
+
 BACKOFF_MS: Final = (30_000, 60_000, 120_000, 300_000, 600_000)
 """Time that has to pass after the first, second, … failed attempt."""
 
@@ -45,8 +48,7 @@ Launcher = Callable[[str, str], Started]
 
 def due(ledger: Ledger, connection: sa.Connection, limit: int = 10) -> list[str]:
     """List open beads whose back-off is over, those that wait longest first."""
-    kinds = ("issue", "molecule", "merge_request")
-    query = sa.select(beads).where(beads.c.status == "open", beads.c.type.in_(kinds), beads.c.dispatch_attempts < MAX_ATTEMPTS)
+    query = sa.select(beads).where(beads.c.status == "open", beads.c.type.in_(DISPATCHED), beads.c.dispatch_attempts < MAX_ATTEMPTS)
     rows = connection.execute(query.order_by(beads.c.updated_at_ms, beads.c.bead_id)).all()
     return [row.bead_id for row in rows if ledger.now() >= ready_at(row)][:limit]
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smithers_nb.engine.journal.work_items import bead_agents, bead_events, bead_leases, beads
 from smithers_nb.ledger import breaker, triage
 from smithers_nb.ledger.agents import end_lease
-from smithers_nb.ledger.dispatch import MAX_ATTEMPTS
+from smithers_nb.ledger.dispatch import DISPATCHED, MAX_ATTEMPTS
 from smithers_nb.ledger.items import set_agent
 from smithers_nb.ledger.transition import HELD, append, locked, transition
 from smithers_nb.model.failure_codes import reason
@@ -46,7 +46,14 @@ def patrol(ledger: Ledger) -> list[Finding]:
     Returns:
         What was changed, in the order of the changes.
     """
-    return [*_orphans(ledger), *_timeouts(ledger), *_lapsed_leases(ledger), *_orphaned_reviews(ledger), *_crash_loops(ledger)]
+    return [
+        *_orphans(ledger),
+        *_timeouts(ledger),
+        *_lapsed_leases(ledger),
+        *_orphaned_reviews(ledger),
+        *_used_up(ledger),
+        *_crash_loops(ledger),
+    ]
 
 
 def started_at(connection: sa.Connection, bead_id: str) -> int | None:
@@ -188,6 +195,23 @@ def _orphaned_reviews(ledger: Ledger) -> Iterator[Finding]:
             why = reason("pr_review_orphaned", idle_minutes=idle // _MINUTE, threshold_minutes=ORPHANED_REVIEW_MS // _MINUTE)
             transition(ledger, connection, bead_id, "failed", actor="patrol", reason=why)
         yield Finding(bead_id, "pr_review_orphaned")
+
+
+def _used_up(ledger: Ledger) -> Iterator[Finding]:
+    """Fail open work that came back after every dispatch it may have, because no dispatch is due for it any more."""
+    spent = beads.c.type.in_(DISPATCHED), beads.c.status == "open", beads.c.dispatch_attempts >= MAX_ATTEMPTS
+    with ledger.reading() as connection:
+        found = list(connection.execute(sa.select(beads.c.bead_id).where(*spent).order_by(beads.c.bead_id)).scalars())
+    for bead_id in found:
+        with ledger.writing() as connection:
+            bead = locked(connection, bead_id)
+            if bead.status != "open" or bead.dispatch_attempts < MAX_ATTEMPTS:
+                continue
+            back = bead_events.c.bead_id == bead_id, bead_events.c.move == "give_back"
+            newest = sa.select(bead_events.c.reason).where(*back).order_by(bead_events.c.seq.desc()).limit(1)
+            details = {"attempts": bead.dispatch_attempts, "last_reason": connection.execute(newest).scalar() or ""}
+            transition(ledger, connection, bead_id, "failed", actor="patrol", reason=reason("attempts_used_up", **details))
+        yield Finding(bead_id, "attempts_used_up")
 
 
 def _is_polled(bead: Any) -> bool:

@@ -6,11 +6,13 @@ a file as it comes; of a failure the end of it becomes the reason, word for word
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,6 +64,7 @@ def work(  # noqa: PLR0913  # what a process is started with
         def launch(_bead_id: str, _agent_id: str) -> Started:
             try:
                 streams = {"stdout": output, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+                streams["start_new_session"] = True  # so that it can be ended with everything it started
                 process = subprocess.Popen(command, cwd=folder, env=environment, **streams)  # type: ignore[call-overload]  # noqa: S603  # the caller's program
             except OSError as error:
                 return Started(ok=False, error=f"{command[0]}: {error.strerror or error}", error_type=type(error).__name__)
@@ -70,7 +73,11 @@ def work(  # noqa: PLR0913  # what a process is started with
 
         if not dispatch(ledger, bead_id, agent_id, launch, lease_ms=None if lease_s is None else round(lease_s * 1_000)):
             return False
-        code, late = _wait(started[0], timeout_s, lambda: _beat(ledger, agent_id), lease_s)
+        try:
+            code, late = _wait(started[0], timeout_s, lambda: _beat(ledger, agent_id), lease_s)
+        except BaseException:  # Ctrl-C no longer reaches it, because it has a session of its own
+            _end(started[0])
+            raise
         output.seek(0)
         log = output.read(_LOG).decode("utf-8", "replace")
     with ledger.writing() as connection:
@@ -95,9 +102,15 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float | None, beat: Calla
             return process.wait(min(pauses, default=None)), ""
         except subprocess.TimeoutExpired:
             if end is not None and time.monotonic() >= end:
-                process.kill()
-                return process.wait(), f"ended after {timeout_s:g} s without a result"
+                return _end(process), f"ended after {timeout_s:g} s without a result"
             beat()
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Kill a program and what it started, and return its exit status."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
 
 
 def _beat(ledger: Ledger, agent_id: str) -> None:

@@ -27,7 +27,7 @@ DETERMINISTIC: Final = "deterministic"
 LONG: Final = 400
 _ELIGIBLE: Final = frozenset({"agent_crashed", "container_start_failed", "dispatch_exhausted", "refinery_dispatch_exhausted"})
 _HINTS: Final = (
-    (r"cannot find module '([^']+)'", "The module {0} could not be found: the dependency is not installed, or the import path is wrong."),
+    (r"cannot find module '?([^'\s]+)", "The module {0} could not be found: the dependency is not installed, or the import path is wrong."),
     (r"no module named '?([\w.]+)", "The module {0} could not be found: the dependency is not installed, or the import path is wrong."),
     (r"out of memory|oom|heap limit", "The process needed more memory than it was allowed."),
     (r"timed? ?out|timeout", "Something that it waited for did not answer in time."),

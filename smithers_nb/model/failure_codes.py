@@ -167,6 +167,13 @@ PATHS: Final[dict[str, Path]] = {
         "Refinery failed to start {attempts} times. Last error: {last_error}",
         {"attempts": int, "max_attempts": int, "last_error": str, "last_error_at": int, "errors": list, "distinct_errors": int},
     ),
+    "attempts_used_up": Path(
+        0,
+        "attempts_used_up",
+        "patrol",
+        "Dispatched {attempts} times, and the work came back each time. Last reason: {last_reason}",
+        {"attempts": int, "last_reason": str},
+    ),
     "agent_lost": Path(
         0,
         "agent_lost",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from smithers_nb.agents.providers.settings import provider_named
 from smithers_nb.agents.verification.evidence_index import flat
 from smithers_nb.agents.verification.prose import believable
-from smithers_nb.diagnosis.text.quotes import excerpt
 from smithers_nb.errors import ProviderError
 from smithers_nb.ledger import summaries
 from smithers_nb.redact import redact
@@ -19,6 +18,7 @@ from smithers_nb.redact import redact
 if TYPE_CHECKING:
     from smithers_nb.ledger import Ledger
 _MAX_FACTS: Final = 20_000
+"""Characters, from the end: that is where output says why it ended."""
 
 
 def summarise_failure(ledger: Ledger, bead_id: str, provider: str) -> str:
@@ -45,7 +45,7 @@ def summarise_failure(ledger: Ledger, bead_id: str, provider: str) -> str:
     if asked is None or author == asked.author:
         return ""
     try:
-        answer = redact(asked.summarise(excerpt(subject.facts, _MAX_FACTS)))
+        answer = redact(asked.summarise(subject.facts[-_MAX_FACTS:]))
     except ProviderError as error:
         return f"{asked.author} gave no answer: {error}"
     text, dropped = believable(answer, lambda words: flat(words).casefold() in flat(subject.facts).casefold())

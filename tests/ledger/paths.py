@@ -68,6 +68,15 @@ def orphaned_work(fleet) -> str:
     return bead_id
 
 
+def attempts_used_up(fleet) -> str:
+    bead_id, _ = fleet.started()
+    with fleet.ledger.writing() as connection:
+        agents.give_back(fleet.ledger, connection, bead_id, actor="ana", note="the brief is unclear")
+        connection.execute(dispatch.beads.update().where(dispatch.beads.c.bead_id == bead_id).values(dispatch_attempts=5))
+    patrol.patrol(fleet.ledger)
+    return bead_id
+
+
 def timeout(fleet) -> str:
     bead_id, _ = fleet.started(metadata={"timeout_ms": 3_600_000})
     fleet.clock.forward(72)
@@ -329,6 +338,7 @@ TRIGGERS: Final = {
     "bead_cancelled": (bead_cancelled, "bead_cancelled", "admin"),
     "pr_review_orphaned": (pr_review_orphaned, "pr_review_orphaned", "patrol"),
     "pr_poll_failed": (pr_poll_failed, "pr_poll_failed", "refinery"),
+    "attempts_used_up": (attempts_used_up, "attempts_used_up", "patrol"),
     "agent_lost": (agent_lost, "agent_lost", "patrol"),
     "no_pr_url": (no_pr_url, "no_pr_url", "refinery"),
     "refinery_dispatch_exhausted": (refinery_dispatch_exhausted, "refinery_dispatch_exhausted", "scheduler"),

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from smithers_nb.engine.journal.work_items import bead_leases, beads
-from smithers_nb.ledger import agents, queries, runners, summaries
+from smithers_nb.ledger import agents, patrol, queries, runners, summaries
 from tests.ledger.paths import TRIGGERS
 
 
@@ -58,6 +60,30 @@ def test_work_without_a_commit_is_not_done(in_file, tmp_path):
             row = queries.bead_rows(connection, bead_id=bead_id)[0]
             assert connection.execute(sa.select(bead_leases)).all() == []
         assert (row.status, row.reason_code) == (("in_review", None) if done else ("failed", "closed_without_work"))
+
+
+def test_a_program_that_runs_out_of_time_is_ended_with_what_it_started(in_file, tmp_path):
+    """At its time limit a program fails, and its children are gone as well."""
+    bead_id, agent_id = in_file.bead(), in_file.agent()
+    command = ["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child; wait"]
+    assert not runners.work(in_file.ledger, bead_id, agent_id, command, timeout_s=1)
+    child = Path("/proc") / (tmp_path / "child").read_text().strip() / "status"
+    deadline = time.monotonic() + 5
+    while child.exists() and "State:\tZ" not in child.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not child.exists() or "State:\tZ" in child.read_text()
+    with in_file.ledger.reading() as connection:
+        assert "ended after 1 s" in queries.failure_of(connection, bead_id).message
+
+
+def test_an_agent_that_ends_without_its_work_loses_it_to_the_patrol(in_file):
+    """An exit that hands nothing in leaves the bead held, and after half an hour it is open again with a reason."""
+    bead_id, agent_id = in_file.started()
+    with in_file.ledger.writing() as connection:
+        agents.agent_completed(in_file.ledger, connection, agent_id, status="completed")
+    assert patrol.patrol(in_file.ledger) == []
+    in_file.clock.forward(31)
+    assert patrol.patrol(in_file.ledger) == [(bead_id, "dead_assignee_reopened")]
 
 
 def test_a_program_that_is_not_there_is_a_failed_attempt(in_file):
