@@ -1,4 +1,4 @@
-"""The fleet: how every run of several projects is doing, what recurs among them, and what to do first; nothing is changed anywhere.
+"""The fleet: how every run of several projects is doing, which failures recur, and what to do first; read-only.
 
-Stages: sweep → report → artifact → output. `sweep` reads each store once, as a whole.
+Stages: sweep → report → artifact → output. `sweep` reads each table of a store once.
 """

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from smithers_nb.diagnosis.history.repair_loops import RepairLoop  # noqa: TC001  # rows are checked against it when they are read back
+from smithers_nb.diagnosis.history.repair_loops import RepairLoop  # noqa: TC001  # needed at run time to validate rows that are read back
 from smithers_nb.model.finding import Finding, described
-from smithers_nb.model.vocabulary import Health  # likewise
+from smithers_nb.model.vocabulary import Health
 from smithers_nb.workflows.autopsy import results
 
 if TYPE_CHECKING:
     from smithers_nb.present.html.markup import Card
+
+WORST_FIRST: Final[tuple[Health, ...]] = ("failed", "blocked", "overBudget", "stuck", "healthy")
 
 
 class Shown(results.Shown):
     """A row of the fleet that displays itself."""
 
     def card(self) -> Card:
-        """Lay it out for a person."""
+        """Return the card that displays the row."""
         from smithers_nb.workflows.fleet.views import view_of
 
         return view_of(self)
@@ -32,9 +34,9 @@ class FleetRun(Finding):
     status: str
     bucket: Health
     reason: str
-    live: bool = described("not over, or failed within the last hour: what somebody may have to act on now")
-    age_minutes: float | None = described("since it was started", default=None)
-    finished_age_minutes: float | None = described("since it ended", default=None)
+    live: bool = described("not ended, or failed within the last hour: a person may have to act on it now")
+    age_minutes: float | None = described("minutes since the start", default=None)
+    finished_age_minutes: float | None = described("minutes since the end", default=None)
 
 
 class Action(Finding):
@@ -46,11 +48,11 @@ class Action(Finding):
     recommended_action: str
     command: str = ""
     needs_human: bool = True
-    also: tuple[str, ...] = described("other live runs of the same workflow that failed for the same cause", default=())
+    also: tuple[str, ...] = described("other live runs of the same workflow with the same cause", default=())
 
 
 class Recurring(Finding):
-    """A kind of failure of one project."""
+    """One kind of failure in a project."""
 
     project: str
     signature: str
@@ -71,7 +73,7 @@ class Flaky(Finding):
     project: str
     workflow: str | None
     node_id: str
-    recovered_runs: int = described("runs in which it failed first and succeeded then")
+    recovered_runs: int = described("runs in which it failed first and then succeeded")
     runs: int = described("runs that tried it")
 
 
@@ -96,7 +98,7 @@ class Waiting(Finding):
     prompt: str
     since: int | None = described("epoch milliseconds", default=None)
     waited_minutes: float | None = None
-    command: str = described("what decides it; the others are in `inbox`", default="")
+    command: str = described("command that decides it; `inbox` lists the alternatives", default="")
 
 
 class QuotaWindow(Finding):
@@ -105,32 +107,37 @@ class QuotaWindow(Finding):
     project: str
     run_id: str
     workflow: str | None
-    resets_at: int | None = described("epoch milliseconds; None when the provider does not say", default=None)
-    minutes_left: float | None = described("negative when it was reset and the run still waits", default=None)
+    resets_at: int | None = described("epoch milliseconds; None if the provider does not say", default=None)
+    minutes_left: float | None = described("negative if the limit was reset and the run still waits", default=None)
 
 
 class Sweep(Shown):
-    """One look at the whole fleet."""
+    """The state of the whole fleet at one moment."""
 
     now: int = described("time to judge at, epoch milliseconds")
     stale_minutes: float
     projects: tuple[str, ...] = described("stores that were read", default=())
     runs: tuple[FleetRun, ...] = ()
-    buckets: dict[str, tuple[str, ...]] = described("run ids by bucket: every run in exactly one", default_factory=dict)
+    buckets: dict[str, tuple[str, ...]] = described("run ids by bucket; every run is in exactly one", default_factory=dict)
     actions: tuple[Action, ...] = described("for live runs that are not healthy, the most urgent first", default=())
     recurring: tuple[Recurring, ...] = described("kinds of failure, most runs first", default=())
-    loops: tuple[RepairLoop, ...] = described("work that is started over and over without getting further", default=())
+    loops: tuple[RepairLoop, ...] = described("work that is restarted again and again without progress", default=())
     flaky: tuple[Flaky, ...] = ()
     lost: tuple[Lost, ...] = ()
     waiting: tuple[Waiting, ...] = described("gates and questions, the longest waiting first", default=())
-    quotas: tuple[QuotaWindow, ...] = described("runs that wait for a provider's limit, the next reset first", default=())
+    quotas: tuple[QuotaWindow, ...] = described("runs that wait for a provider's limit, earliest reset first", default=())
     problems: tuple[str, ...] = described("what could not be read", default=())
 
     def topic(self, key: str) -> Card:
-        """Show one topic: actions, waiting, quotas, recurring, loops, flaky, lost, runs."""
+        """Return the card of one topic: actions, waiting, quotas, recurring, loops, flaky, lost or runs."""
         from smithers_nb.workflows.fleet.views import TOPICS
 
         return TOPICS[key][1](self)
+
+    @property
+    def troubled(self) -> tuple[FleetRun, ...]:
+        """The live runs that are not healthy."""
+        return tuple(run for run in self.runs if run.live and run.bucket != "healthy")
 
 
 class PageRow(Shown):
@@ -141,7 +148,7 @@ class PageRow(Shown):
 
 
 class FilesRow(Shown):
-    """What was written."""
+    """The files that were written."""
 
     report: str
     frames: tuple[str, ...] = described("CSV files: runs, actions, waiting, quotas, recurring, flaky, lost", default=())
@@ -155,11 +162,11 @@ class FleetRow(Shown):
     runs_seen: int
     stale_threshold_minutes: float
     healthy_runs: int
-    unhealthy_runs: int = described("live runs that are not healthy")
-    escalations: int = described("actions that need a person")
+    unhealthy_runs: int = described("number of live runs that are not healthy")
+    escalations: int = described("number of actions that need a person")
     fixes_applied: int = 0
     summary: str
-    buckets: dict[str, tuple[str, ...]] = described("run ids by bucket: every run in exactly one", default_factory=dict)
+    buckets: dict[str, tuple[str, ...]] = described("run ids by bucket; every run is in exactly one", default_factory=dict)
     actions: tuple[Action, ...] = ()
     recurring: tuple[Recurring, ...] = ()
     flaky: tuple[Flaky, ...] = ()

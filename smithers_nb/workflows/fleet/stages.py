@@ -1,4 +1,4 @@
-"""The stages of the fleet's monitor as the notebook calls them, each kept once per run of the journal."""
+"""The stages of the fleet's monitor as the notebook calls them; in a run of the journal each executes once and its row is stored."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from smithers_nb.engine.artifacts.store import put
 from smithers_nb.engine.stages.context import ROOT
+from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
 from smithers_nb.workflows.fleet import sweep as sweeping
@@ -27,39 +28,39 @@ _FRAMES: Final = ("runs", "actions", "waiting", "quotas", "recurring", "flaky", 
 
 
 def sweep(projects: list[str] | None = None, stale_minutes: float = 15, now: int | None = None) -> Sweep:
-    """Look at every run of several projects; see `sweep.sweep`."""
+    """Judge every run of several projects; see `sweep.sweep`."""
     moment = now_ms() if now is None else now
     return kept(POLL, Sweep, "Every run", lambda: sweeping.sweep(projects, moment, stale_minutes))
 
 
 def report(found: Sweep) -> PageRow:
-    """Write the report as one HTML page."""
+    """Render the report as one HTML page."""
     return kept(REPORT, PageRow, "The report", lambda: _page(found))
 
 
 def artifact(found: Sweep, page: PageRow) -> FilesRow:
-    """Put the report and the frames where artifacts go.
+    """Store the report and the frames as artifacts.
 
     Raises:
         ArtifactsNotWritten: They could not be written.
     """
-    return kept("artifact", FilesRow, "Where they are", lambda: _written(found, page))
+    return kept("artifact", FilesRow, "Where the files are", lambda: _written(found, page))
 
 
 def output(found: Sweep, files: FilesRow | None = None) -> FleetRow:
-    """Write the stable output row."""
+    """Return the stable output row."""
     return kept("output", FleetRow, "In one row", lambda: row_of(found, files))
 
 
 def row_of(found: Sweep, files: FilesRow | None = None) -> FleetRow:
-    """Put the output row together."""
+    """Build the output row."""
     return FleetRow(
         verdict=verdict_of(found),
         projects_seen=len(found.projects),
         runs_seen=len(found.runs),
         stale_threshold_minutes=found.stale_minutes,
         healthy_runs=len(found.buckets.get("healthy", ())),
-        unhealthy_runs=sum(run.live and run.bucket != "healthy" for run in found.runs),
+        unhealthy_runs=len(found.troubled),
         escalations=sum(action.needs_human for action in found.actions),
         summary=summary_of(found),
         buckets=found.buckets,
@@ -77,8 +78,7 @@ def row_of(found: Sweep, files: FilesRow | None = None) -> FleetRow:
 
 def _page(found: Sweep) -> PageRow:
     title = "The fleet"
-    places = "one project" if len(found.projects) == 1 else f"{len(found.projects)} projects"
-    subtitle = f"{len(found.runs)} runs of {places}"
+    subtitle = f"{plural(len(found.runs), 'run')} of {plural(len(found.projects), 'project')}"
     return PageRow(title=title, html=page_of(topics_of(found), title=title, subtitle=subtitle, lead=headline_of(found), as_of=found.now))
 
 
@@ -90,13 +90,13 @@ def _written(found: Sweep, page: PageRow) -> FilesRow:
 
 
 def _csv(findings: Sequence[Finding]) -> bytes:
-    """Write findings as a table; a cell that a spreadsheet would take for a formula is text."""
-    listed = [finding.as_json() for finding in findings]
+    """Render findings as CSV; a cell that a spreadsheet would read as a formula is quoted."""
+    rows = [finding.as_json() for finding in findings]
     text = io.StringIO()
-    if listed:
-        writer = csv.DictWriter(text, list(listed[0]))
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in listed)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode("utf-8", "replace")
 
 

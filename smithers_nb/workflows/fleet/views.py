@@ -1,7 +1,8 @@
-"""How the fleet looks: the headline, and one card per topic."""
+"""Renders the rows of the fleet: the headline, and one card per topic."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,47 +16,44 @@ from smithers_nb.workflows.fleet import results as rows
 if TYPE_CHECKING:
     from smithers_nb.workflows.fleet.results import Sweep
 
-_ROWS: Final = 200
-_SHORT: Final = 26
-_WORST_FIRST: Final = ("failed", "blocked", "overBudget", "stuck", "healthy")
+_MAX_ROWS: Final = 200
+_MAX_SHORT: Final = 26
 
 
 def headline_of(found: Sweep) -> Card:
-    """Summarise in one banner how the fleet is doing, and what to do first."""
-    live = [run for run in found.runs if run.live and run.bucket != "healthy"]
-    worst = next((bucket for bucket in _WORST_FIRST if any(run.bucket == bucket for run in live)), "healthy")
-    facts = {"runs": len(found.runs), "projects": len(found.projects)} | {
-        bucket: sum(run.bucket == bucket for run in live) for bucket in _WORST_FIRST[:-1] if any(run.bucket == bucket for run in live)
-    }
-    told = cards.banner(verdict_of(found).capitalize(), summary_of(found), state=worst, facts=facts)
+    """Return a banner that says how the fleet is doing, with the first thing to do."""
+    counts = Counter(run.bucket for run in found.troubled)
+    troubles = {bucket: counts[bucket] for bucket in rows.WORST_FIRST if counts[bucket]}
+    facts = {"runs": len(found.runs), "projects": len(found.projects)} | troubles
+    banner = cards.banner(verdict_of(found).capitalize(), summary_of(found), state=next(iter(troubles), "healthy"), facts=facts)
     first = next((action for action in found.actions if action.command), None)
     if first is None:
-        return told
-    return cards.stack(told, cards.command_sheet([(first.command, f"{named(first)}: {first.recommended_action}")], title="Do this first"))
+        return banner
+    return cards.stack(banner, cards.command_sheet([(first.command, f"{named(first)}: {first.recommended_action}")], title="Do this first"))
 
 
 def topics_of(found: Sweep) -> list[tuple[str, Card]]:
-    """Lay the topics out in the order of the report."""
+    """Return the topics in the order of the report, each with its heading."""
     return [(heading, view(found)) for heading, view in TOPICS.values()]
 
 
 def verdict_of(found: Sweep) -> str:
-    """Return `healthy` or `problems detected`; what failed long ago or has ended well counts for neither."""
-    return "problems detected" if any(run.live and run.bucket != "healthy" for run in found.runs) else "healthy"
+    """Return `healthy` or `problems detected`; only live runs count, so not those that failed long ago."""
+    return "problems detected" if found.troubled else "healthy"
 
 
 def summary_of(found: Sweep) -> str:
-    """Summarise in two sentences how many runs are in trouble now, and what most of the failures are."""
-    live = [run for run in found.runs if run.live and run.bucket != "healthy"]
-    said = f"{len(live)} of {len(found.runs)} runs need something now." if live else f"None of {len(found.runs)} runs needs anything now."
+    """Return how many runs need attention now and which failure is the most frequent, in two sentences."""
+    count, total = len(found.troubled), len(found.runs)
+    attention = f"{count} of {total} runs need attention now." if count else f"None of {total} runs needs attention now."
     top = next(iter(found.recurring), None)
     if top is None:
-        return f"{said} Nothing has failed."
-    return f"{said} The failure that hit most runs ({top.runs}): {top.message}"
+        return f"{attention} Nothing has failed."
+    return f"{attention} The failure that hit most runs ({top.runs}): {top.message}"
 
 
 def view_of(row: Any) -> Card:
-    """Lay a row out for a person."""
+    """Return the card that displays a row."""
     view = next(_VIEWS[kind] for kind in type(row).__mro__ if kind in _VIEWS)
     card: Card = view(row)
     return card
@@ -69,7 +67,7 @@ def _actions(found: Sweep) -> Card:
 
 
 def named(action: rows.Action) -> str:
-    """Name the run of an action, how many others it stands for, and who may do it."""
+    """Return the run of an action, how many other runs it covers, and whether it needs a person."""
     others = f" and {len(action.also)} more with the same cause" if action.also else ""
     return f"{action.run_id}{others} ({'needs a person' if action.needs_human else 'safe to try'})"
 
@@ -85,7 +83,7 @@ def _quotas(found: Sweep) -> Card:
 
 
 def _until(minutes: float | None) -> str:
-    return "" if minutes is None else duration(minutes * 60) if minutes > 0 else "reset since; resume the run"
+    return "" if minutes is None else duration(minutes * 60) if minutes > 0 else "already reset; resume the run"
 
 
 def _recurring(found: Sweep) -> Card:
@@ -112,10 +110,10 @@ def _lost(found: Sweep) -> Card:
 
 
 def _runs(found: Sweep) -> Card:
-    worst = sorted(found.runs, key=lambda run: (not run.live, _WORST_FIRST.index(run.bucket), run.age_minutes or 0))
+    worst = sorted(found.runs, key=lambda run: (not run.live, rows.WORST_FIRST.index(run.bucket), run.age_minutes or 0))
     columns = ("Run", "Workflow", "Health", "Status", "Started", "Why")
     cells = [
-        (run.run_id, run.workflow or "", run.bucket, run.status, _ago(run.age_minutes), shown(run.reason, 200)) for run in worst[:_ROWS]
+        (run.run_id, run.workflow or "", run.bucket, run.status, _ago(run.age_minutes), shown(run.reason, 200)) for run in worst[:_MAX_ROWS]
     ]
     body = (
         h(
@@ -127,7 +125,7 @@ def _runs(found: Sweep) -> Card:
         )
         for run_id, workflow, bucket, *rest in cells
     )
-    caption = f"Runs ({len(cells)} of {len(worst)}, those that need something first)"
+    caption = f"Runs ({len(cells)} of {len(worst)}, those that need attention first)"
     return Card(h("div", table(caption, columns, body), class_="snb"), f"{caption}\n{text_table(columns, cells)}")
 
 
@@ -143,8 +141,8 @@ def _table(caption: str, columns: Sequence[str], cells: Sequence[Sequence[object
 
 
 def _cell(value: object) -> object:
-    """Keep a short cell on one line."""
-    return h("span", value, class_="snb-nowrap") if len(str(value)) <= _SHORT else value
+    """Render a cell, keeping a short value on one line."""
+    return h("span", value, class_="snb-nowrap") if len(str(value)) <= _MAX_SHORT else value
 
 
 TOPICS: Final[dict[str, tuple[str, Callable[[Sweep], Card]]]] = {
@@ -152,7 +150,7 @@ TOPICS: Final[dict[str, tuple[str, Callable[[Sweep], Card]]]] = {
     "waiting": ("What waits for a person", _waiting),
     "quotas": ("Provider limits", _quotas),
     "recurring": ("What recurs", _recurring),
-    "loops": ("Work that does not get further", _loops),
+    "loops": ("Work without progress", _loops),
     "flaky": ("Flaky tasks", _flaky),
     "lost": ("What failures cost", _lost),
     "runs": ("Every run", _runs),

@@ -1,1 +1,1 @@
-"""The live page of a run."""
+"""The live pages of a run and of all runs of a project."""

@@ -1,7 +1,7 @@
-"""Whether a store may have changed since the last look, at the price of a few `stat` calls.
+"""Detects whether a store may have changed, at the cost of a few `stat` calls.
 
-Nothing is opened for it: closing a handle on an SQLite file that this process writes would drop its locks. Whatever has no files here,
-such as a Postgres database, may have changed at any time and is read again.
+No file is opened: closing a handle on an SQLite file that this process writes would drop its locks. A store without local files, such as
+a Postgres database, always counts as changed.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
 
 Mark: TypeAlias = tuple[object, ...]
-"""Differs from the last one when something may have changed."""
+"""A value that differs from the previous one when something may have changed."""
 
 _COMPANIONS: Final = ("", "-wal", "-journal")
 _SETTLED_NS: Final = 50_000_000
-"""Times of files are only as fine as the kernel's clock, so a file that was just written may be written again unseen."""
+"""File times are only as precise as the kernel's clock, so a second write right after the first one could go unnoticed."""
 
 
-def places_of(source: Source) -> list[str]:
-    """List where the stores of a source are."""
+def locations_of(source: Source) -> list[str]:
+    """Return the locations of the stores of a source."""
     return [member.location for member in getattr(source, "members", [source])]
 
 
-def mark_of(places: Iterable[str]) -> Mark:
-    """Describe the files of stores as they are now.
+def mark_of(locations: Iterable[str]) -> Mark:
+    """Return the current mark of the files of stores.
 
     Args:
-        places: Files and folders; anything else counts as changed each time.
+        locations: Files and folders; anything else counts as changed each time.
     """
     now = time.time_ns()
-    return tuple(_of_file(f"{place}{end}", now) for place in places for end in _COMPANIONS) or (now,)
+    return tuple(_file_mark(f"{location}{end}", now) for location in locations for end in _COMPANIONS) or (now,)
 
 
-def _of_file(path: str, now: int) -> object:
+def _file_mark(path: str, now: int) -> object:
     try:
-        seen = os.stat(path)  # noqa: PTH116  # several times a second
+        stat = os.stat(path)  # noqa: PTH116  # called several times a second, and pathlib is slower
     except OSError:
         return now if "://" in path else None
-    if now - seen.st_mtime_ns < _SETTLED_NS:
+    if now - stat.st_mtime_ns < _SETTLED_NS:
         return now
-    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 class Watch:
-    """Tells whether the stores of a source may have changed; called several times a second."""
+    """Detects changes of the stores of a source; cheap enough to be called several times a second."""
 
     def __init__(self, source: Source) -> None:
-        self._places = places_of(source)
+        self._locations = locations_of(source)
 
     def __call__(self) -> Mark:
-        """Describe their files as they are now."""
-        return mark_of(self._places)
+        """Return the current mark of the stores."""
+        return mark_of(self._locations)

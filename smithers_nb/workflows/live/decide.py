@@ -1,4 +1,4 @@
-"""What a form of a live page does: one decision, in the name of the person at this machine, bound to what they were shown."""
+"""Handles the forms of live pages: one decision, made in the name of the person at this machine and bound to what they were shown."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class DecisionReply(NamedTuple):
-    """What came of a form.
+    """The reply to a form.
 
     Attributes:
-        done: Whether nothing is left to decide there: it is decided, by this form or by somebody before.
+        done: Whether nothing is left to decide: it is decided by this form, or was decided before.
     """
 
     message: str
@@ -27,37 +27,44 @@ class DecisionReply(NamedTuple):
     done: bool
 
 
-def submitted(runs: ServedRuns, action: str, sent: Callable[[str], str | None]) -> DecisionReply:
-    """Do what a form asks for; a refusal is part of the answer.
+def handle_form(runs: ServedRuns, action: str, field: Callable[[str], str | None]) -> DecisionReply:
+    """Carry out a form and return the reply, which also reports a refusal.
 
     Args:
-        runs: Whose journal it is written in.
+        runs: The runs whose journal the decision is written to.
         action: `decide` or `answer`.
-        sent: Gives a field of the form, None when it was not sent.
+        field: Returns the value of a form field, or None if it was not sent.
     """
     try:
-        return _decided(runs, sent) if action == "decide" else _answered(runs, sent)
+        return _decide(runs, field) if action == "decide" else _answer(runs, field)
     except SmithersNbError as error:
         code = error.code if isinstance(error, ControlRefused) else ""
         return DecisionReply(str(error), error.hint, code in {"ALREADY_DECIDED", "ALREADY_ANSWERED", "REQUEST_CHANGED"})
 
 
-def _decided(runs: ServedRuns, sent: Callable[[str], str | None]) -> DecisionReply:
-    choice, iteration = sent("decision"), sent("iteration") or "0"
+def _decide(runs: ServedRuns, field: Callable[[str], str | None]) -> DecisionReply:
+    choice, iteration = field("decision"), field("iteration") or "0"
     if choice not in {"approve", "deny"} or not iteration.isdecimal() or not runs.has_journal:
-        raise ParameterError("the form is not complete: choose Approve or Deny")
-    note = (sent("note") or "").strip() or None
-    options = {"by": control.login(), "note": note, "iteration": int(iteration), "seen": sent("digest") or None}
-    said = control.decide(runs.location, unquote(sent("run") or ""), unquote(sent("node") or ""), approved=choice == "approve", **options)  # type: ignore[arg-type]
-    resume(runs.location, said)
+        raise ParameterError("the form is incomplete: choose Approve or Deny")
+    result = control.decide(
+        runs.location,
+        unquote(field("run") or ""),
+        unquote(field("node") or ""),
+        approved=choice == "approve",
+        by=control.login(),
+        note=(field("note") or "").strip() or None,
+        iteration=int(iteration),
+        seen=field("digest") or None,
+    )
+    resume(runs.location, result)
     return DecisionReply("Approved." if choice == "approve" else "Denied.", "", done=True)
 
 
-def _answered(runs: ServedRuns, sent: Callable[[str], str | None]) -> DecisionReply:
-    request_id = unquote(sent("request") or "")
+def _answer(runs: ServedRuns, field: Callable[[str], str | None]) -> DecisionReply:
+    request_id = unquote(field("request") or "")
     item = next((item for item in runs.pending() if item.request_id == request_id), None)
-    # Of a question that is not open any more `answer` says who was first.
-    value = None if item is None else field_of(item.answer_schema or {}, item.options).read(sent("value"))
-    said = control.answer(runs.location, request_id, value, by=control.login(), seen=sent("digest") or None)
-    resume(runs.location, said)
+    # For a question that is no longer open, `answer` raises an error that names who answered it.
+    value = None if item is None else field_of(item.answer_schema or {}, item.options).read(field("value"))
+    result = control.answer(runs.location, request_id, value, by=control.login(), seen=field("digest") or None)
+    resume(runs.location, result)
     return DecisionReply("Answered.", "", done=True)

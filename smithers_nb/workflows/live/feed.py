@@ -1,7 +1,7 @@
-"""A page in fragments that are rendered again when their store changed, and handed to whoever looks at it.
+"""A page made of fragments, which are rendered again when their store changes and sent to the clients that follow the page.
 
 There is no queue per client. A feed keeps the newest text of each fragment with the version in which it changed, and a client asks for
-what changed since the version it has seen; so one that is slow gets the newest state later, and one that is dead costs nothing.
+what changed since the version it has. So a slow client gets the newest state later, and a dead client costs nothing.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from smithers_nb.present.html.text import one_line
 if TYPE_CHECKING:
     from smithers_nb.workflows.live.changes import Mark
 
-LOOK_S: Final = 0.2
-"""Seconds between two looks at whether a store changed."""
+_POLL_S: Final = 0.2
+"""Seconds between two checks whether a store has changed."""
 
-_LAST_S: Final = 3.0
-"""Seconds in which clients get the last state."""
+_FINAL_S: Final = 3.0
+"""Seconds that clients have to receive the final state."""
 
 _FIRST_SHARE, _OTHER_SHARE = 0.03, 0.01
-"""Parts of one core that the first part of a page, and each other one, may take, however often their store changes."""
+"""Share of one CPU core that rendering the first part of a page, and each other part, may take, however often the store changes."""
 
 PROBLEM: Final = "problem-"
-"""Begins the fragments that say why something could not be read, one for each part."""
+"""Prefix of the ids of fragments that report a reading error, one for each part."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +41,10 @@ class Part(NamedTuple):
     """Fragments that are rendered together.
 
     Attributes:
-        render: Reads the store and returns fragment id to HTML; called in a thread of its own, never twice at once.
-        mark: Tells whether the store may have changed.
-        every_s: Seconds after which it is rendered without a change as well, because time itself changes what it says.
-        prefix: Begins the ids of fragments that come and go with what there is; what is not rendered any more is taken away.
+        render: Reads the store and returns HTML by fragment id; called in a separate thread, never concurrently.
+        mark: Returns a value that differs when the store may have changed.
+        every_s: Seconds after which the part is rendered even without a change, because its text depends on the time.
+        prefix: Prefix of the ids of fragments that come and go; those that are no longer rendered are removed from the page.
     """
 
     render: Callable[[], Mapping[str, Html]]
@@ -58,9 +58,9 @@ class Feed:
 
     Attributes:
         version: Number of the newest change.
-        clients: How many look at it.
-        ended: Whether nothing follows any more.
-        idle_since: When the last client left, of `time.monotonic`.
+        clients: Number of clients that follow it.
+        ended: Whether nothing more will follow.
+        idle_since: When the last client left, in `time.monotonic` seconds.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -75,44 +75,44 @@ class Feed:
         self._first = asyncio.Event()
 
     def start(self) -> None:
-        """Begin to follow the store."""
+        """Start to follow the store."""
         self._tasks = [asyncio.create_task(self._follow(*pair)) for pair in zip(self._parts, self._threads, strict=True)]
 
     async def ready(self) -> None:
-        """Wait until the first part, which a page cannot do without, was rendered once."""
+        """Wait until the first part, without which a page makes no sense, has been rendered once."""
         await self._first.wait()
 
     async def stop(self) -> None:
-        """Show whoever looks the last state, and let go of everything."""
+        """Send the clients the final state and release everything."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.clients:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look_again(), _LAST_S)
+                await asyncio.wait_for(self._render_all(), _FINAL_S)
         self.ended = True
         self._wake()
-        end = time.monotonic() + _LAST_S
+        end = time.monotonic() + _FINAL_S
         while self.clients and time.monotonic() < end:  # noqa: ASYNC110  # a few seconds, once
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(_POLL_S)
         for thread in self._threads:
             thread.shutdown(wait=False, cancel_futures=True)
 
-    def joined(self) -> None:
-        """Count a client that began to look."""
+    def add_client(self) -> None:
+        """Count a client that starts to follow the page."""
         self.clients += 1
 
-    def left(self) -> None:
-        """Count a client that went away."""
+    def remove_client(self) -> None:
+        """Stop counting a client that has left."""
         self.clients -= 1
         self.idle_since = time.monotonic()
 
     def since(self, version: int) -> dict[str, Html | None]:
-        """Return the fragments that changed after a version, in their order; None for one that is gone."""
+        """Return the fragments that changed after a version, in order; None stands for a removed fragment."""
         return {name: text for name, (changed, text) in self._fragments.items() if changed > version}
 
     async def news(self, version: int, timeout_s: float) -> None:
-        """Wait until there is something newer than a version, at most so long."""
+        """Wait until there is something newer than a version, or until the timeout."""
         end = time.monotonic() + timeout_s
         while self.version <= version and not self.ended and (left := end - time.monotonic()) > 0:
             try:
@@ -120,40 +120,42 @@ class Feed:
             except TimeoutError:
                 return
 
-    async def _look_again(self) -> None:
+    async def _render_all(self) -> None:
         for part, thread in zip(self._parts, self._threads, strict=True):
-            found, _ = await self._render(part, thread)
-            self._put(part, found)
+            fragments, _ = await self._render(part, thread)
+            self._put(part, fragments)
 
     async def _render(self, part: Part, thread: ThreadPoolExecutor) -> tuple[Mapping[str, Html], float]:
         problem = f"{PROBLEM}{self._parts.index(part)}"
-        return await asyncio.get_running_loop().run_in_executor(thread, _rendered, part, problem)
+        return await asyncio.get_running_loop().run_in_executor(thread, _render, part, problem)
 
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
     async def _follow(self, part: Part, thread: ThreadPoolExecutor) -> None:
-        seen: Mark | None = None
+        is_first = part is self._parts[0]
+        rendered: Mark | None = None
         due = 0.0
-        if part is not self._parts[0]:  # what a page cannot do without comes first
+        if not is_first:  # the first part is what a page needs most
             await self.ready()
         while True:
-            mark, pause = part.mark(), LOOK_S
-            if mark != seen or time.monotonic() >= due:
-                found, cost = await self._render(part, thread)
-                self._put(part, found)
-                seen, due = mark, time.monotonic() + part.every_s
-                share = _FIRST_SHARE if part is self._parts[0] else _OTHER_SHARE
-                pause = max(LOOK_S, cost / share)
-                if part is self._parts[0]:
+            mark, pause = part.mark(), _POLL_S
+            if mark != rendered or time.monotonic() >= due:
+                fragments, cost = await self._render(part, thread)
+                self._put(part, fragments)
+                rendered, due = mark, time.monotonic() + part.every_s
+                pause = max(_POLL_S, cost / (_FIRST_SHARE if is_first else _OTHER_SHARE))
+                if is_first:
                     self._first.set()
             await asyncio.sleep(pause)
 
-    def _put(self, part: Part, found: Mapping[str, Html]) -> None:
+    def _put(self, part: Part, fragments: Mapping[str, Html]) -> None:
         known = {name: text for name, (_, text) in self._fragments.items()}
-        gone = {name: None for name, text in known.items() if name.startswith(part.prefix) and text is not None and name not in found}
-        news = {name: text for name, text in ({**gone, **found}).items() if name not in known or known[name] != text}
+        removed = {
+            name: None for name, text in known.items() if name.startswith(part.prefix) and text is not None and name not in fragments
+        }
+        news = {name: text for name, text in ({**removed, **fragments}).items() if name not in known or known[name] != text}
         if not news:
             return
         self.version += 1
@@ -161,14 +163,15 @@ class Feed:
         self._wake()
 
 
-def _rendered(part: Part, problem: str) -> tuple[Mapping[str, Html], float]:
-    """Render a part and measure what it cost; what cannot be read is said on the page, which keeps what it showed before."""
-    began = time.thread_time()
+def _render(part: Part, problem: str) -> tuple[Mapping[str, Html], float]:
+    """Return the fragments of a part and the CPU seconds spent; on an error only the problem, so that the page keeps its old content."""
+    start = time.thread_time()
     try:
-        found: Mapping[str, Html] = {problem: Html(""), **part.render()}
+        fragments: Mapping[str, Html] = {problem: Html(""), **part.render()}
     except (SmithersNbError, OSError) as error:
-        found = {problem: h("div", note(one_line(error, 600), state="failed"))}
+        fragments = {problem: h("div", note(one_line(error, 600), state="failed"))}
     except Exception as error:  # noqa: BLE001  # a page that silently stops would be worse
         _log.exception("a live page could not be rendered")
-        found = {problem: h("div", note(f"this page could not be updated: {type(error).__name__}: {one_line(error, 300)}", state="failed"))}
-    return found, time.thread_time() - began
+        reason = f"this page could not be updated: {type(error).__name__}: {one_line(error, 300)}"
+        fragments = {problem: h("div", note(reason, state="failed"))}
+    return fragments, time.thread_time() - start

@@ -1,7 +1,7 @@
-"""What waits for a person, as plain forms: they work with the keyboard, by touch and without scripts.
+"""Plain HTML forms for what waits for a person: they work with the keyboard, by touch and without scripts.
 
-A form carries the digest of what its card shows, so a decision counts for nothing else, and the key of the server, which no other site
-can read.
+A form carries the digest of what its card shows, so that the decision applies to exactly that, and the key of the server, which no other
+site can read.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from smithers_nb.engine.control.decisions import Pending
 
 PREFIX: Final = "ask-"
-"""Begins the ids of the fragments of what waits."""
+"""Prefix of the ids of the fragments that show pending requests."""
 
 
 def fragment_id(item: Pending) -> str:
-    """Name what waits, in this version of it, so that nobody's half-written note is drawn again while nothing has changed."""
-    about = "\0".join(map(str, (item.run_id, item.node_id, item.iteration, item.requested_at, item.digest)))
-    return f"{PREFIX}{hashlib.sha256(about.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    """Return an id that changes only when the request changes, so that a half-written note is not overwritten without need."""
+    identity = "\0".join(map(str, (item.run_id, item.node_id, item.iteration, item.requested_at, item.digest)))
+    return f"{PREFIX}{hashlib.sha256(identity.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
-def asked(item: Pending, key: str, who: str) -> Html:
-    """Show what waits, and the form that decides it.
+def request_form(item: Pending, key: str, who: str) -> Html:
+    """Render a pending request with the form that decides it.
 
     Args:
-        item: What waits.
-        key: The server's key.
-        who: In whose name it is written.
+        item: The pending request.
+        key: Key of the server.
+        who: Login of the person who decides.
     """
     name = fragment_id(item)
     ours = NotebookCommands()
@@ -58,8 +58,8 @@ def asked(item: Pending, key: str, who: str) -> Html:
 
 
 def _form(action: str, *parts: Html) -> Html:
-    said = h("p", class_="snb-said", role="status")
-    return h("form", *parts, said, method="post", action=f"/{action}", class_="snb snb-form")
+    reply = h("p", class_="snb-said", role="status")
+    return h("form", *parts, reply, method="post", action=f"/{action}", class_="snb snb-form")
 
 
 def _by_command(commands: list[tuple[str, str]]) -> Html:
@@ -67,7 +67,7 @@ def _by_command(commands: list[tuple[str, str]]) -> Html:
 
 
 def _hidden(item: Pending, key: str) -> Html:
-    """Write what the form is about; a node's name may hold characters that no page should, so all of it is percent-encoded."""
+    """Render the hidden fields that identify the request, percent-encoded because a node's name may contain any character."""
     values = {
         "key": key,
         "run": item.run_id,
@@ -80,7 +80,7 @@ def _hidden(item: Pending, key: str) -> Html:
 
 
 def _gate(name: str, who: str) -> tuple[Html, ...]:
-    # A field of one line would send the form with Enter, which must never approve anything.
+    # In a one-line field Enter would submit the form, which must never approve anything.
     note = h("textarea", id=f"{name}-note", name="note", rows="2", maxlength="4000", placeholder="why, in your words (optional)")
     buttons = (
         h("button", "✔ Approve", type="submit", name="decision", value="approve", class_="snb-good"),
@@ -92,13 +92,13 @@ def _gate(name: str, who: str) -> tuple[Html, ...]:
 
 def _question(name: str, field: Field, who: str) -> tuple[Html, ...]:
     send = h("p", h("button", "Answer", type="submit", class_="snb-busy"), class_="snb-buttons")
-    told = h("p", f"You answer as {who}. {field.hint}", class_="snb-muted")
+    hint = h("p", f"You answer as {who}. {field.hint}", class_="snb-muted")
     if field.choices:
         radios = (_radio(f"{name}-{number}", label) for number, label in enumerate(field.choices))
-        return h("fieldset", h("legend", "Answer"), *radios), told, send
+        return h("fieldset", h("legend", "Answer"), *radios), hint, send
     rows = "4" if field.is_long else "1"
     control = h("textarea", id=f"{name}-value", name="value", rows=rows, placeholder=field.placeholder or None)
-    return h("label", "Answer", for_=f"{name}-value"), control, told, send
+    return h("label", "Answer", for_=f"{name}-value"), control, hint, send
 
 
 def _radio(name: str, label: str) -> Html:
@@ -108,6 +108,6 @@ def _radio(name: str, label: str) -> Html:
 def _input(**attributes: str) -> Html:
     from html import escape
 
-    # Values go back as they are, so unlike what is shown they are escaped and nothing else.
+    # The form sends these values back unchanged, so unlike displayed text they are escaped but not redacted.
     written = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items())
     return Html(f"<input{written}>")

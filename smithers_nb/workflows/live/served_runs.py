@@ -1,4 +1,4 @@
-"""What live pages are about: a place with runs, and the journal in which people decide, if it has one."""
+"""The runs that live pages show, and the journal that people's decisions are written to, if there is one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
 from smithers_nb.errors import SmithersNbError
 from smithers_nb.sources.locate import open_source
-from smithers_nb.workflows.live.changes import Mark, mark_of, places_of
+from smithers_nb.workflows.live.changes import Mark, locations_of, mark_of
 
 if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedRuns:
-    """A place that holds runs.
+    """The runs of a project or store.
 
     Attributes:
-        location: Project and journal; a decision is written there.
-        source: What `open_source` takes: a folder, a store's file, a URL.
+        location: Project and journal, which decisions are written to.
+        source: Argument of `open_source`: a folder, a store's file or a URL.
     """
 
     location: Location
@@ -32,16 +32,16 @@ class ServedRuns:
 
     @classmethod
     def of(cls, location: Location) -> ServedRuns:
-        """Return the runs of a project with everything in it, or of a database alone when that lies elsewhere."""
+        """Return the runs of all stores of a project, or of its database alone if that is elsewhere."""
         is_usual = location.file is not None and location.file == Location.of(location.root).file
         return cls(location, str(location.root) if is_usual else location.url)
 
     @contextmanager
     def open(self) -> Iterator[Source]:
-        """Open its stores for one look.
+        """Open the stores for one reading.
 
         Raises:
-            SourceError: There is none, or it cannot be read.
+            SourceError: There is no store, or it cannot be read.
         """
         source = open_source(self.source)
         try:
@@ -51,29 +51,29 @@ class ServedRuns:
 
     @property
     def has_journal(self) -> bool:
-        """Whether it has a journal; looking at other runs must not begin one."""
+        """Whether a journal exists; showing other runs must not create one."""
         return self.location.file is None or self.location.file.exists()
 
     def journal(self) -> Journal:
-        """Open its journal."""
+        """Open the journal."""
         return Journal.open(self.location)
 
     def pending(self, run_id: str | None = None) -> list[Pending]:
-        """List what waits for a person in its journal."""
+        """Return the requests in the journal that wait for a person."""
         return pending(self.location, run_id) if self.has_journal else []
 
 
 class Marker:
-    """Tells whether the stores may have changed; cheap enough to be called several times a second."""
+    """Detects changes of the stores; cheap enough to be called several times a second."""
 
     def __init__(self, runs: ServedRuns) -> None:
         self._runs = runs
         self._stores: list[str] = []
 
     def __call__(self) -> Mark:
-        """Describe their files as they are now, also of a store that is not there yet."""
+        """Return the current mark of the stores, including a journal that does not exist yet."""
         if not self._stores:
             with suppress(SmithersNbError, OSError), self._runs.open() as source:
-                self._stores = places_of(source)
+                self._stores = locations_of(source)
         journal = self._runs.location.file
         return mark_of(dict.fromkeys([*self._stores, *([str(journal)] if journal else [])]))

@@ -1,8 +1,8 @@
-"""Live pages in a browser: the page of a run, the page of a project, what changes in them, and decisions.
+"""Serves live pages in a browser: the pages of a run and of a project, their changes, and people's decisions.
 
-Served by tornado on this machine only. Every request has to name this server as its host; a reader shows the token of the printed
-address once and has a cookie from then on. A form is taken only from a page of this server: its `Origin`, its cookie, which other sites
-cannot send with a form, and a key that they cannot read.
+Tornado serves them on this machine only. Every request must name this server as its host. A reader shows the token of the printed address
+once and then has a cookie. A form is accepted only from a page of this server: it needs the right `Origin`, the cookie, which other sites
+cannot send with a form, and a key, which they cannot read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tornado.iostream import StreamClosedError
 
 from smithers_nb.errors import RunNotFound, SmithersNbError
 from smithers_nb.workflows.live import static
-from smithers_nb.workflows.live.decide import submitted
+from smithers_nb.workflows.live.decide import handle_form
 from smithers_nb.workflows.live.feed import Feed
 from smithers_nb.workflows.live.fleet_page import FleetPage
 from smithers_nb.workflows.live.run_page import RunPage
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
     from smithers_nb.workflows.live.served_runs import ServedRuns
 
 HOST: Final = "127.0.0.1"
-_FORM_BYTES: Final = 1_000_000
-_CLIENTS: Final = 64
-_BEAT_S: Final = 15.0
+_MAX_FORM_BYTES: Final = 1_000_000
+_MAX_CLIENTS: Final = 64
+_HEARTBEAT_S: Final = 15.0
 _STALLED_S: Final = 30.0
 _IDLE_S: Final = 60.0
-_CLOSING_S: Final = 3.0
-_NOTHING: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_CLOSE_S: Final = 3.0
+_STRICT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 AnyPage: TypeAlias = RunPage | FleetPage
 
 
 @contextmanager
 def serving(runs: ServedRuns, on_ready: Callable[[str], object], *, run_id: str | None = None, port: int = 0) -> Iterator[str]:
-    """Serve live pages as long as the block lasts, in a thread of their own.
+    """Serve live pages in a background thread for the duration of the block.
 
     Args:
-        runs: The runs.
-        on_ready: Told the address, token included.
-        run_id: The run whose page the address is of; the page of all runs by default.
-        port: The port; any free one by default.
+        runs: The runs to show.
+        on_ready: Called with the address, including the token.
+        run_id: The run whose page to open; defaults to the page of all runs.
+        port: The port; 0 takes any free one.
 
     Raises:
         OSError: The port is taken.
@@ -73,7 +73,7 @@ def serving(runs: ServedRuns, on_ready: Callable[[str], object], *, run_id: str 
 
 
 class Site:
-    """The pages of one store or project, each with a feed while somebody looks at it."""
+    """The pages of one store or project; each has a feed while a client follows it."""
 
     def __init__(self, runs: ServedRuns, port: int) -> None:
         self.runs, self.port = runs, port
@@ -83,12 +83,12 @@ class Site:
         self._feeds: dict[str, tuple[AnyPage, Feed]] = {}
 
     def address(self, run_id: str | None = None) -> str:
-        """Write the address of a page, token included."""
+        """Return the address of a page, including the token."""
         path = "" if run_id is None else f"run/{quote(run_id, safe='')}"
         return f"http://{HOST}:{self.port}/{path}?{urlencode({'token': self.token})}"
 
     async def serve(self, sockets: list[Any], started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
-        """Serve until the event is set that `started` gets."""
+        """Serve until the event that is passed to `started` is set."""
         stop = asyncio.Event()
         rules: list[Any] = [
             (r"/", _Page),
@@ -102,20 +102,22 @@ class Site:
             "site": self,
             "default_handler_class": _Missing,
             "cookie_secret": secrets.token_bytes(32),
-            "log_function": _silent,
+            "log_function": _log_nothing,
         }
         app = web.Application(rules, **settings)
-        server = httpserver.HTTPServer(app, max_body_size=_FORM_BYTES, max_header_size=32_768, idle_connection_timeout=120, body_timeout=30)
+        server = httpserver.HTTPServer(
+            app, max_body_size=_MAX_FORM_BYTES, max_header_size=32_768, idle_connection_timeout=120, body_timeout=30
+        )
         server.add_sockets(sockets)
         started.set_result((asyncio.get_running_loop(), stop))
         while not stop.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _BEAT_S)
-            await self._let_go(lambda feed: not feed.clients and time.monotonic() - feed.idle_since > _IDLE_S)
+                await asyncio.wait_for(stop.wait(), _HEARTBEAT_S)
+            await self._stop_feeds(lambda feed: not feed.clients and time.monotonic() - feed.idle_since > _IDLE_S)
         server.stop()
-        await self._let_go(lambda _: True)
-        with suppress(TimeoutError):  # a client that takes nothing keeps nobody from ending
-            await asyncio.wait_for(server.close_all_connections(), _CLOSING_S)
+        await self._stop_feeds(lambda _: True)
+        with suppress(TimeoutError):  # a client that reads nothing must not delay the end
+            await asyncio.wait_for(server.close_all_connections(), _CLOSE_S)
         self.worker.shutdown(wait=False)
 
     async def page(self, run_id: str | None) -> tuple[AnyPage, Feed]:
@@ -126,22 +128,22 @@ class Site:
         """
         name = run_id or ""
         if name not in self._feeds:
-            found = FleetPage(self.runs, self.key) if run_id is None else await self.off_loop(lambda: self._run_page(run_id))
-            if name not in self._feeds:
-                feed = Feed(found.parts())
+            new = FleetPage(self.runs, self.key) if run_id is None else await self.off_loop(lambda: self._run_page(run_id))
+            if name not in self._feeds:  # another request may have created it meanwhile
+                feed = Feed(new.parts())
                 feed.start()
-                self._feeds[name] = found, feed
+                self._feeds[name] = new, feed
         page, feed = self._feeds[name]
         await feed.ready()
         return page, feed
 
     async def off_loop(self, job: Callable[[], Any]) -> Any:
-        """Run something that reads or writes a store beside the loop."""
+        """Run a function that reads or writes a store in a thread, so that the event loop stays free."""
         return await asyncio.get_running_loop().run_in_executor(self.worker, job)
 
     @property
     def clients(self) -> int:
-        """Clients that follow any page."""
+        """Number of clients that follow any page."""
         return sum(feed.clients for _, feed in self._feeds.values())
 
     def _run_page(self, run_id: str) -> RunPage:
@@ -150,7 +152,7 @@ class Site:
                 raise RunNotFound(f"no run {run_id!r}")
         return RunPage(self.runs, run_id, self.key)
 
-    async def _let_go(self, is_done: Callable[[Feed], bool]) -> None:
+    async def _stop_feeds(self, is_done: Callable[[Feed], bool]) -> None:
         for name, (_, feed) in list(self._feeds.items()):
             if is_done(feed):
                 del self._feeds[name]
@@ -158,16 +160,16 @@ class Site:
 
 
 class _Base(web.RequestHandler):
-    """Who may ask, and what every answer carries."""
+    """Checks who may send a request, and sets the headers of every response."""
 
     @property
     def site(self) -> Site:
-        found: Site = self.settings["site"]
-        return found
+        site: Site = self.settings["site"]
+        return site
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
-        self.set_header("Content-Security-Policy", _NOTHING)
+        self.set_header("Content-Security-Policy", _STRICT_POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
@@ -175,30 +177,33 @@ class _Base(web.RequestHandler):
 
     def prepare(self) -> None:
         site = self.site
-        if self.request.host not in {f"{HOST}:{site.port}", f"localhost:{site.port}"}:  # a name that somebody else made point here
+        if self.request.host not in {
+            f"{HOST}:{site.port}",
+            f"localhost:{site.port}",
+        }:  # another name that resolves to this machine (DNS rebinding)
             raise web.HTTPError(403, reason="Wrong Host")
-        shown = self.get_query_argument("token", None)
-        if shown is not None and secrets.compare_digest(shown.encode("utf-8", "replace"), site.token.encode()):
+        token = self.get_query_argument("token", None)
+        if token is not None and secrets.compare_digest(token.encode("utf-8", "replace"), site.token.encode()):
             self.set_signed_cookie(site.cookie, "reader", expires_days=None, httponly=True, samesite="Lax")
         elif self.get_signed_cookie(site.cookie) is None:
             raise web.HTTPError(403, reason="Token Needed")
 
-    def write_error(self, status_code: int, **about: Any) -> None:
-        error = about.get("exc_info", (None, None, None))[1]
-        lines = {403: "open the address that the command printed, with its token", 404: "there is no such page"}
-        told = str(error) if isinstance(error, SmithersNbError) else lines.get(status_code, self._reason)
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        messages = {403: "open the address that the command printed, including its token", 404: "page not found"}
+        message = str(error) if isinstance(error, SmithersNbError) else messages.get(status_code, self._reason)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{' '.join(told.split())}\n".encode("utf-8", "replace"))
+        self.finish(f"{' '.join(message.split())}\n".encode("utf-8", "replace"))
 
-    def log_exception(self, *about: Any) -> None:
-        """Keep silent about what was refused: the token may be part of the line."""
-        if not isinstance(about[1], web.HTTPError | SmithersNbError):
-            super().log_exception(*about)
+    def log_exception(self, *exc_info: Any) -> None:
+        """Log unexpected errors only: the log line of a refused request could contain the token."""
+        if not isinstance(exc_info[1], web.HTTPError | SmithersNbError):
+            super().log_exception(*exc_info)
 
-    def send_error(self, status_code: int = 500, **about: Any) -> None:
-        error = about.get("exc_info", (None, None, None))[1]
-        known = 404 if isinstance(error, RunNotFound) else 503 if isinstance(error, SmithersNbError) else status_code
-        super().send_error(known, **about)
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        status = 404 if isinstance(error, RunNotFound) else 503 if isinstance(error, SmithersNbError) else status_code
+        super().send_error(status, **kwargs)
 
     def html(self, text: str, policy: str) -> None:
         self.set_header("Content-Security-Policy", policy)
@@ -213,10 +218,10 @@ class _Missing(_Base):
 
 
 class _Page(_Base):
-    """A page, whole as it is now."""
+    """A complete page in its current state."""
 
     async def get(self, run_id: str | None = None) -> None:
-        if self.get_query_argument("token", None) is not None:  # not into the history, nor into anybody's screenshot
+        if self.get_query_argument("token", None) is not None:  # keep the token out of the history and of screenshots
             rest = [pair for pair in parse_qsl(urlsplit(self.request.uri or "").query) if pair[0] != "token"]
             self.redirect(f"{self.request.path}{'?' if rest else ''}{urlencode(rest)}")
             return
@@ -230,57 +235,57 @@ class _Page(_Base):
 
 class _Report(_Base):
     async def get(self, run_id: str) -> None:
-        found = await self.site.off_loop(lambda: static.report(self.site.runs, run_id))
-        if found is None:
+        page = await self.site.off_loop(lambda: static.report(self.site.runs, run_id))
+        if page is None:
             self.set_status(404)
-            self.finish("nothing is saved yet\n")
+            self.finish("there is no report yet\n")
             return
-        # The report brings a policy of its own; what is added here holds for it as well.
-        self.html(found, "frame-ancestors 'self'; base-uri 'none'; form-action 'none'")
+        # The report contains its own policy; these directives apply in addition.
+        self.html(page, "frame-ancestors 'self'; base-uri 'none'; form-action 'none'")
 
 
 class _Json(_Base):
     async def get(self, run_id: str) -> None:
-        found = await self.site.off_loop(lambda: static.as_json(self.site.runs, run_id))
+        content = await self.site.off_loop(lambda: static.as_json(self.site.runs, run_id))
         self.set_header("Content-Type", "application/json")
-        self.finish(found)
+        self.finish(content)
 
 
 class _Events(_Base):
-    """What changes in a page, as server-sent events, until the client goes away."""
+    """The changes of a page as server-sent events, until the client leaves."""
 
     async def get(self) -> None:
-        if self.site.clients >= _CLIENTS:
+        if self.site.clients >= _MAX_CLIENTS:
             raise web.HTTPError(503, reason="Too Many Readers")
         name = self.get_query_argument("page", "/")
         _, feed = await self.site.page(None if name == "/" else name)
         seen = self.request.headers.get("Last-Event-ID") or self.get_query_argument("since", "0")
         version = int(seen) if seen.isdecimal() and int(seen) <= feed.version else 0
         self.set_header("Content-Type", "text/event-stream")
-        feed.joined()
+        feed.add_client()
         try:
             await self._send("retry: 1000\n\n")
             while not self.request.connection.stream.closed():  # type: ignore[union-attr]  # an HTTP/1 connection has one
-                found, version = feed.since(version), feed.version
-                await self._send(f"id: {version}\ndata: {orjson.dumps(found).decode()}\n\n" if found else ": still here\n\n")
+                changes, version = feed.since(version), feed.version
+                await self._send(f"id: {version}\ndata: {orjson.dumps(changes).decode()}\n\n" if changes else ": still here\n\n")
                 if feed.ended and version >= feed.version:
                     await self._send("event: end\ndata: \n\n")
                     await self.finish()
                     return
-                await feed.news(version, _BEAT_S)
+                await feed.news(version, _HEARTBEAT_S)
         except (StreamClosedError, TimeoutError):
             self.request.connection.stream.close()  # type: ignore[union-attr]  # an HTTP/1 connection has one
         finally:
-            feed.left()
+            feed.remove_client()
 
     async def _send(self, text: str) -> None:
-        """Send something and wait until it is on its way; whoever takes nothing for long is let go."""
+        """Send text and wait until it is on its way; a client that reads nothing for long is disconnected."""
         self.write(text)
         await asyncio.wait_for(self.flush(), _STALLED_S)
 
 
 class _Form(_Base):
-    """A decision or an answer."""
+    """Receives a decision or an answer."""
 
     async def post(self, action: str) -> None:
         site = self.site
@@ -288,15 +293,15 @@ class _Form(_Base):
         key = self.get_body_argument("key", "")
         if origin != f"http://{self.request.host}" or not secrets.compare_digest(key.encode("utf-8", "replace"), site.key.encode()):
             raise web.HTTPError(403, reason="Not From This Page")
-        told = await site.off_loop(lambda: submitted(site.runs, action, lambda name: self.get_body_argument(name, None, strip=False)))
+        reply = await site.off_loop(lambda: handle_form(site.runs, action, lambda name: self.get_body_argument(name, None, strip=False)))
         if "application/json" in self.request.headers.get("Accept", ""):
             self.set_header("Content-Type", "application/json")
-            self.finish(orjson.dumps(told._asdict()))
+            self.finish(orjson.dumps(reply._asdict()))
             return
         back = f"/run/{quote(unquote(self.get_body_argument('run', '')), safe='')}"
-        page = Document(told.message, "", ["status"], {"status": static.told(told.hint, back)}, 0)
+        page = Document(reply.message, "", ["status"], {"status": static.form_reply(reply.hint, back)}, 0)
         self.html(document(page), security())
 
 
-def _silent(_: web.RequestHandler) -> None:
-    """Log nothing: the token may be part of the line."""
+def _log_nothing(_: web.RequestHandler) -> None:
+    """Log nothing, because the line could contain the token."""

@@ -1,6 +1,6 @@
-"""The document around the fragments of a live page: heading, places for fragments, theme and script.
+"""The document around the fragments of a live page: heading, containers for the fragments, theme and script.
 
-It is whole without its script: everything is in it when it is sent, forms work, and it then loads itself anew every few seconds.
+It works without its script: it is sent complete, its forms work, and it then reloads every few seconds.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from smithers_nb.workflows.live.feed import PROBLEM
 from smithers_nb.workflows.live.fleet_page import GROUP
 from smithers_nb.workflows.live.forms import PREFIX
 
-_EVERY_S: Final = 5
+_RELOAD_S: Final = 5
 _COLUMNS: Final = ("Run", "Workflow", "State", "Started", "Took", "Error")
 
 
 class Document(NamedTuple):
-    """What a page consists of.
+    """The content of a page.
 
     Attributes:
-        page: What the feed of its fragments is called; empty for a page that stays as it is.
-        sections: Fragments in the order in which they are shown.
+        page: Name of the feed of its fragments; empty for a page that does not change.
+        sections: Ids of the fragments in the order in which they are shown.
         version: Version of the fragments.
-        links: Further ways to see it, text to address.
+        links: Text and address of related pages.
     """
 
     title: str
@@ -40,13 +40,13 @@ class Document(NamedTuple):
 
 
 def document(shown: Document) -> str:
-    """Lay out a page."""
-    again = h("noscript", Html(f'<meta http-equiv="refresh" content="{_EVERY_S}">')) if shown.page else None
+    """Render a page as an HTML document."""
+    reload = h("noscript", Html(f'<meta http-equiv="refresh" content="{_RELOAD_S}">')) if shown.page else None
     head = join(
         (
             Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
             h("title", shown.title),
-            again,
+            reload,
             h("style", Html(style())),
         )
     )
@@ -60,19 +60,19 @@ def document(shown: Document) -> str:
         *(_section(shown, name) for name in shown.sections),
     )
     script = h("script", Html(_script())) if shown.page else ""
-    about = f'class="snb" data-page="{h("i", shown.page)[3:-4]}" data-version="{shown.version}"'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body {about}>{body}{script}</body></html>'
+    attributes = f'class="snb" data-page="{h("i", shown.page)[3:-4]}" data-version="{shown.version}"'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body {attributes}>{body}{script}</body></html>'
 
 
 def security() -> str:
-    """Write the Content-Security-Policy of a page."""
+    """Return the Content-Security-Policy of a page."""
     own = policy([style()], [_script()], forms="'self'")
     return f"{own}; connect-src 'self'; frame-src 'self'; frame-ancestors 'none'"
 
 
 @cache
 def style() -> str:
-    """Read the theme and what live pages add to it."""
+    """Return the style sheet: the theme and the additions for live pages."""
     return theme_css() + minified(resource("templates/live/live.css").read_text(encoding="utf-8"))
 
 
@@ -103,8 +103,8 @@ def _table(shown: Document) -> Html:
     groups = _parts(shown, GROUP, "tbody")
     caption = h("caption", "Every run, newest first")
     whole = h("table", caption, head, *groups, class_="snb-table", data_prefix=GROUP, data_tag="tbody", data_newest="first")
-    words = (h("label", "Find ", Html('<input name="words" type="search" autocomplete="off" placeholder="words of a run">')),)
-    states = (h("label", "State ", h("select", h("option", "any", value=""), name="state")),)
-    told = h("p", id="shown", class_="snb-muted", role="status")
-    form = h("form", *words, *states, told, id="filter", class_="snb-filter", hidden=True)
+    words = h("label", "Find ", Html('<input name="words" type="search" autocomplete="off" placeholder="words of a run">'))
+    states = h("label", "State ", h("select", h("option", "any", value=""), name="state"))
+    count = h("p", id="shown", class_="snb-muted", role="status")
+    form = h("form", words, states, count, id="filter", class_="snb-filter", hidden=True)
     return join((form, h("div", whole, class_="snb-scroll", tabindex="0", role="group", aria_label="Every run, newest first")))

@@ -1,4 +1,4 @@
-"""How a run of the journal stands at one moment: status, nodes in the order in which they began, and what it asks."""
+"""The state of a run of the journal at one moment: status, nodes in the order they started, and pending requests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class State(NamedTuple):
-    """A run at one moment.
+    """The state of a run at one moment.
 
     Attributes:
-        nodes: Node, iteration, state, attempt, error message, in the order in which they began.
-        asks: What waits for a person.
+        nodes: Node, iteration, state, attempt and error message of each node, in the order they started.
+        asks: Requests that wait for a person.
     """
 
     run_id: str
@@ -32,28 +32,27 @@ class State(NamedTuple):
 
 
 def state_of(location: Location, run_id: str) -> State:
-    """Read how a run stands.
+    """Read the state of a run.
 
     Raises:
         JournalUnusable: The journal cannot be read.
     """
     with Journal.open(location) as journal, journal.reading() as connection:
         status = str(run_row(connection, run_id).status)
-        found = [_node(*row) for row in connection.execute(_nodes_of(run_id))]
-    return State(run_id, status, found, pending(location, run_id))
+        listed = [_node(*row) for row in connection.execute(_nodes_query(run_id))]
+    return State(run_id, status, listed, pending(location, run_id))
 
 
-def _nodes_of(run_id: str) -> sa.Select[Any]:
-    tries = attempts.c
-    same = sa.and_(
-        tries.run_id == nodes.c.run_id,
-        tries.node_id == nodes.c.node_id,
-        tries.iteration == nodes.c.iteration,
-        tries.attempt == nodes.c.last_attempt,
+def _nodes_query(run_id: str) -> sa.Select[Any]:
+    last_attempt = sa.and_(
+        attempts.c.run_id == nodes.c.run_id,
+        attempts.c.node_id == nodes.c.node_id,
+        attempts.c.iteration == nodes.c.iteration,
+        attempts.c.attempt == nodes.c.last_attempt,
     )
-    columns = (nodes.c.node_id, nodes.c.iteration, nodes.c.state, nodes.c.last_attempt, tries.error_json)
-    began = sa.func.coalesce(tries.started_at_ms, nodes.c.updated_at_ms)
-    return sa.select(*columns).outerjoin(attempts, same).where(nodes.c.run_id == run_id).order_by(began, nodes.c.node_id)
+    columns = (nodes.c.node_id, nodes.c.iteration, nodes.c.state, nodes.c.last_attempt, attempts.c.error_json)
+    start = sa.func.coalesce(attempts.c.started_at_ms, nodes.c.updated_at_ms)
+    return sa.select(*columns).outerjoin(attempts, last_attempt).where(nodes.c.run_id == run_id).order_by(start, nodes.c.node_id)
 
 
 def _node(node_id: str, iteration: int, state: str, attempt: int | None, error: str | None) -> dict[str, Any]:

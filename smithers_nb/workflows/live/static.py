@@ -1,4 +1,4 @@
-"""What a live page links to: the run as JSON, and its notebook or its monitor's findings as a report in one file."""
+"""The documents that a live page links to: the run as JSON, and its notebook or a monitor's findings as a one-file report."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from smithers_nb.sources.stores.json_text import loads
 if TYPE_CHECKING:
     from smithers_nb.workflows.live.served_runs import ServedRuns
 
-_EVENTS: Final = 30
+_MAX_EVENTS: Final = 30
 
 
 def as_json(runs: ServedRuns, run_id: str) -> bytes:
-    """Write a run as JSON: status, nodes, what it asks, the end of its log; secrets redacted.
+    """Return a run as JSON: status, nodes, pending requests and the end of its log, with secrets redacted.
 
     Raises:
         RunNotFound: There is no such run.
-        SourceError: Its store cannot be read.
+        SourceError: The store cannot be read.
     """
     with runs.open() as source:
-        seen = Snapshot(source, run_id)
-        run, tried = seen.run, {(row.node_id, row.iteration, row.attempt): row.error_message for row in seen.attempts}
-        events = seen.source.rows(EventRow, run_id, only={"type": AllBut(NOISE_EVENTS)})[-_EVENTS:]
-        asks = runs.pending(run_id) if seen.source.kind == "journal" else []
-        found: dict[str, Any] = {
+        snapshot = Snapshot(source, run_id)
+        run = snapshot.run
+        errors = {(row.node_id, row.iteration, row.attempt): row.error_message for row in snapshot.attempts}
+        events = snapshot.source.rows(EventRow, run_id, only={"type": AllBut(NOISE_EVENTS)})[-_MAX_EVENTS:]
+        asks = runs.pending(run_id) if snapshot.source.kind == "journal" else []
+        document: dict[str, Any] = {
             "runId": run.run_id,
             "workflow": run.workflow,
             "status": run.status,
@@ -49,9 +50,9 @@ def as_json(runs: ServedRuns, run_id: str) -> bytes:
                     "iteration": node.iteration,
                     "state": node.state,
                     "attempt": node.last_attempt,
-                    "error": tried.get((node.node_id, node.iteration, node.last_attempt or 0)),
+                    "error": errors.get((node.node_id, node.iteration, node.last_attempt or 0)),
                 }
-                for node in seen.nodes
+                for node in snapshot.nodes
             ],
             "asks": [
                 {
@@ -66,17 +67,17 @@ def as_json(runs: ServedRuns, run_id: str) -> bytes:
             ],
             "events": [{"seq": e.seq, "at": e.at, "type": e.type, "payload": loads(e.payload)} for e in events if e.payload],
         }
-    return orjson.dumps(redact_value(found), default=str)
+    return orjson.dumps(redact_value(document), default=str)
 
 
 def report(runs: ServedRuns, run_id: str) -> str | None:
-    """Return the report of a run of ours: what a monitor wrote, else its notebook as far as it got; None when there is neither."""
+    """Return the report of a run of the journal: a monitor's report, or else its notebook so far; None when there is neither."""
     if not runs.has_journal:
         return None
     with runs.journal() as journal, journal.reading() as connection:
-        written = read_output(connection, Node(run_id, "report"))
-    if written and isinstance(written.get("html"), str):
-        return str(written["html"])
+        row = read_output(connection, Node(run_id, "report"))
+    if row and isinstance(row.get("html"), str):
+        return str(row["html"])
     from smithers_nb.present.report.report import write_report
 
     notebook = notebook_of(runs.location, run_id)
@@ -86,6 +87,6 @@ def report(runs: ServedRuns, run_id: str) -> str | None:
         return write_report(notebook, folder / "report.html").read_text("utf-8")
 
 
-def told(hint: str, back: str) -> Html:
-    """Lay out the answer to a form that was sent without scripts."""
+def form_reply(hint: str, back: str) -> Html:
+    """Render the reply to a form that was sent without scripts."""
     return join((h("p", hint) if hint else None, h("p", h("a", "Back to the run", href=back))))
