@@ -109,14 +109,14 @@ def _hidden_errors(
     source: Source, run_id: str | None, attempts: Iterable[AttemptRow], parsed: dict[tuple[str, str, int, int], ParsedError]
 ) -> dict[tuple[str, str, int, int], ParsedError]:
     """Return the errors that only the agent's event stream has, for attempts whose own error says nothing; one query for all of them."""
-    mute = [a for a in attempts if a.kind in {None, "agent"} and is_generic(_head(parsed[_key(a)]))]
-    if not mute:
+    generic = [a for a in attempts if a.kind in {None, "agent"} and is_generic(_head(parsed[_key(a)]))]
+    if not generic:
         return {}
     events: dict[str, list[EventRow]] = {}
-    for event in source.rows(EventRow, run_id, only={"type": ["AgentEvent"], "run_id": sorted({a.run_id for a in mute})}):
+    for event in source.rows(EventRow, run_id, only={"type": ["AgentEvent"], "run_id": sorted({a.run_id for a in generic})}):
         events.setdefault(event.run_id, []).append(event)
     errors = {}
-    for attempt in mute:
+    for attempt in generic:
         record = parsed[_key(attempt)]
         if hidden := hidden_error(events.get(attempt.run_id, ()), attempt, _head(record)):
             code = record.chain[0].code if record.chain else None
@@ -130,15 +130,15 @@ def _of_runs(source: Source, run_id: str | None, of_attempts: Iterable[_Unclassi
     for failure, _, _, stands in of_attempts:
         if stands:
             failing.setdefault(failure.run_id, set()).add(failure.node_id or "")
-    mute = []
+    unexplained = []
     for run in source.rows(RunRow, run_id, only={"status": ["failed"]}):
         named = failing.get(run.run_id, set())
         if is_of_the_run_itself(run, named):
             yield _of_run(run)
         elif not _is_explained(run, named):
-            mute.append(run)
-    denied = {a.run_id: a for a in source.rows(ApprovalRow, run_id, only={"status": ["denied"]})} if mute else {}
-    for run in mute:
+            unexplained.append(run)
+    denied = {a.run_id: a for a in source.rows(ApprovalRow, run_id, only={"status": ["denied"]})} if unexplained else {}
+    for run in unexplained:
         yield _of_denial(denied[run.run_id]) if run.run_id in denied else _of_run(run)
 
 

@@ -23,32 +23,32 @@ _MAX_COUNT: Final = 5
 _MAX_PATH: Final = 1024
 _MAX_TEXT: Final = 8_000
 _COMMANDS: Final = (
-    re.compile(r"(?:spawn|posix_spawn) '?(?P<found>[\w.+-]{1,64})'? ENOENT"),
-    re.compile(r"(?P<found>[\w.+-]{1,64}): (?:command )?not found\b(?!:)"),
-    re.compile(r"command not found: (?P<found>[\w.+-]{1,64})"),
-    re.compile(r"\b(?![Ee]xecutable\b|[Cc]ommand\b)(?P<found>[\w.+-]{1,64})'? (?:is )?not found (?:on|in) (?:your )?\$?PATH"),
-    re.compile(r"[Ee]xecutable not found in \$PATH: \"?(?P<found>[\w.+-]{1,64})"),
-    re.compile(r"'(?P<found>[\w.+-]{1,64})' is not recognized as an internal or external command"),
+    re.compile(r"(?:spawn|posix_spawn) '?(?P<name>[\w.+-]{1,64})'? ENOENT"),
+    re.compile(r"(?P<name>[\w.+-]{1,64}): (?:command )?not found\b(?!:)"),
+    re.compile(r"command not found: (?P<name>[\w.+-]{1,64})"),
+    re.compile(r"\b(?![Ee]xecutable\b|[Cc]ommand\b)(?P<name>[\w.+-]{1,64})'? (?:is )?not found (?:on|in) (?:your )?\$?PATH"),
+    re.compile(r"[Ee]xecutable not found in \$PATH: \"?(?P<name>[\w.+-]{1,64})"),
+    re.compile(r"'(?P<name>[\w.+-]{1,64})' is not recognized as an internal or external command"),
 )
-_SETTING: Final = r"\b(?P<found>[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|HOST|DSN))"
+_SETTING: Final = r"\b(?P<name>[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|HOST|DSN))"
 _VARIABLES: Final = (
-    re.compile(r"\b(?P<found>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60}) (?:environment variable|env(?:ironment)? var)"),
-    re.compile(r"(?:environment variable|env(?:ironment)? var(?:iable)?)s?:? [`'\"$]*(?P<found>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})"),
-    re.compile(r"process\.env\.(?P<found>[A-Za-z_]\w{1,60})"),
+    re.compile(r"\b(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60}) (?:environment variable|env(?:ironment)? var)"),
+    re.compile(r"(?:environment variable|env(?:ironment)? var(?:iable)?)s?:? [`'\"$]*(?P<name>[A-Z][A-Z0-9]*_[A-Z0-9_]{1,60})"),
+    re.compile(r"process\.env\.(?P<name>[A-Za-z_]\w{1,60})"),
     re.compile(rf"{_SETTING}['\"`]? (?:is )?(?:missing|unset|not set|required|undefined)"),
     re.compile(rf"(?:[Mm]issing|[Ss]et|[Rr]equires?) [`'\"$]*{_SETTING}\b"),
 )
 _PATHS: Final = (
-    re.compile(r"\b(?:ENOENT|EACCES|EPERM|ENOTDIR|EISDIR|EROFS|ENOSPC)\b[^'\"\n]{0,120}(?P<q>['\"])(?P<found>[^\n]{1,1024}?)(?P=q)"),
-    re.compile(r"No such file or directory: (?P<q>['\"])(?P<found>[^\n]{1,1024}?)(?P=q)"),
-    re.compile(r"[Pp]ermission denied: ['\"]?(?P<found>/[^'\"\n:]{1,1024})"),
-    re.compile(r"(?P<found>/[^\s:'\"]{1,1024}): (?:No such file or directory|Permission denied)"),
-    re.compile(r"Cannot find module '(?P<found>/[^'\n]{1,1024})'"),
+    re.compile(r"\b(?:ENOENT|EACCES|EPERM|ENOTDIR|EISDIR|EROFS|ENOSPC)\b[^'\"\n]{0,120}(?P<q>['\"])(?P<name>[^\n]{1,1024}?)(?P=q)"),
+    re.compile(r"No such file or directory: (?P<q>['\"])(?P<name>[^\n]{1,1024}?)(?P=q)"),
+    re.compile(r"[Pp]ermission denied: ['\"]?(?P<name>/[^'\"\n:]{1,1024})"),
+    re.compile(r"(?P<name>/[^\s:'\"]{1,1024}): (?:No such file or directory|Permission denied)"),
+    re.compile(r"Cannot find module '(?P<name>/[^'\n]{1,1024})'"),
 )
 _PORTS: Final = (
-    re.compile(r"EADDRINUSE\D{0,60}?(?:127\.0\.0\.1|localhost|\[?::1?\]?|0\.0\.0\.0)?:+(?P<found>\d{2,5})\b"),
-    re.compile(r"[Pp]ort (?P<found>\d{2,5}) (?:is )?(?:already )?in use"),
-    re.compile(r"ECONNREFUSED (?:127\.0\.0\.1|localhost|\[?::1\]?):(?P<found>\d{2,5})\b"),
+    re.compile(r"EADDRINUSE\D{0,60}?(?:127\.0\.0\.1|localhost|\[?::1?\]?|0\.0\.0\.0)?:+(?P<name>\d{2,5})\b"),
+    re.compile(r"[Pp]ort (?P<name>\d{2,5}) (?:is )?(?:already )?in use"),
+    re.compile(r"ECONNREFUSED (?:127\.0\.0\.1|localhost|\[?::1\]?):(?P<name>\d{2,5})\b"),
 )
 _PATH_CODES: Final = frozenset({"ENOENT", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EROFS", "ENOSPC"})
 _NO_SPACE: Final = re.compile(r"\bENOSPC\b|\bEDQUOT\b|[Nn]o space left|disk is full|[Dd]isk quota exceeded")
@@ -178,7 +178,7 @@ _CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 
 def _named(patterns: Iterable[re.Pattern[str]], text: str) -> list[str]:
     """Return what patterns find in a text, without duplicates and in the order of the patterns."""
-    names = [match["found"] for pattern in patterns for match in pattern.finditer(text)]
+    names = [match["name"] for pattern in patterns for match in pattern.finditer(text)]
     return list(dict.fromkeys(names))[:_MAX_COUNT]
 
 

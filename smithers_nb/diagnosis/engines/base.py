@@ -154,9 +154,9 @@ def fillable(value: Any) -> Any:
     return _fillable(value, redact_value(value))
 
 
-def secret_fields(given: dict[str, Any]) -> list[str]:
+def secret_fields(run_input: dict[str, Any]) -> list[str]:
     """Return the fields of a run's input in which something has to be filled in."""
-    return [name for name, value in fillable(given).items() if name not in given or value != given[name]]
+    return [name for name, value in fillable(run_input).items() if name not in run_input or value != run_input[name]]
 
 
 def as_fillable_json(value: Any) -> str:

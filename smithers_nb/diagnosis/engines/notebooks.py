@@ -53,8 +53,8 @@ class NotebookCommands(EngineCommands):
 
     def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
         """Start a new run of a notebook with the same parameters."""
-        given = (word for name, value in fillable(run_input or {}).items() for word in ("-p", name, _word(value)))
-        return self.line("up", workflow_path or self.no_path, *given)
+        parameters = (word for name, value in fillable(run_input or {}).items() for word in ("-p", name, _word(value)))
+        return self.line("up", workflow_path or self.no_path, *parameters)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
         """Show a node's attempts, or the whole run when the node's id would be taken for a flag."""

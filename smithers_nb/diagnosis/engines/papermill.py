@@ -63,12 +63,11 @@ class PapermillCommands(FileCommands):
         if not self.can_rerun:
             return self.inspect(self._snapshot.run.run_id)
         file = str(self._facts.get("file") or self._snapshot.run.run_id)
-        given = (
-            as_object(next((row.row for row in self._snapshot.outputs if row.node_id == "input"), None)) if run_input is None else run_input
-        )
+        if run_input is None:
+            run_input = as_object(next((row.row for row in self._snapshot.outputs if row.node_id == "input"), None))
         source = workflow_path or str(self._facts.get("inputPath") or file)
         target = str(self._facts.get("outputPath") or "") or _rerun_name(file)
-        options = (word for name, value in given.items() for word in _parameter(name, value))
+        options = (word for name, value in run_input.items() for word in _parameter(name, value))
         return self.line(source, _rerun_name(target) if target == source else target, *options)
 
     def rewind(self, run_id: str, frame: int) -> str:

@@ -51,8 +51,8 @@ class SmithersCommands(EngineCommands):
 
     def fresh_run(self, workflow_path: str | None, run_input: dict[str, Any] | None) -> str:
         """Start a new run of a workflow with the same input."""
-        given = ("--input", as_fillable_json(run_input)) if run_input else ()
-        return self.line("up", workflow_path or self.no_path, *given)
+        parameters = ("--input", as_fillable_json(run_input)) if run_input else ()
+        return self.line("up", workflow_path or self.no_path, *parameters)
 
     def node(self, run_id: str, node_id: str, iteration: int = 0) -> str:
         """Show a node's attempts and tool calls, or the whole run when the CLI would take the node's id for a flag."""

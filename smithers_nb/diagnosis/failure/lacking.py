@@ -10,6 +10,10 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 _MIN_LETTERS: Final = 3
+"""Minimum length of a name that may be contained in another one."""
+
+_LIST_MEMBERS: Final = frozenset({"length", "map", "filter", "reduce", "find", "forEach", "some", "every", "join", "slice", "at", "sort"})
+"""What every JavaScript list has, whatever its entries are."""
 
 
 class Lack(NamedTuple):
@@ -64,12 +68,9 @@ def _lack_in_list(items: list[Any], path: list[str], name: str) -> Lack | None:
     return Lack(field, f"which has {len(items)} {'entries' if len(items) > 1 else 'entry'} in this run")
 
 
-_LIST_MEMBERS: Final = frozenset({"length", "map", "filter", "reduce", "find", "forEach", "some", "every", "join", "slice", "at", "sort"})
-
-
-def near_name(name: str, given: dict[str, Any]) -> str:
+def near_name(name: str, fields: dict[str, Any]) -> str:
     """Return the field that was probably meant: one name contains the other, or they have nearly the same letters."""
-    plain = {letters(key): key for key in given}
+    plain = {letters(key): key for key in fields}
     wanted = letters(name)
     within = [key for word, key in plain.items() if min(len(word), len(wanted)) >= _MIN_LETTERS and (wanted in word or word in wanted)]
     close = get_close_matches(wanted, plain, n=1, cutoff=0.7)

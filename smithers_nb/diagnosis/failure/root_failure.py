@@ -15,7 +15,7 @@ import orjson
 from smithers_nb.diagnosis.failure.agent_errors import hidden_error, last_words, printed_error
 from smithers_nb.diagnosis.failure.error_chain import ParsedError, parse_error, says_nothing
 from smithers_nb.diagnosis.failure.order import by_start
-from smithers_nb.diagnosis.failure.siblings import attempt_evidence, beside, earlier, what_did_not_start
+from smithers_nb.diagnosis.failure.siblings import attempt_evidence, earlier_failures, failed_start, other_failures
 from smithers_nb.diagnosis.failure.signature import signature
 from smithers_nb.diagnosis.failure.stopped import stopped, stopped_cell
 from smithers_nb.diagnosis.text.quotes import in_run, of_run, quoted
@@ -103,9 +103,8 @@ def is_of_the_run_itself(run: RunRow, failing: Iterable[str]) -> bool:
 
 def denial(approval: ApprovalRow) -> Failure:
     """Return the failure for a gate that a person denied, which is a decision and not a fault."""
-    message = f"approval {approval.node_id} was denied by {approval.decided_by or 'somebody'}" + (
-        f": {approval.note}" if approval.note else ""
-    )
+    who = approval.decided_by or "somebody"
+    message = f"approval {approval.node_id} was denied by {who}" + (f": {approval.note}" if approval.note else "")
     return Failure(
         run_id=approval.run_id,
         node_id=approval.node_id,
@@ -199,7 +198,13 @@ def _from_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]], pare
         model=last.model,
         collateral=tuple(dict.fromkeys(other.node_id for other in failed if other != key)),
         parents=parents,
-        evidence=(attempt_evidence(last), *evidence, *_run_evidence(snapshot), *earlier(attempts, signatures), *beside(failed, key)),
+        evidence=(
+            attempt_evidence(last),
+            *evidence,
+            *_run_evidence(snapshot),
+            *earlier_failures(attempts, signatures),
+            *other_failures(failed, key),
+        ),
     )
 
 
@@ -229,7 +234,7 @@ def _root_node(snapshot: Snapshot, failed: dict[NodeKey, list[AttemptRow]]) -> N
     free = [key for key in killing if not (upstream(key.node_id) & (names - {key.node_id}))] or list(killing)
     blamed = snapshot.run.error_message or ""
     first = min(free, key=lambda key: (killing[key][0].finished_at or 0, f"Task failed: {key.node_id}" not in blamed))
-    return what_did_not_start(killing, first) or first
+    return failed_start(killing, first) or first
 
 
 def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
@@ -239,13 +244,13 @@ def upstream_of(snapshot: Snapshot) -> Callable[[str], set[str]]:
         direct.setdefault(task.node_id, set()).update(names_in(task.depends_on))
 
     def all_upstream(node_id: str) -> set[str]:
-        seen: set[str] = set()
+        upstream: set[str] = set()
         todo = [node_id]
         while todo:
-            new = direct.get(todo.pop(), set()) - seen
-            seen |= new
+            new = direct.get(todo.pop(), set()) - upstream
+            upstream |= new
             todo.extend(new)
-        return seen
+        return upstream
 
     return all_upstream
 

@@ -38,7 +38,7 @@ _NOT_STARTED: Final = re.compile(
 K = TypeVar("K")
 
 
-def what_did_not_start(failed: Mapping[K, list[AttemptRow]], first: K) -> K | None:
+def failed_start(failed: Mapping[K, list[AttemptRow]], first: K) -> K | None:
     """Return the node that failed to start something, when the first failure only says that nothing on this machine answers.
 
     Args:
@@ -52,13 +52,13 @@ def what_did_not_start(failed: Mapping[K, list[AttemptRow]], first: K) -> K | No
     return next((key for key, text in others if _NOT_STARTED.search(text) or _STARTS.match(failed[key][-1].node_id)), None)
 
 
-def beside(failed: Mapping[K, list[AttemptRow]], root: K) -> Iterator[Evidence]:
+def other_failures(failed: Mapping[K, list[AttemptRow]], root: K) -> Iterator[Evidence]:
     """Yield quotes of what else failed, so that a reader can check that it was a consequence."""
     others = [max(attempts, key=by_start) for key, attempts in failed.items() if key != root]
     yield from (attempt_evidence(last, ALSO_FAILED) for last in others[:_MAX_QUOTED])
 
 
-def earlier(attempts: Sequence[AttemptRow], signatures: Sequence[str]) -> Iterator[Evidence]:
+def earlier_failures(attempts: Sequence[AttemptRow], signatures: Sequence[str]) -> Iterator[Evidence]:
     """Yield quotes of what earlier attempts failed with where it was something else, each kind of error once.
 
     Args:
