@@ -1,7 +1,7 @@
-"""The tools that an agent gets through the Model Context Protocol: it may look, and nothing else.
+"""Read-only tools for an agent, served through the Model Context Protocol.
 
-Each tool answers from the same library functions as the command of its name. An answer has no secrets in it, is cut to a size that an
-agent can take, and carries all that runs wrote under one key, because it is data and may try to pass for instructions. No tool decides a
+Each tool calls the same library functions as the command of its name. Answers have no secrets, are cut to a size that an agent can
+take, and carry everything that runs wrote under one key, because it is data and may try to pass for instructions. No tool decides a
 gate, answers a question, or writes anywhere.
 """
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
 RUN_DATA: Final = "runData"
-"""Key under which an answer has what runs wrote."""
+"""Key of an answer under which everything that runs wrote is kept."""
 
 MAX_BYTES: Final = 60_000
-"""Longest answer, as JSON."""
+"""Maximum length of an answer as JSON, in bytes."""
 
 _SIZES: Final = ((4_000, 100), (1_000, 50), (300, 20), (100, 5))
-"""Longest text and longest list, the first pair with which an answer fits."""
+"""Maximum length of a text and of a list; the first pair with which an answer fits is used."""
 
 _WEEK_MS: Final = 7 * 24 * 3_600_000
 _INSTRUCTIONS: Final = f"""Looks at workflow runs: why they failed or what they wait for. Nothing can be changed or decided with it.
@@ -43,11 +43,11 @@ Begin with `list_runs` or `inbox`; `why` is the quick answer about one run, `aut
 
 
 class Looker:
-    """The tools, about one place.
+    """The tools, about one source.
 
-    Attributes:
-        source: Store, project folder or URL; the current folder when None.
-        now: Time that states are judged at, epoch milliseconds; the clock when None.
+    Args:
+        source: Store, project folder or URL; defaults to the current folder.
+        now: Time as of which states are judged, in epoch milliseconds; defaults to the clock.
     """
 
     def __init__(self, source: str | None = None, now: int | None = None) -> None:
@@ -66,7 +66,7 @@ class Looker:
             return bounded(project.run(run_id).why())
 
     def autopsy(self, run_id: str) -> dict[str, Any]:
-        """Give the verdict on a failed run: class, confidence, root cause, suggestion, evidence, recurrence, what changed."""
+        """Return the verdict on a failed run: class, confidence, root cause, suggestion, evidence, recurrence, what changed."""
         with self._ask.project() as project:
             return bounded(project.run(run_id).autopsy(provider="internal"))
 
@@ -102,7 +102,7 @@ class Looker:
         return bounded({"ref": ref, "text": found})
 
     def inbox(self, include_put_aside: bool = False) -> dict[str, Any]:
-        """List what needs a person now: questions, gates, and failures of the last week that nobody has dealt with."""
+        """List what needs a person now: questions, gates, and failures of the last week that are not dealt with."""
         from smithers_nb.cli.look.inbox import needs_of
         from smithers_nb.cli.run_options import location_of
 
@@ -121,20 +121,20 @@ def server(source: str | None = None, now: int | None = None) -> MCPServer:
         from mcp.server.mcpserver import MCPServer
         from mcp.types import ToolAnnotations
     except ImportError:
-        raise ParameterError("needs the package mcp, which is not installed", hint="pip install 'smithers-nb[mcp]'") from None
+        raise ParameterError("the package mcp is not installed", hint="pip install 'smithers-nb[mcp]'") from None
     made = MCPServer("smithers-nb", version=__version__, instructions=_INSTRUCTIONS, log_level="ERROR")
-    only_looks = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+    read_only = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
     looker = Looker(str(Path(source).absolute()) if source and Path(source).exists() else source, now)
     for tool in (looker.list_runs, looker.why, looker.autopsy, looker.triage_run, looker.failures, looker.evidence, looker.inbox):
-        made.add_tool(_answering(tool), annotations=only_looks)
+        made.add_tool(_with_tool_errors(tool), annotations=read_only)
     return made
 
 
 def bounded(value: Any) -> dict[str, Any]:
-    """Make an answer of at most `MAX_BYTES`: secrets go first, then long texts and lists are cut, as much as it takes.
+    """Return an answer of at most `MAX_BYTES`: secrets are removed first, then long texts and lists are cut as far as needed.
 
     Returns:
-        What runs wrote under `RUN_DATA`, and whether anything was cut under `shortened`.
+        The value under `RUN_DATA`, and under `shortened` whether anything was cut.
     """
     whole = redact_value(dump(value))
     for text, items in _SIZES:
@@ -152,8 +152,8 @@ def _cut(value: Any, text: int, items: int) -> Any:
     return {key: _cut(item, text, items) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _answering(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Turn our own errors into answers that a client shows as errors of the tool."""
+def _with_tool_errors(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Wrap a tool so that our own errors reach the client as errors of the tool."""
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(tool)

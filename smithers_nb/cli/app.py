@@ -1,7 +1,7 @@
-"""The group of all commands and the one place where errors become a line and an exit code.
+"""The group of all commands, and the one place where an error becomes a line and an exit code.
 
-`COMMANDS` is all that `smithers-nb --help` reads, so a command's module is imported only when it runs. Exit codes: 0 done,
-1 failed, 2 cancelled, 3 waiting, 4 user error.
+`smithers-nb --help` reads only `COMMANDS`; a command's module is imported when the command runs. Exit codes: 0 done, 1 failed,
+2 cancelled, 3 waiting, 4 user error.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "worker": ("run.worker", "Execute what is queued, until told to stop."),
     },
 }
-"""What one wants, to the commands for it: name to the module of `smithers_nb.cli` it lives in and its line in `--help`."""
+"""Heading in `--help` to its commands: name to the module below `smithers_nb.cli` and the line in `--help`."""
 
 COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
     """A group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name every command, in the order of `COMMANDS`."""
+        """Return the names of all commands, in the order of `COMMANDS`."""
         del ctx
         return list(COMMANDS)
 
@@ -105,7 +105,7 @@ class LazyGroup(click.Group):
         return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one was probably meant."""
+        """Find a command; the error for an unknown one suggests a similar name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
@@ -114,7 +114,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table alone."""
+        """List the commands without importing any."""
         del ctx
         widest = max(map(len, COMMANDS))
         for title, commands in GROUPS.items():
@@ -149,50 +149,50 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        args: Arguments without the program's name; those of the process by default.
+        args: Arguments without the program's name; defaults to those of the process.
 
     Returns:
         The exit code.
     """
     _make_streams_safe()
-    given = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in words
     try:
-        code = app.main(given, prog_name="smithers-nb", standalone_mode=False, color=_colour())
+        code = app.main(words, prog_name="smithers-nb", standalone_mode=False, color=_colour())
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # click turns the one into the other
-        return _reader_has_gone()
+    except (BrokenPipeError, SystemExit):  # click turns the first into the second
+        return _stop_quietly()
     except Exception as error:  # noqa: BLE001  # the one place where errors end
-        return _report(error, debug=debug)
+        return _print_error(error, debug=debug)
     except KeyboardInterrupt:
-        return _say("interrupted", code=CANCELLED)
+        return _print_line("interrupted", code=CANCELLED)
     return code if isinstance(code, int) else DONE
 
 
-def _report(error: Exception, *, debug: bool) -> int:
+def _print_error(error: Exception, *, debug: bool) -> int:
     if isinstance(error, click.Abort):
-        return _say("interrupted", code=CANCELLED)
+        return _print_line("interrupted", code=CANCELLED)
     if isinstance(error, click.ClickException):
         usage = getattr(error, "ctx", None)
         hint = f"`{usage.command_path} --help` shows what it takes" if usage else ""
-        return _say(error.format_message(), hint=hint, code=USER_ERROR)
+        return _print_line(error.format_message(), hint=hint, code=USER_ERROR)
     if isinstance(error, SmithersNbError):
         word = f" ({error.code})" if isinstance(error, BugReportError | ControlRefused) else ""
-        return _say(f"{error}{word}", hint=error.hint, code=error.exit_code)
+        return _print_line(f"{error}{word}", hint=error.hint, code=error.exit_code)
     if debug:
         raise error
     if isinstance(error, OSError) and error.strerror:
         if error.filename is None:
-            _let_go_of_output()
+            _discard_output()
         where = "the output" if error.filename is None else os.fsdecode(error.filename)
-        return _say(f"{where}: {error.strerror}", code=FAILED)
+        return _print_line(f"{where}: {error.strerror}", code=FAILED)
     kind = type(error).__name__
-    return _say(
+    return _print_line(
         f"unexpected {kind}: {error}", hint="add --debug for the traceback, and report it: this is a bug of smithers-nb", code=FAILED
     )
 
 
-def _say(message: str, *, hint: str = "", code: int) -> int:
+def _print_line(message: str, *, hint: str = "", code: int) -> int:
     from smithers_nb.present.html.text import one_line
 
     click.echo(f"{click.style('smithers-nb:', fg='red', bold=True)} {one_line(message, 2_000)}", err=True, color=_colour(sys.stderr))
@@ -201,27 +201,27 @@ def _say(message: str, *, hint: str = "", code: int) -> int:
     return code
 
 
-def _reader_has_gone() -> int:
-    """Stop quietly when `| head` has read enough."""
-    _let_go_of_output()
+def _stop_quietly() -> int:
+    """Return success when the reader of a pipe, such as `head`, has read enough."""
+    _discard_output()
     return DONE
 
 
-def _let_go_of_output() -> None:
-    """Leave what is still buffered nowhere to go to, or the interpreter would complain while it closes, with an exit code of its own."""
+def _discard_output() -> None:
+    """Point standard output at the null device, or the interpreter would fail to flush it on exit and change the exit code."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _colour(stream: object = None) -> bool:
-    """Colour on a terminal, never with NO_COLOR or TERM=dumb."""
+    """Return whether to print in colour: on a terminal, never with NO_COLOR or TERM=dumb."""
     stream = sys.stdout if stream is None else stream
     quiet = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return not quiet and bool(getattr(stream, "isatty", bool)())
 
 
 def _make_streams_safe() -> None:
-    """Give a process without input or output an empty one, and a terminal that cannot show a character an escape for it."""
+    """Replace missing standard streams by empty ones, and escape characters that the output cannot encode."""
     sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # open as long as the process
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open as long as the process
     sys.stderr = sys.stderr or sys.stdout

@@ -1,4 +1,4 @@
-"""What commands share: their options, the types of their values, and the decorator that puts them together."""
+"""Shared parts of commands: options, the types of their values, and the decorator that makes a command."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
 class Utf8(click.ParamType[str]):
-    """Text that can be looked up in a store, which holds UTF-8 only."""
+    """Text in valid UTF-8, which is all that a store can hold."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse bytes that are not UTF-8 before a store is asked for them."""
+        """Refuse bytes that are not UTF-8 before they reach a store."""
         try:
             str(value).encode()
         except UnicodeEncodeError:
@@ -44,7 +44,7 @@ class Utf8(click.ParamType[str]):
 
 
 class Moment(click.ParamType[int]):
-    """A time: epoch milliseconds, or ISO 8601 (UTC when it names no zone)."""
+    """A time: epoch milliseconds, or ISO 8601 (UTC when it names no zone); with `ago`, also a duration before now such as 2h."""
 
     name = "time"
 
@@ -52,7 +52,7 @@ class Moment(click.ParamType[int]):
         self.ago = ago
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Turn any of the spellings into epoch milliseconds."""
+        """Convert any of the notations to epoch milliseconds."""
         if isinstance(value, int):
             return value
         text = str(value).strip()
@@ -108,11 +108,11 @@ def _format_option(default: Format, *, markdown: bool) -> Decorator:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandContext:
-    """What every command is asked beside its own arguments.
+    """Options that every command has, besides its own arguments.
 
     Attributes:
-        source: Where the store is; None searches from the current folder upwards.
-        now: Time that states are judged at, epoch milliseconds; None is the clock.
+        source: Location of the store; defaults to a search from the current folder upwards.
+        now: Time as of which states are judged, in epoch milliseconds; defaults to the clock.
         fmt: Format of the output.
     """
 
@@ -128,15 +128,15 @@ class CommandContext:
 def command(
     name: str, *arguments: Decorator, example: str, store: bool = True, default_format: Format = "table", markdown: bool = False
 ) -> Callable[[Callable[..., int | None]], click.Command]:
-    """Make a command out of a function that takes a `CommandContext` and its own arguments by name.
+    """Make a command of a function that takes a `CommandContext`, and its own arguments by name.
 
     Args:
         name: Name on the command line.
-        arguments: Its own arguments and options, as decorators, in the order of its help.
-        example: Command lines shown at the end of its help, one per line.
-        store: Whether it reads a store and so takes --source.
-        default_format: Format when none is asked for.
-        markdown: Whether it can also print a Markdown card.
+        arguments: Arguments and options as decorators, in the order in which the help lists them.
+        example: Command lines for the end of the help, one per line.
+        store: Whether the command reads a store, and so takes --source.
+        default_format: Format without --format.
+        markdown: Whether the command can also print a Markdown card.
     """
     shared = (*arguments, *((source_option,) if store else ()), _format_option(default_format, markdown=markdown), debug_option)
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in example.splitlines())
@@ -152,8 +152,8 @@ def command(
             except (RunNotFound, SourceNotFound):
                 if source is not None or given is None or not os.path.exists(given):  # noqa: PTH110  # a Path refuses names that are too long
                     raise
-                hint = f"look into it with: smithers-nb ps --source {shlex.quote(given)}"
-                raise RunNotFound(f"{given} is not a run but a {'folder' if Path(given).is_dir() else 'file'}", hint=hint) from None
+                hint = f"list its runs with: smithers-nb ps --source {shlex.quote(given)}"
+                raise RunNotFound(f"{given} is a {'folder' if Path(given).is_dir() else 'file'}, not a run", hint=hint) from None
 
         for option in reversed(shared):
             option(run)
@@ -163,12 +163,12 @@ def command(
 
 
 def place_of(source: str | None, run: str) -> tuple[str | None, str]:
-    """Return where a run is and its id: an executed notebook or a session log that is named as the run is a place by itself."""
+    """Return the source and the id of a run; an executed notebook or a session log named as the run is its own source."""
     return (run, run_id_of(run)) if source is None and (is_notebook(run) or is_session(run)) else (source, run)
 
 
 def group(name: str, *commands: click.Command, help: str) -> click.Group:  # noqa: A002  # click calls it so
-    """Put commands below a word of their own; the word alone shows them."""
+    """Make a group of commands; called without a command it prints its help."""
 
     def show(ctx: click.Context) -> None:
         if ctx.invoked_subcommand is None:

@@ -37,25 +37,25 @@ TONES: dict[Tone, str] = {"bad": "red", "good": "green", "warn": "yellow", "busy
 """Colour of a tone in a terminal."""
 
 _LINK = " See https://smithers.sh/reference/"
-_TABLE_CELL = 2_000
+_MAX_CELL = 2_000
 _MAX_MESSAGE = 200
-_ENDLESS = 1_000_000
-_READABLE = 32
-_LEAST = 16
+_UNLIMITED = 1_000_000
+_MIN_READABLE = 32
+_MIN_WIDTH = 16
 _GAP = 2
 _GAP_TEXT = " " * _GAP
-_WORTH_IT = 8
+_MIN_SAVING = 8
 
 
 class Column(NamedTuple):
     """One column of a table for people.
 
     Attributes:
-        title: Its heading.
-        cell: How a row's value is written.
-        grow: Takes the room that is left and is cut when there is too little; other columns show all they have.
-        state: The value is a state and looks like one.
-        spare: Left out of a terminal that is too narrow; the highest number goes first, 0 never goes.
+        title: Heading of the column.
+        cell: Returns the value of a row.
+        grow: Whether it takes the remaining width and is cut when there is too little; other columns are never cut.
+        state: Whether the value is a state, to be shown with its icon and colour.
+        spare: Order in which columns are dropped on a narrow terminal: the highest number first; 0 is never dropped.
     """
 
     title: str
@@ -87,9 +87,9 @@ def print_rows(rows: Iterable[Any], fmt: Format, columns: Sequence[Column], *, n
 
     Args:
         rows: Typed rows or findings, consumed one by one for `jsonl`.
-        fmt: Format asked for.
-        columns: What a table shows.
-        nothing: Said on standard error when a table would be empty.
+        fmt: Format of the output.
+        columns: Columns of a table.
+        nothing: Note printed to standard error when the table would be empty.
     """
     if fmt == "jsonl":
         for row in rows:
@@ -120,7 +120,7 @@ def write_json(value: Any, *, line: bool = False) -> None:
 
 
 def _written(value: Any, options: int) -> bytes:
-    """Write JSON; a path of this machine may hold bytes that are no text, which JSON cannot have."""
+    """Encode JSON; bytes of a path that are not valid UTF-8 are replaced, since JSON cannot hold them."""
     try:
         return orjson.dumps(value, option=options)
     except orjson.JSONEncodeError:
@@ -129,14 +129,14 @@ def _written(value: Any, options: int) -> bytes:
 
 def print_table(rows: Sequence[Any], columns: Sequence[Column]) -> None:
     """Print a table, fitted to the screen; piped output has whole cells, one row per line."""
-    room = screen_width() or _ENDLESS
+    room = screen_width() or _UNLIMITED
     cells = {column: [_plain(column, row) for row in rows] for column in columns}
     wide = {column: max(map(width, [column.title, *texts])) for column, texts in cells.items()}
-    fitting = _that_fit(wide, room)
+    fitting = _fitting(wide, room)
     left = room - sum(wide[column] + _GAP for column in fitting if not column.grow)
     growing = [column for column in fitting if column.grow]
     share = (left - _GAP * (len(growing) - 1)) // max(len(growing), 1)
-    wide |= {column: min(wide[column], max(share, _LEAST)) for column in growing}
+    wide |= {column: min(wide[column], max(share, _MIN_WIDTH)) for column in growing}
     last = fitting[-1]
     click.echo(click.style(_GAP_TEXT.join(fit(column.title, wide[column]) for column in fitting).rstrip(), bold=True))
     for index, row in enumerate(rows):
@@ -151,12 +151,12 @@ def screen_width() -> int | None:
 
 
 def width(text: str) -> int:
-    """Count the columns that a text takes in a terminal."""
+    """Return the number of terminal columns that a text takes."""
     return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else not combining(char) for char in text)
 
 
 def fit(text: str, room: int, *, fill: bool = True) -> str:
-    """Cut a text that is too wide, and fill up one that is too narrow."""
+    """Cut a text that is too wide, and pad one that is too narrow."""
     used = width(text)
     if used <= room:
         return text + " " * (room - used) if fill else text
@@ -166,12 +166,12 @@ def fit(text: str, room: int, *, fill: bool = True) -> str:
     return f"{text}…"
 
 
-def _that_fit(wide: dict[Column, int], room: int) -> list[Column]:
-    """Leave out spare columns until the others fit."""
-    left_out = iter(sorted((column for column in wide if column.spare), key=lambda column: -column.spare))
+def _fitting(wide: dict[Column, int], room: int) -> list[Column]:
+    """Drop spare columns until the others fit."""
+    dropped = iter(sorted((column for column in wide if column.spare), key=lambda column: -column.spare))
     kept = list(wide)
-    while sum((min(wide[column], _READABLE) if column.grow else wide[column]) + _GAP for column in kept) > room + _GAP:
-        column = next(left_out, None)
+    while sum((min(wide[column], _MIN_READABLE) if column.grow else wide[column]) + _GAP for column in kept) > room + _GAP:
+        column = next(dropped, None)
         if column is None:
             break
         kept.remove(column)
@@ -205,47 +205,47 @@ def run_or_newest(project: Project, run: str | None, *, failed: bool = False, he
     return project.run(newest)
 
 
-def tell_address(address: str) -> None:
-    """Print where a live page is on standard error, with its token: it is meant for who started it, so it is not redacted."""
+def print_address(address: str) -> None:
+    """Print the address of a live page to standard error; its token is not redacted, because the person who started it needs it."""
     click.echo(f"live page: {address}", err=True)
 
 
 def note(message: str) -> None:
-    """Print something to the person, beside the data: on standard error."""
+    """Print a message for the person to standard error, apart from the data."""
     click.echo(one_line(message, 1_000), err=True)
 
 
 def styled_state(state: str) -> str:
-    """Write a state with its icon and colour."""
-    seen = look(state)
-    return click.style(f"{seen.icon} {one_line(seen.word)}", fg=TONES[seen.tone])
+    """Format a state with its icon and colour."""
+    shape = look(state)
+    return click.style(f"{shape.icon} {one_line(shape.word)}", fg=TONES[shape.tone])
 
 
 def message(text: str | None, limit: int = _MAX_MESSAGE) -> str:
     """Return the most telling line of an error message, without the link that the engine adds to every message."""
     from smithers_nb.diagnosis.failure.excerpt import telling  # not needed for JSON
 
-    line = one_line(telling((text or "").partition(_LINK)[0], limit), _TABLE_CELL)
+    line = one_line(telling((text or "").partition(_LINK)[0], limit), _MAX_CELL)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def moment(ms: int | None) -> str:
-    """Write a time for a table: UTC, to the second."""
+    """Format a time for a table: UTC, to the second."""
     return when(ms).removesuffix(" UTC") or "-"
 
 
 def took(seconds: float | None) -> str:
-    """Write a length of time for a table."""
+    """Format a duration for a table."""
     return duration(seconds) or "-"
 
 
 def age(ms: int | None, now: int) -> str:
-    """Write how long ago something was, by its largest unit."""
+    """Format how long ago something happened, in its largest unit."""
     return "-" if ms is None else " ".join(span(now - ms).split()[:2])
 
 
 def node_name(row: Any) -> str:
-    """Write a node with its loop iteration, when it is in a loop."""
+    """Return a node's id, with the iteration when it is in a loop."""
     node = str(row.node_id or "(run)")
     return f"{node}#{row.iteration}" if row.iteration else node
 
@@ -256,7 +256,7 @@ def short_ids(ids: Iterable[str], least: int = 8) -> dict[str, str]:
     shared = [0, *(_common(a, b) for a, b in pairwise(ordered)), 0]
     enough = [max(least, shared[i] + 1, shared[i + 1] + 1) for i in range(len(ordered))]
     return {
-        run_id: run_id[:length] if length + _WORTH_IT <= len(run_id) else run_id for run_id, length in zip(ordered, enough, strict=True)
+        run_id: run_id[:length] if length + _MIN_SAVING <= len(run_id) else run_id for run_id, length in zip(ordered, enough, strict=True)
     }
 
 
@@ -271,13 +271,13 @@ def _styled(text: str, column: Column, row: Any) -> str:
 def _plain(column: Column, row: Any) -> str:
     value = column.cell(row)
     if column.state:
-        seen = look(str(value))
-        return f"{seen.icon} {one_line(seen.word, 40)}"
-    return one_line(value, _TABLE_CELL) or "-"
+        shape = look(str(value))
+        return f"{shape.icon} {one_line(shape.word, 40)}"
+    return one_line(value, _MAX_CELL) or "-"
 
 
 def parsed(value: Any) -> Any:
-    """Nest a JSON column; text that is not valid JSON stays text."""
+    """Parse the text of a JSON column; text that is not valid JSON stays text."""
     if not isinstance(value, str):
         return value
     try:
@@ -288,6 +288,6 @@ def parsed(value: Any) -> Any:
 
 @cache
 def _json_columns(row_class: Hashable) -> frozenset[str]:
-    """Find the columns that the row class declares as `Json`."""
+    """Return the names of the columns that the row class declares as `Json`."""
     hints = getattr(row_class, "__annotations__", {})
     return frozenset(name for name, hint in hints.items() if "Annotated[Json," in str(hint))

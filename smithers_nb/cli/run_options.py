@@ -1,4 +1,4 @@
-"""What commands that act on runs share: in which project, in whose name, with which values."""
+"""Shared options of commands that act on runs: in which project, in whose name, with which parameters."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ database_option = click.option(
 )
 detach_option = click.option("--detach", "-d", is_flag=True, help="Leave it to a worker in the background, print the run's id and return.")
 accept_option = click.option(
-    "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep what they gave."
+    "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep their outputs."
 )
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask before something that was finished or decided is lost.")
-force_option = click.option("--force", is_flag=True, help="Take over from a process that has started the run but does not begin.")
-_SECONDS = click.FloatRange(min=0, min_open=True)
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask before finished or decided work is lost.")
+force_option = click.option("--force", is_flag=True, help="Take over from a process that claimed the run but never began.")
+_POSITIVE = click.FloatRange(min=0, min_open=True)
 settings_options = (
-    click.option("--timeout", type=_SECONDS, metavar="SECONDS", help="Limit of one execution.  [default: 1800, or as it was]"),
-    click.option("--cell-timeout", type=_SECONDS, metavar="SECONDS", help="Limit of one cell.  [default: 600, or as it was]"),
+    click.option("--timeout", type=_POSITIVE, metavar="SECONDS", help="Limit of one execution.  [default: 1800, or as it was]"),
+    click.option("--cell-timeout", type=_POSITIVE, metavar="SECONDS", help="Limit of one cell.  [default: 600, or as it was]"),
     click.option("--kernel", "-k", type=Utf8(), metavar="NAME", help="Kernel spec, instead of the one that the notebook names."),
     click.option("--hot", is_flag=True, help="Edits of cells that have not run yet apply to the live run."),
     click.option("--artifacts", type=Utf8(), metavar="URL", help="Folder, or URL such as s3://…, for what the run writes."),
@@ -63,21 +63,21 @@ parameter_options = (
 def settings_of(  # noqa: PLR0913  # the options of `settings_options`
     *, timeout: float | None, cell_timeout: float | None, kernel: str | None, hot: bool, artifacts: str | None, no_post_failure: bool
 ) -> Settings:
-    """Put the start options of a command line together; what is not given stays as it is."""
+    """Make settings of the start options; an option that is not given leaves its setting unchanged."""
     from smithers_nb.engine.control import Settings
 
     return Settings(cell_timeout, timeout, kernel, hot or None, False if no_post_failure else None, artifacts)
 
 
 def location_of(ask: CommandContext, database: str | None = None) -> Location:
-    """Find the project that a command is about."""
+    """Return the project that a command is about."""
     from smithers_nb.engine.location import Location
 
     return Location.of(ask.source, database=database)
 
 
 def runs_of(ask: CommandContext, database: str | None = None) -> Location:
-    """Find the project whose runs a command is about; unlike starting a run, asking for one makes no folder a project.
+    """Return the project whose runs a command is about; unlike starting a run, this never makes a folder a project.
 
     Raises:
         RunNotFound: No notebook has been run there.
@@ -90,14 +90,17 @@ def runs_of(ask: CommandContext, database: str | None = None) -> Location:
 
 
 def has_runs(location: Location) -> bool:
-    """Return whether there is a journal."""
+    """Return whether the project has a journal."""
     return location.file is None or location.file.exists()
 
 
 def where(ask: CommandContext, location: Location, *, flag: str = "--database") -> str:
-    """Write the options that a follow-up command needs to find the same runs; commands that only read know a database as `--source`.
+    """Return the options with which a follow-up command finds the same runs, never with a password.
 
-    A password is never among them.
+    Args:
+        ask: Options of this command.
+        location: Project of the runs.
+        flag: Option that takes a database: `--source` for commands that only read.
     """
     source = f" --source {shlex.quote(ask.source)}" if ask.source else ""
     known = os.environ.get("SMITHERS_NB_DATABASE", "").replace("postgres://", "postgresql://", 1)
@@ -109,10 +112,10 @@ def where(ask: CommandContext, location: Location, *, flag: str = "--database") 
 
 
 def given_parameters(pairs: tuple[tuple[str, str], ...], parameters_file: Path | None, document: str | None) -> dict[str, Any]:
-    """Put the parameters of a command line together: file, then --input, then each -p.
+    """Merge the parameters of a command line: the file, then --input, then each -p.
 
     Raises:
-        ParameterError: One of them is no object, or has a place that a person should have filled in.
+        ParameterError: One of them is not an object, or has a placeholder that was not filled in.
     """
     from smithers_nb.engine.control.parameters import Words
 
@@ -129,13 +132,13 @@ def given_parameters(pairs: tuple[tuple[str, str], ...], parameters_file: Path |
 
 
 def refuse_unfilled(value: Any, what: str) -> None:
-    """Refuse a JSON value, or the text of one, in which a place that a printed command left to a person still stands.
+    """Refuse a JSON value, or the text of one, that still has a placeholder of a printed command.
 
     Raises:
-        ParameterError: There is one, or what stands in the place of a secret.
+        ParameterError: It has a placeholder, or the mark that replaces a secret.
     """
     if _is_unfilled(value):
-        raise ParameterError(f"{what} still has to be filled in", hint="write the value itself in place of … or [REDACTED]")
+        raise ParameterError(f"{what} still has to be filled in", hint="replace … or [REDACTED] by the value")
 
 
 def _is_unfilled(value: Any) -> bool:
@@ -180,5 +183,5 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise ParameterError(f"{what} is no object of names and values", hint="give one name and value for each parameter")
+        raise ParameterError(f"{what} is not an object of names and values", hint="give one name and value for each parameter")
     return value

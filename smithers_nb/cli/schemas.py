@@ -1,7 +1,7 @@
-"""The JSON documents that commands print, each with a JSON Schema made from the very class that is printed.
+"""The JSON documents that commands print, each with a JSON Schema made from the class that is printed.
 
-`DOCUMENTS` names a document after its command and says which class of rows or findings it is made of, and what the command adds. The
-version of a document is raised when a field is taken out or changes its meaning; a field more is not a new version.
+`DOCUMENTS` names a document after its command, with the class of its rows or finding and the fields that the command adds. The version
+of a document is raised when a field is removed or changes its meaning; a new field does not raise it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
     Attributes:
         row: `MODULE:CLASS` below the package.
-        many: A list of them.
+        many: Whether it is a list of them.
     """
 
     row: str
@@ -39,13 +39,13 @@ class Document(NamedTuple):
     """One kind of JSON document.
 
     Attributes:
-        about: What it is.
-        row: `MODULE:CLASS` below the package; empty for an object that only the command puts together.
-        many: An array of them under `--format json`; one per line under `--format jsonl`.
-        adds: What the command puts beside the fields of the class.
-        optional: Names of `adds` that are not always there.
-        further: What fields of other names hold; none are allowed without it.
-        version: Raised when a field goes or changes its meaning.
+        about: Description.
+        row: `MODULE:CLASS` below the package; empty for an object that the command itself builds.
+        many: Whether `--format json` prints an array of them, and `--format jsonl` one per line.
+        adds: Fields that the command adds to those of the class.
+        optional: Names of `adds` that may be absent.
+        further: Schema of fields with other names; by default there are none.
+        version: Raised when a field is removed or changes its meaning.
     """
 
     about: str
@@ -175,7 +175,7 @@ DOCUMENTS: Final[dict[str, Document]] = {
     ),
     "init": Document("files that were installed", adds={"files": {"type": "array", "items": _OBJECT}}),
     "incident": Document("which failure of a runbook it is", "workflows.incident.results:Classification"),
-    "incident-plan": Document("how a run would be mended: `incident recover`", "workflows.incident.recover:Plan"),
+    "incident-plan": Document("how a run would be repaired: `incident recover`", "workflows.incident.recover:Plan"),
     "incident-recover": Document("what a recovery came to: `incident recover --apply`", "workflows.incident.recover:Recovered"),
     "incident-escalate": Document("a bundle that was filed", "workflows.incident.bundle:Bundle"),
     "incident-close": Document("how an incident was closed", "workflows.incident.close:Closed"),
@@ -213,7 +213,7 @@ DOCUMENTS: Final[dict[str, Document]] = {
     ),
     "schema": Document("the documents that have a schema", many=True, adds={"name": _TEXT, "version": _COUNT, "about": _TEXT}),
 }
-"""Name to document, those of the commands of the same name and a few beside them."""
+"""Name to document: one per command of the same name, and a few more."""
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def _of_class(row: str, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_printed(row: Any) -> Any:
-    """Turn a row class, a tuple in Python, into the object that is printed: JSON names, JSON columns nested, every field there."""
+    """Return a model of the object that a row class is printed as: JSON names, JSON columns nested, every field required."""
     from pydantic import ConfigDict, Field, create_model
 
     declared = getattr(row, "__annotations__", {})
@@ -278,5 +278,8 @@ def _as_printed(row: Any) -> Any:
     for name, hint in get_type_hints(row, include_extras=True).items():
         about = hint.__metadata__[-1] if get_origin(hint) is Annotated else None
         shown = Any if "Annotated[Json," in str(declared.get(name)) else hint
-        fields[f"{name}_"] = (shown, Field(description=about, serialization_alias=camel(name)))  # as a name of its own, `schema` is taken
+        fields[f"{name}_"] = (
+            shown,
+            Field(description=about, serialization_alias=camel(name)),
+        )  # with an underscore, because pydantic reserves `schema`
     return create_model(row.__name__, __config__=ConfigDict(extra="forbid"), **fields)

@@ -55,7 +55,7 @@ def test_a_store_named_as_a_run(cli, own_example: Path, tmp_path: Path, monkeypa
     for place in (own_example, own_example.parent):
         answer = cli("why", place)
         assert (answer.code, answer.out) == (4, "")
-        assert f"is not a run but a {'folder' if place.is_dir() else 'file'}" in answer.err
+        assert f"is a {'folder' if place.is_dir() else 'file'}, not a run" in answer.err
         (hint,) = (line for line in answer.err.splitlines() if line.startswith("hint: "))
         assert cli(*shlex.split(hint.partition("smithers-nb ")[2])).code == 0
 

@@ -1,4 +1,4 @@
-"""`classify`: whose fault an error message is, from the message alone, for as many messages as come in."""
+"""`classify`: the failure class of error messages, from the message alone."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def classify(ask: CommandContext, messages: tuple[str, ...]) -> int:
     if not messages and sys.stdin.isatty():
         note("reading messages, one per line; Ctrl-D ends them")
     wrong: list[int] = []
-    rows = _remember_wrong(classified([text.encode() for text in messages] or sys.stdin.buffer), wrong)
+    rows = _collect_wrong(classified([text.encode() for text in messages] or sys.stdin.buffer), wrong)
     if ask.fmt == "jsonl":
         for row in rows:
             write_json(row, line=True)
-            sys.stdout.flush()  # whoever pipes lines in one by one waits for each answer
+            sys.stdout.flush()  # a program that pipes lines in one by one waits for each answer
     elif ask.fmt == "json":
         write_json(list(rows))
     elif listed := list(rows):
@@ -60,8 +60,8 @@ def classified(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Classify lines one by one.
 
     Yields:
-        `line` (from 1), `failureClass`, `confidence`, `rule`, `signature`, `reason`, `suggestion`, `quote` (the part of the
-        message that tells), and `error` for a line that could not be read, whose other values are None.
+        `line` (from 1), `failureClass`, `confidence`, `rule`, `signature`, `reason`, `suggestion`, `quote` (the telling part of the
+        message), and `error` for a line that could not be read, whose other values are None.
     """
     from smithers_nb.diagnosis.classify.classify import classify_message
     from smithers_nb.diagnosis.failure.signature import signature
@@ -86,13 +86,13 @@ def classified(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             "signature": signature(message, code),
             "reason": found.reason,
             "suggestion": found.suggestion,
-            "quote": _quoted(message, found.rule),
+            "quote": _telling_quote(message, found.rule),
             "error": None,
         }
 
 
-def _quoted(message: str, rule: str) -> str:
-    """Put a message in one line that has the part by which the rule recognised it."""
+def _telling_quote(message: str, rule: str) -> str:
+    """Return a message on one line, with the part that the rule matched."""
     from smithers_nb.diagnosis.classify.recognised import recognised
     from smithers_nb.diagnosis.failure.excerpt import quoting
     from smithers_nb.model.verdict import Failure, Link
@@ -111,7 +111,7 @@ def _read(line: bytes) -> tuple[str, str | None]:
     return message, None if code is None else str(code)
 
 
-def _remember_wrong(rows: Iterable[dict[str, Any]], wrong: list[int]) -> Iterator[dict[str, Any]]:
+def _collect_wrong(rows: Iterable[dict[str, Any]], wrong: list[int]) -> Iterator[dict[str, Any]]:
     for row in rows:
         if row["error"] is not None:
             wrong.append(row["line"])

@@ -1,4 +1,4 @@
-"""`events`: a run's append-only log, as many lines as there are."""
+"""`events`: a run's append-only log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = (
     ),
     click.option("--raw", is_flag=True, help="Also heartbeats, render frames, snapshots and raw agent chunks."),
 )
-_ROOMY = 120
+_MIN_DATED = 120
 _TONE_OF_ENDING: tuple[tuple[tuple[str, ...], Tone], ...] = (
     (("Failed", "Denied", "Timeout", "GaveUp", "Unsafe"), "bad"),
     (("Finished", "Granted", "AutoApproved"), "good"),
@@ -57,21 +57,21 @@ def events(ask: CommandContext, run: str, **filters: Any) -> None:
 
 
 def _print_lines(found: list[EventRow]) -> None:
-    """Print one line per event at once, so that `| head` need not wait for the last."""
+    """Print events one by one, so that `| head` does not wait for the last."""
     if not found:
         note("no such events")
         return
     room = screen_width()
-    dated = room is None or room >= _ROOMY
+    dated = room is None or room >= _MIN_DATED
     click.echo(click.style(_line(room, "SEQ", "TIME (UTC)".ljust(23 if dated else 12), "TYPE", "NODE", "WHAT"), bold=True))
     for event in found:
         click.echo(_event_line(event, room, dated=dated))
 
 
 def line_of(event: EventRow) -> str:
-    """Write an event as one line of the log, fitted to a terminal."""
+    """Return an event as one line of the log, fitted to a terminal."""
     room = screen_width()
-    return _event_line(event, room, dated=room is None or room >= _ROOMY)
+    return _event_line(event, room, dated=room is None or room >= _MIN_DATED)
 
 
 def _event_line(event: EventRow, room: int | None, *, dated: bool) -> str:
@@ -87,7 +87,7 @@ def _line(room: int | None, *columns: str) -> str:
 
 
 def what_happened(event: EventRow) -> str:
-    """Summarise in a few words what an event's payload adds to its type."""
+    """Return the part of an event's payload that says most: its error, status, reason or text."""
     import orjson
 
     try:
@@ -97,9 +97,9 @@ def what_happened(event: EventRow) -> str:
     if not isinstance(payload, dict):
         return one_line(payload)
     error = payload.get("error")
-    told = error.get("message") if isinstance(error, dict) else error
+    text = error.get("message") if isinstance(error, dict) else error
     return one_line(
-        told or next((payload[key] for key in ("status", "reason", "text", "toolName", "signalName", "frameNo") if payload.get(key)), "")
+        text or next((payload[key] for key in ("status", "reason", "text", "toolName", "signalName", "frameNo") if payload.get(key)), "")
     )
 
 

@@ -48,8 +48,8 @@ def failures(  # noqa: PLR0913  # one per option of the command
 ) -> None:
     """List failures with their class and signature, of one run or of the whole store.
 
-    Equal signatures are the same failure, whatever ids, paths, numbers and times its message holds. The table of a whole store has one
-    row per signature, the one that hit most runs first.
+    Failures with the same signature are the same, even if ids, paths, numbers and times in their messages differ. The table of a whole
+    store has one row per signature, the one that hit the most runs first.
     """
     with ask.project() as project:
         run_id = None if run is None else project.run(run).id

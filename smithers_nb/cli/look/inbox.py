@@ -1,4 +1,4 @@
-"""`inbox` and `addressed`: what needs a person now, in every store, and what somebody put aside."""
+"""`inbox` and `addressed`: what needs a person now, in every store, and what a person put aside."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from smithers_nb.project import Project
     from smithers_nb.workflows.monitor.attention import Need
 
-_MORE = 4
+_MAX_OTHERS = 4
 
 
 class Later(Moment):
-    """How long from now: 30m, 4h, 2d; or a time."""
+    """A duration from now such as 30m, 4h or 2d, or a time."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Turn a duration into the epoch millisecond at which it is over."""
+        """Convert a duration to the epoch millisecond at which it ends."""
         now = now_ms()
         at = Moment(ago=True).convert(value, param, ctx)
         return 2 * now - at if str(value).strip()[-1:].isalpha() and at <= now else at
@@ -41,9 +41,9 @@ class Later(Moment):
     "inbox",
     click.argument("places", type=Utf8(), metavar="[PLACE]...", nargs=-1),
     click.option("--since", type=Moment(ago=True), default="7d", show_default=True, help="Leave out failures before this time."),
-    click.option("--all", "everything", is_flag=True, help="Also what is put aside: snoozed, addressed, succeeded since."),
+    click.option("--all", "everything", is_flag=True, help="Include what is put aside: snoozed, addressed, succeeded since."),
     click.option(
-        "--snooze", type=(Utf8(), Later()), metavar="RUN DURATION", help="Leave RUN out for so long (30m, 4h, 2d), and print the rest."
+        "--snooze", type=(Utf8(), Later()), metavar="RUN DURATION", help="Leave RUN out for this long (30m, 4h, 2d), and print the rest."
     ),
     click.option("--note", type=Utf8(), help="Why, with --snooze."),
     click.option(
@@ -67,11 +67,11 @@ def inbox(  # noqa: PLR0913  # its options
     by: str | None,
     database: str | None,
 ) -> int:
-    """List what needs a person now, whatever the engine: questions, gates, and failures that nobody has dealt with.
+    """List what needs a person now, in any engine: questions, gates, and failures that are not dealt with.
 
-    PLACE is a project folder, a store or a URL; the current folder by default. Runs that failed for the same cause are one line. A
-    failure steps back when the workflow later succeeded with the same input, or somebody marked it with `addressed`. What is put aside
-    is written into the journal of the current project, never into the store that has the run.
+    PLACE is a project folder, a store or a URL; it defaults to the current folder. Runs that failed for the same cause are one entry. A
+    failure is put aside when the workflow later succeeded with the same input, or when a person marked it with `addressed`. Such marks
+    are written to the journal of the current project, never to the store that has the run.
     """
     location = location_of(CommandContext(), database)
     asked = [CommandContext(source=place, now=ask.now, fmt=ask.fmt) for place in places] or [ask]
@@ -87,7 +87,7 @@ def inbox(  # noqa: PLR0913  # its options
     else:
         for need in shown:
             write_json(dump(need), line=True)
-    return DONE if notify is None or _notified(notify, found, location, by) else FAILED
+    return DONE if notify is None or _notify(notify, found, location, by) else FAILED
 
 
 @command(
@@ -99,9 +99,10 @@ def inbox(  # noqa: PLR0913  # its options
     example='smithers-nb addressed 49315 --note "rotated the key"',
 )
 def addressed(ask: CommandContext, run: str, *, note: str, by: str | None, database: str | None) -> int:
-    """Mark a failure as dealt with, so that it steps back until it happens again.
+    """Mark a failure as dealt with, which hides it from the inbox until it happens again.
 
-    Also every earlier run that failed for the same cause. It is written into the journal of the current project, with who and when.
+    This also covers every earlier run that failed for the same cause. The mark is written to the journal of the current project, with
+    who and when.
     """
     location = location_of(CommandContext(), database)
     mark = _put_aside([ask], location, run, action="addressed", until=None, note=note, by=by)
@@ -110,7 +111,7 @@ def addressed(ask: CommandContext, run: str, *, note: str, by: str | None, datab
 
 
 def needs_of(ask: CommandContext, location: Location, since: int) -> list[Need]:
-    """Read one place; one that cannot be read is said and takes nothing from the others."""
+    """Return the needs of one place; a place that cannot be read is noted, and the others are still listed."""
     from smithers_nb.workflows.monitor.attention import needs
 
     try:
@@ -125,8 +126,8 @@ def needs_of(ask: CommandContext, location: Location, since: int) -> list[Need]:
         return []
 
 
-def _notified(url: str, found: list[Need], location: Location, by: str | None) -> bool:
-    """Tell of what nobody has been told of yet, and remember it once it was taken."""
+def _notify(url: str, found: list[Need], location: Location, by: str | None) -> bool:
+    """Send what was not announced yet, and remember it once it was accepted."""
     from smithers_nb.engine.control import login
     from smithers_nb.engine.journal import Journal
     from smithers_nb.engine.journal.attention import add_mark
@@ -136,7 +137,7 @@ def _notified(url: str, found: list[Need], location: Location, by: str | None) -
     if not fresh:
         return True
     if not send(url, fresh):
-        note("nobody could be told: the address of --notify did not take the message")
+        note("no notification was sent: the address of --notify did not accept the message")
         return False
     with Journal.open(location) as journal, journal.writing() as connection:
         for mark in marks_for(fresh, by=by or login(), now=now_ms()):
@@ -154,7 +155,7 @@ def _marks(location: Location, stores: Iterable[str]) -> list[Mark]:
         return marks_of(connection, stores)
 
 
-def _put_aside(  # noqa: PLR0913  # a mark is what it is
+def _put_aside(  # noqa: PLR0913  # one per field of the mark
     asked: Iterable[CommandContext], location: Location, run: str, *, action: Any, until: int | None, note: str | None, by: str | None
 ) -> Mark:
     from smithers_nb.engine.control import login
@@ -196,8 +197,8 @@ def _page(found: list[Need], put_aside: int) -> Iterator[str]:
         sheet.prose("Put aside", need.put_aside)
         sheet.commands("", need.commands)
         sheet.commands("Or" if need.alternatives else "", need.alternatives)
-        others = need.run_ids[1 : _MORE + 1]
-        sheet.verbatim("Also", [f"{', '.join(others)}{' …' if need.runs > _MORE + 1 else ''}"] if others else [])
+        others = need.run_ids[1 : _MAX_OTHERS + 1]
+        sheet.verbatim("Also", [f"{', '.join(others)}{' …' if need.runs > _MAX_OTHERS + 1 else ''}"] if others else [])
     sheet.blank()
     sheet.prose("Where", *dict.fromkeys(need.folder for need in found if need.folder))
     yield from sheet.lines

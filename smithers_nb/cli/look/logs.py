@@ -1,4 +1,4 @@
-"""`logs`: what a run does, as it does it: its log, and what its notebook shows."""
+"""`logs`: the log of a run and the text of its notebook, while it runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import EventRow
 
 _POLL_S = 0.5
-_TEXT = 20_000
+_MAX_TEXT = 20_000
 
 
 @command(
     "logs",
     run_argument,
     click.option("--follow", "-F", is_flag=True, help="Go on until the run has ended; the exit code is the run's."),
-    click.option("--lines", "-n", type=click.IntRange(min=0), help="Only the newest so many lines of the log to begin with."),
+    click.option("--lines", "-n", type=click.IntRange(min=0), help="Begin with this many of the newest lines of the log."),
     click.option("--no-output", is_flag=True, help="Only the log, not what the notebook shows."),
     database_option,
     example="smithers-nb logs nightly-1 -n 20\nsmithers-nb logs nightly-1 --follow",
@@ -55,7 +55,7 @@ def logs(  # noqa: PLR0913  # its options
         while follow and not is_terminal(seen.status):
             if is_suspended(seen.status) and told != seen.status:
                 told = seen.status
-                _say_what_is_asked(ask, location, run_id, seen.status)
+                _print_pending(ask, location, run_id, seen.status)
             time.sleep(_POLL_S)
             newest = seen.events[-1].seq if seen.events else -1
             fresh = read_log(journal, run_id, newest)
@@ -74,7 +74,7 @@ class _Printer:
         self._notebook = notebook
         self._stamp = 0
         self._printed: dict[str, str] = {}
-        self._kept: list[Any] = []
+        self._rows: list[Any] = []
 
     def log(self, events: list[EventRow]) -> None:
         """Print lines of the log."""
@@ -82,18 +82,18 @@ class _Printer:
             self._put(record(event), line_of(event))
 
     def shown(self, *, silently: bool = False) -> None:
-        """Print what the notebook shows and did not show before; silently, only remember it."""
+        """Print the text that is new in the notebook; with `silently`, only remember it."""
         for cell, text in self._texts():
             before = self._printed.get(cell, "")
             new = text.removeprefix(before)
             self._printed[cell] = text
             if new.strip() and not silently:
-                self._put({"cell": cell, "text": new}, *(f"        {line}" for line in shown(without_ansi(new), _TEXT).splitlines()))
+                self._put({"cell": cell, "text": new}, *(f"        {line}" for line in shown(without_ansi(new), _MAX_TEXT).splitlines()))
 
     def close(self) -> None:
-        """Print the one document that JSON is."""
+        """Print everything as one document, for `--format json`."""
         if self._fmt == "json":
-            write_json(self._kept)
+            write_json(self._rows)
 
     def _put(self, row: dict[str, Any], *lines: str) -> None:
         if self._fmt == "table":
@@ -102,10 +102,10 @@ class _Printer:
         elif self._fmt == "jsonl":
             write_json(dump(row), line=True)
         else:
-            self._kept.append(dump(row))
+            self._rows.append(dump(row))
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        """Read the text outputs of the notebook's cells, when it was saved since the last look."""
+        """Yield cell id and text outputs of each cell, when the notebook was saved since the last call."""
         import orjson
 
         try:
@@ -129,7 +129,7 @@ def _text(output: dict[str, Any]) -> str:
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _say_what_is_asked(ask: CommandContext, location: Location, run_id: str, status: str) -> None:
+def _print_pending(ask: CommandContext, location: Location, run_id: str, status: str) -> None:
     from smithers_nb.engine.control import pending
 
     note(f"run {run_id} is {status}")

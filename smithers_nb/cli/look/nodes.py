@@ -1,4 +1,4 @@
-"""`node`, `output`, `diff` and `scores`: what single nodes did, produced and changed."""
+"""`node`, `output`, `diff` and `scores`: what the nodes of a run did, produced and changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import DiffRow, OutputRow
     from smithers_nb.run import Node, Run
 
-_WHOLE = 1_000_000
+_MAX_DIFF = 1_000_000
 _SCORES = (
     Column("NODE", node_name),
     Column("TRY", lambda row: row.attempt),
@@ -39,7 +39,7 @@ _TONE_OF_LINE = {"+": "green", "-": "red", "@": "cyan"}
 def node(ask: CommandContext, run: str, node: str, iteration: int | None) -> None:
     """Show one node: its attempts with their errors, its tools, tokens and output.
 
-    A loop's node is found by its own id or by the id its author gave it.
+    A node in a loop is found by its own id, or by the id in the workflow's source.
     """
     with ask.project() as project:
         found = project.run(run).node(node, iteration)
@@ -59,7 +59,7 @@ def output(ask: CommandContext, run: str, node: str | None, iteration: int | Non
     The run's input is the row of the node `input`.
     """
     with ask.project() as project:
-        rows = _of(project.run(run), "outputs", node, iteration)
+        rows = _rows(project.run(run), "outputs", node, iteration)
         _print_blocks(rows, ask.fmt, _output_lines, nothing="nothing was produced")
 
 
@@ -73,12 +73,12 @@ def output(ask: CommandContext, run: str, node: str | None, iteration: int | Non
 def diff(ask: CommandContext, run: str, node: str | None, iteration: int | None) -> None:
     """Print the file changes a run's nodes made, all of them or one.
 
-    A store keeps them only where somebody asked for them while the engine's files were there.
+    A store has them only when they were requested while the engine's files still existed.
     """
     with ask.project() as project:
         found = project.run(run)
         computed = "; `bunx smithers-orchestrator diff` computes them" if engine_of(found.snapshot).is_watched else ""
-        _print_blocks(_of(found, "diffs", node, iteration), ask.fmt, _diff_lines, nothing=f"no file changes of this are kept{computed}")
+        _print_blocks(_rows(found, "diffs", node, iteration), ask.fmt, _diff_lines, nothing=f"the store has no file changes{computed}")
 
 
 @command(
@@ -91,10 +91,10 @@ def diff(ask: CommandContext, run: str, node: str | None, iteration: int | None)
 def scores(ask: CommandContext, run: str, node: str | None, iteration: int | None) -> None:
     """Print the scores of a run's nodes, all of them or one."""
     with ask.project() as project:
-        print_rows(_of(project.run(run), "scores", node, iteration), ask.fmt, _SCORES, nothing="no scorer ran")
+        print_rows(_rows(project.run(run), "scores", node, iteration), ask.fmt, _SCORES, nothing="no scorer ran")
 
 
-def _of(run: Run, what: str, node: str | None, iteration: int | None) -> list[Any]:
+def _rows(run: Run, what: str, node: str | None, iteration: int | None) -> list[Any]:
     if node is not None:
         rows: list[Any] = getattr(run.node(node, iteration), what)
         return rows
@@ -124,7 +124,7 @@ def _diff_lines(row: DiffRow) -> Iterable[str]:
     for patch in patches if isinstance(patches, list) else []:
         if isinstance(patch, dict):
             yield shown(f"{patch.get('operation', 'change')} {patch.get('path', '')}")
-            for line in shown(patch.get("diff") or "", _WHOLE).splitlines():
+            for line in shown(patch.get("diff") or "", _MAX_DIFF).splitlines():
                 yield click.style(line, fg=_TONE_OF_LINE.get(line[:1]))
     yield ""
 
@@ -159,8 +159,8 @@ def _node_page(node: Node) -> Iterable[str]:
 
 def _tokens(row: Any) -> str:
     kinds = {"in": row.input_tokens, "out": row.output_tokens, "cached": row.cache_read_tokens, "reasoning": row.reasoning_tokens}
-    told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count is not None)
-    return f"attempt {row.attempt}  {told}  {row.model or ''}".rstrip()
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count is not None)
+    return f"attempt {row.attempt}  {counts}  {row.model or ''}".rstrip()
 
 
 def _object(text: str | None) -> dict[str, Any]:

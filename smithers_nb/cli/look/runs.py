@@ -35,13 +35,15 @@ if TYPE_CHECKING:
     from smithers_nb.model.rows import AttemptRow, NodeRow, RunRow, TokenRow
 
 _WENT_WELL = frozenset({"succeeded", "finished", "continued"})
-_FEW = 20
-_MANY = 60
+_DEFAULT_LIMIT = 20
+_MAX_NODES = 60
 _MAX_ERROR = 2_000
 _OPTIONS = (
     click.option("--all", "-a", "everything", is_flag=True, help="Every run, not only the newest."),
     click.option("--status", "-S", type=Utf8(), multiple=True, help="Only runs of this status or state; may be given several times."),
-    click.option("--limit", "-l", type=click.IntRange(min=1), default=_FEW, show_default=True, help="At most this many, the newest."),
+    click.option(
+        "--limit", "-l", type=click.IntRange(min=1), default=_DEFAULT_LIMIT, show_default=True, help="At most this many, the newest."
+    ),
 )
 
 
@@ -49,19 +51,19 @@ _OPTIONS = (
 def ps(ask: CommandContext, *, everything: bool, status: tuple[str, ...], limit: int) -> None:
     """List the runs of a store, newest first.
 
-    The state is derived as of --now: a run that is recorded as running, but whose owner has given no sign of life, is stale or orphaned.
-    On a terminal ids are shortened to what identifies them; piped output has them whole.
+    The state is derived as of --now: a run that is recorded as running but whose owner gives no sign of life is stale or orphaned.
+    On a terminal ids are shortened to what identifies them; piped output has whole ids.
     """
     with ask.project() as project:
         rows = project.run_rows(status=status)
         shown = rows if everything else rows[:limit]
         short = short_ids(row.run_id for row in project.run_rows()) if ask.fmt == "table" and screen_width() else {}
         reasons = project.reasons(rows) if ask.fmt == "table" else {}
-        others = _others(reasons)
+        others = _same_cause_counts(reasons)
         autopsies = newest_autopsies(project.source, shown)
         columns = (
             Column("RUN", lambda row: short.get(row.run_id, row.run_id)),
-            Column("WORKFLOW", lambda row: row.workflow, spare=4 if _ids_tell_workflows(shown) else 1),
+            Column("WORKFLOW", lambda row: row.workflow, spare=4 if _ids_start_with_workflows(shown) else 1),
             Column("STATE", lambda row: row.state, state=True),
             Column("STARTED (UTC)", lambda row: moment(row.started_at or row.created_at), spare=5),
             Column("AGE", lambda row: age(row.started_at or row.created_at, project.now)),
@@ -80,13 +82,13 @@ def ps(ask: CommandContext, *, everything: bool, status: tuple[str, ...], limit:
             note(f"{len(rows) - len(shown):,} older runs are not shown; --all shows them")
 
 
-def _ids_tell_workflows(rows: Iterable[RunRow]) -> bool:
-    """Return whether the ids of runs begin with the names of their workflows, as `order-sync-010`."""
+def _ids_start_with_workflows(rows: Iterable[RunRow]) -> bool:
+    """Return whether every run id begins with the name of its workflow, such as `order-sync-010`."""
     return all(row.workflow is not None and row.run_id.startswith(row.workflow) for row in rows)
 
 
-def _others(reasons: dict[str, str]) -> dict[str, str]:
-    """Count for each failed run the other runs that failed on the same, judged by the signature of the error."""
+def _same_cause_counts(reasons: dict[str, str]) -> dict[str, str]:
+    """Count for each failed run the other runs with the same signature of their error."""
     from smithers_nb.diagnosis.failure.signature import signature
 
     same = {run_id: signature(text) for run_id, text in reasons.items()}
@@ -99,7 +101,7 @@ def _autopsy(found: list[Autopsy] | None) -> str:
 
 
 def _with_autopsy(row: RunRow, found: list[Autopsy] | None) -> Any:
-    """Add to a failed run who looked into it and how that stands."""
+    """Add the newest autopsy of a failed run to its row."""
     return {**record(row), "autopsy": {"runId": found[0].run_id, "status": found[0].status}} if found else row
 
 
@@ -138,7 +140,7 @@ def _page(found: dict[str, Any], source: str | None) -> Iterable[str]:
 
 
 def _nodes(sheet: Sheet, nodes: list[NodeRow], attempts: list[AttemptRow], tokens: list[TokenRow]) -> None:
-    """List the nodes in the order in which they first started; those that never did come last, as the store has them."""
+    """List the nodes in the order in which they first started; those that never started come last, in the order of the store."""
     tries: dict[tuple[str, int], list[AttemptRow]] = {}
     for attempt in sorted(attempts, key=by_start):
         tries.setdefault((attempt.node_id, attempt.iteration), []).append(attempt)
@@ -151,15 +153,16 @@ def _nodes(sheet: Sheet, nodes: list[NodeRow], attempts: list[AttemptRow], token
         return not started, min(started, default=0)
 
     ordered = sorted(nodes, key=first)
-    if len(ordered) > _MANY:
+    if len(ordered) > _MAX_NODES:
         ordered.sort(key=lambda node: node.state in {"finished", "skipped"})
     sheet.blank()
     lines = [
-        _node_line(node, tries.get((node.node_id, node.iteration), []), spent[node.node_id, node.iteration]) for node in ordered[:_MANY]
+        _node_line(node, tries.get((node.node_id, node.iteration), []), spent[node.node_id, node.iteration])
+        for node in ordered[:_MAX_NODES]
     ]
     sheet.states("Nodes", lines)
-    if len(ordered) > _MANY:
-        sheet.prose("", f"… and {len(ordered) - _MANY:,} more; --format json shows them")
+    if len(ordered) > _MAX_NODES:
+        sheet.prose("", f"… and {len(ordered) - _MAX_NODES:,} more; --format json shows them")
 
 
 def _node_line(node: NodeRow, tries: list[AttemptRow], tokens: int) -> tuple[str, ...]:

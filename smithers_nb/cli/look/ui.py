@@ -8,7 +8,7 @@ import click
 
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import CommandContext, command, maybe_run_argument
-from smithers_nb.cli.output import note, tell_address
+from smithers_nb.cli.output import note, print_address
 from smithers_nb.cli.run_options import database_option, location_of
 from smithers_nb.errors import ParameterError
 
@@ -40,7 +40,7 @@ def ui(ask: CommandContext, run: str | None, *, port: int, no_open: bool, databa
             run_id = project.run(run).id
 
     def ready(address: str) -> None:
-        tell_address(address)
+        print_address(address)
         if not no_open:
             click.launch(address)
 

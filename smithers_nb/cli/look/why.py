@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from smithers_nb.model.verdict import Advice, Blocker, Failure
 
 
-_GIVEN_UP, _HELD_UP = frozenset({"retries-exhausted", "task-failed"}), "dependency-failed"
+_EXHAUSTED, _HELD_UP = frozenset({"retries-exhausted", "task-failed"}), "dependency-failed"
 _EDITED = "workflow-changed"
 _MAX_NAMES = 8
 
@@ -35,11 +35,11 @@ smithers-nb why 49315 --format json | jq .advice.commands""",
     markdown=True,
 )
 def why(ask: CommandContext, run: str | None, workflow_path: Path | None) -> None:
-    """Describe what a run failed on or waits for, and what to do.
+    """Explain what a run failed on or waits for, and what to do.
 
     For a failed run: the node and the attempt that failed, whose fault it is, and one suggestion with commands that run as printed,
-    with a preview of what a retry-task resets. For a run that waits or hangs: what it waits for, and how to answer. Without RUN it is the
-    newest run with a problem.
+    with a preview of what a retry-task resets. For a run that waits or hangs: what it waits for, and how to answer. Without RUN, the newest
+    run with a problem.
     """
     with ask.project() as project:
         found = run_or_newest(project, run)
@@ -53,7 +53,7 @@ def why(ask: CommandContext, run: str | None, workflow_path: Path | None) -> Non
 
 
 def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
-    """Lay out an explanation."""
+    """Return the lines of an explanation."""
     sheet = Sheet()
     sheet.headline(why.state, why.workflow or "workflow", run.run_id)
     sheet.blank()
@@ -66,7 +66,7 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
     if why.failure and why.failure.kind != "none":
         sheet.prose("Attempts", _attempts(why.failure))
     sheet.source("Source", why.source)
-    sheet.prose("Also failed" if why.failure else "Failed", _names(_not_told_yet(why)))
+    sheet.prose("Also failed" if why.failure else "Failed", _names(_other_failed_nodes(why)))
     said = why.summary.casefold()
     sheet.prose("Also noticed", *(defect.summary for defect in why.defects if defect.summary.casefold() not in said))
     sheet.prose("Held up", _names([blocker.node_id or "" for blocker in why.blockers if blocker.kind == _HELD_UP]))
@@ -87,12 +87,12 @@ def explanation_page(why: Explanation, run: RunRow, now: int) -> Iterable[str]:
 
 
 def _is_news(blocker: Blocker, advice: Advice) -> bool:
-    """Return whether an edit of the workflow, which commands further up allow for, still has to be explained."""
+    """Return whether an edit of the workflow still has to be explained: the advice may already do so."""
     return blocker.kind == _EDITED and "--accept-workflow-change" not in advice.detail
 
 
-def _not_told_yet(why: Explanation) -> list[str]:
-    """Name the nodes that failed beside the one that is explained."""
+def _other_failed_nodes(why: Explanation) -> list[str]:
+    """Return the nodes that failed besides the explained one."""
     if why.failure is None:
         return list(why.failed_nodes)
     told = {why.failure.node_id, f"{why.failure.node_id}#{why.failure.iteration}", *why.failure.collateral}
@@ -105,7 +105,7 @@ def _names(names: list[str]) -> str:
 
 
 def _attempts(failure: Failure) -> str:
-    """Describe how often it was tried, of how many times it may be."""
+    """Describe how often the task was tried, and how often it may be."""
     if failure.attempt is None:
         return ""
     limit = f" of {failure.max_attempts}" if failure.max_attempts and failure.attempt <= failure.max_attempts else ""
@@ -115,12 +115,12 @@ def _attempts(failure: Failure) -> str:
 
 
 def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
-    """Add what keeps the run from going on; of the failure that the page is about, only what it does not say yet."""
+    """Add what keeps the run from going on; of the failure itself, only what the page does not show yet."""
     if blocker.kind == _HELD_UP:
         return
     suggested = why.advice.commands if why.advice else ()
-    if blocker.kind in _GIVEN_UP and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
-        is_rewind = why.advice is not None and why.advice.suggestion == "rewind"  # which asks the task again by itself
+    if blocker.kind in _EXHAUSTED and why.reset_preview and blocker.node_id == why.reset_preview.node_id:
+        is_rewind = why.advice is not None and why.advice.suggestion == "rewind"  # which already runs the task again
         if not is_rewind and not set(blocker.commands) <= set(suggested):
             sheet.blank()
             sheet.prose("New attempts", f"`retry-task` {why.reset_preview.summary}. A resume would only replay the recorded error.")

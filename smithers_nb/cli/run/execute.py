@@ -16,7 +16,7 @@ import click
 
 from smithers_nb.cli.app import DONE, WAITING
 from smithers_nb.cli.investigate.autopsy import notebook_progress
-from smithers_nb.cli.output import dump, note, print_finding, tell_address
+from smithers_nb.cli.output import dump, note, print_address, print_finding
 from smithers_nb.cli.run.own_notebooks import own_row
 from smithers_nb.cli.run_options import where
 from smithers_nb.cli.text_page import Sheet
@@ -265,4 +265,4 @@ def _served(location: Location, run_id: str, *, serve: bool) -> Any:
     from smithers_nb.workflows.live.served_runs import ServedRuns
     from smithers_nb.workflows.live.server import serving
 
-    return serving(ServedRuns.of(location), tell_address, run_id=run_id)
+    return serving(ServedRuns.of(location), print_address, run_id=run_id)

@@ -44,7 +44,7 @@ REFUSED = [
     (("up", "job.ipynb", "-p", "m", "1"), "no parameter 'm'"),
     (("up", "job.ipynb", "-p", "n", "x"), "valid integer"),
     (("up", "job.ipynb", "--input", "{"), "--input is not valid JSON"),
-    (("up", "job.ipynb", "--input", "[1]"), "no object"),
+    (("up", "job.ipynb", "--input", "[1]"), "not an object"),
     (("up", "job.ipynb", "--run-id", "../x"), "is not a valid run id"),
     (("up", "job.ipynb", "--run-id", "r1"), "already"),
     (("up", "job.ipynb", "--resume"), "--resume needs the run"),
@@ -235,11 +235,11 @@ def test_workflow_list_hides_the_systems_own(cli, project: Path) -> None:
 
 
 def test_parameters_come_from_a_file_too(cli, project: Path) -> None:
-    """A YAML file is read; `-p` goes before it; what is no object is refused."""
+    """A YAML file is read; `-p` goes before it; anything but an object is refused."""
     file = project / "p.yaml"
     file.write_text("n: 1\nm: 2\n")
     assert "no parameter 'm'" in cli("up", "job.ipynb", "--parameters-file", file).err
-    for text, said in (("- 1\n", "no object"), ("a: [", "neither YAML nor JSON"), ("1: 2\n", "no object")):
+    for text, said in (("- 1\n", "not an object"), ("a: [", "neither YAML nor JSON"), ("1: 2\n", "not an object")):
         file.write_text(text)
         answer = cli("up", "job.ipynb", "--parameters-file", file)
         assert (answer.code, said in answer.err) == (4, True)
