@@ -209,7 +209,7 @@ class PostgresTables:
                 return []
 
     def _found(self) -> str:
-        places = [schema for schema, _ in self.database.places_of(WORKFLOWS)]
+        places = [schema for schema, _ in self.database.schemas_with(WORKFLOWS)]
         return SCHEMA if SCHEMA in places or not places else places[0]
 
 

@@ -1,4 +1,4 @@
-"""Frames that are put together from several tables: approvals with what their row lost, outputs of every workflow."""
+"""Rows that are assembled from several tables: approvals with the request times their rows lost, and outputs of all workflows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_ARGUMENTS: Final = 500
 
 
 def approvals(source: SmithersSource, wanted: Wanted) -> list[ApprovalRow]:
-    """Read gates; a request time that deciding erased comes back from the event that asked."""
+    """Read approvals; a request time that the decision erased is taken from the event log."""
     if _APPROVALS not in source.schema:
         return []
     names = ("status", "requested_at_ms", "decided_at_ms", "decided_by", "note", "auto_approved", "request_json")
@@ -30,14 +30,14 @@ def approvals(source: SmithersSource, wanted: Wanted) -> list[ApprovalRow]:
     cells = source.fetch(_APPROVALS, f"SELECT {columns} FROM {_APPROVALS}{where} ORDER BY 1, 2, 3", params)
     runs = {str(cell[0]) for cell in cells}
     asked = _request_times(source, {str(cell[0]) for cell in cells if cell[4] is None})
-    over = _keys(source, ("_smithers_runs", ("run_id",), "status"), runs, TERMINAL_STATUSES)
-    passed = _keys(source, ("_smithers_nodes", _KEY, "state"), runs, NODE_TERMINAL_STATES)
-    rows = [_approval(cell, asked, over, passed) for cell in cells]
+    ended_runs = _keys(source, ("_smithers_runs", ("run_id",), "status"), runs, TERMINAL_STATUSES)
+    ended_nodes = _keys(source, ("_smithers_nodes", _KEY, "state"), runs, NODE_TERMINAL_STATES)
+    rows = [_approval(cell, asked, ended_runs | ended_nodes) for cell in cells]
     return [row for row in rows if wanted.since_ms is None or (row.requested_at or 0) >= wanted.since_ms]
 
 
 def outputs(source: SmithersSource, wanted: Wanted) -> list[OutputRow]:
-    """Read what tasks produced, and each run's input, from every table of every workflow."""
+    """Read the outputs of tasks, and the input of each run, from the tables of all workflows."""
     if journal.is_journal(source.schema):
         return journal.outputs(source, wanted)
     kinds = _kinds(source)
@@ -50,7 +50,7 @@ def outputs(source: SmithersSource, wanted: Wanted) -> list[OutputRow]:
     return sorted(rows, key=lambda row: (row.run_id, row.node_id, row.iteration))
 
 
-def _approval(cells: tuple[Any, ...], asked: dict[Any, int], over: set[Any], passed: set[Any]) -> ApprovalRow:
+def _approval(cells: tuple[Any, ...], asked: dict[Any, int], ended: set[Any]) -> ApprovalRow:
     run_id, node_id, iteration, status, requested, decided, by, note, auto, request_json = cells
     key = (str(run_id), str(node_id), whole(iteration) or 0)
     request = as_object(request_json)
@@ -66,14 +66,14 @@ def _approval(cells: tuple[Any, ...], asked: dict[Any, int], over: set[Any], pas
         decided_by=text_or_none(by),
         note=text_or_none(note),
         auto_approved=None if auto is None else bool(auto),
-        actionable=state == "requested" and (key[0],) not in over and key not in passed,
+        actionable=state == "requested" and (key[0],) not in ended and key not in ended,
         mode=text_or_none(request.get("mode") or request.get("kind")),
         for_question=isinstance(metadata, dict) and metadata.get("humanTask") is True,
     )
 
 
 def _request_times(source: SmithersSource, runs: set[str]) -> dict[Any, int]:
-    """Find when gates of these runs were first asked for, in their event logs."""
+    """Return when each approval of these runs was first requested, from their event logs."""
     if "_smithers_events" not in source.schema:
         return {}
     asked: dict[Any, int] = {}
@@ -87,9 +87,9 @@ def _request_times(source: SmithersSource, runs: set[str]) -> dict[Any, int]:
     return asked
 
 
-def _keys(source: SmithersSource, place: tuple[str, tuple[str, ...], str], runs: set[str], values: frozenset[str]) -> set[Any]:
-    """Collect the keys of a table's rows, of these runs, whose state has one of the values; `place` is table, key and state."""
-    table, key, column = place
+def _keys(source: SmithersSource, columns: tuple[str, tuple[str, ...], str], runs: set[str], values: frozenset[str]) -> set[Any]:
+    """Return the keys of these runs' rows whose state is one of the values; `columns` is the table, its key and its state column."""
+    table, key, column = columns
     if not {*key, column} <= set(source.schema.get(table, ())):
         return set()
     sql = f"SELECT {', '.join(key)}, {column} FROM {table} WHERE run_id IN ({{}})"
@@ -131,7 +131,7 @@ def _kind_of_input(table: str, value: Any) -> str:
 
 
 def _value(value: Any, kind: str) -> Any:
-    """Undo how the engine stores a field: flags as 0 and 1, lists and objects as JSON text, all numbers as REAL."""
+    """Convert a field back from how the engine stores it: flags as 0 and 1, lists and objects as JSON text, all numbers as REAL."""
     if kind == "boolean" and value in (0, 1):
         return bool(value)
     if kind == "json" and isinstance(value, str):

@@ -1,6 +1,6 @@
-"""Our own journal, read like the store of any engine: it has Smithers' tables, so `SmithersSource` reads it, in SQLite and in Postgres.
+"""Our own journal as a source: it has Smithers' tables, so `SmithersSource` reads it, in SQLite and in Postgres.
 
-What differs stands here: how a journal is told from Smithers' store, where it lies, and that all outputs are JSON rows of one table.
+This module has the differences: how to recognise a journal, where it is, and that all outputs are JSON rows of one table.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ DATABASE: Final = "SMITHERS_NB_DATABASE"
 """Environment variable with the URL of a shared Postgres database; without it a project uses its own SQLite files."""
 
 SCHEMA: Final = "smithers_nb"
-"""Schema of the journal in a Postgres database that it shares."""
+"""Schema of the journal in a shared Postgres database."""
 
 EXECUTIONS: Final = "_smithers_nb_executions"
 OUTPUTS: Final = "_smithers_nb_outputs"
 
 
 def is_journal(schema: Mapping[str, Collection[str]]) -> bool:
-    """Distinguish a journal from a store of Smithers by its tables."""
+    """Return whether the tables are those of a journal."""
     return EXECUTIONS in schema
 
 
 def journal_file(project: Path) -> Path:
-    """Name the file that keeps the durable runs of a project folder."""
+    """Return the path of a project folder's journal."""
     return project / FOLDER / FILE
 
 
 def outputs(source: SmithersSource, wanted: Wanted) -> list[OutputRow]:
-    """Read what nodes produced; the input of a run is the output of its node `input`."""
+    """Return the outputs of nodes; the input of a run is the output of its node `input`."""
     if OUTPUTS not in source.schema:
         return []
     where, params = ("", ()) if wanted.run_id is None else (" WHERE run_id = ?", (wanted.run_id,))

@@ -1,4 +1,4 @@
-"""Where a project of Smithers keeps its history: a file, or, since it was migrated, what the markers say that it left behind."""
+"""Where a Smithers project keeps its history: in a file, or, after a migration, where its marker files say."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from smithers_nb.sources.stores.json_text import as_object
 from smithers_nb.sources.urls import is_postgres, without_secrets
 
 STORE: Final = "smithers.db"
-"""Name of its store, in the project's folder or in `ANCHOR`."""
+"""File name of the store, in the project's folder or in `ANCHOR`."""
 
 ANCHOR: Final = ".smithers"
-"""Folder that makes a folder a project of Smithers."""
+"""Folder that marks a Smithers project."""
 
 _MARKERS: Final = ("backend.json", "migrated.json")
 _TARGET_KEYS: Final = ("dataDir", "connectionString", "url")
 _ELSEWHERE: Final = ("pglite", "postgres")
-_ONLY_SAID: Final = ("set", "custom-connection")
+_PLACEHOLDERS: Final = ("set", "custom-connection")
 """What the engine writes instead of a connection string."""
 
 _VARIABLES: Final = ("SMITHERS_POSTGRES_URL", "DATABASE_URL")
 
 
 def moved_to(place: Path) -> tuple[str, str] | None:
-    """Read the project's markers: the backend that is not SQLite, and where its data lies.
+    """Return the backend that a project moved to and where its data is, from its marker files; None if it uses SQLite.
 
-    The engine asks `backend.json` first and the migration's receipt when that names no backend.
+    Like the engine, this reads `backend.json` first, and the migration's receipt if that names no backend.
     """
     for name in _MARKERS:
         marker = _marker(place / ANCHOR / name)
@@ -37,7 +37,7 @@ def moved_to(place: Path) -> tuple[str, str] | None:
             return None
         if backend in _ELSEWHERE:
             named = next(
-                (details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str) and details[key] not in _ONLY_SAID), None
+                (details[key] for key in _TARGET_KEYS if isinstance(details.get(key), str) and details[key] not in _PLACEHOLDERS), None
             )
             default = str(place / ANCHOR / "pg") if backend == "pglite" else "the database of SMITHERS_POSTGRES_URL"
             return backend, without_secrets(named or default)
@@ -45,7 +45,7 @@ def moved_to(place: Path) -> tuple[str, str] | None:
 
 
 def connection_string(place: Path) -> str | None:
-    """Find how to connect: as the project's markers say, which as a rule say only that it is set, else as the engine itself does."""
+    """Return the Postgres URL of a project: from its markers, which usually only say that one is set, else from the environment."""
     named = (details.get(key) for name in _MARKERS for details in [_target(_marker(place / ANCHOR / name))] for key in _TARGET_KEYS)
     known = (*named, *map(os.environ.get, _VARIABLES))
     return next((url for url in known if isinstance(url, str) and is_postgres(url)), None)

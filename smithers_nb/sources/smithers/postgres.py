@@ -1,7 +1,7 @@
-"""Runs of the Smithers engine, and of our own journal, in a Postgres database: the same tables and columns as in SQLite.
+"""Runs of the Smithers engine and of our own journal in a Postgres database, with the same tables and columns as in SQLite.
 
-There is no second dialect. Each read copies the rows that it needs, filtered as far as the database can, into a private SQLite
-and lets the SELECTs of `SmithersSource` do the rest, so both backends give the same rows by construction.
+There is no second set of queries. Each read copies the rows that it needs, filtered as far as Postgres can, into a private SQLite
+database, and the SELECTs of `SmithersSource` do the rest; so both backends return the same rows.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ _INTEGERS: Final = frozenset({"int2", "int4", "int8"})
 class PostgresSource(SmithersSource):
     """A read-only view of a Smithers store in Postgres; see `sources.base.Source`."""
 
-    file: PrivateCopy  # type: ignore[assignment]  # asked the same way
+    file: PrivateCopy  # type: ignore[assignment]  # queried the same way
 
     def __init__(self, database: PostgresDatabase) -> None:
         """Find the schema that holds runs.
 
         Raises:
-            SourceError: The database cannot be read, or holds no runs.
+            SourceError: The database cannot be read, or contains no runs.
         """
         self.database = database
         self.problems = Problems()
         self.file = PrivateCopy()
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         self._schema: dict[str, tuple[str, ...]] | None = None
         self._tables: dict[str, Table] = {}
-        self.place = database.schema or self._found_place()
-        self.location = database.location if self.place == _PUBLIC else f"{database.location}?schema={self.place}"
+        self.schema_name = database.schema or self._find_schema()
+        self.location = database.location if self.schema_name == _PUBLIC else f"{database.location}?schema={self.schema_name}"
 
     def checked(self) -> PostgresSource:
-        """Read what tables there are now rather than later.
+        """Read the list of tables now rather than on first use.
 
         Raises:
-            SourceUnreadable: None of them holds runs, or this user may read none.
+            SourceUnreadable: None of the tables holds runs, or this user may read none of them.
         """
         _ = self.schema
         return self
 
     def refresh(self) -> None:
-        """Do nothing: the tables of a workflow that runs for the first time are looked for whenever outputs are read."""
+        """Do nothing: reading outputs always looks for the tables of new workflows."""
 
     @property
     def version(self) -> str:
-        """Newest migration of the store's schema; empty when the store keeps no record."""
+        """Newest migration of the store's schema; empty if the store does not record it."""
         _ = self.schema
         with self._copied(self._parts(Wanted(), (_MIGRATIONS, ("id",)))):
             return super().version
@@ -82,7 +82,7 @@ class PostgresSource(SmithersSource):
         """List run ids that start with a prefix, sorted, at most `limit`."""
         if "run_id" not in self.schema.get(RUNS, ()):
             return []
-        run_id = 'f."run_id"::text COLLATE "C"'  # SQLite's order, whatever the database's own is
+        run_id = 'f."run_id"::text COLLATE "C"'  # SQLite's order, independent of the database's collation
         tail = f"ORDER BY {run_id} LIMIT {max(0, limit)}"
         part = Part(self._tables[RUNS], ("run_id",), 'starts_with(f."run_id"::text, %s)', (prefix,), tail)
         with self.database.reading() as connection:
@@ -98,21 +98,21 @@ class PostgresSource(SmithersSource):
             return super().rows(row, run_id, only=only, since_ms=since_ms)
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
+        """Return the same as `rows` as a frame with the dtypes of the contract."""
         if run_id is not None or row in _DERIVED:
             return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
         with self._copied(self._needed(row, Wanted(run_id, only, since_ms)), on_disk=True):
             return super().frame(row, run_id, only=only, since_ms=since_ms)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self.file.close()
         self.database.close()
 
     @contextmanager
     def _copied(self, parts: Iterable[Part], *, on_disk: bool = False) -> Iterator[None]:
-        """Hold a private copy of these parts, all of one moment; what cannot be read becomes a problem."""
-        with self._turn:
+        """Provide a private copy of these parts from one transaction; what cannot be read becomes a problem."""
+        with self._lock:
             before, self.file = self.file, PrivateCopy(on_disk=on_disk)
             try:
                 with self.database.reading() as connection:
@@ -127,19 +127,19 @@ class PostgresSource(SmithersSource):
                 self.file = before
 
     def _needed(self, row: type[Any], wanted: Wanted) -> list[Part]:
-        """Describe what a table is made of."""
+        """Return the parts that rows of a class are read from."""
         _ = self.schema
         if row in _DERIVED:
             return _DERIVED[row](self, Wanted(wanted.run_id))
         table = TABLES_IN_SQL.get(row)
         if table is None or table.table not in self._tables:
             return []
-        named = _BRACKETED.findall(" ".join((*table.columns.values(), table.where)))
-        parts = self._parts(wanted, (table.table, named))
+        columns = _BRACKETED.findall(" ".join((*table.columns.values(), table.where)))
+        parts = self._parts(wanted, (table.table, columns))
         return [_narrowed(part, row, wanted) for part in parts]
 
     def _of_outputs(self, wanted: Wanted) -> list[Part]:
-        self._schema = None  # a workflow that runs for the first time brings its own tables
+        self._schema = None  # the first run of a workflow creates its tables
         kinds = (_KINDS_OF_OUTPUTS, ("table_name", "column_name", "kind"))
         return self._parts(wanted, *self.own_tables.items()) + self._parts(Wanted(), kinds)
 
@@ -152,9 +152,9 @@ class PostgresSource(SmithersSource):
         return gates + around + asked
 
     def _of_tasks(self, wanted: Wanted) -> list[Part]:
-        """Read of each run only its newest complete render frame and the changes after it."""
-        named = ("run_id", "frame_no", "encoding", "xml_json", "task_index_json")
-        parts = self._parts(wanted, (_FRAMES, named))
+        """Return, for each run, only its newest complete render frame and the changes after it."""
+        columns = ("run_id", "frame_no", "encoding", "xml_json", "task_index_json")
+        parts = self._parts(wanted, (_FRAMES, columns))
         newest = "f.frame_no >= (SELECT max(k.frame_no) FROM {} AS k WHERE k.run_id = f.run_id{})"
         return [
             _also(part, newest.format(_name(part.table), " AND k.encoding <> 'delta'" if "encoding" in part.columns else ""))
@@ -164,8 +164,8 @@ class PostgresSource(SmithersSource):
         ]
 
     def _parts(self, wanted: Wanted, *tables: tuple[str, Collection[str]]) -> list[Part]:
-        """Name the columns that are there of the tables that are there, of one run if one is asked for."""
-        found = []
+        """Return the parts for these columns, as far as they exist, restricted to one run if one is wanted."""
+        parts = []
         for name, columns in tables:
             table = self._tables.get(name)
             if table is None:
@@ -173,15 +173,15 @@ class PostgresSource(SmithersSource):
             part = Part(table, tuple(column for column in dict.fromkeys(columns) if column in table.columns))
             if wanted.run_id is not None and "run_id" in table.columns:
                 part = _also(part, f"{_as_text(table, 'run_id')} = %s", wanted.run_id)
-            found.append(part)
-        return found
+            parts.append(part)
+        return parts
 
-    def _found_place(self) -> str:
-        """Choose the first schema of the search path that has runs, else that of our journal."""
-        places = self.database.places_of(RUNS)
-        usable = [schema for schema, on_path in places if on_path or schema == journal.SCHEMA]
+    def _find_schema(self) -> str:
+        """Return the first schema of the search path that has runs, else that of our journal."""
+        schemas = self.database.schemas_with(RUNS)
+        usable = [schema for schema, on_path in schemas if on_path or schema == journal.SCHEMA]
         if not usable:
-            elsewhere = [schema for schema, _ in places]
+            elsewhere = [schema for schema, _ in schemas]
             raise SourceUnreadable(
                 f"{self.database.location} holds no runs: there is no table {RUNS}" + (f" in schema {_PUBLIC}" if elsewhere else ""),
                 hint=f"add ?schema={elsewhere[0]} to the URL" if elsewhere else "name the database that holds the runs",
@@ -192,7 +192,7 @@ class PostgresSource(SmithersSource):
 
     def _read_schema(self) -> dict[str, tuple[str, ...]]:
         self._tables = {}
-        for name, table in self.database.tables(self.place).items():
+        for name, table in self.database.tables(self.schema_name).items():
             ours = name.startswith(OWN_TABLES) or "run_id" in table.columns
             if not table.whole and ours:
                 self.problems.add(name, "permission denied" if not table.columns else "permission denied for some of its columns")
@@ -201,8 +201,10 @@ class PostgresSource(SmithersSource):
         if not any(name.startswith(OWN_TABLES) for name in self._tables):
             denied = any(problem.what.startswith("permission denied") for problem in self.problems)
             raise SourceUnreadable(
-                f"{self.location} " + ("may not be read by this user" if denied else f"holds no runs in schema {self.place}"),
-                hint=f"GRANT SELECT ON ALL TABLES IN SCHEMA {self.place} TO the user" if denied else "name another ?schema= in the URL",
+                f"{self.location} " + ("may not be read by this user" if denied else f"holds no runs in schema {self.schema_name}"),
+                hint=f"GRANT SELECT ON ALL TABLES IN SCHEMA {self.schema_name} TO the user"
+                if denied
+                else "name another ?schema= in the URL",
             )
         return {name: tuple(table.columns) for name, table in self._tables.items()}
 
@@ -212,11 +214,11 @@ _DERIVED: Final[dict[type, Callable[[PostgresSource, Wanted], list[Part]]]] = {
     OutputRow: PostgresSource._of_outputs,  # noqa: SLF001
     TaskRow: PostgresSource._of_tasks,  # noqa: SLF001
 }
-"""Frames that are not one SELECT, to the rows that they are put together from."""
+"""Row classes that need more than one SELECT, with the method that lists their parts."""
 
 
 def _narrowed(part: Part, row: type[Any], wanted: Wanted) -> Part:
-    """Add the filters that mean the same in both dialects; SQLite applies all of them again, so leaving one out costs only time."""
+    """Add the filters that mean the same in both dialects; SQLite applies all of them again, so a missing one only costs time."""
     table = TABLES_IN_SQL[row]
     if table.where and (condition := _portable(table.where, part.table, _TEXTS)):
         part = _also(part, condition)
@@ -234,12 +236,12 @@ def _membership(part: Part, expression: str, values: Collection[str | int]) -> P
     condition = _portable(expression, part.table, _TEXTS if texts else _INTEGERS) if texts or whole else ""
     if not condition:
         return part
-    some = f"{condition} = ANY(%s::{'text' if texts else 'int8'}[])"
-    return _also(part, f"NOT ({some})" if isinstance(values, AllBut) else some, list(values))
+    matches = f"{condition} = ANY(%s::{'text' if texts else 'int8'}[])"
+    return _also(part, f"NOT ({matches})" if isinstance(values, AllBut) else matches, list(values))
 
 
 def _portable(expression: str, table: Table, kinds: Collection[str]) -> str:
-    """Write an SQLite expression for Postgres; empty when it says something else there, or is not of columns of these types."""
+    """Translate an SQLite expression to Postgres; empty if it would mean something else or uses columns of other types."""
     bare = _LITERAL.sub("", expression)
     columns = _BRACKETED.findall(bare)
     words = set(_WORD.findall(_BRACKETED.sub("", bare).lower()))

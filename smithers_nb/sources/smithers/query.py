@@ -1,7 +1,7 @@
-"""Build the one SELECT of a table for the tables and columns that a store really has.
+"""Build the SELECT of a row class from the tables and columns that a store has.
 
-The same text serves typed rows and bulk frames: every expression is brought to its contract's type in SQL, where a value of another
-type becomes NULL, or the type's zero in a column that must not be NA.
+The same SQL serves typed rows and bulk frames: every expression is converted to its contract's type, where a value of another type
+becomes NULL, or the type's zero value in a column that must not be NA.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Schema = Mapping[str, Collection[str]]
 """Table name to the names of its columns."""
 
 _BRACKETED: Final = re.compile(r"\[(\w+)\]")
-# an infinite number is none: nobody can subtract it, round it or draw it
+# infinite numbers become NULL, because they cannot be subtracted, rounded or drawn
 _NUMBER: Final = "CASE typeof({0}) WHEN 'integer' THEN {0} WHEN 'real' THEN CASE WHEN abs({0}) < 9e18 THEN CAST({0} AS INTEGER) END END"
 _TYPED: Final = {
     "str": "CAST({0} AS TEXT)",
@@ -41,7 +41,7 @@ class Query(NamedTuple):
     Attributes:
         sql: Rows in the order of the table's key.
         params: Values for the question marks.
-        salvage: The same rows by other ways through the file, for what can still be read around a damaged page.
+        salvage: SQL for the same rows in other orders of access, to read what is left around a damaged page.
     """
 
     sql: str
@@ -50,7 +50,7 @@ class Query(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which rows of a table are asked for."""
+    """Filters on the rows to read."""
 
     run_id: str | None = None
     only: Only | None = None
@@ -58,13 +58,13 @@ class Wanted(NamedTuple):
 
 
 def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, left_out: Collection[str] = ()) -> Query | None:
-    """Build the SELECT of a table, or None when the store has no such table.
+    """Build the SELECT of a row class; None if the store lacks its table.
 
     Args:
-        row: Row class of the table.
-        schema: What the store has.
-        wanted: Which rows.
-        location: Bound where an expression is `?`.
+        row: The row class.
+        schema: Tables and columns of the store.
+        wanted: Filters.
+        location: Value bound where an expression is `?`.
         left_out: Columns that the caller computes itself; they are selected as NULL.
     """
     table = TABLES_IN_SQL.get(row)
@@ -73,8 +73,8 @@ def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, lef
     has = schema[table.table]
     raw = {name: known_columns(expression, has) for name, expression in table.columns.items()}
     columns = contract(row)
-    inner = ", ".join(f"{'NULL' if spec.name in left_out else raw[spec.name]} AS c{place}" for place, spec in enumerate(columns))
-    outer = ", ".join(f"{typed(spec, f'c{place}')} AS {quoted(spec.name)}" for place, spec in enumerate(columns))
+    inner = ", ".join(f"{'NULL' if spec.name in left_out else raw[spec.name]} AS c{index}" for index, spec in enumerate(columns))
+    outer = ", ".join(f"{typed(spec, f'c{index}')} AS {quoted(spec.name)}" for index, spec in enumerate(columns))
     params = [location] * sum(expression == "?" for expression in raw.values())
     conditions = [known_columns(table.where, has)] if table.where else []
     for condition, values in _conditions(table, raw, wanted, location):
@@ -82,7 +82,7 @@ def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, lef
         params += values
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     group = f" GROUP BY {', '.join(raw[key] for key in table.order)}" if table.group else ""
-    # LIMIT keeps SQLite from merging the two levels, which would parse JSON again for every mention of a column.
+    # LIMIT keeps SQLite from flattening the subquery, which would parse the JSON again for every use of a column
     head, tail = f"SELECT {outer} FROM (SELECT {inner} FROM {quoted(table.table)}", f"{where}{group} ORDER BY "
     forward, backward = (", ".join(f"{raw[key]}{way}" for key in table.order) for way in ("", " DESC"))
     around = [f"{tail}{backward}", f" NOT INDEXED{tail}rowid", f" NOT INDEXED{tail}rowid DESC"]
@@ -90,7 +90,7 @@ def select(row: type[Any], schema: Schema, wanted: Wanted, *, location: str, lef
 
 
 def typed(spec: Column, expression: str) -> str:
-    """Bring an expression to the type of its column."""
+    """Return the SQL that converts an expression to the type of its column."""
     value = _TYPED[spec.dtype].format(expression)
     return value if spec.optional else f"coalesce({value}, {_ZERO[spec.dtype]})"
 
@@ -101,7 +101,7 @@ def quoted(name: str) -> str:
 
 
 def known_columns(expression: str, has: Collection[str]) -> str:
-    """Replace every bracketed column that the table lacks by NULL."""
+    """Quote the bracketed columns of an expression, and replace those that the table lacks by NULL."""
     return _BRACKETED.sub(lambda found: quoted(found[1]) if found[1] in has else "NULL", expression)
 
 

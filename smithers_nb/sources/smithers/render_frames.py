@@ -1,8 +1,8 @@
-"""The task graph of a run: the last render frame, put together from its keyframe and the changes since.
+"""The task graph of a run: its last render frame, rebuilt from the latest keyframe and the changes since.
 
-The engine stores the rendered tree as a keyframe now and then and as changes in between (`set`, `insert`, `remove` at a path). The
-order of tasks follows from the elements around them exactly as its scheduler walks them: children of a sequence wait for one
-another, children of a parallel, a loop or a plain group do not, and what an asynchronous wait holds up is nothing.
+The engine stores the rendered tree as occasional keyframes with changes in between (`set`, `insert`, `remove` at a path). The order of
+tasks follows from the elements around them, as the engine's scheduler walks them: children of a sequence wait for one another, children
+of a parallel, a loop or a plain group do not, and nothing waits for an asynchronous wait.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _KIND_BY_TAG: Final = {
 
 
 class BadChange(ValueError):
-    """A change that does not fit the tree it should change."""
+    """A change does not fit the tree that it applies to."""
 
 
 def tasks(source: SmithersSource, wanted: Wanted) -> list[TaskRow]:
-    """Read the tasks of one run, or of every run, as last rendered."""
+    """Return the tasks of one run, or of all runs, as last rendered."""
     if not {"run_id", "frame_no", "xml_json"} <= set(source.schema.get(_FRAMES, ())):
         return []
     rows: list[TaskRow] = []
@@ -52,10 +52,10 @@ def tasks(source: SmithersSource, wanted: Wanted) -> list[TaskRow]:
 
 
 def render(tree: Any, content: Any, encoding: Any) -> Any:
-    """Return the tree of a frame from the tree before it.
+    """Return the tree of a frame, given the tree of the frame before.
 
     Raises:
-        BadChange: The frame is not valid JSON, or one of its changes names a place that does not exist; the tree keeps the changes before.
+        BadChange: The frame is not valid JSON, or one of its changes names a path that does not exist; earlier changes stay applied.
     """
     value = parse(content)
     if encoding != "delta":
@@ -70,7 +70,7 @@ def render(tree: Any, content: Any, encoding: Any) -> Any:
 
 
 def _last_frames(source: SmithersSource, run_id: str | None) -> Iterator[tuple[Any, ...]]:
-    """Read, per run, the newest complete frame and the changes after it."""
+    """Yield, for each run, the rows of the newest complete frame and the changes after it."""
     names = ("run_id", "frame_no", "encoding", "xml_json", "task_index_json")
     has = source.schema[_FRAMES]
     columns = ", ".join(known_columns(f"f.[{name}]", has) if name in has else "NULL" for name in names)
@@ -114,20 +114,20 @@ _CHANGES: Final = {"set": _set, "insert": _insert, "remove": _remove}
 
 
 def _rows(run_id: str, tree: Any, index: Iterable[Any]) -> list[TaskRow]:
-    """Join the elements of the tree with the index of tasks, which knows loop scopes, iterations and attempts allowed."""
+    """Join the elements of the tree with the index of tasks, which has loop scopes, iterations and allowed attempts."""
     listed = [entry for entry in index if isinstance(entry, dict) and isinstance(entry.get("nodeId"), str)]
     elements = order_of(tree, [entry["nodeId"] for entry in listed])
     known = {entry["nodeId"] for entry in listed}
     unlisted = [{"nodeId": node_id} for node_id in elements if node_id not in known]
-    return [_row(run_id, place, entry, elements.get(entry["nodeId"])) for place, entry in enumerate(listed + unlisted)]
+    return [_row(run_id, index, entry, elements.get(entry["nodeId"])) for index, entry in enumerate(listed + unlisted)]
 
 
-def _row(run_id: str, place: int, entry: Mapping[str, Any], element: Element | None) -> TaskRow:
+def _row(run_id: str, index: int, entry: Mapping[str, Any], element: Element | None) -> TaskRow:
     return TaskRow(
         run_id=run_id,
         node_id=entry["nodeId"],
         iteration=whole(entry.get("iteration")) or 0,
-        ordinal=place if (ordinal := whole(entry.get("ordinal"))) is None else ordinal,
+        ordinal=index if (ordinal := whole(entry.get("ordinal"))) is None else ordinal,
         kind=_kind(entry, element),
         max_attempts=whole(entry.get("maxAttempts")),
         depends_on=None if element is None else dump(element.depends_on),
@@ -137,7 +137,7 @@ def _row(run_id: str, place: int, entry: Mapping[str, Any], element: Element | N
 
 
 def _kind(entry: Mapping[str, Any], element: Element | None) -> str | None:
-    """Name the kind; the index calls gates `compute` or `static`, only the element tells."""
+    """Return the kind of a task; the index calls gates `compute` or `static`, so only the element reveals them."""
     listed = text_or_none(entry.get("kind"))
     if element is None:
         return listed

@@ -1,8 +1,8 @@
 """Runs of the Smithers engine, read from the SQLite store of a project; our own journal has the same tables.
 
-The schema is read once per store; after that each table is one SELECT (`tables`, `query`) or, where one does not do, a short
-function (`derived`, `render_frames`). Rows come through the standard library; frames of tables that are one SELECT come through
-ADBC and Arrow (`bulk`), and through rows when that fails.
+The schema is read once per store; after that each row class is one SELECT (`tables`, `query`) or, where that is not enough, a short
+function (`derived`, `render_frames`). Rows are read by the standard library; frames that need only one SELECT are read through ADBC
+(`stores.arrow`), and from rows if that fails.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from smithers_nb.sources.smithers.query import Query, Wanted, select
 from smithers_nb.sources.smithers.render_frames import tasks
 from smithers_nb.sources.smithers.tables import OWN_TABLES, TABLES_IN_SQL
 from smithers_nb.sources.stores.arrow import read_arrow
-from smithers_nb.sources.stores.patience import GIVEN_UP
 from smithers_nb.sources.stores.sqlite_file import SqliteFile, is_owned
+from smithers_nb.sources.stores.time_limit import GIVEN_UP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +37,10 @@ _DERIVED: Final[dict[type, Callable[[SmithersSource, Wanted], list[Any]]]] = {}
 
 
 class SmithersSource:
-    """A read-only view of one store with Smithers' tables; see `sources.base.Source`. Its `kind` is right once the schema is read."""
+    """A read-only view of one store with Smithers' tables; see `sources.base.Source`. Its `kind` is final once the schema is read."""
 
     kind: str = "smithers"
-    _computed: Collection[str] = ()  # tables whose rows are made when they are read: views and virtual tables
+    _computed: Collection[str] = ()  # views and virtual tables, whose rows are computed while they are read
 
     def __init__(self, path: str | Path) -> None:
         self.file = SqliteFile(path)
@@ -52,7 +52,7 @@ class SmithersSource:
 
     @property
     def schema(self) -> dict[str, tuple[str, ...]]:
-        """Tables of the store with their columns.
+        """Columns of each table of the store.
 
         Raises:
             SourceUnreadable: It has none of Smithers' tables.
@@ -63,14 +63,14 @@ class SmithersSource:
         return self._schema
 
     def refresh(self) -> None:
-        """Read the schema again if the engine has changed it: a workflow that runs for the first time brings its own tables."""
+        """Read the schema again if the engine has changed it: the first run of a workflow creates its tables."""
         version = self.file.fetch(_VERSION).rows
         if version != self._version:
             self._schema, self._version = None, version
 
     @property
     def own_tables(self) -> dict[str, tuple[str, ...]]:
-        """Tables that hold the input and what tasks produced."""
+        """Columns of the tables that hold the input and the outputs of tasks."""
         if journal.is_journal(self.schema):
             return {name: columns for name, columns in self.schema.items() if name == journal.OUTPUTS}
         return {
@@ -79,7 +79,7 @@ class SmithersSource:
 
     @property
     def version(self) -> str:
-        """Newest migration of the store's schema, which tells the engine's version; empty when the store keeps no record."""
+        """Newest migration of the store's schema, which shows the engine's version; empty if the store does not record it."""
         if "id" not in self.schema.get(_MIGRATIONS, ()):
             return ""
         newest = self.fetch(_MIGRATIONS, f'SELECT CAST("id" AS TEXT) FROM {_MIGRATIONS} ORDER BY "id" DESC LIMIT 1')
@@ -87,7 +87,7 @@ class SmithersSource:
 
     @property
     def is_early(self) -> bool:
-        """A version of the engine wrote the store that did not yet note which workflow text a run began with, as 0.5."""
+        """Whether an early version of the engine, such as 0.5, wrote the store: it did not record which workflow text a run began with."""
         columns = self.schema.get(_RUNS, ())
         return "run_id" in columns and "workflow_hash" not in columns and _MIGRATIONS not in self.schema
 
@@ -105,21 +105,21 @@ class SmithersSource:
         if row is OutputRow:
             self.refresh()
         if row in _DERIVED:
-            return [found for found in _DERIVED[row](self, wanted) if fits(found, only)]
+            return [item for item in _DERIVED[row](self, wanted) if fits(item, only)]
         query = self._query(row, wanted)
         if query is None:
             return []
-        flags = [place for place, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
+        flags = [index for index, spec in enumerate(contract(row)) if spec.dtype == "boolean"]
         table = TABLES_IN_SQL[row]
         cells, problem = self.file.fetch(query.sql, query.params)
         if problem is None:
             return [_row(row, cell, flags) for cell in cells]
         self.problems.add(table.table, problem)
-        found = [_row(row, cell, flags) for cell in (cells if problem.startswith(GIVEN_UP) else self._around(cells, query))]
-        return sorted(found, key=lambda one: [(value is None, value) for value in (getattr(one, name) for name in table.order)])
+        rows = [_row(row, cell, flags) for cell in (cells if problem.startswith(GIVEN_UP) else self._salvage(cells, query))]
+        return sorted(rows, key=lambda item: [(value is None, value) for value in (getattr(item, name) for name in table.order)])
 
     def frame(self, row: type[R], run_id: str | None = None, *, only: Only | None = None, since_ms: int | None = None) -> pd.DataFrame:
-        """Read the same as `rows` as a frame with the dtypes of the table's contract."""
+        """Return the same as `rows` as a frame with the dtypes of the contract."""
         table = None if row in _DERIVED or is_owned(self.file.path) else self._arrow(row, Wanted(run_id, only, since_ms))
         if table is None:
             return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
@@ -127,29 +127,29 @@ class SmithersSource:
         return _with_categories(frame) if row is EventRow else frame
 
     def fetch(self, where: str, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one query; what could not be read becomes a problem of `where`."""
+        """Run one query and return its rows; record why it ended early, if it did, as a problem of `where`."""
         rows, problem = self.file.fetch(sql, params)
         if problem is not None:
             self.problems.add(where, problem)
         return rows
 
     def close(self) -> None:
-        """Let go of the store and remove private copies of it."""
+        """Close the store and remove private copies of it."""
         self.file.close()
 
-    def _around(self, cells: list[tuple[Any, ...]], query: Query) -> list[tuple[Any, ...]]:
-        """Add what can be read from every other side of a damaged page: the last rows of a log tell the most."""
-        found = dict.fromkeys(cells)
+    def _salvage(self, cells: list[tuple[Any, ...]], query: Query) -> list[tuple[Any, ...]]:
+        """Add the rows on the other sides of a damaged page; the last rows of a log matter most."""
+        distinct = dict.fromkeys(cells)
         for sql in query.salvage:
-            found |= dict.fromkeys(self.file.fetch(sql, query.params).rows)
-        return list(found)
+            distinct |= dict.fromkeys(self.file.fetch(sql, query.params).rows)
+        return list(distinct)
 
     def _query(self, row: type[Any], wanted: Wanted, left_out: Collection[str] = ()) -> Query | None:
         return select(row, self.schema, wanted, location=self.location, left_out=left_out)
 
     def _arrow(self, row: type[Any], wanted: Wanted) -> pa.Table | None:
         query = self._query(row, wanted, left_out={"category"})
-        if query is None or TABLES_IN_SQL[row].table in self._computed:  # a query of ADBC cannot be given up
+        if query is None or TABLES_IN_SQL[row].table in self._computed:  # a query through ADBC cannot be interrupted
             return None
         return self.file.use(lambda uri: read_arrow(uri, query, contract(row)))
 
@@ -160,31 +160,31 @@ class SmithersSource:
             "WHERE m.type IN ('table', 'view') ORDER BY m.rowid, c.cid"
         )
         rows, problem = self.file.fetch(sql)
-        found: dict[str, tuple[str, ...]] = {}
+        schema: dict[str, tuple[str, ...]] = {}
         self._computed = {table for table, _, computed in rows if computed}
         for table, column, _ in rows:
-            found[table] = (*found.get(table, ()), column)
+            schema[table] = (*schema.get(table, ()), column)
         self._version = self.file.fetch(_VERSION).rows
         if problem is not None:
             self.problems.add("schema", problem)
-        if not any(name.startswith(OWN_TABLES) for name in found):
+        if not any(name.startswith(OWN_TABLES) for name in schema):
             reason = f"is damaged: {problem}" if problem else "is an SQLite file, but not a Smithers store"
             raise SourceUnreadable(f"{self.location} {reason}", hint="name the smithers.db of a project, or a backup of it")
-        return found
+        return schema
 
 
 def _row(row: type[R], cells: tuple[Any, ...], flags: list[int]) -> R:
     if not flags:
         return row._make(cells)  # type: ignore[attr-defined, no-any-return]
     changed = list(cells)
-    for place in flags:
-        if changed[place] is not None:
-            changed[place] = bool(changed[place])
+    for index in flags:
+        if changed[index] is not None:
+            changed[index] = bool(changed[index])
     return row._make(changed)  # type: ignore[attr-defined, no-any-return]
 
 
 def _with_categories(events: pd.DataFrame) -> pd.DataFrame:
-    """Name the group of each event; there are some forty types in any number of rows."""
+    """Fill in the category of each event, looked up once per type: there are some forty types in any number of rows."""
     import pandas as pd
 
     codes, types = pd.factorize(events["type"])

@@ -1,7 +1,7 @@
-"""Which table of a Smithers store each table comes from, and which SQL expression each column is.
+"""Which table of a Smithers store each row class is read from, and the SQL expression of each of its columns.
 
-Columns of the store are written in brackets; `query` replaces one that a store does not have by NULL, so an older store gives the
-same columns with fewer values. Frames that need more than one expression per column are in `derived`.
+Columns of the store are written in brackets; `query` replaces those that a store lacks by NULL, so an older store has the same columns
+with fewer values. Rows that need more than one SELECT are in `derived` and `render_frames`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from smithers_nb.model.rows import (
 from smithers_nb.model.vocabulary import category_prefixes
 
 OWN_TABLES: Final = "_smithers_"
-"""Tables with this prefix are the engine's; the others hold what tasks produced."""
+"""Prefix of the engine's tables; the others hold what tasks produced."""
 
 
 class Table(NamedTuple):
-    """How one table is read.
+    """How the rows of one class are read.
 
     Attributes:
         table: Table of the store.
-        columns: Column of the contract to its SQL expression.
+        columns: SQL expression of each column of the contract.
         order: Key, in the order of the table's own index.
-        time: Column of the contract that `since_ms` is compared with.
+        time: Column of the contract that `since_ms` applies to.
         where: Condition on the table's rows.
         group: Whether rows are grouped by `order`.
     """
@@ -50,7 +50,7 @@ class Table(NamedTuple):
 
 
 def json_field(column: str, path: str) -> str:
-    """Read one field of a JSON column, NULL when the text is not valid JSON."""
+    """Return the SQL for one field of a JSON column; NULL if the text is not valid JSON."""
     return f"CASE WHEN json_valid([{column}]) THEN json_extract([{column}], '$.{path}') END"
 
 
@@ -235,4 +235,4 @@ TABLES_IN_SQL: Final[dict[type, Table]] = {
         time="updated_at",
     ),
 }
-"""Every table that one SELECT can read."""
+"""Row classes that one SELECT can read."""

@@ -21,12 +21,12 @@ _IN_ORDER: Final = frozenset(
         "smithers:tcf-finally",
     }
 )
-_DEEPEST: Final = 150
+_MAX_DEPTH: Final = 150
 _EXPLICIT: Final = ("dependsOn", "needs", "deps", "fork", "forkSource")
 
 
 class Element(NamedTuple):
-    """A task's place in the tree."""
+    """A task in the tree: its tag, what it waits for, the labels of the elements around it, and its properties."""
 
     tag: str
     depends_on: list[str]
@@ -35,31 +35,31 @@ class Element(NamedTuple):
 
 
 def order_of(tree: Any, node_ids: Sequence[str]) -> dict[str, Element]:
-    """Find every task of a tree with its direct predecessors.
+    """Return the tasks of a tree with their direct predecessors.
 
     Args:
-        tree: The rendered tree, as parsed JSON; anything that is not an element, or absurdly deep, is passed over.
-        node_ids: Ids of the tasks in the order of rendering, with loop scopes, which the tree does not have.
+        tree: The rendered tree as parsed JSON; what is not an element, or nested absurdly deep, is skipped.
+        node_ids: Ids of the tasks in the order of rendering, with loop scopes, which the tree lacks.
 
     Returns:
-        Node id to its element, in the order of the tree.
+        Each task's element by node id, in the order of the tree.
     """
     walk = _Walk(node_ids)
     walk.visit(tree, [], [])
-    return walk.found
+    return walk.elements
 
 
 class _Walk:
-    """One pass over a tree. Each visit gets what to wait for, and gives what the next in order waits for."""
+    """One pass over a tree. Each visit takes what an element waits for and returns what the next in order waits for."""
 
     def __init__(self, node_ids: Sequence[str]) -> None:
-        self.found: dict[str, Element] = {}
+        self.elements: dict[str, Element] = {}
         self._scoped: dict[str, list[str]] = {}
         for node_id in node_ids:
             self._scoped.setdefault(logical_id(node_id), []).append(node_id)
 
     def visit(self, node: Any, before: list[str], within: list[str]) -> list[str]:
-        if not isinstance(node, dict) or not isinstance(node.get("tag"), str) or len(within) > _DEEPEST:
+        if not isinstance(node, dict) or not isinstance(node.get("tag"), str) or len(within) > _MAX_DEPTH:
             return before
         tag, props = node["tag"], _dict(node.get("props"))
         if tag in _TASKS and not (tag == "smithers:subflow" and props.get("mode") == "inline"):
@@ -73,13 +73,13 @@ class _Walk:
             return before
         waiting = self._scoped.get(props["id"])
         node_id = waiting.pop(0) if waiting else props["id"]
-        named = [self._resolve(name) for key in _EXPLICIT for name in _names(props.get(key))]
-        self.found[node_id] = Element(tag, _unique([*before, *named]), within, props)
+        explicit = [self._resolve(name) for key in _EXPLICIT for name in _names(props.get(key))]
+        self.elements[node_id] = Element(tag, _unique([*before, *explicit]), within, props)
         return before if props.get("waitAsync") in {"true", True} else [node_id]
 
     def _resolve(self, name: str) -> str:
-        """Prefer the scoped id of a task in the same loop over its plain name."""
-        return next((node_id for node_id in reversed(self.found) if logical_id(node_id) == name), name)
+        """Return the scoped id of the latest task of this name, such as one in the same loop; else the plain name."""
+        return next((node_id for node_id in reversed(self.elements) if logical_id(node_id) == name), name)
 
     def in_order(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
         for child in children:
@@ -92,7 +92,7 @@ class _Walk:
         return inside or before
 
     def saga(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
-        """Actions run in order; the compensation of an action can run only when that action has finished."""
+        """Visit actions in order; each compensation waits for its action."""
         undo = [child for child in children if child["tag"] == "smithers:saga-compensations"]
         actions = [
             action
@@ -104,12 +104,12 @@ class _Walk:
         for action in actions:
             before = self.visit(action, before, within)
             ends.append(before)
-        for place, child in enumerate(inner for region in undo for inner in _elements(region)):
-            self.visit(child, ends[place] if place < len(ends) else before, within)
+        for index, child in enumerate(inner for region in undo for inner in _elements(region)):
+            self.visit(child, ends[index] if index < len(ends) else before, within)
         return before
 
     def attempt(self, children: list[dict[str, Any]], before: list[str], within: list[str]) -> list[str]:
-        """A catch waits for nothing but the failure itself; a finally comes after the try."""
+        """Visit a try; its catch waits only for the failure itself, its finally for the try."""
         last = {"smithers:tcf-catch", "smithers:tcf-finally"}
         after = self.in_order([child for child in children if child["tag"] not in last], before, within)
         self.in_order([child for child in children if child["tag"] == "smithers:tcf-catch"], before, within)
@@ -135,7 +135,7 @@ def _label(tag: str, props: dict[str, Any]) -> str:
 
 
 def _names(value: Any) -> list[str]:
-    """Read ids from a list, a mapping of names to ids, JSON text of either, or a comma-separated text."""
+    """Return the ids in a list, a mapping of names to ids, JSON text of either, or comma-separated text."""
     if isinstance(value, str):
         parsed = parse(value) if value[:1] in "[{" else None
         return _names(parsed) if parsed is not None else [name.strip() for name in value.split(",") if name.strip()]

@@ -1,7 +1,7 @@
-"""Read a whole table of a foreign SQLite file into Arrow, by ADBC, several times faster than row by row.
+"""Read a whole table of another program's SQLite file into Arrow through ADBC, several times faster than row by row.
 
-The driver has its own SQLite library, so it must never open a file that this process writes: two libraries on one file in one
-process release each other's locks. Whoever calls this asks `sqlite.is_owned` first.
+The driver brings its own SQLite library, so it must never open a file that this process writes: two libraries on one file in one
+process release each other's locks. Callers check `sqlite_file.is_owned` first.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SAMPLE: Final = {"str": "''", "Float64": "0.0"}
 
 
 def read_arrow(uri: str, query: Query, columns: Collection[Column]) -> pa.Table | None:
-    """Run a query; None when the driver cannot finish it, so that the slower way has to.
+    """Run a query; return None if the driver fails, so that the caller reads row by row.
 
     Args:
         uri: SQLite URI of the file.
-        query: SELECT whose columns are those of the contract, in order.
+        query: SELECT with the columns of the contract, in order.
         columns: The contract.
     """
     import pyarrow as pa
@@ -44,7 +44,7 @@ def read_arrow(uri: str, query: Query, columns: Collection[Column]) -> pa.Table 
 
 
 def _with_sample(sql: str, columns: Collection[Column]) -> str:
-    """Put a row of the right types in front: the driver takes a column's type from the first rows, and those may be NULL.
+    """Prepend a row of the right types: the driver infers a column's type from the first rows, which may be NULL.
 
     LIMIT keeps SQLite from dropping the order of the inner query.
     """
@@ -53,17 +53,17 @@ def _with_sample(sql: str, columns: Collection[Column]) -> str:
 
 
 def _readable(table: pa.Table) -> pa.Table:
-    """Replace bytes that are not UTF-8; the driver hands them over as they are."""
+    """Replace bytes that are not UTF-8; the driver passes them on unchecked."""
     import pyarrow as pa
 
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
-            column = table.column(place)
+            column = table.column(index)
             try:
                 column.validate(full=True)
             except pa.ArrowInvalid:
                 chunks = [_decoded(chunk) for chunk in column.chunks]
-                table = table.set_column(place, field.name, pa.chunked_array(chunks, pa.large_string()))
+                table = table.set_column(index, field.name, pa.chunked_array(chunks, pa.large_string()))
     return table
 
 

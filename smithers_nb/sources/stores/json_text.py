@@ -1,4 +1,4 @@
-"""Take values out of JSON and columns that may hold anything: what does not fit is None, never an exception."""
+"""Read values from JSON and from columns of unknown content: a value that does not fit is None, never an exception."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from typing import Any, Final
 
 import orjson
 
-_DEEPEST: Final = 200
-"""Levels of lists and objects: fewer than `orjson` can write again, and than Python can follow from one level to the next."""
+_MAX_DEPTH: Final = 200
+"""Maximum nesting of lists and objects: less than what `orjson` can serialise and what Python's recursion limit allows."""
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse JSON as deep as it can be written again.
+    """Parse JSON that is not nested too deeply to be written again.
 
     Raises:
-        orjson.JSONDecodeError: It is not valid JSON, or nested deeper than anything that means something.
+        orjson.JSONDecodeError: It is not valid JSON, or nested too deeply.
     """
     value = orjson.loads(text)
-    if len(text) > _DEEPEST and _opened(text) > _DEEPEST and is_deep(value):
+    if len(text) > _MAX_DEPTH and _count_brackets(text) > _MAX_DEPTH and is_deep(value):
         raise orjson.JSONDecodeError("nested too deep", "", 0)
     return value
 
 
-def _opened(text: str | bytes) -> int:
+def _count_brackets(text: str | bytes) -> int:
     return (text.count(b"[") + text.count(b"{")) if isinstance(text, bytes) else (text.count("[") + text.count("{"))
 
 
 def is_deep(value: Any) -> bool:
     """Return whether a value is nested deeper than `loads` allows."""
     level = [value]
-    for _ in range(_DEEPEST):
-        inner = (item for one in level for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()))
-        level = [item for item in inner if isinstance(item, dict | list)]
+    for _ in range(_MAX_DEPTH):
+        inner = (child for item in level for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()))
+        level = [child for child in inner if isinstance(child, dict | list)]
         if not level:
             return False
     return True
 
 
 def parse(text: Any) -> Any:
-    """Parse JSON; None when it is not."""
+    """Parse JSON; None if it is not valid."""
     try:
         return loads(text) if isinstance(text, str | bytes) else None
     except orjson.JSONDecodeError:
@@ -46,7 +46,7 @@ def parse(text: Any) -> Any:
 
 
 def dump(value: Any) -> str | None:
-    """Write JSON; None when the value is nested deeper than any reader would follow."""
+    """Serialise a value as JSON; None if it is nested too deeply."""
     try:
         return orjson.dumps(value, default=str).decode()
     except orjson.JSONEncodeError:
@@ -54,27 +54,24 @@ def dump(value: Any) -> str | None:
 
 
 def as_object(text: Any) -> dict[str, Any]:
-    """Parse a JSON object; an empty one when it is something else."""
+    """Parse a JSON object; an empty one if it is anything else."""
     value = parse(text)
     return value if isinstance(value, dict) else {}
 
 
 def as_texts(text: Any) -> list[str]:
-    """Parse a JSON list and keep its texts; none when it is something else."""
+    """Parse a JSON list and return its strings; an empty list if it is anything else."""
     value = parse(text)
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def text_or_none(value: Any) -> str | None:
-    """Return a value as text, None for nothing."""
+    """Return a value as text; None stays None."""
     if value is None or isinstance(value, str):
         return value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def whole(value: Any) -> int | None:
-    """Return a finite number as an integer of 64 bits, as stores and frames have them; None for anything else."""
-    return int(value) if isinstance(value, int | float) and -_HUGE <= value < _HUGE else None
-
-
-_HUGE = 2**63
+    """Return a finite number as a 64-bit integer, which is what stores and frames hold; None for anything else."""
+    return int(value) if isinstance(value, int | float) and -(2**63) <= value < 2**63 else None

@@ -1,7 +1,7 @@
-"""A Postgres database that is only ever read: one connection, each look a read-only transaction of its own.
+"""A Postgres database that is only read: one connection, and a read-only transaction per read.
 
-It knows nothing about runs. It lists the tables of a schema, and hands out rows of a table as numbers, texts and bytes, the way
-SQLite would have kept them, by COPY. No text that leaves this module has the password of the URL in it.
+This module knows nothing about runs. It lists the tables of a schema and reads rows by COPY as integers, floats, text and bytes, as
+SQLite would have stored them. No message from this module contains the password of the URL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from smithers_nb.errors import SourceNotFound, SourceUnreadable, SourceVanished
 from smithers_nb.sources.smithers.query import quoted
-from smithers_nb.sources.stores.patience import Patience
+from smithers_nb.sources.stores.time_limit import TimeLimit
 from smithers_nb.sources.urls import POSTGRES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SCHEMA: Final = "schema"
 _KINDS: Final = {"int2": "int8", "int4": "int8", "int8": "int8", "oid": "int8", "bool": "int8", "bytea": "bytea"} | dict.fromkeys(
     ("float4", "float8", "numeric"), "float8"
 )
-"""Type of a column to the type it is read as; every other type is read as text."""
+"""Type that a column of each type is read as; all others are read as text."""
 
 _CAST: Final = {"bool": "::int::int8"}
 _TABLES: Final = """
@@ -38,7 +38,7 @@ _TABLES: Final = """
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = %s
     ORDER BY c.oid, a.attnum
 """
-_PLACES: Final = """
+_SCHEMAS: Final = """
     SELECT n.nspname, n.nspname = ANY(current_schemas(false))
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relname = %s AND n.nspname NOT LIKE 'pg\\_%%'
@@ -47,17 +47,17 @@ _PLACES: Final = """
 
 
 class TableUnreadable(Exception):
-    """The rows of one table could not be read; the message says why."""
+    """The rows of a table could not be read; the message says why."""
 
 
 class Table(NamedTuple):
     """A table as it is now.
 
     Attributes:
-        schema: Schema it is in.
+        schema: Its schema.
         name: Its name.
-        columns: The columns that may be read, in order, with the names of their types.
-        whole: Whether every column may be read.
+        columns: Names and type names of the readable columns, in order.
+        whole: Whether all columns are readable.
     """
 
     schema: str
@@ -67,12 +67,12 @@ class Table(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What to read of a table.
+    """The rows and columns to read from a table.
 
     Attributes:
         table: The table, named `f` in the condition.
-        columns: Which of its columns, in order.
-        where: Condition with `%s` for each of `params`; empty is every row.
+        columns: The columns, in order.
+        where: Condition with `%s` for each of `params`; empty for all rows.
         params: Bound values.
         tail: ORDER BY and LIMIT.
     """
@@ -85,70 +85,72 @@ class Part(NamedTuple):
 
 
 class PostgresDatabase:
-    """A database by URL.
+    """A database.
 
     Attributes:
-        location: The URL without user, password and options.
-        schema: Schema that the URL asks for with `?schema=`; None leaves it open.
+        location: Its URL without user, password and options.
+        schema: The `?schema=` of the URL; None if it has none.
     """
 
     def __init__(self, url: str, location: str) -> None:
-        """Take a URL, and how it may be shown; nothing is opened before something is read.
+        """Parse the URL; the connection is opened by the first read.
 
         Raises:
-            SourceUnreadable: The text is no URL of a database, or psycopg is not installed.
+            SourceUnreadable: The text is not the URL of a database, or psycopg is not installed.
         """
         self._conninfo, self.schema, self._secrets = _parsed(url)
         self.location = location
-        self._patience = Patience()
-        self._turn = threading.RLock()
+        self._time_limit = TimeLimit()
+        self._lock = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._discard: weakref.finalize[..., Any] | None = None
         self._driver = _driver()
 
     @contextmanager
     def reading(self) -> Iterator[psycopg.Connection[Any]]:
-        """Open a transaction that can change nothing and sees one state of the database.
+        """Open a read-only transaction that sees one state of the database.
 
         Raises:
             SourceNotFound: There is no such database.
-            SourceUnreadable: It cannot be connected to.
-            SourceVanished: It could be connected to before, and cannot any more.
+            SourceUnreadable: The connection failed.
+            SourceVanished: The database could be reached before and no longer can.
         """
-        with self._turn:
-            connection = self._begun()
+        with self._lock:
+            connection = self._in_transaction()
             try:
                 yield connection
             except self._driver.Error as error:
                 if connection.broken or connection.closed:
                     raise self._vanished(error) from error
-                raise SourceUnreadable(f"{self.location} cannot be read: {self._told(error)}", hint="ask its owner for access") from error
+                raise SourceUnreadable(
+                    f"{self.location} cannot be read: {self._message(error)}", hint="ask its owner for access"
+                ) from error
             finally:
                 if not (connection.broken or connection.closed):
                     connection.rollback()
 
-    def places_of(self, table: str) -> list[tuple[str, bool]]:
-        """List the schemas that have a table of this name, those on the search path first, with whether they are on it."""
+    def schemas_with(self, table: str) -> list[tuple[str, bool]]:
+        """List the schemas that have a table of this name and whether they are on the search path; those that are come first."""
         with self.reading() as connection:
-            return [(str(schema), bool(found)) for schema, found in connection.execute(_PLACES, (table,))]
+            return [(str(schema), bool(on_path)) for schema, on_path in connection.execute(_SCHEMAS, (table,))]
 
     def tables(self, schema: str) -> dict[str, Table]:
-        """List the tables and views of a schema, in the order of their creation."""
-        found: dict[str, Table] = {}
+        """Return the tables and views of a schema by name, in order of creation."""
+        tables: dict[str, Table] = {}
         with self.reading() as connection:
             for _, name, column, kind, readable in connection.execute(_TABLES, (schema,)):
-                table = found.setdefault(name, Table(schema, name, {}, whole=True))
-                found[name] = table._replace(
+                table = tables.setdefault(name, Table(schema, name, {}, whole=True))
+                tables[name] = table._replace(
                     columns={**table.columns, column: kind} if readable else table.columns, whole=table.whole and readable
                 )
-        return found
+        return tables
 
     def rows(self, connection: psycopg.Connection[Any], part: Part) -> Iterator[tuple[Any, ...]]:
-        """Read a part of a table inside of a transaction.
+        """Read a part of a table within a transaction.
 
         Raises:
-            TableUnreadable: It is not permitted, gone, changed, or took too long; the transaction goes on.
-            SourceVanished: The connection is gone.
+            TableUnreadable: It is not permitted, missing, changed, or too slow to read; a new transaction has begun.
+            SourceVanished: The connection was lost.
         """
         kinds = [part.table.columns[name] for name in part.columns]
         listed = ", ".join(_readable(name, kind) for name, kind in zip(part.columns, kinds, strict=True)) or "NULL::text"
@@ -162,20 +164,21 @@ class PostgresDatabase:
         except (self._driver.Error, UnicodeError) as error:
             if connection.broken or connection.closed:
                 raise self._vanished(error) from error
-            told = self._patience.lost() if isinstance(error, self._driver.errors.QueryCanceled) else self._told(error)
+            canceled = isinstance(error, self._driver.errors.QueryCanceled)
+            message = self._time_limit.exceeded() if canceled else self._message(error)
             connection.rollback()
             self._begin(connection)
-            raise TableUnreadable(told) from error
+            raise TableUnreadable(message) from error
 
     def close(self) -> None:
-        """Let go of the connection."""
-        with self._turn:
+        """Close the connection."""
+        with self._lock:
             if self._discard is not None:
                 self._discard()
             self._connection = self._discard = None
 
-    def _begun(self) -> psycopg.Connection[Any]:
-        """Begin a transaction; a connection that broke while nobody used it is made anew."""
+    def _in_transaction(self) -> psycopg.Connection[Any]:
+        """Return the connection with a transaction begun; reconnect if it broke while idle."""
         if self._connection is not None:
             try:
                 self._begin(self._connection)
@@ -186,7 +189,7 @@ class PostgresDatabase:
             try:
                 self._connection = self._connect()
             except (SourceNotFound, SourceUnreadable) as error:
-                raise SourceVanished(str(error), hint="the server was stopped or cannot be reached any more") from error
+                raise SourceVanished(str(error), hint="the server was stopped or can no longer be reached") from error
         else:
             self._connection = self._connect()
         self._discard = weakref.finalize(self, self._connection.close)
@@ -194,19 +197,19 @@ class PostgresDatabase:
         return self._connection
 
     def _begin(self, connection: psycopg.Connection[Any]) -> None:
-        # nothing is set for the whole session: behind a pooler the session is lent to others afterwards
-        connection.execute(f"SET LOCAL statement_timeout = {round(self._patience.seconds * 1000)}")
+        # SET LOCAL, because behind a pooler the session serves other clients afterwards
+        connection.execute(f"SET LOCAL statement_timeout = {round(self._time_limit.seconds * 1000)}")
 
     def _connect(self) -> psycopg.Connection[Any]:
-        patience = {} if "connect_timeout" in self._conninfo else {"connect_timeout": _CONNECT_SECONDS}
+        timeout = {} if "connect_timeout" in self._conninfo else {"connect_timeout": _CONNECT_SECONDS}
         try:
-            connection: psycopg.Connection[Any] = self._driver.connect(self._conninfo, client_encoding="utf8", **patience)
+            connection: psycopg.Connection[Any] = self._driver.connect(self._conninfo, client_encoding="utf8", **timeout)
         except self._driver.Error as error:
-            told = self._told(error)
-            if 'database "' in told and "does not exist" in told:
-                raise SourceNotFound(f"{self.location}: {told}", searched=(self.location,), hint="name a database that is there") from None
+            message = self._message(error)
+            if 'database "' in message and "does not exist" in message:
+                raise SourceNotFound(f"{self.location}: {message}", searched=(self.location,), hint="name a database that exists") from None
             raise SourceUnreadable(
-                f"{self.location} cannot be opened: {told}", hint="check host, port, user and password, and that the server is up"
+                f"{self.location} cannot be opened: {message}", hint="check host, port, user and password, and that the server is up"
             ) from None
         connection.read_only = True
         connection.isolation_level = self._driver.IsolationLevel.REPEATABLE_READ
@@ -214,10 +217,10 @@ class PostgresDatabase:
         return connection
 
     def _vanished(self, error: BaseException) -> SourceVanished:
-        return SourceVanished(f"{self.location} is gone: {self._told(error)}", hint="the server was stopped, or the connection was cut")
+        return SourceVanished(f"{self.location} is gone: {self._message(error)}", hint="the server was stopped, or the connection was cut")
 
-    def _told(self, error: BaseException) -> str:
-        """Return the server's or the driver's own words on one line, without a secret of the URL."""
+    def _message(self, error: BaseException) -> str:
+        """Return the message of the server or the driver on one line, without the secrets of the URL."""
         diag = getattr(error, "diag", None)
         text = " ".join(str(getattr(diag, "message_primary", None) or error).split())
         for secret in self._secrets:
@@ -226,7 +229,7 @@ class PostgresDatabase:
 
 
 def _parsed(url: str) -> tuple[str, str | None, tuple[str, ...]]:
-    """Split a URL into what the driver gets, the schema that we take from it, and what must never be shown."""
+    """Split a URL into the driver's connection string, its `?schema=`, and the secrets that must never be shown."""
     try:
         parts = urlsplit(url)
         options = parse_qsl(parts.query, keep_blank_values=True)
@@ -235,17 +238,17 @@ def _parsed(url: str) -> tuple[str, str | None, tuple[str, ...]]:
     if parts.scheme not in POSTGRES or "@" in parts.path:
         raise _no_url()
     schema = next((value for name, value in options if name == _SCHEMA), None)
-    kept = urlencode([(name, value) for name, value in options if name != _SCHEMA], quote_via=quote)
-    named = [parts.password or "", *(value for name, value in options if name in {"password", "sslpassword"})]
-    hidden = {form for value in named for form in (value, unquote(value), quote(value, safe="")) if form}
-    conninfo = parts._replace(scheme="postgresql", query=kept, fragment="").geturl()
+    rest = urlencode([(name, value) for name, value in options if name != _SCHEMA], quote_via=quote)
+    passwords = [parts.password or "", *(value for name, value in options if name in {"password", "sslpassword"})]
+    hidden = {form for value in passwords for form in (value, unquote(value), quote(value, safe="")) if form}
+    conninfo = parts._replace(scheme="postgresql", query=rest, fragment="").geturl()
     return conninfo, schema or None, tuple(sorted(hidden, key=len, reverse=True))
 
 
 def _no_url() -> SourceUnreadable:
     return SourceUnreadable(
         "the text is not the URL of a Postgres database",
-        hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and @ : / ? # of a password as %40 %3A %2F %3F %23",
+        hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / ? # of a password as %40 %3A %2F %3F %23",
     )
 
 
@@ -265,7 +268,7 @@ def _readable(name: str, kind: str) -> str:
 
 
 def _bindable(value: Any) -> Any:
-    """Make text fit for Postgres, which keeps no NUL and no half characters: a value with one is in no row."""
+    """Convert text to what Postgres accepts: it stores no NUL and no lone surrogates, so no row has a value with one."""
     if isinstance(value, list | tuple | set | frozenset):
-        return [_bindable(one) for one in value]
+        return [_bindable(item) for item in value]
     return value.encode("utf-8", "replace").decode().replace("\x00", "\ufffd") if isinstance(value, str) else value

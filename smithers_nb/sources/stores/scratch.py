@@ -1,6 +1,6 @@
-"""Rows of somewhere else in an SQLite database of our own, so that one set of SELECTs serves every kind of store.
+"""Rows copied into our own SQLite database, so that one set of SELECTs serves every kind of store.
 
-It lives in memory for the time of one read, or in a private file when a bulk reader needs something to open.
+The database lives in memory for one read, or in a private file if a bulk reader needs a file to open.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _MEMORY: Final = Path(os.devnull)
 
 
 class PrivateCopy:
-    """An SQLite database with copies of tables; it is asked like a `SqliteFile`.
+    """An SQLite database with copies of tables, queried like a `SqliteFile`.
 
     Attributes:
-        path: Its file; `/dev/null` while it is in memory.
+        path: Its file; `/dev/null` if it is in memory.
     """
 
     def __init__(self, *, on_disk: bool = False) -> None:
@@ -38,8 +38,8 @@ class PrivateCopy:
         self._connection.execute("PRAGMA synchronous = OFF")
 
     def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Make a table and fill it; rows that came before an error are kept."""
-        # columns without a type keep every value as it comes
+        """Create a table and fill it; rows that arrived before an error are kept."""
+        # columns without a type store every value unconverted
         self._connection.execute(f"CREATE TABLE {quoted(table)} ({', '.join(map(quoted, columns))})")
         self._connection.execute("BEGIN")
         try:
@@ -55,11 +55,11 @@ class PrivateCopy:
             return Fetched([], str(error))
 
     def use(self, job: Callable[[str], T]) -> T:
-        """Hand a job the URI of the file."""
+        """Call a job with the URI of the file."""
         return job(f"file:{self.path}?mode=ro&immutable=1")
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the database and delete its file."""
         self._connection.close()
         if self._folder is not None:
             self._folder.remove()

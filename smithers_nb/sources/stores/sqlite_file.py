@@ -1,10 +1,9 @@
-"""Read an SQLite file of another program: leave nothing beside it, never hold it up, believe only what held still.
+"""Read another program's SQLite file without leaving anything next to it or blocking its writer.
 
-A file at rest is read with `immutable=1`, which touches nothing, and the read counts only when the file is the same afterwards. A
-file that an engine has open is read with plain `mode=ro` for as long as one query takes. What neither route can read is read from a
-private copy: a hot journal, and a `-wal` that a killed engine left, beside which the first connection would write a new `-shm`. Files
-that this process writes itself are known to `owned` and are only ever touched by the standard library: closing any other handle on
-them would drop its locks.
+A file at rest is read with `immutable=1`, which touches nothing, and the read counts only if the file is unchanged afterwards. A file
+that an engine has open is read with plain `mode=ro`, one connection per query. A private copy is read when neither route works: with a
+hot journal, or with a `-wal` left by a killed engine, where the first connection would create a new `-shm`. Files that this process
+itself writes are registered with `own` and opened only by the standard library: closing any other handle on them would drop its locks.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from smithers_nb.errors import SourceUnreadable, SourceVanished
-from smithers_nb.sources.stores.patience import Patience
+from smithers_nb.sources.stores.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from smithers_nb.private_folder import PrivateFolder
@@ -37,27 +36,27 @@ _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 _ROUTE_ERRORS: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_IOERR")
 
 _INSTRUCTIONS: Final = 20_000
-"""Steps of SQLite's machine between two looks at the clock; a hundred of these take less than a second."""
+"""Virtual machine instructions of SQLite between two checks of the time limit; a hundred such intervals take less than a second."""
 
 _SHM_IN_USE: Final = 128
 """Byte of a `-shm` on which every connection holds a shared lock (`UNIX_SHM_DMS` of SQLite's os_unix.c)."""
 
-_LARGEST: Final = 2**63
+_INT64_END: Final = 2**63
 
 _owned: set[str] = set()
-_keeping: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
-_turn = threading.RLock()
-"""One reader of this process at a time: closing any handle on a file drops every POSIX lock the process holds on it."""
+_connected_files: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
+_lock = threading.RLock()
+"""Allows one reader per process at a time: closing any handle on a file drops every POSIX lock the process holds on it."""
 
 
 def own(path: str | Path) -> None:
-    """Declare that this process is about to write a file, so that it is read through the standard library alone.
+    """Register a file that this process is about to write, so that only the standard library opens it.
 
-    Connections to it that were kept from before hold no lock; they are closed now, because later that would drop the writer's.
+    Cached connections to it are closed now, while no lock is held; closing them later would drop the writer's locks.
     """
-    with _turn:
+    with _lock:
         _owned.add(os.path.realpath(path))
-        for file in [file for file in _keeping if is_owned(file.path)]:
+        for file in [file for file in _connected_files if is_owned(file.path)]:
             file.close()
 
 
@@ -67,48 +66,48 @@ def is_owned(path: str | Path) -> bool:
 
 
 def bindable(params: Sequence[Any]) -> tuple[Any, ...]:
-    """Make values fit for SQLite: text from a shell may hold half characters, and a number may have any size."""
+    """Convert values to what SQLite accepts: text from a shell may contain lone surrogates, and an integer may exceed 64 bits."""
     return tuple(_bindable(value) for value in params)
 
 
 class Fetched(NamedTuple):
-    """The rows a query gave before it ended, and why it ended early, if it did."""
+    """The rows of a query, and why it ended early, if it did."""
 
     rows: list[tuple[Any, ...]]
     problem: str | None
 
 
 class _Mark(NamedTuple):
-    """What tells one state of a file from the next."""
+    """What changes whenever the content of a file does: identity, size and time of it and its companions, and its header."""
 
     stats: tuple[tuple[int, ...] | None, ...]
     header: bytes
 
 
 class RouteFailed(Exception):
-    """This way of opening the file does not work; another may."""
+    """One way of opening the file does not work; another may."""
 
 
 class SqliteFile:
-    """One foreign SQLite file, read by whatever route is right at that moment.
+    """Another program's SQLite file, read by the route that suits its current state.
 
     Attributes:
-        path: The file, symbolic links resolved, because SQLite looks for `-wal` beside the real one.
+        path: The file with symbolic links resolved, because SQLite looks for the `-wal` next to the real file.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(os.path.realpath(path))
-        self._patience = Patience()
+        self._time_limit = TimeLimit()
         self._connection: sqlite3.Connection | None = None
         self._connected: tuple[str, _Mark] | None = None
         self._copy: tuple[_Mark, str] | None = None
         self._folder: PrivateFolder | None = None
 
     def check(self) -> None:
-        """Look at the first bytes.
+        """Check that the file looks like an SQLite database, by its first bytes.
 
         Raises:
-            SourceUnreadable: The file is a folder, a pipe, empty, not permitted, or something else than SQLite.
+            SourceUnreadable: It is a folder, a pipe, empty, not permitted, or not SQLite.
             SourceVanished: It is gone.
         """
         kind = _kind(self.path)
@@ -116,7 +115,7 @@ class SqliteFile:
             raise SourceUnreadable(f"{self.path} is a folder, not a store file", hint="name the project folder or its smithers.db")
         if is_owned(self.path):
             return
-        if kind and not stat.S_ISREG(kind):  # opening a pipe would wait for a writer for ever
+        if kind and not stat.S_ISREG(kind):  # opening a pipe would block until it has a writer
             raise SourceUnreadable(f"{self.path} is a pipe or a device, not a store file", hint="copy it to a file first")
         head = _head(self.path)
         if not head:
@@ -129,7 +128,7 @@ class SqliteFile:
             )
 
     def fetch(self, sql: str, params: Sequence[Any] = ()) -> Fetched:
-        """Run one query; rows that were read before the file proved damaged are kept.
+        """Run one query; if the file turns out to be damaged, keep the rows that were read before.
 
         Raises:
             SourceVanished: The file is gone.
@@ -138,17 +137,17 @@ class SqliteFile:
         return self.use(lambda uri: self._collect(uri, sql, bindable(params)))
 
     def use(self, job: Callable[[str], T]) -> T:
-        """Hand a job the URI to open; run it again by another route when the file changed meanwhile.
+        """Call a job with the URI to open, and again by another route if the file changed meanwhile.
 
         Args:
-            job: Opens the URI, reads, closes, returns. Raises `RouteFailed` when the URI cannot be opened.
+            job: Opens the URI, reads, closes and returns a result; raises `RouteFailed` if the URI cannot be opened.
 
         Raises:
             SourceVanished: The file is gone.
             SourceUnreadable: It cannot be opened by any route.
         """
         if is_owned(self.path):
-            with _turn:
+            with _lock:
                 return self._owned_job(job)
         for _ in range(_TRIES):
             mark = self._mark()
@@ -166,8 +165,8 @@ class SqliteFile:
         return self._from_copy(job)
 
     def close(self) -> None:
-        """Let go of the file and remove private copies."""
-        with _turn:
+        """Close the connection and remove private copies."""
+        with _lock:
             self._disconnect()
             if self._folder is not None:
                 self._folder.remove()
@@ -184,7 +183,7 @@ class SqliteFile:
         return False, None
 
     def _while_open(self, job: Callable[[str], T]) -> tuple[bool, T | None]:
-        with _turn:
+        with _lock:
             try:
                 return True, job(_uri(self.path, "mode=ro"))
             except RouteFailed:
@@ -208,10 +207,10 @@ class SqliteFile:
 
     def _collect(self, uri: str, sql: str, params: Sequence[Any]) -> Fetched:
         rows: list[tuple[Any, ...]] = []
-        kept = "immutable=1" in uri
-        with _turn:
-            connection = self._connect(uri) if kept else _open(uri)
-            end = time.monotonic() + self._patience.seconds
+        reusable = "immutable=1" in uri
+        with _lock:
+            connection = self._connect(uri) if reusable else _open(uri)
+            end = time.monotonic() + self._time_limit.seconds
             connection.set_progress_handler(lambda: time.monotonic() > end, _INSTRUCTIONS)
             try:
                 rows.extend(connection.execute(sql, params))
@@ -219,36 +218,36 @@ class SqliteFile:
                 if _is_route_error(error):
                     raise RouteFailed(str(error)) from error
                 if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-                    return Fetched(rows, self._patience.lost())
+                    return Fetched(rows, self._time_limit.exceeded())
                 return Fetched(rows, str(error))
-            except UnicodeDecodeError:  # the message of the error quotes a damaged name
+            except UnicodeDecodeError:  # raised for an error message that quotes a damaged name
                 return Fetched(rows, "malformed database schema")
             finally:
-                if not kept:
+                if not reusable:
                     connection.close()
         return Fetched(rows, None)
 
     def _connect(self, uri: str) -> sqlite3.Connection:
-        """Keep one connection to a file at rest or a copy: it holds no lock, and the schema is read once."""
+        """Return a connection to a file at rest or a copy, reused between queries: it holds no lock, and the schema is read once."""
         key = (uri, self._mark())
         if self._connection is None or self._connected != key:
             self._disconnect()
             self._connection, self._connected = _open(uri), key
-            _keeping.add(self)
+            _connected_files.add(self)
         return self._connection
 
     def _disconnect(self) -> None:
-        with _turn:
+        with _lock:
             if self._connection is not None:
                 self._connection.close()
             self._connection = self._connected = None
 
     def _mark(self) -> _Mark:
-        with _turn:
+        with _lock:
             return _Mark(tuple(_stat(f"{self.path}{suffix}") for suffix in ("", *_COMPANIONS)), _head(self.path)[16:100])
 
     def _private_copy(self) -> str:
-        """Copy the file with its `-wal` and `-journal`, and let SQLite bring the copy to rest."""
+        """Copy the file with its `-wal` and `-journal`, let SQLite recover the copy, and return its URI."""
         from smithers_nb.private_folder import PrivateFolder
 
         for _ in range(_TRIES):
@@ -271,7 +270,7 @@ class SqliteFile:
 def _bindable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
-    return float(value) if isinstance(value, int) and abs(value) >= _LARGEST else value
+    return float(value) if isinstance(value, int) and abs(value) >= _INT64_END else value
 
 
 def _open(uri: str) -> sqlite3.Connection:
@@ -284,7 +283,7 @@ def _open(uri: str) -> sqlite3.Connection:
 
 
 def _settle(path: Path) -> None:
-    """Apply a `-wal` or roll back a hot journal, which leaves a single file at rest."""
+    """Apply a `-wal` or roll back a hot journal, so that a single file remains."""
     connection = _open(_uri(path, "mode=rw"))
     try:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
@@ -308,33 +307,33 @@ def _uri(path: Path, options: str) -> str:
 
 
 def _stat(path: str) -> tuple[int, ...] | None:
-    """Identity, size and time of a file; the time of a `-shm` is left out, because readers touch it too."""
+    """Return identity, size and time of a file; only the identity of a `-shm`, because readers touch it too."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # several times per query
+        stats = os.stat(path)  # noqa: PTH116  # several times per query
     except OSError:
         return None
-    return (found.st_ino,) if path.endswith("-shm") else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (stats.st_ino,) if path.endswith("-shm") else (stats.st_dev, stats.st_ino, stats.st_size, stats.st_mtime_ns)
 
 
 def _in_use(shm: str) -> bool:
-    """Return whether a process has the store open, asked without taking a lock; False where that cannot be asked."""
+    """Return whether a process has the store open, without taking a lock; False if that cannot be determined."""
     import fcntl
 
-    # struct flock: type, whence, start, length, pid; on macOS in another order
+    # struct flock has type, whence, start, length, pid; macOS orders them differently
     linux = sys.platform.startswith("linux")
-    layout, where = ("hhqqi", 0) if linux else ("qqihh", 3)
+    layout, type_index = ("hhqqi", 0) if linux else ("qqihh", 3)
     question = (fcntl.F_WRLCK, os.SEEK_SET, _SHM_IN_USE, 1, 0) if linux else (_SHM_IN_USE, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
-    with _turn:  # closing the file would drop a lock that another thread's query holds on it
+    with _lock:  # closing the file would drop a lock that another thread's query holds on it
         try:
             with Path(shm).open("rb") as file:
                 answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *question))
         except OSError:
             return False
-    return bool(struct.unpack(layout, answer[: struct.calcsize(layout)])[where] != fcntl.F_UNLCK)
+    return bool(struct.unpack(layout, answer[: struct.calcsize(layout)])[type_index] != fcntl.F_UNLCK)
 
 
 def _kind(path: Path) -> int:
-    """Return what a path is, 0 when it is not there or may not be looked at; then opening it says why."""
+    """Return the mode of a path; 0 if it is missing or not permitted, in which case opening it says why."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -363,4 +362,4 @@ def _copy_if_there(source: str, target: str) -> None:
 
 
 def _vanished(path: Path) -> SourceVanished:
-    return SourceVanished(f"{path} is gone", hint="it was moved or deleted while it was read; name its new place")
+    return SourceVanished(f"{path} is gone", hint="it was moved or deleted while it was read; name its new location")
