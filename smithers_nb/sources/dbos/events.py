@@ -1,4 +1,4 @@
-"""The course of a DBOS workflow as events, told from the times in its tables: DBOS keeps no log."""
+"""The course of a DBOS workflow as events, derived from the times in its tables, because DBOS keeps no log."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 _ENDS: Final = {"finished": "RunFinished", "failed": "RunFailed", "cancelled": "RunCancelled"}
 
 
-def event_rows(run: RunRow, steps: Iterable[Step], said: Iterable[tuple[str, int | None, Mapping[str, Any]]]) -> list[EventRow]:
-    """Distinguish a workflow's story in order of time from what its tables say.
+def event_rows(run: RunRow, steps: Iterable[Step], messages: Iterable[tuple[str, int | None, Mapping[str, Any]]]) -> list[EventRow]:
+    """Return the events of a workflow in order of time.
 
     Args:
         run: The workflow.
         steps: Its steps.
-        said: Type, time and payload of what else happened: events set, messages received, streams written.
+        messages: Type, time and payload of everything else: events set, messages received, streams written.
     """
-    story: list[tuple[int, str, dict[str, Any]]] = []
+    events: list[tuple[int, str, dict[str, Any]]] = []
     for step in steps:
         key = {"nodeId": step.node_id, "iteration": step.iteration, "attempt": max(1, len(step.errors)), "functionId": step.function_id}
         key |= {"childRunId": step.child} if step.child else {}
-        story.append((step.started or 0, "NodeStarted", key))
+        events.append((step.started or 0, "NodeStarted", key))
         if step.sleep and not step.sleep.waits:
-            story.append((step.started or 0, "NodeWaitingTimer", key | {"firesAtMs": step.sleep.until}))
+            events.append((step.started or 0, "NodeWaitingTimer", key | {"firesAtMs": step.sleep.until}))
         elif step.completed is not None and not step.sleep:
-            story.append((step.completed, *(("NodeFailed", key | {"error": step.errors[-1]}) if step.errors else ("NodeFinished", key))))
-    story += [(at or 0, kind, dict(payload)) for kind, at, payload in said]
-    story.sort(key=lambda line: line[0])
+            events.append((step.completed, *(("NodeFailed", key | {"error": step.errors[-1]}) if step.errors else ("NodeFinished", key))))
+    events += [(at or 0, kind, dict(payload)) for kind, at, payload in messages]
+    events.sort(key=lambda event: event[0])
     first = [] if run.started_at is None else [(run.started_at, "RunStarted", {"workflow": run.workflow})]
     last = [(run.finished_at or 0, _ENDS[run.status], {"status": run.status})] if run.status in _ENDS else []
-    return [_event(run.run_id, seq, *line) for seq, line in enumerate((*first, *story, *last))]
+    return [_event_row(run.run_id, seq, *event) for seq, event in enumerate((*first, *events, *last))]
 
 
-def _event(run_id: str, seq: int, at: int, kind: str, payload: Mapping[str, Any]) -> EventRow:
+def _event_row(run_id: str, seq: int, at: int, kind: str, payload: Mapping[str, Any]) -> EventRow:
     return EventRow(
         run_id=run_id,
         seq=seq,

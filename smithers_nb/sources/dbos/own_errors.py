@@ -1,7 +1,7 @@
-"""What DBOS's own exceptions say.
+"""Messages of DBOS's own exceptions.
 
-DBOS stores an exception as the arguments of its constructor, so the words that a person would have read are not in the database. They
-are built here again from those arguments; `tests/sources/dbos/test_own_errors.py` holds them to the installed version.
+DBOS stores an exception as the arguments of its constructor, so the message that a person would have read is not in the database. It is
+written here from those arguments; `tests/sources/dbos/test_own_errors.py` checks the arguments against the installed version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORDS: Final[dict[str, Callable[..., str]]] = {
     "MaxRecoveryAttemptsExceededError": lambda run, limit=None: (
         f"workflow {run} was executed or recovered more often than its maximum"
         + (f" of {limit}" if limit is not None else "")
-        + " and never came to its end"
+        + " and never finished"
     ),
     "DBOSNotAuthorizedError": lambda detail: f"not authorized: {detail}",
     "DBOSMaxStepRetriesExceeded": lambda step, limit, _errors=None: f"step {step} failed on each of its {limit} retries",
@@ -47,16 +47,15 @@ WORDS: Final[dict[str, Callable[..., str]]] = {
     "DBOSWorkflowIDInUseError": lambda run, status, name: f"workflow id {run} is already in use by {name}, which is {status}",
     "DBOSAwaitedWorkflowCancelledError": lambda run: f"the workflow {run} that it waits for was cancelled",
     "DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded": lambda run: (
-        f"the workflow {run} that it waits for was recovered more often than its maximum and never came to its end"
+        f"the workflow {run} that it waits for was recovered more often than its maximum and never finished"
     ),
     "DBOSWorkflowConflictIDError": lambda run: f"workflow {run} is no longer owned by this execution",
 }
-"""Class of an exception to what it says, from the arguments that it is rebuilt with."""
+"""Class of an exception to a function that writes its message from the stored arguments."""
 
 
 def own_words(kind: str, args: Sequence[Any]) -> str:
-    """Summarise in words what an exception of DBOS means; empty for any other, and for arguments of another version."""
-    # an argument list of one long text is what a version wrote that stores the message itself
+    """Return the message of an exception of DBOS; empty for any other class, and for arguments of another version."""
     if kind not in WORDS:
         return ""
     try:

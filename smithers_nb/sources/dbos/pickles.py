@@ -1,7 +1,7 @@
-"""What a pickle would make, told without making it: nothing is imported and nothing is called.
+"""Parse a pickle without unpickling it: nothing is imported and nothing is called.
 
-A pickle is a program; unpickling a hostile one runs it. Here its instructions are followed on plain values only, and whatever it
-wants to import or call becomes a `Thing`: the name, the arguments and the state, none of them brought to life.
+A pickle is a program, and unpickling a hostile one executes it. This module interprets its instructions on plain values only; whatever
+the pickle would import or call becomes a `Thing`: a name, arguments and state.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any, Final
 _MAX_BYTES: Final = 8_000_000
 _MAX_STEPS: Final = 2_000_000
 _MAX_VALUES: Final = 20_000
-_DEEPEST: Final = 40
+_MAX_DEPTH: Final = 40
 _MAX_NUMBER: Final = 2**63
 
 
 class NotReadable(ValueError):
-    """The bytes are no pickle, or one that does something that no serialiser writes."""
+    """The bytes are not a pickle, or use an instruction that no serialiser writes."""
 
 
 @dataclass(eq=False)
 class Thing:
-    """An object that a pickle asks for.
+    """An object that a pickle would create.
 
     Attributes:
-        name: Dotted name of the class or function it calls.
-        args: What that would be called with.
-        state: What would be set on the object afterwards.
+        name: Dotted name of the class or function that it would call.
+        args: Arguments of the call.
+        state: Attributes that it would set on the object afterwards.
     """
 
     name: str
@@ -45,73 +45,73 @@ class Thing:
 
 
 def read(data: bytes) -> Any:
-    """Return what a pickle holds: None, flags, numbers, texts, bytes, lists, tuples, dicts, sets and `Thing`s.
+    """Return the value of a pickle: None, flags, numbers, text, bytes, lists, tuples, dicts, sets and `Thing`s.
 
     Raises:
-        NotReadable: It is damaged, too big, or no pickle.
+        NotReadable: It is damaged, too large, or not a pickle.
     """
     if len(data) > _MAX_BYTES:
-        raise NotReadable(f"{len(data)} bytes are more than anybody reads")
+        raise NotReadable(f"{len(data)} bytes are too many")
     machine = _Machine()
     try:
         for opcode, argument, _ in islice(pickletools.genops(data), _MAX_STEPS):
             if opcode.name == "STOP":
                 return machine.stack[-1]
-            machine.follow(opcode.name, argument)
+            machine.execute(opcode.name, argument)
     except NotReadable:
         raise
-    except Exception as error:  # a damaged program can go wrong in any way
+    except Exception as error:  # a damaged program can fail in any way
         raise NotReadable(f"{type(error).__name__}: {error}") from error
-    raise NotReadable("it has no end, or too many steps before it")
+    raise NotReadable("it does not end, or has too many steps")
 
 
 def plain(value: Any) -> Any:
-    """Turn what `read` gave into what JSON can hold; a `Thing` becomes an object with `class`, `args` and its state.
+    """Convert a value from `read` to what JSON can hold; a `Thing` becomes an object with `class`, `args` and its state.
 
-    Values that refer to themselves, or unfold to more than anybody reads, are cut: one text that stands in a million places is short
-    as a pickle and endless as JSON.
+    Values that refer to themselves or grow too large are cut off: a string that is referenced a million times is short as a pickle and
+    huge as JSON.
     """
-    return _Plain().of(value, 0)
+    return _Converter().convert(value, 0)
 
 
-class _Plain:
-    """One value on its way to JSON, and what may still be written of it: values, and characters."""
+class _Converter:
+    """Converts one value, within a limit of values and characters."""
 
     def __init__(self) -> None:
-        self.left = _MAX_VALUES
-        self.room = _MAX_BYTES
+        self.values_left = _MAX_VALUES
+        self.characters_left = _MAX_BYTES
 
-    def of(self, value: Any, depth: int) -> Any:
-        self.left -= 1
-        if self.left < 0 or depth > _DEEPEST:
+    def convert(self, value: Any, depth: int) -> Any:
+        self.values_left -= 1
+        if self.values_left < 0 or depth > _MAX_DEPTH:
             return "…"
         if isinstance(value, Thing):
             return self._thing(value, depth)
         if isinstance(value, dict):
-            return {self._text(str(_key(key))): self.of(item, depth + 1) for key, item in self._some(value.items())}
-        if isinstance(value, list | tuple | _Many):
-            return [self.of(item, depth + 1) for item in self._some(value)]
+            return {self._text(str(_key(key))): self.convert(item, depth + 1) for key, item in self._first(value.items())}
+        if isinstance(value, list | tuple):
+            return [self.convert(item, depth + 1) for item in self._first(value)]
         if isinstance(value, bytes | bytearray):
             return self._text(bytes(value[:_MAX_VALUES]).decode("utf-8", "backslashreplace"))
         return self._text(value) if isinstance(value, str) else _number(value)
 
-    def _some(self, items: Any) -> list[Any]:
-        return list(islice(items, max(0, self.left)))
+    def _first(self, items: Any) -> list[Any]:
+        return list(islice(items, max(0, self.values_left)))
 
     def _text(self, text: str) -> str:
-        kept = text[: self.room]
-        self.room -= len(kept)
-        return kept.encode("utf-8", "replace").decode() + ("…" if len(kept) < len(text) else "")
+        shortened = text[: self.characters_left]
+        self.characters_left -= len(shortened)
+        return shortened.encode("utf-8", "replace").decode() + ("…" if len(shortened) < len(text) else "")
 
     def _thing(self, value: Thing, depth: int) -> Any:
-        found: dict[str, Any] = {"class": self._text(value.name)}
+        converted: dict[str, Any] = {"class": self._text(value.name)}
         if value.args:
-            found["args"] = [self.of(item, depth + 1) for item in self._some(value.args)]
-        return found | {self._text(key): self.of(item, depth + 1) for key, item in self._some(value.state.items())}
+            converted["args"] = [self.convert(item, depth + 1) for item in self._first(value.args)]
+        return converted | {self._text(key): self.convert(item, depth + 1) for key, item in self._first(value.state.items())}
 
 
 def _number(value: Any) -> Any:
-    """Return a number that JSON can hold; what is no number comes back as it is."""
+    """Convert a number to one that JSON can hold; return anything else unchanged."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and not -_MAX_NUMBER <= value < _MAX_NUMBER:
@@ -119,52 +119,42 @@ def _number(value: Any) -> Any:
     return value
 
 
-class _Many(list[Any]):
-    """Members of a set, which may be anything, also what Python could not put into one."""
-
-
 _MARK: Final = object()
 _SCALARS: Final = (str, int, float, bytes, type(None))
 
 
 class _Machine:
-    """The stack and the memo of one program."""
+    """The stack and the memo of a pickle's program."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
-    def follow(self, name: str, argument: Any) -> None:
+    def execute(self, name: str, argument: Any) -> None:
         if name in _VALUES:
             self.stack.append(_VALUES[name](argument))
         elif name in _IGNORED:
             pass
-        elif name in _ACTS:
-            _ACTS[name](self, argument)
+        elif name in _ACTIONS:
+            _ACTIONS[name](self, argument)
         else:
             raise NotReadable(f"it uses {name}")
 
     def marked(self) -> list[Any]:
-        """Take everything above the newest mark."""
-        for place in range(len(self.stack) - 1, -1, -1):
-            if self.stack[place] is _MARK:
-                found = self.stack[place + 1 :]
-                del self.stack[place:]
-                return found
+        """Pop everything above the newest mark, and the mark."""
+        for index in range(len(self.stack) - 1, -1, -1):
+            if self.stack[index] is _MARK:
+                items = self.stack[index + 1 :]
+                del self.stack[index:]
+                return items
         raise NotReadable("a mark is missing")
 
-    def drop(self) -> None:
-        self.stack.pop()
-
-    def drop_marked(self) -> None:
-        self.marked()
-
     def fold(self, count: int) -> None:
-        found = self.stack[len(self.stack) - count :]
-        if len(found) < count:
+        items = self.stack[len(self.stack) - count :]
+        if len(items) < count:
             raise NotReadable("the stack is empty")
         del self.stack[len(self.stack) - count :]
-        self.stack.append(tuple(found))
+        self.stack.append(tuple(items))
 
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -204,14 +194,14 @@ class _Machine:
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         states = state if isinstance(state, tuple) else (state,)
-        for one in states:
-            if isinstance(target, Thing) and isinstance(one, dict):
-                target.state.update({str(_key(key)): value for key, value in one.items()})
+        for values in states:
+            if isinstance(target, Thing) and isinstance(values, dict):
+                target.state.update({str(_key(key)): value for key, value in values.items()})
 
     def name_from_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if not (isinstance(name, str) and isinstance(module, str)):
-            raise NotReadable("a name is not a text")
+            raise NotReadable("a name is not text")
         self.stack.append(Thing(f"{module}.{name}"))
 
     def obj(self) -> None:
@@ -227,15 +217,15 @@ class _Machine:
 
 def _called(function: Any, args: Any) -> Thing:
     name = function.name if isinstance(function, Thing) else type(function).__name__
-    given = args if isinstance(args, tuple) else (args,)
-    # `copyreg.__newobj__(cls, …)` and its like name the class in their first argument
-    if name.startswith(("copyreg.", "copy_reg.")) and given and isinstance(given[0], Thing):
-        return Thing(given[0].name, given[1:])
-    return Thing(name, given)
+    arguments = args if isinstance(args, tuple) else (args,)
+    # `copyreg.__newobj__(cls, …)` and similar functions have the class as their first argument
+    if name.startswith(("copyreg.", "copy_reg.")) and arguments and isinstance(arguments[0], Thing):
+        return Thing(arguments[0].name, arguments[1:])
+    return Thing(name, arguments)
 
 
 def _key(key: Any) -> Any:
-    """Return something to look up by; what unfolds without end may not be hashed, only named."""
+    """Return a hashable key; a value that may be nested without end is named instead of hashed."""
     if isinstance(key, tuple) and all(isinstance(part, _SCALARS) for part in key):
         return tuple(map(_number, key))
     return _number(key) if isinstance(key, _SCALARS) else f"a {key.kind if isinstance(key, Thing) else type(key).__name__}"
@@ -256,7 +246,7 @@ _VALUES: Final[dict[str, Callable[[Any], Any]]] = (
         "EMPTY_LIST": lambda _: [],
         "EMPTY_TUPLE": lambda _: (),
         "EMPTY_DICT": lambda _: {},
-        "EMPTY_SET": lambda _: _Many(),
+        "EMPTY_SET": lambda _: [],  # a list, because members need not be hashable here
         "MARK": lambda _: _MARK,
         "GLOBAL": lambda named: Thing(str(named).replace(" ", ".")),
         "PERSID": lambda _: Thing("persistent"),
@@ -267,9 +257,9 @@ _VALUES: Final[dict[str, Callable[[Any], Any]]] = (
     }
 )
 _IGNORED: Final = frozenset({"PROTO", "FRAME", "READONLY_BUFFER"})
-_ACTS: Final[dict[str, Callable[[_Machine, Any], None]]] = {
-    "POP": lambda machine, _: machine.drop(),
-    "POP_MARK": lambda machine, _: machine.drop_marked(),
+_ACTIONS: Final[dict[str, Callable[[_Machine, Any], object]]] = {
+    "POP": lambda machine, _: machine.stack.pop(),
+    "POP_MARK": lambda machine, _: machine.marked(),
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
     "GET": lambda machine, key: machine.recall(key),
     "BINGET": lambda machine, key: machine.recall(key),
@@ -282,7 +272,7 @@ _ACTS: Final[dict[str, Callable[[_Machine, Any], None]]] = {
     "APPENDS": lambda machine, _: machine.extend(machine.marked()),
     "ADDITEMS": lambda machine, _: machine.extend(machine.marked()),
     "LIST": lambda machine, _: machine.stack.append(machine.marked()),
-    "FROZENSET": lambda machine, _: machine.stack.append(_Many(machine.marked())),
+    "FROZENSET": lambda machine, _: machine.stack.append(machine.marked()),
     "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.marked())),
     "TUPLE1": lambda machine, _: machine.fold(1),
     "TUPLE2": lambda machine, _: machine.fold(2),

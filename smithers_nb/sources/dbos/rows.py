@@ -1,4 +1,4 @@
-"""Rows of DBOS's tables to rows of runs, nodes, attempts and events: pure functions, no reading."""
+"""Convert rows of DBOS's tables to rows of runs, nodes, attempts and so on, with pure functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATUSES: Final = {
     "ENQUEUED": "waiting-queue",
     "DELAYED": "waiting-timer",
 }
-"""DBOS's word to ours. `pending` is its own: whether anybody works on the workflow is not recorded. Unknown words are kept."""
+"""Our status for each of DBOS's. `pending` is DBOS's own: it does not record whether a process works on the workflow. Others are kept."""
 
 _LAUNCHED_BY: Final = "subflowWorkspaceParentRunId"
 _KINDS: Final = {SLEEP: "timer", "DBOS.recv": "wait-for-event", "DBOS.getEvent": "wait-for-event"}
@@ -45,12 +45,12 @@ _CONFIG: Final = {
 
 
 class Sleep(NamedTuple):
-    """What a workflow that is not over does at its end, as far as it is recorded.
+    """The sleep that is the last recorded step of an unfinished workflow.
 
     Attributes:
-        function_id: The step that sleeps.
-        waits: It is the time limit of a wait for a message or an event, which itself is recorded only when it ends.
-        until: When it wakes, epoch milliseconds.
+        function_id: Number of the step.
+        waits: Whether it is the time limit of a wait for a message or an event; the wait itself is recorded only when it ends.
+        until: When it ends, epoch milliseconds.
     """
 
     function_id: int
@@ -59,7 +59,7 @@ class Sleep(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Word for the node and for the run."""
+        """State of the node and of the run."""
         return "waiting-event" if self.waits else "waiting-timer"
 
 
@@ -68,8 +68,8 @@ class Step(NamedTuple):
 
     Attributes:
         node_id: Name of the function; `iteration` counts its calls.
-        errors: One record for each attempt that failed.
-        output: The stored output with how it is serialised.
+        errors: One record per failed attempt.
+        output: The stored output and its serialisation.
     """
 
     run_id: str
@@ -86,7 +86,7 @@ class Step(NamedTuple):
 
 
 def status_of(row: Row, sleep: Sleep | None = None) -> str:
-    """Return a workflow's status in our words."""
+    """Return a workflow's status as one of ours, if there is one."""
     stored = text_or_none(row["status"]) or "unknown"
     if stored == "PENDING" and sleep is not None:
         return sleep.state
@@ -94,20 +94,20 @@ def status_of(row: Row, sleep: Sleep | None = None) -> str:
 
 
 def sleep_of(steps: Sequence[Row]) -> Sleep | None:
-    """Find out whether a workflow that is not over sleeps: the last step that it recorded is a sleep."""
+    """Return the sleep of an unfinished workflow; None unless its last recorded step is a sleep."""
     if not steps or steps[-1]["function_name"] != SLEEP:
         return None
     number = whole(steps[-1]["function_id"]) or 0
     wakes = value_of(steps[-1]["output"], steps[-1]["serialization"])
     until = whole(wakes * 1000) if isinstance(wakes, int | float) else None
-    # a wait takes a number of its own and one for its time limit, and records the second before it begins to wait
+    # a wait takes one number for itself and one for its time limit, and records the second before it begins to wait
     waits = number > 1 and number - 1 not in {whole(step["function_id"]) for step in steps}
     return Sleep(number, waits, until)
 
 
 def steps_of(run_id: str, rows: Iterable[Row], sleep: Sleep | None) -> list[Step]:
-    """Name the steps of one workflow, which come in the order of their numbers."""
-    seen: Counter[str] = Counter()
+    """Return the steps of one workflow, given its rows in order."""
+    calls: Counter[str] = Counter()
     steps = []
     for row in rows:
         name = text_or_none(row["function_name"]) or "step"
@@ -123,7 +123,7 @@ def steps_of(run_id: str, rows: Iterable[Row], sleep: Sleep | None) -> list[Step
                 run_id,
                 number,
                 name,
-                seen[name],
+                calls[name],
                 state,
                 child,
                 whole(row["started_at_epoch_ms"]),
@@ -133,18 +133,17 @@ def steps_of(run_id: str, rows: Iterable[Row], sleep: Sleep | None) -> list[Step
                 asleep,
             )
         )
-        seen[name] += 1
+        calls[name] += 1
     return steps
 
 
 def run_row(row: Row, location: str, error: dict[str, Any] | None, sleep: Sleep | None) -> RunRow:
-    """Describe a workflow."""
+    """Return a workflow as a run."""
     status = status_of(row, sleep)
-    over = status in TERMINAL_STATUSES
     created, updated = whole(row["created_at"]), whole(row["updated_at"])
     waiting = text_or_none(row["status"]) in {"ENQUEUED", "DELAYED"}
     started = whole(row["started_at_epoch_ms"]) or (None if waiting else created)
-    ended = (whole(row["completed_at"]) or updated) if over else None
+    ended = (whole(row["completed_at"]) or updated) if status in TERMINAL_STATUSES else None
     names = [text for text in (text_or_none(row["class_name"]), text_or_none(row["name"])) if text]
     config = {name: row[column] for name, column in _CONFIG.items() if row.get(column) not in {None, ""}}
     return RunRow(
@@ -172,10 +171,10 @@ def run_row(row: Row, location: str, error: dict[str, Any] | None, sleep: Sleep 
 
 
 def run_error(row: Row, stored: tuple[Any, Any] | None, of_steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Describe what a workflow failed with; an error that none of its steps had is the workflow's own and carries a code."""
+    """Return what a workflow failed with; an error that none of its steps had is the workflow's own and has a code."""
     if row["status"] == GIVEN_UP:
         times = whole(row["recovery_attempts"])
-        message = f"the workflow was started {times} times and never came to its end, so DBOS gave up recovering it"
+        message = f"the workflow was started {times} times and never finished, so DBOS gave up recovering it"
         return {"name": "MaxRecoveryAttemptsExceeded", "code": GIVEN_UP, "message": message}
     records = errors_of(*stored) if stored else []
     if not records:
@@ -185,12 +184,12 @@ def run_error(row: Row, stored: tuple[Any, Any] | None, of_steps: Sequence[dict[
 
 
 def is_same(error: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two records are of one error that went up from a step to its workflow."""
+    """Return whether two records are the same error, raised by a step and passed on by its workflow."""
     return (error["name"], error["message"]) == (other["name"], other["message"])
 
 
 def node_row(step: Step) -> NodeRow:
-    """Describe a step."""
+    """Return a step as a node."""
     return NodeRow(
         run_id=step.run_id,
         node_id=step.node_id,
@@ -205,9 +204,9 @@ def node_row(step: Step) -> NodeRow:
 
 
 def attempt_rows(step: Step) -> Iterator[AttemptRow]:
-    """Describe each try of a step: DBOS records the errors of all of them, and one start and one end for the lot."""
-    tries: Sequence[dict[str, Any]] = step.errors or [{}]
-    for number, error in enumerate(tries, 1):
+    """Yield the attempts of a step: DBOS records the error of each, and one start and one end for all of them."""
+    errors: Sequence[dict[str, Any]] = step.errors or [{}]
+    for number, error in enumerate(errors, 1):
         yield AttemptRow(
             run_id=step.run_id,
             node_id=step.node_id,
@@ -222,7 +221,7 @@ def attempt_rows(step: Step) -> Iterator[AttemptRow]:
             agent=None,
             engine=None,
             model=None,
-            retries=len(tries) - 1,
+            retries=len(errors) - 1,
             timeout_ms=None,
             retryable=None,
             error_name=error.get("name"),
@@ -237,7 +236,7 @@ def attempt_rows(step: Step) -> Iterator[AttemptRow]:
 
 
 def task_row(step: Step, error: Mapping[str, Any] | None) -> TaskRow:
-    """Give a step its place; one that failed although the workflow did not fail of it was allowed to."""
+    """Return a step as a task; one whose failure did not fail the workflow was allowed to fail."""
     survived = bool(step.errors) and not (error is not None and is_same(step.errors[-1], error))
     props: dict[str, Any] = {"functionId": step.function_id}
     props |= ({"continueOnFail": "true"} if survived else {}) | ({"childRunId": step.child} if step.child else {})
@@ -256,13 +255,13 @@ def task_row(step: Step, error: Mapping[str, Any] | None) -> TaskRow:
 
 
 def output_row(run_id: str, node: tuple[str, int], table: str, stored: tuple[Any, Any]) -> OutputRow:
-    """Describe what a step or a workflow gave back, or what a workflow was given."""
+    """Return the output of a step or a workflow, or the input of a workflow."""
     value = value_of(*stored)
     return OutputRow(run_id, *node, table, dump(value if isinstance(value, dict) else {"value": value}))
 
 
 def signal_row(row: Row, seq: int) -> SignalRow:
-    """Describe a message to a workflow."""
+    """Return a message to a workflow as a signal."""
     return SignalRow(
         run_id=str(row["destination_uuid"]),
         seq=seq,
@@ -274,12 +273,12 @@ def signal_row(row: Row, seq: int) -> SignalRow:
     )
 
 
-def branch_row(row: Row, kept: int) -> BranchRow:
-    """Describe a workflow that was forked from another one, of which it kept so many steps."""
+def branch_row(row: Row, steps: int) -> BranchRow:
+    """Return a forked workflow as a branch that took over this many steps."""
     return BranchRow(
         run_id=str(row["workflow_uuid"]),
         parent_run_id=str(row["forked_from"]),
-        parent_frame=kept,
+        parent_frame=steps,
         label=None,
         description=f"Fork of {row['forked_from']}",
         created_at=whole(row["created_at"]),

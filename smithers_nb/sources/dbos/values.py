@@ -1,4 +1,4 @@
-"""Inputs, outputs and errors as DBOS stores them: portable JSON, or a pickle in base64 that is read and never run."""
+"""Inputs, outputs and errors as DBOS stores them: portable JSON, or a pickle in base64 that is parsed and never executed."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ _NUMBERED: Final = frozenset(
     {"OSError", "IOError", "FileNotFoundError", "PermissionError", "FileExistsError", "IsADirectoryError", "NotADirectoryError"}
     | {"ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError", "BlockingIOError", "TimeoutError"}
 )
-_SHOWN: Final = 2_000
-_FEW: Final = 5
+_MAX_LENGTH: Final = 2_000
+_MAX_INNER_ERRORS: Final = 5
 
 
 def value_of(text: Any, serialization: Any) -> Any:
-    """Decode a stored value to what JSON can hold; what cannot be told is the stored text itself, cut."""
-    value = _decoded(text, serialization)
-    return plain(value)
+    """Decode a stored value to what JSON can hold; if it cannot be decoded, return the beginning of the stored text."""
+    return plain(_decode(text, serialization))
 
 
 def errors_of(text: Any, serialization: Any) -> list[dict[str, Any]]:
-    """Decode a stored error: one record `{name, message, code?, details?}`, or one for each attempt of a step that was retried."""
+    """Decode a stored error into records `{name, message, details?}`: one, or one per attempt of a step that was retried."""
     if text is None:
         return []
-    value = _decoded(text, serialization)
-    if isinstance(value, Thing) and value.kind == _RETRIES and (tries := _tries(value)):
-        return tries
+    value = _decode(text, serialization)
+    if isinstance(value, Thing) and value.kind == _RETRIES and (attempts := _attempt_errors(value)):
+        return attempts
     return [_record(value)]
 
 
-def _decoded(text: Any, serialization: Any) -> Any:
+def _decode(text: Any, serialization: Any) -> Any:
     if not isinstance(text, str | bytes):
         return text
     stored = text if isinstance(text, str) else text.decode("utf-8", "replace")
@@ -48,7 +47,7 @@ def _decoded(text: Any, serialization: Any) -> Any:
     try:
         return read(base64.b64decode(stored, validate=True))
     except (NotReadable, binascii.Error, ValueError):
-        return stored[:_SHOWN]
+        return stored[:_MAX_LENGTH]
 
 
 def _record(value: Any) -> dict[str, Any]:
@@ -66,20 +65,20 @@ def _record(value: Any) -> dict[str, Any]:
     return {"name": "Error", "message": str(plain(value))}
 
 
-def _tries(value: Thing) -> list[dict[str, Any]]:
-    """Take the error of each attempt out of the one that says that there were too many."""
+def _attempt_errors(value: Thing) -> list[dict[str, Any]]:
+    """Return the error of each attempt from the one that reports too many retries."""
     inner = next((item for item in (*value.args, *value.state.values()) if isinstance(item, list)), [])
-    return [_record(error) for error in inner if isinstance(error, Thing)][:_SHOWN]
+    return [_record(error) for error in inner if isinstance(error, Thing)][:_MAX_LENGTH]
 
 
 def _message(value: Thing) -> str:
-    """Describe what `str()` of the exception would."""
+    """Return what `str()` of the exception would, as far as its arguments allow."""
     args = [plain(item) for item in value.args]
     if words := own_words(value.kind, args):
         return words
-    told = value.state.get("message")
-    if isinstance(told, str) and told and (not args or (len(args) > 1 and value.kind not in _NUMBERED)):
-        return told  # an exception with several arguments has its words apart from them
+    message = value.state.get("message")
+    if isinstance(message, str) and message and (not args or (len(args) > 1 and value.kind not in _NUMBERED)):
+        return message  # an exception with several arguments stores its message separately
     if value.kind in _NUMBERED and len(args) > 1:
         path = f": {args[2]!r}" if len(args) > 2 and args[2] is not None else ""  # noqa: PLR2004 - errno, text, path
         return f"[Errno {args[0]}] {args[1]}{path}"
@@ -88,9 +87,9 @@ def _message(value: Thing) -> str:
     inner = [error for item in value.args for error in (item if isinstance(item, list) else [item]) if _is_error(error)]
     if inner:
         head = [_text(arg) for arg, item in zip(args, value.args, strict=True) if isinstance(item, str)]
-        return ": ".join([*head, "; ".join(f"{error.kind}: {_message(error)}" for error in inner[:_FEW])])
-    told = ", ".join(map(_text, args))
-    return f"{told} (what it was made of; its own words are not stored)" if args and not hasattr(builtins, value.kind) else told
+        return ": ".join([*head, "; ".join(f"{error.kind}: {_message(error)}" for error in inner[:_MAX_INNER_ERRORS])])
+    listed = ", ".join(map(_text, args))
+    return f"{listed} (its arguments; its message is not stored)" if args and not hasattr(builtins, value.kind) else listed
 
 
 def _is_error(value: Any) -> bool:

@@ -166,7 +166,7 @@ class SeatsError(Exception):
 def test_the_arguments_of_an_error_are_not_passed_off_as_its_words():
     """An exception with `__reduce__` is stored as what it was made of, and that is said."""
     (record,) = errors_of(base64.b64encode(pickle.dumps(SeatsError("ops", 2))).decode(), "py_pickle")
-    assert record["message"] == "ops, 2 (what it was made of; its own words are not stored)"
+    assert record["message"] == "ops, 2 (its arguments; its message is not stored)"
 
 
 def test_errors_within_an_error_are_unrolled():
