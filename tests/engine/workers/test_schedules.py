@@ -30,7 +30,7 @@ def test_a_worker_starts_what_is_due(tmp_path):
     first = project.submit("with open('effects', 'a') as file:\n    file.write(name + ' ')", parameters={"name": "seed"})
     notebook = project.run(first).workflow_path
     start = {"notebook": notebook, "parameters": {"name": "look"}, "cwd": str(project.root)}
-    with pytest.raises(ParameterError, match="no schedule"):
+    with pytest.raises(ParameterError, match="not a valid schedule"):
         schedule(project.location, Schedule("looks", "now and then", start))
     schedule(project.location, Schedule("looks", "* * * * * *", start))
     command = [sys.executable, "-m", "smithers_nb", "worker", "--concurrency", "1"]

@@ -137,7 +137,7 @@ def test_a_launch_that_cannot_be_is_a_reason_too(location):
     location.file.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
     assert launch(location, FAILED, environment={}).reason == "spawn-failed"
     installed_at(location).write_text("not a notebook")
-    assert "no notebook" in launch(location, FAILED, environment={}).detail
+    assert "not a notebook" in launch(location, FAILED, environment={}).detail
 
 
 def test_a_failure_elsewhere_is_looked_into_once(location):
