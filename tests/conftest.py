@@ -23,6 +23,7 @@ from tests.support.data import CORPUS, DATA
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure; where CI is set, examples are the same each time
 settings.load_profile("patient")
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it to the width of its own terminal; output here is as wide as its text
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so; tests that interrupt would wait for ever
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 _SUBSHELL_S: Final = 5.0
 """How long to wait for a front-end to open a subshell after the first widget, in seconds."""
 
-_DRAWN_S: Final = 0.7
-"""How long a front-end may take to draw a widget that it was told of; what is said to it before is lost."""
-
 
 def before_a_person() -> bool:
     """Return whether a person can click a widget: the front-end takes input, and ipywidgets is installed."""
@@ -49,7 +46,6 @@ def waited(live: Live) -> DisplayHandle | None:
     try:
         if not _has_subshell():
             return None
-        _into_view(live)
         for widget in _with_children(live.box):
             # ipykernel 7.4 sends a reply to the thread that spoke last: this one, which is about to wait
             vars(widget.comm).pop("_reply_subshell_id", None)
@@ -57,15 +53,6 @@ def waited(live: Live) -> DisplayHandle | None:
     except KeyboardInterrupt:
         return None
     return spot
-
-
-def _into_view(live: Live) -> None:
-    """Scroll back to what is asked, which "Run All" scrolls past; a text field takes the focus first, where no key decides anything."""
-    time.sleep(_DRAWN_S)
-    named = {type(widget).__name__: widget for widget in reversed([*_with_children(live.box)])}
-    target = next((named[kind] for kind in ("Text", "Textarea", "Button") if kind in named), None)
-    if target is not None:
-        target.focus()
 
 
 def _has_subshell() -> bool:
