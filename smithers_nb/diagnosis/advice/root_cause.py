@@ -50,14 +50,14 @@ _TOLD: Final = (
 """Details of an error that say where to look, with the words for them, in the order in which they are told."""
 
 _PRINTED: Final = (
-    ("answer", "The agent answered"),
     ("lastWords", "The last it printed"),
     ("stderr", "It printed"),
     ("stdout", "It printed"),
     ("logTail", "The log says"),
     ("responseBody", "The server answered"),
 )
-_AGENTS_WORDS: Final = frozenset({"answer", "lastWords"})
+_ADVICE: Final = re.compile(r"\.? (?:Plain text cannot be passed through deps|This commonly happens with).*?(?=; caused by|$)", re.DOTALL)
+"""What Smithers 0.32 tells the author of a workflow, which says nothing about this answer."""
 _WENT_WRONG: Final = re.compile(r"denied|refus|not |n't|fail|error|permission|limit|expired|unable|cannot|missing|required", re.IGNORECASE)
 _ANSWER: Final = re.compile(r'^\s*\{.{0,400}?"message"\s*:\s*"((?:[^"\\]|\\.){1,2000})"', re.DOTALL)
 
@@ -114,6 +114,9 @@ def _what_happened(failure: Failure, quote: str) -> str:
     if failure.kind == INTERRUPTED:
         return _interrupted(failure)
     words = _error_words(failure, quote)
+    if failure.details.get("answer"):
+        answer = _from_its_beginning(str(failure.details["answer"])).rstrip(".")
+        return f"{_subject(failure)} {_how_often(failure)}: its agent answered “{answer}”, which could not be used: {_ADVICE.sub('', words)}"
     if failure.node_id is None:
         return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
     return f"{_subject(failure)} {_how_often(failure)}: {words}"
@@ -231,15 +234,17 @@ def _printed(failure: Failure, said: str) -> Iterator[str]:
         text = str(failure.details.get(key) or "")
         answer = _ANSWER.search(text)  # an answer in JSON is told by its message
         best = telling_line(answer.group(1) if answer else text)
-        if key in _AGENTS_WORDS:
-            best = _from_its_beginning(text, best)
+        if key == "lastWords":
+            best = _from_its_beginning(text)
         if best and _letters(best) not in _letters(said):
             yield f"{words}: {abridged(' '.join(best.split()), 200)}"
             return
 
 
-def _from_its_beginning(text: str, best: str) -> str:
+def _from_its_beginning(text: str) -> str:
     """Quote what an agent said as it began, for what it is about; a line further down that tells more comes after it."""
+    answer = _ANSWER.search(text)  # an answer in JSON is told by its message
+    best = telling_line(answer.group(1) if answer else text)
     whole = " ".join(text.split())
     begun = abridged(whole, 120)
     later = best if best and _letters(best) not in _letters(whole[:200]) and _WENT_WRONG.search(best) else ""

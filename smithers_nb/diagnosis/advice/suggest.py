@@ -163,17 +163,23 @@ def _retry(case: _Case) -> tuple[str, list[str]]:
         detail = "If a time limit stopped it, raise the limit, or give what the cell waits for one of its own."
         return f"{detail} {after_a_stop(case.engine)}", [case.engine.fresh_run(None, None)]
     if case.owner is None or case.preview is None:
-        return "The failure looks transient; continue the run.", [case.resume]
+        return f"{_may_succeed(case.failure, 'the run')}; continue it.", [case.resume]
     if not case.engine.replays:
         name = name_of(case.failure) or case.owner[0]
-        return f"The failure looks transient, so {name} may succeed when it is tried again. {case.engine.continues}", [case.resume]
+        return f"{_may_succeed(case.failure, name)}. {case.engine.continues}", [case.resume]
     node_id, attempts = case.owner[0], case.failure.attempts
     used = f"{node_id} has used up {_ALL.get(attempts, f'all {attempts} attempts')}" if attempts else f"{node_id} has failed"
     detail = (
-        f"The failure looks transient, so a new attempt may succeed. {used}: a resume would only replay the recorded error, "
+        f"{_may_succeed(case.failure, 'a new attempt')}. {used}: a resume would only replay the recorded error, "
         f"`retry-task` grants new attempts. It {case.preview.summary}."
     )
     return _with_new_attempts(case, case.owner, detail)
+
+
+def _may_succeed(failure: Failure, what: str) -> str:
+    if failure.persistent:
+        return f"{what[:1].upper()}{what[1:]} may succeed, although every attempt so far failed in the same way"
+    return f"The failure looks transient, so {what} may succeed"
 
 
 def _with_new_attempts(case: _Case, owner: tuple[str, int], detail: str) -> tuple[str, list[str]]:
@@ -183,7 +189,7 @@ def _with_new_attempts(case: _Case, owner: tuple[str, int], detail: str) -> tupl
         detail += " The run is still going: let it end or cancel it first, before that a retry-task is refused."
         lines.insert(0, case.cli.cancel(case.run_id))
     if case.effects:
-        detail += f" Look out: {', '.join(case.effects)} did something outside the run, and that is done again."
+        detail += f" Caution: {', '.join(case.effects)} did something outside the run, and will do it again."
     return detail, lines
 
 
@@ -272,7 +278,7 @@ def _why_escalate(failure: Failure, *, is_record: bool) -> str:
 def _of_the_effect(case: _Case) -> str:
     """Explain why a task with a side effect gets no retry-task."""
     return (
-        f"{case.failure.node_id} does something outside the run and had begun it: look whether it happened. If it did not, start a fresh "
+        f"{case.failure.node_id} does something outside the run and had begun it: check whether that happened. If it did not, start a fresh "
         "run, which does it again; a `retry-task` would repeat it too, and Smithers 0.32 then fails on its own journal."
     )
 
@@ -281,7 +287,7 @@ def _of_the_edit(case: _Case, lines: list[str]) -> str:
     """Describe what it means that the workflow is not the one the run was started with."""
     name = (case.path or "The workflow").replace("\\", "/").rpartition("/")[2]
     if all(case.cli.accepting_change(command) == command for command in lines):
-        return f"{name} was edited since this run was started: if that was the repair, only look at it and start the fresh run."
+        return f"{name} was edited since this run was started: if that was the repair, check it and start the fresh run."
     return (
         f"{name} was edited since this run was started, so the command has `--accept-workflow-change`: you then answer for that the tasks "
         "that are finished still fit the new text."

@@ -186,7 +186,8 @@ def of_run(scene: Scene, quote: str) -> Evidence:
 def is_unexplained(snapshot: Snapshot, failure: Failure, origin: Origin | None) -> bool:
     """Return whether code failed over a value that it was given, and no row shows which: its text alone is not the cause."""
     over_a_value = failure.code == "INVALID_OUTPUT" or not OVER_A_VALUE.isdisjoint(link.name or "" for link in failure.chain)
-    if origin is not None or not over_a_value or failure.task_kind != "compute" or not failure.node_id:
+    returned = failure.code == "DB_WRITE_FAILED"  # what the task itself returned could not be written
+    if origin is not None or returned or not over_a_value or failure.task_kind != "compute" or not failure.node_id:
         return False
     return bool(upstream_of(runs_of(snapshot, failure)[-1])(failure.node_id))
 

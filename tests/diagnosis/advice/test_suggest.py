@@ -125,8 +125,8 @@ def test_a_task_that_acted_outside_gets_no_retry_task(snapshot: Make, run: Make,
     for wanted, told, verbs in _AFTER_AN_EFFECT:
         found = advice(acted, wanted)
         assert (found.suggestion, [shlex.split(line)[2] for line in found.commands]) == (told, verbs)
-        assert "look whether it happened" in found.detail
-        assert "look whether it happened" not in advice(safe, wanted).detail
+        assert "check whether that happened" in found.detail
+        assert "check whether that happened" not in advice(safe, wanted).detail
 
 
 def test_effects_of_what_goes_along_are_named(snapshot: Make, run: Make, node: Make, attempt: Make, any_row: Make) -> None:
@@ -135,7 +135,7 @@ def test_effects_of_what_goes_along_are_named(snapshot: Make, run: Make, node: M
     later = (node("mail", state="finished"), attempt("mail", state="finished", started_at=NOW + 1), call)
     told = advice(failed(snapshot, run, node, attempt, *later), "retry")
     assert shlex.split(told.commands[0])[2] == "retry-task"
-    assert "mail did something outside the run, and that is done again" in told.detail
+    assert "mail did something outside the run, and will do it again" in told.detail
 
 
 def test_a_run_that_still_goes_is_ended_first(snapshot: Make, run: Make, node: Make, attempt: Make) -> None:

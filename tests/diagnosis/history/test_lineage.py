@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.history.lineage import find_origin
 from smithers_nb.diagnosis.history.origins import in_hindsight, is_unexplained
 from smithers_nb.model.rows import AttemptRow, NodeRow, OutputRow, QuestionRow, RunRow, TaskRow
-from smithers_nb.model.verdict import Classification
+from smithers_nb.model.verdict import Classification, Link
 from smithers_nb.sources.snapshot import Snapshot
 from tests.diagnosis.conftest import NOW, LiteralSource, make
 
@@ -439,5 +440,7 @@ def test_code_that_fails_over_a_value_of_which_nothing_is_known():
         snapshot = Snapshot(LiteralSource([a_run(), *rows, error]), "r")
         failure = find_failure(snapshot)
         assert is_unexplained(snapshot, failure, None) is is_open
+        returned = replace(failure, chain=(Link(code="DB_WRITE_FAILED", message="upsert output sum"), *failure.chain))
+        assert not is_unexplained(snapshot, returned, None), "a value that the task returned is its own"
     sure = Classification(failure_class="workflow-bug", confidence="high", rule="r", reason="", suggestion="edit-workflow-and-reset")
     assert in_hindsight(sure, None, is_unexplained=True).confidence == "medium"
