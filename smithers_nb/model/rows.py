@@ -46,6 +46,7 @@ class RunRow(NamedTuple):
     repository: Annotated[Text, "top folder of that repository"] = None
     pause_requested_at: Annotated[Ms, "a pause was asked for; NA again once it is paused"] = None
     hijack_requested_at: Annotated[Ms, "somebody asked to take over an agent's session"] = None
+    cancel_requested_by: Annotated[Text, "client that asked for the cancel, or how it came; NA for the command line"] = None
 
 
 class NodeRow(NamedTuple):

@@ -116,7 +116,8 @@ def _what_happened(failure: Failure, quote: str) -> str:
     words = _error_words(failure, quote)
     if failure.details.get("answer"):
         answer = _from_its_beginning(str(failure.details["answer"])).rstrip(".")
-        return f"{_subject(failure)} {_how_often(failure)}: its agent answered “{answer}”, which could not be used: {_ADVICE.sub('', words)}"
+        useless = f"its agent answered “{answer}”, which could not be used"
+        return f"{_subject(failure)} {_how_often(failure)}: {useless}: {_ADVICE.sub('', words)}"
     if failure.node_id is None:
         return f"The run itself failed, not one of its tasks{_named_by_key(failure)}: {words}"
     return f"{_subject(failure)} {_how_often(failure)}: {words}"

@@ -278,8 +278,8 @@ def _why_escalate(failure: Failure, *, is_record: bool) -> str:
 def _of_the_effect(case: _Case) -> str:
     """Explain why a task with a side effect gets no retry-task."""
     return (
-        f"{case.failure.node_id} does something outside the run and had begun it: check whether that happened. If it did not, start a fresh "
-        "run, which does it again; a `retry-task` would repeat it too, and Smithers 0.32 then fails on its own journal."
+        f"{case.failure.node_id} does something outside the run and had begun it: check whether that happened. If it did not, start a "
+        "fresh run, which does it again; a `retry-task` would repeat it too, and Smithers 0.32 then fails on its own journal."
     )
 
 

@@ -168,6 +168,8 @@ def _fine(case: Case) -> str:
     if status == "finished":
         lost = _failed_children(case.snapshot)
         return f"finished; {lost} task(s) failed and were tolerated" if lost else "finished"
+    if status == "cancelled" and case.run.cancel_requested_at is not None:
+        return _cancelled(case)
     if status == "waiting-timer":
         due = [at for _, at in case.timers if at is not None]
         return f"a timer fires at {when(min(due))}" if due else "waits for a timer"
@@ -178,6 +180,14 @@ def _fine(case: Case) -> str:
     if working:
         return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago{asked}")
     return _over_its_limit(case.run) or f"{status}{_begun_again(case.run)}{asked}"
+
+
+def _cancelled(case: Case) -> str:
+    """Return who asked for a cancel, as far as the store knows, when, and what it stopped."""
+    run, stopped = case.run, sorted({node.node_id for node in case.snapshot.nodes if node.state == "cancelled"})
+    by = f"by {run.cancel_requested_by}" if run.cancel_requested_by else "on request"
+    working = f", while {', '.join(stopped)} ran" if stopped else ""
+    return short_line(f"cancelled {by} at {when(run.cancel_requested_at)}{working}")
 
 
 def _begun_again(run: RunRow) -> str:

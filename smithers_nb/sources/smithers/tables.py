@@ -104,6 +104,7 @@ TABLES_IN_SQL: Final[dict[type, Table]] = {
             "root": _ROOT,
             "revision": "[vcs_revision]",
             "repository": "[vcs_root]",
+            "cancel_requested_by": "coalesce([cancel_request_client_identity], [cancel_request_source])",
         },
         order=("run_id",),
         time="created_at",

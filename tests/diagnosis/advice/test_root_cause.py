@@ -75,12 +75,12 @@ def test_the_agents_own_words_are_told_once():
 
 def test_an_answer_that_could_not_be_used_comes_first():
     """What the agent answered stands before the engine's words, which lose their advice to the author of the workflow."""
-    refused = 'Task "load" returned plain text, but outputs must be JSON. Plain text cannot be passed through deps directly. Use z.object().'
+    refused = 'Task "load" returned plain text, but must be JSON. Plain text cannot be passed through deps directly. Use z.object().'
     broken = Link(name="SyntaxError", message="JSON Parse error: Unterminated string")
     asked = failure(Link(code="INVALID_OUTPUT", message=refused), broken, details={"answer": '{"total": 4'})
     assert root_cause(asked, FOUND).startswith(
-        "Task load failed: its agent answered “{\"total\": 4”, which could not be used: "
-        'INVALID_OUTPUT: Task "load" returned plain text, but outputs must be JSON; caused by SyntaxError: JSON Parse error: Unterminated string.'
+        'Task load failed: its agent answered “{"total": 4”, which could not be used: INVALID_OUTPUT: Task "load" returned plain text, '
+        "but must be JSON; caused by SyntaxError: JSON Parse error: Unterminated string."
     )
 
 

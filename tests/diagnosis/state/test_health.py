@@ -13,6 +13,7 @@ from smithers_nb.diagnosis.state.conditions import run_state
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.progress import quota_resets_at
 from smithers_nb.model.rows import ApprovalRow, EventRow, QuestionRow, TaskRow
+from smithers_nb.model.timestamps import when
 from smithers_nb.sources.smithers.source import SmithersSource
 from smithers_nb.sources.snapshot import Snapshot
 from tests.diagnosis.conftest import LiteralSource
@@ -169,6 +170,15 @@ def test_engine_that_lives_and_does_nothing_is_stuck(store: Make) -> None:
     bucket, why = health(zombie, beat + 1_000)
     assert bucket == "stuck"
     assert "done nothing for 4" in why
+
+
+def test_a_cancelled_run_says_who_asked_and_what_it_stopped(snapshot: Make, run: Make, node: Make) -> None:
+    """The client that asked is named where the store has it; a cancel of the command line leaves no name."""
+    over = {"status": "cancelled", "started_at": NOW - MINUTE, "finished_at": NOW, "cancel_requested_at": NOW}
+    nodes = (node("prep", state="finished"), node("copy", state="cancelled"))
+    asked = health(snapshot(run(**over, cancel_requested_by="ann"), *nodes), NOW)
+    assert asked == ("healthy", f"cancelled by ann at {when(NOW)}, while copy ran")
+    assert health(snapshot(run(**over), *nodes), NOW) == ("healthy", f"cancelled on request at {when(NOW)}, while copy ran")
 
 
 def test_cancel_nobody_carried_out_is_stuck(snapshot: Make, running: Make, node: Make, attempt: Make) -> None:
