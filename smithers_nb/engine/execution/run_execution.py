@@ -22,7 +22,7 @@ from smithers_nb.engine.journal.schema import runs
 from smithers_nb.engine.kernels.launcher import PRELOAD
 from smithers_nb.engine.notebook.executor import Setting, execute
 from smithers_nb.engine.notebook.failure_reasons import reason_of
-from smithers_nb.engine.stages.context import JOURNAL, OWNER, ROOT, RUN, end_with_kernel
+from smithers_nb.engine.stages.context import JOURNAL, OWNER, REFUSED, ROOT, RUN, end_with_kernel
 from smithers_nb.errors import JournalUnusable, LeaseLost, NotebookError
 from smithers_nb.model.failure_reason import FailureReason
 from smithers_nb.sources.stores.json_text import as_object as json_object
@@ -89,6 +89,7 @@ class _Running:
         self._run_id = lease.execution.run_id
         self._cell_s = lease.limit("cellTimeoutS", _CELL_S)
         self._recorder = CellRecorder(journal, self._run_id, lease.owner, lease.since, self._cell_s)
+        self._refused = notebook_of(journal.location, self._run_id).with_name("refused.txt")
         self._recorder.silent = _settings(lease.path).get("nodes") == "stages"  # its stages are its nodes, rather than its cells
 
     def run(self, kernels: KernelPool | None, progress: Progress | None) -> Outcome:
@@ -110,6 +111,9 @@ class _Running:
 
     def _execute(self, watchdog: Watchdog, kernels: KernelPool | None, progress: Progress | None) -> None:
         lease = self._lease
+        with suppress(OSError):  # saving the notebook there will say why
+            self._refused.parent.mkdir(parents=True, exist_ok=True)
+            self._refused.unlink(missing_ok=True)
         try:
             execute(
                 lease.path,
@@ -119,7 +123,7 @@ class _Running:
                 total_timeout_s=lease.limit("totalTimeoutS", _TOTAL_S),
                 progress=progress,
                 kernels=kernels,
-                setting=Setting(lease.cwd, self._environment(), self._observer(), watchdog.stop, lease.kernel),
+                setting=Setting(lease.cwd, self._environment(), self._observer(), watchdog.stop, lease.kernel, self._refused),
             )
         finally:
             if watchdog.lost:
@@ -134,7 +138,7 @@ class _Running:
 
     def _environment(self) -> dict[str, str]:
         location, preload = self._journal.location, _preload(self._lease.path)
-        ours = {RUN: self._run_id, JOURNAL: location.url, OWNER: self._lease.owner, ROOT: str(location.root)}
+        ours = {RUN: self._run_id, JOURNAL: location.url, OWNER: self._lease.owner, ROOT: str(location.root), REFUSED: str(self._refused)}
         return ours if preload is None else {**ours, PRELOAD: preload}
 
     def _changed_source(self) -> FailureReason | None:

@@ -92,6 +92,7 @@ class Setting(NamedTuple):
         observer: Callbacks for every code cell.
         cancelled: Stops the execution once it is set.
         kernel: Name of a kernel spec, overriding the notebook's.
+        refused: File in which a process started by a cell leaves why its gate or stage was refused; the cell fails then.
     """
 
     cwd: Path | None = None
@@ -99,6 +100,7 @@ class Setting(NamedTuple):
     observer: Observer | None = None
     cancelled: threading.Event | None = None
     kernel: str | None = None
+    refused: Path | None = None
 
 
 def validated(model: type[M], values: Mapping[str, Any]) -> M:

@@ -27,6 +27,7 @@ from papermill.log import logger
 from smithers_nb.engine.kernels.evidence import ending
 from smithers_nb.engine.kernels.manager import OURS, LeanKernelManager
 from smithers_nb.engine.notebook.failure_reasons import PARKED
+from smithers_nb.errors import ParameterError
 
 if TYPE_CHECKING:
     from smithers_nb.engine.kernels.pool import KernelPool
@@ -86,6 +87,8 @@ class Session:
             execute_notebook(
                 node, None, parameters, engine_name=_ENGINE, kernel_name=kernel, language=language, progress_bar=False, session=self
             )
+        if refused := self._refused():  # by a process that outlived its cell
+            raise ParameterError(refused)
         if self._has_exited:  # papermill takes `sys.exit(0)` for a good end
             raise EndedEarly(f"{self.position}: it called {self._exit_call}")
 
@@ -165,14 +168,22 @@ class Session:
         if parked:  # any error raised after parking is a consequence of it
             cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
         self._note_exit(cell, said)
+        refused = self._refused()
+        if refused and said.get("status") == "ok":
+            said.update(status="error", ename=ParameterError.__name__, evalue=refused, traceback=[])
         if said.get("status") == "error" and not any(output.output_type == "error" for output in cell.outputs):
             cell.outputs.append(_error_of(said, cell))
         if self._setting.observer is not None:
             self._setting.observer.ended(cell, cell_index)
         if parked:  # also in a cell tagged `raises-exception`, whose errors nbclient ignores
             raise CellExecutionError.from_cell_and_msg(cell, said)
-        if self._has_exited:
+        if self._has_exited or refused:
             raise CellExecutionError.from_cell_and_msg(cell, said)
+
+    def _refused(self) -> str:
+        """Return why a process that the notebook started was refused a gate or a stage; empty when none was."""
+        file = self._setting.refused
+        return file.read_text(encoding="utf-8") if file is not None and file.exists() else ""
 
     def _note_exit(self, cell: Any, said: dict[str, Any]) -> None:
         """Record that a cell ended the program, with `sys.exit(0)`, or with `quit()` in a kernel that shuts down for it."""

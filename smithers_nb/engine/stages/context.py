@@ -32,6 +32,8 @@ RUN: Final = "SMITHERS_NB_RUN_ID"
 JOURNAL: Final = "SMITHERS_NB_JOURNAL"
 OWNER: Final = "SMITHERS_NB_OWNER"
 ROOT: Final = "SMITHERS_NB_ROOT"
+REFUSED: Final = "SMITHERS_NB_REFUSED"
+"""File in which another process than the kernel leaves why its call was refused, because the kernel does not see what it raises."""
 
 _BEAT_S: Final = 10.0
 """Seconds between heartbeats of an interactive kernel, which may live for days."""
@@ -152,8 +154,11 @@ def _refuse_fork() -> None:
 
 
 def _refused(where: str) -> ParameterError:
+    message = f"stage, gate and ask cannot be called in {where}"
+    with suppress(KeyError, OSError):  # without the file, the caller's exception is all there is
+        Path(os.environ[REFUSED]).write_text(message, encoding="utf-8")
     return ParameterError(
-        f"stage, gate and ask cannot be called in {where}",
+        message,
         hint="call them in the notebook, and start processes inside a stage's function",
     )
 

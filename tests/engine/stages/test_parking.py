@@ -261,3 +261,21 @@ def test_a_kernel_that_dies_after_its_gate_leaves_no_gate_waiting(tmp_path):
     (project.root / "alive").touch()
     assert project.execute(run_id).status == "waiting-approval"
     assert project.states(run_id)["ship"] == "waiting-approval"
+
+
+_ELSEWHERE = {
+    "a fork": "if os.fork() == 0:\n    try:\n        gate('ship', 'Ship?')\n    finally:\n        os._exit(0)\nos.wait()",
+    "a program": "import subprocess\nsubprocess.run([sys.executable, '-c', 'import smithers_nb; smithers_nb.gate(\"ship\", \"Ship?\")'])",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", _ELSEWHERE.values(), ids=_ELSEWHERE)
+def test_a_gate_refused_in_another_process_fails_the_cell(tmp_path, cell):
+    """The kernel does not see what another process raises; its cell fails all the same, and the next one has not begun."""
+    project = Project(Location.of(tmp_path))
+    run_id = project.submit(_CATCH + cell, effect("never"))
+    outcome = project.execute(run_id)
+    assert (outcome.status, project.lines()) == ("failed", [])
+    assert "cannot be called in" in outcome.reason.message
+    assert project.states(run_id)["step-1"] == "failed"
