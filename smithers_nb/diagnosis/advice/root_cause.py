@@ -195,7 +195,7 @@ def _one_error(link: Link, quote: str = "") -> str:
 def _place(failure: Failure) -> Iterator[str]:
     """Add what the error says besides its message, unless the message has it already."""
     said = " ".join(link.message for link in failure.chain)
-    facts = [fact for fact in _facts(failure.details) if fact[1] not in said]
+    facts = [fact for fact in _facts(failure.details) if not _has_fact(said, *fact)]
     told = [f"{words} {value}" for at, (words, value) in enumerate(facts) if not any(value in other for _, other in facts[:at])]
     frame = own_frame(failure.chain)
     if frame:
@@ -203,6 +203,13 @@ def _place(failure: Failure) -> Iterator[str]:
     if told and failure.kind != "denied":
         yield _capital(", ".join(told))
     yield from _printed(failure, said)
+
+
+def _has_fact(said: str, words: str, value: str) -> bool:
+    """Return whether a message states a fact; the 2 of `12 files` or `line 2` is not its exit code."""
+    if words == "exit code" and not re.search(r"exit|code|status", said, re.IGNORECASE):
+        return False
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", said) is not None
 
 
 def _earlier(failure: Failure) -> Iterator[str]:

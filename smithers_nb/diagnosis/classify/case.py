@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from smithers_nb.diagnosis.classify.rules import known_codes
@@ -158,6 +159,9 @@ def _exits(text: str, details: Mapping[str, object]) -> Iterator[int]:
         value = details.get(key)
         if isinstance(value, int) and not isinstance(value, bool) and value < _FIRST_ERROR_STATUS:
             yield value
+    name = str(details.get("signal") or "")
+    if name in signal.Signals.__members__ and not details.get("killed") and details.get("code") != "ETIMEDOUT":  # Node: its caller sent it
+        yield -signal.Signals[name]
     yield from map(int, _EXIT.findall(text))
 
 

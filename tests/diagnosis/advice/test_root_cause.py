@@ -58,6 +58,12 @@ def test_details_that_say_nothing_more_are_left_out():
     assert "10.0.0.9" in root_cause(failure(Link(message="x"), details={"url": "http://10.0.0.9:4899/a"}), FOUND)
 
 
+def test_a_number_in_the_message_is_not_the_exit_code():
+    """The 2 of `checked 2 files` does not hide the exit code 2; a message that has it is not repeated."""
+    assert "Exit code 2" in root_cause(failure(Link(message="checked 2 files"), details={"exitCode": 2}), FOUND)
+    assert "Exit code" not in root_cause(failure(Link(message="ended with exit status 2"), details={"exitCode": 2}), FOUND)
+
+
 def test_an_error_of_the_engine_names_the_node_of_its_key():
     """An error of the run itself that carries a node's key says which node it happened over."""
     lost = failure(Link(message="no journal token"), node_id=None, kind="run", details={"key": "send::giro::2"})

@@ -142,3 +142,20 @@ def test_labelled_stores(corpus, corpus_store):
         source.close()
     assert sum(right) / len(right) >= 0.97
     assert sum(sure) / len(sure) >= 0.98
+
+
+def test_a_program_that_a_signal_ended():
+    """Node records the signal by name; one that the caller itself sent, as at a time limit, says nothing about memory."""
+    own = "Error: x\n    at execSync (node:child_process:310:31)\n    at children (/srv/ws/a/workflows/a.tsx:15:23)"
+    link = Link(name="Error", message="Command failed: python train.py", stack=own)
+    assert classify(failure(link, signal="SIGKILL")).rule == "exit-killed"
+    assert classify(failure(link, signal="SIGSEGV")).rule == "exit-crashed"
+    for sent in ({"killed": True}, {"code": "ETIMEDOUT"}):
+        assert classify(failure(link, signal="SIGKILL", **sent)).rule != "exit-killed"
+
+
+def test_a_program_that_failed_is_not_the_authors_own_words():
+    """Of a program that Node ran and that ended with a status, the reason speaks of a program."""
+    own = "Error: x\n    at execSync (node:child_process:310:31)\n    at children (/srv/ws/a/workflows/a.tsx:15:23)"
+    found = classify(failure(Link(name="Error", message="Command failed: ./nightly.sh eu", stack=own), status=2))
+    assert (found.rule, found.failure_class, found.confidence) == ("program-failed", "unknown", "low")
