@@ -135,12 +135,18 @@ def _link(error: Mapping[str, Any]) -> Link | None:
     if (nested := _nested_message(error)) and nested not in message:
         message = f"{message or _own_fields(error)}: {nested}"
     name, code = (str(error[key])[:200] if error.get(key) else None for key in ("name", "code"))
+    code = None if _is_exit(error) else code
     if not (message or name):
         message = _own_fields(error)
     if not (message or name or code):
         return None
     stack = _shorten_stack(redact(_ANSI.sub("", str(error.get("stack") or ""))))
     return Link(name=name, code=code, message=message, stack=stack)
+
+
+def _is_exit(error: Mapping[str, Any]) -> bool:
+    """Return whether an error's `code` is an exit code, as Node's `exec` has it; that of `execSync` is its `status`."""
+    return isinstance(error.get("code"), int) and str(error.get("message")).startswith("Command failed: ")
 
 
 def _nested_message(error: Mapping[str, Any], depth: int = 3) -> str:
@@ -185,7 +191,8 @@ def _details(error: Mapping[str, Any]) -> dict[str, Any]:
             scalars[stream] = shortened(redact(printed), head=_MAX_DETAIL // 4, tail=_MAX_DETAIL // 2, middle=_MAX_DETAIL)
         elif text := _buffer_text(printed):
             scalars[stream] = redact(text)[-_MAX_DETAIL:]
-    return {**scalars, **_log_tail(fields)}
+    exit_code = {"exitCode": error["code"]} if _is_exit(error) else {}
+    return {**scalars, **exit_code, **_log_tail(fields)}
 
 
 def _buffer_text(value: object) -> str:

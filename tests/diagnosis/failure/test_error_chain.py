@@ -130,3 +130,11 @@ def test_any_json_is_readable(value: object) -> None:
 def test_what_the_server_answered_is_part_of_the_message(record):
     """HTTP clients keep the server's own words within the error; they are told."""
     assert "CRM is in maintenance" in parse_error(json.dumps(record)).chain[0].message
+
+
+def test_the_code_of_a_command_that_failed_is_its_exit_code() -> None:
+    """Node's `exec` records the exit code as `code`; the codes of other errors stay what they are."""
+    run = parse_error(record(name="Error", message="Command failed: ./train.sh", code=137, killed=False))
+    assert (run.chain[0].code, run.details["exitCode"]) == (None, 137)
+    call = parse_error(record(name="Error", message="14 UNAVAILABLE: no connection", code=14))
+    assert (call.chain[0].code, "exitCode" in call.details) == ("14", False)
