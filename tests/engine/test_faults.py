@@ -55,6 +55,12 @@ def test_a_run_that_asks_is_not_finished(project, cell):
     assert project.execute(run_id).status == "finished"
 
 
+def test_a_notebook_that_ends_with_a_message(project):
+    """A text given to `sys.exit` is quoted as one."""
+    outcome = project.execute(project.submit("import sys\nsys.exit('no region')"))
+    assert outcome.reason.message == "the notebook ended early at cell 2 of 2: it called sys.exit('no region')"
+
+
 @pytest.mark.parametrize("leave", ["sys.exit(0)", "quit()"])
 def test_a_notebook_that_ends_itself_has_not_finished(project, leave):
     """What papermill takes for a good end is a failure with a reason, because cells have not begun and a stage has not ended."""

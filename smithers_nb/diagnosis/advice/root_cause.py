@@ -28,6 +28,7 @@ _MAX_NAMES: Final = 4
 _A_LONE_MEMBER: Final = 2
 _KINDS: Final = {"cell": "Cell", "stage": "Stage"}
 _EXECUTED: Final = "notebook-cell"
+_IN_NOTEBOOKS: Final = frozenset({_EXECUTED, *_KINDS})
 _CLIENT_ERROR, _LAST_STATUS = 400, 599
 _LOCAL: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")  # noqa: S104 - words to leave out, not a place to listen
 _NODE_KEY: Final = re.compile(r"^(?P<node>.+)::(?P<iteration>\d+)$")
@@ -271,7 +272,7 @@ def _letters(text: str) -> str:
 
 def _why(failure: Failure, classification: Classification) -> Iterator[str]:
     if failure.kind != "denied" and classification.reason:
-        yield _capital(_of_a_notebook(classification.reason) if failure.task_kind == _EXECUTED else classification.reason)
+        yield _capital(_of_a_notebook(classification.reason) if failure.task_kind in _IN_NOTEBOOKS else classification.reason)
     yield from (f"Not the {text}" for text in classification.exonerated)
 
 

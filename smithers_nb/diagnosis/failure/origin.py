@@ -38,6 +38,10 @@ _WAITS: Final = (
 """The rule code for what code waits for, and the files of the libraries in which it waits."""
 
 
+_SOCKET_CALL: Final = re.compile(r"\.(?:recv|recv_into|recvfrom|recvmsg|accept)\(")
+"""The line of own code that waits in a method of a socket, which is written in C and leaves no frame of its own."""
+
+
 def waits_for(stack: str) -> str:
     """Return the rule code for what timed-out code was waiting for; empty when it was working itself or the stack does not show it."""
     files = []
@@ -45,4 +49,6 @@ def waits_for(stack: str) -> str:
         if frame.is_own:
             break
         files.append(frame.file)
+    if not files and _SOCKET_CALL.search(stack.rstrip().rpartition("\n")[2]):
+        return "WAITS_FOR_NETWORK"
     return next((word for word, pattern in _WAITS if any(re.search(pattern, file) for file in files)), "")

@@ -261,7 +261,8 @@ def in_words(error: BaseException, session: Session, job: Job) -> tuple[str, str
     """Return the name and message of what ended an execution."""
     if isinstance(error, PapermillExecutionError):
         ended = error.ename == _EXIT and session.running is not None
-        return error.ename, f"{session.position}: it called sys.exit({error.evalue})" if ended else error.evalue
+        value = error.evalue if re.fullmatch(r"-?\d+|True|False", error.evalue) else repr(error.evalue)
+        return error.ename, f"{session.position}: it called sys.exit({value})" if ended else error.evalue
     if isinstance(error, EndedEarly):
         return type(error).__name__, str(error)
     if time.monotonic() >= job.deadline:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from smithers_nb.diagnosis.failure.origin import where_thrown
+from smithers_nb.diagnosis.failure.origin import waits_for, where_thrown
 
 ENGINE = "    at decide (/srv/node_modules/@smithers-orchestrator/engine/src/engine.js:5:1)"
 OWN = "    at children (/srv/ws/shop/.smithers/workflows/shop.tsx:15:23)"
@@ -50,3 +50,10 @@ def test_many_lines_cost_little():
     started = time.process_time()
     where_thrown("\n" * 1_000_000)
     assert time.process_time() - started < 0.2
+
+
+@pytest.mark.parametrize(("line", "code"), [("data = link.recv(4096)", "WAITS_FOR_NETWORK"), ("total = rows.receive(4)", "")])
+def test_a_method_of_a_socket_leaves_no_frame(line, code):
+    """What a socket waits for is seen only in the line of the code that called it."""
+    stack = f'Traceback (most recent call last):\n  File "/tmp/ipykernel_7/1.py", line 3, in <module>\n    {line}'
+    assert waits_for(stack) == code
