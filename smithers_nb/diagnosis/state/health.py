@@ -169,7 +169,7 @@ def _fine(case: Case) -> str:
         lost = _failed_children(case.snapshot)
         return f"finished; {lost} task(s) failed and were tolerated" if lost else "finished"
     if status == "cancelled" and case.run.cancel_requested_at is not None:
-        return _cancelled(case)
+        return _over_its_limit(case.run) or _cancelled(case)
     if status == "waiting-timer":
         due = [at for _, at in case.timers if at is not None]
         return f"a timer fires at {when(min(due))}" if due else "waits for a timer"
@@ -179,7 +179,7 @@ def _fine(case: Case) -> str:
     working = sorted({attempt.node_id for attempt in case.in_progress})
     if working:
         return short_line(f"working on {', '.join(working)}; last activity {span(case.quiet_ms)} ago{asked}")
-    return _over_its_limit(case.run) or f"{status}{_begun_again(case.run)}{asked}"
+    return f"{status}{_begun_again(case.run)}{asked}"
 
 
 def _cancelled(case: Case) -> str:
@@ -198,12 +198,17 @@ def _begun_again(run: RunRow) -> str:
 
 
 def _over_its_limit(run: RunRow) -> str:
-    """Return that a cancelled workflow was ended by a time limit of its own, not by a person; DBOS records both alike."""
-    limit = whole(as_object(run.config).get("timeoutMs"))
-    lasted = (run.finished_at or 0) - (run.started_at or run.created_at or 0)
-    if run.status != "cancelled" or not limit or lasted < limit - _SECOND_MS:
+    """Return that the time limit of a cancelled workflow had passed; DBOS records that like a cancel by a person.
+
+    A child workflow inherits the deadline of its parent, without the limit. SQLite keeps the time of a cancel in whole seconds.
+    """
+    config = as_object(run.config)
+    limit, deadline = whole(config.get("timeoutMs")), whole(config.get("deadline"))
+    ended = run.finished_at
+    if deadline is None or ended is None or ended + (0 if ended % _SECOND_MS else _SECOND_MS - 1) < deadline:
         return ""
-    return f"cancelled: its own time limit of {limit / 1000:g} s had passed"
+    own = f"its own time limit of {limit / 1000:g} s" if limit else "the time limit that it inherited from its parent"
+    return f"cancelled: {own} had passed"
 
 
 def _failed_children(snapshot: Snapshot) -> int:

@@ -39,6 +39,7 @@ _CONFIG: Final = {
     "partition": "queue_partition_key",
     "schedule": "schedule_name",
     "timeoutMs": "workflow_timeout_ms",
+    "deadline": "workflow_deadline_epoch_ms",
     "delayedUntil": "delay_until_epoch_ms",
     _LAUNCHED_BY: "parent_workflow_id",
 }

@@ -30,7 +30,8 @@ _UUID: Final = "workflow_uuid"
 _WORKFLOW_COLUMNS: Final = (
     *(_UUID, "status", "name", "class_name", "executor_id", "created_at", "updated_at", "completed_at", "started_at_epoch_ms"),
     *("application_version", "application_name", "recovery_attempts", "queue_name", "deduplication_id", "priority"),
-    *("queue_partition_key", "parent_workflow_id", "forked_from", "workflow_timeout_ms", "schedule_name", "delay_until_epoch_ms"),
+    *("queue_partition_key", "parent_workflow_id", "forked_from", "workflow_timeout_ms", "workflow_deadline_epoch_ms"),
+    *("schedule_name", "delay_until_epoch_ms"),
 )
 _STEP_COLUMNS: Final = (
     *(_UUID, "function_id", "function_name", "child_workflow_id", "started_at_epoch_ms", "completed_at_epoch_ms"),

@@ -224,15 +224,20 @@ def test_a_limit_resets_when_the_provider_said(snapshot: Make, run: Make, attemp
     assert quota_resets_at(snapshot(recorded, refused)) == 7
 
 
-def test_a_workflow_that_ran_out_of_its_own_time(run):
-    """A cancelled workflow that had used up its own time limit says so; one that a person cancelled earlier does not."""
-
-    def of(lasted):
-        row = run(status="cancelled", started_at=NOW, finished_at=NOW + lasted, config='{"timeoutMs": 5000}')
-        return health(Snapshot(LiteralSource([row]), "r"), NOW + 60_000)[1]
-
-    assert of(5_100) == "cancelled: its own time limit of 5 s had passed"
-    assert of(2_000) == "cancelled"
+@pytest.mark.parametrize(
+    ("config", "ended", "told"),
+    [
+        ({"timeoutMs": 5000, "deadline": NOW + 5_000}, NOW + 5_100, "cancelled: its own time limit of 5 s had passed"),
+        ({"timeoutMs": 5000, "deadline": NOW + 5_800}, NOW + 5_000, "cancelled: its own time limit of 5 s had passed"),
+        ({"deadline": NOW + 5_000}, NOW + 5_001, "cancelled: the time limit that it inherited from its parent had passed"),
+        ({"timeoutMs": 5000, "deadline": NOW + 5_000}, NOW + 4_700, "cancelled on request"),
+        ({"timeoutMs": 5000}, NOW + 9_000, "cancelled on request"),
+    ],
+)
+def test_a_time_limit_that_had_passed_is_not_a_request(run, config, ended, told):
+    """The recorded deadline tells a time limit from a cancel by a person; a workflow that was never dequeued has none."""
+    over = {"status": "cancelled", "started_at": NOW, "finished_at": ended, "cancel_requested_at": ended}
+    assert health(Snapshot(LiteralSource([run(**over, config=json.dumps(config))]), "r"), NOW + MINUTE)[1].startswith(told)
 
 
 def test_a_workflow_that_begins_again_and_again(run):

@@ -10,6 +10,7 @@ import pytest
 
 from smithers_nb.diagnosis.failure.root_failure import find_failure
 from smithers_nb.diagnosis.state.blockers import blockers
+from smithers_nb.diagnosis.state.health import health
 from smithers_nb.errors import RunNotFailed, SourceNotFound, SourceUnreadable
 from smithers_nb.model.rows import (
     ApprovalRow,
@@ -186,6 +187,16 @@ def test_waits_are_told(source):
     assert "behind hang-1" in reasons["queued-1"][0]
     assert reasons["hang-1"] == reasons["order-1"] == []
     assert [len(reasons[run_id]) for run_id in ("sleeper-1", "receiver-1", "later-1", "queued-1")] == [1, 1, 1, 1]
+
+
+def test_a_deadline_that_had_passed(broken):
+    """DBOS cancels at a deadline as a person does; the column with the deadline tells them apart."""
+    passed = (
+        "UPDATE workflow_status SET workflow_timeout_ms = {}, workflow_deadline_epoch_ms = updated_at WHERE workflow_uuid = 'cancelled-1'"
+    )
+    for limit, told in ((5_000, "its own time limit of 5 s"), ("NULL", "the time limit that it inherited from its parent")):
+        cancelled = Snapshot(open_source(broken(passed.format(limit))), "cancelled-1")
+        assert health(cancelled, cancelled.run.finished_at) == ("healthy", f"cancelled: {told} had passed")
 
 
 def test_a_workflow_left_pending_is_named(source):
