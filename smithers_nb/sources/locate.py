@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.stores.postgres import PostgresDatabase
 
 
-def open_source(where: str | Path | None = None) -> Source:
+def open_source(where: str | Path | None = None, *, upward: bool = True) -> Source:
     """Open the store at a place.
 
     Args:
@@ -38,6 +38,7 @@ def open_source(where: str | Path | None = None) -> Source:
             `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`,
             `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); session logs of agent CLIs (`SESSION.jsonl`,
             `logs/*.jsonl`, `sessions:FOLDER`, `claude:`, `codex:` and `gemini:` for the usual places); None is the current folder.
+        upward: Whether the folders above a folder without a store are searched too.
 
     Raises:
         SourceNotFound: Nothing that holds runs is there; `searched` lists where it was looked for.
@@ -57,13 +58,13 @@ def open_source(where: str | Path | None = None) -> Source:
         return opener(text)
     if not text.strip():
         raise SourceNotFound("no source is named: the text is empty", hint="leave it out to search from the current folder upwards")
-    return _open_path(Path(os.path.expanduser(text)))  # noqa: PTH111 - a `~` that is nobody's home is a name like any other
+    return _open_path(Path(os.path.expanduser(text)), upward=upward)  # noqa: PTH111 - a `~` that is nobody's home is a name like any other
 
 
-def _open_path(path: Path) -> Source:
+def _open_path(path: Path, *, upward: bool = True) -> Source:
     try:
         if path.is_dir():
-            return _open_folder(path)
+            return _open_folder(path, upward=upward)
         if is_pattern(str(path)) and not path.exists():
             return _open_sessions(path) if is_session(str(path)) else _open_notebooks(path)
         if path.exists():
@@ -77,7 +78,7 @@ def _open_path(path: Path) -> Source:
     raise SourceNotFound(f"there is no {path}", searched=(str(path),), hint=f"name a project folder or its {STORE}")
 
 
-def _open_folder(folder: Path) -> Source:
+def _open_folder(folder: Path, *, upward: bool) -> Source:
     if str(folder) != "." and holds_sessions(folder) and not _own_stores(folder.absolute()):
         return _open_sessions(folder)
     if str(folder) != "." and not _own_stores(folder.absolute()) and holds_notebooks(folder):
@@ -86,9 +87,9 @@ def _open_folder(folder: Path) -> Source:
         return _open_sessions(folder)
     searched: list[str] = []
     shared = [partial(_open_shared, url) for url in (os.environ.get(DATABASE),) if url]
-    for place in (here := folder.absolute(), *here.parents):
-        if ANCHOR in place.parts:
-            continue
+    here = folder.absolute()
+    places = [place for place in (here, *here.parents) if ANCHOR not in place.parts]
+    for place in places if upward else places[:1]:
         searched += [str(place / STORE), str(place / ANCHOR / STORE), str(journal_file(place))]
         theirs = _stores_of_smithers(place)
         ours = [partial(_checked, path) for path in (journal_file(place),) if not shared and path.is_file()]
@@ -101,7 +102,9 @@ def _open_folder(folder: Path) -> Source:
     if holds_notebooks(folder, deep=str(folder) != "."):
         return _open_notebooks(folder)
     raise SourceNotFound(
-        f"no runs for {folder.absolute()}: searched {len(searched)} places from {searched[0] if searched else folder} upward",
+        f"no runs for {here}: searched {len(searched)} places from {searched[0] if searched else folder} upward"
+        if upward
+        else f"no runs in {here}",
         searched=searched,
         hint="start a workflow or `smithers-nb up FILE.ipynb` there first, or name another project's folder or smithers.db with --source",
     )

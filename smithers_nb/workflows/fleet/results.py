@@ -127,6 +127,7 @@ class Sweep(Shown):
     waiting: tuple[Waiting, ...] = described("gates and questions, the longest waiting first", default=())
     quotas: tuple[QuotaWindow, ...] = described("runs that wait for a provider's limit, earliest reset first", default=())
     problems: tuple[str, ...] = described("what could not be read", default=())
+    unread: int = described("number of projects that could not be read at all", default=0)
 
     def topic(self, key: str) -> Card:
         """Return the card of one topic: actions, waiting, quotas, recurring, loops, flaky, lost or runs."""
@@ -157,7 +158,7 @@ class FilesRow(Shown):
 class FleetRow(Shown):
     """The stable output row of the fleet's monitor."""
 
-    verdict: str = described("`healthy` or `problems detected`")
+    verdict: str = described("`healthy` or `problems detected`, also when a project or every project could not be read")
     projects_seen: int
     runs_seen: int
     stale_threshold_minutes: float

@@ -22,7 +22,7 @@ from smithers_nb.diagnosis.state.conditions import Case
 from smithers_nb.diagnosis.state.health import health
 from smithers_nb.diagnosis.state.inbox import requests_of
 from smithers_nb.diagnosis.state.progress import quota_resets_at
-from smithers_nb.errors import SmithersNbError
+from smithers_nb.errors import SmithersNbError, SourceNotFound
 from smithers_nb.model.finding import with_texts
 from smithers_nb.model.rows import AttemptRow, RunRow, TokenRow
 from smithers_nb.model.timestamps import span
@@ -63,32 +63,33 @@ def sweep(projects: Iterable[str] | None, now: int, stale_minutes: float = 15) -
     """Judge every run of several projects.
 
     Args:
-        projects: Folders, stores or URLs; defaults to the current folder and the projects in the home folder.
+        projects: Folders, stores or URLs; defaults to the current folder and the projects in the home folder. The folders above a named
+            folder are not searched.
         now: Epoch milliseconds.
         stale_minutes: A task without activity for longer than this counts as stuck.
 
     Returns:
-        The state of the fleet. A project that cannot be read is listed among the problems and does not affect the others.
+        The state of the fleet. A project that cannot be read is counted, listed among the problems, and does not affect the others.
     """
     named = list(projects or ())
     parts: dict[str, Sweep] = {}
-    problems = []
+    problems, unread = [], []
     for project in named or home_projects():
         try:
-            source = open_source(project)
+            source = open_source(project, upward=not named)
         except (SmithersNbError, OSError) as error:
-            if named:
-                problems.append(redact(f"{project}: {error}"))
+            if named or not isinstance(error, SourceNotFound):  # unless it was named, a folder without runs is no project
+                unread.append(redact(f"{project}: {error}"))
             continue
         try:
             if source.location not in parts:
                 parts[source.location] = _sweep_project(source, now, stale_minutes)
             problems += [redact(f"{source.location}: {problem.where}: {problem.what}") for problem in source.problems]
         except (SmithersNbError, OSError) as error:
-            problems.append(redact(f"{project}: {error}"))
+            unread.append(redact(f"{project}: {error}"))
         finally:
             source.close()
-    whole = _merge(list(parts.values()), problems, now, stale_minutes)
+    whole = replace(_merge(list(parts.values()), [*unread, *problems], now, stale_minutes), unread=len(set(unread)))
     return replace(with_texts(whole, redact_value), buckets=whole.buckets)  # run ids in buckets stay as they are
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import duration, when
 from smithers_nb.present.html import cards
 from smithers_nb.present.html.markup import Card, h, table, text_table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS: Final = 200
 _MAX_SHORT: Final = 26
+_MAX_PROBLEMS: Final = 3
 
 
 def headline_of(found: Sweep) -> Card:
@@ -25,7 +27,9 @@ def headline_of(found: Sweep) -> Card:
     counts = Counter(run.bucket for run in found.troubled)
     troubles = {bucket: counts[bucket] for bucket in rows.WORST_FIRST if counts[bucket]}
     facts = {"runs": len(found.runs), "projects": len(found.projects)} | troubles
-    banner = cards.banner(verdict_of(found).capitalize(), summary_of(found), state=next(iter(troubles), "healthy"), facts=facts)
+    verdict = verdict_of(found)
+    state = next(iter(troubles), "healthy" if verdict == "healthy" else "problem")
+    banner = cards.banner(verdict.capitalize(), summary_of(found), state=state, facts=facts, hint=" ".join(found.problems[:_MAX_PROBLEMS]))
     first = next((action for action in found.actions if action.command), None)
     if first is None:
         return banner
@@ -38,14 +42,20 @@ def topics_of(found: Sweep) -> list[tuple[str, Card]]:
 
 
 def verdict_of(found: Sweep) -> str:
-    """Return `healthy` or `problems detected`; only live runs count, so not those that failed long ago."""
-    return "problems detected" if found.troubled else "healthy"
+    """Return `healthy` or `problems detected`.
+
+    Only live runs count, so not those that failed long ago. A fleet of which a project could not be read is not called healthy.
+    """
+    return "problems detected" if found.troubled or found.unread or not found.projects else "healthy"
 
 
 def summary_of(found: Sweep) -> str:
-    """Return how many runs need attention now and which failure is the most frequent, in two sentences."""
+    """Return what could not be read, how many runs need attention now, and which failure is the most frequent."""
+    unread = f"{plural(found.unread, 'project')} could not be read. " if found.unread else ""
+    if not found.projects:
+        return unread.strip() or "No project with runs was found."
     count, total = len(found.troubled), len(found.runs)
-    attention = f"{count} of {total} runs need attention now." if count else f"None of {total} runs needs attention now."
+    attention = unread + (f"{count} of {total} runs need attention now." if count else f"None of {total} runs needs attention now.")
     top = next(iter(found.recurring), None)
     if top is None:
         return f"{attention} Nothing has failed."

@@ -60,6 +60,26 @@ def test_it_can_be_kept_and_counted(found):
     assert row.fixes_applied == 0
 
 
+def test_a_fleet_that_nobody_could_read_is_not_healthy(found, tmp_path):
+    """A project that cannot be read is a problem, alone and beside others; nothing is said to have gone well there."""
+    alone = row_of(sweep([str(tmp_path / "gone")], NOW))
+    assert (alone.verdict, alone.summary, len(alone.problems)) == ("problems detected", "1 project could not be read.", 1)
+    ended = sweep(list(found.projects), 0)
+    assert (ended.runs, row_of(ended).verdict) == ((), "healthy")
+    mixed = sweep([*found.projects, str(tmp_path / "gone")], 0)
+    assert row_of(mixed).verdict == "problems detected"
+    assert row_of(mixed).summary.startswith("1 project could not be read. None of 0 runs")
+
+
+def test_the_folders_above_a_named_project_are_not_searched(tmp_path):
+    """A named folder without a store is a problem; the runs of the project around it are not taken for its own."""
+    unpack(resource("templates/example/smithers.db.gz"), tmp_path / "smithers.db")
+    (tmp_path / "docs").mkdir()
+    assert len(sweep([str(tmp_path)], NOW).runs) == 60
+    inside = sweep([str(tmp_path / "docs")], NOW)
+    assert (inside.runs, inside.problems) == ((), (f"{tmp_path / 'docs'}: no runs in {tmp_path / 'docs'}",))
+
+
 def test_gates_are_only_listed(found):
     """What a person decides is proposed as their decision, with the command of the engine."""
     gates = [action for action in found.actions if action.run_id.startswith("release-gate-03")]
