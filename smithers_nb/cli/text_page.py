@@ -38,7 +38,9 @@ class Sheet:
 
     def heading(self, title: str, *parts: str) -> None:
         """Add the heading of a part that has no state."""
-        self.lines.append("  ".join((click.style(one_line(title), bold=True), *(click.style(one_line(part), dim=True) for part in parts))))
+        self.lines.append(
+            "  ".join((click.style(one_line(title), bold=True), *(click.style(one_line(part), dim=True) for part in parts if part)))
+        )
 
     def fields(self, values: Mapping[str, Any]) -> None:
         """Add one section per field of a JSON object: text wrapped, other values as JSON."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +77,10 @@ def inbox(  # noqa: PLR0913  # its options
     asked = [CommandContext(source=place, now=ask.now, fmt=ask.fmt) for place in places] or [ask]
     if snooze is not None:
         _put_aside(asked, location, snooze[0], action="snoozed", until=snooze[1], note=note, by=by)
-    found = [need for one in asked for need in needs_of(one, location, since)]
+    found = _needs_of_all(asked, location, since)
     shown = [need for need in found if everything or not need.put_aside]
     if ask.fmt == "table":
-        for line in _page(shown, len(found) - len(shown)):
+        for line in _page(shown, len(found) - len(shown), since):
             click.echo(line)
     elif ask.fmt == "json":
         write_json([dump(need) for need in shown])
@@ -111,19 +111,39 @@ def addressed(ask: CommandContext, run: str, *, note: str, by: str | None, datab
 
 
 def needs_of(ask: CommandContext, location: Location, since: int) -> list[Need]:
-    """Return the needs of one place; a place that cannot be read is noted, and the others are still listed."""
+    """Return the needs of one place.
+
+    Raises:
+        SourceError: The place cannot be read.
+    """
     from smithers_nb.workflows.monitor.attention import needs
 
-    try:
-        with ask.project() as project:
-            stores = {project.source.location, *(store.location for store in getattr(project.source, "members", ()))}
-            found = needs(project.source, project.now, since_ms=since, marks=_marks(location, stores))
-            for problem in project.problems:
-                note(f"not readable: {problem.where}: {problem.what}")
-            return found
-    except SourceError as error:
-        note(f"left out: {error}")
-        return []
+    with ask.project() as project:
+        stores = {project.source.location, *(store.location for store in getattr(project.source, "members", ()))}
+        found = needs(project.source, project.now, since_ms=since, marks=_marks(location, stores))
+        for problem in project.problems:
+            note(f"not readable: {problem.where}: {problem.what}")
+        return found
+
+
+def _needs_of_all(asked: Sequence[CommandContext], location: Location, since: int) -> list[Need]:
+    """Return the needs of every place that can be read; an empty list must not stand for places that nobody could read.
+
+    Raises:
+        SourceError: None of the places can be read.
+    """
+    found: list[Need] = []
+    unread: list[SourceError] = []
+    for ask in asked:
+        try:
+            found += needs_of(ask, location, since)
+        except SourceError as error:
+            unread.append(error)
+    if len(unread) == len(asked):
+        raise unread[0]
+    for problem in unread:
+        note(f"left out: {problem}")
+    return found
 
 
 def _notify(url: str, found: list[Need], location: Location, by: str | None) -> bool:
@@ -185,7 +205,7 @@ def _store_with(asked: Iterable[CommandContext], run: str) -> Iterator[tuple[Pro
     raise missing or RunNotFound(f"no run {run!r}")
 
 
-def _page(found: list[Need], put_aside: int) -> Iterator[str]:
+def _page(found: list[Need], put_aside: int, since: int) -> Iterator[str]:
     sheet = Sheet()
     for need in found:
         sheet.blank()
@@ -203,6 +223,6 @@ def _page(found: list[Need], put_aside: int) -> Iterator[str]:
     sheet.prose("Where", *dict.fromkeys(need.folder for need in found if need.folder))
     yield from sheet.lines
     if not found:
-        yield "Nothing needs you."
+        yield f"Nothing needs you. Failures before {moment(since)} UTC are not listed; --since sets another time."
     if put_aside:
         yield f"{put_aside} more put aside; --all lists them."

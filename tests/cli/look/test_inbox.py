@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from smithers_nb.cli.agent_tools import Looker
+from smithers_nb.cli.text_page import Sheet
 from smithers_nb.engine.journal import Journal
 from smithers_nb.engine.location import Location
+from smithers_nb.errors import SourceError
 
 NOW = 1795181301665
 SINCE = ("--now", NOW, "--since", "2026-11-01")
@@ -40,6 +44,29 @@ def test_several_places(cli, own_example, tmp_path, journal_runs):
     assert answer.code == 0
     assert {need["engine"] for need in answer.json} == {"smithers", "journal"}
     assert "left out" in answer.err
+
+
+def test_no_place_that_can_be_read_is_no_empty_inbox(cli, tmp_path):
+    """When none of the places can be read the inbox fails, since nobody knows whether something needs a person."""
+    for fmt in ("table", "json"):
+        answer = cli("inbox", tmp_path / "gone", tmp_path / "away", "--format", fmt)
+        assert (answer.code, answer.out) == (4, "")
+        assert f"there is no {tmp_path / 'gone'}" in answer.err
+    with pytest.raises(SourceError):
+        Looker(str(tmp_path / "gone")).inbox()
+
+
+def test_an_empty_inbox_names_its_limit(cli, example):
+    """An empty page says from when on failures are listed."""
+    answer = cli("inbox", example, "--now", "2026-01-01", "--since", "2025-12-01")
+    assert answer.out == "Nothing needs you. Failures before 2025-12-01 00:00:00 UTC are not listed; --since sets another time.\n"
+
+
+def test_a_heading_without_a_node_has_no_gap():
+    """A part that is empty, such as the node of a run that failed itself, takes no room in a heading."""
+    sheet = Sheet()
+    sheet.heading("FAILED nightly run-1", "", "for 2 d", "dbos")
+    assert [click.unstyle(line) for line in sheet.lines] == ["FAILED nightly run-1  for 2 d  dbos"]
 
 
 def test_what_is_put_aside_is_written_here(cli, own_example, here):
