@@ -251,13 +251,22 @@ def node_name(row: Any) -> str:
 
 
 def short_ids(ids: Iterable[str], least: int = 8) -> dict[str, str]:
-    """Shorten each id to the beginning that no other id shares, which commands accept; child runs and notebooks keep theirs."""
+    """Shorten each id to a beginning that no other id shares, which commands accept.
+
+    A word that is nearly complete is not cut. Ids of child runs and notebooks stay whole.
+    """
     ordered = sorted({run_id for run_id in ids if CHILD_MARK not in run_id and not run_id.endswith(".ipynb")})
     shared = [0, *(_common(a, b) for a, b in pairwise(ordered)), 0]
-    enough = [max(least, shared[i] + 1, shared[i + 1] + 1) for i in range(len(ordered))]
+    enough = [_word_end(run_id, max(least, shared[i] + 1, shared[i + 1] + 1)) for i, run_id in enumerate(ordered)]
     return {
         run_id: run_id[:length] if length + _MIN_SAVING <= len(run_id) else run_id for run_id, length in zip(ordered, enough, strict=True)
     }
+
+
+def _word_end(text: str, at: int) -> int:
+    """Return where the word at a position ends, or the position where the word goes on for long, as in a hash."""
+    rest = next((i for i, char in enumerate(text[at : at + _MIN_SAVING]) if not char.isalnum()), None)
+    return at if rest is None else at + rest
 
 
 def _common(a: str, b: str) -> int:

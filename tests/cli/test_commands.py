@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -247,7 +248,26 @@ def test_a_report_without_run_is_of_the_newest_run_where_none_has_a_problem(cli,
     answer = cli("report", "-s", source, "--artifacts", tmp_path)
     assert (answer.code, Path(answer.out.strip()).is_file()) == (0, True)
     assert answer.err == f"no run has a problem; the newest run is {newest}\n"
-    assert cli("why", "-s", source).code == 4
+
+
+def test_why_without_run_says_that_no_run_has_a_problem(cli, store) -> None:
+    """A healthy store is an answer and no error: `why` says so, explains the newest run, and exits with 0 in every format."""
+    source = store("ad-copy")
+    newest = cli("ps", "-s", source, "-f", "jsonl").lines[0]["runId"]
+    answers = [cli("why", "-s", source, "-f", fmt) for fmt in ("table", "json", "markdown")]
+    assert [(answer.code, answer.err) for answer in answers] == [(0, f"no run has a problem; the newest run is {newest}\n")] * 3
+    assert answers[1].json["runId"] == newest
+    assert all(newest in answer.out for answer in answers)
+
+
+def test_a_failure_without_a_time_has_no_time_on_its_page(cli, tmp_path: Path) -> None:
+    """An executed notebook does not record when its cell failed, so the page names no time."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0", execution_count=1)])
+    error = nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=["ZeroDivisionError"])
+    notebook.cells[0].outputs = [error]
+    nbformat.write(notebook, tmp_path / "out.ipynb")
+    lines = cli("why", "-s", tmp_path / "out.ipynb").out.splitlines()
+    assert next(line for line in lines if line.startswith("Attempts")).split(maxsplit=1)[1] == "1 of 1"
 
 
 def test_failures_of_a_run_and_of_the_store(cli, example: Path) -> None:
@@ -289,6 +309,12 @@ def test_short_ids_are_unique_beginnings() -> None:
     assert short["run-1"] == "run-1"
     assert short[ids[0]] == "e287a54f"
     assert ids[1] not in short
+
+
+def test_short_ids_do_not_end_in_the_middle_of_a_word() -> None:
+    """An id made of words is cut between two of them; one without words, such as a hash, is cut anywhere."""
+    short = short_ids(["cc-network-retry-after-error", "cc-network-timeout", "orders_returns_lock-17", "0123456789abcdef0123456789abcdef"])
+    assert list(short.values()) == ["01234567", "cc-network-retry", "cc-network-timeout", "orders_returns"]
 
 
 @given(st.sets(st.text("abc", min_size=20, max_size=24), min_size=1), st.integers(1, 8))

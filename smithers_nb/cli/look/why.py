@@ -39,10 +39,10 @@ def why(ask: CommandContext, run: str | None, workflow_path: Path | None) -> Non
 
     For a failed run: the node and the attempt that failed, whose fault it is, and one suggestion with commands that run as printed,
     with a preview of what a retry-task resets. For a run that waits or hangs: what it waits for, and how to answer. Without RUN, the newest
-    run with a problem.
+    run with a problem, else the newest run.
     """
     with ask.project() as project:
-        found = run_or_newest(project, run)
+        found = run_or_newest(project, run, healthy=True)
         explanation = found.why(workflow_path=workflow_path)
         if ask.fmt == "markdown":
             from smithers_nb.present.markdown import explanation_card
@@ -111,7 +111,8 @@ def _attempts(failure: Failure) -> str:
     limit = f" of {failure.max_attempts}" if failure.max_attempts and failure.attempt <= failure.max_attempts else ""
     endless = ", without a limit" if failure.max_attempts is None and failure.attempts > 1 else ""
     same = ", the same failure each time" if failure.persistent else ""
-    return f"{failure.attempt}{limit}{endless}{same}; last at {moment(failure.at)} UTC"
+    last = "" if failure.at is None else f"; last at {moment(failure.at)} UTC"
+    return f"{failure.attempt}{limit}{endless}{same}{last}"
 
 
 def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
