@@ -8,7 +8,9 @@ from typing import Any, Self
 
 import pytest
 
+from smithers_nb.present.html.cards import banner, command_sheet
 from smithers_nb.present.report.report import write_report
+from smithers_nb.workflows.monitor.report import page_of
 from tests.support import sample as invented
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -65,6 +67,19 @@ def test_one_request_and_no_complaint(browser: Any, reports: dict[str, Path], na
         visit.page.wait_for_selector(".main-svg")
         assert visit.requests == [reports[name].as_uri()]
         assert visit.complaints == []
+
+
+def test_a_card_that_is_longer_than_a_page_is_printed_from_where_it_begins(browser: Any, tmp_path: Path) -> None:
+    """On paper a long list of commands follows its heading at once: it may break between two commands, and no command is torn."""
+    long = command_sheet([(f"smithers-nb why run-{number}", "what it failed on") for number in range(80)])
+    file = tmp_path / "long.html"
+    file.write_text(page_of([("What to do", long)], title="Long", subtitle="", lead=banner("Problems", "80 runs", state="failed")))
+    with Visit(browser, file) as visit:
+        visit.page.emulate_media(media="print")
+        breaks = "element => getComputedStyle(element).breakInside"
+        assert visit.page.locator(".snb-card:has(.snb-commands)").evaluate(breaks) == "auto"
+        assert visit.page.locator(".snb-commands > li").first.evaluate(breaks) == "avoid"
+        assert visit.page.locator(".snb-banner").evaluate(breaks) == "avoid"
 
 
 def test_hostile_text_is_inert(browser: Any, reports: dict[str, Path]) -> None:

@@ -122,7 +122,8 @@ def _row_alone(ask: CommandContext, parameters: dict[str, Any]) -> None:
 def page(row: MonitorRow, outcome: Outcome | None) -> Iterable[str]:
     """Lay the row out for a terminal."""
     sheet = Sheet()
-    sheet.headline(sign_of(row.health, row.state), row.target_run_id, row.state)
+    sign = sign_of(row.health, row.state)
+    sheet.headline(sign, row.target_run_id, row.state if row.state != sign else None)
     sheet.blank()
     sheet.prose("Now", "" if row.root_cause else row.summary)
     sheet.prose("Why", row.root_cause)
@@ -135,7 +136,7 @@ def page(row: MonitorRow, outcome: Outcome | None) -> Iterable[str]:
     )
     words = {True: "approved", False: "denied", None: "pending"}
     sheet.states("Gates", [(words[g.approved], g.node_id, g.decided_by or "", g.note or g.title) for g in row.approvals])
-    sheet.verbatim("Outputs", [f"{item.node_id}: {item.summary}" for item in row.key_outputs[:_MORE]])
+    sheet.prose("Outputs", *[f"{item.node_id}: {item.summary}" for item in row.key_outputs[:_MORE]])
     sheet.verbatim("Changes", [f"{item.node_id}: {item.summary}" for item in row.diffs[:_MORE]])
     sheet.verbatim("Scores", [f"{item.node_id} {item.name}: {item.score}" for item in row.scores[:_MORE]])
     sheet.prose("Fix", row.fix.summary if row.fix else "", row.fix.still_needs_human if row.fix else "")

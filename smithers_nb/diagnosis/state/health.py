@@ -104,9 +104,9 @@ def _over_budget(case: Case) -> str:
     reset = quota_resets_at(case.snapshot)
     if reset is None:
         return "the provider's limit is used up"
-    return f"the provider's limit is used up until {when(reset)}" + (
-        "" if reset > case.now else "; that time has passed, so the run can be resumed"
-    )
+    if reset > case.now:
+        return f"the provider's limit is used up until {when(reset)}"
+    return f"the provider's limit was reset at {when(reset)}, so the run can be resumed"
 
 
 def _stuck(case: Case, quiet_ms: int) -> str:

@@ -59,7 +59,7 @@ def headline_of(found: Diagnosis, fix: FixRow | None = None, gathered: MonitorSn
             title = f"Run {found.target_run_id} stays {found.state}; fresh run {fix.new_run_id} is {fix.state_after}"
         return cards.banner(title, _capitalised(reason), state=fix.health_after or found.health, facts=facts)
     title = f"Run {found.target_run_id or '(none)'} {_headline_word(found)}"
-    hint = found.folder if first else ""
+    hint = found.folder if first and found.folder not in first.problem else ""
     banner = cards.banner(title, _capitalised(reason), state=sign_of(found.health, found.state), facts=facts, hint=hint)
     if first is None:
         return banner

@@ -206,6 +206,14 @@ def test_hostile_numbers_are_shown_not_raised(snapshot: Make, run: Make) -> None
     assert "until 1000000" in health(snapshot(quota), NOW)[1]
 
 
+def test_a_limit_that_was_reset_is_not_called_used_up(snapshot: Make, run: Make) -> None:
+    """After the reset the sentence says that the run can be resumed, and not that the limit is used up until then."""
+    quota = run(status="waiting-quota", error=json.dumps({"resetAtMs": NOW - MINUTE}))
+    bucket, reason = health(snapshot(quota), NOW)
+    assert (bucket, reason.startswith("the provider's limit was reset at "), "used up" in reason) == ("overBudget", True, False)
+    assert reason.endswith("so the run can be resumed")
+
+
 @pytest.mark.parametrize(
     ("said", "after"),
     [

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import orjson
 import pytest
 
+from smithers_nb.cli.investigate.monitor import page
 from smithers_nb.workflows.monitor.report import compose
 from smithers_nb.workflows.monitor.results import Diagnosis, MonitorSnapshot
 from smithers_nb.workflows.monitor.stages import look, row_of
+from smithers_nb.workflows.monitor.views import headline_of
 from tests.support.notebooks import by_papermill, code, notebook, run_block, write
 
 NOW = 1795181301665
@@ -104,6 +107,27 @@ def test_success_that_is_not_is_said(corpus_store, corpus):
     assert found.health == "healthy"
     assert [concern.kind for concern in found.concerns] == ["finished-with-failed-children"]
     assert "finished, but see the doubts below" in compose(gathered, found).html
+
+
+def test_the_head_of_a_report_names_the_folder_once(corpus_store, corpus):
+    """Where to run the command is said once, also when the advice beside the command already says it."""
+    for name in ("d01", "d36"):
+        label = json.loads((corpus / "smithers" / name / "label.json").read_text())
+        gathered, found = look(label["run_id"], corpus_store(name), now=label["as_of_ms"])
+        assert str(headline_of(found, None, gathered).html).count("Run the commands in") == 1
+
+
+def test_a_page_names_a_state_once_and_wraps_what_tasks_output(corpus_store, corpus, monkeypatch):
+    """The first line repeats no word as health and as state, and long outputs are wrapped."""
+    monkeypatch.setenv("COLUMNS", "80")
+    label = json.loads((corpus / "smithers" / "d01" / "label.json").read_text())
+    gathered, found = look(label["run_id"], corpus_store("d01"), now=label["as_of_ms"])
+    lines = [click.unstyle(line) for line in page(row_of(gathered, found), None)]
+    assert lines[0] == f"✖ failed  {label['run_id']}"
+    start = next(number for number, line in enumerate(lines) if line.startswith("Outputs"))
+    end = lines.index("", start)
+    assert end > start + 1
+    assert lines[end - 1].startswith(" ")
 
 
 def test_the_report_has_its_topics_in_order(corpus_store, corpus):
