@@ -19,7 +19,7 @@ _MAX_LENGTH: Final = 120
 
 
 def artifact_path(artifacts: Path, kind: str, run_id: str, suffix: str) -> Path:
-    """Name the file of a run's artifact; whatever the id contains, it lies in `artifacts/kind`.
+    """Name the file of a run's artifact; with any id, it is inside `artifacts/kind`.
 
     Args:
         artifacts: The artifacts folder.
@@ -45,7 +45,7 @@ def write_whole(path: Path, content: bytes, *, private: bool = False, lasting: b
         path: The file; folders above it are made.
         content: All of it.
         private: Only its owner may read it.
-        lasting: Wait until the disk has it. Without, a machine that loses its power may lose the file, and a full disk may be told late.
+        lasting: Wait until the disk has it. Without it, a power failure may lose the file, and a full disk may be reported late.
 
     Raises:
         OSError: It could not be written; nothing is left of the attempt.

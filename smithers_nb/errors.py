@@ -19,12 +19,12 @@ SmithersNbError            hint, exit_code
 ├── BugReportError         a report to the makers of Smithers; `code` says what is wrong with it
 │   ├── BugReportEmpty     neither a text nor a run is given
 │   ├── BugReportUnread    the run that it is about cannot be read
-│   └── BugReportNotSent   the endpoint did not take it; `saved` is where it was kept
+│   └── BugReportNotSent   the endpoint did not take it; `saved` is the file with it
 ├── ParameterError         a parameter of a notebook or a command is wrong
-├── ProviderError          a provider gave no answer; the internal verdict stands
+├── ProviderError          a provider gave no answer; the internal verdict is used
 ├── NotebookError          a notebook could not be executed to its end
 ├── ReportError            a report could not be written
-├── SmitheringError        work that is built from tickets cannot begin or go on
+├── SmitheringError        work that is built from tickets cannot begin or continue
 │   ├── TicketsRefused     the tickets are no graph of work; says which and why
 │   ├── BudgetSpent        a run has made as many calls of agents as it may
 │   └── GitFailed          git refused or took too long; `command` and `output` are its own
@@ -195,7 +195,7 @@ class BugReportNotSent(BugReportError):
     """The endpoint did not take the report.
 
     Attributes:
-        saved: File that keeps the payload; None when it is not kept (yet), or could not be.
+        saved: File with the payload; None when it was not saved (yet), or could not be.
     """
 
     exit_code = 1
@@ -274,7 +274,7 @@ class ReportError(SmithersNbError):
 
 
 class SmitheringError(SmithersNbError):
-    """Work that is built from tickets cannot begin or go on."""
+    """Work that is built from tickets cannot begin or continue."""
 
 
 class TicketsRefused(SmitheringError):

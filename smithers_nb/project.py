@@ -1,6 +1,6 @@
 """The place where runs live, as an object to hold: index it by run id, iterate over it, ask it for frames of the whole store.
 
-`connect` reads nothing. Frames are read when they are asked for and kept; typed rows (`run_rows`, `run.snapshot`) need no pandas,
+`connect` reads nothing. Frames are read on first use and cached; typed rows (`run_rows`, `run.snapshot`) need no pandas,
 which is what the command line builds on. The clock is read here and nowhere below.
 """
 
@@ -35,7 +35,7 @@ _SHOWN = 20
 
 
 def connect(where: str | Path | None = None, *, now: int | None = None) -> Project:
-    """Open the place where runs live. Nothing is read before something is asked for.
+    """Open the place where runs are stored. Nothing is read before it is needed.
 
     Args:
         where: A store's file, a folder (searched upwards like the Smithers CLI does), or a URL such as `sqlite:///PATH`;
@@ -256,7 +256,7 @@ class Project(Frames):
         return self.failure_rows()
 
     def live(self) -> Live:
-        """Show its runs as they go on, with everything in them that waits for a person; for notebooks, needs the extra `lab`."""
+        """Show its runs live, with everything that waits for a person; for notebooks, needs the extra `lab`."""
         from smithers_nb.engine.location import Location
         from smithers_nb.present.widgets.watch import Watched
         from smithers_nb.workflows.live.changes import Watch

@@ -66,7 +66,7 @@ def example_store() -> Path:
 
 
 def _cache_folder() -> Path:
-    """Name a folder for what can be made again; one of this user's among temporary files when there is no home to write to."""
+    """Return the cache folder; a private temporary folder when the home folder is not writable."""
     import os
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111  # a user without a home is no error

@@ -1,6 +1,6 @@
 """One run, and one of its nodes, as objects to hold: what is known about them, why they are as they are, and how that looks.
 
-A run's frames are read once and kept; its typed rows (`snapshot`, a node's lists) need no pandas.
+A run's frames are read once and cached; its typed rows (`snapshot`, a node's lists) need no pandas.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SHOWN = 20
 
 
 class Frame:
-    """A frame that is read when it is first asked for; the object that has it says from where."""
+    """A frame that is read on first use; its owner decides from where."""
 
     def __init__(self, row: type[Any], meaning: str) -> None:
         self.row = row
@@ -56,7 +56,7 @@ class Frame:
 
 
 class Frames:
-    """The frames that a run and a whole store both have, each read when it is first asked for."""
+    """The frames that a run and a whole store both have, each read on first use."""
 
     events = Frame(table.EventRow, "The event log.")
     nodes = Frame(table.NodeRow, "Current state of nodes.")
@@ -185,7 +185,7 @@ class Run(Frames):
         return run_autopsy_notebook(self.id, self.project.where, artifacts=artifacts, now=self.project.now, **options)
 
     def write_report(self, artifacts: str | Path = "artifacts") -> str:
-        """Write the report of how it stands, whatever its state; gives its path or URL."""
+        """Write the report of its current state; return its path or URL."""
         from smithers_nb.workflows.monitor.stages import write_report
 
         return write_report(self.id, self.project.where, artifacts=artifacts, now=self.project.now, title=f"Run {self.id}")
@@ -208,14 +208,14 @@ class Run(Frames):
         return [row for row in found if not types or row.type in types or row.category in types]
 
     def timeline(self) -> Chart | Card:
-        """Draw its attempts over time, each as a bar of its own, with gates and questions; `.figure()` gives plotly's object."""
+        """Draw its attempts over time, one bar per attempt, with gates and questions; `.figure()` gives plotly's object."""
         from smithers_nb.present.timeline.plotly_figure import timeline_figure
 
         seen = self.snapshot
         return timeline_figure(seen.attempts, seen.events, seen.approvals, seen.questions, nodes=seen.nodes, now=self.project.now)
 
     def _standings(self) -> Tasks:
-        """Return how each of its tasks stands, which waits for which where the engine recorded it, and a card about each."""
+        """Return the state of each of its tasks, their dependencies if the engine recorded them, and a card about each."""
         from smithers_nb.diagnosis.state.task_graph import standings
         from smithers_nb.present.html.tables import timeline_table
         from smithers_nb.present.widgets.explore import Tasks
@@ -247,7 +247,7 @@ class Run(Frames):
         return stack(self.banner(), command_sheet(commands) if commands else None, timeline_table(self.snapshot.attempts))
 
     def live(self) -> Live:
-        """Show it as it goes on, with the gates and questions that wait for somebody in it; for notebooks, needs the extra `lab`."""
+        """Show it live, with the gates and questions that wait for a person; for notebooks, needs the extra `lab`."""
         from smithers_nb.engine.location import Location
         from smithers_nb.model.vocabulary import TERMINAL_STATUSES
         from smithers_nb.present.html.cards import stack

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
 RUN_DATA: Final = "runData"
-"""Key of an answer under which everything that runs wrote is kept."""
+"""Key of an answer that holds everything that runs wrote."""
 
 MAX_BYTES: Final = 60_000
 """Maximum length of an answer as JSON, in bytes."""

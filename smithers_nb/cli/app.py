@@ -66,7 +66,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "retry-task": ("run.control", "Try a node of a run again, with what began after it."),
         "rewind": ("run.control", "Go back in a run to where a node was finished."),
         "cancel": ("run.control", "Stop a run."),
-        "worker": ("run.worker", "Execute what is queued, until told to stop."),
+        "worker": ("run.worker", "Execute queued runs until stopped."),
     },
 }
 """Heading in `--help` to its commands: name to the module below `smithers_nb.cli` and the line in `--help`."""

@@ -1,7 +1,7 @@
 """How rows and findings leave the command line.
 
 JSON is exact (UTF-8, camelCase names, JSON columns nested as JSON), goes to standard output alone and has no secrets in it.
-Tables show a chosen part of the same rows; whatever a run wrote into them is neutralised before it reaches a terminal.
+Tables show a chosen part of the same rows; text written by a run is neutralised before it reaches a terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shared options of commands that act on runs: in which project, in whose name, with which parameters."""
+"""Shared options of commands that act on runs: the project, the person acting, the parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ database_option = click.option(
 )
 detach_option = click.option("--detach", "-d", is_flag=True, help="Leave it to a worker in the background, print the run's id and return.")
 accept_option = click.option(
-    "--accept-workflow-change", is_flag=True, help="Go on although the notebook was edited; finished stages keep their outputs."
+    "--accept-workflow-change", is_flag=True, help="Continue even if the notebook was edited; finished stages keep their outputs."
 )
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask before finished or decided work is lost.")
 force_option = click.option("--force", is_flag=True, help="Take over from a process that claimed the run but never began.")

@@ -166,7 +166,7 @@ DOCUMENTS: Final[dict[str, Document]] = {
     "cancel": Document("what a cancel came to", "engine.control.cancel:Cancellation"),
     "worker": Document("how an execution of a worker ended", adds=_RUN | {"reason": _MAYBE}),
     "bug": Document("a bug report that was taken", "model.bug_report:BugFiled"),
-    "bug-kept": Document("a bug report that is only kept", adds={"saved": _TEXT, "sent": _FLAG, "detail": _TEXT}),
+    "bug-kept": Document("a bug report that is only saved", adds={"saved": _TEXT, "sent": _FLAG, "detail": _TEXT}),
     "bug-proposed": Document("a bug report to agree to: `bug --propose`", adds={"endpoint": _TEXT, "payload": _OBJECT, "words": _TEXT}),
     "verify": Document("whether a bundle is what its manifest says", "workflows.bundle:Verification"),
     "decision": Document(

@@ -17,7 +17,7 @@ IN_HAND: Final = frozenset({"in_progress", "hooked", "in_review"})
 
 
 class BeadRow(NamedTuple):
-    """One work item as it stands. Key: `bead_id`."""
+    """The current state of one work item. Key: `bead_id`."""
 
     bead_id: Annotated[Key, "id"]
     type: Annotated[Text, "issue, task, merge_request, convoy, agent, …"]
@@ -32,7 +32,7 @@ class BeadRow(NamedTuple):
     reason: Annotated[Text, "message of the failure, else the reason of the close"]
     reason_source: Annotated[Text, "who noticed the failure"]
     dispatch_attempts: Annotated[Index, "tries to start an agent on it"]
-    extra: Annotated[Json, "whatever else the store has about it"]
+    extra: Annotated[Json, "everything else that the store has about it"]
 
 
 class BeadEventRow(NamedTuple):
@@ -79,7 +79,7 @@ class Move(NamedTuple):
         gone: For a reopen, that earlier reason is no longer in the row.
         outcome: Outcome that the bead states (`gc.work_outcome`, `gc.outcome`); empty for none.
         commit: Commit that the bead names as its work.
-        ref: Where it stands: `FILE:LINE`, or `TABLE:ID`.
+        ref: Where it is recorded: `FILE:LINE`, or `TABLE:ID`.
     """
 
     kind: MoveKind

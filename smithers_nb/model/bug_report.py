@@ -1,4 +1,4 @@
-"""What became of a bug report: filed at an endpoint, kept in a file, or neither because a person said no."""
+"""What became of a bug report: filed at an endpoint, saved in a file, or neither because a person declined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BugFiled(Finding):
 
 
 class BugSaved(Finding):
-    """The endpoint did not take the report, so it is kept."""
+    """The endpoint did not accept the report, so it was saved."""
 
     reason: str = described("why it was not taken, in plain words")
     path: str | None = described("file that keeps the payload; none when it could not be written either", default=None)
@@ -40,5 +40,5 @@ def outcome_of(result: BugFiled | BugSaved | None) -> BugOutcome:
         see = f" See {result.url}" if result.url else ""
         detail = f"Filed as {result.id} at {result.endpoint}{before}.{see}"
         return BugOutcome(filed=True, bug_id=result.id, bug_url=result.url, detail=detail)
-    kept = f"; it is kept in {result.path}" if result.path else ", and it could not be kept either"
-    return BugOutcome(filed=False, detail=f"The report was not taken: {result.reason}{kept}.")
+    kept = f"; it was saved in {result.path}" if result.path else ", and it could not be saved either"
+    return BugOutcome(filed=False, detail=f"The report was not accepted: {result.reason}{kept}.")

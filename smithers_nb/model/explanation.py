@@ -64,7 +64,7 @@ class Explanation(Finding):
         "fields of the input behind the failure, as the last good run had them; none where the input is not at fault", default=None
     )
     good_run: str = described("the last good run, where `goodInput` says something", default="")
-    autopsies: tuple[Autopsy, ...] = described("who looked into the failure, newest first, and how that stands", default=())
+    autopsies: tuple[Autopsy, ...] = described("autopsies of the failure, newest first, with their state", default=())
     autopsy_of: str = described("of an autopsy: the run that it looks into", default="")
 
     @property

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 _EARLIEST = 100_000_000_000
-"""Spring of 1973. A smaller number is no moment of a run but seconds, or a date without hyphens."""
+"""Spring of 1973. A smaller number is not a run's time in milliseconds but seconds, or a date without hyphens."""
 
 _YEAR_ONE_MS, _YEAR_9999_MS = -62_135_596_800_000, 253_402_300_799_999
 _MINUTE: Final = 60

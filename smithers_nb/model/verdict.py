@@ -127,7 +127,7 @@ class Observation(Finding):
     about: str = described("command, variable, path, disk, port, repository")
     subject: str = described("what was looked at; of a variable only the name")
     text: str = described("`now, on this machine: …`")
-    confirms: bool | None = described("it is still as the error says; none when that cannot be told", default=None)
+    confirms: bool | None = described("it is still as the error says; none when that cannot be determined", default=None)
     meaningful: bool = described("the run's project folder is on this machine, so the store was probably written here")
 
 

@@ -17,7 +17,7 @@ NOTEBOOK_ENDS: Final = frozenset({"interrupted", "partial"})
 """How an executed notebook may have ended besides finished and failed: somebody stopped it, or cells of it were never run."""
 
 SESSION_ENDS: Final = frozenset({"interrupted", "cut", "waiting"})
-"""How the log of an agent CLI may end besides finished and failed: stopped by somebody, nobody can know, the agent asked something."""
+"""How the log of an agent CLI may end besides finished and failed: stopped by a person, unknown, or the agent asked a question."""
 
 SESSION_TURN: Final = "session-turn"
 """Kind of an attempt and a task: what an agent CLI did between two prompts of a person."""
@@ -79,7 +79,7 @@ def category_prefixes() -> tuple[tuple[str, str], ...]:
 
 
 def exit_code(status: str) -> int:
-    """Return the exit code of whatever has executed a run: 0 finished, 1 failed, 2 cancelled, 3 for any status that waits."""
+    """Return the exit code of a command that executed a run: 0 finished, 1 failed, 2 cancelled, 3 for any status that waits."""
     return _EXIT_CODES.get(status, 3)
 
 

@@ -1,7 +1,7 @@
 """What every source of runs can do.
 
 A source is asked for one table at a time (a class of `model.rows`) and answers with typed rows or with a frame, of one run
-or of the whole store. That is all a new kind of store has to implement; whatever builds on it works with any of them.
+or of the whole store. That is all a new kind of store has to implement; code built on it works with any of them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Source(Protocol):
             since_ms: Keep rows whose own time (`at`, `started_at`, …) is at or after this epoch millisecond.
 
         Returns:
-            The rows; none when the store has no such table. Whatever could not be read is in `problems`.
+            The rows; none when the store has no such table. What could not be read is in `problems`.
 
         Raises:
             SourceVanished: The store is gone.

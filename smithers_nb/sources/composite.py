@@ -1,6 +1,6 @@
 """Several stores of one project as one place: what Smithers ran, and the durable notebooks of our journal.
 
-A run lives in one store, and whatever is asked about it is asked there. Reads of everything give the stores one after the other, each
+A run lives in one store, and every question about it goes to that store. Reads of everything give the stores one after the other, each
 in the order of its key; `RunRow.source` tells them apart.
 """
 
@@ -41,7 +41,7 @@ class Together:
         return sorted(set(found))[:limit]
 
     def holder(self, run_id: str) -> Source:
-        """Find the store that has a run; the first of several, which says so among its problems, and of none."""
+        """Find the store that has a run; the first of several, with a problem recorded, and of none."""
         having = [member for member in self.members if member.run_ids(run_id, 1) == [run_id]]
         if len(having) > 1:
             having[0].problems.add("run", f"{run_id} is also in {having[1].location}; name that store to see it")

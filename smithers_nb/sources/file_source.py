@@ -1,4 +1,4 @@
-"""What a source of runs is whose runs are files: each is read when it is asked for, and again once its time or its size has changed."""
+"""A source whose runs are files: each is read on demand, and again when its time or size has changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FileSource(ABC, Generic[K]):
 
         Raises:
             SourceNotFound: No such file is there.
-            SourceUnreadable: The only file is no run; the message says what it is.
+            SourceUnreadable: The only file is not a run; the message says what it is.
         """
         listed = self.files.listed()
         if not listed:
@@ -73,7 +73,7 @@ class FileSource(ABC, Generic[K]):
         return frames.frame_from_rows(row, self.rows(row, run_id, only=only, since_ms=since_ms))
 
     def close(self) -> None:
-        """Let go of what is kept of the files."""
+        """Drop the cached contents of the files."""
         self._known.clear()
 
     def _chosen(self, run_id: str | None, only: Only | None) -> list[RunFile]:

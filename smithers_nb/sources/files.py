@@ -63,7 +63,7 @@ class Files(Protocol):
 
 
 def is_notebook(run: object) -> bool:
-    """Return whether what a person named as a run is a notebook file, or the URL of one, and so a place by itself."""
+    """Return whether what a person named as a run is a notebook file, or the URL of one, which is also its own source."""
     return isinstance(run, str) and run.endswith(SUFFIX)
 
 
@@ -178,7 +178,7 @@ class RemoteFiles:
 
 
 def _fixed_part(where: Path) -> Path:
-    """Return the folder that run ids are relative to: what stands before the first part with a wildcard."""
+    """Return the folder that run ids are relative to: the path before the first part with a wildcard."""
     if where.is_dir():
         return where
     at = next((place for place, part in enumerate(where.parts) if is_pattern(part)), len(where.parts) - 1)

@@ -1,7 +1,7 @@
 """Find the store that a person means: nothing, a folder inside a project, a file, or a URL.
 
 A project folder may hold a store of Smithers and our own journal; then both are opened as one place. A notebook file, a pattern, a URL
-that fsspec knows and a folder of notebooks without a store of its own are executed notebooks; a `.jsonl` file that an agent CLI wrote, and
+that fsspec knows and a folder of notebooks without a store are executed notebooks; a `.jsonl` file that an agent CLI wrote, and
 a folder of them, are session logs.
 """
 
@@ -36,7 +36,7 @@ def open_source(where: str | Path | None = None, *, upward: bool = True) -> Sour
         where: A file; a folder, which is searched upward to the nearest `smithers.db`, `.smithers/` or `.smithers_nb/journal.db`; a URL
             (`sqlite:///path`, `file:path`, `journal:path` for our own runs alone, `postgresql://…`, `dbos+sqlite:///path`,
             `dbos+postgresql://…`, `beads:PATH` for work items, `env:NAME` for what a variable says); executed notebooks (`out.ipynb`,
-            `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` whatever else is there); session logs of agent CLIs (`SESSION.jsonl`,
+            `runs/*.ipynb`, `s3://bucket/runs/`, `notebooks:FOLDER` beside any store); session logs of agent CLIs (`SESSION.jsonl`,
             `logs/*.jsonl`, `sessions:FOLDER`, `claude:`, `codex:` and `gemini:` for the usual places); None is the current folder.
         upward: Whether the folders above a folder without a store are searched too.
 
@@ -254,7 +254,7 @@ def _open_postgres_url(url: str) -> Source:
 
 
 def _open_shared(url: str) -> Source:
-    """Open the journal of a shared database: in Postgres it has a schema of its own, beside whatever else is there."""
+    """Open the journal of a shared database: in Postgres it has its own schema."""
     ours = is_postgres(url) and "schema=" not in url
     return open_source(f"{url}{'&' if '?' in url else '?'}schema={JOURNAL_SCHEMA}" if ours else url)
 
@@ -282,7 +282,7 @@ def _open_dbos_database(database: PostgresDatabase) -> Source:
 
 
 def _open_journal_url(url: str) -> Source:
-    """Open `journal:PROJECT` or `journal:FILE`: our own runs alone, whatever else the project holds; `journal:` is the current folder's."""
+    """Open `journal:PROJECT` or `journal:FILE`: only our runs, not the project's other stores; `journal:` is the current folder's."""
     path = Path(unquote(url.partition(":")[2].partition("?")[0]).removeprefix("//") or ".").absolute()
     for place in (path, *path.parents) if path.is_dir() else ():
         if journal_file(place).is_file():
@@ -301,7 +301,7 @@ def _open_notebooks(path: Path) -> Source:
 
 
 def _open_notebooks_url(url: str) -> Source:
-    """Open `notebooks:PLACE`: executed notebooks, whatever else the place holds."""
+    """Open `notebooks:PLACE`: only executed notebooks, even if other stores are there."""
     place = url.partition(":")[2]
     if not os.path.exists(place) and (scheme := scheme_of(place)) and (opener := _opener_of_notebooks(scheme)):  # noqa: PTH110
         return opener(place)

@@ -1,4 +1,4 @@
-"""One run as typed rows, each table read when it is first looked at and then kept.
+"""One run as typed rows, each table is read on first use and cached.
 
 A snapshot is what a diagnosis gets: it hides which source the rows come from, and no pandas is imported for it.
 """
@@ -43,7 +43,7 @@ _ASKED_OF_EACH: Final[dict[str, Any]] = {
     "approvals": ApprovalRow,
     "questions": QuestionRow,
 }
-"""Tables that tell how any run stands; the log, outputs and graphs are large and are read of the few that need them."""
+"""Tables that show the state of any run; the log, outputs and graphs are large, so they are read only for runs that need them."""
 
 
 class Snapshot:
@@ -238,7 +238,7 @@ def snapshots(source: Source, runs: Sequence[RunRow]) -> dict[str, Snapshot]:
     taken = {run.run_id: Snapshot.known(source, run) for run in runs}
     stores = {id(seen.source): seen.source for seen in taken.values()}
     for store in stores.values():
-        if not isinstance(store, FileSource):  # a file is read whole, so only when something of it is asked for
+        if not isinstance(store, FileSource):  # a file is read whole, so only when something in it is needed
             _read_at_once(store, [seen for seen in taken.values() if seen.source is store])
     return taken
 

@@ -118,7 +118,7 @@ def autopsy(  # noqa: PLR0913  # one per option of the command
 def _print_ending(run: Run, ask: CommandContext, report: str) -> None:
     """Print how something ended that neither failed nor finished: what is known of it, in the document of `why`."""
     why = run.why()
-    note(f"{run.id} did not fail: it is {why.state}; this is how it stands")
+    note(f"{run.id} did not fail: it is {why.state}")
     if ask.fmt == "markdown":
         from smithers_nb.present.markdown import explanation_card
 

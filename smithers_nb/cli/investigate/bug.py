@@ -1,4 +1,4 @@
-"""`bug`: tell the makers of Smithers about a bug of it; the report is shown first and sent only when somebody says so."""
+"""`bug`: report a bug to the makers of Smithers; the report is shown first and sent only after a person agrees."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPTIONS = (
     click.option(
         "--endpoint", type=Utf8(), help="Address to send it to; SMITHERS_BUG_ENDPOINT goes before.  [default: the makers of Smithers]"
     ),
-    click.option("--yes", is_flag=True, help="Send it without asking; needed where there is no terminal to ask on."),
+    click.option("--yes", is_flag=True, help="Send it without asking; required when not on a terminal."),
     click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing."),
     click.option("--propose", is_flag=True, help="Print the report with the address it would go to, for --send; send nothing."),
     click.option(
@@ -43,7 +43,7 @@ _OPTIONS = (
 
 
 class _Report(NamedTuple):
-    """What would be sent, where it is kept if that fails, and whether the failure looks like a bug of the engine at all.
+    """What would be sent, where it is saved if that fails, and whether the failure looks like a bug of the engine at all.
 
     Attributes:
         words: What the person who reports wrote; with other words it is another report.
@@ -65,7 +65,7 @@ class _Report(NamedTuple):
 def bug(ask: CommandContext, text: str, *, run_id: str | None, title: str, **sending: Any) -> int | None:
     """Report a bug of Smithers to its makers.
 
-    Shows exactly what would be sent, without secrets and names of people, then asks. A report that does not arrive is kept in
+    Shows exactly what would be sent, without secrets and names of people, then asks. A report that cannot be delivered is saved in
     the project's `bug-reports` folder. Nothing is ever sent without a decision, and one bug is filed once. A run of another engine is
     none of their business: its report is written to a file, unless --endpoint says where else it goes.
     """
@@ -185,7 +185,9 @@ def _agreed(where: str, report: _Report, *, yes: bool) -> bool:
     if yes:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ParameterError("nothing was sent: there is no terminal to ask on", hint="look at it with --dry-run, then send it with --yes")
+        raise ParameterError(
+            "nothing was sent: confirmation required (not a terminal)", hint="read it with --dry-run, then send it with --yes"
+        )
     click.echo(f"This would be sent to {shown(where)}. Type `{_AGREED}` to send it, anything else to leave it: ", nl=False, err=True)
     return sys.stdin.readline().strip().lower() == _AGREED
 
@@ -196,7 +198,7 @@ def _file(ask: CommandContext, report: _Report, where: str, *, again: bool) -> N
 
     result = file_bug(report.payload, endpoint=where, root=report.root, words=report.words, again=again)
     if isinstance(result, BugSaved):
-        hint = f"the report is kept in {result.path}" if result.path else "the report could not be kept either: copy it from above"
+        hint = f"the report was saved in {result.path}" if result.path else "the report could not be saved either: copy it from above"
         raise BugReportNotSent(f"the report was not filed: {result.reason}", saved=Path(result.path) if result.path else None, hint=hint)
     if result.earlier:
         note("this bug was filed before, so nothing was sent now; --again sends it once more")

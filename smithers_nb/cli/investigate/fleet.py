@@ -77,11 +77,11 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
     """Put every run of several projects into a bucket, find what recurs, and propose what to do first.
 
     PROJECT is a folder, a store or a URL; without any, the current folder and every project at home. Each store is read once, as a whole.
-    Nothing is changed anywhere: what to do is only proposed, and autopsies are launched only with --autopsies. Exit code 0 when the look
-    was taken, whatever it showed.
+    Nothing is changed anywhere: what to do is only proposed, and autopsies are launched only with --autopsies.
+    Exit code 0 when the report was made, even if runs need attention.
     """
     if iterations > 1 and options["run_id"] is not None:
-        raise ParameterError("each look is a run of its own: one --run-id does not fit several", hint="leave --run-id or --iterations out")
+        raise ParameterError("each look is a separate run, so --run-id cannot be used with several", hint="omit --run-id or --iterations")
     places = [absolute(place) for place in (*projects, *([ask.source] if ask.source else []))]
     chosen = {"projects": places or None, "now": ask.now, "stale_minutes": stale_minutes}
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
@@ -107,7 +107,7 @@ def _on_schedule(ask: CommandContext, times: str, parameters: dict[str, Any], *,
 
     if not once or options["detach"] or options["serve"] or options["run_id"] is not None:
         raise ParameterError(
-            "--schedule starts runs of its own, each at its time",
+            "--schedule starts a separate run at each of its times",
             hint="leave --iterations, --autopsies, --now, --detach, --serve and --run-id out",
         )
     location = location_of(CommandContext(), options["database"])

@@ -241,7 +241,7 @@ def escalate(  # noqa: PLR0913  # its options
     force: bool,
     **options: Any,
 ) -> int:
-    """Bundle the evidence of an incident for whoever is told, when the runbook says that they must be.
+    """Bundle the evidence of an incident for the people that the runbook says to notify.
 
     One file, without secrets, with the same bytes for the same evidence: command, run id, provider and environment, exact error and
     artifacts first, then the run as it was before anything was run. Exit codes: 0 filed, 1 no condition holds.
@@ -289,7 +289,7 @@ def close(  # noqa: PLR0913  # its options
 ) -> int:
     """Close an incident that is mended: regression test or operational cause, documentation, gate, and a summary for the pull request.
 
-    The summary names systems and conditions, not people. Exit codes: 0 closed, 1 the gate failed, 3 something is still to be said.
+    The summary names systems and conditions, not people. Exit codes: 0 closed, 1 the gate failed, 3 an answer is still missing.
     """
     from smithers_nb.workflows.incident.casefile import open_case
     from smithers_nb.workflows.incident.close import ClosingAnswers, close

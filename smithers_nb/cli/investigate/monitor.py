@@ -43,9 +43,9 @@ _MORE = 8
         "--provider", type=Utf8(), help="Who adds words to a failure, as for `autopsy`.  [default: AGENT_PROVIDER, else internal]"
     ),
     click.option("--no-ui", is_flag=True, help="Do not open the monitored run's own page."),
-    click.option("--no-notebook", is_flag=True, help="The row alone: no notebook, no report, no run of its own, nothing written."),
+    click.option("--no-notebook", is_flag=True, help="Print only the row: no notebook, no report, no monitor run, nothing written."),
     *run_options,
-    click.option("--resume", is_flag=True, help="Go on with the monitor of --run-id instead of starting one."),
+    click.option("--resume", is_flag=True, help="Resume the monitor of --run-id instead of starting one."),
     force_option,
     accept_option,
     now_option,
@@ -71,7 +71,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
     """Describe how a run is doing, and answer what an operator always asks; without RUN, of the most recent active one.
 
     The run may be of any engine. It is only read, unless --autofix is given: then the monitor may resume a run that lost its process,
-    or try a task again that failed by chance, after a person agreed. Exit codes: 0 the report is made, whatever the run's health;
+    or try a task again that failed by chance, after a person agreed. Exit codes: 0 the report was made, for a healthy or unhealthy run;
     3 the monitor waits at approve-fix.
     """
     place, target = place_of(ask.source, target) if target is not None else (ask.source, None)

@@ -24,7 +24,7 @@ def report(ask: CommandContext, run: str | None, *, opened: bool, artifacts: str
     """Write the HTML report of a run and print its path; without RUN, of the newest run with a problem, else of the newest run.
 
     One file that needs no network. Of a failed run it is the autopsy: what failed and why, the timeline, what changed, how often this
-    happened, and the evidence. Of any other run: how it stands, what it waits for, questions and answers, gates, outputs, changes.
+    happened, and the evidence. Of any other run: its state, what it waits for, questions and answers, gates, outputs, changes.
     """
     with ask.project() as project, notebook_progress() as progress:
         found = run_or_newest(project, run, healthy=True)

@@ -34,7 +34,7 @@ def triage_run(ask: CommandContext, run: str, *, stale_minutes: float) -> None:
 
     The first rule that fits decides: what a person has to decide is escalated, what would fail again is fixed, what failed by chance
     and repeats nothing outside of the run is retried, and a rewind needs evidence that names the frame. When the cause is not sure, the
-    command only looks. Nothing is changed. Exit code 0 whatever the run's state; a run that is not there is a row that says so.
+    command only looks. Nothing is changed. Exit code 0 for a run in any state; a missing run is reported in the row.
     """
     from smithers_nb.workflows.monitor.triage import triage
 

@@ -44,7 +44,7 @@ def watch(ask: CommandContext, project: Path | None, *, once: bool, interval: fl
     """Launch an autopsy for every run that fails in a Smithers project.
 
     The store is only read. Each failure is looked into once, also with several watchers and after a restart; a run that is tried
-    again and fails again is a new failure. Ctrl-C ends it, and autopsies under way go on.
+    again and fails again is a new failure. Ctrl-C stops watching; autopsies already started continue.
     """
     watcher = watcher_of(project or Path(ask.source or "."), now_ms() if since is None else since)
     if watcher is None:
@@ -107,7 +107,7 @@ def _look_for_ever(watcher: Watcher, ask: CommandContext, interval: float) -> No
         except (SourceError, JournalUnusable, OSError) as error:
             said = str(error)
         if said != trouble:
-            note(f"{said}; watching goes on" if said else "the store can be read again")
+            note(f"{said}; still watching" if said else "the store can be read again")
         trouble = said
         time.sleep(interval)
 

@@ -54,7 +54,7 @@ _FRAME = click.argument("frame", metavar="[FRAME|NODE]", required=False)
     "smithers-nb resume nightly-1 --accept-workflow-change --detach",
 )
 def resume(ask: CommandContext, run: str, *, database: str | None, **options: Any) -> int:
-    """Go on with a run that failed, was cancelled, is paused, waits, or lost its process.
+    """Resume a run that failed, was cancelled, is paused, waits, or lost its process.
 
     Its notebook is executed from the beginning; stages that are finished give what they gave before. A run whose notebook was edited
     since is refused, unless --accept-workflow-change says that this is meant; when the edit gives up what was finished or decided, it
@@ -117,7 +117,7 @@ def cancel(ask: CommandContext, run: str, *, by: str | None, database: str | Non
     from smithers_nb.engine.control import login
 
     done = stop(runs_of(ask, database), run, by=by or login())
-    told = {"requested": "is asked to stop", "cancelled": "is cancelled"}[done.result]
+    told = {"requested": "was asked to stop", "cancelled": "is cancelled"}[done.result]
     print_finding(done._asdict(), ask.fmt, lambda: [f"{done.run_id} {told}"])
     return DONE
 
@@ -154,7 +154,7 @@ def retry_task(  # noqa: PLR0913  # its options
 ) -> int:
     """Try a node again, with everything that began after it.
 
-    Says first what is reset: outputs are dropped, and what somebody decided after the node began is asked again. On a terminal it asks
+    Shows first what will be reset: outputs are dropped, and decisions made after the node began are asked again. On a terminal it asks
     before it does so; elsewhere it needs --yes where anything that was finished or decided would be lost.
     """
     from smithers_nb.engine import control
@@ -203,7 +203,7 @@ def rewind(  # noqa: PLR0913  # its options
     done = control.rewind(location, plan.run_id, frame, caller=control.login(), force=force)
     found = {"run_id": done.run_id, "from_frame_no": done.came_from, "to_frame_no": done.goes_to, "removed_nodes": _rows(done.items)}
     command = f"smithers-nb resume {shlex.quote(done.run_id)}{where(ask, location)}"
-    print_finding(found, ask.fmt, lambda: [f"{done.run_id} is back at frame {done.goes_to}; go on with: {command}"])
+    print_finding(found, ask.fmt, lambda: [f"{done.run_id} is back at frame {done.goes_to}; resume with: {command}"])
     return DONE
 
 
@@ -234,7 +234,7 @@ def _confirm(what: str, items: Sequence[ResetItem], *, yes: bool, always: bool =
     if yes:
         return
     if sys.stdin.isatty() and sys.stderr.isatty():
-        click.confirm("Go on?", abort=True, err=True)
+        click.confirm("Continue?", abort=True, err=True)
         return
     lost = [f"{item.node.node_id} ({item.loss})" for item in items if item.loss]
     if lost or always:

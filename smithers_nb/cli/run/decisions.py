@@ -38,13 +38,13 @@ _OPTIONS = (
     "approve", *_OPTIONS, example='smithers-nb approve nightly-1\nsmithers-nb approve nightly-1 --node publish --note "numbers checked"'
 )
 def approve(ask: CommandContext, run: str, **options: Any) -> int:
-    """Approve what a run asks at a gate, and let it go on."""
+    """Approve what a run asks at a gate, and resume it."""
     return _decide(ask, run, approved=True, **options)
 
 
 @command("deny", *_OPTIONS, example='smithers-nb deny nightly-1 --note "not this week"')
 def deny(ask: CommandContext, run: str, **options: Any) -> int:
-    """Deny what a run asks at a gate, and let it go on from there."""
+    """Deny what a run asks at a gate, and resume it."""
     return _decide(ask, run, approved=False, **options)
 
 
@@ -106,7 +106,7 @@ def answer(  # noqa: PLR0913  # its options
     no_continue: bool,
     database: str | None,
 ) -> int:
-    """Answer a question, named by its id or by its run when that asks only one, and let the run go on.
+    """Answer a question, given its id or the id of a run with only one, and resume the run.
 
     What does not fit the question is refused before anything is written.
     """
@@ -130,7 +130,7 @@ def _follow(ask: CommandContext, location: Location, said: DecisionResult, word:
     """Describe what was written, and have somebody continue the run."""
     run_id, node_id, iteration = said.node
     then = (
-        f"; it goes on in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}" if said.continues else ""
+        f"; it continues in the background: smithers-nb logs {shlex.quote(run_id)} --follow{where(ask, location)}" if said.continues else ""
     )
     if said.continues:
         from smithers_nb.engine.control.edit_check import is_edited
@@ -139,7 +139,7 @@ def _follow(ask: CommandContext, location: Location, said: DecisionResult, word:
         ensure_worker(location)
         if is_edited(location, run_id):
             command = f"smithers-nb resume {shlex.quote(run_id)} --accept-workflow-change{where(ask, location)}"
-            then = f"; the notebook was edited since the run began, so the run is paused; go on with it as it is now: {command}"
+            then = f"; the notebook was edited since the run began, so the run is paused; to resume it with the edited notebook: {command}"
     found = {"run_id": run_id, "node_id": node_id, "iteration": iteration, "result": word, "continues": said.continues}
     print_finding(found, ask.fmt, lambda: [f"{node_id} of {run_id} is {word}{then}"])
 
@@ -170,7 +170,7 @@ def _value(asked: Pending | None, given: str | None) -> Any:
         if not sys.stdin.isatty():
             raise ParameterError("no answer is given", hint="give it: --value ANSWER, or --value - to read it from standard input")
         if asked is None:
-            return None  # there is no such question any more, which the answer will be told
+            return None  # the question no longer exists; recording the answer will report that
         choices = f" ({', '.join(asked.options)})" if asked.options else ""
         given = str(click.prompt(one_line(f"{asked.prompt}{choices}", 1_000), err=True))
     elif given == "-":

@@ -50,7 +50,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         run_id: The run.
         detach: Leave it to a worker.
         no_post_failure: Launch no autopsy when it fails.
-        serve: Show it live on a page of its own.
+        serve: Show the run on its own live page.
         report: Prints how it ended; `report_outcome` by default.
 
     Returns:
@@ -121,7 +121,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _interrupted(location: Location, run_id: str) -> Outcome:
-    """Stop a run whose execution was interrupted where it could not stop by itself, and say how it stands."""
+    """Stop a run whose execution was interrupted before it could stop, and print its state."""
     from smithers_nb.engine.control import cancel
     from smithers_nb.engine.control.run_state import status_of
     from smithers_nb.engine.execution.outcome import Outcome
@@ -136,7 +136,7 @@ def _serve_until_done(location: Location, run_id: str, status: str) -> str:
     """Keep the live page while the run waits, until it is over or Ctrl-C."""
     from smithers_nb.engine.control.run_state import status_of
 
-    note("the live page stays until the run is over; Ctrl-C ends it, and the run goes on waiting")
+    note("the live page stays open until the run ends; Ctrl-C closes the page, and the run keeps waiting")
     with suppress(KeyboardInterrupt):
         while not is_terminal(status := status_of(location, run_id)):
             time.sleep(_EVERY_S)

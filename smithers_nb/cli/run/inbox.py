@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def inbox(ask: CommandContext, run: str | None, *, database: str | None) -> int:
     """List the gates and questions that wait for a person, oldest first, of one run or of all.
 
-    Runs of Smithers are listed beside notebook runs, each with the commands of its own engine.
+    Runs of Smithers are listed beside notebook runs, each with its engine's commands.
     """
     location = location_of(ask, database)
     found = waiting(ask, location, run)
@@ -100,7 +100,7 @@ def _of_sources(ask: CommandContext) -> list[Request]:
 def _ours(item: Pending, location: Location, options: str, now: int) -> Request:
     from smithers_nb.diagnosis.state.inbox import DENIED, Request
 
-    said = ("Answer: the run goes on with it",) if item.request_id else ("Approve: the run goes on", f"Deny: {DENIED[item.on_deny]}")
+    said = ("Answer: the run continues with it",) if item.request_id else ("Approve: the run continues", f"Deny: {DENIED[item.on_deny]}")
     about = {name: value for name, value in item._asdict().items() if name in Request.__dataclass_fields__}
     about["earlier"] = item.earlier._asdict() if item.earlier else None
     about["changes"] = tuple(change._asdict() for change in item.changes)

@@ -1,4 +1,4 @@
-"""Our own notebooks from the command line: started like any run, and told by the row that they end with, whoever executes them."""
+"""Our own notebooks from the command line: started like any run, and reported by their final row."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any
 
 
 def tell_row(ask: CommandContext, location: Location, outcome: Outcome, *, key: str = "runId") -> None:
-    """Print the row; of a run that waits or failed, how it stands.
+    """Print the row; for a run that waits or failed, print its state.
 
     Args:
         ask: Format of what is printed.

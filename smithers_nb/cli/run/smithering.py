@@ -56,8 +56,8 @@ _positive = click.FloatRange(min=0, min_open=True)
     click.option("--by", type=Utf8(), metavar="NAME", help="Who asks for it.  [default: your login]"),
     click.option("--on-behalf-of", type=Utf8(), metavar="NAME", help="Person that an operating agent acts for; both are recorded."),
     click.option("--max-agent-calls", type=click.IntRange(1), metavar="N", help="Calls of agents in all of the run.  [default: 500]"),
-    click.option("--again", type=Utf8(), metavar="RUN", help="Build once more what has not landed in a run, and go on with it."),
-    click.option("--demo", is_flag=True, help="Build a small repository from end to end with written answers, in a folder of its own."),
+    click.option("--again", type=Utf8(), metavar="RUN", help="Build again what has not landed in a run, and continue that run."),
+    click.option("--demo", is_flag=True, help="Build a small repository from end to end with scripted answers, in a separate folder."),
     *run_options,
     example='smithers-nb smithering "Let the export command print JSON as well"\n'
     'smithers-nb smithering --route full-build "A command line for our price list" --repo ../prices\n'
@@ -78,7 +78,7 @@ def smithering(  # noqa: PLR0913  # the request, and three ways to name paramete
     """Take a request from one sentence to delivered work: sized, planned, built from tickets, verified, reviewed, handed over on a branch.
 
     Without PROMPT you are asked for it. The run waits at gates (`approve`, `deny`) and questions (`human answer`); nothing passes a gate by
-    itself. Exit codes: 0 it ended, however; 3 it waits for you.
+    itself. Exit codes: 0 it ended, with or without success; 3 it waits for you.
     """
     if demo:
         from smithers_nb.cli.run.smithering_demo import run_demo

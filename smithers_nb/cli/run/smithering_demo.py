@@ -70,7 +70,7 @@ def _make(folder: Path) -> Path:
 
 
 def _run(location: Location, run_id: str, book: Path, denied: str) -> None:
-    """Execute a run to its end, deciding whatever it asks; one gate may be denied."""
+    """Execute a run to its end, deciding every gate and question; one gate may be denied."""
     from smithers_nb.cli.run.smithering import NOTEBOOK
     from smithers_nb.engine.control import answer, decide, login, pending, submit
     from smithers_nb.engine.control.decisions import acting

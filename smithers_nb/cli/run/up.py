@@ -34,7 +34,7 @@ run_options = (
     detach_option,
     click.option("--run-id", type=Utf8(), metavar="ID", help="The run's id.  [default: one that sorts by time]"),
     quiet_option,
-    click.option("--serve", is_flag=True, help="Show the run live on a page of its own, on this machine only, until it ends."),
+    click.option("--serve", is_flag=True, help="Serve a live page of the run, on this machine only, until it ends."),
     database_option,
     *settings_options,
 )
@@ -44,7 +44,7 @@ run_options = (
     "up",
     click.argument("file", type=click.Path(path_type=Path), metavar="FILE"),
     *run_options,
-    click.option("--resume", is_flag=True, help="Go on with the run of --run-id instead of starting one."),
+    click.option("--resume", is_flag=True, help="Resume the run of --run-id instead of starting one."),
     force_option,
     accept_option,
     yes_option,
@@ -117,7 +117,7 @@ def resume_run(  # noqa: PLR0913  # the options of `up` that a resume has
     report: Report | None = None,
     **settings: Any,
 ) -> int:
-    """Go on with a run of this notebook."""
+    """Resume a run of this notebook."""
     from smithers_nb.cli.run.control import resumed
 
     if run_id is None:

@@ -27,7 +27,7 @@ def run(ask: CommandContext, workflow: str, **options: Any) -> int:
 
 @command(
     "list",
-    click.option("--system", is_flag=True, help="Also those that the system launches by itself."),
+    click.option("--system", is_flag=True, help="Include those that are launched automatically."),
     example="smithers-nb workflow list\nsmithers-nb workflow list --system --format json",
 )
 def listed(ask: CommandContext, *, system: bool) -> None:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from smithers_nb.sources.base import Source
 
 DENIED: Final = {
-    "continue": "the run goes on and is told of the denial",
-    "skip": "the task is skipped and the run goes on",
+    "continue": "the run continues and is told of the denial",
+    "skip": "the task is skipped and the run continues",
     "fail": "the run fails",
 }
 """What a denial does, by the gate's own word for it."""
 
-_UNKNOWN: Final = "the run goes on or fails, as its workflow says"
+_UNKNOWN: Final = "the run continues or fails, as its workflow says"
 _PARKED: Final = "waiting-approval"
 _SESSIONS: Final = "sessions"
 
@@ -143,17 +143,17 @@ def _question(case: Case, blocker: Blocker, row: QuestionRow) -> Request:
         prompt=row.prompt or row.node_id,
         options=loads(row.options) if row.options else None,
         answer_schema=loads(row.schema) if row.schema else None,
-        consequences=(f"Answer: the run goes on with it{until}",),
+        consequences=(f"Answer: the run continues with it{until}",),
     )
 
 
 def _gate(case: Case, blocker: Blocker, row: ApprovalRow | None) -> Request:
     denied = DENIED.get(_on_deny(case, blocker), _UNKNOWN)
-    consequences: tuple[str, ...] = ("Approve: the run goes on", f"Deny: {denied}")
+    consequences: tuple[str, ...] = ("Approve: the run continues", f"Deny: {denied}")
     if row is not None and asks_to_repeat(row):
         consequences = ("Approve: the side effect is repeated", "Deny: the task fails")
     elif blocker.kind == "waiting-human":
-        consequences = ("Answer: the run goes on with it",)
+        consequences = ("Answer: the run continues with it",)
     return Request(
         **_common(case, blocker),
         kind="ask" if case.snapshot.source.kind == _SESSIONS else "gate",

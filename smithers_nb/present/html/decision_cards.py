@@ -52,7 +52,7 @@ class GateRequest:
 
     Attributes:
         details: What the decision is about, name to value.
-        effects: What follows, such as `("Approve", "the run goes on")`.
+        effects: What follows, such as `("Approve", "the run continues")`.
         commands: How to decide elsewhere: commands, each with what it does.
         run_id: The run that waits.
         before: The version that was decided before, when this one asks something else.

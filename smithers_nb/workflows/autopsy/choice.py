@@ -12,7 +12,7 @@ _PROMPT = "Which failed run do you want to look at?"
 
 
 def chosen_run(source: str | None) -> str:
-    """Let a person choose a failed run; the notebook goes on with it.
+    """Let a person choose a failed run; the notebook continues with it.
 
     Returns:
         Its id; empty when nobody is there to choose, nobody has chosen, or there is none.

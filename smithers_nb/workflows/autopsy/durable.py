@@ -117,7 +117,7 @@ def report_of(root: Path, target_run_id: str, artifacts: str | None = None) -> s
     Args:
         root: The project's folder.
         target_run_id: The run that failed.
-        artifacts: Folder or URL that the autopsy was told to write to; `artifacts` in the project by default.
+        artifacts: Folder or URL that the autopsy writes to; `artifacts` in the project by default.
     """
     return address(artifacts or root / "artifacts", KIND, target_run_id, ".html")
 
@@ -180,7 +180,7 @@ def _with_report(row: VerdictRow) -> PostFailureRow:
 
 
 def told_artifacts() -> str | None:
-    """Return the folder or URL that this run was told to write to; None when it was told none, or there is no run."""
+    """Return the folder or URL that this run was given for artifacts; None when none was given, or there is no run."""
     import sqlalchemy as sa
 
     from smithers_nb.engine.artifacts.delivery import artifacts_of

@@ -79,7 +79,7 @@ def run_autopsy_notebook(  # noqa: PLR0913  # all but the run and its place are 
             that stops before its verdict writes `autopsy/RUN.stopped.html` instead.
         cell_timeout_s: Seconds that one stage may take.
         total_timeout_s: Seconds that the whole notebook may take.
-        progress: Told before each cell: cells done, all cells, heading.
+        progress: Called before each cell with cells done, all cells, heading.
         kernels: Prewarmed kernels; without them one is started from nothing.
         cancelled: Ends the autopsy once it is set.
 

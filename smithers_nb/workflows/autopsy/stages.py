@@ -240,7 +240,7 @@ def verdict(investigation: Investigation, gate: GateCard, report: BugOutcome | N
     Args:
         investigation: What was found.
         gate: What was asked about it.
-        report: What became of the report; none when none was asked for or sent.
+        report: What became of the report; none when no report was requested or sent.
     """
     report = report if report and gate.needed else BugOutcome(filed=False)
     found, advice = investigation.classification, investigation.advice

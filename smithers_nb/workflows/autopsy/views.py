@@ -23,7 +23,7 @@ _CLASS_TITLES = {
     "environment": "The environment is at fault",
     "agent-flake": "The agent failed by chance",
     "smithers-bug": "The engine is at fault",
-    "unknown": "Whose fault it is could not be told",
+    "unknown": "Whose fault it is could not be determined",
 }
 
 

@@ -108,7 +108,7 @@ def effects(on_deny: str) -> tuple[tuple[str, str], ...]:
     """Return what approving a gate does, and what denying it does."""
     from smithers_nb.diagnosis.state.inbox import DENIED  # imported late: a kernel without gates does not need it
 
-    return ("Approve", "the run goes on"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
+    return ("Approve", "the run continues"), ("Deny", DENIED["fail" if on_deny == "fail" else "continue"])
 
 
 def show(what: Any, spot: DisplayHandle | None = None) -> None:

@@ -50,7 +50,7 @@ def test_without_a_terminal_nothing_is_sent_unless_told(cli, own_example, endpoi
     answer = cli("bug", "--run", FAILED, "-s", own_example)
     assert answer.code == 4
     assert '"smithersVersion"' in answer.err
-    assert "nothing was sent: there is no terminal to ask on" in answer.err
+    assert "nothing was sent: confirmation required (not a terminal)" in answer.err
     assert "--yes" in answer.err
     assert (answer.out, endpoint.requests) == ("", [])
 
@@ -88,7 +88,7 @@ def test_what_is_not_taken_is_kept(cli, own_example, endpoint, status):
     assert answer.code == 1
     assert "(BUG_REPORT_POST_FAILED)" in answer.err
     [kept] = (own_example.parent / ".smithers" / "bug-reports").iterdir()
-    assert f"hint: the report is kept in {kept}" in answer.err
+    assert f"hint: the report was saved in {kept}" in answer.err
     assert json.loads(kept.read_bytes()) == endpoint.requests[0].json
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert answer.out == ""

@@ -37,7 +37,7 @@ def test_gates_and_questions_of_every_source(cli) -> None:
     theirs = found[WAITING, "approve-release"]
     assert theirs["source"] == "smithers"
     assert theirs["waitedMs"] > 0
-    assert theirs["consequences"] == ["Approve: the run goes on", "Deny: the run fails"]
+    assert theirs["consequences"] == ["Approve: the run continues", "Deny: the run fails"]
     assert shlex.split(theirs["commands"][0]) == ["bunx", "smithers-orchestrator", "approve", WAITING, "--node", "approve-release"]
     assert "--resume true" in theirs["then"][0]
     ours = found["r1", "pay"]

@@ -23,7 +23,7 @@ REQUEST = GateRequest(
     "Deploy?",
     "All green.",
     {"version": "1.2", "payload": {"a": [1]}},
-    (("Approve", "the run goes on"),),
+    (("Approve", "the run continues"),),
     (("smithers-nb approve r", "approve"),),
     "run-1",
 )
@@ -141,7 +141,7 @@ def test_a_widget_carries_its_twin():
     live = gate_widget(REQUEST, Desk().callbacks(), who="ann")
     bundle = live._repr_mimebundle_()
     assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} <= set(bundle)
-    for text in ("Deploy?", "All green.", "1.2", "the run goes on", "smithers-nb approve r"):
+    for text in ("Deploy?", "All green.", "1.2", "the run continues", "smithers-nb approve r"):
         assert text in bundle["text/html"]
         assert text in bundle["text/plain"]
     assert "smithers-nb approve" not in page(live)

@@ -237,7 +237,7 @@ def test_a_report_that_cannot_be_kept_says_so(endpoint, tmp_path):
     (tmp_path / ".smithers_nb").write_text("in the way")
     kept = file_bug(PAYLOAD, endpoint=endpoint.url, root=tmp_path)
     assert (kept.path, "500" in kept.reason) == (None, True)
-    assert "could not be kept either" in outcome_of(kept).detail
+    assert "could not be saved either" in outcome_of(kept).detail
 
 
 def test_outcomes_have_the_names_of_the_node():
@@ -251,4 +251,4 @@ def test_outcomes_have_the_names_of_the_node():
         (False, None, None),
         (False, None, None),
     ]
-    assert ["7" in rows[0]["detail"], "kept in p" in rows[1]["detail"], "Nobody agreed" in rows[2]["detail"]] == [True] * 3
+    assert ["7" in rows[0]["detail"], "saved in p" in rows[1]["detail"], "Nobody agreed" in rows[2]["detail"]] == [True] * 3
