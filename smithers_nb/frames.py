@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
 
-from smithers_nb.model.beads import BEAD_GRAINS
+from smithers_nb.model.beads import BEAD_TABLES
 from smithers_nb.model.rows import TABLES
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def describe(table: str) -> pd.DataFrame:
     """Show a contract: one row per column with its dtype, whether it may be NA, and its meaning.
 
     Raises:
-        KeyError: There is no such table; the names are the keys of `model.rows.TABLES` and `model.beads.BEAD_GRAINS`.
+        KeyError: There is no such table; the names are the keys of `model.rows.TABLES` and `model.beads.BEAD_TABLES`.
     """
     import pandas as pd
 
-    columns = contract({**TABLES, **BEAD_GRAINS}[table])
+    columns = contract({**TABLES, **BEAD_TABLES}[table])
     return pd.DataFrame(
         {
             "dtype": [column.dtype for column in columns],

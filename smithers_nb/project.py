@@ -141,15 +141,15 @@ class Project(Frames):
         Returns:
             Run id to `NODE: message`, or to the run's own message when that is all there is; runs without an error are left out.
         """
-        told = {run.run_id: run.error_message for run in runs if run.error_message}
-        blamed = {run_id: text.removeprefix(_BLAMES).partition(_LINK)[0] for run_id, text in told.items() if text.startswith(_BLAMES)}
+        messages = {run.run_id: run.error_message for run in runs if run.error_message}
+        blamed = {run_id: text.removeprefix(_BLAMES).partition(_LINK)[0] for run_id, text in messages.items() if text.startswith(_BLAMES)}
         only: dict[str, Collection[str | int]] = {"state": ["failed"]}
         if len(blamed) <= _FEW:
             only["run_id"] = list(blamed)
         for attempt in self.source.rows(table.AttemptRow, only=only) if blamed else ():
             if attempt.error_message and blamed.get(attempt.run_id) == attempt.node_id:
-                told[attempt.run_id] = f"{attempt.node_id}: {attempt.error_message}"
-        return told
+                messages[attempt.run_id] = f"{attempt.node_id}: {attempt.error_message}"
+        return messages
 
     def run_ids(self, prefix: str = "") -> list[str]:
         """List run ids, those with a prefix when one is given, at most 200."""

@@ -130,8 +130,8 @@ class Run(Frames):
         """
         from smithers_nb.workflows.autopsy.why import explain
 
-        told = explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
-        return replace(told, autopsies=tuple(self.autopsies), autopsy_of=self.autopsy_of)
+        found = explain(self.snapshot, now=self.project.now, workflow_path=None if workflow_path is None else Path(workflow_path))
+        return replace(found, autopsies=tuple(self.autopsies), autopsy_of=self.autopsy_of)
 
     @property
     def autopsies(self) -> list[Autopsy]:
@@ -235,8 +235,8 @@ class Run(Frames):
             "took": duration(row.duration_s),
             "failed nodes": ", ".join(why.failed_nodes),
         }
-        told = {name: value for name, value in facts.items() if value}
-        return banner(row.workflow or "run", why.summary, state=row.state, facts=told, hint=why.advice.detail if why.advice else "")
+        shown = {name: value for name, value in facts.items() if value}
+        return banner(row.workflow or "run", why.summary, state=row.state, facts=shown, hint=why.advice.detail if why.advice else "")
 
     def card(self) -> Card:
         """Show what state it is in, what to do about it, and every attempt."""

@@ -98,5 +98,5 @@ class Move(NamedTuple):
     commit: str = ""
 
 
-BEAD_GRAINS: Final[dict[str, type[NamedTuple]]] = {"beads": BeadRow, "bead_events": BeadEventRow, "bead_failures": BeadFailureRow}
+BEAD_TABLES: Final[dict[str, type[NamedTuple]]] = {"beads": BeadRow, "bead_events": BeadEventRow, "bead_failures": BeadFailureRow}
 """Tables of work items by the name of their frame."""

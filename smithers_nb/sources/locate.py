@@ -94,7 +94,7 @@ def _open_folder(folder: Path, *, upward: bool) -> Source:
         theirs = _stores_of_smithers(place)
         ours = [partial(_checked, path) for path in (journal_file(place),) if not shared and path.is_file()]
         if theirs or ours:
-            return _whatever_opens([*theirs, *ours, *shared])
+            return _open_readable([*theirs, *ours, *shared])
         if (place / ANCHOR).is_dir():
             break
     if shared:
@@ -136,7 +136,7 @@ def _stores_of_smithers(place: Path) -> Sequence[Callable[[], Source]]:
     return [partial(_checked, path) for path in (place / STORE, place / ANCHOR / STORE) if path.is_file()][:1]
 
 
-def _whatever_opens(openers: Sequence[Callable[[], Source]]) -> Source:
+def _open_readable(openers: Sequence[Callable[[], Source]]) -> Source:
     """Open the stores of a project; one that cannot be read is a problem of the others, unless it is the only one."""
     opened: list[Source] = []
     errors: list[SourceError] = []

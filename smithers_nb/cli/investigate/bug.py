@@ -106,8 +106,8 @@ def _proposed(ask: CommandContext, file: Any) -> tuple[_Report, str]:
     from smithers_nb.sources.stores.json_text import as_object
     from smithers_nb.workflows.bugs.filing import project_folder
 
-    told = as_object(file.read())
-    payload, where, words = told.get("payload"), told.get("endpoint"), told.get("words", "")
+    proposal = as_object(file.read())
+    payload, where, words = proposal.get("payload"), proposal.get("endpoint"), proposal.get("words", "")
     if not (isinstance(payload, dict) and isinstance(where, str) and isinstance(words, str)):
         raise ParameterError("--send takes what `smithers-nb bug --propose` printed", hint="keep its standard output in a file")
     return _Report(payload, project_folder(ask.source), words=words), where
@@ -124,8 +124,8 @@ def _kept(ask: CommandContext, report: _Report, *, dry: bool) -> int | None:
     path = save_bug(report.payload, root=report.root)
     if path is None:
         raise BugReportNotSent("the report could not be written", hint="print it with --dry-run instead")
-    told = f"This is a run of {report.whose}, not of Smithers, so nothing was sent to its makers. The report is in {path}"
-    print_finding({"saved": path, "sent": False, "detail": told}, ask.fmt, lambda: [shown(told)])
+    detail = f"This is a run of {report.whose}, not of Smithers, so nothing was sent to its makers. The report is in {path}"
+    print_finding({"saved": path, "sent": False, "detail": detail}, ask.fmt, lambda: [shown(detail)])
     return None
 
 

@@ -15,7 +15,7 @@ from smithers_nb.cli.investigate.monitor import absolute
 from smithers_nb.cli.investigate.watch import watcher_of
 from smithers_nb.cli.options import CommandContext, Moment, Utf8, command, now_option
 from smithers_nb.cli.output import note, print_finding
-from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
+from smithers_nb.cli.run.own_notebooks import print_outcome, start_notebook
 from smithers_nb.cli.run.up import run_options
 from smithers_nb.cli.run_options import given_parameters, location_of
 from smithers_nb.cli.text_page import Sheet
@@ -94,7 +94,7 @@ def monitor_smithers(  # noqa: PLR0913  # one per option of the command
             time.sleep(interval_minutes * _MINUTE_S)
         for watcher in watchers:
             _launch(watcher)
-        code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, partial(tell_row, key="monitorRunId"), **options)
+        code = start_notebook(CommandContext(fmt=ask.fmt), _NOTEBOOK, parameters, partial(print_outcome, key="monitorRunId"), **options)
     return code
 
 

@@ -295,8 +295,8 @@ def close(  # noqa: PLR0913  # its options
     from smithers_nb.workflows.incident.close import ClosingAnswers, close
 
     case = open_case(run, commands=commands, artifacts=artifacts, **options)
-    told = ClosingAnswers(cause=cause, prevention=prevention, docs=docs, code_defect=code_defect, gate=not no_gate)
-    done = close(case, case.classify(), told)
+    answers = ClosingAnswers(cause=cause, prevention=prevention, docs=docs, code_defect=code_defect, gate=not no_gate)
+    done = close(case, case.classify(), answers)
     print_finding(done, ask.fmt, lambda: [done.summary, *done.notes, "", *done.markdown.splitlines()])
     return {"closed": DONE, "open": WAITING}.get(done.outcome, FAILED)
 

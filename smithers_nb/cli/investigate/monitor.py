@@ -14,7 +14,7 @@ import click
 from smithers_nb.cli.app import DONE
 from smithers_nb.cli.options import CommandContext, Utf8, command, now_option, place_of
 from smithers_nb.cli.output import print_finding
-from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
+from smithers_nb.cli.run.own_notebooks import print_outcome, start_notebook
 from smithers_nb.cli.run.up import resume_run, run_options
 from smithers_nb.cli.run_options import accept_option, force_option, given_parameters
 from smithers_nb.cli.text_page import Sheet
@@ -87,7 +87,7 @@ def monitor(  # noqa: PLR0913  # one per option of the command
         "provider": provider,
     }
     parameters = given_parameters(pairs, parameters_file, document) | {name: value for name, value in chosen.items() if value is not None}
-    tell = partial(tell_row, key="monitorRunId")
+    tell = partial(print_outcome, key="monitorRunId")
     here = CommandContext(fmt=ask.fmt)  # the monitor is a run of the project it is started in, wherever its target lives
     if resume:
         from smithers_nb.resources import resource

@@ -92,7 +92,7 @@ def _may_launch(location: Location) -> bool:
 
 def _look_once(watcher: Watcher, ask: CommandContext) -> None:
     while True:
-        _tell(watcher.look(), ask)
+        _print_seen(watcher.look(), ask)
         if watcher.settled:
             return
         time.sleep(_LEAST_S)
@@ -102,7 +102,7 @@ def _look_for_ever(watcher: Watcher, ask: CommandContext, interval: float) -> No
     trouble = ""
     while True:
         try:
-            _tell(watcher.look(), ask)
+            _print_seen(watcher.look(), ask)
             said = ""
         except (SourceError, JournalUnusable, OSError) as error:
             said = str(error)
@@ -112,7 +112,7 @@ def _look_for_ever(watcher: Watcher, ask: CommandContext, interval: float) -> No
         time.sleep(interval)
 
 
-def _tell(seen: list[Seen], ask: CommandContext) -> None:
+def _print_seen(seen: list[Seen], ask: CommandContext) -> None:
     for one in seen:
         print_finding(one._asdict(), ask.fmt, partial(_page, one))
     sys.stdout.flush()  # whoever reads a pipe waits for each line

@@ -117,8 +117,8 @@ def cancel(ask: CommandContext, run: str, *, by: str | None, database: str | Non
     from smithers_nb.engine.control import login
 
     done = stop(runs_of(ask, database), run, by=by or login())
-    told = {"requested": "was asked to stop", "cancelled": "is cancelled"}[done.result]
-    print_finding(done._asdict(), ask.fmt, lambda: [f"{done.run_id} {told}"])
+    outcome = {"requested": "was asked to stop", "cancelled": "is cancelled"}[done.result]
+    print_finding(done._asdict(), ask.fmt, lambda: [f"{done.run_id} {outcome}"])
     return DONE
 
 
@@ -239,8 +239,8 @@ def _confirm(what: str, items: Sequence[ResetItem], *, yes: bool, always: bool =
     lost = [f"{item.node.node_id} ({item.loss})" for item in items if item.loss]
     if lost or always:
         names = "; ".join(lost[:_NAMED]) + (f"; and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
-        told = f"this loses {names}: " if lost else ""
-        raise ControlRefused(f"{told}confirmation required (not a terminal)", code="CONFIRMATION_REQUIRED", hint="pass --yes to do it")
+        warning = f"this loses {names}: " if lost else ""
+        raise ControlRefused(f"{warning}confirmation required (not a terminal)", code="CONFIRMATION_REQUIRED", hint="pass --yes to do it")
 
 
 def _rows(items: Iterable[ResetItem]) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         The exit code.
     """
     if detach:
-        return _hand_to_worker(ask, location, run_id)
+        return _detach(ask, location, run_id)
     from smithers_nb.engine.workers.foreground import run_here
 
     with _served(location, run_id, serve=serve), _interruptible():
@@ -70,7 +70,7 @@ def execute(  # noqa: PLR0913  # all but three are options by name
         if serve and exit_code(status) == WAITING:
             status = _serve_until_done(location, run_id, status)
             if is_terminal(status):
-                _tell_the_end(ask, location, run_id, report or report_outcome)
+                _report_end(ask, location, run_id, report or report_outcome)
     return exit_code(status)
 
 
@@ -143,14 +143,12 @@ def _serve_until_done(location: Location, run_id: str, status: str) -> str:
     return status
 
 
-def _tell_the_end(
-    ask: CommandContext, location: Location, run_id: str, report: Callable[[CommandContext, Location, Outcome], None]
-) -> None:
-    """Say how a run ended that another process went on with; the one document that JSON is was printed when it parked."""
+def _report_end(ask: CommandContext, location: Location, run_id: str, report: Callable[[CommandContext, Location, Outcome], None]) -> None:
+    """Report the end of a run that another process continued; JSON output was already printed when it parked."""
     from smithers_nb.engine.execution.outcome import outcome_of
 
     ended = outcome_of(location, run_id)
-    note(f"run {run_id} went on in another process and is {ended.status}")
+    note(f"run {run_id} continued in another process and is {ended.status}")
     if ask.fmt != "json":
         report(ask, location, ended)
 
@@ -242,7 +240,7 @@ def _next(ask: CommandContext, location: Location, outcome: Outcome) -> list[str
     return []
 
 
-def _hand_to_worker(ask: CommandContext, location: Location, run_id: str) -> int:
+def _detach(ask: CommandContext, location: Location, run_id: str) -> int:
     from smithers_nb.engine.control.run_state import status_of
     from smithers_nb.engine.execution.outcome import notebook_of
     from smithers_nb.engine.workers.client import enqueue

@@ -96,7 +96,7 @@ def start_notebook(ask: CommandContext, notebook: str, parameters: dict[str, Any
     return execute(ask, location, run_id, detach=options["detach"], no_post_failure=quiet, serve=options["serve"], report=report)
 
 
-def tell_row(ask: CommandContext, location: Location, outcome: Outcome, *, key: str = "runId") -> None:
+def print_outcome(ask: CommandContext, location: Location, outcome: Outcome, *, key: str = "runId") -> None:
     """Print the row; for a run that waits or failed, print its state.
 
     Args:

@@ -11,7 +11,7 @@ import click
 from smithers_nb.cli.investigate.monitor import absolute
 from smithers_nb.cli.options import CommandContext, Utf8, command
 from smithers_nb.cli.run.execute import execute, refuse_to_serve_detached
-from smithers_nb.cli.run.own_notebooks import start_notebook, tell_row
+from smithers_nb.cli.run.own_notebooks import print_outcome, start_notebook
 from smithers_nb.cli.run.up import run_options
 from smithers_nb.cli.run_options import given_parameters, location_of, runs_of
 from smithers_nb.cli.text_page import Sheet
@@ -97,7 +97,7 @@ def smithering(  # noqa: PLR0913  # the request, and three ways to name paramete
     hours = parameters.get("max_monitor_hours", parameters.get("maxMonitorHours", 24))
     limit = float(str(hours)) * 3_600 + _SLACK_S
     options |= {name: options[name] or limit for name in ("cell_timeout", "timeout")}
-    return start_notebook(ask, NOTEBOOK, parameters, tell_row, **options)
+    return start_notebook(ask, NOTEBOOK, parameters, print_outcome, **options)
 
 
 def _again(  # noqa: PLR0913  # the options that mean something to it
@@ -116,7 +116,7 @@ def _again(  # noqa: PLR0913  # the options that mean something to it
     refuse_to_serve_detached(detach=detach, serve=serve)
     location = runs_of(ask, database)
     run_id = build_again(location, run, agent_calls=max_agent_calls or 0, here=not detach)
-    return execute(ask, location, run_id, detach=detach, no_post_failure=no_post_failure, serve=serve, report=tell_row)
+    return execute(ask, location, run_id, detach=detach, no_post_failure=no_post_failure, serve=serve, report=print_outcome)
 
 
 def page(row: SmitheringRow, outcome: Outcome | None) -> Iterable[str]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from smithers_nb.sources.snapshot import Snapshot
 
 _ALL: dict[int, str] = {1: "its only attempt", 2: "both attempts"}
-_LONGEST_ANSWER: Final = 800
+_MAX_ANSWER: Final = 800
 _INSTEAD: dict[Suggestion, Suggestion] = {
     "retry": "escalate",
     "resume": "retry",
@@ -348,7 +348,7 @@ _NAMED_BY = (
 def _what_to_fix(failure: Failure, quote: str) -> str:
     """Name the thing in the environment that the error is about, as precisely as the error does."""
     details = failure.details
-    if said := str(details.get("answer") or "")[:_LONGEST_ANSWER]:
+    if said := str(details.get("answer") or "")[:_MAX_ANSWER]:
         return f"what the agent says ({telling(said).rstrip('.')})"
     error = quoting(_innermost(failure), quote).rstrip(".")
     for key, words in _NAMED_BY:

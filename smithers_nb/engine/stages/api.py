@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from smithers_nb.engine.stages.codec import Shape
-from smithers_nb.engine.stages.context import ThisRun, current, lab_run
+from smithers_nb.engine.stages.context import RunContext, current, lab_run
 from smithers_nb.engine.stages.parked import Parked
 from smithers_nb.engine.stages.stage_call import StageCall, node_of
 from smithers_nb.errors import ControlRefused, JournalUnusable, LeaseLost, ParameterError, StageError
@@ -175,7 +175,7 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
     raise run.park(Parked(node, "waiting-event", run, request | {"request_id": request_id}))
 
 
-def _run_of(node_id: str, iteration: int) -> ThisRun:
+def _run_of(node_id: str, iteration: int) -> RunContext:
     """Return the run that this call belongs to; refuse an invalid or duplicate id."""
     if not isinstance(node_id, str) or not _ID.fullmatch(node_id) or node_id in _TAKEN:
         raise ParameterError(

@@ -40,7 +40,7 @@ _BEAT_S: Final = 10.0
 
 
 @dataclass
-class ThisRun:
+class RunContext:
     """A run as seen from its kernel, during one execution.
 
     Attributes:
@@ -105,11 +105,11 @@ class ThisRun:
             raise self.parked[0].again()
 
 
-_known: dict[tuple[int, str, str, str], ThisRun] = {}
-_by_hand: dict[int, ThisRun] = {}  # by pid, because a forked kernel is another process
+_known: dict[tuple[int, str, str, str], RunContext] = {}
+_by_hand: dict[int, RunContext] = {}  # by pid, because a forked kernel is another process
 
 
-def current() -> ThisRun | None:
+def current() -> RunContext | None:
     """Return the run that this kernel executes; None when it is not executed durably.
 
     Raises:
@@ -128,11 +128,11 @@ def current() -> ThisRun | None:
         raise ParameterError(f"{RUN} is set, but {JOURNAL} or {OWNER} is not", hint="these are set by `smithers-nb up`, not by hand")
     key = (os.getpid(), run_id, url, owner)
     if key not in _known:
-        _known[key] = ThisRun(run_id, owner, _opened(_location(url)))
+        _known[key] = RunContext(run_id, owner, _opened(_location(url)))
     return _known[key]
 
 
-def lab_run() -> ThisRun:
+def lab_run() -> RunContext:
     """Return the run of an interactive kernel, created on first use: `lab-<time>-<process>`.
 
     Raises:
@@ -221,7 +221,7 @@ def _open(location: Location) -> Journal:
     return Journal.open(location)
 
 
-def _begin(journal: Journal) -> ThisRun:
+def _begin(journal: Journal) -> RunContext:
     from smithers_nb.engine.journal import executions, leases, records, status
     from smithers_nb.model.timestamps import now_ms
 
@@ -235,13 +235,13 @@ def _begin(journal: Journal) -> ThisRun:
         leases.take_lease(connection, run_id, owner)
         executions.begin(connection, executions.want(connection, run_id, queued=True), owner)
         status.set_status(connection, run_id, "running")
-    run = ThisRun(run_id, owner, journal, by_hand=True)
+    run = RunContext(run_id, owner, journal, by_hand=True)
     threading.Thread(target=leases.beat_until, args=(journal, owner, run.over, _BEAT_S), name=f"heartbeat of {run_id}", daemon=True).start()
     atexit.register(_end, run, os.getpid())
     return run
 
 
-def _end(run: ThisRun, pid: int) -> None:
+def _end(run: RunContext, pid: int) -> None:
     """End the run when its kernel exits."""
     if os.getpid() != pid:
         return

@@ -11,7 +11,7 @@ __all__ = ["Parked", "end_cell"]
 
 if TYPE_CHECKING:
     from smithers_nb.engine.journal.records import Node
-    from smithers_nb.engine.stages.context import ThisRun
+    from smithers_nb.engine.stages.context import RunContext
 
 
 class Parked(BaseException):  # not an Exception: the `except Exception` of a notebook must not swallow it
@@ -26,7 +26,7 @@ class Parked(BaseException):  # not an Exception: the `except Exception` of a no
             both `request`, with earlier versions (`journal.requests.Request`).
     """
 
-    def __init__(self, node: Node, status: str, run: ThisRun, request: Mapping[str, Any]) -> None:
+    def __init__(self, node: Node, status: str, run: RunContext, request: Mapping[str, Any]) -> None:
         super().__init__(orjson.dumps({"node_id": node.node_id, "status": status}).decode())
         self.node = node
         self.node_id = node.node_id

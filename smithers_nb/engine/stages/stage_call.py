@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from smithers_nb.engine.journal.records import Attempt, Node
     from smithers_nb.engine.stages.codec import Shape
-    from smithers_nb.engine.stages.context import ThisRun
+    from smithers_nb.engine.stages.context import RunContext
     from smithers_nb.model.failure_reason import FailureReason
 
 KIND: Final = "stage"
@@ -34,7 +34,7 @@ _STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 class StageCall:
     """One call of `stage`, which may take several attempts."""
 
-    def __init__(self, run: ThisRun, node_id: str, iteration: int, shape: Shape, label: str | None) -> None:
+    def __init__(self, run: RunContext, node_id: str, iteration: int, shape: Shape, label: str | None) -> None:
         self.run = run
         self.node_id = node_id
         self.iteration = iteration
@@ -106,7 +106,7 @@ class StageCall:
         )
 
 
-def node_of(connection: sa.Connection, run: ThisRun, node_id: str, iteration: int) -> tuple[Node, list[Attempt]]:
+def node_of(connection: sa.Connection, run: RunContext, node_id: str, iteration: int) -> tuple[Node, list[Attempt]]:
     """Return the key of a node and its attempts; refuse an id that is the id of a cell, which is a node too."""
     from smithers_nb.engine.journal.records import Node, attempts_of
 

@@ -23,7 +23,7 @@ _INLINE: Final = frozenset(
     "a abbr b code del dfn em i img ins kbd mark q s samp small span strong sub sup time u var".split()  # noqa: SIM905  # as one reads it
 )
 _HEADING: Final = re.compile(r"<th[^<>]{0,200}>([^<]{1,64})</th>")
-_LONGEST_NAME: Final = 64
+_MAX_NAME: Final = 64
 _NUMBER: Final = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 _PAIR: Final = 2
 
@@ -204,7 +204,7 @@ def _judged(value: str, above: list[str], beside: list[str]) -> str:
 
 
 def _is_telling(name: str) -> bool:
-    return 0 < len(name) <= _LONGEST_NAME and is_secret_name(name)
+    return 0 < len(name) <= _MAX_NAME and is_secret_name(name)
 
 
 def _redact_run(pieces: list[str], run: list[int]) -> None:

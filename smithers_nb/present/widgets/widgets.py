@@ -107,15 +107,15 @@ def gate_widget(request: GateRequest, callbacks: GateCallbacks, *, who: str) -> 
     note_field = widgets.Text(description="Note", placeholder="why, in your words (optional)", layout=_WIDE, continuous_update=False)
     approve = widgets.Button(description="Approve", button_style="success", icon="check", tooltip=f"Approve: {request.title}")
     deny = widgets.Button(description="Deny", button_style="danger", icon="times", tooltip=f"Deny: {request.title}")
-    asked = _Asked(
+    decision = _DecisionForm(
         gate_asked(request, commands=False),
         [widgets.HTML(as_line(f"You decide as {who}.")), note_field, widgets.HBox([approve, deny])],
         lambda: None if (found := callbacks.look()) is None else gate_decided(request.title, found),
         callbacks.after,
     )
     for button in (approve, deny):
-        asked.on(button, lambda chosen: callbacks.decide(chosen is approve, note_field.value.strip() or None))
-    return asked.live(gate_asked(request))
+        decision.on(button, lambda chosen: callbacks.decide(chosen is approve, note_field.value.strip() or None))
+    return decision.live(gate_asked(request))
 
 
 class QuestionCallbacks(NamedTuple):
@@ -145,18 +145,18 @@ def question_widget(request: QuestionRequest, callbacks: QuestionCallbacks, *, w
 
     form = form_of(request.schema, request.options, label="Answer" if who else "")
     send = widgets.Button(description=button, button_style="primary", icon="check", tooltip="Send the answer" if who else button)
-    told = f"You answer as {who}. {form.hint}" if who else "Nothing is changed by looking."
-    asked = _Asked(
+    notice = f"You answer as {who}. {form.hint}" if who else "Nothing is changed by looking."
+    decision = _DecisionForm(
         question_asked(request, commands=False),
-        [widgets.HTML(as_line(told)), form.widget, send],
+        [widgets.HTML(as_line(notice)), form.widget, send],
         lambda: None if (found := callbacks.look()) is None else question_answered(request.prompt, found[0], by=found[1]),
         callbacks.after,
     )
-    asked.on(send, lambda _: callbacks.answer(form.read()))
-    return asked.live(question_asked(request))
+    decision.on(send, lambda _: callbacks.answer(form.read()))
+    return decision.live(question_asked(request))
 
 
-class _Asked:
+class _DecisionForm:
     """What a gate and a question have in common: a card, controls below it, and a card instead once somebody has said something."""
 
     def __init__(self, card: Card, controls: list[Any], look: Callable[[], Card | None], after: str) -> None:

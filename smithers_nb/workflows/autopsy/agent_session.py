@@ -32,10 +32,10 @@ _CLIS: Final = {"claude-code": "claude", "claude": "claude", "codex": "codex", "
 _FIRST_SENTENCE: Final = re.compile(r".+?\.(?=\s|$)", re.DOTALL)
 
 
-def told_by_its_log(found: Investigation, snapshot: Snapshot) -> Investigation:
-    """Return what was found of a session with the cause, the lines and the advice of its log; anything else as it is.
+def explained_by_log(found: Investigation, snapshot: Snapshot) -> Investigation:
+    """Return the findings on a session with the cause, evidence and advice from its log; other findings unchanged.
 
-    A turn that failed is a part of it only: what was left behind, or went wrong before and was recovered, stands in the log as well.
+    The log has more than the turn that failed: what it left behind, and earlier errors that were recovered.
     """
     session = session_course(snapshot)
     if session is None or session.failure is None:
@@ -45,7 +45,7 @@ def told_by_its_log(found: Investigation, snapshot: Snapshot) -> Investigation:
 
 
 def with_agent_session(advice: Advice, snapshot: Snapshot, failure: Failure) -> Advice:
-    """Return the advice with a sentence about the agent's own session, where its log lies on this machine."""
+    """Return the advice with a sentence about the agent's own session, if its log is on this machine."""
     attempt = next((row for row in reversed(snapshot.attempts) if _is_of(row, failure)), None)
     log = _log(attempt) if attempt is not None else None
     if log is None:

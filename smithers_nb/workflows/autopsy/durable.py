@@ -176,10 +176,10 @@ def _with_report(row: VerdictRow) -> PostFailureRow:
     import os
 
     root = Path(os.environ.get(ROOT) or ".")
-    return PostFailureRow(**vars(row), report=report_of(root.absolute(), row.target_run_id, told_artifacts()))
+    return PostFailureRow(**vars(row), report=report_of(root.absolute(), row.target_run_id, artifacts_location()))
 
 
-def told_artifacts() -> str | None:
+def artifacts_location() -> str | None:
     """Return the folder or URL that this run was given for artifacts; None when none was given, or there is no run."""
     import sqlalchemy as sa
 

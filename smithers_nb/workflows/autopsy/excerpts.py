@@ -143,8 +143,8 @@ def surroundings(snapshot: Snapshot, classification: Classification) -> str:
         "lines of agents": len(snapshot.agent_events),
         "outputs": len(outputs),
     }
-    told = ", ".join(f"{what} {number}" for what, number in counted.items())
-    return f"What was looked at without finding more: {told}"
+    counts = ", ".join(f"{what} {number}" for what, number in counted.items())
+    return f"What was looked at without finding more: {counts}"
 
 
 def compact_attempts(snapshot: Snapshot, failure: Failure) -> tuple[AttemptRow, ...]:

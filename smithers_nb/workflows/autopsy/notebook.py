@@ -138,8 +138,8 @@ def _put(run_id: str, url: str, make: Callable[[Path], AutopsyRecord]) -> Autops
             made = AutopsyRecord(record.verdict, str(sent(record.notebook)), str(sent(record.report)))
         except NotebookError as error:
             notebook, report = sent(error.notebook), sent(error.report, f"{run_id}{_STOPPED}")
-            told = " and ".join(filter(None, (report, notebook)))
-            hint = f"as far as it got: {told}" if told else error.hint
+            paths = " and ".join(filter(None, (report, notebook)))
+            hint = f"as far as it got: {paths}" if paths else error.hint
             raise NotebookError(str(error), notebook=notebook, report=report, stop=error.stop, unsaved=error.unsaved, hint=hint) from error
     except (ArtifactsNotWritten, ReportError) as error:
         raise ArtifactsNotWritten(str(error), kept=folder.keep(), hint=f"what was made is in {folder.path}") from error

@@ -85,14 +85,14 @@ def consulted(  # noqa: PLR0913  # all but three are options by name
 def _ask(asked: Provider, found: Investigation, gathered: Gathered, snapshot: Snapshot, base: Base) -> Opinion:
     path = gathered.workflow_path or snapshot.run.workflow_path
     record = Record(snapshot, source_path=path, source=gathered.workflow_source, cited=found.evidence)
-    told = dossier(record, _facts(gathered), _known(found), events=_events(gathered), wants_error_summary=bool(found.error_summary))
+    brief = dossier(record, _facts(gathered), _known(found), events=_events(gathered), wants_error_summary=bool(found.error_summary))
     try:
-        proposal = asked.propose(told, record)
+        proposal = asked.propose(brief, record)
     except ProviderError as error:
         hint = f" To get one: {error.hint}." if error.hint else ""
         why = str(error).rstrip(".")
         return alone(base, f"{asked.author} gave no answer: {why}. The verdict is the internal one.{hint}")
-    kept = verified(proposal, Ground(told, record, found.failure, _offered(base, proposal), path))
+    kept = verified(proposal, Ground(brief, record, found.failure, _offered(base, proposal), path))
     return merged(base, proposal, kept, asked.author)
 
 

@@ -34,7 +34,7 @@ from smithers_nb.redact import redact, redact_value
 from smithers_nb.sources.locate import open_source
 from smithers_nb.sources.snapshot import Snapshot
 from smithers_nb.sources.stores.json_text import as_object
-from smithers_nb.workflows.autopsy.agent_session import told_by_its_log, with_agent_session
+from smithers_nb.workflows.autopsy.agent_session import explained_by_log, with_agent_session
 from smithers_nb.workflows.autopsy.eligibility import refuse_unless_failed
 from smithers_nb.workflows.autopsy.excerpts import (
     compact_attempts,
@@ -204,7 +204,7 @@ def investigate(gathered: Gathered, provider: str | None = None) -> Investigatio
         error_summary=error_summary(failure, snapshot.attempts),
         source=source_around(failure, gathered.workflow_source, gathered.workflow_path, gathered.recorded_path),
     )
-    return consulted(told_by_its_log(found, snapshot), gathered, snapshot, provider=asked.provider, tried=past.tried, origin=origin)
+    return consulted(explained_by_log(found, snapshot), gathered, snapshot, provider=asked.provider, tried=past.tried, origin=origin)
 
 
 def bug_gate(investigation: Investigation, gathered: Gathered | None = None) -> GateCard:

@@ -134,10 +134,10 @@ def report_of(row: GateCard) -> Card:
 def _why(row: WhyRow) -> Card:
     whose = row.classification.failure_class if row.classification else ""
     facts = {"run": row.run_id, "class": whose, "failed nodes": ", ".join(row.failed_nodes)}
-    told = {key: value for key, value in facts.items() if value}
+    shown_facts = {key: value for key, value in facts.items() if value}
     hint = row.advice.detail if row.advice else row.folder
     return cards.stack(
-        cards.banner(row.workflow or "run", row.summary, state=row.state, facts=told, hint=hint),
+        cards.banner(row.workflow or "run", row.summary, state=row.state, facts=shown_facts, hint=hint),
         cards.command_sheet(row.commands) if row.commands else None,
         cards.defects_list(row.defects) if row.defects else None,
         cards.problems_list(row.problems) if row.problems else None,

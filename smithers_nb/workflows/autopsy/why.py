@@ -70,7 +70,7 @@ def explain(snapshot: Snapshot, *, now: int, workflow_path: Path | None = None) 
         defects=defects,
     )
     if failure is not None:
-        known = replace(known, **_of_failure(snapshot, failure, defects, _Asked(now, workflow_path)))
+        known = replace(known, **_of_failure(snapshot, failure, defects, _Options(now, workflow_path)))
     elif engine_of(snapshot).is_record:
         known = replace(known, summary=ending(snapshot), evidence=cells_as_evidence(snapshot), advice=_run_again(snapshot))
         known = replace(known, failure_class="unknown" if run.status == INTERRUPTED else None)
@@ -84,16 +84,16 @@ def _of_session(snapshot: Snapshot, session: SessionCourse) -> WhyRow:
     return WhyRow(run_id=run.run_id, workflow=run.workflow, status=run.status, state=run.state, problems=problems, **vars(session))
 
 
-class _Asked(NamedTuple):
+class _Options(NamedTuple):
     now: int
     workflow_path: Path | None
 
 
-def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], asked: _Asked) -> dict[str, Any]:
+def _of_failure(snapshot: Snapshot, failure: Failure, defects: tuple[Defect, ...], options: _Options) -> dict[str, Any]:
     classification = classify(failure)
     signature = failure.signatures[-1] if failure.signatures else ""
-    tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, asked.now)
-    path = None if asked.workflow_path is None else str(asked.workflow_path)
+    tried = tried_in_vain(snapshot.source, snapshot.run.run_id, signature, options.now)
+    path = None if options.workflow_path is None else str(options.workflow_path)
     recorded, text = workflow_source(snapshot.run, path)
     origin = find_origin(
         snapshot,

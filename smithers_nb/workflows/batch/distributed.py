@@ -228,7 +228,7 @@ def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
         brought = _last_artifact_event(connection, run_id, ".ipynb")
         notebook = brought.get("kept") or brought.get("artifact") or (done[-1].notebook if done else None)
     took = sum((one.finished_at_ms - one.started_at_ms) / 1000 for one in done if one.finished_at_ms and one.started_at_ms)
-    told = orjson.loads(run.error_json).get("message") if run.error_json else None
+    message = orjson.loads(run.error_json).get("message") if run.error_json else None
     return AutopsyRow(
         run_id=failure.run_id,
         failure_class=found.get("failureClass"),
@@ -239,7 +239,7 @@ def _row(journal: Journal, run_id: str, failure: Failure) -> AutopsyRow:
         notebook=notebook,
         report=report,
         duration_s=round(took, 3),
-        error=None if found else told or f"it is {run.status}",
+        error=None if found else message or f"it is {run.status}",
     )
 
 
@@ -264,9 +264,9 @@ def _report(journal: Journal, run_id: str) -> str | None:
     until = time.monotonic() + _REPORT_S
     while time.monotonic() < until:
         with journal.reading() as connection:
-            told = _last_artifact_event(connection, run_id, ".html")
-        if told:
-            return None if "error" in told else str(told["artifact"])
+            event_data = _last_artifact_event(connection, run_id, ".html")
+        if event_data:
+            return None if "error" in event_data else str(event_data["artifact"])
         time.sleep(_POLL_S)
     return None
 
@@ -281,9 +281,9 @@ def _last_artifact_event(connection: sa.Connection, run_id: str, suffix: str) ->
     types = (WRITTEN, NOT_WRITTEN, "ExecutionStarted")
     query = sa.select(events.c.type, events.c.payload_json).where(events.c.run_id == run_id, events.c.type.in_(types))
     for event in connection.execute(query.order_by(events.c.seq.desc())):
-        told: dict[str, Any] = orjson.loads(event.payload_json)
+        event_data: dict[str, Any] = orjson.loads(event.payload_json)
         if event.type == "ExecutionStarted":
             break
-        if str(told.get("artifact")).endswith(suffix):
-            return told
+        if str(event_data.get("artifact")).endswith(suffix):
+            return event_data
     return {}

@@ -195,13 +195,13 @@ def _filed(answer: bytes, endpoint: str) -> BugFiled:
     if len(answer) > _MAX_ANSWER:
         raise BugReportNotSent(f"the answer is longer than {_MAX_ANSWER:,} bytes; {_MAYBE}")
     try:
-        told = orjson.loads(answer)
+        reply = orjson.loads(answer)
     except orjson.JSONDecodeError:
-        told = None
-    name = told.get("id") if isinstance(told, dict) else None
+        reply = None
+    name = reply.get("id") if isinstance(reply, dict) else None
     if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
         raise BugReportNotSent(f"the endpoint answered without the id of a bug; {_MAYBE}")
-    return BugFiled(id=one_line(name, _MAX_ID), url=_address(told.get("url")), endpoint=endpoint)
+    return BugFiled(id=one_line(name, _MAX_ID), url=_address(reply.get("url")), endpoint=endpoint)
 
 
 def _address(url: object) -> str | None:

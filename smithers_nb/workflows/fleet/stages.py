@@ -13,7 +13,7 @@ from smithers_nb.engine.artifacts.store import put
 from smithers_nb.engine.stages.context import ROOT
 from smithers_nb.model.counts import plural
 from smithers_nb.model.timestamps import now_ms
-from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
+from smithers_nb.workflows.autopsy.durable import artifacts_location, kept
 from smithers_nb.workflows.fleet import sweep as sweeping
 from smithers_nb.workflows.fleet.results import FilesRow, FleetRow, PageRow, Sweep
 from smithers_nb.workflows.fleet.views import headline_of, summary_of, topics_of, verdict_of
@@ -83,7 +83,7 @@ def _page(found: Sweep) -> PageRow:
 
 
 def _written(found: Sweep, page: PageRow) -> FilesRow:
-    folder = told_artifacts() or str(Path(os.environ.get(ROOT) or ".").absolute() / "artifacts")
+    folder = artifacts_location() or str(Path(os.environ.get(ROOT) or ".").absolute() / "artifacts")
     report = put(folder, KIND, "fleet", ".html", page.html.encode("utf-8", "replace"))
     frames = tuple(put(folder, KIND, name, ".csv", _csv(getattr(found, name))) for name in _FRAMES)
     return FilesRow(report=report, frames=frames)

@@ -20,7 +20,7 @@ from smithers_nb.errors import SmithersNbError
 from smithers_nb.model.timestamps import now_ms
 from smithers_nb.redact import redact
 from smithers_nb.sources.stores.json_text import as_object
-from smithers_nb.workflows.autopsy.durable import kept, told_artifacts
+from smithers_nb.workflows.autopsy.durable import artifacts_location, kept
 from smithers_nb.workflows.monitor import diagnose as diagnosing
 from smithers_nb.workflows.monitor import gather as gathering
 from smithers_nb.workflows.monitor.report import compose
@@ -198,7 +198,7 @@ def _as_text(fields: dict[str, Any]) -> str:
 
 def _written(page: ReportRow, found: Diagnosis) -> ArtifactRow:
     content = page.html.encode("utf-8", "replace")
-    folder = told_artifacts() or str(Path(os.environ.get(ROOT) or ".").absolute() / "artifacts")
+    folder = artifacts_location() or str(Path(os.environ.get(ROOT) or ".").absolute() / "artifacts")
     run = current()
     path = put(folder, KIND, found.target_run_id or (run.run_id if run else "none"), ".html", content)
     return ArtifactRow(path=path, bytes=len(content), digest=f"{page.title} / {page.health} / {page.section_count} sections / {path}")

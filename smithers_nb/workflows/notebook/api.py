@@ -91,8 +91,8 @@ def ask(node_id: str, prompt: str, schema: Any = None, options: list[str] | None
         except stages.Parked as parked:
             if (parked.node_id, parked.iteration) != (node_id, iteration):
                 raise  # another question waits, and has shown itself
-            told = parked.request
-            about = (told["prompt"], told["schema"], told["options"], _question_commands(parked), parked.run.run_id)
+            details = parked.request
+            about = (details["prompt"], details["schema"], details["options"], _question_commands(parked), parked.run.run_id)
             request = QuestionRequest(*about, **_versions(parked))
             if not _is_before_a_person(parked):
                 show(question_asked(request))

@@ -20,7 +20,7 @@ from smithers_nb.engine.artifacts.store import is_url
 from smithers_nb.errors import ParameterError, SmitheringError
 from smithers_nb.redact import redact
 from smithers_nb.resources import resource
-from smithers_nb.workflows.autopsy.durable import told_artifacts
+from smithers_nb.workflows.autopsy.durable import artifacts_location
 from smithers_nb.workflows.notebook import api
 from smithers_nb.workflows.smithering.parameters import SmitheringParameters, workforce_of
 from smithers_nb.workflows.smithering.results.delivery import FinalReport, Status
@@ -217,7 +217,7 @@ def begin(variables: Mapping[str, Any]) -> Work:
     parameters = validated(SmitheringParameters, {name: variables[name] for name in SmitheringParameters.model_fields if name in variables})
     run = stages.current() or stages.lab_run()
     location = run.journal.location
-    artifacts = told_artifacts() or str(location.root / "artifacts")
+    artifacts = artifacts_location() or str(location.root / "artifacts")
     if is_url(artifacts):
         raise ParameterError(f"artifacts: {artifacts} is not a folder", hint="evidence is checked in place; name a folder")
     folder = Path(artifacts).absolute() / "smithering" / safe_name(run.run_id)

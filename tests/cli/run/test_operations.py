@@ -276,7 +276,7 @@ def test_the_live_page(shop: Shop) -> None:
     assert shop.here("cancel", "r1").code == 0
     told, said = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "went on in another process and is cancelled" in said
+    assert "continued in another process and is cancelled" in said
     assert "smithers-nb resume r1" in told.rpartition("cancelled")[2]
 
 

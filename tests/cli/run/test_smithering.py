@@ -35,7 +35,7 @@ def test_a_run_that_nobody_executes_yet_is_no_change_of_the_project(cli, tmp_pat
     """From the moment in which a request is left to a worker, git ignores what we write into the project and into the repository."""
     repo, project = made_repo(tmp_path / "repo"), made_repo(tmp_path / "project")
     monkeypatch.chdir(project)
-    monkeypatch.setattr("smithers_nb.cli.run.execute._hand_to_worker", lambda *_: 0)
+    monkeypatch.setattr("smithers_nb.cli.run.execute._detach", lambda *_: 0)
     assert cli("smithering", "Do it", "--provider", "codex_exec", "--repo", repo, "--detach").code == 0
     assert (Path(".smithers_nb").is_dir(), run_git(project, "status", "--porcelain")) == (True, "")
     assert "/.smithers_nb/" in (repo / ".git" / "info" / "exclude").read_text()
