@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smithers_nb.cli.app import COMMANDS, LazyGroup
+from smithers_nb.diagnosis.engines.base import FILL_IN
 from smithers_nb.diagnosis.engines.notebooks import WORKER, NotebookCommands
+from smithers_nb.redact.names import is_secret_name
 
 OURS = NotebookCommands()
 
@@ -84,14 +86,23 @@ def test_a_cell_named_like_a_flag(node_id):
 
 @given(
     st.dictionaries(
-        st.from_regex(r"[a-z_]{1,8}", fullmatch=True), texts | st.integers() | st.booleans() | st.lists(st.integers()), max_size=4
+        st.from_regex(r"[a-z_]{1,8}", fullmatch=True).filter(lambda name: not is_secret_name(name)),
+        texts | st.integers() | st.booleans() | st.lists(st.integers()),
+        max_size=4,
     )
 )
 def test_a_fresh_run_gets_the_same_parameters(parameters):
-    """Each parameter is one pair: text as it is, anything else as JSON."""
+    """Each parameter is one pair: text as it is, anything else as JSON; only names of secrets are left out here."""
     _, given_ = parsed(OURS.fresh_run("n.ipynb", parameters))
     pairs = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
     assert dict(given_["pairs"]) == pairs
+
+
+@pytest.mark.parametrize("value", ["0", "hunter2"])
+def test_a_password_is_left_for_the_person(value):
+    """The value of a parameter named like a password is not printed; the command has a placeholder in its place."""
+    _, given_ = parsed(OURS.fresh_run("n.ipynb", {"pw": value, "day": "1"}))
+    assert dict(given_["pairs"]) == {"pw": FILL_IN, "day": "1"}
 
 
 @given(texts)
