@@ -132,7 +132,7 @@ def _blocker(sheet: Sheet, blocker: Blocker, why: Explanation) -> None:
     sheet.blank()
     sheet.prose(label, f"{blocker.node_id}{iteration}: {blocker.reason}" if blocker.node_id else blocker.reason)
     sheet.commands("One of these", blocker.choices)
-    sheet.commands("Then" if blocker.choices else "To go on", blocker.commands)
+    sheet.commands("Then" if blocker.choices else "To continue", blocker.commands)
     sheet.commands("Or instead", blocker.alternatives)
 
 
