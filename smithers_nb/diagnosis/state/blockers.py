@@ -38,6 +38,7 @@ _FINDERS: Final[tuple[Callable[[Case], Iterator[Blocker]], ...]] = (
     queue_waits.worker,
     queue_waits.asleep,
     queue_waits.queue,
+    queue_waits.child_workflows,
     queue_waits.left_behind,
     stalled.engine,
     stalled.requests,

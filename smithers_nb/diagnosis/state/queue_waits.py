@@ -15,6 +15,7 @@ from smithers_nb.diagnosis.text.quotes import of_node, of_run
 from smithers_nb.model.rows import AttemptRow, RunRow
 from smithers_nb.model.timestamps import span, when
 from smithers_nb.model.verdict import Blocker
+from smithers_nb.model.vocabulary import is_terminal
 from smithers_nb.sources.stores.json_text import as_object, whole
 
 if TYPE_CHECKING:
@@ -42,10 +43,17 @@ def queue(case: Case) -> Iterator[Blocker]:
     quiet = [(other, case.now - _last_recorded(case, other)) for other in holders[:_LOOKED_AT]]
     named = ", ".join(f"{other.run_id} (last record {span(silent)} ago)" for other, silent in quiet[:_NAMED])
     more = f" and {len(holders) - _NAMED} more" if len(holders) > _NAMED else ""
-    stuck = [other for other, silent in quiet if silent > _QUIET_MS]
+    ancestors = _ancestors(case)
+    stuck = [other for other, silent in quiet if silent > _QUIET_MS and other.run_id not in ancestors]
     version = f"version {run.workflow_hash} of the application" if run.workflow_hash else "this application"
     behind = f"behind {named}{more}" if holders else f"and nothing runs in it: is an executor of {version} running?"
     hint = "; if no process is running it any more, cancel it or restart its application, which recovers it" if stuck else ""
+    own = next((other for other in holders if other.run_id in ancestors), None)
+    if own is not None:
+        hint += (
+            f". {own.run_id} started it, directly or through others: if it waits for the result and the queue has no other slot, "
+            "that wait cannot end, not even after a restart; let the queue run more workflows at once, or cancel one of the two"
+        )
     waited = f", for {span(case.now - run.created_at)}" if run.created_at is not None else ""
     yield Blocker(
         kind=_WAITING,
@@ -57,6 +65,16 @@ def queue(case: Case) -> Iterator[Blocker]:
             *(of_run(other, note=f"holds a slot of {name}") for other in holders[:_NAMED]),
         ),
     )
+
+
+def _ancestors(case: Case) -> set[str]:
+    """Return the ids of the workflows that have started this one, directly or through others."""
+    found: set[str] = set()
+    parent = case.run.parent_run_id
+    while parent and parent not in found:
+        found.add(parent)
+        parent = next((row.parent_run_id for row in case.snapshot.source.rows(RunRow, parent)), None)
+    return found
 
 
 def worker(case: Case) -> Iterator[Blocker]:
@@ -113,6 +131,19 @@ def _nap(case: Case, node: NodeRow) -> Blocker:
     )
 
 
+def child_workflows(case: Case) -> Iterator[Blocker]:
+    """Child workflows that have begun and not ended; DBOS records a wait for a result only when the result is there."""
+    for child in case.snapshot.children if case.engine.wakes_itself and case.run.status in _HOLDING else ():
+        if child.run.status in _HOLDING:
+            yield Blocker(
+                kind="waiting-child",
+                since=child.run.created_at,
+                reason=f"child workflow {child.run_id} has not ended; if this workflow waits for its result, it continues after that",
+                commands=(case.engine.inspect(child.run_id),),
+                evidence=(of_run(child.run),),
+            )
+
+
 def left_behind(case: Case) -> Iterator[Blocker]:
     """A workflow that has begun, is not over, and has recorded nothing for a while."""
     run = case.run
@@ -121,13 +152,16 @@ def left_behind(case: Case) -> Iterator[Blocker]:
         return
     name = as_object(run.config).get("queue")
     held = f" It holds a slot of queue {name}." if isinstance(name, str) else ""
+    unfinished = [child.run.run_id for child in case.snapshot.children if not is_terminal(child.run.status)]
+    waits = f"still executes it, perhaps waiting for child workflow {unfinished[0]}, which has not ended" if unfinished else ""
+    doing = waits or "is in a long step"
     recovery = _of_another_version(case) or "restarting the application recovers the workflow, and so does a resume"
     yield Blocker(
         kind="left-pending",
         since=case.now - silent,
         reason=(
             f"nothing was recorded since {when(case.now - silent)}, {span(silent)} ago. DBOS keeps no heartbeat, so either executor "
-            f"{run.owner or 'local'} is in a long step, or it is gone; then {recovery}.{held}"
+            f"{run.owner or 'local'} {doing}, or it is gone; then {recovery}.{held}"
         ),
         commands=(case.resume(),),
         evidence=(of_run(run),),

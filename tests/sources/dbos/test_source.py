@@ -189,6 +189,35 @@ def test_waits_are_told(source):
     assert [len(reasons[run_id]) for run_id in ("sleeper-1", "receiver-1", "later-1", "queued-1")] == [1, 1, 1, 1]
 
 
+def test_a_pending_workflow_names_its_unfinished_child(broken):
+    """A child that has begun and not ended is named at once; a child that has ended is not."""
+    where = broken(
+        "UPDATE workflow_status SET status = 'PENDING', parent_workflow_id = 'hang-1' WHERE workflow_uuid = 'order-1'",
+        "UPDATE workflow_status SET parent_workflow_id = 'hang-1' WHERE workflow_uuid = 'refused-1'",
+    )
+    parent = Snapshot(open_source(where), "hang-1")
+    (child,) = blockers(parent, parent.run.started_at + 1_000)
+    assert child.kind == "waiting-child"
+    assert "child workflow order-1 has not ended" in child.reason
+    later = blockers(parent, parent.run.started_at + 3 * 3_600_000)
+    left = next(blocker for blocker in later if blocker.kind == "left-pending")
+    assert "perhaps waiting for child workflow order-1, which has not ended" in left.reason
+    assert "long step" not in left.reason
+
+
+def test_a_workflow_that_waits_behind_its_own_parent(broken):
+    """A queue's only slot may be held by the workflow that waits for the queued one: no restart is promised to help."""
+    where = broken(
+        "UPDATE workflow_status SET parent_workflow_id = 'order-1' WHERE workflow_uuid = 'queued-1'",
+        "UPDATE workflow_status SET parent_workflow_id = 'hang-1' WHERE workflow_uuid = 'order-1'",
+    )
+    queued = Snapshot(open_source(where), "queued-1")
+    (behind,) = blockers(queued, queued.run.created_at + 3 * 3_600_000)
+    assert "hang-1 started it, directly or through others" in behind.reason
+    assert "that wait cannot end" in behind.reason
+    assert "recovers it" not in behind.reason
+
+
 def test_a_deadline_that_had_passed(broken):
     """DBOS cancels at a deadline as a person does; the column with the deadline tells them apart."""
     passed = (
