@@ -7,6 +7,7 @@ an execution that has lost its lease. SQLite files are registered as our own, so
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ HEAD: Final = "0006"
 """Newest migration in `migrations/versions`; a test compares."""
 
 _BUSY_S: Final = 30.0
+_SWITCH_AGAIN_S: Final = 0.02
 
 
 class Journal:
@@ -174,7 +176,7 @@ def _engine(location: Location) -> sa.Engine:
     def _prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # transactions are started in `_begin`, with the lock they need
         connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         nonlocal opened
@@ -193,6 +195,20 @@ def _engine(location: Location) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch a file to WAL; SQLite refuses this at once, without its busy timeout, while another process does the same."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_SWITCH_AGAIN_S)
+        else:
+            return
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

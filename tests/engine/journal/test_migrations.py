@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+
 import pytest
 import sqlalchemy as sa
 
@@ -30,6 +33,19 @@ def test_two_processes_make_one_journal(in_file, elsewhere, at_once):
     """Of two that open a new journal at once one makes the tables, and both can use them."""
     code = "meet()\nprint(len(sa.inspect(Journal.open(Location.of(f'{sys.argv[1]}.new')).engine).get_table_names()))"
     assert at_once(elsewhere(in_file, code), elsewhere(in_file, code)) == [str(len(metadata.tables) + 1)] * 2
+
+
+def test_opening_waits_for_another_process_that_writes(tmp_path):
+    """SQLite refuses a switch to WAL at once while another connection writes; opening a journal waits until that one ends."""
+    file = tmp_path / "new.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    ends = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+    ends.start()
+    with Journal.open(Location.of(f"sqlite:///{file}")) as journal:
+        assert tables(journal) == {*metadata.tables, "alembic_version"}
+    ends.join()
+    other.close()
 
 
 def test_newer_journal_is_refused(journal):
